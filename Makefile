@@ -1,0 +1,123 @@
+# pk - the AI gateway that lives in your database
+#
+#   make deps      installs the Debian packages that are missing
+#   make           builds pk.so, pkd, mockd and the Postgres extension
+#   make demo      runs the main job in SQLite, Postgres and over HTTP
+#   make check     runs every test          make lint   format, layers, analyzers
+#   make san       tests under ASan, UBSan  make bench  figures beside peers
+#   make fuzz      libFuzzer targets        make install, make install-pg PG_CONFIG=...
+#
+# BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan.
+
+CC        ?= gcc
+CLANG     ?= clang
+PG_CONFIG ?= pg_config
+PYTHON    ?= /usr/bin/python3
+PREFIX    ?= /usr/local
+BUILD     ?= build$(if $(SAN),-san)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+        -Wmissing-prototypes -Wswitch-enum -Wcast-qual -Wwrite-strings -Wpointer-arith -Wundef \
+        -Wvla -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough -Werror
+OPT  := $(if $(SAN),-O1 -fsanitize=address$(,)undefined -fno-sanitize-recover=all \
+        -fno-omit-frame-pointer,-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
+, := ,
+CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
+INCLUDES := -Ishared -I$(BUILD)/gen
+LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=address$(,)undefined)
+LIBS     := -lcurl -lsodium -lzstd -lpthread -lm
+
+CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
+CORE     := $(CORE_SRC:shared/%.c=$(BUILD)/shared/%.o)
+EXT_SRC  := $(wildcard ext-sqlite/*.c)
+PKD_SRC  := $(wildcard sidecar/*.c)
+MOCK_SRC := $(wildcard tests/mock/*.c)
+UNIT     := $(patsubst shared/%.c,$(BUILD)/t/%,$(wildcard shared/*_test.c)) \
+            $(patsubst tests/%.c,$(BUILD)/t/%,$(wildcard tests/*.c))
+GEN      := $(BUILD)/gen/statements.def $(BUILD)/gen/schema.inc
+
+all: core $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) \
+     $(if $(MOCK_SRC),$(BUILD)/mockd) $(if $(wildcard ext-pg/Makefile),pg)
+core: $(BUILD)/libpk.a
+
+include Makefile.deps
+
+# --- the core ------------------------------------------------------------------------------
+
+$(BUILD)/gen/statements.def: sql/statements.sql sql/build.awk
+	@mkdir -p $(@D)
+	awk -f sql/build.awk -v what=statements $< > $@.tmp && mv $@.tmp $@
+$(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/build.awk $(wildcard sql/migrate/*.sql)
+	@mkdir -p $(@D)
+	awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) \
+	    sql/prices.csv > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/shared/%.o: shared/%.c | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+$(BUILD)/libpk.a: $(CORE)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# --- the doors -----------------------------------------------------------------------------
+
+$(BUILD)/ext-sqlite/%.o: ext-sqlite/%.c | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+$(BUILD)/pk.so: $(EXT_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
+	$(CC) -shared $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS)
+
+$(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+$(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
+	$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lsqlite3 $(LIBS)
+
+$(BUILD)/mock/%.o: tests/mock/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+$(BUILD)/mockd: $(MOCK_SRC:tests/mock/%.c=$(BUILD)/mock/%.o)
+	$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson
+
+PGXS_ARGS = PG_CONFIG=$(PG_CONFIG) PK_BUILD=$(abspath $(BUILD))
+pg: $(BUILD)/libpk.a
+	$(MAKE) -C ext-pg $(PGXS_ARGS) all
+install-pg: pg
+	$(MAKE) -C ext-pg $(PGXS_ARGS) install
+install: $(BUILD)/pk.so $(BUILD)/pkd
+	install -Dm755 $(BUILD)/pkd $(DESTDIR)$(PREFIX)/bin/pkd
+	install -Dm755 $(BUILD)/pk.so $(DESTDIR)$(PREFIX)/lib/pk.so
+
+# --- tests ---------------------------------------------------------------------------------
+
+$(BUILD)/t/%: shared/%.c $(BUILD)/libpk.a tests/test.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
+$(BUILD)/t/%: tests/%.c $(BUILD)/libpk.a tests/test.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
+
+unit: $(UNIT)
+check: deps all unit
+	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/all $(BUILD)
+san:
+	$(MAKE) SAN=1 BUILD=build-san check-san
+check-san: deps core unit $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
+	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/all --san $(BUILD)
+
+lint: deps-lint $(GEN)
+	BUILD=$(BUILD) tools/lint
+fuzz: deps-lint
+	BUILD=$(BUILD) CLANG=$(CLANG) tests/fuzz/run
+bench: deps-bench all
+	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/bench/run
+demo: deps all
+	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tools/demo
+
+clean:
+	rm -rf build build-san
+	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
+
+.PHONY: all core pg unit check san check-san lint fuzz bench demo install install-pg clean
+.SECONDARY:
+-include $(wildcard $(BUILD)/*/*.d)

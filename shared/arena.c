@@ -1,0 +1,232 @@
+/* arena.c - see arena.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Small requests are carved from blocks that double in size up to BLOCK_BYTES_MAX.
+ * A large request gets a block of its own behind the one that is being filled, so
+ * that growing it can hand the old one back.
+ */
+#include "arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_BYTES_MIN = 4096, BLOCK_BYTES_MAX = 256 << 10, LARGE_BYTES = 32 << 10 };
+
+struct pk_block {
+    struct pk_block *next;
+    size_t used, size; /* of bytes[] */
+    alignas(max_align_t) char bytes[];
+};
+
+struct pk_cleanup {
+    struct pk_cleanup *next;
+    void (*release)(void *);
+    void *object;
+};
+
+static void *take(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+static void give(void *ctx, void *block)
+{
+    (void)ctx;
+    free(block);
+}
+
+struct pk_allocator pk_allocator_malloc(void)
+{
+    return (struct pk_allocator){NULL, take, give};
+}
+
+void pk_arena_init(struct pk_arena *a, struct pk_allocator from, size_t limit)
+{
+    *a = (struct pk_arena){.from = from, .limit = limit};
+}
+
+void pk_arena_free(struct pk_arena *a)
+{
+    for (struct pk_cleanup *c = a->cleanups; c; c = c->next)
+        c->release(c->object);
+    for (struct pk_block *b = a->blocks, *next; b; b = next) {
+        next = b->next;
+        a->from.free(a->from.ctx, b);
+    }
+    a->blocks = NULL;
+    a->cleanups = NULL;
+    a->used = 0;
+    a->failed = false;
+}
+
+static struct pk_block *new_block(struct pk_arena *a, size_t size)
+{
+    struct pk_block *b = NULL;
+
+    if (size <= a->limit && a->used <= a->limit - size)
+        b = a->from.alloc(a->from.ctx, sizeof *b + size);
+    if (!b) {
+        a->failed = true;
+        return NULL;
+    }
+    *b = (struct pk_block){.size = size};
+    a->used += size;
+    return b;
+}
+
+/* A block of its own for one large allocation; the block being filled stays first. */
+static struct pk_block *add_large(struct pk_arena *a, size_t size)
+{
+    struct pk_block *b = new_block(a, size);
+
+    if (!b)
+        return NULL;
+    b->used = size;
+    if (a->blocks) {
+        b->next = a->blocks->next;
+        a->blocks->next = b;
+    } else {
+        a->blocks = b;
+    }
+    return b;
+}
+
+static struct pk_block *add_block(struct pk_arena *a, size_t need)
+{
+    size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_BYTES_MIN;
+
+    if (size < BLOCK_BYTES_MIN)
+        size = BLOCK_BYTES_MIN;
+    if (size > BLOCK_BYTES_MAX)
+        size = BLOCK_BYTES_MAX;
+    if (size > a->limit - a->used || size < need)
+        size = need;
+    struct pk_block *b = new_block(a, size);
+    if (!b)
+        return NULL;
+    b->next = a->blocks;
+    a->blocks = b;
+    return b;
+}
+
+/* Rounds up to the alignment of any type; false when that overflows. */
+static bool rounded(size_t *size)
+{
+    const size_t align = alignof(max_align_t);
+
+    if (__builtin_add_overflow(*size ? *size : 1, align - 1, size))
+        return false;
+    *size -= *size % align;
+    return true;
+}
+
+/* Not cleared: pk_alloc() clears, growing copies. */
+static void *carve(struct pk_arena *a, size_t size)
+{
+    struct pk_block *b = a->blocks;
+
+    if (!rounded(&size)) {
+        a->failed = true;
+        return NULL;
+    }
+    if (size >= LARGE_BYTES || a->torture) {
+        b = add_large(a, size);
+        return b ? b->bytes : NULL;
+    }
+    if (!b || b->size - b->used < size)
+        b = add_block(a, size);
+    if (!b)
+        return NULL;
+    b->used += size;
+    return b->bytes + b->used - size;
+}
+
+void *pk_alloc(struct pk_arena *a, size_t size)
+{
+    void *p = carve(a, size);
+
+    return p ? memset(p, 0, size) : NULL;
+}
+
+static void give_back(struct pk_arena *a, void *bytes)
+{
+    for (struct pk_block **link = &a->blocks; *link; link = &(*link)->next) {
+        struct pk_block *b = *link;
+
+        if (b->bytes != bytes)
+            continue;
+        *link = b->next;
+        a->used -= b->size;
+        a->from.free(a->from.ctx, b);
+        return;
+    }
+}
+
+void *pk_alloc_grow(struct pk_arena *a, void *old, size_t old_size, size_t size)
+{
+    size_t held = old_size;
+    struct pk_block *b = a->blocks;
+
+    PK_ASSERT(size >= old_size);
+    if (old && !a->torture && rounded(&held) && b && held < LARGE_BYTES &&
+        (char *)old + held == b->bytes + b->used && rounded(&size) &&
+        size - held <= b->size - b->used && size < LARGE_BYTES) {
+        b->used += size - held; /* the newest allocation grows where it is */
+        return old;
+    }
+    char *p = carve(a, size);
+    if (!p)
+        return NULL;
+    if (old)
+        memcpy(p, old, old_size);
+    if (old && held >= LARGE_BYTES)
+        give_back(a, old);
+    return p;
+}
+
+pk_str pk_copy(struct pk_arena *a, pk_str s)
+{
+    char *p = carve(a, s.len + 1);
+
+    if (!p)
+        return PK_NONE;
+    if (s.len)
+        memcpy(p, s.at, s.len);
+    p[s.len] = 0;
+    return (pk_str){p, s.len};
+}
+
+pk_str pk_copyf(struct pk_arena *a, const char *fmt, ...)
+{
+    va_list args, again;
+    char *p = NULL;
+
+    va_start(args, fmt);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, fmt, args);
+    if (len >= 0)
+        p = carve(a, (size_t)len + 1);
+    if (p)
+        (void)vsnprintf(p, (size_t)len + 1, fmt, again);
+    va_end(again);
+    va_end(args);
+    return p ? (pk_str){p, (size_t)len} : PK_NONE;
+}
+
+bool pk_defer(struct pk_arena *a, void (*release)(void *), void *object)
+{
+    struct pk_cleanup *c = pk_alloc(a, sizeof *c);
+
+    if (!c) {
+        release(object);
+        return false;
+    }
+    *c = (struct pk_cleanup){a->cleanups, release, object};
+    a->cleanups = c;
+    return true;
+}

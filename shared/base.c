@@ -1,0 +1,153 @@
+/* base.c - see base.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int status;
+    const char *sqlstate;
+    bool retryable;
+} errors[] = {
+#define ERROR(code, name, status, sqlstate, retryable) [code] = {name, status, sqlstate, retryable},
+#include "errors.def"
+#undef ERROR
+};
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+pk_str pk_str_of(const char *text)
+{
+    return text ? (pk_str){text, strlen(text)} : PK_NONE;
+}
+
+bool pk_str_eq(pk_str a, pk_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+bool pk_str_is(pk_str s, const char *text)
+{
+    return pk_str_eq(s, pk_str_of(text));
+}
+
+bool pk_str_is_nocase(pk_str s, const char *text)
+{
+    if (s.len != strlen(text))
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (lower(s.at[i]) != lower(text[i]))
+            return false;
+    return true;
+}
+
+bool pk_str_starts(pk_str s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    return s.len >= n && (n == 0 || memcmp(s.at, prefix, n) == 0);
+}
+
+bool pk_str_ends(pk_str s, const char *suffix)
+{
+    size_t n = strlen(suffix);
+
+    return s.len >= n && (n == 0 || memcmp(s.at + s.len - n, suffix, n) == 0);
+}
+
+int pk_str_find(pk_str s, char c)
+{
+    const char *found = s.len ? memchr(s.at, c, s.len) : NULL;
+
+    return found ? (int)(found - s.at) : -1;
+}
+
+pk_str pk_str_trim(pk_str s)
+{
+    while (s.len && blank(s.at[0])) {
+        s.at++;
+        s.len--;
+    }
+    while (s.len && blank(s.at[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+pk_str pk_str_sub(pk_str s, size_t from, size_t len)
+{
+    if (from >= s.len)
+        return PK_NONE;
+    if (len > s.len - from)
+        len = s.len - from;
+    return (pk_str){s.at + from, len};
+}
+
+bool pk_str_int(pk_str s, int64_t *out)
+{
+    size_t i = s.len && s.at[0] == '-';
+    int64_t n = 0;
+
+    if (i == s.len)
+        return false;
+    for (; i < s.len; i++) {
+        int digit = s.at[i] - '0';
+
+        if (digit < 0 || digit > 9)
+            return false;
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_sub_overflow(n, digit, &n))
+            return false;
+    }
+    if (s.at[0] != '-' && __builtin_sub_overflow((int64_t)0, n, &n))
+        return false;
+    *out = n;
+    return true;
+}
+
+bool pk_fail(struct pk_error *err, enum pk_code code, const char *fmt, ...)
+{
+    va_list args;
+
+    PK_ASSERT(code != PK_OK);
+    err->code = code;
+    err->status = errors[code].status;
+    err->retryable = errors[code].retryable;
+    va_start(args, fmt);
+    (void)vsnprintf(err->msg, sizeof err->msg, fmt, args);
+    va_end(args);
+    for (char *c = err->msg; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    return false;
+}
+
+const char *pk_code_name(enum pk_code code)
+{
+    return errors[code].name;
+}
+
+const char *pk_code_sqlstate(enum pk_code code)
+{
+    return errors[code].sqlstate;
+}
+
+uint64_t pk_random_next(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}

@@ -1,0 +1,100 @@
+/* base.h - the few types that every other module speaks: strings, errors, limits.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Layer 0. Includes nothing of ours, so it can be included anywhere.
+ */
+#ifndef PK_BASE_H
+#define PK_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PK_MUST_CHECK   __attribute__((warn_unused_result))
+#define PK_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define PK_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define PK_VERSION "0.1.0"
+
+enum {
+    PK_RETRIES_MAX = 5,             /* extra tries at one target */
+    PK_ATTEMPTS_MAX = 32,           /* upstream requests that one call may make, retries included */
+    PK_NODES_MAX = 64,              /* nodes in one route tree */
+    PK_DEPTH_MAX = 8,               /* nesting of strategies */
+    PK_STATUSES_MAX = 32,           /* entries of an on_status_codes list */
+    PK_FORWARD_MAX = 16,            /* entries of a forward_headers list */
+    PK_JSON_DEPTH_MAX = 128,        /* nesting of a JSON document */
+    PK_JSON_NODES_MAX = 4 << 20,    /* values in a JSON document */
+    PK_BODY_BYTES_MAX = 32 << 20,   /* a request body, or a buffered response body */
+    PK_STREAM_BYTES_MAX = 64 << 20, /* what a relayed stream may assemble for log and cache */
+    PK_EVENT_BYTES_MAX = 16 << 20,  /* one server-sent event */
+    PK_CONFIG_BYTES_MAX = 1 << 20,  /* a config document */
+    PK_METADATA_BYTES_MAX = 16 << 10, /* the metadata of a call */
+    PK_SLUG_BYTES_MAX = 128,        /* a slug, a trace id, a name */
+    PK_URL_BYTES_MAX = 2048,        /* an upstream URL */
+    PK_HEADERS_BYTES_MAX = 64 << 10, /* the headers of one request or response */
+    PK_CALL_BYTES_MAX = 512 << 20,  /* everything that one call may hold at a time */
+    PK_BACKOFF_MS_MAX = 60 * 1000,  /* the longest single wait before a retry */
+    PK_CALL_MS_DEFAULT = 600 * 1000, /* a call's deadline when nobody sets one */
+    PK_TIMEOUT_MS_MAX = 24 * 3600 * 1000, /* the longest timeout that a config may ask for */
+    PK_CACHE_AGE_S_DEFAULT = 7 * 24 * 3600, /* cache.max_age when not given */
+};
+
+/* A borrowed view of bytes: not owned, not NUL-terminated, may hold NULs; `at`
+ * may be NULL when `len` is 0. */
+typedef struct {
+    const char *at;
+    size_t len;
+} pk_str;
+
+#define PK_STR(literal) ((pk_str){(literal), sizeof(literal) - 1})
+#define PK_NONE         ((pk_str){NULL, 0})
+
+/* For printf("%.*s", PK_FMT(s)). */
+#define PK_FMT(s) (int)(s).len, (s).at ? (s).at : ""
+
+pk_str pk_str_of(const char *text); /* NULL gives the empty string */
+bool pk_str_eq(pk_str a, pk_str b);
+bool pk_str_is(pk_str s, const char *text);
+bool pk_str_is_nocase(pk_str s, const char *text); /* ASCII only */
+bool pk_str_starts(pk_str s, const char *prefix);
+bool pk_str_ends(pk_str s, const char *suffix);
+int pk_str_find(pk_str s, char c); /* index of the first `c`, or -1 */
+pk_str pk_str_trim(pk_str s);      /* without ASCII blanks at either end */
+pk_str pk_str_sub(pk_str s, size_t from, size_t len); /* clipped to what is there */
+/* The integer that the whole of `s` spells in decimal; false when it is not one or overflows. */
+bool pk_str_int(pk_str s, int64_t *out);
+
+enum pk_code {
+#define ERROR(code, name, status, sqlstate, retryable) code,
+#include "errors.def"
+#undef ERROR
+};
+
+/* Why something failed. Filled where the failure is first known. */
+struct pk_error {
+    enum pk_code code;
+    int status;     /* HTTP status that tells the client; 0 while code is PK_OK */
+    bool retryable; /* another try, later, may succeed */
+    char msg[256];  /* one sentence, UTF-8, no newline, no secret, no prompt text */
+};
+
+/* Fills *err from errors.def and returns false, so that a failing function ends in
+ * `return pk_fail(...)`. */
+bool pk_fail(struct pk_error *err, enum pk_code code, const char *fmt, ...) PK_PRINTF(3, 4);
+
+const char *pk_code_name(enum pk_code code);     /* "timeout_error" */
+const char *pk_code_sqlstate(enum pk_code code); /* "08006" */
+
+/* Supplied by every host: our own mistake was found. Ends the process or the
+ * session, never the server; does not return. */
+_Noreturn void pk_bug(const char *file, int line, const char *what);
+
+/* Assertions are on in every build: they are for our mistakes, never for input. */
+#define PK_ASSERT(condition) ((condition) ? (void)0 : pk_bug(__FILE__, __LINE__, #condition))
+
+/* splitmix64: small, seedable, good enough to spread load and jitter; not for secrets. */
+uint64_t pk_random_next(uint64_t *state);
+
+#endif

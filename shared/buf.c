@@ -1,0 +1,93 @@
+/* buf.c - see buf.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CAP_MIN = 64 };
+
+struct pk_buf pk_buf_in(struct pk_arena *arena, size_t max)
+{
+    return (struct pk_buf){.arena = arena, .max = max};
+}
+
+char *pk_buf_room(struct pk_buf *b, size_t size)
+{
+    size_t need, cap = b->cap ? b->cap : CAP_MIN;
+
+    if (b->failed || __builtin_add_overflow(b->len, size, &need) || need > b->max) {
+        b->failed = true;
+        return NULL;
+    }
+    while (cap < need)
+        cap *= 2;
+    if (cap > b->cap) {
+        char *more = pk_alloc_grow(b->arena, b->at, b->cap, cap);
+
+        if (!more) {
+            b->failed = true;
+            return NULL;
+        }
+        b->at = more;
+        b->cap = cap;
+    }
+    return b->at + b->len;
+}
+
+void pk_buf_add(struct pk_buf *b, pk_str s)
+{
+    char *room = s.len ? pk_buf_room(b, s.len) : NULL;
+
+    if (!room)
+        return;
+    memcpy(room, s.at, s.len);
+    b->len += s.len;
+}
+
+void pk_buf_addc(struct pk_buf *b, char c)
+{
+    pk_buf_add(b, (pk_str){&c, 1});
+}
+
+void pk_buf_adds(struct pk_buf *b, const char *text)
+{
+    pk_buf_add(b, pk_str_of(text));
+}
+
+void pk_buf_addf(struct pk_buf *b, const char *fmt, ...)
+{
+    va_list args, again;
+
+    va_start(args, fmt);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, fmt, args);
+    char *room = len >= 0 ? pk_buf_room(b, (size_t)len + 1) : NULL;
+    if (room) {
+        (void)vsnprintf(room, (size_t)len + 1, fmt, again);
+        b->len += (size_t)len;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+void pk_buf_reset(struct pk_buf *b)
+{
+    b->len = 0;
+}
+
+void pk_buf_drop(struct pk_buf *b, size_t bytes)
+{
+    PK_ASSERT(bytes <= b->len);
+    b->len -= bytes;
+    if (b->len)
+        memmove(b->at, b->at + bytes, b->len);
+}
+
+pk_str pk_buf_str(const struct pk_buf *b)
+{
+    return (pk_str){b->at, b->len};
+}

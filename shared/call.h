@@ -1,0 +1,107 @@
+/* call.h - one client request, from arrival to log record, as a state machine.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The machine decides; the host performs. pk_call_step() takes one event, does no I/O, never
+ * blocks, and returns the one thing that the host must do next. The host does it and comes
+ * back with the result as the next event (loop.h does this for any number of calls).
+ *
+ * Time is an argument, randomness is a seed, memory comes from the call's arena: the same
+ * events in the same order always give the same answers.
+ */
+#ifndef PK_CALL_H
+#define PK_CALL_H
+
+#include "cachekey.h"
+#include "config.h"
+#include "price.h"
+#include "record.h"
+#include "request.h"
+
+/* What the host reports. */
+enum pk_event_kind {
+    PK_EV_START,  /* begin */
+    PK_EV_HIT,    /* lookup found .entry */
+    PK_EV_MISS,   /* lookup found nothing, or failed (a cache never fails a call) */
+    PK_EV_HEAD,   /* upstream status line and headers: .status, .headers */
+    PK_EV_BODY,   /* upstream body bytes: .bytes */
+    PK_EV_END,    /* the upstream response is complete */
+    PK_EV_FAIL,   /* no response, or no more of it: .error; PK_TIMEOUT when next.until_ms passed */
+    PK_EV_WAKE,   /* next.until_ms has passed */
+    PK_EV_SAVED,  /* the answer was handed to the cache, or could not be */
+    PK_EV_CANCEL, /* the client left or the statement was cancelled; legal at any time */
+};
+
+/* An entry of the response cache. */
+struct pk_cache_entry {
+    pk_str body; /* the answer as JSON, in the dialect of the front that stored it */
+    pk_str provider, model, finish_reason;
+    struct pk_usage usage;
+    bool cost_known;
+    int64_t cost_pusd;
+};
+
+struct pk_event {
+    enum pk_event_kind kind;
+    int status;                         /* HEAD */
+    pk_str headers;                     /* HEAD: as in http.h; borrowed for this step */
+    pk_str bytes;                       /* BODY; borrowed for this step */
+    const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
+    struct pk_error error;              /* FAIL */
+};
+
+/* What the host does next. `out` first, whatever the op. */
+enum pk_op {
+    PK_OP_LOOKUP, /* look for pk_call_cache_key() in the cache -> HIT | MISS */
+    PK_OP_SEND,   /* start pk_call_exchange()                   -> HEAD | FAIL */
+    PK_OP_READ,   /* read on from the open response             -> BODY | END | FAIL */
+    PK_OP_SLEEP,  /* wait                                       -> WAKE */
+    PK_OP_SAVE,   /* put pk_call_save() into the cache          -> SAVED */
+    PK_OP_DONE,   /* nothing: the call is over, the record is final */
+};
+
+struct pk_next {
+    enum pk_op op;
+    int64_t until_ms; /* SLEEP: wake then; SEND, READ: give up then with FAIL PK_TIMEOUT */
+    pk_str out;       /* bytes for the client, valid until the next step; often empty */
+};
+
+/* A request to send. It names the key; the transport adds it (secret.h). */
+struct pk_exchange {
+    pk_str url;
+    pk_str headers; /* "name: value\n" lines; no key, no length */
+    pk_str body;
+    const struct pk_target *target;
+};
+
+/* What the client is told before the first byte of `out`. Final once `out` is not empty or the
+ * op is PK_OP_DONE. */
+struct pk_reply {
+    int status;
+    bool stream;    /* text/event-stream, else application/json */
+    pk_str headers; /* relayed from the provider: "name: value\n" lines */
+};
+
+struct pk_call;
+
+/* `config`, `prices`, what `req` points to and `arena` must outlive the call. Checks the body:
+ * PK_BAD_JSON, PK_BAD_REQUEST. NULL with *err filled on failure. `now_us` is microseconds since
+ * 1970 and stamps the record; `seed` decides ids, jitter and load balancing. */
+struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *config,
+                            const struct pk_prices *prices, const struct pk_request *req,
+                            int64_t now_us, uint64_t seed, struct pk_error *err) PK_MUST_CHECK;
+
+/* `now_ms` is monotonic and never goes back. */
+struct pk_next pk_call_step(struct pk_call *c, int64_t now_ms, const struct pk_event *ev);
+
+const uint8_t *pk_call_cache_key(const struct pk_call *c);     /* at LOOKUP and SAVE */
+int64_t pk_call_max_age_s(const struct pk_call *c);            /* at LOOKUP and SAVE */
+const struct pk_cache_entry *pk_call_save(const struct pk_call *c); /* at SAVE */
+const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
+struct pk_reply pk_call_reply(const struct pk_call *c);
+/* PK_OK, or why the call failed. At DONE. */
+const struct pk_error *pk_call_error(const struct pk_call *c);
+/* At DONE. Lives as long as the call. */
+const struct pk_record *pk_call_record(const struct pk_call *c);
+
+#endif

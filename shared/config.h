@@ -1,0 +1,106 @@
+/* config.h - a config document, parsed, checked and with inheritance resolved.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The document is Portkey's config JSON, in snake_case or camelCase. Strict: an unknown or
+ * misplaced key, a wrong type and a number out of range are errors that name the path
+ * ("targets[1].retry.attempts: must be 0..5").
+ *
+ * Parsing knows no store: a target that names a virtual key has no provider yet. The host
+ * looks the key up and calls pk_config_bind(); pk_config_ready() then says whether every
+ * target can be called. After that the config never changes and any number of calls share it.
+ */
+#ifndef PK_CONFIG_H
+#define PK_CONFIG_H
+
+#include "arena.h"
+#include "json.h"
+#include "provider.h"
+#include "route.h"
+#include "url.h"
+
+struct pk_retry {
+    int attempts;                  /* extra tries after the first, 0..PK_RETRIES_MAX */
+    struct pk_statuses on_statuses; /* not given: 429 500 502 503 504 529 and transport failures */
+    bool use_retry_after;          /* default true */
+};
+
+/* 0 = none. */
+struct pk_timeouts {
+    int64_t request_ms; /* an attempt, until its head (stream) or its end (JSON) */
+    int64_t ttft_ms;    /* an attempt, until the first byte of the answer's body */
+    int64_t idle_ms;    /* between two reads of a stream */
+};
+
+enum pk_cache_mode { PK_CACHE_OFF, PK_CACHE_SIMPLE, PK_CACHE_SEMANTIC };
+
+struct pk_cache_policy {
+    enum pk_cache_mode mode;
+    int64_t max_age_s;
+    pk_str ns; /* namespace; empty = none */
+};
+
+enum pk_key_kind {
+    PK_KEY_NONE,    /* the target needs none */
+    PK_KEY_LITERAL, /* given in the config or the request itself */
+    PK_KEY_ENV,     /* the value of an environment variable */
+    PK_KEY_FILE,    /* the first line of a file */
+    PK_KEY_SEALED,  /* ciphertext from the store (secret.h) */
+};
+
+/* A provider key by reference. Only the transport opens it (secret.h), and sends it to `origin`
+ * alone when that is given. */
+struct pk_key {
+    enum pk_key_kind kind;
+    pk_str slug;   /* of the virtual key; part of what the seal is bound to */
+    pk_str value;  /* the literal, variable name, path, or sealed bytes */
+    pk_str origin; /* base URL that the key belongs to; empty for a literal */
+};
+
+struct pk_target {
+    pk_str name; /* as the config names it, or empty */
+    pk_str path; /* where it stands: "config.targets[1]" */
+    int node;    /* its leaf in the route */
+    pk_str virtual_key;
+    const struct pk_provider *provider; /* NULL until bound, when a virtual key gives it */
+    pk_str custom_host;                 /* base URL from the config; empty = the provider's own */
+    pk_str base_url;                    /* what is called, without a trailing slash */
+    struct pk_key key;
+    pk_str override_params; /* JSON object, inherited ones merged in; empty = none */
+    struct pk_retry retry;
+    struct pk_timeouts timeouts;
+    struct pk_cache_policy cache;
+    pk_str forward[PK_FORWARD_MAX]; /* client headers to pass on */
+    int forward_count;
+};
+
+struct pk_config {
+    struct pk_route route;
+    struct pk_target targets[PK_NODES_MAX];
+    int target_count;
+    struct pk_cache_policy cache; /* the root's; pk_call looks up once, before any target */
+    int64_t timeout_ms;           /* the call's own deadline; 0 = default */
+    pk_str slug;                  /* set by the host for a stored config; goes to the log */
+    int64_t version;
+};
+
+/* All strings of *config live in `arena`; `text` may go. */
+bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *config,
+                     struct pk_error *err) PK_MUST_CHECK;
+
+/* Gives a target what its virtual key says: the provider, the key, and the key's own
+ * custom_host (empty: the provider's base URL). A custom_host in the config that is not at the
+ * key's origin is PK_HOST_DENIED: a stored key goes only to the host that it was stored with. */
+bool pk_config_bind(struct pk_config *config, int target, const struct pk_provider *provider,
+                    struct pk_key key, pk_str key_host, struct pk_error *err) PK_MUST_CHECK;
+
+/* Whether every target has a provider and a base URL; the error names the first that has not. */
+bool pk_config_ready(const struct pk_config *config, struct pk_error *err) PK_MUST_CHECK;
+
+/* Whether the document holds a literal api_key, which must not be stored; *path names it. */
+bool pk_config_has_literal_key(const struct pk_config *config, pk_str *path);
+
+/* "250ms", "30s", 45 (a number under 1000: seconds), 45000 (milliseconds). */
+bool pk_config_duration_ms(const struct pk_json *doc, int value, int64_t *ms);
+
+#endif

@@ -1,0 +1,114 @@
+/* dialect.h - how one family of providers spells a chat request and its answer.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Two dialects meet in a call: the front's, which the client speaks, and the back's, which
+ * the provider speaks. When they are the same, bytes pass through and only what must change is
+ * spliced; otherwise requests and complete answers are translated by way of the OpenAI shape,
+ * and streams by way of struct pk_delta. One file per dialect; providers are rows (provider.h).
+ */
+#ifndef PK_DIALECT_H
+#define PK_DIALECT_H
+
+#include "json.h"
+#include "sse.h"
+#include "usage.h"
+
+struct pk_provider;
+struct pk_stream;
+
+/* What a complete answer says, whatever the dialect. */
+struct pk_answer {
+    pk_str id;
+    pk_str model;         /* as the provider names it */
+    pk_str finish_reason; /* stop | length | tool_calls | content_filter | the provider's own word */
+    struct pk_usage usage;
+    pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
+};
+
+/* What a provider's error says. Empty where it says nothing. */
+struct pk_fault {
+    pk_str message, type, param, code;
+};
+
+/* One piece of a streamed answer, whatever the dialect. Strings are valid until the next event. */
+enum pk_delta_kind {
+    PK_DELTA_START,     /* id, model (text) */
+    PK_DELTA_TEXT,      /* text */
+    PK_DELTA_REASONING, /* text: visible thinking */
+    PK_DELTA_REFUSAL,   /* text */
+    PK_DELTA_TOOL,      /* tool = its index; id and name at its start; text = arguments */
+    PK_DELTA_FINISH,    /* text = finish_reason in OpenAI's words */
+    PK_DELTA_USAGE,     /* usage, whole (a later one replaces it) */
+    PK_DELTA_OTHER,     /* something that the log's answer cannot show; text = its name */
+    PK_DELTA_ERROR,     /* fault: the stream failed */
+    PK_DELTA_DONE,      /* the terminal event: the answer is complete */
+};
+
+struct pk_delta {
+    enum pk_delta_kind kind;
+    int choice; /* 0 unless the client asked for several */
+    int tool;
+    pk_str id, name, text;
+    struct pk_usage usage;
+    struct pk_fault fault;
+};
+
+/* Takes the deltas that one event is made of, in order. */
+typedef void pk_delta_fn(struct pk_stream *s, const struct pk_delta *d);
+
+struct pk_dialect {
+    const char *name;
+    const char *chat_path;   /* appended to the base URL */
+    const char *headers;     /* sent with every request: "name: value\n" lines, or "" */
+
+    /* As the back: the provider's body for an OpenAI-shaped chat body. Appends to `dropped` (blank
+     * separated) the fields that it cannot express. NULL: the body is OpenAI's already. */
+    bool (*request)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
+                    struct pk_error *err);
+    /* As the back: id, model, finish_reason and usage of a complete 2xx answer; and, when `out` is
+     * not NULL, the answer in OpenAI's shape. PK_BAD_ANSWER when it is not one. */
+    bool (*answer)(const struct pk_json *body, struct pk_answer *a, struct pk_buf *out,
+                   struct pk_error *err);
+    /* As the back: the deltas of one event. PK_BAD_ANSWER when it is malformed. */
+    bool (*event)(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *emit,
+                  struct pk_error *err);
+    /* As the back: what an error body says. */
+    void (*fault)(struct pk_arena *arena, const struct pk_json *body, struct pk_fault *f);
+
+    /* As the front: one delta as events for the client. */
+    void (*print_delta)(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out);
+    /* As the front: the assembled answer of a stream as one JSON document. */
+    void (*print_answer)(const struct pk_stream *s, struct pk_buf *out);
+    /* As the front: an error as a JSON document. `provider` may be empty. */
+    void (*print_error)(const struct pk_fault *f, pk_str provider, struct pk_buf *out);
+    /* As the front: a complete answer (its own JSON) as the events of a stream: a cache hit. */
+    bool (*replay)(const struct pk_json *answer, bool with_usage, struct pk_buf *out);
+};
+
+/* dialects.def names them all. */
+extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic;
+
+const struct pk_dialect *pk_dialect_find(pk_str name);
+
+/* The body for `provider` of a client body that speaks `front`, overrides applied. Fields that
+ * the provider rejects are dropped and named in *dropped (blank separated; empty: none).
+ * PK_BAD_REQUEST names the field at fault; a front that the provider's dialect cannot serve
+ * yet is PK_BAD_REQUEST too. */
+bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
+                        const struct pk_provider *provider, pk_str body, pk_str *out,
+                        pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
+
+/* Reads a complete 2xx answer of `back` and gives it in `front`'s dialect; a->body is `body`
+ * itself when both are the same. PK_BAD_ANSWER for what is no answer: text, HTML, truncated
+ * JSON, an error object inside a 200. */
+bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
+                       const struct pk_dialect *back, pk_str body, struct pk_answer *a,
+                       struct pk_error *err) PK_MUST_CHECK;
+
+/* What an error answer says; f->message is never empty: the text itself, shortened, or the
+ * status, when the body is not the provider's error JSON. */
+void pk_dialect_fault(struct pk_arena *arena, const struct pk_dialect *back, int status,
+                      pk_str body, struct pk_fault *f);
+
+#endif

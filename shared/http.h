@@ -1,0 +1,39 @@
+/* http.h - the little that the core must know about HTTP messages (RFC 9110).
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Headers travel as one text, "name: value" lines ended by \n or \r\n, as they came
+ * from the wire. Names are compared without case.
+ */
+#ifndef PK_HTTP_H
+#define PK_HTTP_H
+
+#include "base.h"
+
+/* The trimmed value of the first header called `name`; empty when there is none. */
+pk_str pk_http_header(pk_str headers, const char *name);
+
+/* Takes one line off the front of *rest; false at the end. `name` and `value` are trimmed; a
+ * line without a colon is skipped. */
+bool pk_http_next_header(pk_str *rest, pk_str *name, pk_str *value);
+
+/* How long the provider asks to wait: the first of retry-after-ms, x-ms-retry-after-ms
+ * (milliseconds) and retry-after (seconds, fractions allowed, or an HTTP date measured
+ * against now_us, microseconds since 1970). 0 when it does not ask; never negative. */
+int64_t pk_http_retry_after_ms(pk_str headers, int64_t now_us);
+
+/* Microseconds since 1970 for an IMF-fixdate ("Sun, 06 Nov 1994 08:49:37 GMT"), or -1. */
+int64_t pk_http_date_us(pk_str date);
+
+/* Whether a content-type header names `type` ("text/event-stream"), parameters aside. */
+bool pk_http_is_type(pk_str content_type, const char *type);
+
+/* Whether `name` is a valid header name, and `value` safe to send (no CR, LF, NUL). */
+bool pk_http_valid_name(pk_str name);
+bool pk_http_valid_value(pk_str value);
+
+/* Upstream response headers that a client may see: rate limits, request ids, provider
+ * timings; not cookies, lengths, encodings or connection control. */
+bool pk_http_relayed(pk_str name);
+
+#endif

@@ -1,0 +1,741 @@
+/* json.c - see json.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The parser is one loop with an explicit stack of open containers: no recursion,
+ * depth bounded. `after` of a container is filled when it closes.
+ */
+#include "json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct parser {
+    struct pk_arena *arena;
+    struct pk_json *doc;
+    pk_str text;
+    size_t at;
+    int cap;
+    int open[PK_JSON_DEPTH_MAX]; /* containers that are not closed yet, outermost first */
+    int depth;
+    const char *problem; /* NULL while all is well */
+};
+
+enum { NODES_FIRST = 32 };
+
+/* --- UTF-8 --------------------------------------------------------------------------- */
+
+/* The length of the valid sequence at `s` (RFC 3629: no overlong forms, no surrogates), or 0. */
+static size_t utf8_len(const unsigned char *s, size_t left)
+{
+    static const unsigned char least[] = {0, 0, 0x80, 0xa0, 0x90}; /* of the 2nd byte after E0, F0 */
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 || s[0] == 0xf0) && s[1] < least[n])
+        return 0;
+    if ((s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+bool pk_utf8_valid(pk_str s, size_t *bad)
+{
+    const unsigned char *at = (const unsigned char *)s.at;
+
+    for (size_t i = 0; i < s.len;) {
+        size_t n = at[i] ? utf8_len(at + i, s.len - i) : 0;
+
+        if (n == 0) {
+            *bad = i;
+            return false;
+        }
+        i += n;
+    }
+    return true;
+}
+
+static void add_utf8(struct pk_buf *out, uint32_t point)
+{
+    if (point < 0x80) {
+        pk_buf_addc(out, (char)point);
+    } else if (point < 0x800) {
+        pk_buf_addc(out, (char)(0xc0 | point >> 6));
+        pk_buf_addc(out, (char)(0x80 | (point & 0x3f)));
+    } else if (point < 0x10000) {
+        pk_buf_addc(out, (char)(0xe0 | point >> 12));
+        pk_buf_addc(out, (char)(0x80 | (point >> 6 & 0x3f)));
+        pk_buf_addc(out, (char)(0x80 | (point & 0x3f)));
+    } else {
+        pk_buf_addc(out, (char)(0xf0 | point >> 18));
+        pk_buf_addc(out, (char)(0x80 | (point >> 12 & 0x3f)));
+        pk_buf_addc(out, (char)(0x80 | (point >> 6 & 0x3f)));
+        pk_buf_addc(out, (char)(0x80 | (point & 0x3f)));
+    }
+}
+
+/* --- parsing -------------------------------------------------------------------------- */
+
+static bool fail(struct parser *p, const char *problem)
+{
+    p->problem = problem;
+    return false;
+}
+
+static void skip_blanks(struct parser *p)
+{
+    while (p->at < p->text.len) {
+        char c = p->text.at[p->at];
+
+        if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
+            return;
+        p->at++;
+    }
+}
+
+static char peek(const struct parser *p)
+{
+    return p->at < p->text.len ? p->text.at[p->at] : 0;
+}
+
+static int add_node(struct parser *p, enum pk_json_type type, size_t start, size_t end)
+{
+    struct pk_json *d = p->doc;
+
+    if (d->count == p->cap) {
+        int cap = p->cap ? p->cap * 2 : NODES_FIRST;
+
+        if (cap > PK_JSON_NODES_MAX)
+            return fail(p, "too many values"), -1;
+        void *more = pk_alloc_grow(p->arena, d->nodes, (size_t)p->cap * sizeof *d->nodes,
+                                   (size_t)cap * sizeof *d->nodes);
+        if (!more)
+            return fail(p, "out of memory"), -1;
+        d->nodes = more;
+        p->cap = cap;
+    }
+    d->nodes[d->count] = (struct pk_json_node){
+        .start = (uint32_t)start,
+        .end = (uint32_t)end,
+        .after = (uint32_t)d->count + 1,
+        .type = (uint8_t)type,
+    };
+    return d->count++;
+}
+
+static int hex4(pk_str s, size_t at)
+{
+    int n = 0;
+
+    if (at + 4 > s.len)
+        return -1;
+    for (size_t i = at; i < at + 4; i++) {
+        char c = s.at[i];
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            return -1;
+        n = n * 16 + digit;
+    }
+    return n;
+}
+
+/* At the `u` of an escape. Moves behind it, and behind the second half of a pair. */
+static bool skip_unicode_escape(struct parser *p)
+{
+    int unit = hex4(p->text, p->at + 1);
+
+    if (unit < 0)
+        return fail(p, "\\u needs four hex digits");
+    if (unit == 0)
+        return fail(p, "\\u0000 is not allowed");
+    p->at += 5;
+    if (unit < 0xd800 || unit > 0xdfff)
+        return true;
+    if (unit > 0xdbff || peek(p) != '\\' || p->at + 1 >= p->text.len ||
+        p->text.at[p->at + 1] != 'u')
+        return fail(p, "lone surrogate");
+    unit = hex4(p->text, p->at + 2);
+    if (unit < 0xdc00 || unit > 0xdfff)
+        return fail(p, "lone surrogate");
+    p->at += 6;
+    return true;
+}
+
+static bool skip_escape(struct parser *p)
+{
+    char c;
+
+    p->at++;
+    c = peek(p);
+    if (c == 'u')
+        return skip_unicode_escape(p);
+    if (c == 0 || !strchr("\"\\/bfnrt", c))
+        return fail(p, "unknown escape");
+    p->at++;
+    return true;
+}
+
+/* At the opening quote. Moves behind the closing one. */
+static bool skip_string(struct parser *p, bool *escaped)
+{
+    const unsigned char *s = (const unsigned char *)p->text.at;
+
+    *escaped = false;
+    p->at++;
+    while (p->at < p->text.len) {
+        unsigned char c = s[p->at];
+
+        if (c == '"') {
+            p->at++;
+            return true;
+        }
+        if (c < ' ')
+            return fail(p, "control character in a string");
+        if (c == '\\') {
+            *escaped = true;
+            if (!skip_escape(p))
+                return false;
+            continue;
+        }
+        size_t n = c < 0x80 ? 1 : utf8_len(s + p->at, p->text.len - p->at);
+        if (n == 0)
+            return fail(p, "invalid UTF-8");
+        p->at += n;
+    }
+    return fail(p, "unfinished string");
+}
+
+static bool add_string(struct parser *p)
+{
+    size_t start = p->at;
+    bool escaped;
+
+    if (!skip_string(p, &escaped))
+        return false;
+    int n = add_node(p, PK_JSON_STRING, start, p->at);
+    if (n >= 0)
+        p->doc->nodes[n].escaped = escaped;
+    return n >= 0;
+}
+
+static bool skip_digits(struct parser *p)
+{
+    size_t start = p->at;
+
+    while (peek(p) >= '0' && peek(p) <= '9')
+        p->at++;
+    return p->at > start;
+}
+
+static bool add_number(struct parser *p)
+{
+    size_t start = p->at;
+
+    if (peek(p) == '-')
+        p->at++;
+    if (peek(p) == '0')
+        p->at++;
+    else if (!skip_digits(p))
+        return fail(p, "not a value");
+    if (peek(p) == '.') {
+        p->at++;
+        if (!skip_digits(p))
+            return fail(p, "digit expected");
+    }
+    if (peek(p) == 'e' || peek(p) == 'E') {
+        p->at++;
+        if (peek(p) == '+' || peek(p) == '-')
+            p->at++;
+        if (!skip_digits(p))
+            return fail(p, "digit expected");
+    }
+    return add_node(p, PK_JSON_NUMBER, start, p->at) >= 0;
+}
+
+static bool add_word(struct parser *p, const char *word, enum pk_json_type type)
+{
+    size_t n = strlen(word);
+
+    if (!pk_str_starts(pk_str_sub(p->text, p->at, n), word))
+        return fail(p, "not a value");
+    p->at += n;
+    return add_node(p, type, p->at - n, p->at) >= 0;
+}
+
+static bool open_container(struct parser *p, enum pk_json_type type)
+{
+    if (p->depth == PK_JSON_DEPTH_MAX)
+        return fail(p, "nested too deep");
+    int n = add_node(p, type, p->at, p->at);
+    if (n < 0)
+        return false;
+    p->at++;
+    p->open[p->depth++] = n;
+    return true;
+}
+
+static void close_container(struct parser *p)
+{
+    struct pk_json_node *n = &p->doc->nodes[p->open[--p->depth]];
+
+    p->at++;
+    n->end = (uint32_t)p->at;
+    n->after = (uint32_t)p->doc->count;
+}
+
+static bool add_value(struct parser *p)
+{
+    skip_blanks(p);
+    switch (peek(p)) {
+    case '{': return open_container(p, PK_JSON_OBJECT);
+    case '[': return open_container(p, PK_JSON_ARRAY);
+    case '"': return add_string(p);
+    case 't': return add_word(p, "true", PK_JSON_TRUE);
+    case 'f': return add_word(p, "false", PK_JSON_FALSE);
+    case 'n': return add_word(p, "null", PK_JSON_NULL);
+    default: return p->at < p->text.len ? add_number(p) : fail(p, "unexpected end");
+    }
+}
+
+static bool add_key(struct parser *p)
+{
+    skip_blanks(p);
+    if (peek(p) != '"')
+        return fail(p, "member name expected");
+    if (!add_string(p))
+        return false;
+    skip_blanks(p);
+    if (peek(p) != ':')
+        return fail(p, "':' expected");
+    p->at++;
+    return true;
+}
+
+/* Inside the innermost open container: closes it, or adds its next value. */
+static bool step(struct parser *p)
+{
+    struct pk_json_node *n = &p->doc->nodes[p->open[p->depth - 1]];
+    bool object = n->type == PK_JSON_OBJECT;
+
+    skip_blanks(p);
+    if (peek(p) == (object ? '}' : ']')) {
+        close_container(p);
+        return true;
+    }
+    if (n->count > 0) {
+        if (peek(p) != ',')
+            return fail(p, p->at < p->text.len ? "',' or end expected" : "unexpected end");
+        p->at++;
+    }
+    n->count++;
+    return (!object || add_key(p)) && add_value(p);
+}
+
+bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct pk_json *doc,
+                   struct pk_error *err)
+{
+    struct parser p = {.arena = arena, .doc = doc, .text = text};
+
+    *doc = (struct pk_json){.text = text};
+    if (text.len > PK_STREAM_BYTES_MAX)
+        return pk_fail(err, PK_TOO_LARGE, "%s: larger than %d MiB", what,
+                       PK_STREAM_BYTES_MAX >> 20);
+    bool ok = add_value(&p);
+    while (ok && p.depth > 0)
+        ok = step(&p);
+    if (ok) {
+        skip_blanks(&p);
+        ok = p.at == text.len || fail(&p, "text after the end");
+    }
+    if (ok)
+        return true;
+    *doc = (struct pk_json){.text = text};
+    if (arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", what);
+    return pk_fail(err, PK_BAD_JSON, "%s: not valid JSON at byte %zu: %s", what, p.at, p.problem);
+}
+
+/* --- reading --------------------------------------------------------------------------- */
+
+enum pk_json_type pk_json_type(const struct pk_json *doc, int value)
+{
+    return value < 0 || value >= doc->count ? PK_JSON_NONE
+                                            : (enum pk_json_type)doc->nodes[value].type;
+}
+
+const char *pk_json_type_name(enum pk_json_type type)
+{
+    static const char *const names[] = {"nothing",  "null",     "a boolean", "a boolean",
+                                        "a number", "a string", "an array",  "an object"};
+    return names[type];
+}
+
+int pk_json_count(const struct pk_json *doc, int value)
+{
+    return pk_json_type(doc, value) < PK_JSON_ARRAY ? 0 : (int)doc->nodes[value].count;
+}
+
+int pk_json_first(const struct pk_json *doc, int container)
+{
+    return pk_json_count(doc, container) ? container + 1 : -1;
+}
+
+int pk_json_next(const struct pk_json *doc, int container, int v)
+{
+    bool object = doc->nodes[container].type == PK_JSON_OBJECT;
+    uint32_t next = doc->nodes[object ? v + 1 : v].after;
+
+    return next < doc->nodes[container].after ? (int)next : -1;
+}
+
+/* Compares a string node with a name without unescaping, when it can. */
+static bool key_is(const struct pk_json *doc, int key, pk_str name)
+{
+    const struct pk_json_node *n = &doc->nodes[key];
+    pk_str inner = {doc->text.at + n->start + 1, n->end - n->start - 2};
+
+    if (!n->escaped)
+        return pk_str_eq(inner, name);
+
+    char bytes[PK_SLUG_BYTES_MAX * 2]; /* an escaped spelling of a name that we look for is short */
+    struct pk_arena arena;
+    bool same;
+
+    if (inner.len > sizeof bytes)
+        return false;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    same = pk_str_eq(pk_json_str(&arena, doc, key), name);
+    pk_arena_free(&arena);
+    return same;
+}
+
+static int find(const struct pk_json *doc, int object, pk_str name)
+{
+    int found = -1;
+
+    if (pk_json_type(doc, object) != PK_JSON_OBJECT)
+        return -1;
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k))
+        if (key_is(doc, k, name))
+            found = k + 1;
+    return found;
+}
+
+int pk_json_get(const struct pk_json *doc, int object, const char *name)
+{
+    return find(doc, object, pk_str_of(name));
+}
+
+int pk_json_item(const struct pk_json *doc, int array, int i)
+{
+    if (pk_json_type(doc, array) != PK_JSON_ARRAY)
+        return -1;
+    int v = pk_json_first(doc, array);
+    while (v >= 0 && i-- > 0)
+        v = pk_json_next(doc, array, v);
+    return v;
+}
+
+int pk_json_at(const struct pk_json *doc, const char *path)
+{
+    int v = doc->count ? 0 : -1;
+
+    while (*path && v >= 0) {
+        size_t n = strcspn(path, ".[");
+
+        if (*path == '[') {
+            v = pk_json_item(doc, v, (int)strtol(path + 1, NULL, 10));
+            path += strcspn(path, "]") + 1;
+        } else {
+            v = find(doc, v, (pk_str){path, n});
+            path += n;
+        }
+        if (*path == '.')
+            path++;
+    }
+    return v;
+}
+
+pk_str pk_json_raw(const struct pk_json *doc, int value)
+{
+    if (pk_json_type(doc, value) == PK_JSON_NONE)
+        return PK_NONE;
+    const struct pk_json_node *n = &doc->nodes[value];
+    return (pk_str){doc->text.at + n->start, n->end - n->start};
+}
+
+/* At a backslash of a string that the parser accepted. Returns the bytes consumed. */
+static size_t add_unescaped(struct pk_buf *out, pk_str s, size_t at)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    char c = s.at[at + 1];
+
+    if (c != 'u') {
+        pk_buf_addc(out, to[strchr(from, c) - from]);
+        return 2;
+    }
+    uint32_t point = (uint32_t)hex4(s, at + 2);
+    if (point < 0xd800 || point > 0xdfff) {
+        add_utf8(out, point);
+        return 6;
+    }
+    uint32_t low = (uint32_t)hex4(s, at + 8);
+    add_utf8(out, 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00));
+    return 12;
+}
+
+static void unescape(struct pk_buf *out, pk_str s)
+{
+    for (size_t i = 0; i < s.len;) {
+        const char *next = memchr(s.at + i, '\\', s.len - i);
+        size_t plain = next ? (size_t)(next - s.at) - i : s.len - i;
+
+        pk_buf_add(out, (pk_str){s.at + i, plain});
+        i += plain;
+        if (next)
+            i += add_unescaped(out, s, i);
+    }
+}
+
+pk_str pk_json_str(struct pk_arena *arena, const struct pk_json *doc, int value)
+{
+    if (pk_json_type(doc, value) != PK_JSON_STRING)
+        return PK_NONE;
+    const struct pk_json_node *n = &doc->nodes[value];
+    pk_str inner = {doc->text.at + n->start + 1, n->end - n->start - 2};
+    if (!n->escaped)
+        return inner;
+    struct pk_buf out = pk_buf_in(arena, inner.len + 1);
+    char *room = pk_buf_room(&out, inner.len); /* it only gets shorter */
+    if (!room)
+        return PK_NONE;
+    unescape(&out, inner);
+    return pk_buf_str(&out);
+}
+
+bool pk_json_is(const struct pk_json *doc, int value, const char *text)
+{
+    return pk_json_type(doc, value) == PK_JSON_STRING && key_is(doc, value, pk_str_of(text));
+}
+
+bool pk_json_int(const struct pk_json *doc, int value, int64_t *out)
+{
+    return pk_json_type(doc, value) == PK_JSON_NUMBER &&
+           pk_str_int(pk_json_raw(doc, value), out);
+}
+
+bool pk_json_number(const struct pk_json *doc, int value, double *out)
+{
+    pk_str raw = pk_json_raw(doc, value);
+    char text[64];
+
+    if (pk_json_type(doc, value) != PK_JSON_NUMBER || raw.len >= sizeof text)
+        return false;
+    memcpy(text, raw.at, raw.len);
+    text[raw.len] = 0;
+    errno = 0;
+    *out = strtod(text, NULL);
+    return errno == 0;
+}
+
+bool pk_json_true(const struct pk_json *doc, int value)
+{
+    return pk_json_type(doc, value) == PK_JSON_TRUE;
+}
+
+/* --- writing --------------------------------------------------------------------------- */
+
+void pk_json_quote(struct pk_buf *out, pk_str s)
+{
+    static const char escapes[] = "btn\0fr"; /* of \b \t \n (\v) \f \r */
+    const unsigned char *at = (const unsigned char *)s.at;
+    size_t plain = 0;
+
+    pk_buf_addc(out, '"');
+    for (size_t i = 0; i < s.len;) {
+        size_t n = at[i] < 0x80 ? 1 : utf8_len(at + i, s.len - i);
+        bool separator = n == 3 && at[i] == 0xe2 && at[i + 1] == 0x80 && (at[i + 2] & 0xfe) == 0xa8;
+
+        if (n > 0 && at[i] >= ' ' && at[i] != '"' && at[i] != '\\' && !separator) {
+            i += n;
+            continue;
+        }
+        pk_buf_add(out, pk_str_sub(s, plain, i - plain));
+        if (at[i] == '"' || at[i] == '\\')
+            pk_buf_addf(out, "\\%c", at[i]);
+        else if (at[i] >= '\b' && at[i] <= '\r' && at[i] != '\v')
+            pk_buf_addf(out, "\\%c", escapes[at[i] - '\b']);
+        else if (at[i] < ' ')
+            pk_buf_addf(out, "\\u%04x", at[i]);
+        else
+            pk_buf_addf(out, "\\u%s", !separator ? "fffd" : at[i + 2] == 0xa8 ? "2028" : "2029");
+        i += n ? n : 1;
+        plain = i;
+    }
+    pk_buf_add(out, pk_str_sub(s, plain, s.len - plain));
+    pk_buf_addc(out, '"');
+}
+
+/* The edit for this key, or -1. */
+static int edit_of(const struct pk_json *doc, int key, const struct pk_json_edit *edits, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (key_is(doc, key, edits[i].name))
+            return i;
+    return -1;
+}
+
+static void add_member(struct pk_buf *out, bool *first, pk_str name, pk_str value)
+{
+    if (!*first)
+        pk_buf_addc(out, ',');
+    *first = false;
+    pk_json_quote(out, name);
+    pk_buf_addc(out, ':');
+    pk_buf_add(out, value);
+}
+
+void pk_json_splice(struct pk_buf *out, const struct pk_json *doc, int object,
+                    const struct pk_json_edit *edits, int count)
+{
+    uint64_t done = 0; /* edits that have been written */
+    bool first = true;
+
+    PK_ASSERT(pk_json_type(doc, object) == PK_JSON_OBJECT);
+    PK_ASSERT(count <= 64);
+    uint32_t at = doc->nodes[object].start + 1; /* what is before it has been written */
+    pk_buf_addc(out, '{');
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
+        int e = edit_of(doc, k, edits, count);
+        uint32_t end = doc->nodes[k + 1].end;
+
+        if (e < 0) { /* as it came: the blanks before it too, the comma only when it separates */
+            pk_str raw = {doc->text.at + at, end - at};
+            int comma = k == object + 1 ? -1 : pk_str_find(raw, ',');
+
+            if (!first)
+                pk_buf_addc(out, ',');
+            pk_buf_add(out, pk_str_sub(raw, (size_t)(comma + 1), raw.len));
+            first = false;
+        } else if (edits[e].value.at && !(done & 1ull << e)) {
+            add_member(out, &first, edits[e].name, edits[e].value);
+            done |= 1ull << e;
+        }
+        at = end;
+    }
+    for (int e = 0; e < count; e++)
+        if (edits[e].value.at && !(done & 1ull << e))
+            add_member(out, &first, edits[e].name, edits[e].value);
+    pk_buf_add(out, (pk_str){doc->text.at + at, doc->nodes[object].end - at});
+}
+
+/* `over`'s members as edits; -1 when there are more than one splice takes. */
+static int edits_from(struct pk_arena *arena, const struct pk_json *over, struct pk_json_edit *edits,
+                      int max)
+{
+    int n = 0;
+
+    for (int k = pk_json_first(over, 0); k >= 0; k = pk_json_next(over, 0, k)) {
+        if (n == max)
+            return -1;
+        edits[n].name = pk_json_str(arena, over, k);
+        edits[n].value = pk_json_raw(over, k + 1);
+        n++;
+    }
+    return n;
+}
+
+bool pk_json_merge(struct pk_arena *arena, pk_str base, pk_str over, const char *what, pk_str *out,
+                   struct pk_error *err)
+{
+    struct pk_json_edit edits[64];
+    struct pk_json b, o;
+
+    if (!pk_json_parse(arena, base, what, &b, err) || !pk_json_parse(arena, over, what, &o, err))
+        return false;
+    if (pk_json_type(&b, 0) != PK_JSON_OBJECT || pk_json_type(&o, 0) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_REQUEST, "%s: must be a JSON object", what);
+    int n = edits_from(arena, &o, edits, (int)PK_COUNT(edits));
+    if (n < 0)
+        return pk_fail(err, PK_BAD_REQUEST, "%s: more than %zu members", what, PK_COUNT(edits));
+    struct pk_buf merged = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    pk_json_splice(&merged, &b, 0, edits, n);
+    if (merged.failed)
+        return pk_fail(err, PK_TOO_LARGE, "%s: larger than %d MiB", what, PK_BODY_BYTES_MAX >> 20);
+    *out = pk_buf_str(&merged);
+    return true;
+}
+
+struct member {
+    pk_str name;
+    int value, order;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    size_t n = x->name.len < y->name.len ? x->name.len : y->name.len;
+    int c = n ? memcmp(x->name.at, y->name.at, n) : 0;
+
+    if (c == 0 && x->name.len != y->name.len)
+        c = x->name.len < y->name.len ? -1 : 1;
+    return c ? c : x->order - y->order;
+}
+
+static void canonical_object(struct pk_buf *out, const struct pk_json *doc, int object)
+{
+    int n = pk_json_count(doc, object), i = 0;
+    struct member *m = n ? pk_alloc(out->arena, (size_t)n * sizeof *m) : NULL;
+    bool first = true;
+
+    if (n && !m) {
+        out->failed = true;
+        return;
+    }
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k), i++)
+        m[i] = (struct member){pk_json_str(out->arena, doc, k), k + 1, i};
+    if (n)
+        qsort(m, (size_t)n, sizeof *m, by_name);
+    pk_buf_addc(out, '{');
+    for (i = 0; i < n; i++) {
+        if (i + 1 < n && pk_str_eq(m[i].name, m[i + 1].name))
+            continue; /* a repeated name: the last one counts */
+        add_member(out, &first, m[i].name, PK_NONE);
+        pk_json_canonical(out, doc, m[i].value);
+    }
+    pk_buf_addc(out, '}');
+}
+
+/* Recursion is bounded by PK_JSON_DEPTH_MAX, which the parser enforces. */
+void pk_json_canonical(struct pk_buf *out, const struct pk_json *doc, int value)
+{
+    bool first = true;
+
+    switch (pk_json_type(doc, value)) {
+    case PK_JSON_OBJECT: canonical_object(out, doc, value); return;
+    case PK_JSON_ARRAY:
+        pk_buf_addc(out, '[');
+        for (int v = pk_json_first(doc, value); v >= 0; v = pk_json_next(doc, value, v)) {
+            if (!first)
+                pk_buf_addc(out, ',');
+            first = false;
+            pk_json_canonical(out, doc, v);
+        }
+        pk_buf_addc(out, ']');
+        return;
+    case PK_JSON_STRING: pk_json_quote(out, pk_json_str(out->arena, doc, value)); return;
+    case PK_JSON_NONE:
+    case PK_JSON_NULL:
+    case PK_JSON_FALSE:
+    case PK_JSON_TRUE:
+    case PK_JSON_NUMBER: pk_buf_add(out, pk_json_raw(doc, value)); return;
+    }
+}

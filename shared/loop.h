@@ -1,0 +1,67 @@
+/* loop.h - drives any number of calls over one transport.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The loop performs SEND, READ and SLEEP; LOOKUP, SAVE, DONE and bytes for the client are the
+ * host's. It never waits: the host does, on pk_xfer_fd() until pk_loop_deadline_ms().
+ *
+ *     pk_loop_start(loop, task);
+ *     for (;;) {
+ *         struct pk_task *t = pk_loop_next(loop, pk_clock_ms());
+ *         if (!t) { wait on pk_xfer_fd(x) until pk_loop_deadline_ms(loop); continue; }
+ *         take t->next.out;
+ *         switch (t->next.op) {
+ *         case PK_OP_LOOKUP: ... pk_loop_answer(loop, t, &ev); break;
+ *         case PK_OP_SAVE:   ... pk_loop_answer(loop, t, &ev); break;
+ *         case PK_OP_DONE:   ... break;
+ *         default:           pk_loop_resume(loop, t);   // only `out` was for the host
+ *         }
+ *     }
+ *
+ * A host that cannot take more bytes yet resumes later: reading from the provider waits.
+ */
+#ifndef PK_LOOP_H
+#define PK_LOOP_H
+
+#include "call.h"
+#include "xfer.h"
+
+/* One call in progress. The host embeds it or allocates it; it must stay where it is. */
+struct pk_task {
+    struct pk_call *call; /* set by the host */
+    struct pk_next next;  /* what the machine asked for last */
+
+    /* the loop's own */
+    struct pk_transfer *transfer;
+    int heap_at; /* place in the heap of deadlines; -1 = none */
+    bool held;   /* with the host: nothing happens until answer or resume */
+    bool queued;
+    struct pk_task *queue_next;
+};
+
+struct pk_loop;
+
+/* Borrows `x`, which no other loop may use. NULL when memory runs out. */
+struct pk_loop *pk_loop_new(struct pk_xfer *x);
+void pk_loop_free(struct pk_loop *loop); /* tasks must be over or dropped */
+
+void pk_loop_start(struct pk_loop *loop, struct pk_task *t, int64_t now_ms);
+
+/* A task that needs the host; it is then held. NULL: nothing to do for now. */
+struct pk_task *pk_loop_next(struct pk_loop *loop, int64_t now_ms);
+
+/* When to call pk_loop_next() again although the fd is quiet; INT64_MAX = never. */
+int64_t pk_loop_deadline_ms(const struct pk_loop *loop);
+
+void pk_loop_answer(struct pk_loop *loop, struct pk_task *t, int64_t now_ms,
+                    const struct pk_event *ev);
+void pk_loop_resume(struct pk_loop *loop, struct pk_task *t, int64_t now_ms);
+
+/* In any state but DONE: ends the call as cancelled and closes its connection. The task comes back from
+ * pk_loop_next() at PK_OP_DONE. */
+void pk_loop_cancel(struct pk_loop *loop, struct pk_task *t, int64_t now_ms);
+
+/* Forgets a task in any state without a step: for hosts that are being torn down. */
+void pk_loop_drop(struct pk_loop *loop, struct pk_task *t);
+
+#endif

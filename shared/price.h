@@ -1,0 +1,40 @@
+/* price.h - what tokens cost. Money is int64 pico-USD (1e-12 dollars), never a double.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A price list is a snapshot that the host loads from the store (pk_prices) and shares
+ * among calls. The list that pk ships is sql/prices; the store is seeded with it.
+ */
+#ifndef PK_PRICE_H
+#define PK_PRICE_H
+
+#include "usage.h"
+
+/* pico-USD a token; -1 = not known, and a call that used such tokens has no known cost. */
+struct pk_price {
+    pk_str provider; /* providers.def name */
+    pk_str model;    /* exact, or a prefix that ends in '*' */
+    int64_t input, cache_read, cache_write, cache_write_1h, output, reasoning;
+    int64_t above_tokens; /* applies when all input tokens exceed this; 0 = the base tier */
+    int64_t from_us, to_us; /* in effect in [from, to); to 0 = still */
+};
+
+struct pk_prices {
+    const struct pk_price *rows; /* any order */
+    int count;
+};
+
+/* The row in effect: exact model before the longest prefix, the highest tier that
+ * input_tokens reaches, the latest from_us; NULL when there is none. */
+const struct pk_price *pk_price_find(const struct pk_prices *prices, pk_str provider, pk_str model,
+                                     int64_t input_tokens, int64_t at_us);
+
+/* False, with *why for people, when a bucket that was used has no price, or the sum overflows. */
+bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model,
+                   const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
+                   const char **why);
+
+/* Decimal dollars per million tokens ("2.50", "0.075") as pico-USD a token, exactly. */
+bool pk_price_parse(pk_str per_million, int64_t *pusd);
+
+#endif

@@ -1,0 +1,27 @@
+/* provider.h - who answers: address, key style and quirks of each provider, as rows.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * How the provider's API is spelled is its dialect (dialect.h). A provider that only
+ * differs from another in these columns is one more row in providers.def.
+ */
+#ifndef PK_PROVIDER_H
+#define PK_PROVIDER_H
+
+#include "dialect.h"
+
+struct pk_provider {
+    const char *name;
+    const struct pk_dialect *dialect;
+    const char *base_url;   /* without a trailing slash; empty: the config must give custom_host */
+    const char *key_header; /* header name and what precedes the key: "authorization: Bearer " */
+    const char *key_env;    /* environment variable that holds the key by custom */
+    const char *rejects;    /* body fields that it refuses, blank separated: dropped and reported */
+    bool stream_usage;      /* takes stream_options.include_usage */
+};
+
+/* NULL when there is none of that name. Accepts "@name" too, as newer Portkey configs spell it. */
+const struct pk_provider *pk_provider_find(pk_str name);
+const struct pk_provider *pk_provider_at(int i); /* NULL behind the last */
+
+#endif

@@ -1,0 +1,24 @@
+/* reply.h - what the SQL doors return for a call that is over.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PK_REPLY_H
+#define PK_REPLY_H
+
+#include "call.h"
+
+/* The OpenAI-shaped answer `body` with a member "pk" {trace_id, provider, model, cost_usd, cache_status,
+ * attempts, latency_ms} spliced in; for pk_chat. */
+bool pk_reply_chat(struct pk_arena *arena, const struct pk_record *r, pk_str body, pk_str *out,
+                   struct pk_error *err) PK_MUST_CHECK;
+
+/* The text of choices[0].message.content; *is_null when there is none (a tool call). For pk_ask. */
+bool pk_reply_text(struct pk_arena *arena, pk_str body, pk_str *out, bool *is_null,
+                   struct pk_error *err) PK_MUST_CHECK;
+
+/* {ok, response, error{code,type,message,http_status,retryable}, usage, trace_id}; for pk_try_chat.
+ * `e` is PK_OK for a success; `body` is then the answer. */
+bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struct pk_error *e,
+                  pk_str body, pk_str *out, struct pk_error *err) PK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,53 @@
+/* request.h - what a client asks for, before routing.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * pkd fills one from headers and body; the SQL doors build one from their arguments with the
+ * functions below, so that all doors mean the same.
+ */
+#ifndef PK_REQUEST_H
+#define PK_REQUEST_H
+
+#include "arena.h"
+#include "dialect.h"
+
+enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
+
+/* Strings are borrowed and must outlive the call. */
+struct pk_request {
+    const struct pk_dialect *front; /* what the client speaks; NULL = openai */
+    pk_str operation;               /* for the log: "chat", "messages" */
+    pk_str body;                    /* JSON object */
+    pk_str headers;                 /* the client's, for forward_headers; empty from SQL */
+    pk_str trace_id, span_id, parent_span_id, span_name; /* empty trace_id: one is made */
+    pk_str metadata;                /* JSON object, or empty */
+    pk_str user_id;                 /* empty: metadata._user, else the body's user */
+    pk_str query_id;                /* groups the calls of one statement; may be empty */
+    pk_str cache_ns;                /* over the config's namespace */
+    bool cache_refresh;             /* do not read, but store */
+    bool cache_off;
+    int64_t timeout_ms;   /* for the whole call; 0 = as configured */
+    int64_t request_ms;   /* request_timeout for every attempt, over the config's; 0 = as configured */
+    pk_str custom_host;   /* base URL for every target, over the config's; bound keys still refuse */
+    bool no_payload_log;  /* keep request and response out of the log */
+    enum pk_source source;
+};
+
+/* `messages` is an OpenAI messages array or a JSON string meaning one user turn; plain text too
+ * when `plain_text` (SQLite has no JSON type). `params` is a JSON object merged over the body, or
+ * empty; its "pk" member holds call options: metadata, trace_id, span_id, parent_span_id,
+ * span_name, cache (false | "refresh" | {"namespace","force_refresh"}), timeout, request_timeout,
+ * log (false: no payloads), user_id. An unknown option is an error that names it. "stream" is
+ * refused: SQL returns one value. */
+bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, bool plain_text,
+                     struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+
+/* One user turn, after a system message when `system` is not empty. */
+bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str params,
+                    struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+
+/* Checks metadata for a log row and conditional routing: a JSON object of at most
+ * PK_METADATA_BYTES_MAX. */
+bool pk_request_metadata(struct pk_arena *arena, pk_str metadata, struct pk_error *err) PK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,43 @@
+/* secret.h - provider keys at rest, and the moment in which one is opened.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A stored key is sealed with XChaCha20-Poly1305 under the master key; slug, provider and
+ * origin are bound to it as associated data, so that nobody who may edit rows can send a
+ * key elsewhere or swap two. The master key is 32 bytes in a file of mode 0600 that belongs
+ * to the user of the process; it is kept in locked memory.
+ */
+#ifndef PK_SECRET_H
+#define PK_SECRET_H
+
+#include "buf.h"
+#include "config.h"
+
+enum { PK_SECRET_BYTES_MAX = 8192 };
+
+struct pk_secrets;
+
+/* Reads the master key from `path`; when there is no such file and `create`, makes one (and its
+ * folder, 0700). Refuses a file that others can read, a symbolic link, and any other size. The
+ * error names the path. */
+struct pk_secrets *pk_secrets_open(const char *path, bool create, struct pk_error *err) PK_MUST_CHECK;
+void pk_secrets_free(struct pk_secrets *s);
+
+/* "env:NAME" and "file:PATH" become references; anything else is sealed into `arena`. The result's
+ * slug and origin are those given. */
+bool pk_secret_seal(const struct pk_secrets *s, struct pk_arena *arena, pk_str slug, pk_str provider,
+                    pk_str origin, pk_str secret, struct pk_key *key,
+                    struct pk_error *err) PK_MUST_CHECK;
+
+/* The plaintext, into `out` of PK_SECRET_BYTES_MAX, without a final newline; wipe it with
+ * pk_secret_wipe() after use. Fails with PK_NO_KEY (nothing there) or PK_STORE (the seal does not
+ * fit the row, or the master key is another); the error names the slug, variable or path. `s` may be NULL
+ * for keys that are not sealed. */
+bool pk_secret_open(const struct pk_secrets *s, const struct pk_key *key, pk_str provider,
+                    char *out, size_t *len, struct pk_error *err) PK_MUST_CHECK;
+void pk_secret_wipe(void *bytes, size_t len);
+
+/* Bytes from the system's generator. */
+void pk_secret_random(void *bytes, size_t len);
+
+#endif

@@ -1,0 +1,140 @@
+/* store.h - the relations of pk, on either database engine.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Below: an engine executes the named statements of sql/statements.sql (struct pk_store_ops);
+ * store_sqlite.c is one, ext-pg/store_spi.c another. There is no SQL text in C. Above: the
+ * verbs, written once over those statements. Only hosts call them; the machine never does.
+ *
+ * Times are microseconds since 1970 UTC, money is pico-USD, ids are UUIDv7.
+ */
+#ifndef PK_STORE_H
+#define PK_STORE_H
+
+#include "call.h"
+#include "secret.h"
+
+/* PK_SQL_cache_get, ...: one a block of sql/statements.sql, in its order. */
+enum pk_stmt {
+#define STATEMENT(name, sqlite_text, postgres_text) PK_SQL_##name,
+#include "statements.def"
+#undef STATEMENT
+    PK_STMT_COUNT
+};
+
+enum pk_value_type { PK_V_NULL, PK_V_INT, PK_V_REAL, PK_V_TEXT, PK_V_BLOB };
+
+struct pk_value {
+    enum pk_value_type type;
+    int64_t i;
+    double r;
+    pk_str s; /* text and blob; from a row: borrowed during the row function */
+};
+
+/* Called for each row; false stops the statement without an error. */
+typedef bool pk_row_fn(void *ctx, const struct pk_value *columns, int count);
+
+struct pk_store;
+
+struct pk_store_ops {
+    /* Executes one statement with its $1..$n. `on_row` may be NULL. */
+    bool (*exec)(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
+                 pk_row_fn *on_row, void *ctx, struct pk_error *err);
+    bool (*begin)(struct pk_store *s, struct pk_error *err);
+    bool (*end)(struct pk_store *s, bool commit, struct pk_error *err);
+    void (*close)(struct pk_store *s);
+};
+
+/* The head of every engine's own struct. */
+struct pk_store {
+    const struct pk_store_ops *ops;
+};
+
+void pk_store_close(struct pk_store *s); /* NULL is fine */
+
+/* --- SQLite: store_sqlite.c ------------------------------------------------------------ */
+
+/* Opens or makes the file `path` (":memory:" too) with WAL, its own connection, a busy
+ * timeout of 5 s, mode 0600 and its folder 0700, and migrates it. Every SQLite function is called
+ * through `api`, so that an extension uses the very library of the program that loaded it: two
+ * copies of SQLite in one process would break each other's file locks. */
+struct sqlite3_api_routines;
+struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
+                                 struct pk_error *err) PK_MUST_CHECK;
+/* The connection, for reading relations through virtual tables. */
+struct sqlite3;
+struct sqlite3 *pk_store_sqlite_db(struct pk_store *s);
+/* PK_STORE, else $XDG_DATA_HOME/pk/default.pkdb, else ~/.local/share/pk/default.pkdb. */
+bool pk_store_default_path(char *out, size_t size, struct pk_error *err);
+
+/* --- the verbs ------------------------------------------------------------------------- */
+
+/* Grows with every change of configs, keys or prices: what was loaded before is stale. */
+bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err) PK_MUST_CHECK;
+
+/* An entry that is not older than max_age_s and has not expired; counts the hit when the engine may
+ * write. *entry's strings are in `arena`. */
+bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
+                        const uint8_t key[PK_CACHE_KEY_BYTES], int64_t now_us, int64_t max_age_s,
+                        struct pk_cache_entry *entry, bool *found, struct pk_error *err) PK_MUST_CHECK;
+bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES],
+                        const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s,
+                        struct pk_error *err) PK_MUST_CHECK;
+/* Deletes expired entries; *count says how many. */
+bool pk_store_cache_purge(struct pk_store *s, int64_t now_us, bool all, int64_t *count,
+                          struct pk_error *err) PK_MUST_CHECK;
+
+/* The log row, its spans and payloads, in one transaction (none is opened inside another that
+ * the caller opened with ops->begin). Writing the same id twice leaves one row. */
+bool pk_store_record_add(struct pk_store *s, const struct pk_record *r,
+                         struct pk_error *err) PK_MUST_CHECK;
+
+struct pk_feedback {
+    uint8_t id[PK_UUID_BYTES];
+    int64_t at_us;
+    pk_str trace_id;
+    int64_t value;  /* -10..10 */
+    double weight;  /* 0..1 */
+    pk_str metadata; /* JSON object or empty */
+};
+
+/* Checks the ranges; the error names the argument. */
+bool pk_feedback_check(struct pk_arena *arena, const struct pk_feedback *f, struct pk_error *err);
+bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f,
+                           struct pk_error *err) PK_MUST_CHECK;
+
+/* Stores a checked config as the next version of `slug`. Refuses a literal api_key, an unknown
+ * virtual key and a slug that is not [A-Za-z0-9][A-Za-z0-9._-]*. */
+bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,
+                         int64_t now_us, int64_t *version, struct pk_error *err) PK_MUST_CHECK;
+/* *body is empty when there is none. */
+bool pk_store_config_get(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str *body,
+                         int64_t *version, struct pk_error *err) PK_MUST_CHECK;
+bool pk_store_config_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
+                            struct pk_error *err) PK_MUST_CHECK;
+
+struct pk_virtual_key {
+    pk_str slug, provider, custom_host; /* custom_host empty: the provider's own */
+    struct pk_key key;
+    bool active;
+    int64_t expires_us; /* 0 = never */
+};
+
+/* `options` is a JSON object or empty: custom_host, expires_at (ISO 8601), name. Unknown options are
+ * errors. An existing slug is replaced. `secret` is "env:NAME", "file:PATH" or the key itself,
+ * which is sealed. */
+bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
+                      pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,
+                      struct pk_error *err) PK_MUST_CHECK;
+bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
+                         const struct pk_secrets *secrets, pk_str slug, pk_str secret,
+                         int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
+bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
+                         struct pk_error *err) PK_MUST_CHECK;
+bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
+                      struct pk_virtual_key *key, bool *found, struct pk_error *err) PK_MUST_CHECK;
+
+bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_prices *prices,
+                          struct pk_error *err) PK_MUST_CHECK;
+
+#endif

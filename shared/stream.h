@@ -1,0 +1,71 @@
+/* stream.h - a streamed answer on its way from the provider to the client.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *   bytes -> sse.h -> back->event -> deltas -+-> assembled: the answer for log and cache
+ *                                            +-> front->print_delta -> bytes for the client
+ *
+ * When front and back are the same dialect the client gets each event's own bytes. Only an
+ * event with a terminal delta makes the answer complete: a stream that merely ends is cut.
+ */
+#ifndef PK_STREAM_H
+#define PK_STREAM_H
+
+#include "dialect.h"
+
+enum { PK_STREAM_CHOICES_MAX = 16, PK_STREAM_TOOLS_MAX = 128 };
+
+struct pk_stream_tool {
+    int choice, index;
+    pk_str id, name;
+    struct pk_buf arguments;
+};
+
+struct pk_stream_choice {
+    bool used;
+    struct pk_buf text, reasoning, refusal;
+    pk_str finish_reason;
+};
+
+struct pk_stream {
+    struct pk_arena *arena;
+    const struct pk_dialect *front, *back;
+    bool with_usage;   /* the client asked for usage in the stream */
+    int64_t created_s; /* seconds since 1970, for fronts that print it */
+    struct pk_sse sse;
+    struct pk_buf *out; /* where deltas are printed during a feed */
+
+    /* The answer so far. */
+    pk_str id, model;
+    struct pk_usage usage;
+    struct pk_stream_choice choices[PK_STREAM_CHOICES_MAX];
+    struct pk_stream_tool *tools;
+    int tool_count;
+    struct pk_fault fault; /* of an error event */
+    bool content;  /* something that a client can see has come: text, a tool call, a finish */
+    bool complete; /* the terminal event has come */
+    bool failed;   /* an error event has come */
+    bool lossy;    /* `body` would not show all that came: keep it out of the cache */
+
+    /* For the dialects' own use while reading and printing. */
+    int block_tool[PK_STREAM_TOOLS_MAX]; /* anthropic: content block -> tool index, -1 = none */
+    int state, blocks;
+};
+
+struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect *front,
+                                const struct pk_dialect *back, bool with_usage, int64_t created_s);
+
+/* Takes upstream bytes and appends the client's to `out`. False when the stream is malformed
+ * (PK_BAD_ANSWER), over a limit (PK_TOO_LARGE), or carried the provider's error (PK_UPSTREAM;
+ * s->failed and s->fault are set): what came before in the same bytes is in `out`. */
+bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out,
+                    struct pk_error *err) PK_MUST_CHECK;
+
+/* The assembled answer; of a stream that was cut, as far as it came. */
+bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error *err) PK_MUST_CHECK;
+
+/* Tells the client that the stream broke: an error event, never a clean end. */
+void pk_stream_abort(const struct pk_dialect *front, const struct pk_fault *f, pk_str provider,
+                     struct pk_buf *out);
+
+#endif

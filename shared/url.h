@@ -1,0 +1,35 @@
+/* url.h - absolute http and https URLs, strictly.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Accepts scheme://host[:port][/path][?query] with a DNS name, an IPv4 or a bracketed
+ * IPv6 address. Refuses credentials, fragments, percent-escapes in the host and every
+ * byte that could mean something else to another parser: the transport checks the
+ * address again when it connects (xfer.h).
+ */
+#ifndef PK_URL_H
+#define PK_URL_H
+
+#include "base.h"
+
+struct pk_url {
+    bool https;
+    pk_str host; /* without brackets; as spelled */
+    int port;    /* 80 or 443 when not given */
+    pk_str path; /* from the first '/', query included; may be empty */
+};
+
+/* The error starts with `what`, the place of the URL. */
+bool pk_url_parse(pk_str text, const char *what, struct pk_url *out,
+                  struct pk_error *err) PK_MUST_CHECK;
+
+bool pk_url_same_origin(const struct pk_url *a, const struct pk_url *b);
+
+/* "localhost", "*.localhost", 127.0.0.0/8 or ::1, by spelling. */
+bool pk_url_is_loopback(const struct pk_url *url);
+
+/* Whether `host` matches an entry of a comma or blank separated list: a name, an address,
+ * "*.example.com" (any name below), or "host:port" for that port alone. */
+bool pk_url_host_listed(pk_str list, pk_str host, int port);
+
+#endif

@@ -1,0 +1,59 @@
+/* xfer.h - the one transport: libcurl's multi interface behind one fd and one deadline.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A pk_xfer owns one CURLM and an epoll fd of its own that holds curl's sockets. A host
+ * waits, in its own way, until the fd is readable or the deadline passes, and calls
+ * pk_xfer_pump(), which never blocks. Connections stay open between calls and statements.
+ * One thread uses a pk_xfer at a time.
+ *
+ * TLS is verified, redirects are refused, only http and https are spoken, proxies from the
+ * environment are ignored. The address is checked when the socket is opened: loopback only for a
+ * host spelled as loopback, private and link-local only for a host in allowed_hosts.
+ */
+#ifndef PK_XFER_H
+#define PK_XFER_H
+
+#include "call.h"
+#include "secret.h"
+
+struct pk_xfer_options {
+    const char *allowed_hosts;     /* beside the providers' own and loopback; see url.h; copied */
+    int connections_max;           /* kept open and pooled; at least the concurrency */
+    int64_t connect_ms;            /* for DNS, TCP and TLS; 0 = 10 s */
+    const struct pk_secrets *secrets; /* opens sealed keys; NULL: none can be opened */
+};
+
+struct pk_xfer;
+struct pk_transfer; /* one exchange in progress */
+
+struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *err) PK_MUST_CHECK;
+void pk_xfer_free(struct pk_xfer *x); /* transfers must be gone; free(NULL) is fine */
+void pk_xfer_allow(struct pk_xfer *x, const char *allowed_hosts); /* replaces the list */
+
+int pk_xfer_fd(const struct pk_xfer *x);
+/* When to pump although the fd is quiet, on pk_clock_ms()'s clock; INT64_MAX = not needed; 0 when
+ * a transfer already has something to report: do not wait at all. */
+int64_t pk_xfer_deadline_ms(const struct pk_xfer *x);
+void pk_xfer_pump(struct pk_xfer *x);
+int pk_xfer_active(const struct pk_xfer *x); /* transfers that exist */
+
+/* Copies what it needs of `ex`. The host is checked against the allow list here, by name, and again by
+ * address. NULL with *err: PK_HOST_DENIED, PK_NO_KEY, PK_NETWORK. */
+struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *ex, void *owner,
+                                  struct pk_error *err) PK_MUST_CHECK;
+
+/* The next HEAD, BODY, END or FAIL of this transfer, in order; false when nothing has come yet.
+ * A BODY's bytes are valid until the next call; while they wait unread, reading from the
+ * provider pauses. After END or FAIL only pk_transfer_free() is legal. */
+bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev);
+void pk_transfer_free(struct pk_transfer *t); /* in any state: closes what is not complete */
+
+/* The owner of some transfer that has an event, each at most once a pump; NULL when none is left. */
+void *pk_xfer_next_ready(struct pk_xfer *x);
+
+/* Monotonic milliseconds, and microseconds since 1970. */
+int64_t pk_clock_ms(void);
+int64_t pk_clock_us(void);
+
+#endif

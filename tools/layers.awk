@@ -1,0 +1,44 @@
+# layers.awk - who may include whom. Run: awk -f tools/layers.awk shared/*.[ch] ext-*/*.[ch] sidecar/*.[ch]
+#
+# A module may include its own header and modules of the same or a lower layer; a library's header only
+# where it is listed. A module is its file name up to the first '_'.
+BEGIN {
+    n = split("base arena,buf json,sse,url,http usage,route,dialect,stream,provider,config,price,record,request,cachekey call,reply secret,xfer,loop,store,journal,resolve host", L, " ")
+    for (i = 1; i <= n; i++) {
+        m = split(L[i], M, ",")
+        for (j = 1; j <= m; j++) layer[M[j]] = i
+    }
+    lib["curl/curl.h"] = "xfer"
+    lib["sodium.h"] = "cachekey secret store record"
+    lib["zstd.h"] = "store"
+    lib["sqlite3.h"] = "host"
+    lib["sqlite3ext.h"] = "store host"
+    lib["postgres.h"] = "host"
+    lib["libpq-fe.h"] = "store host"
+    lib["http_parser.h"] = "host"
+    lib["sys/epoll.h"] = "xfer host"
+    lib["sys/socket.h"] = "xfer host"
+    lib["pthread.h"] = "store xfer host"
+}
+FNR == 1 {
+    module = FILENAME
+    sub(/.*\//, "", module)
+    sub(/\.(c|h|def)$/, "", module)
+    sub(/_.*/, "", module)
+    test = FILENAME ~ /_test\.c$/
+    if (FILENAME ~ /^(ext-|sidecar)/) module = "host"
+    mine = layer[module]
+    if (!mine) { print FILENAME ": module not in the layer list of tools/layers.awk"; bad = 1 }
+}
+/^#include/ && !test {
+    name = $2
+    gsub(/[<>"]/, "", name)
+    if (name in lib && (" " lib[name] " ") !~ (" " module " ")) { print FILENAME ":" FNR ": " name " is not for " module; bad = 1 }
+    if ($2 !~ /^"/ || name ~ /\.def$/ || mine == n) next
+    sub(/.*\//, "", name)
+    sub(/\.h$/, "", name)
+    sub(/_.*/, "", name)
+    if (!(name in layer)) next
+    if (name != module && layer[name] > mine) { print FILENAME ":" FNR ": " module " includes " name ", which is above it"; bad = 1 }
+}
+END { exit bad }
