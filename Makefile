@@ -34,7 +34,7 @@ PKD_SRC  := $(wildcard sidecar/*.c)
 MOCK_SRC := $(wildcard tests/mock/*.c)
 UNIT     := $(patsubst shared/%.c,$(BUILD)/t/%,$(wildcard shared/*_test.c)) \
             $(patsubst tests/%.c,$(BUILD)/t/%,$(wildcard tests/*.c))
-GEN      := $(BUILD)/gen/statements.def $(BUILD)/gen/schema.inc
+GEN      := $(if $(wildcard sql/statements.sql),$(BUILD)/gen/statements.def $(BUILD)/gen/schema.inc)
 
 all: core $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) \
      $(if $(MOCK_SRC),$(BUILD)/mockd) $(if $(wildcard ext-pg/Makefile),pg)
