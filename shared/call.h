@@ -91,8 +91,9 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
                             const struct pk_prices *prices, const struct pk_request *req,
                             int64_t now_us, uint64_t seed, struct pk_error *err) PK_MUST_CHECK;
 
-/* `now_ms` is monotonic and never goes back. */
-struct pk_next pk_call_step(struct pk_call *c, int64_t now_ms, const struct pk_event *ev);
+/* `mono_us` is monotonic microseconds and never goes back; next.until_ms is in milliseconds of the
+ * same clock. */
+struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev);
 
 const uint8_t *pk_call_cache_key(const struct pk_call *c);     /* at LOOKUP and SAVE */
 int64_t pk_call_max_age_s(const struct pk_call *c);            /* at LOOKUP and SAVE */
@@ -101,6 +102,8 @@ const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND 
 struct pk_reply pk_call_reply(const struct pk_call *c);
 /* PK_OK, or why the call failed. At DONE. */
 const struct pk_error *pk_call_error(const struct pk_call *c);
+/* The provider's own words for the error, or empty. At DONE. */
+pk_str pk_call_fault(const struct pk_call *c);
 /* At DONE. Lives as long as the call. */
 const struct pk_record *pk_call_record(const struct pk_call *c);
 

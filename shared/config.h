@@ -78,7 +78,9 @@ struct pk_config {
     struct pk_route route;
     struct pk_target targets[PK_NODES_MAX];
     int target_count;
-    struct pk_cache_policy cache; /* the root's; pk_call looks up once, before any target */
+    /* Of the first target that has one: the cache is asked once, before any target; an answer is
+     * stored by the policy of the target that gave it. */
+    struct pk_cache_policy cache;
     int64_t timeout_ms;           /* the call's own deadline; 0 = default */
     pk_str slug;                  /* set by the host for a stored config; goes to the log */
     int64_t version;

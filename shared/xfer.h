@@ -52,8 +52,8 @@ void pk_transfer_free(struct pk_transfer *t); /* in any state: closes what is no
 /* The owner of some transfer that has an event, each at most once a pump; NULL when none is left. */
 void *pk_xfer_next_ready(struct pk_xfer *x);
 
-/* Monotonic milliseconds, and microseconds since 1970. */
-int64_t pk_clock_ms(void);
-int64_t pk_clock_us(void);
+int64_t pk_clock_ms(void);      /* monotonic milliseconds */
+int64_t pk_clock_mono_us(void); /* the same clock in microseconds: for pk_call_step() */
+int64_t pk_clock_us(void);      /* microseconds since 1970 */
 
 #endif

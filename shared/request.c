@@ -1,0 +1,262 @@
+/* request.c - see request.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "request.h"
+
+#include "config.h"
+
+#include <string.h>
+
+/* A call option: a member of params.pk. */
+struct option {
+    const char *name;
+    bool (*read)(struct pk_arena *arena, const struct pk_json *doc, int value,
+                 struct pk_request *req, struct pk_error *err);
+};
+
+static bool text_option(struct pk_arena *arena, const struct pk_json *doc, int value,
+                        const char *name, pk_str *out, struct pk_error *err)
+{
+    pk_str s = pk_json_str(arena, doc, value);
+
+    if (pk_json_type(doc, value) != PK_JSON_STRING || s.len == 0 || s.len > PK_SLUG_BYTES_MAX)
+        return pk_fail(err, PK_BAD_REQUEST, "params.pk.%s: must be a string of 1 to %d bytes", name,
+                       PK_SLUG_BYTES_MAX);
+    *out = s;
+    return true;
+}
+
+#define TEXT_OPTION(field)                                                                         \
+    static bool read_##field(struct pk_arena *arena, const struct pk_json *doc, int value,         \
+                             struct pk_request *req, struct pk_error *err)                         \
+    {                                                                                              \
+        return text_option(arena, doc, value, #field, &req->field, err);                           \
+    }
+TEXT_OPTION(trace_id)
+TEXT_OPTION(span_id)
+TEXT_OPTION(parent_span_id)
+TEXT_OPTION(span_name)
+TEXT_OPTION(user_id)
+#undef TEXT_OPTION
+
+bool pk_request_metadata(struct pk_arena *arena, pk_str metadata, struct pk_error *err)
+{
+    struct pk_json doc;
+
+    if (metadata.len > PK_METADATA_BYTES_MAX)
+        return pk_fail(err, PK_TOO_LARGE, "metadata: larger than %d KiB",
+                       PK_METADATA_BYTES_MAX >> 10);
+    if (!pk_json_parse(arena, metadata, "metadata", &doc, err))
+        return false;
+    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_REQUEST, "metadata: must be an object, not %s",
+                       pk_json_type_name(pk_json_type(&doc, 0)));
+    return true;
+}
+
+static bool read_metadata(struct pk_arena *arena, const struct pk_json *doc, int value,
+                          struct pk_request *req, struct pk_error *err)
+{
+    req->metadata = pk_json_raw(doc, value);
+    return pk_request_metadata(arena, req->metadata, err);
+}
+
+static bool read_cache_object(struct pk_arena *arena, const struct pk_json *doc, int object,
+                              struct pk_request *req, struct pk_error *err)
+{
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
+        if (pk_json_is(doc, k, "namespace")) {
+            if (!text_option(arena, doc, k + 1, "cache.namespace", &req->cache_ns, err))
+                return false;
+        } else if (pk_json_is(doc, k, "force_refresh")) {
+            req->cache_refresh = pk_json_true(doc, k + 1);
+        } else {
+            return pk_fail(err, PK_BAD_REQUEST, "params.pk.cache: unknown key %.*s",
+                           PK_FMT(pk_str_sub(pk_json_raw(doc, k), 0, 64)));
+        }
+    }
+    return true;
+}
+
+static bool read_cache(struct pk_arena *arena, const struct pk_json *doc, int value,
+                       struct pk_request *req, struct pk_error *err)
+{
+    if (pk_json_type(doc, value) == PK_JSON_OBJECT)
+        return read_cache_object(arena, doc, value, req, err);
+    if (pk_json_type(doc, value) == PK_JSON_FALSE)
+        req->cache_off = true;
+    else if (pk_json_is(doc, value, "refresh"))
+        req->cache_refresh = true;
+    else if (pk_json_type(doc, value) != PK_JSON_TRUE)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "params.pk.cache: must be true, false, \"refresh\" or an object");
+    return true;
+}
+
+static bool duration_option(const struct pk_json *doc, int value, const char *name, int64_t *ms,
+                            struct pk_error *err)
+{
+    return pk_config_duration_ms(doc, value, ms) ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "params.pk.%s: must be milliseconds (under 1000: seconds), \"250ms\" or \"30s\"",
+                   name);
+}
+
+static bool read_timeout(struct pk_arena *arena, const struct pk_json *doc, int value,
+                         struct pk_request *req, struct pk_error *err)
+{
+    (void)arena;
+    return duration_option(doc, value, "timeout", &req->timeout_ms, err);
+}
+
+static bool read_request_timeout(struct pk_arena *arena, const struct pk_json *doc, int value,
+                                 struct pk_request *req, struct pk_error *err)
+{
+    (void)arena;
+    return duration_option(doc, value, "request_timeout", &req->request_ms, err);
+}
+
+static bool read_log(struct pk_arena *arena, const struct pk_json *doc, int value,
+                     struct pk_request *req, struct pk_error *err)
+{
+    enum pk_json_type type = pk_json_type(doc, value);
+
+    (void)arena;
+    if (type != PK_JSON_TRUE && type != PK_JSON_FALSE)
+        return pk_fail(err, PK_BAD_REQUEST, "params.pk.log: must be true or false");
+    req->no_payload_log = type == PK_JSON_FALSE;
+    return true;
+}
+
+static const struct option options[] = {
+    {"metadata", read_metadata},
+    {"trace_id", read_trace_id},
+    {"span_id", read_span_id},
+    {"parent_span_id", read_parent_span_id},
+    {"span_name", read_span_name},
+    {"user_id", read_user_id},
+    {"cache", read_cache},
+    {"timeout", read_timeout},
+    {"request_timeout", read_request_timeout},
+    {"log", read_log},
+};
+
+static bool read_options(struct pk_arena *arena, const struct pk_json *doc, int object,
+                         struct pk_request *req, struct pk_error *err)
+{
+    if (pk_json_type(doc, object) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_REQUEST, "params.pk: must be an object, not %s",
+                       pk_json_type_name(pk_json_type(doc, object)));
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
+        size_t i = 0;
+
+        while (i < PK_COUNT(options) && !pk_json_is(doc, k, options[i].name))
+            i++;
+        if (i == PK_COUNT(options))
+            return pk_fail(err, PK_BAD_REQUEST, "params.pk: unknown option %.*s",
+                           PK_FMT(pk_str_sub(pk_json_raw(doc, k), 0, 64)));
+        if (!options[i].read(arena, doc, k + 1, req, err))
+            return false;
+    }
+    return true;
+}
+
+/* The body {"messages": ..., and the members of params}, and the options under params.pk. */
+static bool build(struct pk_arena *arena, pk_str messages, pk_str params, struct pk_request *req,
+                  struct pk_error *err)
+{
+    struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    struct pk_json_edit edits[2] = {{PK_STR("pk"), PK_NONE}, {PK_STR("messages"), messages}};
+    struct pk_json doc;
+
+    req->operation = PK_STR("chat");
+    if (!pk_json_parse(arena, params.len ? params : PK_STR("{}"), "params", &doc, err))
+        return false;
+    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_REQUEST, "params: must be an object, not %s",
+                       pk_json_type_name(pk_json_type(&doc, 0)));
+    int pk = pk_json_get(&doc, 0, "pk");
+    if (pk >= 0 && !read_options(arena, &doc, pk, req, err))
+        return false;
+    if (pk_json_get(&doc, 0, "messages") >= 0)
+        return pk_fail(err, PK_BAD_REQUEST, "params.messages: messages are an argument of their own");
+    if (pk_json_true(&doc, pk_json_get(&doc, 0, "stream")))
+        return pk_fail(err, PK_BAD_REQUEST, "params.stream: SQL returns one value; leave it out");
+    pk_json_splice(&body, &doc, 0, edits, 2);
+    if (body.failed)
+        return pk_fail(err, PK_TOO_LARGE, "messages: the request is larger than %d MiB",
+                       PK_BODY_BYTES_MAX >> 20);
+    req->body = pk_buf_str(&body);
+    return true;
+}
+
+static void add_turn(struct pk_buf *out, const char *role, pk_str text)
+{
+    pk_buf_addf(out, "%s{\"role\":\"%s\",\"content\":", out->len > 1 ? "," : "", role);
+    pk_json_quote(out, text);
+    pk_buf_addc(out, '}');
+}
+
+static bool check_text(pk_str text, const char *what, struct pk_error *err)
+{
+    size_t bad;
+
+    if (text.len > PK_BODY_BYTES_MAX)
+        return pk_fail(err, PK_TOO_LARGE, "%s: larger than %d MiB", what, PK_BODY_BYTES_MAX >> 20);
+    if (!pk_utf8_valid(text, &bad))
+        return pk_fail(err, PK_BAD_REQUEST, "%s: invalid UTF-8 or a NUL at byte %zu", what, bad);
+    return true;
+}
+
+static bool one_turn(struct pk_arena *arena, pk_str text, pk_str *messages, struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
+    if (!check_text(text, "messages", err))
+        return false;
+    pk_buf_addc(&out, '[');
+    add_turn(&out, "user", text);
+    pk_buf_addc(&out, ']');
+    *messages = pk_buf_str(&out);
+    return !out.failed || pk_fail(err, PK_NO_MEMORY, "messages: out of memory");
+}
+
+bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, bool plain_text,
+                     struct pk_request *req, struct pk_error *err)
+{
+    pk_str start = pk_str_trim(messages);
+    struct pk_json doc;
+
+    if (messages.len > PK_BODY_BYTES_MAX)
+        return pk_fail(err, PK_TOO_LARGE, "messages: larger than %d MiB", PK_BODY_BYTES_MAX >> 20);
+    if (plain_text && (start.len == 0 || !strchr("[{\"", start.at[0])))
+        return one_turn(arena, messages, &messages, err) && build(arena, messages, params, req, err);
+    if (!pk_json_parse(arena, messages, "messages", &doc, err))
+        return false;
+    if (pk_json_type(&doc, 0) == PK_JSON_STRING) {
+        if (!one_turn(arena, pk_json_str(arena, &doc, 0), &messages, err))
+            return false;
+    } else if (pk_json_type(&doc, 0) != PK_JSON_ARRAY) {
+        return pk_fail(err, PK_BAD_REQUEST, "messages: must be an array or a string, not %s",
+                       pk_json_type_name(pk_json_type(&doc, 0)));
+    }
+    return build(arena, messages, params, req, err);
+}
+
+bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str params,
+                    struct pk_request *req, struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
+    if (!check_text(prompt, "prompt", err) || !check_text(system, "system", err))
+        return false;
+    pk_buf_addc(&out, '[');
+    if (system.len)
+        add_turn(&out, "system", system);
+    add_turn(&out, "user", prompt);
+    pk_buf_addc(&out, ']');
+    if (out.failed)
+        return pk_fail(err, PK_NO_MEMORY, "prompt: out of memory");
+    return build(arena, pk_buf_str(&out), params, req, err);
+}
