@@ -14,9 +14,11 @@
 #include "call.h"
 #include "secret.h"
 
-/* PK_SQL_cache_get, ...: one a block of sql/statements.sql, in its order. */
+/* PK_SQL_cache_get, ...: one a block of sql/statements.sql, in its order. `types` has a letter for each
+ * parameter, for engines that must know it (a NULL has no type): i bigint, t text, b blob,
+ * u uuid (16 bytes), l boolean (0 or 1), d double. */
 enum pk_stmt {
-#define STATEMENT(name, sqlite_text, postgres_text) PK_SQL_##name,
+#define STATEMENT(name, types, sqlite_text, postgres_text) PK_SQL_##name,
 #include "statements.def"
 #undef STATEMENT
     PK_STMT_COUNT

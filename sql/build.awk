@@ -1,0 +1,201 @@
+# build.awk - from sql/ to what the two engines run.
+#
+#   awk -f build.awk -v what=statements statements.sql                   rows for an enum and its texts
+#   awk -f build.awk -v what=schema     schema.sql migrate/*.sql prices.csv   rows for the SQLite engine
+#   awk -f build.awk -v what=extension  schema.sql prices.csv            a script for Postgres
+#
+# The SQL is written once. Words in @...@ stand for what the engines spell differently; @word(x)@ takes an
+# expression without an '@' in it. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance.
+
+BEGIN {
+    # types                sqlite                    postgres
+    word["blob"]         = "blob"                  SUBSEP "bytea"
+    word["json"]         = "text"                  SUBSEP "jsonb"
+    word["uuid"]         = "blob"                  SUBSEP "uuid"
+    word["serial"]       = "integer primary key"   SUBSEP "bigint generated always as identity primary key"
+    word["by_key"]       = " without rowid"        SUBSEP ""   # rows live in the primary key's tree
+    # what people see; X is the argument
+    word["uuid()"]       = "lower(substr(hex(X),1,8)||'-'||substr(hex(X),9,4)||'-'||substr(hex(X),13,4)||'-'||substr(hex(X),17,4)||'-'||substr(hex(X),21))" SUBSEP "X"
+    word["time()"]       = "strftime('%Y-%m-%dT%H:%M:%fZ', X / 1000 / 1000.0, 'unixepoch')" SUBSEP "to_timestamp(X / 1000000.0::float8)"
+    word["index_time()"] = "X"                     SUBSEP "(to_timestamp(X / 1000000.0::float8))"
+    word["ms()"]         = "(X / 1000.0)"          SUBSEP "(X / 1000.0::float8)"
+    word["usd()"]        = "(X / 1e12)"            SUBSEP "trim_scale(X * 0.000000000001)"
+    word["usd_m()"]      = "(X / 1e6)"             SUBSEP "trim_scale(X * 0.000001)"
+    word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
+    word["as_json()"]    = "X"                     SUBSEP "(X)::json"
+    # parameter types in statements.sql, one letter each
+    letter["bigint"] = "i"; letter["text"] = "t"; letter["blob"] = "b"
+    letter["uuid"] = "u"; letter["bool"] = "l"; letter["double"] = "d"
+    literal_max = 4095 # what C11 promises for a string literal
+}
+
+function die(why) { print FILENAME ":" FNR ": " why > "/dev/stderr"; failed = 1; exit 1 }
+
+# The text of `engine` (1 sqlite, 2 postgres) with the words replaced.
+function spell(text, engine,    out, token, name, arg, both, at) {
+    out = ""
+    while (match(text, /@[a-z_]+(\([^@]*\))?@/)) {
+        token = substr(text, RSTART + 1, RLENGTH - 2)
+        out = out substr(text, 1, RSTART - 1)
+        text = substr(text, RSTART + RLENGTH)
+        at = index(token, "(")
+        name = at ? substr(token, 1, at) ")" : token
+        arg = at ? substr(token, at + 1, length(token) - at - 1) : ""
+        if (!(name in word)) die("unknown word @" token "@")
+        split(word[name], both, SUBSEP)
+        out = out fill(both[engine], arg)
+    }
+    if (engine == 1) text = numbered(text)
+    return (engine == 1 ? numbered(out) : out) text
+}
+function fill(pattern, arg,    out, at) {
+    out = ""
+    while ((at = index(pattern, "X")) > 0) {
+        out = out substr(pattern, 1, at - 1) arg
+        pattern = substr(pattern, at + 1)
+    }
+    return out pattern
+}
+function numbered(text) { gsub(/\$/, "?", text); return text }
+
+function c_string(text) {
+    gsub(/\\/, "\\\\", text)
+    gsub(/"/, "\\\"", text)
+    if (length(text) > literal_max) die("longer than a C string literal may be: " substr(text, 1, 60))
+    return "\"" text "\""
+}
+
+# --- statements ----------------------------------------------------------------------------
+
+function finish_statement() {
+    if (name == "") return
+    if (only_postgres) {
+        if (!(name in sqlite)) die("@postgres block before the plain one: " name)
+        postgres[name] = spell(sql, 2)
+    } else {
+        if (name in sqlite) die("twice: " name)
+        order[++count] = name
+        types[name] = signature
+        sqlite[name] = spell(sql, 1)
+        postgres[name] = spell(sql, 2)
+    }
+    name = sql = ""
+}
+function start_statement(head,    n, i, params, part) {
+    only_postgres = sub(/ *@postgres *$/, "", head)
+    sub(/^-- name: */, "", head)
+    if (!match(head, /^[a-z_0-9]+/)) die("no name")
+    name = substr(head, 1, RLENGTH)
+    params = substr(head, RLENGTH + 1)
+    gsub(/[()]/, "", params)
+    signature = ""
+    n = split(params, part, /, */)
+    for (i = 1; i <= n; i++) {
+        sub(/^[^ ]* /, "", part[i])
+        if (!(part[i] in letter)) die("unknown type " part[i])
+        signature = signature letter[part[i]]
+    }
+}
+function print_statements(    i) {
+    print "/* Made by sql/build.awk from sql/statements.sql. */"
+    for (i = 1; i <= count; i++)
+        printf "STATEMENT(%s, \"%s\",\n          %s,\n          %s)\n", order[i], types[order[i]], \
+            c_string(sqlite[order[i]]), c_string(postgres[order[i]])
+}
+
+# --- schema --------------------------------------------------------------------------------
+
+function finish_sql(text,    kind) {
+    if (what == "extension") { print spell(text, 2) ";"; return }
+    kind = version ? "MIGRATION" : text ~ /^create view/ ? "VIEW" : "TABLE"
+    printf "SCHEMA(%s, %d, %s)\n", kind, version, c_string(spell(text, 1))
+}
+
+# Dollars per million tokens as pico-dollars a token: six places moved, no arithmetic.
+function pusd(decimal,    at, whole, part) {
+    if (decimal == "") return "null"
+    if (decimal !~ /^[0-9]+(\.[0-9]+)?$/) die("not a price: " decimal)
+    at = index(decimal, ".")
+    whole = at ? substr(decimal, 1, at - 1) : decimal
+    part = at ? substr(decimal, at + 1) : ""
+    if (length(part) > 6) die("finer than a pico-dollar: " decimal)
+    while (length(part) < 6) part = part "0"
+    whole = whole part
+    sub(/^0+/, "", whole)
+    return whole == "" ? "0" : whole
+}
+# Microseconds since 1970 of YYYY-MM-DD, as digits (awk's numbers may be too small).
+function date_us(date,    y, m, d, era, yoe, doy) {
+    if (date !~ /^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]$/) die("not a date: " date)
+    y = substr(date, 1, 4) + 0; m = substr(date, 6, 2) + 0; d = substr(date, 9, 2) + 0
+    if (m <= 2) y--
+    era = int(y / 400); yoe = y - era * 400
+    doy = int((153 * (m + (m > 2 ? -3 : 9)) + 2) / 5) + d - 1
+    return (era * 146097 + yoe * 365 + int(yoe / 4) - int(yoe / 100) + doy - 719468) * 864 "00000000"
+}
+function add_price(line,    f, row, i) {
+    if (split(line, f, ",") != 11) die("11 columns wanted")
+    row = "('" f[1] "','" f[2] "'," (f[3] == "" ? 0 : f[3])
+    row = row "," date_us(f[4]) "," (f[5] == "" ? 0 : date_us(f[5]))
+    for (i = 6; i <= 11; i++) row = row "," pusd(f[i])
+    row = row ",'list')"
+    if (prices != "" && length(prices) + length(row) > literal_max - 400) finish_prices()
+    prices = prices (prices == "" ? "" : ",") row
+}
+function finish_prices() {
+    if (prices == "") return
+    print_price_sql("insert into pk_price (provider,model,above_tokens,from_us,to_us," \
+        "input,cache_read,cache_write,cache_write_1h,output,reasoning,origin) values " prices \
+        " on conflict (provider,model,above_tokens,from_us) do nothing")
+    prices = ""
+}
+function print_price_sql(text) {
+    if (what == "extension") print text ";"
+    else printf "SCHEMA(PRICES, %s, %s)\n", as_of, c_string(text)
+}
+
+FNR == 1 {
+    version = 0
+    if (FILENAME ~ /migrate\//) {
+        number = FILENAME
+        sub(/.*migrate\//, "", number)
+        version = number + 0
+        if (version < 2) die("migrations are named NNNN_what.sql, from 0002 on")
+    }
+    if (what != "statements" && !opened++ && what != "extension")
+        print "/* Made by sql/build.awk from sql/schema.sql, sql/migrate/ and sql/prices.csv. */"
+}
+FILENAME ~ /\.csv$/ {
+    if (/^# as of /) {
+        as_of = $4
+        gsub(/-/, "", as_of)
+        print_price_sql("delete from pk_price where origin = 'list'")
+        print_price_sql("update pk_meta set value = " as_of " where name = 'prices_as_of'")
+    }
+    if (!/^#/ && !/^provider,/ && NF) add_price($0)
+    next
+}
+what == "statements" && /^-- name:/ { finish_statement(); start_statement($0); next }
+{
+    sub(/(^| +)--.*/, "")
+    gsub(/[ \t]+/, " ")
+    sub(/^ /, "")
+    sub(/ $/, "")
+}
+!NF { next }
+what == "statements" {
+    sub(/;$/, "")
+    sql = sql (sql == "" ? "" : " ") $0
+    next
+}
+{
+    ends = sub(/;$/, "")
+    sql = sql (sql == "" ? "" : " ") $0
+    if (ends) { finish_sql(sql); sql = "" }
+}
+END {
+    if (failed) exit 1
+    if (what == "statements") { finish_statement(); print_statements() }
+    else finish_prices()
+    if (sql != "") die("a statement without its ';'")
+}

@@ -1,0 +1,112 @@
+-- statements.sql - every statement that the core runs, for SQLite and Postgres.
+--
+-- A block starts with its name and the types of $1..$n (bigint text blob uuid bool double) and becomes
+-- PK_SQL_name. A second block of the same name marked @postgres is what Postgres runs instead.
+-- Columns come back in the order written here; shared/store.c counts on it.
+
+-- name: epoch()
+select value from pk_meta where name = 'epoch'
+
+-- name: epoch_bump()
+update pk_meta set value = value + 1 where name = 'epoch'
+
+-- name: cache_get(key blob, now_us bigint, oldest_us bigint)
+select encoding, body, provider, model, finish_reason, usage_source, input_tokens, cache_read_tokens,
+    cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd
+from pk_cache_entry where key = $1 and expires_us > $2 and created_us >= $3
+
+-- name: cache_put(key blob, created_us bigint, expires_us bigint, encoding bigint, body blob, provider text, model text, finish_reason text, usage_source text, input bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, output bigint, reasoning bigint, cost_pusd bigint)
+insert into pk_cache_entry (key, created_us, expires_us, encoding, body, provider, model,
+    finish_reason, usage_source, input_tokens, cache_read_tokens, cache_write_tokens,
+    cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+on conflict (key) do update set created_us = excluded.created_us, expires_us = excluded.expires_us,
+    encoding = excluded.encoding, body = excluded.body, provider = excluded.provider,
+    model = excluded.model, finish_reason = excluded.finish_reason,
+    usage_source = excluded.usage_source, input_tokens = excluded.input_tokens,
+    cache_read_tokens = excluded.cache_read_tokens,
+    cache_write_tokens = excluded.cache_write_tokens,
+    cache_write_1h_tokens = excluded.cache_write_1h_tokens,
+    output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens,
+    cost_pusd = excluded.cost_pusd, hits = 0, last_hit_us = null
+where excluded.created_us >= pk_cache_entry.created_us
+
+-- name: cache_hit(key blob, at_us bigint)
+update pk_cache_entry set hits = hits + 1, last_hit_us = $2 where key = $1
+
+-- name: cache_purge(now_us bigint)
+delete from pk_cache_entry where expires_us <= $1 returning 1
+
+-- name: payload_put(hash blob, created_us bigint, encoding bigint, bytes blob)
+insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, $3, $4)
+on conflict (hash) do nothing returning id
+
+-- name: payload_find(hash blob)
+select id, created_us from pk_payload where hash = $1
+
+-- name: payload_touch(id bigint, created_us bigint)
+update pk_payload set created_us = $2 where id = $1
+
+-- name: log_put(id uuid, started_us bigint, duration_us bigint, ttft_us bigint, upstream_us bigint, trace_id text, span_id text, parent_span_id text, span_name text, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, error_type text, error_message text, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_reason text, cost_saved_pusd bigint, cache_status text, cache_similarity double, virtual_key text, api_key text, user_id text, prompt text, guardrail_verdict text, dropped text, metadata text, request_id bigint, response_id bigint, source text, query_id text)
+insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id, span_id,
+    parent_span_id, span_name, operation, provider, request_model, model, config, target_path,
+    attempts, retries, fallback_index, stream, status, http_status, error_type, error_message,
+    finish_reason, usage_source, input_tokens, output_tokens, cache_read_tokens,
+    cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, cost_pusd, cost_reason,
+    cost_saved_pusd, cache_status, cache_similarity, virtual_key, api_key, user_id, prompt,
+    guardrail_verdict, dropped, metadata, request_id, response_id, source, query_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
+    $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47)
+on conflict (id) do nothing
+
+-- name: log_known(id uuid)
+select 1 from pk_log where id = $1
+
+-- name: span_put(log_id uuid, ord bigint, kind text, started_us bigint, duration_us bigint, ttfb_us bigint, target_path text, provider text, model text, http_status bigint, error_type text, error_message text, wait_ms bigint)
+insert into pk_span (log_id, ord, kind, started_us, duration_us, ttfb_us, target_path, provider,
+    model, http_status, error_type, error_message, wait_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+on conflict (log_id, ord) do nothing
+
+-- name: feedback_put(id uuid, created_us bigint, trace_id text, value bigint, weight double, metadata text)
+insert into pk_feedback_item (id, created_us, trace_id, value, weight, metadata)
+values ($1, $2, $3, $4, $5, cast($6 as @json@))
+on conflict (id) do nothing
+
+-- name: config_get(slug text)
+select body, version from pk_config where slug = $1 and in_force
+
+-- name: config_retire(slug text)
+update pk_config set in_force = false where slug = $1 and in_force returning version
+
+-- name: config_put(slug text, created_us bigint, body text)
+insert into pk_config (slug, version, created_us, in_force, body)
+values ($1, (select coalesce(max(version), 0) + 1 from pk_config where slug = $1), $2, true, $3)
+returning version
+
+-- name: key_get(slug text)
+select provider, custom_host, origin, kind, secret, revoked_us, expires_us, name
+from pk_virtual_key where slug = $1
+
+-- name: key_put(slug text, name text, provider text, custom_host text, origin text, kind text, secret blob, now_us bigint, expires_us bigint)
+insert into pk_virtual_key (slug, name, provider, custom_host, origin, kind, secret, created_us,
+    updated_us, expires_us)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+on conflict (slug) do update set name = excluded.name, provider = excluded.provider,
+    custom_host = excluded.custom_host, origin = excluded.origin, kind = excluded.kind,
+    secret = excluded.secret, updated_us = excluded.updated_us, expires_us = excluded.expires_us,
+    revoked_us = null
+
+-- name: key_rotate(slug text, kind text, secret blob, now_us bigint)
+update pk_virtual_key set kind = $2, secret = $3, updated_us = $4
+where slug = $1 and revoked_us is null returning slug
+
+-- name: key_revoke(slug text, now_us bigint)
+update pk_virtual_key set revoked_us = $2, updated_us = $2, secret = ''
+where slug = $1 and revoked_us is null returning slug
+
+-- name: prices()
+select provider, model, above_tokens, from_us, to_us, input, cache_read, cache_write,
+    cache_write_1h, output, reasoning
+from pk_price
