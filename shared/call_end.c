@@ -1,0 +1,138 @@
+/* call_end.c - what the log says about a call.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "call_inner.h"
+
+void pk_call_span_end(struct pk_call *c)
+{
+    struct pk_record *r = &c->record;
+    struct pk_span *s;
+
+    if (r->span_count == 0)
+        return;
+    s = &r->spans[r->span_count - 1];
+    s->ended_us = pk_call_now_us(c);
+    s->status = c->status;
+    s->code = c->error.code;
+    s->message = c->fault.message.len ? c->fault.message
+                 : c->error.code     ? pk_copy(c->arena, pk_str_of(c->error.msg))
+                                     : PK_NONE;
+}
+
+static void note_cost(struct pk_call *c)
+{
+    struct pk_record *r = &c->record;
+    const char *why = NULL;
+
+    if (r->usage.source == PK_USAGE_NONE) {
+        r->cost_reason = PK_STR("the provider reported no usage");
+        return;
+    }
+    /* Some providers answer with a dated name that the price list does not have. */
+    r->cost_known = pk_price_cost(c->prices, r->provider, r->model, &r->usage, r->started_us,
+                                  &r->cost_pusd, &why) ||
+                    pk_price_cost(c->prices, r->provider, r->request_model, &r->usage,
+                                  r->started_us, &r->cost_pusd, &why);
+    if (!r->cost_known)
+        r->cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(r->model));
+}
+
+void pk_call_note_answer(struct pk_call *c)
+{
+    const struct pk_target *t = pk_call_target(c);
+    struct pk_record *r = &c->record;
+
+    r->provider = pk_str_of(t->provider->name);
+    r->model = c->answer.model.len ? c->answer.model : r->request_model;
+    r->finish_reason = c->answer.finish_reason;
+    r->usage = c->answer.usage;
+    note_cost(c);
+}
+
+void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
+{
+    struct pk_record *r = &c->record;
+
+    r->cache_status = PK_CS_HIT;
+    r->provider = pk_copy(c->arena, entry->provider);
+    r->model = pk_copy(c->arena, entry->model);
+    r->finish_reason = pk_copy(c->arena, entry->finish_reason);
+    r->cost_known = true; /* nothing was paid for this call */
+    r->cost_saved_pusd = entry->cost_known ? entry->cost_pusd : 0;
+    r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
+}
+
+static enum pk_status status_of(const struct pk_call *c)
+{
+    if (c->error.code == PK_OK)
+        return PK_ST_SUCCESS;
+    if (c->error.code == PK_CANCELLED)
+        return c->req->source == PK_SOURCE_HTTP ? PK_ST_CLIENT_CLOSED : PK_ST_CANCELLED;
+    if (c->error.code == PK_DENIED)
+        return PK_ST_BLOCKED;
+    return c->committed ? PK_ST_TRUNCATED : PK_ST_ERROR;
+}
+
+static void note_target(struct pk_call *c)
+{
+    const struct pk_target *t = pk_call_target(c);
+    struct pk_record *r = &c->record;
+
+    r->target_path = t->path;
+    r->virtual_key = t->virtual_key;
+    r->fallback_index = pk_route_fallback_index(&c->config->route, c->node);
+    if (r->provider.len == 0)
+        r->provider = pk_str_of(t->provider->name);
+    r->retries_exhausted = c->error.code != PK_OK && t->retry.attempts > 0 &&
+                           c->tries > t->retry.attempts;
+}
+
+static pk_str user_of(const struct pk_call *c)
+{
+    struct pk_error unused = {0};
+    struct pk_json metadata;
+    pk_str user = PK_NONE;
+
+    if (c->req->user_id.len)
+        return c->req->user_id;
+    if (c->req->metadata.len &&
+        pk_json_parse(c->arena, c->req->metadata, "metadata", &metadata, &unused))
+        user = pk_json_str(c->arena, &metadata, pk_json_get(&metadata, 0, "_user"));
+    return user.len ? user : pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "user"));
+}
+
+static pk_str message_of(struct pk_call *c)
+{
+    if (c->error.code == PK_OK)
+        return PK_NONE;
+    if (c->fault.message.len)
+        return pk_copyf(c->arena, "%s: %.*s", c->error.msg, PK_FMT(c->fault.message));
+    return pk_copy(c->arena, pk_str_of(c->error.msg));
+}
+
+void pk_call_close(struct pk_call *c)
+{
+    struct pk_record *r = &c->record;
+
+    if (c->node >= 0)
+        note_target(c);
+    if (!c->answered && c->streaming && pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
+        pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
+    if (r->provider.len == 0 && r->request_model.len == 0)
+        r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
+    r->ended_us = pk_call_now_us(c);
+    r->status = status_of(c);
+    r->code = c->error.code;
+    r->http_status = c->committed ? c->reply.status
+                     : c->error.code ? c->error.status
+                                     : c->reply.status;
+    r->error_message = message_of(c);
+    r->user_id = user_of(c);
+    if (!r->cost_known && r->cost_reason.len == 0)
+        r->cost_reason = PK_STR("no answer");
+    if (!c->req->no_payload_log) {
+        r->request = c->req->body;
+        r->response = c->answer.body;
+    }
+}

@@ -1,0 +1,123 @@
+/* call_send.c - the upstream request of an attempt.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Headers are built from an empty set: what the dialect needs, and of the client's only those
+ * that the config names.
+ */
+#include "call_inner.h"
+
+#include "http.h"
+
+/* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
+static const char *const never_forwarded[] = {
+    "host",    "content-length", "transfer-encoding", "connection",        "keep-alive",   "te",
+    "trailer", "upgrade",        "expect",            "x-portkey-api-key", "x-pk-api-key", "content-type",
+};
+
+static bool may_forward(const struct pk_target *t, pk_str name)
+{
+    for (size_t i = 0; i < PK_COUNT(never_forwarded); i++)
+        if (pk_str_is_nocase(name, never_forwarded[i]))
+            return false;
+    /* The client's own credentials only where pk adds none. */
+    return t->key.kind == PK_KEY_NONE ||
+           (!pk_str_is_nocase(name, "authorization") && !pk_str_is_nocase(name, "x-api-key"));
+}
+
+static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
+{
+    pk_buf_adds(out, "content-type: application/json\n");
+    pk_buf_adds(out, c->stream ? "accept: text/event-stream\n" : "accept: application/json\n");
+    pk_buf_adds(out, t->provider->dialect->headers);
+    for (int i = 0; i < t->forward_count; i++) {
+        pk_str value = pk_http_header(c->req->headers, t->forward[i].at);
+
+        if (value.len && may_forward(t, t->forward[i]) && pk_http_valid_value(value))
+            pk_buf_addf(out, "%s: %.*s\n", t->forward[i].at, PK_FMT(value));
+    }
+}
+
+/* The client's body with the target's override_params; the same for every try at the target. */
+static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *body)
+{
+    int i = c->node;
+
+    if (!c->overridden[i]) {
+        c->overrides[i] = c->req->body;
+        if (t->override_params.len &&
+            !pk_json_merge(c->arena, c->req->body, t->override_params, "override_params",
+                           &c->overrides[i], &c->error))
+            return false;
+        c->overridden[i] = true;
+    }
+    *body = c->overrides[i];
+    return true;
+}
+
+static pk_str model_of(struct pk_arena *arena, pk_str body)
+{
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    if (!pk_json_parse(arena, body, "body", &doc, &unused))
+        return PK_NONE;
+    return pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model"));
+}
+
+static void open_span(struct pk_call *c, const struct pk_target *t)
+{
+    struct pk_record *r = &c->record;
+
+    PK_ASSERT(r->span_count < (int)PK_COUNT(r->spans));
+    r->spans[r->span_count++] = (struct pk_span){
+        .kind = PK_SPAN_ATTEMPT,
+        .target_path = t->path,
+        .provider = pk_str_of(t->provider->name),
+        .model = r->request_model,
+        .started_us = pk_call_now_us(c),
+    };
+}
+
+/* The earliest of the attempt's own limits; the call's deadline holds as well. */
+static void set_deadline(struct pk_call *c, const struct pk_target *t)
+{
+    int64_t request_ms = c->req->request_ms ? c->req->request_ms : t->timeouts.request_ms;
+
+    c->attempt_deadline_ms = INT64_MAX;
+    if (request_ms) {
+        c->attempt_deadline_ms = c->now_ms + request_ms;
+        c->attempt_limit = "request_timeout";
+    }
+    if (t->timeouts.ttft_ms && c->now_ms + t->timeouts.ttft_ms < c->attempt_deadline_ms) {
+        c->attempt_deadline_ms = c->now_ms + t->timeouts.ttft_ms;
+        c->attempt_limit = "ttft_timeout";
+    }
+}
+
+bool pk_call_build(struct pk_call *c)
+{
+    const struct pk_target *t = pk_call_target(c);
+    struct pk_buf headers = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
+    pk_str body = PK_NONE, base = c->req->custom_host.len ? c->req->custom_host : t->base_url;
+
+    set_deadline(c, t);
+    if (!overridden(c, t, &body)) {
+        open_span(c, t);
+        return false;
+    }
+    c->record.request_model = model_of(c->arena, body);
+    open_span(c, t);
+    if (!pk_dialect_request(c->arena, c->front, t->provider, body, &c->exchange.body,
+                            &c->record.dropped, &c->error))
+        return false;
+    add_headers(c, t, &headers);
+    while (pk_str_ends(base, "/"))
+        base.len--;
+    c->exchange.url = pk_copyf(c->arena, "%.*s%s", PK_FMT(base), t->provider->dialect->chat_path);
+    c->exchange.headers = pk_buf_str(&headers);
+    c->exchange.target = t;
+    if (headers.failed || c->arena->failed)
+        return pk_fail(&c->error, PK_NO_MEMORY, "request: out of memory");
+    return true;
+}

@@ -1,0 +1,122 @@
+/* reply.c - see reply.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "reply.h"
+
+static void add_text(struct pk_buf *out, const char *name, pk_str value)
+{
+    pk_buf_addf(out, "%s\"%s\":", out->at[out->len - 1] == '{' ? "" : ",", name);
+    if (value.len)
+        pk_json_quote(out, value);
+    else
+        pk_buf_adds(out, "null");
+}
+
+static void add_int(struct pk_buf *out, const char *name, int64_t value)
+{
+    pk_buf_addf(out, "%s\"%s\":%lld", out->at[out->len - 1] == '{' ? "" : ",", name,
+                (long long)value);
+}
+
+static void add_cost(struct pk_buf *out, const struct pk_record *r)
+{
+    char usd[32] = "null";
+
+    if (r->cost_known)
+        pk_usd_print(r->cost_pusd, usd);
+    pk_buf_addf(out, ",\"cost_usd\":%s", usd);
+}
+
+static void add_pk(struct pk_buf *out, const struct pk_record *r)
+{
+    pk_buf_addc(out, '{');
+    if (out->failed)
+        return;
+    add_text(out, "trace_id", r->trace_id);
+    add_text(out, "provider", r->provider);
+    add_text(out, "model", r->model);
+    add_cost(out, r);
+    add_text(out, "cache_status", pk_str_of(pk_cache_status_name(r->cache_status)));
+    add_int(out, "attempts", r->attempts);
+    add_int(out, "latency_ms", (r->ended_us - r->started_us) / 1000);
+    if (r->dropped.len)
+        add_text(out, "dropped", r->dropped);
+    pk_buf_addc(out, '}');
+}
+
+static bool parse_answer(struct pk_arena *arena, pk_str body, struct pk_json *doc,
+                         struct pk_error *err)
+{
+    return pk_json_parse(arena, body, "answer", doc, err) &&
+           (pk_json_type(doc, 0) == PK_JSON_OBJECT ||
+            pk_fail(err, PK_BAD_ANSWER, "answer: not an object"));
+}
+
+bool pk_reply_chat(struct pk_arena *arena, const struct pk_record *r, pk_str body, pk_str *out,
+                   struct pk_error *err)
+{
+    struct pk_buf pk = pk_buf_in(arena, PK_HEADERS_BYTES_MAX);
+    struct pk_buf text = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_json doc;
+
+    if (!parse_answer(arena, body, &doc, err))
+        return false;
+    add_pk(&pk, r);
+    struct pk_json_edit edit = {PK_STR("pk"), pk_buf_str(&pk)};
+    pk_json_splice(&text, &doc, 0, &edit, 1);
+    *out = pk_buf_str(&text);
+    return !(pk.failed || text.failed) || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
+}
+
+bool pk_reply_text(struct pk_arena *arena, pk_str body, pk_str *out, bool *is_null,
+                   struct pk_error *err)
+{
+    struct pk_json doc;
+
+    if (!parse_answer(arena, body, &doc, err))
+        return false;
+    int content = pk_json_at(&doc, "choices[0].message.content");
+    *is_null = pk_json_type(&doc, content) != PK_JSON_STRING;
+    *out = pk_json_str(arena, &doc, content);
+    return !arena->failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
+}
+
+static void add_error(struct pk_buf *out, const struct pk_record *r, const struct pk_error *e)
+{
+    pk_str code = pk_str_of(pk_code_name(e->code));
+
+    pk_buf_adds(out, ",\"error\":{");
+    add_text(out, "code", code);
+    add_text(out, "type", code);
+    add_text(out, "message", r->error_message.len ? r->error_message : pk_str_of(e->msg));
+    add_int(out, "http_status", e->status);
+    pk_buf_addf(out, ",\"retryable\":%s}", e->retryable ? "true" : "false");
+}
+
+bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struct pk_error *e,
+                  pk_str body, pk_str *out, struct pk_error *err)
+{
+    struct pk_buf text = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    pk_str answer = PK_STR("null"), usage = PK_STR("null");
+    struct pk_json doc;
+
+    if (e->code == PK_OK) {
+        if (!pk_reply_chat(arena, r, body, &answer, err) || !parse_answer(arena, body, &doc, err))
+            return false;
+        int v = pk_json_get(&doc, 0, "usage");
+        usage = v < 0 ? usage : pk_json_raw(&doc, v);
+    }
+    pk_buf_addf(&text, "{\"ok\":%s,\"response\":", e->code == PK_OK ? "true" : "false");
+    pk_buf_add(&text, answer);
+    if (e->code == PK_OK)
+        pk_buf_adds(&text, ",\"error\":null");
+    else
+        add_error(&text, r, e);
+    pk_buf_adds(&text, ",\"usage\":");
+    pk_buf_add(&text, usage);
+    add_text(&text, "trace_id", r->trace_id);
+    pk_buf_addc(&text, '}');
+    *out = pk_buf_str(&text);
+    return !text.failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
+}
