@@ -15,7 +15,7 @@ struct pk_price {
     pk_str provider; /* providers.def name */
     pk_str model;    /* exact, or a prefix that ends in '*' */
     int64_t input, cache_read, cache_write, cache_write_1h, output, reasoning;
-    int64_t above_tokens; /* applies when all input tokens exceed this; 0 = the base tier */
+    int64_t above_tokens;   /* applies when all input tokens exceed this; 0 = the base tier */
     int64_t from_us, to_us; /* in effect in [from, to); to 0 = still */
 };
 

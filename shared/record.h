@@ -49,7 +49,7 @@ struct pk_record {
     uint8_t id[PK_UUID_BYTES]; /* UUIDv7 */
     pk_str trace_id, span_id, parent_span_id, span_name, query_id;
     int64_t started_us, ended_us, first_token_us; /* first_token_us 0: not a stream, or none came */
-    int64_t upstream_us;                          /* spent waiting for providers and between retries */
+    int64_t upstream_us; /* spent waiting for providers and between retries */
     pk_str operation, source;
     pk_str provider, request_model, model;
     pk_str config, target_path, virtual_key, api_key, user_id, prompt;
@@ -66,6 +66,7 @@ struct pk_record {
     int64_t cost_pusd, cost_saved_pusd;
     pk_str cost_reason; /* why the cost is not known: "no price for model x" */
     enum pk_cache_status cache_status;
+    pk_str cache_key;        /* bytes of the entry that answered; empty: none did */
     double cache_similarity; /* 0 when not semantic */
     pk_str guardrail_verdict;
     pk_str metadata;          /* JSON object or empty */
@@ -75,7 +76,7 @@ struct pk_record {
     int span_count;
 };
 
-const char *pk_status_name(enum pk_status status);            /* "client_closed" */
+const char *pk_status_name(enum pk_status status);             /* "client_closed" */
 const char *pk_cache_status_name(enum pk_cache_status status); /* "SEMANTIC HIT" */
 const char *pk_span_kind_name(enum pk_span_kind kind);
 const char *pk_usage_source_name(enum pk_usage_source source);
@@ -88,6 +89,10 @@ void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1]);
 void pk_record_encode(const struct pk_record *r, struct pk_buf *out);
 /* Strings point into `bytes`. False when they are not a record of this version. */
 bool pk_record_decode(pk_str bytes, struct pk_record *r) PK_MUST_CHECK;
+
+/* Names the fields of a usage, for those who flatten one (wire.h). */
+struct pk_wire;
+void pk_usage_wire(struct pk_wire *w, struct pk_usage *u);
 
 /* "0.00042" : dollars, exactly, without trailing zeros. `out` holds 32 bytes. */
 void pk_usd_print(int64_t pusd, char out[32]);

@@ -3,14 +3,14 @@
 # A module may include its own header and modules of the same or a lower layer; a library's header only
 # where it is listed. A module is its file name up to the first '_'.
 BEGIN {
-    n = split("base arena,buf json,sse,url,http usage,route,dialect,stream,provider,config,price,record,request,cachekey call,reply secret,xfer,loop,store,journal,resolve host", L, " ")
+    n = split("base arena,buf,wire json,sse,url,http usage,route,dialect,stream,provider,config,price,record,request,cachekey call,reply secret,xfer,loop,payload,store,journal,resolve host", L, " ")
     for (i = 1; i <= n; i++) {
         m = split(L[i], M, ",")
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "cachekey secret store record"
-    lib["zstd.h"] = "store"
+    lib["sodium.h"] = "cachekey secret payload"
+    lib["zstd.h"] = "payload"
     lib["sqlite3.h"] = "host"
     lib["sqlite3ext.h"] = "store host"
     lib["postgres.h"] = "host"

@@ -1,0 +1,171 @@
+/* price_test.c - which price applies, and exact sums.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "price.h"
+
+#include "test.h"
+
+static const struct pk_price rows[] = {
+    /* provider  model        in     read  write 1h  out    reason above   from to */
+    {{"a", 1}, {"m*", 2}, 1, -1, -1, -1, 10, -1, 0, 0, 0},
+    {{"a", 1}, {"mod*", 4}, 2, -1, -1, -1, 20, -1, 0, 0, 0},
+    {{"a", 1}, {"model", 5}, 3, 1, 4, 6, 30, 30, 0, 0, 500},
+    {{"a", 1}, {"model", 5}, 5, 1, 4, 6, 50, 50, 0, 500, 0},
+    {{"a", 1}, {"model", 5}, 7, 2, 8, 9, 70, 70, 200000, 500, 0},
+    {{"b", 1}, {"model", 5}, 11, 11, 11, 11, 11, 11, 0, 0, 0},
+    {{"c", 1}, {"huge", 4}, INT64_MAX / 2, -1, -1, -1, 1, 1, 0, 0, 0},
+};
+static const struct pk_prices prices = {rows, PK_COUNT(rows)};
+
+static int64_t input_price(const char *provider, const char *model, int64_t tokens, int64_t at_us)
+{
+    const struct pk_price *p =
+        pk_price_find(&prices, pk_str_of(provider), pk_str_of(model), tokens, at_us);
+
+    return p ? p->input : -1;
+}
+
+static void the_most_specific_price_in_effect_applies(void)
+{
+    EXPECT(input_price("a", "model", 10, 100) == 3);
+    EXPECT(input_price("a", "model", 10, 499) == 3);
+    EXPECT(input_price("a", "model", 10, 500) == 5);
+    EXPECT(input_price("a", "model-2", 10, 500) == 2);
+    EXPECT(input_price("a", "mo", 10, 500) == 1);
+    EXPECT(input_price("a", "mod", 10, 500) == 2);
+    EXPECT(input_price("b", "model", 10, 500) == 11);
+    EXPECT(input_price("b", "model-2", 10, 500) == -1);
+    EXPECT(input_price("x", "model", 10, 500) == -1);
+    EXPECT(input_price("a", "", 10, 500) == -1);
+}
+
+static void a_long_context_tier_starts_above_its_threshold(void)
+{
+    EXPECT(input_price("a", "model", 200000, 600) == 5);
+    EXPECT(input_price("a", "model", 200001, 600) == 7);
+    EXPECT(input_price("a", "model", 200001, 100) == 3);
+}
+
+static bool cost(const char *provider, const char *model, struct pk_usage u, int64_t *pusd,
+                 const char **why)
+{
+    u.source = PK_USAGE_PROVIDER;
+    return pk_price_cost(&prices, pk_str_of(provider), pk_str_of(model), &u, 600, pusd, why);
+}
+
+static void buckets_add_up_at_their_own_prices(void)
+{
+    struct pk_usage u = {.input = 1,
+                         .cache_read = 2,
+                         .cache_write = 3,
+                         .cache_write_1h = 4,
+                         .output = 5,
+                         .reasoning = 6};
+    const char *why;
+    int64_t pusd;
+
+    EXPECT(cost("a", "model", u, &pusd, &why));
+    EXPECT(pusd == 5 + 2 + 12 + 24 + 250 + 300);
+    EXPECT(!why);
+}
+
+static void cached_tokens_count_towards_the_tier(void)
+{
+    struct pk_usage u = {.input = 1, .cache_read = 200000};
+    const char *why;
+    int64_t pusd;
+
+    EXPECT(cost("a", "model", u, &pusd, &why));
+    EXPECT(pusd == 7 + 400000);
+}
+
+static void an_unknown_price_gives_no_cost_but_a_reason(void)
+{
+    const char *why;
+    int64_t pusd;
+
+    EXPECT(!cost("a", "other", (struct pk_usage){.input = 1}, &pusd, &why));
+    EXPECT(pk_str_is(pk_str_of(why), "no price for this model"));
+    EXPECT(!cost("a", "mo", (struct pk_usage){.cache_read = 1}, &pusd, &why));
+    EXPECT(pk_str_is(pk_str_of(why), "no cache read price for this model"));
+    EXPECT(cost("a", "mo", (struct pk_usage){.input = 1, .cache_read = 0}, &pusd, &why));
+    EXPECT(pusd == 1);
+}
+
+static void no_usage_is_not_free(void)
+{
+    struct pk_usage u = {.source = PK_USAGE_NONE};
+    const char *why;
+    int64_t pusd;
+
+    EXPECT(!pk_price_cost(&prices, PK_STR("a"), PK_STR("model"), &u, 600, &pusd, &why));
+    EXPECT(pk_str_is(pk_str_of(why), "the provider reported no usage"));
+}
+
+static void overflow_is_noticed(void)
+{
+    const char *why;
+    int64_t pusd;
+
+    EXPECT(!cost("c", "huge", (struct pk_usage){.input = 3}, &pusd, &why));
+    EXPECT(!cost("c", "huge", (struct pk_usage){.input = 2, .output = 2}, &pusd, &why));
+    EXPECT(!cost("c", "huge", (struct pk_usage){.input = -1}, &pusd, &why));
+    EXPECT(
+        !cost("a", "model", (struct pk_usage){.input = INT64_MAX, .cache_read = 1}, &pusd, &why));
+    EXPECT(pk_str_is(pk_str_of(why), "the token counts are out of range"));
+}
+
+static void decimals_become_pico_dollars_exactly(void)
+{
+    static const struct {
+        const char *text;
+        int64_t pusd;
+    } cases[] = {
+        {"2.50", 2500000}, {"0.075", 75000},
+        {"10", 10000000},  {"0", 0},
+        {"0.000001", 1},   {"1.1234560", 1123456},
+        {"00.5", 500000},  {"9223372036854.775807", INT64_MAX},
+    };
+    int64_t pusd;
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        EXPECT(pk_price_parse(pk_str_of(cases[i].text), &pusd));
+        EXPECT(pusd == cases[i].pusd);
+    }
+}
+
+static void what_is_no_exact_price_is_refused(void)
+{
+    static const char *const cases[] = {"",
+                                        ".",
+                                        ".5",
+                                        "5.",
+                                        "-1",
+                                        "1e3",
+                                        "1,5",
+                                        "1.2.3",
+                                        " 1",
+                                        "0.0000001",
+                                        "0.0000010001",
+                                        "9223372036854.775808",
+                                        "99999999999999"};
+    int64_t pusd;
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        EXPECT(!pk_price_parse(pk_str_of(cases[i]), &pusd));
+}
+
+int main(void)
+{
+    RUN(the_most_specific_price_in_effect_applies);
+    RUN(a_long_context_tier_starts_above_its_threshold);
+    RUN(buckets_add_up_at_their_own_prices);
+    RUN(cached_tokens_count_towards_the_tier);
+    RUN(an_unknown_price_gives_no_cost_but_a_reason);
+    RUN(no_usage_is_not_free);
+    RUN(overflow_is_noticed);
+    RUN(decimals_become_pico_dollars_exactly);
+    RUN(what_is_no_exact_price_is_refused);
+    return test_end();
+}

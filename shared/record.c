@@ -1,0 +1,206 @@
+/* record.c - see record.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "record.h"
+
+#include "wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    VERSION = 1,
+    HTTP_STATUS_MAX = 999,
+    CODE_LAST = -1
+#define ERROR(code, name, status, sqlstate, retryable) +1
+#include "errors.def"
+#undef ERROR
+};
+
+const char *pk_status_name(enum pk_status status)
+{
+    switch (status) {
+    case PK_ST_SUCCESS: return "success";
+    case PK_ST_ERROR: return "error";
+    case PK_ST_BLOCKED: return "blocked";
+    case PK_ST_CLIENT_CLOSED: return "client_closed";
+    case PK_ST_TRUNCATED: return "truncated";
+    case PK_ST_CANCELLED: return "cancelled";
+    }
+    return "error";
+}
+
+const char *pk_cache_status_name(enum pk_cache_status status)
+{
+    switch (status) {
+    case PK_CS_DISABLED: return "DISABLED";
+    case PK_CS_MISS: return "MISS";
+    case PK_CS_HIT: return "HIT";
+    case PK_CS_REFRESH: return "REFRESH";
+    case PK_CS_SEMANTIC_HIT: return "SEMANTIC HIT";
+    case PK_CS_SEMANTIC_MISS: return "SEMANTIC MISS";
+    }
+    return "DISABLED";
+}
+
+const char *pk_span_kind_name(enum pk_span_kind kind)
+{
+    switch (kind) {
+    case PK_SPAN_ATTEMPT: return "attempt";
+    case PK_SPAN_CACHE: return "cache";
+    case PK_SPAN_GUARDRAIL: return "guardrail";
+    }
+    return "attempt";
+}
+
+const char *pk_usage_source_name(enum pk_usage_source source)
+{
+    switch (source) {
+    case PK_USAGE_NONE: return "none";
+    case PK_USAGE_PROVIDER: return "provider";
+    case PK_USAGE_ESTIMATED: return "estimated";
+    }
+    return "none";
+}
+
+void pk_uuid7(int64_t at_us, uint64_t random[2], uint8_t out[PK_UUID_BYTES])
+{
+    uint64_t at_ms = (uint64_t)at_us / 1000;
+
+    for (int i = 0; i < 6; i++)
+        out[i] = (uint8_t)(at_ms >> (40 - 8 * i));
+    memcpy(out + 6, &random[0], 2);
+    memcpy(out + 8, &random[1], 8);
+    out[6] = (uint8_t)((out[6] & 0x0f) | 0x70); /* version 7 */
+    out[8] = (uint8_t)((out[8] & 0x3f) | 0x80); /* the variant of RFC 9562 */
+}
+
+void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    char *to = out;
+
+    for (int i = 0; i < PK_UUID_BYTES; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *to++ = '-';
+        *to++ = hex[id[i] >> 4];
+        *to++ = hex[id[i] & 15];
+    }
+    *to = 0;
+}
+
+/* --- bytes ----------------------------------------------------------------------------- */
+
+/* An enum as its number, checked against the last one when read. */
+static int choice(struct pk_wire *w, int value, int last)
+{
+    pk_wire_small(w, &value, last);
+    return value;
+}
+
+static void wire_strings(struct pk_wire *w, pk_str *const fields[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pk_wire_str(w, fields[i]);
+}
+
+static void wire_ints(struct pk_wire *w, int64_t *const fields[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pk_wire_int(w, fields[i]);
+}
+
+static void wire_span(struct pk_wire *w, struct pk_span *s)
+{
+    pk_str *const texts[] = {&s->target_path, &s->provider, &s->model, &s->message};
+    int64_t *const times[] = {&s->started_us, &s->first_byte_us, &s->ended_us, &s->wait_ms};
+
+    s->kind = (enum pk_span_kind)choice(w, (int)s->kind, PK_SPAN_GUARDRAIL);
+    s->code = (enum pk_code)choice(w, (int)s->code, CODE_LAST);
+    pk_wire_small(w, &s->status, HTTP_STATUS_MAX);
+    wire_strings(w, texts, PK_COUNT(texts));
+    wire_ints(w, times, PK_COUNT(times));
+}
+
+void pk_usage_wire(struct pk_wire *w, struct pk_usage *u)
+{
+    int64_t *const counts[] = {&u->input,          &u->cache_read, &u->cache_write,
+                               &u->cache_write_1h, &u->output,     &u->reasoning};
+
+    u->source = (enum pk_usage_source)choice(w, (int)u->source, PK_USAGE_ESTIMATED);
+    wire_ints(w, counts, PK_COUNT(counts));
+}
+
+static void wire_texts(struct pk_wire *w, struct pk_record *r)
+{
+    pk_str *const texts[] = {
+        &r->trace_id,  &r->span_id,       &r->parent_span_id,    &r->span_name, &r->query_id,
+        &r->operation, &r->source,        &r->provider,          &r->model,     &r->request_model,
+        &r->config,    &r->target_path,   &r->virtual_key,       &r->api_key,   &r->user_id,
+        &r->prompt,    &r->error_message, &r->finish_reason,     &r->metadata,  &r->cost_reason,
+        &r->request,   &r->response,      &r->guardrail_verdict, &r->dropped,   &r->cache_key,
+    };
+
+    wire_strings(w, texts, PK_COUNT(texts));
+}
+
+static void wire_record(struct pk_wire *w, struct pk_record *r)
+{
+    int version = VERSION;
+    int64_t *const numbers[] = {&r->started_us,  &r->ended_us,  &r->first_token_us,
+                                &r->upstream_us, &r->cost_pusd, &r->cost_saved_pusd};
+
+    pk_wire_small(w, &version, VERSION);
+    if (version != VERSION)
+        w->failed = true;
+    pk_wire_bytes(w, r->id, sizeof r->id);
+    wire_texts(w, r);
+    wire_ints(w, numbers, PK_COUNT(numbers));
+    pk_wire_small(w, &r->attempts, PK_ATTEMPTS_MAX);
+    pk_wire_small(w, &r->retries, PK_ATTEMPTS_MAX);
+    pk_wire_small(w, &r->fallback_index, PK_NODES_MAX);
+    pk_wire_small(w, &r->http_status, HTTP_STATUS_MAX);
+    pk_wire_bool(w, &r->retries_exhausted);
+    pk_wire_bool(w, &r->stream);
+    pk_wire_bool(w, &r->cost_known);
+    r->status = (enum pk_status)choice(w, (int)r->status, PK_ST_CANCELLED);
+    r->code = (enum pk_code)choice(w, (int)r->code, CODE_LAST);
+    r->cache_status = (enum pk_cache_status)choice(w, (int)r->cache_status, PK_CS_SEMANTIC_MISS);
+    pk_wire_bytes(w, &r->cache_similarity, sizeof r->cache_similarity);
+    pk_usage_wire(w, &r->usage);
+    pk_wire_small(w, &r->span_count, PK_COUNT(r->spans));
+    for (int i = 0; i < r->span_count; i++)
+        wire_span(w, &r->spans[i]);
+}
+
+void pk_record_encode(const struct pk_record *r, struct pk_buf *out)
+{
+    struct pk_record copy = *r;
+    struct pk_wire w = {.out = out};
+
+    wire_record(&w, &copy);
+}
+
+bool pk_record_decode(pk_str bytes, struct pk_record *r)
+{
+    struct pk_wire w = {.in = bytes};
+
+    *r = (struct pk_record){0};
+    wire_record(&w, r);
+    return pk_wire_done(&w);
+}
+
+void pk_usd_print(int64_t pusd, char out[32])
+{
+    const uint64_t one = 1000000000000;
+    uint64_t n = pusd < 0 ? 0 - (uint64_t)pusd : (uint64_t)pusd;
+    int len = snprintf(out, 32, "%s%" PRIu64 ".%012" PRIu64, pusd < 0 ? "-" : "", n / one, n % one);
+
+    while (out[len - 1] == '0')
+        len--;
+    if (out[len - 1] == '.')
+        len--;
+    out[len] = 0;
+}

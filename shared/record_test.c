@@ -1,0 +1,219 @@
+/* record_test.c - a record survives the trip through bytes; ids and dollars as text.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "record.h"
+
+#include "test.h"
+
+#include <string.h>
+
+static struct pk_arena arena;
+
+/* Every field set to something of its own. */
+static struct pk_record full_record(void)
+{
+    struct pk_record r = {
+        .id = {1, 2, 3, 255},
+        .trace_id = PK_STR("trace"),
+        .span_id = PK_STR("span"),
+        .parent_span_id = PK_STR("parent"),
+        .span_name = PK_STR("name"),
+        .query_id = PK_STR("query"),
+        .started_us = 1763725112123456,
+        .ended_us = 1763725113000000,
+        .first_token_us = 1763725112500000,
+        .upstream_us = 800000,
+        .operation = PK_STR("chat"),
+        .source = PK_STR("http"),
+        .provider = PK_STR("openai"),
+        .request_model = PK_STR("gpt"),
+        .model = PK_STR("gpt-1"),
+        .config = PK_STR("prod"),
+        .target_path = PK_STR("config.targets[1]"),
+        .virtual_key = PK_STR("vk"),
+        .api_key = PK_STR("ak"),
+        .user_id = PK_STR("ann"),
+        .prompt = PK_STR("hello@3"),
+        .attempts = 4,
+        .retries = 2,
+        .fallback_index = 1,
+        .retries_exhausted = true,
+        .stream = true,
+        .status = PK_ST_TRUNCATED,
+        .http_status = 446,
+        .code = PK_UPSTREAM,
+        .error_message = PK_STR("no"),
+        .finish_reason = PK_STR("stop"),
+        .usage = {PK_USAGE_PROVIDER, 1, 2, 3, 4, 5, 6},
+        .cost_known = true,
+        .cost_pusd = INT64_MAX,
+        .cost_saved_pusd = -7,
+        .cost_reason = PK_STR("why"),
+        .cache_status = PK_CS_SEMANTIC_HIT,
+        .cache_key = PK_STR("key"),
+        .cache_similarity = 0.97,
+        .guardrail_verdict = PK_STR("ok"),
+        .metadata = PK_STR("{\"a\":1}"),
+        .request = PK_STR("{\"b\":\"\xc3\xa4\"}"),
+        .response = PK_STR("{}"),
+        .dropped = PK_STR("seed"),
+        .span_count = 2,
+    };
+
+    r.spans[0] = (struct pk_span){PK_SPAN_CACHE, PK_STR("config"), PK_NONE, PK_NONE, 1, 0, 2, 0,
+                                  PK_OK,         PK_NONE,          0};
+    r.spans[1] = (struct pk_span){PK_SPAN_ATTEMPT,
+                                  PK_STR("config.targets[0]"),
+                                  PK_STR("openai"),
+                                  PK_STR("gpt-1"),
+                                  3,
+                                  4,
+                                  5,
+                                  503,
+                                  PK_UPSTREAM,
+                                  PK_STR("busy"),
+                                  250};
+    return r;
+}
+
+static pk_str encoded(const struct pk_record *r)
+{
+    struct pk_buf out = pk_buf_in(&arena, 1 << 20);
+
+    pk_record_encode(r, &out);
+    EXPECT(!out.failed);
+    return pk_buf_str(&out);
+}
+
+static void a_record_reads_back_as_it_was_written(void)
+{
+    struct pk_record r = full_record(), back;
+    pk_str bytes = encoded(&r);
+
+    EXPECT(pk_record_decode(bytes, &back));
+    EXPECT(pk_str_eq(encoded(&back), bytes));
+    EXPECT(memcmp(back.id, r.id, sizeof r.id) == 0);
+    EXPECT(pk_str_is(back.trace_id, "trace"));
+    EXPECT(pk_str_is(back.request, "{\"b\":\"\xc3\xa4\"}"));
+    EXPECT(back.started_us == r.started_us && back.cost_saved_pusd == -7 &&
+           back.cost_pusd == INT64_MAX);
+    EXPECT(back.status == PK_ST_TRUNCATED && back.code == PK_UPSTREAM && back.stream);
+    EXPECT(back.usage.reasoning == 6 && back.usage.source == PK_USAGE_PROVIDER);
+    EXPECT(back.cache_similarity > 0.96 && back.cache_similarity < 0.98);
+    EXPECT(back.span_count == 2 && back.spans[1].status == 503 && back.spans[1].wait_ms == 250);
+    EXPECT(pk_str_is(back.spans[1].message, "busy") && back.spans[0].kind == PK_SPAN_CACHE);
+}
+
+static void a_usual_record_is_small(void)
+{
+    struct pk_record r = full_record();
+
+    EXPECT(encoded(&r).len < 400);
+}
+
+static void every_truncation_is_refused(void)
+{
+    struct pk_record r = full_record(), back;
+    pk_str bytes = encoded(&r);
+
+    for (size_t len = 0; len < bytes.len; len++)
+        EXPECT(!pk_record_decode((pk_str){bytes.at, len}, &back));
+}
+
+static void trailing_bytes_and_other_versions_are_refused(void)
+{
+    struct pk_record r = full_record(), back;
+    struct pk_buf out = pk_buf_in(&arena, 1 << 20);
+
+    pk_record_encode(&r, &out);
+    pk_buf_addc(&out, 0);
+    EXPECT(!pk_record_decode(pk_buf_str(&out), &back));
+    out.len--;
+    EXPECT(pk_record_decode(pk_buf_str(&out), &back));
+    out.at[0] = 0;
+    EXPECT(!pk_record_decode(pk_buf_str(&out), &back));
+    out.at[0] = 4;
+    EXPECT(!pk_record_decode(pk_buf_str(&out), &back));
+}
+
+/* Whatever the bytes, decoding stays inside them; what it accepts can be written again. */
+static void damaged_bytes_never_lead_astray(void)
+{
+    struct pk_record r = full_record(), back;
+    pk_str good = encoded(&r);
+    uint64_t seed = 7;
+    int accepted = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        char *bytes = malloc(good.len); /* its own block, so that a sanitizer sees the end */
+        size_t len = good.len - pk_random_next(&seed) % 3;
+
+        if (!EXPECT(bytes))
+            return;
+        memcpy(bytes, good.at, good.len);
+        for (int n = 0; n < 3; n++)
+            bytes[pk_random_next(&seed) % good.len] = (char)pk_random_next(&seed);
+        if (pk_record_decode((pk_str){bytes, len}, &back)) {
+            EXPECT(encoded(&back).len > 0);
+            accepted++;
+        }
+        free(bytes);
+        pk_arena_free(&arena);
+        good = encoded(&r);
+    }
+    EXPECT(accepted > 0 && accepted < 20000);
+}
+
+static void ids_sort_by_time_and_carry_version_7(void)
+{
+    uint64_t random[2] = {UINT64_MAX, UINT64_MAX};
+    uint8_t early[PK_UUID_BYTES], late[PK_UUID_BYTES];
+    char text[PK_UUID_TEXT + 1];
+
+    pk_uuid7(1645557742000000, random, early);
+    pk_uuid_print(early, text);
+    EXPECT(pk_str_is(pk_str_of(text), "017f22e2-79b0-7fff-bfff-ffffffffffff"));
+    random[0] = random[1] = 0;
+    pk_uuid7(1645557742001000, random, late);
+    pk_uuid_print(late, text);
+    EXPECT(pk_str_is(pk_str_of(text), "017f22e2-79b1-7000-8000-000000000000"));
+    EXPECT(memcmp(early, late, PK_UUID_BYTES) < 0);
+}
+
+static void dollars_print_exactly(void)
+{
+    static const struct {
+        int64_t pusd;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {1, "0.000000000001"},
+        {420000000, "0.00042"},
+        {1000000000000, "1"},
+        {12500000000000, "12.5"},
+        {-420000000, "-0.00042"},
+        {INT64_MAX, "9223372.036854775807"},
+        {INT64_MIN, "-9223372.036854775808"},
+    };
+    char text[32];
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        pk_usd_print(cases[i].pusd, text);
+        EXPECT(pk_str_is(pk_str_of(text), cases[i].text));
+    }
+}
+
+int main(void)
+{
+    pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
+    RUN(a_record_reads_back_as_it_was_written);
+    RUN(a_usual_record_is_small);
+    RUN(every_truncation_is_refused);
+    RUN(trailing_bytes_and_other_versions_are_refused);
+    RUN(damaged_bytes_never_lead_astray);
+    RUN(ids_sort_by_time_and_carry_version_7);
+    RUN(dollars_print_exactly);
+    pk_arena_free(&arena);
+    return test_end();
+}
