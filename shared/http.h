@@ -14,12 +14,13 @@
 pk_str pk_http_header(pk_str headers, const char *name);
 
 /* Takes one line off the front of *rest; false at the end. `name` and `value` are trimmed; a
- * line without a colon is skipped. */
+ * line without a colon or a name is skipped, and so is one that starts with a blank. */
 bool pk_http_next_header(pk_str *rest, pk_str *name, pk_str *value);
 
 /* How long the provider asks to wait: the first of retry-after-ms, x-ms-retry-after-ms
  * (milliseconds) and retry-after (seconds, fractions allowed, or an HTTP date measured
- * against now_us, microseconds since 1970). 0 when it does not ask; never negative. */
+ * against now_us, microseconds since 1970) that can be read. 0 when it does not ask; never
+ * negative, never more than PK_TIMEOUT_MS_MAX. */
 int64_t pk_http_retry_after_ms(pk_str headers, int64_t now_us);
 
 /* Microseconds since 1970 for an IMF-fixdate ("Sun, 06 Nov 1994 08:49:37 GMT"), or -1. */
@@ -28,7 +29,8 @@ int64_t pk_http_date_us(pk_str date);
 /* Whether a content-type header names `type` ("text/event-stream"), parameters aside. */
 bool pk_http_is_type(pk_str content_type, const char *type);
 
-/* Whether `name` is a valid header name, and `value` safe to send (no CR, LF, NUL). */
+/* Whether `name` is a valid header name, and `value` safe to send: no control characters but tab,
+ * so no CR, LF or NUL. */
 bool pk_http_valid_name(pk_str name);
 bool pk_http_valid_value(pk_str value);
 

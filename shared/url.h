@@ -16,20 +16,22 @@ struct pk_url {
     bool https;
     pk_str host; /* without brackets; as spelled */
     int port;    /* 80 or 443 when not given */
-    pk_str path; /* from the first '/', query included; may be empty */
+    pk_str path; /* what follows host and port, query included; may be empty */
 };
 
-/* The error starts with `what`, the place of the URL. */
+/* *out borrows from `text`. PK_BAD_CONFIG; the error starts with `what`, the place of the URL. */
 bool pk_url_parse(pk_str text, const char *what, struct pk_url *out,
                   struct pk_error *err) PK_MUST_CHECK;
 
+/* Whether scheme, host and port are the same. */
 bool pk_url_same_origin(const struct pk_url *a, const struct pk_url *b);
 
 /* "localhost", "*.localhost", 127.0.0.0/8 or ::1, by spelling. */
 bool pk_url_is_loopback(const struct pk_url *url);
 
 /* Whether `host` matches an entry of a comma or blank separated list: a name, an address,
- * "*.example.com" (any name below), or "host:port" for that port alone. */
+ * "*.example.com" (any name below), or any of these with ":port" for that port alone. An IPv6
+ * address with a port stands in brackets. Entries that are none of these match nothing. */
 bool pk_url_host_listed(pk_str list, pk_str host, int port);
 
 #endif

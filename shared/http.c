@@ -1,0 +1,232 @@
+/* http.c - see http.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "http.h"
+
+#include <string.h>
+
+/* What a client may see of a provider's headers: whole names, and names that start so. */
+static const char *const relayed[] = {
+    "retry-after",
+    "retry-after-ms",
+    "x-ms-retry-after-ms",
+    "x-should-retry",
+    "request-id",
+    "x-request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-ms-region",
+    "x-goog-request-id",
+    "x-generation-id",
+    "cf-ray",
+    "openai-processing-ms",
+    "openai-model",
+    "openai-version",
+    "x-envoy-upstream-service-time",
+    "x-inference-time",
+    "x-compute-time",
+    "x-groq-region",
+};
+static const char *const relayed_prefixes[] = {"x-ratelimit-", "ratelimit-",
+                                               "anthropic-ratelimit-"};
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* A line that starts with a blank continues the one before (obsolete folding): nobody needs it. */
+static bool split(pk_str line, pk_str *name, pk_str *value)
+{
+    int colon = pk_str_find(line, ':');
+
+    if (colon <= 0 || blank(line.at[0]))
+        return false;
+    *name = pk_str_trim(pk_str_sub(line, 0, (size_t)colon));
+    *value = pk_str_trim(pk_str_sub(line, (size_t)colon + 1, line.len));
+    return name->len > 0;
+}
+
+bool pk_http_next_header(pk_str *rest, pk_str *name, pk_str *value)
+{
+    while (rest->len) {
+        const char *end = memchr(rest->at, '\n', rest->len);
+        size_t len = end ? (size_t)(end - rest->at) + 1 : rest->len;
+        pk_str line = pk_str_sub(*rest, 0, len);
+
+        *rest = pk_str_sub(*rest, len, rest->len);
+        if (split(line, name, value))
+            return true;
+    }
+    return false;
+}
+
+pk_str pk_http_header(pk_str headers, const char *name)
+{
+    pk_str n, value;
+
+    while (pk_http_next_header(&headers, &n, &value))
+        if (pk_str_is_nocase(n, name))
+            return value;
+    return PK_NONE;
+}
+
+/* Parses digits of exactly s.len; -1 when there is anything else. */
+static int number(pk_str s)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.at[i] < '0' || s.at[i] > '9')
+            return -1;
+        n = n * 10 + (s.at[i] - '0');
+    }
+    return n;
+}
+
+/* The index of the three letters in a list of such, or -1. */
+static int position(pk_str s, const char *list)
+{
+    for (int i = 0; list[i * 3]; i++)
+        if (memcmp(list + i * 3, s.at, 3) == 0)
+            return i;
+    return -1;
+}
+
+/* Days since 1970-01-01 of a Gregorian date; years are counted from March, so that a leap day is
+ * the last of its year. */
+static int64_t days(int year, int month, int day)
+{
+    int y = year - (month <= 2);
+    int era = y / 400, of_era = y % 400;
+    int of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+    return (int64_t)era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static int month_length(int year, int month)
+{
+    static const char lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    return lengths[month - 1] + (month == 2 && leap);
+}
+
+int64_t pk_http_date_us(pk_str date)
+{
+    static const char shape[] = "???, ?? ??? ???? ??:??:?? GMT";
+
+    if (date.len != sizeof shape - 1)
+        return -1;
+    for (size_t i = 0; i < date.len; i++)
+        if (shape[i] != '?' && date.at[i] != shape[i])
+            return -1;
+    int month = position(pk_str_sub(date, 8, 3), "JanFebMarAprMayJunJulAugSepOctNovDec") + 1;
+    int day = number(pk_str_sub(date, 5, 2)), year = number(pk_str_sub(date, 12, 4));
+    int hour = number(pk_str_sub(date, 17, 2)), minute = number(pk_str_sub(date, 20, 2));
+    int second = number(pk_str_sub(date, 23, 2));
+
+    if (position(date, "MonTueWedThuFriSatSun") < 0 || month < 1 || year < 1970 || day < 1)
+        return -1;
+    if (day > month_length(year, month) || hour < 0 || hour > 23 || minute < 0 || minute > 59 ||
+        second < 0 || second > 60)
+        return -1;
+    return (((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000000;
+}
+
+/* A decimal number, fractions allowed, times `scale` (1 or 1000); -1 when it is not one. */
+static int64_t scaled(pk_str s, int64_t scale)
+{
+    int dot = pk_str_find(s, '.');
+    pk_str whole = dot < 0 ? s : pk_str_sub(s, 0, (size_t)dot);
+    pk_str part = dot < 0 ? PK_NONE : pk_str_sub(s, (size_t)dot + 1, s.len);
+    int64_t n = 0, fraction = 0, unit = scale;
+
+    if (s.len == 0 || (whole.len == 0 && part.len == 0))
+        return -1;
+    for (size_t i = 0; i < whole.len; i++) {
+        if (whole.at[i] < '0' || whole.at[i] > '9')
+            return -1;
+        if (n < PK_TIMEOUT_MS_MAX) /* more is cut off below: no overflow */
+            n = n * 10 + (whole.at[i] - '0');
+    }
+    for (size_t i = 0; i < part.len; i++) {
+        if (part.at[i] < '0' || part.at[i] > '9')
+            return -1;
+        unit /= 10;
+        fraction += unit * (part.at[i] - '0');
+    }
+    n = n * scale + fraction;
+    return n > PK_TIMEOUT_MS_MAX ? PK_TIMEOUT_MS_MAX : n;
+}
+
+static int64_t until_date_ms(pk_str value, int64_t now_us)
+{
+    int64_t at_us = pk_http_date_us(value);
+
+    if (at_us <= now_us)
+        return 0;
+    int64_t ms = (at_us - now_us + 999) / 1000;
+    return ms > PK_TIMEOUT_MS_MAX ? PK_TIMEOUT_MS_MAX : ms;
+}
+
+int64_t pk_http_retry_after_ms(pk_str headers, int64_t now_us)
+{
+    int64_t ms = scaled(pk_http_header(headers, "retry-after-ms"), 1);
+
+    if (ms < 0)
+        ms = scaled(pk_http_header(headers, "x-ms-retry-after-ms"), 1);
+    if (ms >= 0)
+        return ms;
+    pk_str value = pk_http_header(headers, "retry-after");
+    ms = scaled(value, 1000);
+    return ms >= 0 ? ms : until_date_ms(value, now_us);
+}
+
+bool pk_http_is_type(pk_str content_type, const char *type)
+{
+    int end = pk_str_find(content_type, ';');
+
+    if (end >= 0)
+        content_type = pk_str_sub(content_type, 0, (size_t)end);
+    return pk_str_is_nocase(pk_str_trim(content_type), type);
+}
+
+bool pk_http_valid_name(pk_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.at[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (!alnum && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return name.len > 0;
+}
+
+bool pk_http_valid_value(pk_str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.at[i];
+
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+bool pk_http_relayed(pk_str name)
+{
+    for (size_t i = 0; i < PK_COUNT(relayed); i++)
+        if (pk_str_is_nocase(name, relayed[i]))
+            return true;
+    for (size_t i = 0; i < PK_COUNT(relayed_prefixes); i++) {
+        pk_str start = pk_str_sub(name, 0, strlen(relayed_prefixes[i]));
+
+        if (name.len > start.len && pk_str_is_nocase(start, relayed_prefixes[i]))
+            return true;
+    }
+    return false;
+}
