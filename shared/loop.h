@@ -7,7 +7,7 @@
  *
  *     pk_loop_start(loop, task);
  *     for (;;) {
- *         struct pk_task *t = pk_loop_next(loop, pk_clock_ms());
+ *         struct pk_task *t = pk_loop_next(loop);
  *         if (!t) { wait on pk_xfer_fd(x) until pk_loop_deadline_ms(loop); continue; }
  *         take t->next.out;
  *         switch (t->next.op) {
@@ -18,7 +18,8 @@
  *         }
  *     }
  *
- * A host that cannot take more bytes yet resumes later: reading from the provider waits.
+ * A host that cannot take more bytes yet resumes later: reading from the provider waits. Steps are
+ * timed by the transport's clock (xfer.h), which `until_ms` is on.
  */
 #ifndef PK_LOOP_H
 #define PK_LOOP_H
@@ -45,21 +46,22 @@ struct pk_loop;
 struct pk_loop *pk_loop_new(struct pk_xfer *x);
 void pk_loop_free(struct pk_loop *loop); /* tasks must be over or dropped */
 
-void pk_loop_start(struct pk_loop *loop, struct pk_task *t, int64_t now_ms);
+/* Takes the first step of t->call; *t needs nothing else set. Legal at any time. */
+void pk_loop_start(struct pk_loop *loop, struct pk_task *t);
 
 /* A task that needs the host; it is then held. NULL: nothing to do for now. */
-struct pk_task *pk_loop_next(struct pk_loop *loop, int64_t now_ms);
+struct pk_task *pk_loop_next(struct pk_loop *loop);
 
 /* When to call pk_loop_next() again although the fd is quiet; INT64_MAX = never. */
 int64_t pk_loop_deadline_ms(const struct pk_loop *loop);
 
-void pk_loop_answer(struct pk_loop *loop, struct pk_task *t, int64_t now_ms,
-                    const struct pk_event *ev);
-void pk_loop_resume(struct pk_loop *loop, struct pk_task *t, int64_t now_ms);
+/* Gives a held task back: with the event that its op asked for, or just on with the op. */
+void pk_loop_answer(struct pk_loop *loop, struct pk_task *t, const struct pk_event *ev);
+void pk_loop_resume(struct pk_loop *loop, struct pk_task *t);
 
 /* In any state but DONE: ends the call as cancelled and closes its connection. The task comes back from
  * pk_loop_next() at PK_OP_DONE. */
-void pk_loop_cancel(struct pk_loop *loop, struct pk_task *t, int64_t now_ms);
+void pk_loop_cancel(struct pk_loop *loop, struct pk_task *t);
 
 /* Forgets a task in any state without a step: for hosts that are being torn down. */
 void pk_loop_drop(struct pk_loop *loop, struct pk_task *t);

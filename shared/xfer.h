@@ -22,6 +22,7 @@ struct pk_xfer_options {
     int connections_max;           /* kept open and pooled; at least the concurrency */
     int64_t connect_ms;            /* for DNS, TCP and TLS; 0 = 10 s */
     const struct pk_secrets *secrets; /* opens sealed keys; NULL: none can be opened */
+    const char *ca_file;           /* PEM bundle that TLS trusts; NULL: the system's; copied */
 };
 
 struct pk_xfer;
@@ -38,8 +39,8 @@ int64_t pk_xfer_deadline_ms(const struct pk_xfer *x);
 void pk_xfer_pump(struct pk_xfer *x);
 int pk_xfer_active(const struct pk_xfer *x); /* transfers that exist */
 
-/* Copies what it needs of `ex`. The host is checked against the allow list here, by name, and again by
- * address. NULL with *err: PK_HOST_DENIED, PK_NO_KEY, PK_NETWORK. */
+/* Borrows ex->body until the transfer is freed, and copies the rest. The host is checked against the
+ * allow list here, by name, and again by address. NULL with *err: PK_HOST_DENIED, PK_NO_KEY, PK_NETWORK. */
 struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *ex, void *owner,
                                   struct pk_error *err) PK_MUST_CHECK;
 
