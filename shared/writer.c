@@ -1,0 +1,401 @@
+/* writer.c - see writer.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *   pk_writer_add -> filling ==swap==> writing -> transactions of PK_WRITER_GROUP_MAX entries
+ *
+ * Two buffers change places under the lock; the thread reads `writing` without it. Entries are
+ * numbered in the order in which they came: `added` have come, `settled` of them are over. The
+ * thread sleeps without a timeout while nothing waits, and is woken once a window, not once an entry.
+ */
+#include "writer.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TAGS = 1024,            /* slots for tags; a power of two */
+    KEEP_BYTES = 1 << 20,   /* a buffer that grew larger is given back when empty */
+    WAKE_BYTES = 256 << 10, /* this much waiting ends the window early */
+    ROUND_PAUSE_MS = 100,   /* between two tries at a transaction */
+};
+
+/* Entries one behind the other, each after its length. */
+struct queue {
+    char *at;
+    size_t len, cap;
+    int64_t first_ms; /* when the oldest entry came; meaningful while len is not 0 */
+};
+
+struct pk_writer {
+    struct pk_store *store; /* the thread's alone once it runs */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* entries wait, `urgent` or `stop` was set */
+    pthread_cond_t done; /* `settled` has grown, or there is room */
+
+    /* under the lock, but for the bytes of `writing` */
+    struct queue filling, writing;
+    int64_t added, settled, dropped;
+    int64_t refused; /* dropped before they were numbered */
+    bool urgent, stop;
+    char last_error[256];
+    int64_t tagged[TAGS]; /* the last entry under each tag */
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static struct timespec at_ms(int64_t ms)
+{
+    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+}
+
+static int64_t later(int64_t now, int64_t wait_ms)
+{
+    return wait_ms > PK_TIMEOUT_MS_MAX ? now + PK_TIMEOUT_MS_MAX : now + wait_ms;
+}
+
+/* --- the queue ----------------------------------------------------------------------------- */
+
+static bool append(struct queue *q, pk_str entry)
+{
+    size_t need = q->len + sizeof entry.len + entry.len;
+
+    if (need > q->cap) {
+        size_t cap = need < KEEP_BYTES / 2 ? KEEP_BYTES / 2 : need + need / 2;
+        char *grown = realloc(q->at, cap);
+
+        if (!grown)
+            return false;
+        q->at = grown;
+        q->cap = cap;
+    }
+    memcpy(q->at + q->len, &entry.len, sizeof entry.len);
+    if (entry.len)
+        memcpy(q->at + q->len + sizeof entry.len, entry.at, entry.len);
+    q->len = need;
+    return true;
+}
+
+/* The entry at *pos; moves *pos behind it. */
+static pk_str take(const struct queue *q, size_t *pos)
+{
+    pk_str entry;
+
+    PK_ASSERT(q->len - *pos >= sizeof entry.len);
+    memcpy(&entry.len, q->at + *pos, sizeof entry.len);
+    *pos += sizeof entry.len;
+    PK_ASSERT(q->len - *pos >= entry.len);
+    entry.at = q->at + *pos;
+    *pos += entry.len;
+    return entry;
+}
+
+static void empty(struct queue *q)
+{
+    q->len = 0;
+    if (q->cap <= KEEP_BYTES)
+        return;
+    free(q->at);
+    *q = (struct queue){0};
+}
+
+/* --- the thread ---------------------------------------------------------------------------- */
+
+/* Writes the entries of [from, to) in one transaction. *bad tells that an entry was refused, rather
+ * than the transaction. */
+static bool write_group(struct pk_writer *w, size_t from, size_t to, bool *bad,
+                        struct pk_error *err)
+{
+    struct pk_error ignored;
+
+    *bad = false;
+    if (!w->store->ops->begin(w->store, err))
+        return false;
+    while (from < to) {
+        if (pk_journal_apply(w->store, take(&w->writing, &from), err))
+            continue;
+        *bad = true;
+        (void)w->store->ops->end(w->store, false, &ignored);
+        return false;
+    }
+    if (w->store->ops->end(w->store, true, err))
+        return true;
+    (void)w->store->ops->end(w->store, false, &ignored);
+    return false;
+}
+
+static void note_error(struct pk_writer *w, const struct pk_error *err)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    memcpy(w->last_error, err->msg, sizeof w->last_error);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static void settle(struct pk_writer *w, int64_t count, int64_t dropped)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->settled += count;
+    w->dropped += dropped;
+    (void)pthread_cond_broadcast(&w->done);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* Waits between two rounds; cut short by pk_writer_free(). */
+static void pause_round(struct pk_writer *w, int round)
+{
+    struct timespec until = at_ms(now_ms() + ((int64_t)ROUND_PAUSE_MS << round));
+
+    (void)pthread_mutex_lock(&w->lock);
+    while (!w->stop)
+        if (pthread_cond_timedwait(&w->work, &w->lock, &until) != 0)
+            break;
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* One entry a transaction, so that a bad one does not take the others with it. The entries behind a
+ * transaction that the store refuses are lost. Returns how many were. */
+static int64_t write_singly(struct pk_writer *w, size_t from, size_t to)
+{
+    int64_t lost = 0;
+    bool usable = true;
+
+    while (from < to) {
+        size_t next = from;
+        struct pk_error err;
+        bool bad = false;
+
+        (void)take(&w->writing, &next);
+        if (!usable || !write_group(w, from, next, &bad, &err)) {
+            usable = usable && bad;
+            lost++;
+        }
+        from = next;
+    }
+    return lost;
+}
+
+static int64_t write_or_drop(struct pk_writer *w, size_t from, size_t to)
+{
+    struct pk_error err;
+    bool bad;
+
+    for (int round = 0; round < PK_WRITER_ROUNDS_MAX; round++) {
+        if (write_group(w, from, to, &bad, &err))
+            return 0;
+        note_error(w, &err);
+        if (bad && !err.retryable)
+            break;
+        if (round + 1 < PK_WRITER_ROUNDS_MAX)
+            pause_round(w, round);
+    }
+    return write_singly(w, from, to);
+}
+
+static void write_all(struct pk_writer *w)
+{
+    size_t from = 0;
+
+    while (from < w->writing.len) {
+        size_t to = from;
+        int64_t count = 0;
+
+        for (; to < w->writing.len && count < PK_WRITER_GROUP_MAX; count++)
+            (void)take(&w->writing, &to);
+        settle(w, count, write_or_drop(w, from, to));
+        from = to;
+    }
+}
+
+/* Waits, with the lock, until there is something to write and its window is over; false when the
+ * writer was stopped and nothing is left. */
+static bool gather(struct pk_writer *w)
+{
+    while (w->filling.len == 0) {
+        if (w->stop)
+            return false;
+        (void)pthread_cond_wait(&w->work, &w->lock);
+    }
+    struct timespec until = at_ms(w->filling.first_ms + PK_WRITER_WINDOW_MS);
+    while (!w->urgent && !w->stop && w->filling.len < WAKE_BYTES)
+        if (pthread_cond_timedwait(&w->work, &w->lock, &until) != 0)
+            break;
+    return true;
+}
+
+static void *run(void *arg)
+{
+    struct pk_writer *w = arg;
+
+    (void)pthread_mutex_lock(&w->lock);
+    while (gather(w)) {
+        struct queue full = w->filling;
+
+        PK_ASSERT(w->writing.len == 0);
+        w->filling = w->writing;
+        w->writing = full;
+        w->urgent = false;
+        (void)pthread_mutex_unlock(&w->lock);
+        write_all(w);
+        (void)pthread_mutex_lock(&w->lock);
+        empty(&w->writing);
+        (void)pthread_cond_broadcast(&w->done);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* The thread takes no signals: they are for the host's own threads. */
+static bool start(struct pk_writer *w)
+{
+    sigset_t all, before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    int failed = pthread_create(&w->thread, NULL, run, w);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed)
+        (void)pthread_setname_np(w->thread, "pk-writer");
+    return !failed;
+}
+
+/* --- for everybody ------------------------------------------------------------------------- */
+
+static bool fits(const struct pk_writer *w, size_t len)
+{
+    size_t held = w->filling.len + w->writing.len;
+
+    return held == 0 || (len <= PK_WRITER_BYTES_MAX && held <= PK_WRITER_BYTES_MAX - len);
+}
+
+static bool fresh(const struct pk_writer *w, int64_t now)
+{
+    const struct queue *oldest = w->writing.len ? &w->writing : &w->filling;
+
+    return oldest->len == 0 || now - oldest->first_ms <= PK_WRITER_AGE_MS;
+}
+
+/* Waits, with the lock, until entry number `target` is over. */
+static bool wait_settled(struct pk_writer *w, int64_t target, int64_t wait_ms)
+{
+    if (w->settled >= target)
+        return true;
+    struct timespec until = at_ms(later(now_ms(), wait_ms));
+    while (w->settled < target) {
+        w->urgent = true;
+        (void)pthread_cond_signal(&w->work);
+        if (pthread_cond_timedwait(&w->done, &w->lock, &until) != 0)
+            break;
+    }
+    return w->settled >= target;
+}
+
+struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
+{
+    struct pk_writer *w = calloc(1, sizeof *w);
+    pthread_condattr_t attr;
+
+    if (!w) {
+        pk_store_close(store);
+        (void)pk_fail(err, PK_NO_MEMORY, "no memory for the log writer");
+        return NULL;
+    }
+    w->store = store;
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&w->work, &attr);
+    (void)pthread_cond_init(&w->done, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    if (start(w))
+        return w;
+    pk_store_close(store);
+    free(w);
+    (void)pk_fail(err, PK_NO_MEMORY, "cannot start the thread of the log writer");
+    return NULL;
+}
+
+void pk_writer_free(struct pk_writer *w)
+{
+    if (!w)
+        return;
+    (void)pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    (void)pthread_cond_signal(&w->work);
+    (void)pthread_mutex_unlock(&w->lock);
+    (void)pthread_join(w->thread, NULL);
+    pk_store_close(w->store);
+    (void)pthread_cond_destroy(&w->work);
+    (void)pthread_cond_destroy(&w->done);
+    (void)pthread_mutex_destroy(&w->lock);
+    free(w->filling.at);
+    free(w->writing.at);
+    free(w);
+}
+
+bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms)
+{
+    int64_t now = now_ms();
+    int64_t until_ms = later(now, wait_ms);
+    struct timespec until = at_ms(until_ms);
+
+    (void)pthread_mutex_lock(&w->lock);
+    while (now < until_ms && !(fits(w, entry.len) && fresh(w, now))) {
+        (void)pthread_cond_timedwait(&w->done, &w->lock, &until);
+        now = now_ms();
+    }
+    bool first = w->filling.len == 0, small = w->filling.len < WAKE_BYTES;
+    bool added = fits(w, entry.len) && append(&w->filling, entry);
+    if (added) {
+        w->added++;
+        if (first)
+            w->filling.first_ms = now;
+        if (tag)
+            w->tagged[tag % TAGS] = w->added;
+        if (first || (small && w->filling.len >= WAKE_BYTES))
+            (void)pthread_cond_signal(&w->work);
+    } else {
+        w->refused++;
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return added;
+}
+
+bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool settled = wait_settled(w, w->tagged[tag % TAGS], wait_ms);
+    (void)pthread_mutex_unlock(&w->lock);
+    return settled;
+}
+
+bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool settled = wait_settled(w, w->added, wait_ms);
+    (void)pthread_mutex_unlock(&w->lock);
+    return settled;
+}
+
+struct pk_writer_stats pk_writer_stats(struct pk_writer *w)
+{
+    struct pk_writer_stats s;
+
+    (void)pthread_mutex_lock(&w->lock);
+    s.pending = w->added - w->settled;
+    s.pending_bytes = (int64_t)(w->filling.len + w->writing.len);
+    s.written = w->settled - w->dropped;
+    s.dropped = w->dropped + w->refused;
+    memcpy(s.last_error, w->last_error, sizeof s.last_error);
+    (void)pthread_mutex_unlock(&w->lock);
+    return s;
+}

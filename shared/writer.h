@@ -1,0 +1,56 @@
+/* writer.h - one thread that writes the journal of a whole process to its store.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Whoever makes calls appends entries (journal.h) and goes on; that costs a copy. The thread has a store
+ * of its own and writes what has gathered, a group of entries a transaction. An entry is in
+ * the store within PK_WRITER_WINDOW_MS and the time that those before it take. When the thread falls
+ * behind, pk_writer_add() waits, so that little is lost when the process dies; what does not fit
+ * in the end is dropped and counted.
+ *
+ * Every function may be called from any thread. A child made by fork() has no such thread: it
+ * must forget the writer, not free it.
+ */
+#ifndef PK_WRITER_H
+#define PK_WRITER_H
+
+#include "journal.h"
+
+enum {
+    PK_WRITER_BYTES_MAX = 16 << 20, /* entries that wait; a single larger one may wait alone */
+    PK_WRITER_WINDOW_MS = 20,       /* entries gather this long before they are written */
+    PK_WRITER_AGE_MS = 50,          /* pk_writer_add() waits while an older entry is not written */
+    PK_WRITER_GROUP_MAX = 256,      /* entries a transaction */
+    PK_WRITER_ROUNDS_MAX = 3,       /* tries at one transaction */
+};
+
+struct pk_writer;
+
+struct pk_writer_stats {
+    int64_t pending, pending_bytes; /* entries that wait or are being written */
+    int64_t written, dropped;       /* entries since the start */
+    char last_error[256];           /* why the store refused last; "" = it never did */
+};
+
+/* Takes `store` in any case, which must be usable from another thread than this. NULL with *err
+ * filled when memory or threads run out. */
+struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err) PK_MUST_CHECK;
+
+/* Writes what is left, ends the thread and closes the store. NULL is fine. */
+void pk_writer_free(struct pk_writer *w);
+
+/* Appends a copy of `entry`. Waits up to wait_ms (0: never) for the thread to catch up; false when it was
+ * dropped because there was no room. `tag` (0 = none) names what the entry changes, for
+ * pk_writer_settle(): the first bytes of a cache key. */
+bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms);
+
+/* Waits until the entries added under `tag` so far are in the store (or dropped); at once when there
+ * are none. Two tags may be taken for one: then it waits for more. False after wait_ms. */
+bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms);
+
+/* The same for every entry added so far. */
+bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms);
+
+struct pk_writer_stats pk_writer_stats(struct pk_writer *w);
+
+#endif
