@@ -23,6 +23,12 @@ struct pk_secrets;
 struct pk_secrets *pk_secrets_open(const char *path, bool create, struct pk_error *err) PK_MUST_CHECK;
 void pk_secrets_free(struct pk_secrets *s);
 
+/* Where the master key of the SQLite store at `store_path` is: PK_MASTER_KEY_FILE, else "master.key" in
+ * the store's folder, so that all doors on one store find the same. PK_BAD_CONFIG when the path is too
+ * long. */
+bool pk_secrets_path(const char *store_path, char *out, size_t size,
+                     struct pk_error *err) PK_MUST_CHECK;
+
 /* "env:NAME" and "file:PATH" become references; anything else is sealed into `arena`. The result's
  * slug and origin are those given. */
 bool pk_secret_seal(const struct pk_secrets *s, struct pk_arena *arena, pk_str slug, pk_str provider,
