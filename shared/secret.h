@@ -24,18 +24,20 @@ struct pk_secrets *pk_secrets_open(const char *path, bool create, struct pk_erro
 void pk_secrets_free(struct pk_secrets *s);
 
 /* Where the master key of the SQLite store at `store_path` is: PK_MASTER_KEY_FILE, else "master.key" in
- * the store's folder, so that all doors on one store find the same. PK_BAD_CONFIG when the path is too
- * long. */
+ * the store's folder, so that all doors on one store find the same; for ":memory:" in
+ * $XDG_DATA_HOME/pk. PK_BAD_CONFIG when the path is too long. */
 bool pk_secrets_path(const char *store_path, char *out, size_t size,
                      struct pk_error *err) PK_MUST_CHECK;
 
-/* "env:NAME" and "file:PATH" become references; anything else is sealed into `arena`. The result's
- * slug and origin are those given. */
+/* "env:NAME" and "file:PATH" (absolute) become references; anything else is sealed into `arena`,
+ * without a final newline. The result's slug and origin are those given. PK_BAD_REQUEST,
+ * PK_TOO_LARGE; PK_BAD_CONFIG when `s` is NULL and needed. */
 bool pk_secret_seal(const struct pk_secrets *s, struct pk_arena *arena, pk_str slug, pk_str provider,
                     pk_str origin, pk_str secret, struct pk_key *key,
                     struct pk_error *err) PK_MUST_CHECK;
 
-/* The plaintext, into `out` of PK_SECRET_BYTES_MAX, without a final newline; wipe it with
+/* The plaintext, into `out` of PK_SECRET_BYTES_MAX, without a final newline (of a file: its first
+ * line, read anew each time); wipe it with
  * pk_secret_wipe() after use. Fails with PK_NO_KEY (nothing there) or PK_STORE (the seal does not
  * fit the row, or the master key is another); the error names the slug, variable or path. `s` may be NULL
  * for keys that are not sealed. */
