@@ -1,0 +1,110 @@
+/* answer.c - the endpoints: two dialects' chat, the list of models, the mock's own pages.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A path is recognised by its end, so that any base URL works: /v1, /openai/v1, /v1beta/openai.
+ */
+#include "answer.h"
+
+#include "behave.h"
+#include "stats.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static bool ends(const char *path, const char *end)
+{
+    size_t len = strlen(path), n = strlen(end);
+
+    return len >= n && strcmp(path + len - n, end) == 0;
+}
+
+/* The key as either dialect sends it. */
+static void read_key(struct ask *a)
+{
+    char value[ASK_KEY_MAX];
+
+    ask_header(a, "x-api-key", a->key, sizeof(a->key));
+    ask_header(a, "authorization", value, sizeof(value));
+    if (!a->key[0] && strncasecmp(value, "Bearer ", 7) == 0)
+        (void)snprintf(a->key, sizeof(a->key), "%s", value + 7);
+}
+
+static void chat(struct ask *a, struct reply *r)
+{
+    if (strcmp(a->method, "POST") != 0)
+        a->dialect->error(405, "Only POST requests are accepted.", NULL, r);
+    else if (a->dialect->check(a, r))
+        behave(a, r);
+}
+
+static void models(struct ask *a, struct reply *r)
+{
+    if (a->key[0])
+        a->dialect->models(r);
+    else
+        a->dialect->error(401, "You didn't provide an API key.", NULL, r);
+}
+
+static void own_page(struct ask *a, struct reply *r)
+{
+    if (strcmp(a->method, "POST") == 0 && strcmp(a->route, "/__mock/reset") == 0) {
+        stats_reset();
+        behave_reset();
+        text_adds(&r->body, "{}");
+    } else if (!stats_answer(a->route, &r->body)) {
+        openai.error(404, "no such page of the mock", NULL, r);
+    }
+}
+
+static void parse(struct ask *a)
+{
+    const char *model;
+
+    a->json = cJSON_ParseWithLength(a->body->at ? a->body->at : "", a->body->len);
+    model = json_text(a->json, "model");
+    a->model = model ? model : "";
+    if (!a->plan[0])
+        (void)snprintf(a->plan, sizeof(a->plan), "%s", a->model);
+    ask_read(a);
+}
+
+static void endpoint(struct ask *a, struct reply *r)
+{
+    bool messages = ends(a->route, "/messages");
+    char version[64], message[200];
+
+    ask_header(a, "anthropic-version", version, sizeof(version));
+    a->dialect = messages || version[0] ? &anthropic : &openai;
+    if (messages || ends(a->route, "/chat/completions")) {
+        chat(a, r);
+    } else if (ends(a->route, "/models")) {
+        models(a, r);
+    } else {
+        (void)snprintf(message, sizeof(message), "Invalid URL (%s %.150s)", a->method, a->route);
+        a->dialect->error(404, message, NULL, r);
+    }
+}
+
+void answer(const char *method, const char *path, const struct text *headers,
+            const struct text *body, int64_t at_ms, struct wire *w)
+{
+    struct ask a = {.method = method, .path = path, .headers = headers, .body = body, .model = ""};
+    struct reply r;
+
+    reply_init(&r);
+    ask_route(&a);
+    read_key(&a);
+    if (strncmp(a.route, "/__mock/", 8) == 0) {
+        own_page(&a, &r);
+    } else {
+        parse(&a);
+        stats_note(&a, at_ms);
+        text_addf(&r.headers, "x-request-id: req_mock_%lld\r\n", (long long)stats.requests);
+        endpoint(&a, &r);
+    }
+    reply_wire(&r, w);
+    reply_free(&r);
+    ask_free(&a);
+}

@@ -1,0 +1,49 @@
+/* ask.h - one request as the mock provider understands it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MOCK_ASK_H
+#define MOCK_ASK_H
+
+#include "text.h"
+
+#include <cjson/cJSON.h>
+
+struct dialect;
+
+enum { ASK_KEY_MAX = 256, ASK_PATH_MAX = 2048 };
+
+struct ask {
+    const char *method;
+    const char *path;           /* as it was sent */
+    const struct text *headers; /* "name: value\n", names in lower case */
+    const struct text *body;
+    const struct dialect *dialect;
+    char route[ASK_PATH_MAX];   /* the path without prefixes and query */
+    char plan[512];             /* what to do: from /m/PLAN/, else the model's name */
+    int64_t wait_ms, jitter_ms; /* from /d/MS/ and /j/MS/ */
+    cJSON *json;
+    const char *model;     /* never NULL */
+    char key[ASK_KEY_MAX]; /* the provider key; empty when none came */
+    bool stream, usage;    /* usage: the stream shall end with it */
+    int n;                 /* choices wanted */
+    struct text user;      /* text of the last user turn */
+    int prompt_tokens;
+};
+
+/* Splits prefixes from the path: /d/MS, /j/MS, /m/PLAN. */
+void ask_route(struct ask *a);
+/* The value of a header into `out`, or an empty string. */
+void ask_header(const struct ask *a, const char *name, char *out, size_t size);
+/* Counts the words of every string below `json` and notes the last user turn. */
+void ask_read(struct ask *a);
+void ask_free(struct ask *a);
+
+/* Text of a message's content: a string, or the "text" parts of an array. */
+void content_text(const cJSON *content, struct text *out);
+
+/* Readers that accept NULL and the wrong type. */
+const char *json_text(const cJSON *object, const char *name); /* NULL when it is no string */
+bool json_true(const cJSON *object, const char *name);
+
+#endif

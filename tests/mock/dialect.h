@@ -1,0 +1,52 @@
+/* dialect.h - how a provider spells requests, answers, streams and errors.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Written from the providers' references, with cJSON and without any code of the gateway, so that
+ * both cannot make the same mistake.
+ */
+#ifndef MOCK_DIALECT_H
+#define MOCK_DIALECT_H
+
+#include "ask.h"
+#include "reply.h"
+
+/* What the model "says", before a dialect spells it. */
+struct content {
+    const char *text;
+    size_t len;
+    const char *tool, *arguments; /* a tool call instead of text; arguments are JSON text */
+    const char *finish;           /* in OpenAI's words: stop, length, tool_calls */
+    int cached;                   /* prompt tokens that came from the provider's cache */
+    int reasoning;                /* completion tokens that were thought, not said */
+    bool one_event;               /* a stream sends the whole text in one event */
+    bool no_usage;
+};
+
+struct dialect {
+    const char *name;
+    /* False when the request is refused; the reply holds the error then. */
+    bool (*check)(const struct ask *a, struct reply *r);
+    void (*answer)(const struct ask *a, const struct content *c, struct reply *r);
+    void (*stream)(const struct ask *a, const struct content *c, struct reply *r);
+    /* `param` may be NULL. Replaces what the reply holds. */
+    void (*error)(int status, const char *message, const char *param, struct reply *r);
+    /* An error event, added to a stream that has begun. */
+    void (*error_event)(struct reply *r);
+    void (*models)(struct reply *r);
+};
+
+extern const struct dialect openai, anthropic;
+
+/* The first piece of text for one event of a stream: blanks, then a word. */
+size_t word_len(const char *s, size_t len);
+/* Whether `word` stands in a list like "|a|b|". */
+bool listed(const char *list, const char *word);
+/* Grows with every answer. */
+int64_t answer_number(void);
+/* Completion tokens of the content. */
+int content_tokens(const struct content *c);
+/* Whether the body is a JSON object under application/json; the reply holds the error if not. */
+bool check_json(const struct dialect *d, const struct ask *a, struct reply *r);
+
+#endif
