@@ -19,9 +19,9 @@ BUILD     ?= build$(if $(SAN),-san)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
         -Wmissing-prototypes -Wswitch-enum -Wcast-qual -Wwrite-strings -Wpointer-arith -Wundef \
         -Wvla -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough -Werror
+, := ,
 OPT  := $(if $(SAN),-O1 -fsanitize=address$(,)undefined -fno-sanitize-recover=all \
         -fno-omit-frame-pointer,-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
-, := ,
 CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
 LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=address$(,)undefined)
