@@ -264,8 +264,10 @@ static int relay_on(struct pk_call *c)
     const struct pk_timeouts *limits = &pk_call_target(c)->timeouts;
 
     if (c->streaming->content && c->out.len) {
-        if (!c->committed)
+        if (!c->committed) {
             c->record.first_token_us = pk_call_now_us(c);
+            pk_call_note_target(c);
+        }
         c->committed = true;
         reply_as(c, c->status, true);
         c->next.out = pk_buf_str(&c->out);
@@ -618,6 +620,5 @@ pk_str pk_call_fault(const struct pk_call *c)
 
 const struct pk_record *pk_call_record(const struct pk_call *c)
 {
-    PK_ASSERT(c->next.op == PK_OP_DONE);
     return &c->record;
 }

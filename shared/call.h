@@ -104,7 +104,8 @@ struct pk_reply pk_call_reply(const struct pk_call *c);
 const struct pk_error *pk_call_error(const struct pk_call *c);
 /* The provider's own words for the error, or empty. At DONE. */
 pk_str pk_call_fault(const struct pk_call *c);
-/* At DONE. Lives as long as the call. */
+/* Final at DONE. Before that, once `out` is not empty: trace_id, provider, target_path, attempts, retries,
+ * cache_status and what went before are as they will stay. Lives as long as the call. */
 const struct pk_record *pk_call_record(const struct pk_call *c);
 
 #endif

@@ -74,7 +74,7 @@ static enum pk_status status_of(const struct pk_call *c)
     return c->committed ? PK_ST_TRUNCATED : PK_ST_ERROR;
 }
 
-static void note_target(struct pk_call *c)
+void pk_call_note_target(struct pk_call *c)
 {
     const struct pk_target *t = pk_call_target(c);
     struct pk_record *r = &c->record;
@@ -116,7 +116,7 @@ void pk_call_close(struct pk_call *c)
     struct pk_record *r = &c->record;
 
     if (c->node >= 0)
-        note_target(c);
+        pk_call_note_target(c);
     if (!c->answered && c->streaming && pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
         pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
     if (r->provider.len == 0 && r->request_model.len == 0)

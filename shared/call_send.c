@@ -25,17 +25,41 @@ static bool may_forward(const struct pk_target *t, pk_str name)
            (!pk_str_is_nocase(name, "authorization") && !pk_str_is_nocase(name, "x-api-key"));
 }
 
+static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, struct pk_buf *out)
+{
+    pk_str value = pk_http_header(c->req->headers, name.at);
+
+    if (value.len && may_forward(t, name) && pk_http_valid_value(value))
+        pk_buf_addf(out, "%s: %.*s\n", name.at, PK_FMT(value));
+}
+
+/* What the request itself asks to pass on, as far as the config does not already. */
+static void forward_listed(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
+{
+    pk_str rest = c->req->forward;
+
+    for (int i = 0; rest.len && i < PK_FORWARD_MAX; i++) {
+        int comma = pk_str_find(rest, ',');
+        pk_str name = comma < 0 ? rest : pk_str_sub(rest, 0, (size_t)comma);
+        bool known = false;
+
+        rest = comma < 0 ? PK_NONE : pk_str_sub(rest, (size_t)comma + 1, rest.len);
+        name = pk_copy(c->arena, pk_str_trim(name));
+        for (int k = 0; k < t->forward_count; k++)
+            known = known || pk_str_is_nocase(name, t->forward[k].at);
+        if (!known && pk_http_valid_name(name))
+            forward(c, t, name, out);
+    }
+}
+
 static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
 {
     pk_buf_adds(out, "content-type: application/json\n");
     pk_buf_adds(out, c->stream ? "accept: text/event-stream\n" : "accept: application/json\n");
     pk_buf_adds(out, t->provider->dialect->headers);
-    for (int i = 0; i < t->forward_count; i++) {
-        pk_str value = pk_http_header(c->req->headers, t->forward[i].at);
-
-        if (value.len && may_forward(t, t->forward[i]) && pk_http_valid_value(value))
-            pk_buf_addf(out, "%s: %.*s\n", t->forward[i].at, PK_FMT(value));
-    }
+    for (int i = 0; i < t->forward_count; i++)
+        forward(c, t, t->forward[i], out);
+    forward_listed(c, t, out);
 }
 
 /* The client's body with the target's override_params; the same for every try at the target. */

@@ -29,6 +29,7 @@ struct pk_request {
     int64_t timeout_ms;   /* for the whole call; 0 = as configured */
     int64_t request_ms;   /* request_timeout for every attempt, over the config's; 0 = as configured */
     pk_str custom_host;   /* base URL for every target, over the config's; bound keys still refuse */
+    pk_str forward;       /* names of client headers to pass on, comma separated, besides the config's */
     bool no_payload_log;  /* keep request and response out of the log */
     enum pk_source source;
 };
