@@ -405,13 +405,12 @@ static bool key_is(const struct pk_json *doc, int key, pk_str name)
     if (!n->escaped)
         return pk_str_eq(inner, name);
 
-    char bytes[PK_SLUG_BYTES_MAX * 2]; /* an escaped spelling of a name that we look for is short */
     struct pk_arena arena;
     bool same;
 
-    if (inner.len > sizeof bytes)
+    if (inner.len / 6 > name.len) /* the longest spelling of a byte is \u0041 */
         return false;
-    pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     same = pk_str_eq(pk_json_str(&arena, doc, key), name);
     pk_arena_free(&arena);
     return same;
