@@ -52,6 +52,7 @@ $(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/build.awk $(wildcard 
 	awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) \
 	    sql/prices.csv > $@.tmp && mv $@.tmp $@
 
+gen: $(GEN)
 $(BUILD)/shared/%.o: shared/%.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
@@ -118,6 +119,6 @@ clean:
 	rm -rf build build-san
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core pg unit check san check-san lint fuzz bench demo install install-pg clean
+.PHONY: all core gen pg unit check san check-san lint fuzz bench demo install install-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)
