@@ -14,9 +14,9 @@ static const struct {
     const char *sqlstate;
     bool retryable;
 } errors[] = {
-#define ERROR(code, name, status, sqlstate, retryable) [code] = {name, status, sqlstate, retryable},
+#define FAILURE(code, name, status, sqlstate, retryable) [code] = {name, status, sqlstate, retryable},
 #include "errors.def"
-#undef ERROR
+#undef FAILURE
 };
 
 static char lower(char c)

@@ -67,9 +67,9 @@ pk_str pk_str_sub(pk_str s, size_t from, size_t len); /* clipped to what is ther
 bool pk_str_int(pk_str s, int64_t *out);
 
 enum pk_code {
-#define ERROR(code, name, status, sqlstate, retryable) code,
+#define FAILURE(code, name, status, sqlstate, retryable) code,
 #include "errors.def"
-#undef ERROR
+#undef FAILURE
 };
 
 /* Why something failed. Filled where the failure is first known. */

@@ -14,9 +14,9 @@ enum {
     VERSION = 1,
     HTTP_STATUS_MAX = 999,
     CODE_LAST = -1
-#define ERROR(code, name, status, sqlstate, retryable) +1
+#define FAILURE(code, name, status, sqlstate, retryable) +1
 #include "errors.def"
-#undef ERROR
+#undef FAILURE
 };
 
 const char *pk_status_name(enum pk_status status)
