@@ -18,6 +18,8 @@ struct pk_sse {
     bool after_cr;       /* the last byte was a CR: a LF that follows belongs to it */
     bool started;        /* past the place where a BOM may stand */
     bool has_data;
+    bool ready;   /* an event was handed out: its strings go at the next call */
+    bool owes_lf; /* ... and its last CR may still be followed by a LF */
 };
 
 struct pk_sse_event {
