@@ -23,6 +23,7 @@ struct pk_answer {
     pk_str model;         /* as the provider names it */
     pk_str finish_reason; /* stop | length | tool_calls | content_filter | the provider's own word */
     struct pk_usage usage;
+    int64_t created_s; /* set by the caller: seconds since 1970, for fronts that print it */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
 };
 
@@ -36,6 +37,7 @@ enum pk_delta_kind {
     PK_DELTA_START,     /* id, model (text) */
     PK_DELTA_TEXT,      /* text */
     PK_DELTA_REASONING, /* text: visible thinking */
+    PK_DELTA_THINKING,  /* text: a whole thinking block as JSON, signed, to be sent back with tools */
     PK_DELTA_REFUSAL,   /* text */
     PK_DELTA_TOOL,      /* tool = its index; id and name at its start; text = arguments */
     PK_DELTA_FINISH,    /* text = finish_reason in OpenAI's words */
@@ -61,6 +63,7 @@ struct pk_dialect {
     const char *name;
     const char *chat_path;   /* appended to the base URL */
     const char *headers;     /* sent with every request: "name: value\n" lines, or "" */
+    const char *error_event; /* the name of an error event in a stream, or "" */
 
     /* As the back: the provider's body for an OpenAI-shaped chat body. Appends to `dropped` (blank
      * separated) the fields that it cannot express. NULL: the body is OpenAI's already. */
@@ -68,15 +71,15 @@ struct pk_dialect {
                     struct pk_error *err);
     /* As the back: id, model, finish_reason and usage of a complete 2xx answer; and, when `out` is
      * not NULL, the answer in OpenAI's shape. PK_BAD_ANSWER when it is not one. */
-    bool (*answer)(const struct pk_json *body, struct pk_answer *a, struct pk_buf *out,
-                   struct pk_error *err);
+    bool (*answer)(struct pk_arena *arena, const struct pk_json *body, struct pk_answer *a,
+                   struct pk_buf *out, struct pk_error *err);
     /* As the back: the deltas of one event. PK_BAD_ANSWER when it is malformed. */
     bool (*event)(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *emit,
                   struct pk_error *err);
     /* As the back: what an error body says. */
     void (*fault)(struct pk_arena *arena, const struct pk_json *body, struct pk_fault *f);
 
-    /* As the front: one delta as events for the client. */
+    /* As the front: one delta as events for the client. NULL: it fronts only its own providers. */
     void (*print_delta)(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out);
     /* As the front: the assembled answer of a stream as one JSON document. */
     void (*print_answer)(const struct pk_stream *s, struct pk_buf *out);

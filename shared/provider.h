@@ -15,8 +15,9 @@ struct pk_provider {
     const struct pk_dialect *dialect;
     const char *base_url;   /* without a trailing slash; empty: the config must give custom_host */
     const char *key_header; /* header name and what precedes the key: "authorization: Bearer " */
-    const char *key_env;    /* environment variable that holds the key by custom */
+    const char *key_env;    /* environment variable that holds the key by custom; empty: no key */
     const char *rejects;    /* body fields that it refuses, blank separated: dropped and reported */
+    const char *renames;    /* body fields that it spells otherwise: "from=to", blank separated */
     bool stream_usage;      /* takes stream_options.include_usage */
 };
 

@@ -47,9 +47,18 @@ static const struct {
     {"CRLF", "data: a\r\n\r\ndata: b\r\n\r\n", "|a;|b;"},
     {"mixed ends", "data: a\rdata: b\n\r\ndata: c\r\n\rdata: d\n\n", "|a\nb;|c;|d;"},
     {"LF then CR is two line ends", "data: a\n\rdata: b\n\n", "|a;|b;"},
-    {"a BOM is skipped", "\xef\xbb\xbf" "data: a\n\n", "|a;"},
-    {"a second BOM is not", "\xef\xbb\xbf\xef\xbb\xbf" "data: a\n\n", ""},
-    {"a BOM later is not", "data: a\n\n\xef\xbb\xbf" "data: b\n\n", "|a;"},
+    {"a BOM is skipped",
+     "\xef\xbb\xbf"
+     "data: a\n\n",
+     "|a;"},
+    {"a second BOM is not",
+     "\xef\xbb\xbf\xef\xbb\xbf"
+     "data: a\n\n",
+     ""},
+    {"a BOM later is not",
+     "data: a\n\n\xef\xbb\xbf"
+     "data: b\n\n",
+     "|a;"},
     {"a comment is skipped", ": hi\n\n:\ndata: a\n: x\n\n", "|a;"},
     {"lines of data are joined", "data: a\ndata:\ndata: b\n\n", "|a\n\nb;"},
     {"one blank goes", "data:a\ndata: b\ndata:  c\n\n", "|a\nb\n c;"},
@@ -129,7 +138,8 @@ static void raw_bytes_are_the_bytes_as_they_came(void)
         "data: a\n\nevent: x\ndata: b\ndata: c\n\n",
         "data: a\r\n\r\nevent: x\r\ndata: b\r\n\r\n",
         ": c\rdata: a\r\rdata: b\r\r",
-        "\xef\xbb\xbf" "id: 7\ndata: a\r\n\ndata: b\r\r\n",
+        "\xef\xbb\xbf"
+        "id: 7\ndata: a\r\n\ndata: b\r\r\n",
     };
     struct reading r;
 

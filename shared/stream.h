@@ -24,11 +24,27 @@ struct pk_stream_tool {
 struct pk_stream_choice {
     bool used;
     struct pk_buf text, reasoning, refusal;
+    struct pk_buf thinking; /* whole thinking blocks as JSON, separated by commas */
     pk_str finish_reason;
+};
+
+/* An Anthropic message while its events come: blocks are put together one after the other. */
+struct pk_stream_message {
+    pk_str start;           /* the message of message_start */
+    pk_str end;             /* the delta of message_delta */
+    pk_str usage;           /* the counts so far, later ones in place of earlier ones */
+    struct pk_buf content;  /* whole blocks as JSON, separated by commas */
+    bool open;              /* a block is being read: */
+    int64_t index;          /* which */
+    int kind;               /* of what kind, in the dialect's own numbers */
+    int tool;               /* tool calls up to it */
+    pk_str block;           /* its content_block */
+    struct pk_buf text, signature, citations; /* of its deltas; `text` is JSON in a tool's block */
 };
 
 struct pk_stream {
     struct pk_arena *arena;
+    struct pk_arena scratch; /* what one event needs */
     const struct pk_dialect *front, *back;
     bool with_usage;   /* the client asked for usage in the stream */
     int64_t created_s; /* seconds since 1970, for fronts that print it */
@@ -40,7 +56,7 @@ struct pk_stream {
     struct pk_usage usage;
     struct pk_stream_choice choices[PK_STREAM_CHOICES_MAX];
     struct pk_stream_tool *tools;
-    int tool_count;
+    int tool_count, tool_cap;
     struct pk_fault fault; /* of an error event */
     bool content;  /* something that a client can see has come: text, a tool call, a finish */
     bool complete; /* the terminal event has come */
@@ -48,8 +64,9 @@ struct pk_stream {
     bool lossy;    /* `body` would not show all that came: keep it out of the cache */
 
     /* For the dialects' own use while reading and printing. */
-    int block_tool[PK_STREAM_TOOLS_MAX]; /* anthropic: content block -> tool index, -1 = none */
-    int state, blocks;
+    struct pk_stream_message message;
+    bool withhold; /* this event is not for the client */
+    pk_str head;   /* what every chunk starts with */
 };
 
 struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect *front,
@@ -60,6 +77,9 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
  * s->failed and s->fault are set): what came before in the same bytes is in `out`. */
 bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out,
                     struct pk_error *err) PK_MUST_CHECK;
+
+/* Takes one delta: adds it to the answer and, while bytes are fed between two dialects, prints it. */
+void pk_stream_take(struct pk_stream *s, const struct pk_delta *d);
 
 /* The assembled answer; of a stream that was cut, as far as it came. */
 bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error *err) PK_MUST_CHECK;

@@ -1,0 +1,236 @@
+/* dialect.c - see dialect.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "dialect_parts.h"
+#include "provider.h"
+
+#include <string.h>
+
+enum { DROPPED_BYTES_MAX = 4096, PLAIN_BYTES_MAX = 300, EDITS_MAX = 32 };
+
+const struct pk_dialect *pk_dialect_find(pk_str name)
+{
+    static const struct pk_dialect *const dialects[] = {
+#define DIALECT(name) &pk_dialect_##name,
+#include "dialects.def"
+#undef DIALECT
+    };
+
+    for (size_t i = 0; i < PK_COUNT(dialects); i++)
+        if (pk_str_is(name, dialects[i]->name))
+            return dialects[i];
+    return NULL;
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+/* The changes that a provider needs to a body in its own dialect. */
+struct changes {
+    struct pk_arena *arena;
+    const struct pk_json *doc;
+    struct pk_json_edit edits[EDITS_MAX];
+    int count;
+};
+
+static void change(struct changes *c, pk_str name, pk_str value)
+{
+    PK_ASSERT(c->count < EDITS_MAX);
+    c->edits[c->count++] = (struct pk_json_edit){name, value};
+}
+
+/* Takes the first word from the front of a blank separated list; empty at its end. */
+static pk_str next_word(pk_str *list)
+{
+    *list = pk_str_trim(*list);
+    int blank = pk_str_find(*list, ' ');
+    pk_str word = pk_str_sub(*list, 0, blank < 0 ? list->len : (size_t)blank);
+
+    *list = pk_str_sub(*list, word.len, list->len);
+    return word;
+}
+
+static int member(const struct changes *c, pk_str name)
+{
+    return pk_json_get(c->doc, 0, pk_copy(c->arena, name).at);
+}
+
+static void leave_out_rejected(struct changes *c, const char *rejects, struct pk_buf *dropped)
+{
+    pk_str list = pk_str_of(rejects);
+
+    for (pk_str name = next_word(&list); name.len; name = next_word(&list)) {
+        if (c->arena->failed || member(c, name) < 0)
+            continue;
+        change(c, name, PK_NONE);
+        pk_dialect_drop(dropped, name);
+    }
+}
+
+/* The provider's own name counts when the body has both. */
+static void rename_fields(struct changes *c, const char *renames)
+{
+    pk_str list = pk_str_of(renames);
+
+    for (pk_str pair = next_word(&list); pair.len; pair = next_word(&list)) {
+        size_t equals = (size_t)pk_str_find(pair, '=');
+        pk_str from = pk_str_sub(pair, 0, equals), to = pk_str_sub(pair, equals + 1, pair.len);
+        int value = c->arena->failed ? -1 : member(c, from);
+
+        if (value < 0)
+            continue;
+        if (member(c, to) < 0)
+            change(c, to, pk_json_raw(c->doc, value));
+        change(c, from, PK_NONE);
+    }
+}
+
+/* Usage must be known for every call: a stream tells it only when asked. */
+static void ask_for_usage(struct changes *c)
+{
+    const struct pk_json_edit edit = {PK_STR("include_usage"), PK_STR("true")};
+    int options = pk_json_get(c->doc, 0, "stream_options");
+    struct pk_buf spliced = pk_buf_in(c->arena, PK_BODY_BYTES_MAX);
+
+    if (!pk_json_true(c->doc, pk_json_get(c->doc, 0, "stream")) ||
+        pk_json_true(c->doc, pk_json_get(c->doc, options, "include_usage")))
+        return;
+    if (pk_json_type(c->doc, options) <= PK_JSON_NULL) {
+        change(c, PK_STR("stream_options"), PK_STR("{\"include_usage\":true}"));
+    } else if (pk_json_type(c->doc, options) == PK_JSON_OBJECT) {
+        pk_json_splice(&spliced, c->doc, options, &edit, 1);
+        change(c, PK_STR("stream_options"), pk_buf_str(&spliced));
+    }
+}
+
+static bool parse_body(struct pk_arena *arena, pk_str body, struct pk_json *doc,
+                       struct pk_error *err)
+{
+    if (!pk_json_parse(arena, body, "body", doc, err))
+        return false;
+    return pk_json_type(doc, 0) == PK_JSON_OBJECT ||
+           pk_fail(err, PK_BAD_REQUEST, "body: must be a JSON object");
+}
+
+/* *body with the provider's changes; as it is when there are none. */
+static bool adapt(struct pk_arena *arena, const struct pk_provider *provider, pk_str *body,
+                  struct pk_buf *dropped, struct pk_error *err)
+{
+    struct pk_json doc;
+    struct changes c = {.arena = arena, .doc = &doc};
+    struct pk_buf spliced = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+
+    if (!parse_body(arena, *body, &doc, err))
+        return false;
+    leave_out_rejected(&c, provider->rejects, dropped);
+    rename_fields(&c, provider->renames);
+    if (provider->stream_usage)
+        ask_for_usage(&c);
+    if (c.count == 0)
+        return true;
+    pk_json_splice(&spliced, &doc, 0, c.edits, c.count);
+    *body = pk_buf_str(&spliced);
+    return pk_dialect_built(&spliced, "body", err);
+}
+
+static bool translate(struct pk_arena *arena, const struct pk_dialect *back, pk_str *body,
+                      struct pk_buf *dropped, struct pk_error *err)
+{
+    struct pk_json doc;
+    struct pk_buf made = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+
+    if (!parse_body(arena, *body, &doc, err))
+        return false;
+    if (!back->request(&doc, &made, dropped, err))
+        return false;
+    *body = pk_buf_str(&made);
+    return pk_dialect_built(&made, "body", err);
+}
+
+bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
+                        const struct pk_provider *provider, pk_str body, pk_str *out,
+                        pk_str *dropped, struct pk_error *err)
+{
+    const struct pk_dialect *back = provider->dialect;
+    struct pk_buf names = pk_buf_in(arena, DROPPED_BYTES_MAX);
+
+    *out = body;
+    *dropped = PK_NONE;
+    if (front != back && !front->print_delta)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "%s: requests in the %s dialect reach only providers that speak it",
+                       provider->name, front->name);
+    if (front != back && back->request && !translate(arena, back, out, &names, err))
+        return false;
+    if (!adapt(arena, provider, out, &names, err))
+        return false;
+    if (arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
+    *dropped = pk_buf_str(&names); /* a list that is too long is cut, never an error */
+    return true;
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
+                       const struct pk_dialect *back, pk_str body, struct pk_answer *a,
+                       struct pk_error *err)
+{
+    struct pk_json doc;
+    struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
+    *a = (struct pk_answer){.created_s = a->created_s};
+    PK_ASSERT(front == back || front->print_delta);
+    if (!pk_dialect_parse(arena, body, &doc, err) ||
+        !back->answer(arena, &doc, a, front == back ? NULL : &made, err))
+        return false;
+    a->body = front == back ? body : pk_buf_str(&made);
+    return pk_dialect_built(&made, "answer", err);
+}
+
+/* --- faults ---------------------------------------------------------------------------------- */
+
+static pk_str title_of(pk_str html)
+{
+    static const char open[] = "<title>", close[] = "</title>";
+    const char *from = memmem(html.at, html.len, open, sizeof open - 1);
+
+    if (!from)
+        return PK_NONE;
+    from += sizeof open - 1;
+    size_t left = html.len - (size_t)(from - html.at);
+    const char *to = memmem(from, left, close, sizeof close - 1);
+    return pk_str_trim((pk_str){from, to ? (size_t)(to - from) : left});
+}
+
+/* Words for people out of a body that is no error JSON. */
+static pk_str plain_words(struct pk_arena *arena, int status, pk_str body)
+{
+    pk_str text = pk_str_trim(body);
+    size_t bad;
+
+    if (text.len && text.at[0] == '<')
+        text = title_of(text);
+    text = pk_str_trim(pk_dialect_shorten(text, PLAIN_BYTES_MAX));
+    if (text.len == 0 || !pk_utf8_valid(text, &bad))
+        return pk_copyf(arena, "HTTP status %d", status);
+    struct pk_buf line = pk_buf_in(arena, PLAIN_BYTES_MAX);
+    for (size_t i = 0; i < text.len; i++)
+        pk_buf_addc(&line, (unsigned char)text.at[i] < ' ' ? ' ' : text.at[i]);
+    return pk_buf_str(&line);
+}
+
+void pk_dialect_fault(struct pk_arena *arena, const struct pk_dialect *back, int status,
+                      pk_str body, struct pk_fault *f)
+{
+    struct pk_json doc;
+    struct pk_error unused;
+
+    *f = (struct pk_fault){0};
+    if (body.len && pk_json_parse(arena, body, "error", &doc, &unused))
+        back->fault(arena, &doc, f);
+    if (f->message.len == 0)
+        f->message = plain_words(arena, status, body);
+    if (f->message.len == 0) /* no memory for more */
+        f->message = PK_STR("the provider answered with an error");
+}

@@ -1,0 +1,669 @@
+/* dialect_openai.c - chat completions, the shape that most providers speak.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Follows the "chat" and "chat streaming" pages of OpenAI's API reference, and what compatible
+ * providers add: `reasoning_content` or `reasoning` beside `content`, usage in other places, an error
+ * object in a stream or in a 200. As the back, bytes pass; here they are only understood.
+ */
+#include "dialect_parts.h"
+#include "stream.h"
+
+/* --- usage ----------------------------------------------------------------------------------- */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t first_of(int64_t a, int64_t b)
+{
+    return a ? a : b;
+}
+
+/* prompt_tokens includes what was read from the cache, completion_tokens what was thought. Where
+ * the total is more than both, the rest was thought too (xAI, Gemini). Cache hits are spelled in
+ * three ways: OpenAI's, DeepSeek's, Moonshot's. False when `usage` is no object. */
+static bool read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
+{
+    int in = pk_json_get(doc, usage, "prompt_tokens_details");
+    int out = pk_json_get(doc, usage, "completion_tokens_details");
+    int64_t prompt = pk_dialect_count(doc, usage, "prompt_tokens");
+    int64_t completion = pk_dialect_count(doc, usage, "completion_tokens");
+    int64_t cached = first_of(pk_dialect_count(doc, in, "cached_tokens"),
+                              first_of(pk_dialect_count(doc, usage, "prompt_cache_hit_tokens"),
+                                       pk_dialect_count(doc, usage, "cached_tokens")));
+    int64_t written = pk_dialect_count(doc, in, "cache_write_tokens");
+    int64_t thought = pk_dialect_count(doc, out, "reasoning_tokens");
+    int64_t beyond = pk_dialect_count(doc, usage, "total_tokens") - prompt - completion;
+
+    *u = (struct pk_usage){0};
+    if (pk_json_type(doc, usage) <= PK_JSON_NULL)
+        return true;
+    if (pk_json_type(doc, usage) != PK_JSON_OBJECT)
+        return false;
+    u->source = PK_USAGE_PROVIDER;
+    u->cache_read = least(cached, prompt);
+    u->cache_write = least(written, prompt - u->cache_read);
+    u->input = prompt - u->cache_read - u->cache_write;
+    u->reasoning = beyond > 0 ? beyond : least(thought, completion);
+    u->output = beyond > 0 ? completion : completion - u->reasoning;
+    return true;
+}
+
+static void print_usage(struct pk_buf *out, const struct pk_usage *u)
+{
+    int64_t written = u->cache_write + u->cache_write_1h;
+    int64_t prompt = u->input + u->cache_read + written, completion = u->output + u->reasoning;
+
+    pk_buf_addf(out, "{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld",
+                (long long)prompt, (long long)completion, (long long)(prompt + completion));
+    pk_buf_addf(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%lld",
+                (long long)u->cache_read);
+    if (written)
+        pk_buf_addf(out, ",\"cache_write_tokens\":%lld", (long long)written);
+    pk_buf_addc(out, '}');
+    if (u->reasoning)
+        pk_buf_addf(out, ",\"completion_tokens_details\":{\"reasoning_tokens\":%lld}",
+                    (long long)u->reasoning);
+    pk_buf_addc(out, '}');
+}
+
+/* --- complete answers ------------------------------------------------------------------------ */
+
+static bool is_text(enum pk_json_type type)
+{
+    return type <= PK_JSON_NULL || type == PK_JSON_STRING;
+}
+
+static bool check_choice(const struct pk_json *doc, int choice, struct pk_error *err)
+{
+    int message = pk_json_get(doc, choice, "message");
+    enum pk_json_type content = pk_json_type(doc, pk_json_get(doc, message, "content"));
+    enum pk_json_type tools = pk_json_type(doc, pk_json_get(doc, message, "tool_calls"));
+
+    if (pk_json_type(doc, message) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: choices hold no message");
+    if (!is_text(content) && content != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: message.content is %s",
+                       pk_json_type_name(content));
+    if (tools > PK_JSON_NULL && tools != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: message.tool_calls is %s",
+                       pk_json_type_name(tools));
+    if (!is_text(pk_json_type(doc, pk_json_get(doc, choice, "finish_reason"))))
+        return pk_fail(err, PK_BAD_ANSWER, "answer: finish_reason is no text");
+    return true;
+}
+
+static bool check_choices(const struct pk_json *doc, struct pk_error *err)
+{
+    int choices = pk_json_get(doc, 0, "choices");
+
+    if (pk_json_type(doc, choices) != PK_JSON_ARRAY || pk_json_count(doc, choices) == 0)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: no list of choices in it");
+    for (int c = pk_json_first(doc, choices); c >= 0; c = pk_json_next(doc, choices, c))
+        if (!check_choice(doc, c, err))
+            return false;
+    return true;
+}
+
+static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
+                   struct pk_buf *out, struct pk_error *err)
+{
+    if (!pk_dialect_no_error(arena, doc, err) || !check_choices(doc, err))
+        return false;
+    if (!read_usage(doc, pk_json_get(doc, 0, "usage"), &a->usage))
+        return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
+    a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
+    a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
+    a->finish_reason = pk_json_str(arena, doc, pk_json_at(doc, "choices[0].finish_reason"));
+    if (out)
+        pk_buf_add(out, doc->text);
+    return true;
+}
+
+/* --- streams: reading ------------------------------------------------------------------------ */
+
+/* One event on its way to deltas. */
+struct reader {
+    struct pk_stream *s;
+    const struct pk_json *doc;
+    pk_delta_fn *emit;
+    int choice; /* its index */
+};
+
+static void emit(const struct reader *r, enum pk_delta_kind kind, pk_str text)
+{
+    struct pk_delta d = {.kind = kind, .choice = r->choice, .text = text};
+
+    r->emit(r->s, &d);
+}
+
+static void emit_string(const struct reader *r, enum pk_delta_kind kind, int value)
+{
+    pk_str text = pk_json_str(&r->s->scratch, r->doc, value);
+
+    if (text.len)
+        emit(r, kind, text);
+}
+
+/* Content as parts: text is read, anything else is only passed on. */
+static void emit_parts(const struct reader *r, int parts)
+{
+    for (int p = pk_json_first(r->doc, parts); p >= 0; p = pk_json_next(r->doc, parts, p)) {
+        int text = pk_json_get(r->doc, p, "text");
+
+        if (pk_json_type(r->doc, text) == PK_JSON_STRING)
+            emit_string(r, PK_DELTA_TEXT, text);
+        else
+            emit(r, PK_DELTA_OTHER, PK_STR("content part"));
+    }
+}
+
+/* Whether an object has a member, not null, beside those of a blank separated list. */
+static bool has_more(const struct reader *r, int object, const char *const known[])
+{
+    if (pk_json_type(r->doc, object) != PK_JSON_OBJECT)
+        return pk_json_type(r->doc, object) > PK_JSON_NULL;
+    for (int k = pk_json_first(r->doc, object); k >= 0; k = pk_json_next(r->doc, object, k)) {
+        bool found = pk_json_type(r->doc, k + 1) == PK_JSON_NULL;
+
+        for (int i = 0; known[i] && !found; i++)
+            found = pk_json_is(r->doc, k, known[i]);
+        if (!found)
+            return true;
+    }
+    return false;
+}
+
+static void emit_tool(const struct reader *r, int call, int position)
+{
+    static const char *const known[] = {"index", "id", "type", "function", NULL};
+    static const char *const function_known[] = {"name", "arguments", NULL};
+    struct pk_arena *arena = &r->s->scratch;
+    int function = pk_json_get(r->doc, call, "function");
+    int64_t index;
+
+    if (!pk_json_int(r->doc, pk_json_get(r->doc, call, "index"), &index) || index < 0 ||
+        index > INT32_MAX)
+        index = position;
+    struct pk_delta d = {
+        .kind = PK_DELTA_TOOL,
+        .choice = r->choice,
+        .tool = (int)index,
+        .id = pk_json_str(arena, r->doc, pk_json_get(r->doc, call, "id")),
+        .name = pk_json_str(arena, r->doc, pk_json_get(r->doc, function, "name")),
+        .text = pk_json_str(arena, r->doc, pk_json_get(r->doc, function, "arguments")),
+    };
+    r->emit(r->s, &d);
+    if (has_more(r, call, known) || has_more(r, function, function_known))
+        emit(r, PK_DELTA_OTHER, PK_STR("tool call"));
+}
+
+static bool emit_tools(const struct reader *r, int calls, struct pk_error *err)
+{
+    int position = 0;
+
+    if (pk_json_type(r->doc, calls) <= PK_JSON_NULL)
+        return true;
+    if (pk_json_type(r->doc, calls) != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_ANSWER, "stream: tool_calls is no list");
+    for (int c = pk_json_first(r->doc, calls); c >= 0;
+         c = pk_json_next(r->doc, calls, c), position++) {
+        if (pk_json_type(r->doc, c) != PK_JSON_OBJECT)
+            return pk_fail(err, PK_BAD_ANSWER, "stream: a tool call is no object");
+        emit_tool(r, c, position);
+    }
+    return true;
+}
+
+static bool emit_message(const struct reader *r, int delta, struct pk_error *err)
+{
+    static const char *const known[] = {
+        "role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", NULL};
+    int content = pk_json_get(r->doc, delta, "content");
+    int reasoning = pk_json_get(r->doc, delta, "reasoning_content");
+    enum pk_json_type type = pk_json_type(r->doc, content);
+
+    if (!is_text(type) && type != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_ANSWER, "stream: content is %s", pk_json_type_name(type));
+    if (pk_json_type(r->doc, reasoning) != PK_JSON_STRING)
+        reasoning = pk_json_get(r->doc, delta, "reasoning");
+    emit_string(r, PK_DELTA_REASONING, reasoning);
+    emit_string(r, PK_DELTA_TEXT, content);
+    emit_parts(r, content);
+    emit_string(r, PK_DELTA_REFUSAL, pk_json_get(r->doc, delta, "refusal"));
+    if (has_more(r, delta, known))
+        emit(r, PK_DELTA_OTHER, PK_STR("delta"));
+    return emit_tools(r, pk_json_get(r->doc, delta, "tool_calls"), err);
+}
+
+static bool emit_choice(struct reader *r, int choice, struct pk_error *err)
+{
+    int delta = pk_json_get(r->doc, choice, "delta");
+    int64_t index = 0;
+
+    if (pk_json_type(r->doc, choice) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_ANSWER, "stream: a choice is no object");
+    (void)pk_json_int(r->doc, pk_json_get(r->doc, choice, "index"), &index);
+    r->choice = index >= 0 && index < PK_STREAM_CHOICES_MAX ? (int)index : -1;
+    if (r->choice < 0) {
+        r->choice = 0;
+        emit(r, PK_DELTA_OTHER, PK_STR("choice"));
+        return true;
+    }
+    if (pk_json_type(r->doc, delta) > PK_JSON_NULL && pk_json_type(r->doc, delta) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_ANSWER, "stream: a delta is no object");
+    if (!emit_message(r, delta, err))
+        return false;
+    if (pk_dialect_has(r->doc, choice, "logprobs"))
+        emit(r, PK_DELTA_OTHER, PK_STR("logprobs"));
+    if (!is_text(pk_json_type(r->doc, pk_json_get(r->doc, choice, "finish_reason"))))
+        return pk_fail(err, PK_BAD_ANSWER, "stream: finish_reason is no text");
+    emit_string(r, PK_DELTA_FINISH, pk_json_get(r->doc, choice, "finish_reason"));
+    return true;
+}
+
+static bool emit_choices(struct reader *r, int choices, struct pk_error *err)
+{
+    if (pk_json_type(r->doc, choices) <= PK_JSON_NULL)
+        return true;
+    if (pk_json_type(r->doc, choices) != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_ANSWER, "stream: choices is no list");
+    for (int c = pk_json_first(r->doc, choices); c >= 0; c = pk_json_next(r->doc, choices, c))
+        if (!emit_choice(r, c, err))
+            return false;
+    r->choice = 0;
+    return true;
+}
+
+static bool emit_usage(const struct reader *r, int choices, struct pk_error *err)
+{
+    struct pk_delta d = {.kind = PK_DELTA_USAGE};
+    int usage = pk_json_get(r->doc, 0, "usage");
+
+    if (pk_json_type(r->doc, usage) <= PK_JSON_NULL) /* Groq's own place for it */
+        usage = pk_json_get(r->doc, pk_json_get(r->doc, 0, "x_groq"), "usage");
+    if (!read_usage(r->doc, usage, &d.usage))
+        return pk_fail(err, PK_BAD_ANSWER, "stream: usage is no object");
+    if (d.usage.source == PK_USAGE_NONE)
+        return true;
+    r->s->withhold = !r->s->with_usage && pk_json_count(r->doc, choices) == 0;
+    r->emit(r->s, &d);
+    return true;
+}
+
+static void emit_start(const struct reader *r)
+{
+    struct pk_delta d = {
+        .kind = PK_DELTA_START,
+        .id = pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, 0, "id")),
+        .text = pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, 0, "model")),
+    };
+
+    if (r->s->id.len == 0 && r->s->model.len == 0 && (d.id.len || d.text.len))
+        r->emit(r->s, &d);
+}
+
+static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *take,
+                  struct pk_error *err)
+{
+    struct pk_json doc;
+    struct reader r = {.s = s, .doc = &doc, .emit = take};
+    struct pk_delta error = {.kind = PK_DELTA_ERROR};
+
+    if (pk_str_is(pk_str_trim(ev->data), "[DONE]")) {
+        emit(&r, PK_DELTA_DONE, PK_NONE);
+        return true;
+    }
+    if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
+        return false;
+    struct pk_error found = {0};
+    if (pk_str_is(ev->name, "error") || !pk_dialect_no_error(&s->scratch, &doc, &found)) {
+        pk_dialect_read_fault(&s->scratch, &doc, &error.fault);
+        take(s, &error);
+        return true;
+    }
+    int choices = pk_json_get(&doc, 0, "choices");
+    emit_start(&r);
+    if (pk_json_type(&doc, choices) <= PK_JSON_NULL && !pk_dialect_has(&doc, 0, "usage"))
+        emit(&r, PK_DELTA_OTHER, PK_STR("event"));
+    return emit_choices(&r, choices, err) && emit_usage(&r, choices, err);
+}
+
+/* --- streams: printing ----------------------------------------------------------------------- */
+
+/* What every chunk of a stream starts with, up to its list of choices. */
+static void print_head(struct pk_buf *out, const char *object, const struct pk_stream *s)
+{
+    pk_buf_adds(out, "{\"id\":");
+    pk_json_quote(out, s->id);
+    pk_buf_addf(out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object,
+                (long long)s->created_s);
+    pk_json_quote(out, s->model);
+}
+
+static void open_chunk(struct pk_stream *s, struct pk_buf *out)
+{
+    if (s->head.len == 0) {
+        struct pk_buf head = pk_buf_in(s->arena, PK_EVENT_BYTES_MAX);
+
+        print_head(&head, "chat.completion.chunk", s);
+        s->head = pk_buf_str(&head);
+    }
+    pk_buf_adds(out, "data: ");
+    pk_buf_add(out, s->head);
+    pk_buf_adds(out, ",\"choices\":[");
+}
+
+static void open_delta(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    open_chunk(s, out);
+    pk_buf_addf(out, "{\"index\":%d,\"delta\":{", d->choice);
+}
+
+static void close_delta(struct pk_buf *out)
+{
+    pk_buf_adds(out, "},\"finish_reason\":null}]}\n\n");
+}
+
+static void print_text(struct pk_stream *s, const struct pk_delta *d, const char *name,
+                       struct pk_buf *out)
+{
+    open_delta(s, d, out);
+    pk_dialect_key(out, name);
+    pk_json_quote(out, d->text);
+    close_delta(out);
+}
+
+static void print_tool(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    open_delta(s, d, out);
+    pk_buf_addf(out, "\"tool_calls\":[{\"index\":%d", d->tool);
+    if (d->id.len || d->name.len) {
+        pk_buf_adds(out, ",\"id\":");
+        pk_json_quote(out, d->id);
+        pk_buf_adds(out, ",\"type\":\"function\",\"function\":{\"name\":");
+        pk_json_quote(out, d->name);
+        pk_buf_addc(out, ',');
+    } else {
+        pk_buf_adds(out, ",\"function\":{");
+    }
+    pk_buf_adds(out, "\"arguments\":");
+    pk_json_quote(out, d->text);
+    pk_buf_adds(out, "}}]");
+    close_delta(out);
+}
+
+static void print_thinking(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    open_delta(s, d, out);
+    pk_buf_adds(out, "\"thinking_blocks\":[");
+    pk_dialect_line(out, d->text);
+    pk_buf_addc(out, ']');
+    close_delta(out);
+}
+
+static void print_finish(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    open_delta(s, d, out);
+    pk_buf_adds(out, "},\"finish_reason\":");
+    pk_json_quote(out, d->text);
+    pk_buf_adds(out, "}]}\n\n");
+}
+
+static void print_done(struct pk_stream *s, struct pk_buf *out)
+{
+    if (s->with_usage && s->usage.source != PK_USAGE_NONE) {
+        open_chunk(s, out);
+        pk_buf_adds(out, "],\"usage\":");
+        print_usage(out, &s->usage);
+        pk_buf_adds(out, "}\n\n");
+    }
+    pk_buf_adds(out, "data: [DONE]\n\n");
+}
+
+static void print_delta(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    switch (d->kind) {
+    case PK_DELTA_START:
+        open_delta(s, d, out);
+        pk_buf_adds(out, "\"role\":\"assistant\",\"content\":\"\"");
+        close_delta(out);
+        break;
+    case PK_DELTA_TEXT: print_text(s, d, "content", out); break;
+    case PK_DELTA_REASONING: print_text(s, d, "reasoning_content", out); break;
+    case PK_DELTA_REFUSAL: print_text(s, d, "refusal", out); break;
+    case PK_DELTA_THINKING: print_thinking(s, d, out); break;
+    case PK_DELTA_TOOL: print_tool(s, d, out); break;
+    case PK_DELTA_FINISH: print_finish(s, d, out); break;
+    case PK_DELTA_DONE: print_done(s, out); break;
+    case PK_DELTA_USAGE:        /* at the end, when asked for */
+    case PK_DELTA_OTHER:        /* has no place in this dialect */
+    case PK_DELTA_ERROR: break; /* the caller ends the stream with it */
+    }
+}
+
+/* --- whole documents ------------------------------------------------------------------------- */
+
+static int tools_of(const struct pk_stream *s, int choice)
+{
+    int count = 0;
+
+    for (int i = 0; i < s->tool_count; i++)
+        count += s->tools[i].choice == choice;
+    return count;
+}
+
+static void print_tools(const struct pk_stream *s, int choice, struct pk_buf *out)
+{
+    pk_dialect_key(out, "tool_calls");
+    pk_buf_addc(out, '[');
+    for (int i = 0; i < s->tool_count; i++) {
+        const struct pk_stream_tool *t = &s->tools[i];
+
+        if (t->choice != choice)
+            continue;
+        pk_dialect_comma(out);
+        pk_buf_adds(out, "{\"id\":");
+        pk_json_quote(out, t->id);
+        pk_buf_adds(out, ",\"type\":\"function\",\"function\":{\"name\":");
+        pk_json_quote(out, t->name);
+        pk_buf_adds(out, ",\"arguments\":");
+        pk_json_quote(out, pk_buf_str(&t->arguments));
+        pk_buf_adds(out, "}}");
+    }
+    pk_buf_addc(out, ']');
+}
+
+static void print_message(const struct pk_stream *s, int i, struct pk_buf *out)
+{
+    const struct pk_stream_choice *c = &s->choices[i];
+    bool tools = tools_of(s, i) > 0, silent = tools || c->refusal.len;
+
+    pk_buf_adds(out, "{\"role\":\"assistant\",\"content\":");
+    if (c->text.len == 0 && silent)
+        pk_buf_adds(out, "null");
+    else
+        pk_json_quote(out, pk_buf_str(&c->text));
+    if (c->refusal.len)
+        pk_dialect_text(out, "refusal", pk_buf_str(&c->refusal));
+    if (c->reasoning.len)
+        pk_dialect_text(out, "reasoning_content", pk_buf_str(&c->reasoning));
+    if (c->thinking.len) {
+        pk_buf_adds(out, ",\"thinking_blocks\":[");
+        pk_buf_add(out, pk_buf_str(&c->thinking));
+        pk_buf_addc(out, ']');
+    }
+    if (tools)
+        print_tools(s, i, out);
+    pk_buf_addc(out, '}');
+}
+
+static void print_answer(const struct pk_stream *s, struct pk_buf *out)
+{
+    print_head(out, "chat.completion", s);
+    pk_buf_adds(out, ",\"choices\":[");
+    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+        if (!s->choices[i].used && i > 0)
+            continue;
+        pk_dialect_comma(out);
+        pk_buf_addf(out, "{\"index\":%d,\"message\":", i);
+        print_message(s, i, out);
+        pk_dialect_text(out, "finish_reason", s->choices[i].finish_reason);
+        pk_buf_addc(out, '}');
+    }
+    pk_buf_addc(out, ']');
+    if (s->usage.source != PK_USAGE_NONE) {
+        pk_dialect_key(out, "usage");
+        print_usage(out, &s->usage);
+    }
+    pk_buf_addc(out, '}');
+}
+
+static void print_error(const struct pk_fault *f, pk_str provider, struct pk_buf *out)
+{
+    pk_buf_adds(out, "{\"error\":{");
+    pk_dialect_text(out, "message", f->message);
+    pk_dialect_text(out, "type", f->type);
+    pk_dialect_text(out, "param", f->param);
+    pk_dialect_text(out, "code", f->code);
+    pk_buf_addc(out, '}');
+    if (provider.len)
+        pk_dialect_text(out, "provider", provider);
+    pk_buf_addc(out, '}');
+}
+
+/* --- replay: a complete answer as a stream --------------------------------------------------- */
+
+struct replay {
+    const struct pk_json *doc;
+    struct pk_buf *out;
+    pk_str head; /* up to the list of choices */
+    pk_str index;
+};
+
+static void copy_members(struct pk_buf *out, const struct pk_json *doc, const char *const names[])
+{
+    for (int i = 0; names[i]; i++)
+        if (pk_dialect_has(doc, 0, names[i]))
+            pk_dialect_raw(out, names[i], pk_json_raw(doc, pk_json_get(doc, 0, names[i])));
+}
+
+static void open_replayed(const struct replay *r)
+{
+    pk_buf_adds(r->out, "data: ");
+    pk_buf_add(r->out, r->head);
+    pk_buf_adds(r->out, ",\"choices\":[{\"index\":");
+    pk_dialect_line(r->out, r->index);
+    pk_buf_adds(r->out, ",\"delta\":{");
+}
+
+static void replay_tools(const struct replay *r, int calls)
+{
+    int position = 0;
+
+    pk_buf_addc(r->out, '[');
+    for (int c = pk_json_first(r->doc, calls); c >= 0;
+         c = pk_json_next(r->doc, calls, c), position++) {
+        struct pk_buf call = pk_buf_in(r->out->arena, PK_STREAM_BYTES_MAX);
+        struct pk_json_edit edit = {PK_STR("index"), pk_copyf(r->out->arena, "%d", position)};
+
+        pk_dialect_comma(r->out);
+        if (pk_json_type(r->doc, c) == PK_JSON_OBJECT)
+            pk_json_splice(&call, r->doc, c, &edit, 1);
+        pk_dialect_line(r->out, call.len ? pk_buf_str(&call) : pk_json_raw(r->doc, c));
+    }
+    pk_buf_addc(r->out, ']');
+}
+
+/* Each member of the message in a chunk of its own: thinking first, as it came. */
+static void replay_members(const struct replay *r, int message, bool thinking)
+{
+    for (int k = pk_json_first(r->doc, message); k >= 0; k = pk_json_next(r->doc, message, k)) {
+        pk_str name = pk_json_str(r->out->arena, r->doc, k);
+        bool first = pk_str_starts(name, "reasoning") || pk_str_starts(name, "thinking");
+
+        if (first != thinking || pk_str_is(name, "role") ||
+            pk_json_type(r->doc, k + 1) == PK_JSON_NULL)
+            continue;
+        open_replayed(r);
+        pk_dialect_line(r->out, pk_json_raw(r->doc, k));
+        pk_buf_addc(r->out, ':');
+        if (pk_str_is(name, "tool_calls"))
+            replay_tools(r, k + 1);
+        else
+            pk_dialect_line(r->out, pk_json_raw(r->doc, k + 1));
+        close_delta(r->out);
+    }
+}
+
+static void replay_choice(struct replay *r, int choice, int position)
+{
+    int message = pk_json_get(r->doc, choice, "message");
+    int index = pk_json_get(r->doc, choice, "index");
+    pk_str finish = pk_json_raw(r->doc, pk_json_get(r->doc, choice, "finish_reason"));
+
+    r->index = pk_json_type(r->doc, index) == PK_JSON_NUMBER
+                   ? pk_json_raw(r->doc, index)
+                   : pk_copyf(r->out->arena, "%d", position);
+    open_replayed(r);
+    pk_buf_adds(r->out, "\"role\":\"assistant\",\"content\":\"\"");
+    close_delta(r->out);
+    replay_members(r, message, true);
+    replay_members(r, message, false);
+    open_replayed(r);
+    pk_buf_addc(r->out, '}');
+    if (pk_dialect_has(r->doc, choice, "logprobs"))
+        pk_dialect_raw(r->out, "logprobs",
+                       pk_json_raw(r->doc, pk_json_get(r->doc, choice, "logprobs")));
+    pk_dialect_raw(r->out, "finish_reason", finish.len ? finish : PK_STR("\"stop\""));
+    pk_buf_adds(r->out, "}]}\n\n");
+}
+
+static bool replay(const struct pk_json *doc, bool with_usage, struct pk_buf *out)
+{
+    static const char *const shown[] = {"created", "model", "service_tier", "system_fingerprint",
+                                        NULL};
+    struct pk_buf head = pk_buf_in(out->arena, PK_EVENT_BYTES_MAX);
+    struct replay r = {.doc = doc, .out = out};
+    int choices = pk_json_get(doc, 0, "choices"), position = 0;
+
+    if (pk_json_type(doc, choices) != PK_JSON_ARRAY)
+        return false;
+    pk_buf_addc(&head, '{');
+    pk_dialect_raw(&head, "id", pk_json_raw(doc, pk_json_get(doc, 0, "id")));
+    pk_dialect_raw(&head, "object", PK_STR("\"chat.completion.chunk\""));
+    copy_members(&head, doc, shown);
+    r.head = pk_buf_str(&head);
+    for (int c = pk_json_first(doc, choices); c >= 0;
+         c = pk_json_next(doc, choices, c), position++) {
+        if (pk_json_type(doc, pk_json_get(doc, c, "message")) != PK_JSON_OBJECT)
+            return false;
+        replay_choice(&r, c, position);
+    }
+    if (with_usage && pk_dialect_has(doc, 0, "usage")) {
+        pk_buf_adds(out, "data: ");
+        pk_buf_add(out, r.head);
+        pk_buf_adds(out, ",\"choices\":[]");
+        pk_dialect_raw(out, "usage", pk_json_raw(doc, pk_json_get(doc, 0, "usage")));
+        pk_buf_adds(out, "}\n\n");
+    }
+    pk_buf_adds(out, "data: [DONE]\n\n");
+    return !out->failed && !head.failed && !out->arena->failed;
+}
+
+const struct pk_dialect pk_dialect_openai = {
+    .name = "openai",
+    .chat_path = "/chat/completions",
+    .headers = "",
+    .error_event = "",
+    .request = NULL,
+    .answer = answer,
+    .event = event,
+    .fault = pk_dialect_read_fault,
+    .print_delta = print_delta,
+    .print_answer = print_answer,
+    .print_error = print_error,
+    .replay = replay,
+};

@@ -1,0 +1,187 @@
+/* dialect_parts.c - see dialect_parts.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "dialect_parts.h"
+
+#include <string.h>
+
+enum { FAULT_BYTES_MAX = 4096, REASON_BYTES_MAX = 200 };
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+void pk_dialect_comma(struct pk_buf *out)
+{
+    char last = out->len ? out->at[out->len - 1] : '{';
+
+    if (last != '{' && last != '[' && last != ',')
+        pk_buf_addc(out, ',');
+}
+
+void pk_dialect_key(struct pk_buf *out, const char *name)
+{
+    pk_dialect_comma(out);
+    pk_buf_addc(out, '"');
+    pk_buf_adds(out, name);
+    pk_buf_adds(out, "\":");
+}
+
+void pk_dialect_line(struct pk_buf *out, pk_str json)
+{
+    size_t from = out->len;
+
+    pk_buf_add(out, json);
+    for (size_t i = from; i < out->len; i++)
+        if (out->at[i] == '\n' || out->at[i] == '\r')
+            out->at[i] = ' ';
+}
+
+void pk_dialect_raw(struct pk_buf *out, const char *name, pk_str json)
+{
+    if (json.len == 0)
+        return;
+    pk_dialect_key(out, name);
+    pk_dialect_line(out, json);
+}
+
+void pk_dialect_text(struct pk_buf *out, const char *name, pk_str text)
+{
+    pk_dialect_key(out, name);
+    if (text.len)
+        pk_json_quote(out, text);
+    else
+        pk_buf_adds(out, "null");
+}
+
+bool pk_dialect_built(const struct pk_buf *out, const char *what, struct pk_error *err)
+{
+    if (out->arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", what);
+    if (out->failed)
+        return pk_fail(err, PK_TOO_LARGE, "%s: larger than %zu MiB", what, out->max >> 20);
+    return true;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+bool pk_dialect_has(const struct pk_json *doc, int object, const char *name)
+{
+    return pk_json_type(doc, pk_json_get(doc, object, name)) > PK_JSON_NULL;
+}
+
+int64_t pk_dialect_count(const struct pk_json *doc, int object, const char *name)
+{
+    int value = pk_json_get(doc, object, name);
+    int64_t count;
+    double number;
+
+    if (pk_json_int(doc, value, &count))
+        return count > 0 ? count : 0;
+    if (pk_json_number(doc, value, &number) && number > 0 && number < 1e15)
+        return (int64_t)number;
+    return 0;
+}
+
+static bool is_listed(pk_str list, pk_str name)
+{
+    while (list.len) {
+        int blank = pk_str_find(list, ' ');
+        size_t len = blank < 0 ? list.len : (size_t)blank;
+
+        if (pk_str_eq(pk_str_sub(list, 0, len), name))
+            return true;
+        list = pk_str_sub(list, len + 1, list.len);
+    }
+    return false;
+}
+
+void pk_dialect_drop(struct pk_buf *dropped, pk_str name)
+{
+    if (is_listed(pk_buf_str(dropped), name))
+        return;
+    if (dropped->len)
+        pk_buf_addc(dropped, ' ');
+    pk_buf_add(dropped, name);
+}
+
+bool pk_dialect_parse(struct pk_arena *arena, pk_str text, struct pk_json *doc,
+                      struct pk_error *err)
+{
+    pk_str trimmed = pk_str_trim(text);
+
+    if (trimmed.len == 0)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: empty");
+    if (trimmed.at[0] == '<')
+        return pk_fail(err, PK_BAD_ANSWER, "answer: HTML or XML where JSON was expected");
+    if (!pk_json_parse(arena, text, "answer", doc, err)) {
+        struct pk_error why = *err;
+
+        return why.code != PK_BAD_JSON ? false : pk_fail(err, PK_BAD_ANSWER, "%s", why.msg);
+    }
+    if (pk_json_type(doc, 0) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: %s where an object was expected",
+                       pk_json_type_name(pk_json_type(doc, 0)));
+    return true;
+}
+
+pk_str pk_dialect_shorten(pk_str s, size_t max)
+{
+    if (s.len <= max)
+        return s;
+    while (max > 0 && ((unsigned char)s.at[max] & 0xc0) == 0x80)
+        max--;
+    return pk_str_sub(s, 0, max);
+}
+
+/* --- errors ---------------------------------------------------------------------------------- */
+
+/* A member for people: a string's content, or whatever else it is as JSON. */
+static pk_str words(struct pk_arena *arena, const struct pk_json *doc, int object, const char *name)
+{
+    int value = pk_json_get(doc, object, name);
+
+    if (pk_json_type(doc, value) == PK_JSON_STRING)
+        return pk_json_str(arena, doc, value);
+    return pk_json_type(doc, value) > PK_JSON_NULL ? pk_json_raw(doc, value) : PK_NONE;
+}
+
+void pk_dialect_read_fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f)
+{
+    int root = pk_json_type(doc, 0) == PK_JSON_ARRAY ? pk_json_item(doc, 0, 0)
+               : doc->count                          ? 0
+                                                     : -1;
+    int error = pk_json_get(doc, root, "error");
+    int from = pk_json_type(doc, error) == PK_JSON_OBJECT ? error : root;
+
+    *f = (struct pk_fault){
+        .message = words(arena, doc, from, "message"),
+        .type = pk_json_str(arena, doc, pk_json_get(doc, from, "type")),
+        .param = words(arena, doc, from, "param"),
+        .code = words(arena, doc, from, "code"),
+    };
+    if (f->type.len == 0) /* Google's word for it */
+        f->type = pk_json_str(arena, doc, pk_json_get(doc, from, "status"));
+    if (f->message.len == 0 && from == root)
+        f->message = words(arena, doc, root, "error");
+    if (f->message.len == 0)
+        f->message = words(arena, doc, root, "message");
+    if (f->message.len == 0)
+        f->message = words(arena, doc, root, "detail");
+    f->message = pk_dialect_shorten(f->message, FAULT_BYTES_MAX);
+}
+
+bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, struct pk_error *err)
+{
+    struct pk_fault f;
+    int error = pk_json_get(doc, 0, "error");
+    bool empty = pk_json_type(doc, error) <= PK_JSON_FALSE || pk_json_raw(doc, error).len <= 2;
+
+    if (empty && !pk_json_is(doc, pk_json_get(doc, 0, "type"), "error"))
+        return true;
+    pk_dialect_read_fault(arena, doc, &f);
+    if (f.message.len == 0)
+        return pk_fail(err, PK_UPSTREAM, "the provider answered with an error and no message");
+    f.message = pk_dialect_shorten(f.message, REASON_BYTES_MAX);
+    return pk_fail(err, PK_UPSTREAM, "the provider answered with an error: %.*s",
+                   PK_FMT(f.message));
+}

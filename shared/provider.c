@@ -1,0 +1,29 @@
+/* provider.c - see provider.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "provider.h"
+
+#define BEARER "authorization: Bearer "
+
+static const struct pk_provider providers[] = {
+#define PROVIDER(name, dialect, base, header, env, rejects, renames, usage)                        \
+    {name, &pk_dialect_##dialect, base, header, env, rejects, renames, usage},
+#include "providers.def"
+#undef PROVIDER
+};
+
+const struct pk_provider *pk_provider_find(pk_str name)
+{
+    if (pk_str_starts(name, "@"))
+        name = pk_str_sub(name, 1, name.len);
+    for (size_t i = 0; i < PK_COUNT(providers); i++)
+        if (pk_str_is(name, providers[i].name))
+            return &providers[i];
+    return NULL;
+}
+
+const struct pk_provider *pk_provider_at(int i)
+{
+    return i >= 0 && i < (int)PK_COUNT(providers) ? &providers[i] : NULL;
+}

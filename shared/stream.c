@@ -1,0 +1,251 @@
+/* stream.c - see stream.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A dialect reads an event into deltas; pk_stream_take() is where each of them goes. What one event
+ * needs lives in `scratch`, which is emptied before the next, so that a long stream stays small.
+ */
+#include "stream.h"
+
+#include "dialect_parts.h"
+
+enum { TOOLS_FIRST = 4 };
+
+static void free_scratch(void *arena)
+{
+    pk_arena_free(arena);
+}
+
+static struct pk_buf text_in(struct pk_arena *arena)
+{
+    return pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+}
+
+static void init_texts(struct pk_stream *s)
+{
+    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+        struct pk_stream_choice *c = &s->choices[i];
+
+        c->text = c->reasoning = c->refusal = c->thinking = text_in(s->arena);
+    }
+    s->message.content = text_in(s->arena);
+    s->message.text = s->message.signature = s->message.citations = text_in(s->arena);
+}
+
+struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect *front,
+                                const struct pk_dialect *back, bool with_usage, int64_t created_s)
+{
+    struct pk_stream *s = pk_alloc(arena, sizeof *s);
+
+    PK_ASSERT(front == back || front->print_delta);
+    if (!s)
+        return NULL;
+    *s = (struct pk_stream){
+        .arena = arena,
+        .front = front,
+        .back = back,
+        .with_usage = with_usage,
+        .created_s = created_s,
+    };
+    pk_arena_init(&s->scratch, arena->from, PK_CALL_BYTES_MAX);
+    s->scratch.torture = arena->torture;
+    if (!pk_defer(arena, free_scratch, &s->scratch))
+        return NULL;
+    pk_sse_init(&s->sse, arena);
+    init_texts(s);
+    return s;
+}
+
+/* --- the answer so far ----------------------------------------------------------------------- */
+
+static struct pk_stream_tool *add_tool(struct pk_stream *s, const struct pk_delta *d)
+{
+    if (s->tool_count == PK_STREAM_TOOLS_MAX)
+        return NULL;
+    if (s->tool_count == s->tool_cap) {
+        int cap = s->tool_cap ? s->tool_cap * 2 : TOOLS_FIRST;
+        void *more = pk_alloc_grow(s->arena, s->tools, (size_t)s->tool_cap * sizeof *s->tools,
+                                   (size_t)cap * sizeof *s->tools);
+        if (!more)
+            return NULL;
+        s->tools = more;
+        s->tool_cap = cap;
+    }
+    struct pk_stream_tool *t = &s->tools[s->tool_count++];
+    *t = (struct pk_stream_tool){
+        .choice = d->choice, .index = d->tool, .arguments = text_in(s->arena)};
+    return t;
+}
+
+/* The latest call of that index; a new one when the id says that it is another (Gemini numbers all
+ * of them 0). NULL when there are too many. */
+static struct pk_stream_tool *tool_of(struct pk_stream *s, const struct pk_delta *d)
+{
+    for (int i = s->tool_count - 1; i >= 0; i--) {
+        struct pk_stream_tool *t = &s->tools[i];
+
+        if (t->choice != d->choice || t->index != d->tool)
+            continue;
+        if (d->id.len && t->id.len && !pk_str_eq(d->id, t->id))
+            break;
+        return t;
+    }
+    return add_tool(s, d);
+}
+
+static void take_tool(struct pk_stream *s, const struct pk_delta *d)
+{
+    struct pk_stream_tool *t = tool_of(s, d);
+
+    s->content = true;
+    if (!t) {
+        s->lossy = true;
+        return;
+    }
+    if (t->id.len == 0)
+        t->id = pk_copy(s->arena, d->id);
+    if (t->name.len == 0)
+        t->name = pk_copy(s->arena, d->name);
+    pk_buf_add(&t->arguments, d->text);
+}
+
+static void take_fault(struct pk_stream *s, const struct pk_fault *f)
+{
+    s->failed = true;
+    s->fault = (struct pk_fault){
+        .message = pk_copy(s->arena, f->message),
+        .type = pk_copy(s->arena, f->type),
+        .param = pk_copy(s->arena, f->param),
+        .code = pk_copy(s->arena, f->code),
+    };
+    if (s->fault.message.len == 0)
+        s->fault.message = PK_STR("the provider ended the stream with an error");
+}
+
+static void add_text(struct pk_stream *s, struct pk_buf *to, pk_str text)
+{
+    s->content = true;
+    pk_buf_add(to, text);
+}
+
+static void add_thinking(struct pk_buf *to, pk_str block)
+{
+    if (to->len)
+        pk_buf_addc(to, ',');
+    pk_dialect_line(to, block);
+}
+
+static void assemble(struct pk_stream *s, const struct pk_delta *d)
+{
+    struct pk_stream_choice *c = &s->choices[d->choice];
+
+    switch (d->kind) {
+    case PK_DELTA_START:
+        s->id = pk_copy(s->arena, d->id);
+        s->model = pk_copy(s->arena, d->text);
+        break;
+    case PK_DELTA_TEXT: add_text(s, &c->text, d->text); break;
+    case PK_DELTA_REASONING: add_text(s, &c->reasoning, d->text); break;
+    case PK_DELTA_REFUSAL: add_text(s, &c->refusal, d->text); break;
+    case PK_DELTA_THINKING: add_thinking(&c->thinking, d->text); break;
+    case PK_DELTA_TOOL: take_tool(s, d); break;
+    case PK_DELTA_FINISH:
+        c->finish_reason = pk_copy(s->arena, d->text);
+        s->content = true;
+        break;
+    case PK_DELTA_USAGE: s->usage = d->usage; break;
+    case PK_DELTA_OTHER: s->lossy = true; break;
+    case PK_DELTA_ERROR: take_fault(s, &d->fault); break;
+    case PK_DELTA_DONE: s->complete = true; break;
+    }
+    c->used = c->used || (d->kind != PK_DELTA_USAGE && d->kind != PK_DELTA_DONE);
+}
+
+void pk_stream_take(struct pk_stream *s, const struct pk_delta *d)
+{
+    PK_ASSERT(d->choice >= 0 && d->choice < PK_STREAM_CHOICES_MAX);
+    assemble(s, d);
+    if (s->out && s->front != s->back)
+        s->front->print_delta(s, d, s->out);
+}
+
+/* --- feeding --------------------------------------------------------------------------------- */
+
+static bool text_failed(const struct pk_stream *s)
+{
+    bool failed =
+        s->message.content.failed || s->message.text.failed || s->message.citations.failed;
+
+    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++)
+        failed = failed || s->choices[i].text.failed || s->choices[i].reasoning.failed ||
+                 s->choices[i].refusal.failed || s->choices[i].thinking.failed;
+    for (int i = 0; i < s->tool_count; i++)
+        failed = failed || s->tools[i].arguments.failed;
+    return failed;
+}
+
+static bool within_limits(const struct pk_stream *s, struct pk_error *err)
+{
+    if (s->arena->failed || s->scratch.failed)
+        return pk_fail(err, PK_NO_MEMORY, "stream: out of memory");
+    if (text_failed(s) || (s->out && s->out->failed))
+        return pk_fail(err, PK_TOO_LARGE, "stream: larger than %d MiB", PK_STREAM_BYTES_MAX >> 20);
+    return true;
+}
+
+static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struct pk_error *err)
+{
+    pk_arena_free(&s->scratch);
+    s->withhold = false;
+    if (!s->back->event(s, ev, pk_stream_take, err))
+        return false;
+    if (s->failed)
+        return pk_fail(err, PK_UPSTREAM, "the provider ended the stream with an error");
+    if (s->complete && !s->content) {
+        s->complete = false;
+        return pk_fail(err, PK_BAD_ANSWER, "stream: its end came without an answer");
+    }
+    if (s->front == s->back && !s->withhold)
+        pk_buf_add(s->out, ev->raw);
+    return within_limits(s, err);
+}
+
+bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out, struct pk_error *err)
+{
+    struct pk_sse_event ev;
+    struct pk_error cut = {0};
+    bool ok = true;
+
+    s->out = out;
+    while (ok && !s->complete && pk_sse_next(&s->sse, &bytes, &ev, &cut))
+        ok = take_event(s, &ev, err);
+    s->out = NULL;
+    if (cut.code != PK_OK)
+        *err = cut;
+    return ok && cut.code == PK_OK;
+}
+
+bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error *err)
+{
+    struct pk_buf body = text_in(s->arena);
+
+    s->front->print_answer(s, &body);
+    *a = (struct pk_answer){
+        .id = s->id,
+        .model = s->model,
+        .finish_reason = s->choices[0].finish_reason,
+        .usage = s->usage,
+        .created_s = s->created_s,
+        .body = pk_buf_str(&body),
+    };
+    return pk_dialect_built(&body, "answer", err);
+}
+
+void pk_stream_abort(const struct pk_dialect *front, const struct pk_fault *f, pk_str provider,
+                     struct pk_buf *out)
+{
+    struct pk_buf document = pk_buf_in(out->arena, PK_EVENT_BYTES_MAX);
+
+    front->print_error(f, provider, &document);
+    pk_sse_print(out, pk_str_of(front->error_event), pk_buf_str(&document));
+}

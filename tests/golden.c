@@ -1,0 +1,303 @@
+/* golden.c - translation as pairs of files: what goes in, what must come out.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *   golden [FOLDER]        (default: tests/golden)
+ *
+ * In FOLDER/DIALECT, the dialect of the provider; the client speaks OpenAI's unless a file's name
+ * says ".native.", then the provider's own.
+ *   PROVIDER.NAME.request.json -> .request.out.json, and .request.dropped (no file: none dropped)
+ *   NAME.answer.json           -> .answer.out.json, and .answer.usage
+ *   NAME.stream.sse            -> .stream.out.sse, and .stream.answer.json, .stream.usage
+ *   NAME.replay.json           -> .replay.out.sse
+ *   NAME.error.STATUS.body     -> .error.STATUS.out.json
+ * JSON is compared in its canonical form, everything else byte by byte. ".plain." in the name of a
+ * stream: the client did not ask for usage. GOLDEN_WRITE=1 writes what comes out where a file is
+ * missing, to be read and kept.
+ */
+#include "provider.h"
+#include "stream.h"
+
+#include "test.h"
+
+#include <dirent.h>
+#include <string.h>
+
+enum { PATH_MAX_BYTES = 512, FILES_MAX = 512, CREATED_S = 1700000000 };
+
+static struct pk_arena arena;
+static const struct pk_dialect *back;
+static char stem[PATH_MAX_BYTES]; /* the input's path without what follows the kind */
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+static bool read_file(const char *path, pk_str *out)
+{
+    struct pk_buf b = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    if (!f)
+        return false;
+    do {
+        char *room = pk_buf_room(&b, 4096);
+        n = fread(room, 1, 4096, f);
+        b.len += n;
+    } while (n > 0);
+    (void)fclose(f);
+    *out = pk_buf_str(&b);
+    return true;
+}
+
+static void write_file(const char *path, pk_str text)
+{
+    FILE *f = fopen(path, "wb");
+
+    if (EXPECT(f != NULL)) {
+        (void)fwrite(text.at, 1, text.len, f);
+        (void)fclose(f);
+    }
+}
+
+static pk_str canonical(pk_str text)
+{
+    struct pk_json doc;
+    struct pk_error err;
+    struct pk_buf out = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
+
+    if (!pk_json_parse(&arena, text, "golden", &doc, &err)) {
+        printf("# %s\n", err.msg);
+        return text;
+    }
+    pk_json_canonical(&out, &doc, 0);
+    return pk_buf_str(&out);
+}
+
+/* Compares with the file that belongs to the input; an absent file is an empty one. */
+static void check(const char *ending, pk_str got)
+{
+    const char *path = pk_copyf(&arena, "%s%s", stem, ending).at;
+    pk_str want = PK_NONE;
+    bool json = pk_str_ends(pk_str_of(ending), ".json");
+
+    if (!read_file(path, &want) && got.len && getenv("GOLDEN_WRITE")) {
+        write_file(path, got);
+        want = got;
+    }
+    if (json) {
+        got = canonical(got);
+        want = canonical(want);
+    }
+    if (!EXPECT(pk_str_eq(got, want)))
+        printf("# %s\n# want %.*s\n# got  %.*s\n", path, PK_FMT(want), PK_FMT(got));
+}
+
+static void check_failed(const struct pk_error *err, const char *ending)
+{
+    check(ending, pk_copyf(&arena, "%s: %s\n", pk_code_name(err->code), err->msg));
+}
+
+static void check_usage(const struct pk_usage *u, const char *ending)
+{
+    check(ending,
+          pk_copyf(&arena,
+                   "source %d input %lld cache_read %lld cache_write %lld cache_write_1h %lld "
+                   "output %lld reasoning %lld\n",
+                   (int)u->source, (long long)u->input, (long long)u->cache_read,
+                   (long long)u->cache_write, (long long)u->cache_write_1h, (long long)u->output,
+                   (long long)u->reasoning));
+}
+
+/* --- the kinds ------------------------------------------------------------------------------- */
+
+static const struct pk_dialect *front_of(const char *name)
+{
+    return strstr(name, ".native.") ? back : &pk_dialect_openai;
+}
+
+static void check_request(const char *name, pk_str in)
+{
+    struct pk_error err;
+    pk_str out, dropped, provider = pk_str_sub(pk_str_of(name), 0, strcspn(name, "."));
+    const struct pk_provider *p = pk_provider_find(provider);
+
+    if (!EXPECT(p && p->dialect == back))
+        return;
+    if (!pk_dialect_request(&arena, front_of(name), p, in, &out, &dropped, &err)) {
+        check_failed(&err, ".failed");
+        return;
+    }
+    check(".out.json", out);
+    check(".dropped", dropped.len ? pk_copyf(&arena, "%.*s\n", PK_FMT(dropped)) : PK_NONE);
+}
+
+static void check_answer(const char *name, pk_str in)
+{
+    struct pk_error err;
+    struct pk_answer a = {.created_s = CREATED_S};
+
+    if (!pk_dialect_answer(&arena, front_of(name), back, in, &a, &err)) {
+        check_failed(&err, ".failed");
+        return;
+    }
+    check(".out.json", a.body);
+    check_usage(&a.usage, ".usage");
+    if (front_of(name) == back)
+        EXPECT(a.body.at == in.at);
+}
+
+struct outcome {
+    struct pk_buf out;
+    struct pk_stream *s;
+    struct pk_error err;
+    bool ok;
+};
+
+/* Feeds the text in pieces that end at `cuts`, or byte by byte when `step` is 1. */
+static void feed(struct outcome *o, const char *name, pk_str in, size_t cut, size_t step)
+{
+    *o = (struct outcome){.out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX), .ok = true};
+    o->s = pk_stream_new(&arena, front_of(name), back, !strstr(name, ".plain."), CREATED_S);
+    for (size_t at = 0; at < in.len && o->ok;) {
+        size_t n = step ? step : at < cut ? cut : in.len;
+
+        o->ok = pk_stream_feed(o->s, pk_str_sub(in, at, n), &o->out, &o->err);
+        at += pk_str_sub(in, at, n).len;
+    }
+}
+
+static void expect_same(const struct outcome *a, const struct outcome *b)
+{
+    struct pk_answer x, y;
+    struct pk_error err;
+
+    EXPECT(a->ok == b->ok && a->s->complete == b->s->complete && a->s->lossy == b->s->lossy);
+    EXPECT(pk_str_eq(pk_buf_str(&a->out), pk_buf_str(&b->out)));
+    if (EXPECT(pk_stream_answer(a->s, &x, &err) && pk_stream_answer(b->s, &y, &err)))
+        EXPECT(pk_str_eq(x.body, y.body));
+}
+
+static void check_cuts(const struct outcome *whole, const char *name, pk_str in)
+{
+    struct pk_arena kept = arena;
+
+    for (size_t cut = 0; cut <= in.len; cut++) {
+        struct outcome o;
+
+        pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+        feed(&o, name, in, cut, cut == 0);
+        expect_same(whole, &o);
+        pk_arena_free(&arena);
+    }
+    arena = kept;
+}
+
+static void check_stream(const char *name, pk_str in)
+{
+    struct outcome o;
+    struct pk_answer a;
+    struct pk_error err;
+
+    feed(&o, name, in, 0, in.len);
+    check(".out.sse", pk_buf_str(&o.out));
+    if (!o.ok)
+        check_failed(&o.err, ".failed");
+    else
+        check(".cut", o.s->complete ? PK_NONE : PK_STR("the stream is not complete\n"));
+    if (EXPECT(pk_stream_answer(o.s, &a, &err))) {
+        check(".answer.json", a.body);
+        check_usage(&a.usage, ".usage");
+    }
+    check_cuts(&o, name, in);
+}
+
+static void check_replay(const char *name, pk_str in)
+{
+    struct pk_json doc;
+    struct pk_error err;
+    struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
+
+    if (EXPECT(pk_json_parse(&arena, in, name, &doc, &err)) &&
+        EXPECT(back->replay(&doc, !strstr(name, ".plain."), &out)))
+        check(".out.sse", pk_buf_str(&out));
+}
+
+static void check_error(const char *name, pk_str in)
+{
+    struct pk_fault f;
+    struct pk_buf out = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
+    const char *status = strstr(name, ".error.");
+
+    pk_dialect_fault(&arena, back, atoi(status + strlen(".error.")), in, &f);
+    EXPECT(f.message.len > 0);
+    front_of(name)->print_error(&f, pk_str_of(back->name), &out);
+    check(".out.json", pk_buf_str(&out));
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+static const struct kind {
+    const char *ending, *cut; /* of an input; what of it stays in the names that belong to it */
+    void (*check)(const char *name, pk_str in);
+} kinds[] = {
+    {".request.json", ".json", check_request}, {".answer.json", ".json", check_answer},
+    {".stream.sse", ".sse", check_stream},     {".replay.json", ".json", check_replay},
+    {".body", ".body", check_error},
+};
+
+static void run_file(const char *folder, const char *name)
+{
+    for (size_t i = 0; i < PK_COUNT(kinds); i++) {
+        pk_str in;
+
+        if (!pk_str_ends(pk_str_of(name), kinds[i].ending) ||
+            pk_str_ends(pk_str_of(name), ".stream.answer.json"))
+            continue;
+        test_failed = false;
+        pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+        (void)snprintf(stem, sizeof stem, "%.200s/%.40s/%.200s", folder, back->name, name);
+        if (EXPECT(read_file(stem, &in))) {
+            stem[strlen(stem) - strlen(kinds[i].cut)] = 0;
+            kinds[i].check(name, in);
+        }
+        pk_arena_free(&arena);
+        printf("%s %s/%s\n", test_failed ? "not ok" : "ok", back->name, name);
+        test_failures += test_failed;
+    }
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void run_folder(const char *folder, const char *dialect)
+{
+    static char names[FILES_MAX][256];
+    char path[PATH_MAX_BYTES];
+    int count = 0;
+
+    (void)snprintf(path, sizeof path, "%.400s/%.100s", folder, dialect);
+    DIR *dir = opendir(path);
+    if (!dir) {
+        printf("not ok %s: no such folder\n", path);
+        test_failures++;
+        return;
+    }
+    for (struct dirent *d = readdir(dir); d && count < FILES_MAX; d = readdir(dir))
+        (void)snprintf(names[count++], sizeof names[0], "%.255s", d->d_name);
+    (void)closedir(dir);
+    qsort(names, (size_t)count, sizeof names[0], by_text);
+    back = pk_dialect_find(pk_str_of(dialect));
+    for (int i = 0; i < count; i++)
+        run_file(folder, names[i]);
+}
+
+int main(int argc, char **argv)
+{
+    const char *folder = argc > 1 ? argv[1] : "tests/golden";
+
+    run_folder(folder, "openai");
+    run_folder(folder, "anthropic");
+    return test_end();
+}
