@@ -215,6 +215,7 @@ static int step_collect(struct pk_call *c, const struct pk_event *ev)
         pk_buf_add(&c->collected, ev->bytes);
         return c->collected.failed ? too_large(c) : wait_upstream(c, ST_collect, PK_OP_READ);
     }
+    c->answer.created_s = c->record.started_us / 1000000;
     if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer, &c->error))
         return go(c, ST_judge);
     c->answered = true;
