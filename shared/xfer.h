@@ -53,6 +53,13 @@ void pk_transfer_free(struct pk_transfer *t); /* in any state: closes what is no
 /* The owner of some transfer that has an event, each at most once a pump; NULL when none is left. */
 void *pk_xfer_next_ready(struct pk_xfer *x);
 
+/* The libcurl in use; strings are static, empty when it does not say. */
+struct pk_xfer_about {
+    const char *version, *tls;
+    const char *ca_file, *ca_path; /* where it looks for certificate authorities */
+};
+struct pk_xfer_about pk_xfer_about(void);
+
 int64_t pk_clock_ms(void);      /* monotonic milliseconds */
 int64_t pk_clock_mono_us(void); /* the same clock in microseconds: for pk_call_step() */
 int64_t pk_clock_us(void);      /* microseconds since 1970 */

@@ -85,6 +85,13 @@ insert into pk_config (slug, version, created_us, in_force, body)
 values ($1, (select coalesce(max(version), 0) + 1 from pk_config where slug = $1), $2, true, $3)
 returning version
 
+-- name: config_list()
+select slug, cast(version as text) from pk_config where in_force order by slug
+
+-- name: key_list()
+select slug, provider, case when revoked_us is null then 'active' else 'revoked' end
+from pk_virtual_key order by slug
+
 -- name: key_get(slug text)
 select provider, custom_host, origin, kind, secret, revoked_us, expires_us, name
 from pk_virtual_key where slug = $1
