@@ -12,6 +12,7 @@
 #define PK_STORE_H
 
 #include "call.h"
+#include "payload.h"
 #include "secret.h"
 
 /* PK_SQL_cache_get, ...: one a block of sql/statements.sql, in its order. `types` has a letter for each
@@ -42,14 +43,17 @@ struct pk_store_ops {
     /* Executes one statement with its $1..$n. `on_row` may be NULL. */
     bool (*exec)(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
                  pk_row_fn *on_row, void *ctx, struct pk_error *err);
+    /* begin inside begin nests: an inner end undoes or keeps what came since its own begin, and the
+     * outer end decides about all. An engine without savepoints may let the inner ones do nothing. */
     bool (*begin)(struct pk_store *s, struct pk_error *err);
     bool (*end)(struct pk_store *s, bool commit, struct pk_error *err);
     void (*close)(struct pk_store *s);
 };
 
-/* The head of every engine's own struct. */
+/* The head of every engine's own struct, which starts zeroed. */
 struct pk_store {
     const struct pk_store_ops *ops;
+    struct pk_packer *packer; /* the verbs' own */
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */
@@ -59,11 +63,14 @@ void pk_store_close(struct pk_store *s); /* NULL is fine */
 /* Opens or makes the file `path` (":memory:" too) with WAL, its own connection, a busy
  * timeout of 5 s, mode 0600 and its folder 0700, and migrates it. Every SQLite function is called
  * through `api`, so that an extension uses the very library of the program that loaded it: two
- * copies of SQLite in one process would break each other's file locks. */
+ * copies of SQLite in one process would break each other's file locks. One thread at a time may use
+ * it. After fork() the child gets PK_STORE from every verb and opens its own; closing is fine. */
 struct sqlite3_api_routines;
 struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
                                  struct pk_error *err) PK_MUST_CHECK;
-/* The connection, for reading relations through virtual tables. */
+/* The connection, for reading relations through virtual tables. The views call
+ * pk_payload_text(encoding, bytes), which the host registers on it over pk_payload_unpack(): SQLite gives a
+ * function's body no way to its own library but a global, and the core has none. */
 struct sqlite3;
 struct sqlite3 *pk_store_sqlite_db(struct pk_store *s);
 /* PK_STORE, else $XDG_DATA_HOME/pk/default.pkdb, else ~/.local/share/pk/default.pkdb. */

@@ -137,6 +137,7 @@ function add_price(line,    f, row, i) {
     if (split(line, f, ",") != 11) die("11 columns wanted")
     row = "('" f[1] "','" f[2] "'," (f[3] == "" ? 0 : f[3])
     row = row "," date_us(f[4]) "," (f[5] == "" ? 0 : date_us(f[5]))
+    if (f[11] == "") f[11] = f[10] # reasoning is billed as output
     for (i = 6; i <= 11; i++) row = row "," pusd(f[i])
     row = row ",'list')"
     if (prices != "" && length(prices) + length(row) > literal_max - 400) finish_prices()

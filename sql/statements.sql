@@ -7,8 +7,9 @@
 -- name: epoch()
 select value from pk_meta where name = 'epoch'
 
--- name: epoch_bump()
-update pk_meta set value = value + 1 where name = 'epoch'
+-- name: epoch_bump(now_us bigint)
+-- By the clock, so that a bump that was rolled back is not mistaken for a later one.
+update pk_meta set value = case when value < $1 then $1 else value + 1 end where name = 'epoch'
 
 -- name: cache_get(key blob, now_us bigint, oldest_us bigint)
 select encoding, body, provider, model, finish_reason, usage_source, input_tokens, cache_read_tokens,
@@ -58,10 +59,7 @@ insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id,
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
     $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47)
-on conflict (id) do nothing
-
--- name: log_known(id uuid)
-select 1 from pk_log where id = $1
+on conflict (id) do nothing returning 1
 
 -- name: span_put(log_id uuid, ord bigint, kind text, started_us bigint, duration_us bigint, ttfb_us bigint, target_path text, provider text, model text, http_status bigint, error_type text, error_message text, wait_ms bigint)
 insert into pk_span (log_id, ord, kind, started_us, duration_us, ttfb_us, target_path, provider,

@@ -1,0 +1,127 @@
+/* journal.c - see journal.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * An entry is the format's version, the kind of write, and the write's fields (wire.h).
+ */
+#include "journal.h"
+
+#include "wire.h"
+
+enum { VERSION = 1 };
+enum kind { RECORD, CACHE, FEEDBACK };
+
+struct cache_write {
+    uint8_t key[PK_CACHE_KEY_BYTES];
+    struct pk_cache_entry entry;
+    int64_t now_us, max_age_s;
+};
+
+static enum kind wire_head(struct pk_wire *w, enum kind kind)
+{
+    int version = VERSION, number = (int)kind;
+
+    pk_wire_small(w, &version, VERSION);
+    if (version != VERSION)
+        w->failed = true;
+    pk_wire_small(w, &number, FEEDBACK);
+    return (enum kind)number;
+}
+
+static void wire_cache(struct pk_wire *w, struct cache_write *c)
+{
+    pk_wire_bytes(w, c->key, sizeof c->key);
+    pk_wire_str(w, &c->entry.body);
+    pk_wire_str(w, &c->entry.provider);
+    pk_wire_str(w, &c->entry.model);
+    pk_wire_str(w, &c->entry.finish_reason);
+    pk_usage_wire(w, &c->entry.usage);
+    pk_wire_bool(w, &c->entry.cost_known);
+    pk_wire_int(w, &c->entry.cost_pusd);
+    pk_wire_int(w, &c->now_us);
+    pk_wire_int(w, &c->max_age_s);
+}
+
+static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
+{
+    pk_wire_bytes(w, f->id, sizeof f->id);
+    pk_wire_int(w, &f->at_us);
+    pk_wire_str(w, &f->trace_id);
+    pk_wire_int(w, &f->value);
+    pk_wire_bytes(w, &f->weight, sizeof f->weight);
+    pk_wire_str(w, &f->metadata);
+}
+
+void pk_journal_record(struct pk_buf *out, const struct pk_record *r)
+{
+    struct pk_wire w = {.out = out};
+
+    (void)wire_head(&w, RECORD);
+    pk_record_encode(r, out);
+}
+
+void pk_journal_cache(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
+                      const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s)
+{
+    struct cache_write c = {.entry = *entry, .now_us = now_us, .max_age_s = max_age_s};
+    struct pk_wire w = {.out = out};
+
+    for (int i = 0; i < PK_CACHE_KEY_BYTES; i++)
+        c.key[i] = key[i];
+    (void)wire_head(&w, CACHE);
+    wire_cache(&w, &c);
+}
+
+void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f)
+{
+    struct pk_feedback copy = *f;
+    struct pk_wire w = {.out = out};
+
+    (void)wire_head(&w, FEEDBACK);
+    wire_feedback(&w, &copy);
+}
+
+static bool damaged(struct pk_error *err)
+{
+    return pk_fail(err, PK_STORE, "journal: an entry is damaged or of another version");
+}
+
+static bool apply_record(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
+{
+    struct pk_record r;
+
+    return pk_record_decode(w->in, &r) ? pk_store_record_add(s, &r, err) : damaged(err);
+}
+
+static bool apply_cache(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
+{
+    struct cache_write c = {0};
+
+    wire_cache(w, &c);
+    if (!pk_wire_done(w) || c.now_us < 0 || c.max_age_s < 0)
+        return damaged(err);
+    return pk_store_cache_put(s, c.key, &c.entry, c.now_us, c.max_age_s, err);
+}
+
+static bool apply_feedback(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
+{
+    struct pk_feedback f = {0};
+
+    wire_feedback(w, &f);
+    return pk_wire_done(w) ? pk_store_feedback_add(s, &f, err) : damaged(err);
+}
+
+bool pk_journal_apply(struct pk_store *s, pk_str entry, struct pk_error *err)
+{
+    struct pk_wire w = {.in = entry};
+    enum kind kind = wire_head(&w, RECORD);
+
+    if (w.failed)
+        return damaged(err);
+    switch (kind) {
+    case RECORD: return apply_record(s, &w, err);
+    case CACHE: return apply_cache(s, &w, err);
+    case FEEDBACK: return apply_feedback(s, &w, err);
+    }
+    return damaged(err);
+}

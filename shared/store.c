@@ -1,0 +1,500 @@
+/* store.c - the verbs over records, cache, feedback and prices (store.h).
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Written once over the named statements of sql/statements.sql; the order of arguments and columns is
+ * theirs. Configs and keys are in store_admin.c.
+ */
+#include "store_value.h"
+
+#include <string.h>
+
+enum {
+    TEXT_BYTES_MAX = 1024, /* of a text column; longer ones are cut */
+    ROWS_MIN = 64,         /* first size of a list that grows */
+    SCRATCH_BYTES_MAX = PK_CALL_BYTES_MAX,
+};
+
+static const int64_t us_per_s = 1000000, us_per_day = 86400000000;
+
+void pk_store_close(struct pk_store *s)
+{
+    if (!s)
+        return;
+    pk_packer_free(s->packer);
+    s->packer = NULL;
+    s->ops->close(s);
+}
+
+/* --- epoch ----------------------------------------------------------------------------- */
+
+static bool read_int(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)count;
+    *(int64_t *)ctx = columns[0].i;
+    return false;
+}
+
+bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err)
+{
+    *epoch = 0;
+    return s->ops->exec(s, PK_SQL_epoch, NULL, 0, read_int, epoch, err);
+}
+
+/* --- cache ----------------------------------------------------------------------------- */
+
+struct cache_read {
+    struct pk_store *store;
+    struct pk_arena *arena;
+    struct pk_cache_entry *entry;
+    struct pk_error *err;
+    bool found, failed;
+};
+
+static struct pk_usage usage_from(const struct pk_value *source, const struct pk_value *counts)
+{
+    struct pk_usage u = {PK_USAGE_NONE, counts[0].i, counts[1].i, counts[2].i,
+                         counts[3].i,   counts[4].i, counts[5].i};
+
+    for (int i = PK_USAGE_NONE; i <= PK_USAGE_ESTIMATED; i++)
+        if (pk_str_is(source->s, pk_usage_source_name((enum pk_usage_source)i)))
+            u.source = (enum pk_usage_source)i;
+    return u;
+}
+
+static bool read_entry(void *ctx, const struct pk_value *columns, int count)
+{
+    struct cache_read *read = ctx;
+    struct pk_cache_entry *e = read->entry;
+    struct pk_buf out = pk_buf_in(read->arena, PK_STREAM_BYTES_MAX);
+
+    PK_ASSERT(count == 13);
+    if (!pk_payload_unpack(&read->store->packer, columns[0].i, columns[1].s, &out, &e->body,
+                           read->err)) {
+        read->failed = true;
+        return false;
+    }
+    if (out.len == 0) /* borrowed from the row */
+        e->body = pk_copy(read->arena, e->body);
+    e->provider = pk_copy(read->arena, columns[2].s);
+    e->model = pk_copy(read->arena, columns[3].s);
+    e->finish_reason = pk_copy(read->arena, columns[4].s);
+    e->usage = usage_from(&columns[5], &columns[6]);
+    e->cost_known = columns[12].type != PK_V_NULL;
+    e->cost_pusd = columns[12].i;
+    read->found = true;
+    return false;
+}
+
+bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
+                        const uint8_t key[PK_CACHE_KEY_BYTES], int64_t now_us, int64_t max_age_s,
+                        struct pk_cache_entry *entry, bool *found, struct pk_error *err)
+{
+    struct cache_read read = {s, arena, entry, err, false, false};
+    int64_t oldest_us = max_age_s < now_us / us_per_s ? now_us - max_age_s * us_per_s : 0;
+    const struct pk_value args[] = {pk_v_blob(key, PK_CACHE_KEY_BYTES), pk_v_int(now_us),
+                                    pk_v_int(oldest_us)};
+
+    *entry = (struct pk_cache_entry){0};
+    *found = false;
+    if (!s->ops->exec(s, PK_SQL_cache_get, args, PK_COUNT(args), read_entry, &read, err) ||
+        read.failed)
+        return false;
+    if (arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "cache: out of memory");
+    *found = read.found;
+    return true;
+}
+
+static struct pk_value count_of(const struct pk_usage *u, int64_t tokens)
+{
+    return pk_v_int_unless(u->source == PK_USAGE_NONE, tokens);
+}
+
+static bool put_entry(struct pk_store *s, const uint8_t *key, const struct pk_cache_entry *e,
+                      const struct pk_payload *body, const int64_t times_us[2],
+                      struct pk_error *err)
+{
+    const struct pk_usage *u = &e->usage;
+    const struct pk_value args[] = {
+        pk_v_blob(key, PK_CACHE_KEY_BYTES),
+        pk_v_int(times_us[0]),
+        pk_v_int(times_us[1]),
+        pk_v_int(body->encoding),
+        pk_v_blob(body->bytes.at, body->bytes.len),
+        pk_v_text(e->provider),
+        pk_v_text(e->model),
+        pk_v_text(e->finish_reason),
+        pk_v_text(pk_str_of(pk_usage_source_name(u->source))),
+        count_of(u, u->input),
+        count_of(u, u->cache_read),
+        count_of(u, u->cache_write),
+        count_of(u, u->cache_write_1h),
+        count_of(u, u->output),
+        count_of(u, u->reasoning),
+        pk_v_int_unless(!e->cost_known, e->cost_pusd),
+    };
+
+    return s->ops->exec(s, PK_SQL_cache_put, args, PK_COUNT(args), NULL, NULL, err);
+}
+
+bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES],
+                        const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s,
+                        struct pk_error *err)
+{
+    struct pk_arena scratch;
+    struct pk_payload body;
+    int64_t times_us[2] = {now_us, INT64_MAX};
+
+    if (max_age_s < (INT64_MAX - now_us) / us_per_s)
+        times_us[1] = now_us + max_age_s * us_per_s;
+    pk_arena_init(&scratch, pk_allocator_malloc(), SCRATCH_BYTES_MAX);
+    bool ok = pk_payload_pack(&s->packer, &scratch, entry->body, &body, err) &&
+              put_entry(s, key, entry, &body, times_us, err);
+    pk_arena_free(&scratch);
+    return ok;
+}
+
+static bool count_row(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)columns;
+    (void)count;
+    ++*(int64_t *)ctx;
+    return true;
+}
+
+bool pk_store_cache_purge(struct pk_store *s, int64_t now_us, bool all, int64_t *count,
+                          struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_int(all ? INT64_MAX : now_us)};
+
+    *count = 0;
+    return s->ops->exec(s, PK_SQL_cache_purge, args, PK_COUNT(args), count_row, count, err);
+}
+
+/* --- records --------------------------------------------------------------------------- */
+
+/* What writing one record needs on the way. */
+struct record_write {
+    struct pk_store *store;
+    struct pk_arena scratch;
+    const struct pk_record *r;
+    struct pk_error *err;
+};
+
+/* Text that any engine takes: valid UTF-8 without NUL, of bounded length. Providers send all sorts. */
+static struct pk_value clean(struct record_write *w, pk_str s)
+{
+    size_t bad;
+
+    if (s.len > TEXT_BYTES_MAX) {
+        s.len = TEXT_BYTES_MAX;
+        while (s.len && ((unsigned char)s.at[s.len] & 0xc0) == 0x80)
+            s.len--;
+    }
+    if (pk_utf8_valid(s, &bad))
+        return pk_v_text(s);
+    pk_str copy = pk_copy(&w->scratch, s);
+    for (char *c = (char *)(uintptr_t)copy.at; c && c < copy.at + copy.len; c++)
+        if (*c == 0 || (unsigned char)*c >= 0x80)
+            *c = '?';
+    return pk_v_text(copy);
+}
+
+struct payload_row {
+    int64_t id, created_us;
+};
+
+static bool read_payload(void *ctx, const struct pk_value *columns, int count)
+{
+    struct payload_row *row = ctx;
+
+    row->id = columns[0].i;
+    row->created_us = count > 1 ? columns[1].i : 0;
+    return true;
+}
+
+static bool find_payload(struct pk_store *s, const uint8_t *hash, struct payload_row *row,
+                         struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_blob(hash, PK_PAYLOAD_HASH_BYTES)};
+
+    *row = (struct payload_row){0, 0};
+    return s->ops->exec(s, PK_SQL_payload_find, args, PK_COUNT(args), read_payload, row, err);
+}
+
+/* A payload in use again is kept longer, written at most once a day. */
+static bool touch_payload(struct record_write *w, const struct payload_row *row)
+{
+    const struct pk_value args[] = {pk_v_int(row->id), pk_v_int(w->r->started_us)};
+
+    return w->r->started_us - row->created_us < us_per_day ||
+           w->store->ops->exec(w->store, PK_SQL_payload_touch, args, PK_COUNT(args), NULL, NULL,
+                               w->err);
+}
+
+static bool insert_payload(struct record_write *w, pk_str text, const uint8_t *hash,
+                           struct payload_row *row)
+{
+    struct pk_payload packed;
+
+    if (!pk_payload_pack(&w->store->packer, &w->scratch, text, &packed, w->err))
+        return false;
+    const struct pk_value args[] = {
+        pk_v_blob(hash, PK_PAYLOAD_HASH_BYTES),
+        pk_v_int(w->r->started_us),
+        pk_v_int(packed.encoding),
+        pk_v_blob(packed.bytes.at, packed.bytes.len),
+    };
+    return w->store->ops->exec(w->store, PK_SQL_payload_put, args, PK_COUNT(args), read_payload,
+                               row, w->err);
+}
+
+/* Gives the payload's id as a value; NULL for an empty text. */
+static bool put_payload(struct record_write *w, pk_str text, struct pk_value *id)
+{
+    uint8_t hash[PK_PAYLOAD_HASH_BYTES];
+    struct payload_row row;
+
+    *id = (struct pk_value){.type = PK_V_NULL};
+    if (text.len == 0)
+        return true;
+    pk_payload_hash(text, hash);
+    if (!find_payload(w->store, hash, &row, w->err))
+        return false;
+    bool ok = row.id ? touch_payload(w, &row) : insert_payload(w, text, hash, &row);
+    if (ok && row.id == 0) /* somebody else put it there in between */
+        ok = find_payload(w->store, hash, &row, w->err);
+    if (ok)
+        *id = pk_v_int(row.id);
+    return ok;
+}
+
+static struct pk_value error_type(enum pk_code code)
+{
+    return pk_v_text(code == PK_OK ? PK_NONE : pk_str_of(pk_code_name(code)));
+}
+
+static struct pk_value since(int64_t start_us, int64_t at_us)
+{
+    return pk_v_int_unless(at_us == 0, at_us - start_us);
+}
+
+static struct pk_value words(const char *text)
+{
+    return pk_v_text(pk_str_of(text));
+}
+
+/* *fresh tells whether the row was new. */
+static bool put_log(struct record_write *w, const struct pk_value payloads[2], int64_t *fresh)
+{
+    const struct pk_record *r = w->r;
+    const struct pk_usage *u = &r->usage;
+    const struct pk_value args[] = {
+        pk_v_blob(r->id, PK_UUID_BYTES),
+        pk_v_int(r->started_us),
+        pk_v_int(r->ended_us - r->started_us),
+        since(r->started_us, r->first_token_us),
+        pk_v_int(r->upstream_us),
+        pk_v_required(clean(w, r->trace_id)),
+        clean(w, r->span_id),
+        clean(w, r->parent_span_id),
+        clean(w, r->span_name),
+        pk_v_required(clean(w, r->operation)),
+        clean(w, r->provider),
+        clean(w, r->request_model),
+        clean(w, r->model),
+        clean(w, r->config),
+        clean(w, r->target_path),
+        pk_v_int(r->attempts),
+        pk_v_int(r->retries),
+        pk_v_int(r->fallback_index),
+        pk_v_int(r->stream),
+        words(pk_status_name(r->status)),
+        pk_v_int_unless(r->http_status == 0, r->http_status),
+        error_type(r->code),
+        clean(w, r->error_message),
+        clean(w, r->finish_reason),
+        words(pk_usage_source_name(u->source)),
+        count_of(u, u->input),
+        count_of(u, u->output),
+        count_of(u, u->cache_read),
+        count_of(u, u->cache_write),
+        count_of(u, u->cache_write_1h),
+        count_of(u, u->reasoning),
+        pk_v_int_unless(!r->cost_known, r->cost_pusd),
+        clean(w, r->cost_known ? PK_NONE : r->cost_reason),
+        pk_v_int(r->cost_saved_pusd),
+        words(pk_cache_status_name(r->cache_status)),
+        pk_v_real_unless_0(r->cache_similarity),
+        clean(w, r->virtual_key),
+        clean(w, r->api_key),
+        clean(w, r->user_id),
+        clean(w, r->prompt),
+        clean(w, r->guardrail_verdict),
+        clean(w, r->dropped),
+        pk_v_text(r->metadata),
+        payloads[0],
+        payloads[1],
+        pk_v_required(clean(w, r->source)),
+        clean(w, r->query_id),
+    };
+
+    *fresh = 0;
+    return w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_COUNT(args), count_row, fresh,
+                               w->err);
+}
+
+static bool put_span(struct record_write *w, int ord)
+{
+    const struct pk_span *s = &w->r->spans[ord];
+    const struct pk_value args[] = {
+        pk_v_blob(w->r->id, PK_UUID_BYTES),
+        pk_v_int(ord),
+        words(pk_span_kind_name(s->kind)),
+        pk_v_int(s->started_us),
+        pk_v_int(s->ended_us - s->started_us),
+        since(s->started_us, s->first_byte_us),
+        clean(w, s->target_path),
+        clean(w, s->provider),
+        clean(w, s->model),
+        pk_v_int_unless(s->status == 0, s->status),
+        error_type(s->code),
+        clean(w, s->message),
+        pk_v_int(s->wait_ms),
+    };
+
+    return w->store->ops->exec(w->store, PK_SQL_span_put, args, PK_COUNT(args), NULL, NULL, w->err);
+}
+
+static bool count_hit(struct record_write *w)
+{
+    const struct pk_value args[] = {pk_v_blob(w->r->cache_key.at, w->r->cache_key.len),
+                                    pk_v_int(w->r->started_us)};
+
+    return w->r->cache_key.len == 0 || w->store->ops->exec(w->store, PK_SQL_cache_hit, args,
+                                                           PK_COUNT(args), NULL, NULL, w->err);
+}
+
+static bool put_record(struct record_write *w)
+{
+    struct pk_value payloads[2];
+    int64_t fresh;
+
+    if (!put_payload(w, w->r->request, &payloads[0]) ||
+        !put_payload(w, w->r->response, &payloads[1]) || !put_log(w, payloads, &fresh))
+        return false;
+    if (!fresh)
+        return true;
+    for (int i = 0; i < w->r->span_count; i++)
+        if (!put_span(w, i))
+            return false;
+    return count_hit(w);
+}
+
+bool pk_store_record_add(struct pk_store *s, const struct pk_record *r, struct pk_error *err)
+{
+    struct record_write w = {.store = s, .r = r, .err = err};
+    struct pk_error ignored;
+
+    if (!s->ops->begin(s, err))
+        return false;
+    pk_arena_init(&w.scratch, pk_allocator_malloc(), SCRATCH_BYTES_MAX);
+    bool ok = put_record(&w);
+    if (ok && w.scratch.failed)
+        ok = pk_fail(err, PK_NO_MEMORY, "log: out of memory");
+    pk_arena_free(&w.scratch);
+    if (ok)
+        return s->ops->end(s, true, err);
+    (void)s->ops->end(s, false, &ignored);
+    return false;
+}
+
+/* --- feedback -------------------------------------------------------------------------- */
+
+bool pk_feedback_check(struct pk_arena *arena, const struct pk_feedback *f, struct pk_error *err)
+{
+    if (f->trace_id.len == 0 || f->trace_id.len > PK_SLUG_BYTES_MAX)
+        return pk_fail(err, PK_BAD_REQUEST, "trace_id: must be 1..%d bytes", PK_SLUG_BYTES_MAX);
+    if (f->value < -10 || f->value > 10)
+        return pk_fail(err, PK_BAD_REQUEST, "value: must be -10..10");
+    if (!(f->weight >= 0 && f->weight <= 1)) /* NaN too */
+        return pk_fail(err, PK_BAD_REQUEST, "weight: must be 0..1");
+    return f->metadata.len == 0 || pk_request_metadata(arena, f->metadata, err);
+}
+
+bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f, struct pk_error *err)
+{
+    const struct pk_value args[] = {
+        pk_v_blob(f->id, PK_UUID_BYTES),
+        pk_v_int(f->at_us),
+        pk_v_required(pk_v_text(f->trace_id)),
+        pk_v_int(f->value),
+        (struct pk_value){PK_V_REAL, .r = f->weight},
+        pk_v_text(f->metadata),
+    };
+
+    return s->ops->exec(s, PK_SQL_feedback_put, args, PK_COUNT(args), NULL, NULL, err);
+}
+
+/* --- prices ---------------------------------------------------------------------------- */
+
+struct price_read {
+    struct pk_arena *arena;
+    struct pk_price *rows;
+    int count, cap;
+};
+
+static int64_t price_of(const struct pk_value *v)
+{
+    return v->type == PK_V_NULL ? -1 : v->i;
+}
+
+static bool grow_prices(struct price_read *read)
+{
+    int cap = read->cap ? read->cap * 2 : ROWS_MIN;
+    struct pk_price *more = pk_alloc_grow(read->arena, read->rows, (size_t)read->cap * sizeof *more,
+                                          (size_t)cap * sizeof *more);
+
+    if (!more)
+        return false;
+    read->rows = more;
+    read->cap = cap;
+    return true;
+}
+
+static bool read_price(void *ctx, const struct pk_value *v, int count)
+{
+    struct price_read *read = ctx;
+
+    PK_ASSERT(count == 11);
+    if (read->count == read->cap && !grow_prices(read))
+        return false;
+    read->rows[read->count++] = (struct pk_price){
+        .provider = pk_copy(read->arena, v[0].s),
+        .model = pk_copy(read->arena, v[1].s),
+        .above_tokens = v[2].i,
+        .from_us = v[3].i,
+        .to_us = v[4].i,
+        .input = price_of(&v[5]),
+        .cache_read = price_of(&v[6]),
+        .cache_write = price_of(&v[7]),
+        .cache_write_1h = price_of(&v[8]),
+        .output = price_of(&v[9]),
+        .reasoning = price_of(&v[10]),
+    };
+    return true;
+}
+
+bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_prices *prices,
+                          struct pk_error *err)
+{
+    struct price_read read = {.arena = arena};
+
+    if (!s->ops->exec(s, PK_SQL_prices, NULL, 0, read_price, &read, err))
+        return false;
+    if (arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
+    *prices = (struct pk_prices){read.rows, read.count};
+    return true;
+}

@@ -1,0 +1,42 @@
+/* store_value.h - how the verbs spell the arguments of a statement.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PK_STORE_VALUE_H
+#define PK_STORE_VALUE_H
+
+#include "store.h"
+
+static inline struct pk_value pk_v_int(int64_t i)
+{
+    return (struct pk_value){PK_V_INT, .i = i};
+}
+
+static inline struct pk_value pk_v_int_unless(bool null, int64_t i)
+{
+    return null ? (struct pk_value){PK_V_NULL} : pk_v_int(i);
+}
+
+static inline struct pk_value pk_v_real_unless_0(double r)
+{
+    return r > 0 || r < 0 ? (struct pk_value){PK_V_REAL, .r = r} : (struct pk_value){PK_V_NULL};
+}
+
+/* NULL when empty: what nobody said is not the empty string. */
+static inline struct pk_value pk_v_text(pk_str s)
+{
+    return s.len ? (struct pk_value){PK_V_TEXT, .s = s} : (struct pk_value){PK_V_NULL};
+}
+
+/* For a column that is never null. */
+static inline struct pk_value pk_v_required(struct pk_value v)
+{
+    return v.type == PK_V_NULL ? (struct pk_value){PK_V_TEXT, .s = PK_STR("")} : v;
+}
+
+static inline struct pk_value pk_v_blob(const void *at, size_t len)
+{
+    return (struct pk_value){PK_V_BLOB, .s = {at, len}};
+}
+
+#endif
