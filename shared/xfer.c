@@ -1,0 +1,761 @@
+/* xfer.c - transfers, their events, and the pump that moves them.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A transfer is one configured easy handle. Free ones are pooled with their buffers; most requests
+ * change nothing but the URL, the header text and the body.
+ *
+ *   start --> in the multi handle --> ended (out of it; bytes may still wait) --> free
+ *                  |    ^
+ *         too much waits unread: paused until it is taken
+ *
+ * Curl's callbacks only append bytes and note that there is something to report. Signals are blocked
+ * around every call that may resolve, connect, write or close: a resolver thread would inherit
+ * the host's signal mask and take its signals.
+ */
+#include "xfer.h"
+
+#include "xfer_inner.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    HELD_BYTES_MAX = 256 << 10, /* of one answer, received and not yet taken */
+    KEPT_BYTES_MAX = 64 << 10,  /* a larger buffer is not pooled */
+    IDLE_MAX = 256,             /* pooled handles */
+    CONNECTS_MAX = 3,           /* that a pooled handle has made, see pk_transfer_free() */
+    EVENTS_MAX = 128,
+    ROUNDS_MAX = 8, /* of events in one pump, so that a host gets its turn */
+    CONNECT_MS_DEFAULT = 10 * 1000,
+};
+
+/* --- clocks --------------------------------------------------------------------------------- */
+
+static int64_t clock_us(clockid_t clock)
+{
+    struct timespec t;
+
+    (void)clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t pk_clock_mono_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+int64_t pk_clock_ms(void)
+{
+    return clock_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t pk_clock_us(void)
+{
+    return clock_us(CLOCK_REALTIME);
+}
+
+/* --- signals -------------------------------------------------------------------------------- */
+
+struct hush {
+    sigset_t before;
+    bool guard_pipe; /* a SIGPIPE that comes now is ours to take back */
+};
+
+static bool pipe_pending(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+}
+
+/* Curl's plain sockets never raise SIGPIPE; what a TLS library writes may. */
+static struct hush hush(const struct pk_xfer *x)
+{
+    struct hush h;
+    sigset_t all;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &h.before);
+    h.guard_pipe = x->tls && !pipe_pending();
+    return h;
+}
+
+static void unhush(const struct hush *h)
+{
+    if (h->guard_pipe && pipe_pending()) {
+        struct timespec now = {0};
+        sigset_t only;
+
+        (void)sigemptyset(&only);
+        (void)sigaddset(&only, SIGPIPE);
+        (void)sigtimedwait(&only, NULL, &now);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &h->before, NULL);
+}
+
+/* --- lists ---------------------------------------------------------------------------------- */
+
+static void mark_ready(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+
+    if (t->ready)
+        return;
+    t->ready = true;
+    t->ready_next = NULL;
+    t->ready_prev = x->ready_last;
+    if (x->ready_last)
+        x->ready_last->ready_next = t;
+    else
+        x->ready = t;
+    x->ready_last = t;
+}
+
+static void unmark_ready(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+
+    if (!t->ready)
+        return;
+    t->ready = false;
+    if (t->ready_prev)
+        t->ready_prev->ready_next = t->ready_next;
+    else
+        x->ready = t->ready_next;
+    if (t->ready_next)
+        t->ready_next->ready_prev = t->ready_prev;
+    else
+        x->ready_last = t->ready_prev;
+}
+
+static void activate(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+
+    t->prev = NULL;
+    t->next = x->active;
+    if (x->active)
+        x->active->prev = t;
+    x->active = t;
+    x->active_count++;
+}
+
+static void deactivate(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        x->active = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    x->active_count--;
+}
+
+/* --- curl's callbacks ----------------------------------------------------------------------- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *self, void *unused)
+{
+    struct pk_xfer *x = self;
+    uint32_t events = 0;
+
+    (void)easy;
+    (void)unused;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        events |= EPOLLIN;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        events |= EPOLLOUT;
+    pk_watches_want(&x->watches, fd, events);
+    return 0;
+}
+
+/* A millisecond is added because pk_clock_ms() has cut one off. */
+static int on_timer(CURLM *multi, long ms, void *self)
+{
+    struct pk_xfer *x = self;
+
+    (void)multi;
+    x->timer_ms = ms < 0 ? INT64_MAX : ms == 0 ? 0 : pk_clock_ms() + ms + 1;
+    return 0;
+}
+
+/* The rule by address, where a socket is opened: what the name led to, whoever resolved it. */
+static curl_socket_t on_open(void *self, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct pk_transfer *t = self;
+    enum pk_address kind = pk_xfer_address(&a->addr);
+
+    (void)purpose;
+    if (kind != PK_ADDRESS_PUBLIC && !t->to->listed &&
+        !(kind == PK_ADDRESS_LOOPBACK && t->to->loopback)) {
+        t->refused = kind;
+        return CURL_SOCKET_BAD;
+    }
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    if (fd >= 0 && !pk_watches_opened(&t->x->watches, fd)) {
+        (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    return fd;
+}
+
+static int on_close(void *self, curl_socket_t fd)
+{
+    struct pk_xfer *x = self;
+
+    pk_watches_closing(&x->watches, fd);
+    return close(fd);
+}
+
+/* The blank line: the head is complete, unless it was an interim one (RFC 9110, 15.2). */
+static bool head_done(struct pk_transfer *t)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    t->status = (int)status;
+    t->part = status < 200 ? PART_STATUS : PART_BODY;
+    if (t->part == PART_BODY)
+        mark_ready(t);
+    return true;
+}
+
+/* One line at a time. Those after the head are trailers, which nobody reads. */
+static bool take_line(struct pk_transfer *t, const char *line, size_t len)
+{
+    switch (t->part) {
+    case PART_STATUS:
+        t->part = PART_FIELDS;
+        t->head.len = 0;
+        return true;
+    case PART_FIELDS:
+        if (line[0] == '\r' || line[0] == '\n')
+            return head_done(t);
+        return pk_bytes_add(&t->head, line, len);
+    case PART_BODY: return true;
+    }
+    return false;
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *self)
+{
+    struct pk_transfer *t = self;
+    size_t len = size * count;
+
+    t->head_bytes += len;
+    if (t->head_bytes > PK_HEADERS_BYTES_MAX) {
+        t->too_large = true;
+        return 0;
+    }
+    return len == 0 || take_line(t, line, len) ? len : 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *self)
+{
+    struct pk_transfer *t = self;
+    size_t len = size * count, held = t->fill.len + t->lent.len;
+
+    if (len == 0)
+        return 0;
+    if (held > 0 && held + len > HELD_BYTES_MAX) {
+        t->paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (t->body_bytes + len > PK_STREAM_BYTES_MAX) {
+        t->too_large = true;
+        return 0;
+    }
+    if (!pk_bytes_add(&t->fill, bytes, len))
+        return 0;
+    t->body_bytes += len;
+    mark_ready(t);
+    return len;
+}
+
+/* --- handles -------------------------------------------------------------------------------- */
+
+static void only_http(CURL *e)
+{
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+/* Everything that is the same for all requests. No cookies, no netrc, no decoding: curl's defaults. */
+static void configure(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+    CURL *e = t->easy;
+
+    only_http(e);
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_PROXY, "");
+    curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (x->ca_file)
+        curl_easy_setopt(e, CURLOPT_CAINFO, x->ca_file);
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* closing does not wait for a stuck resolver */
+#endif
+    curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L); /* models think for minutes; NATs forget */
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)x->connect_ms);
+    curl_easy_setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)PK_STREAM_BYTES_MAX);
+    curl_easy_setopt(e, CURLOPT_USERAGENT, "pk/" PK_VERSION);
+    curl_easy_setopt(e, CURLOPT_POST, 1L);
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->lines);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, x); /* connections outlive transfers */
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->detail);
+    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+}
+
+static struct pk_transfer *new_transfer(struct pk_xfer *x)
+{
+    struct pk_transfer *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->x = x;
+    t->fresh = true;
+    t->easy = curl_easy_init();
+    if (!t->easy) {
+        free(t);
+        return NULL;
+    }
+    configure(t);
+    return t;
+}
+
+static void destroy(struct pk_transfer *t)
+{
+    if (t->easy)
+        curl_easy_cleanup(t->easy);
+    free(t->text.at);
+    free(t->head.at);
+    free(t->fill.at);
+    free(t->lent.at);
+    free(t);
+}
+
+static struct pk_transfer *take_idle(struct pk_xfer *x)
+{
+    struct pk_transfer *t = x->idle;
+
+    if (!t)
+        return new_transfer(x);
+    x->idle = t->next;
+    x->idle_count--;
+    return t;
+}
+
+static void shrink(struct pk_bytes *b)
+{
+    b->len = 0;
+    if (b->cap <= KEPT_BYTES_MAX)
+        return;
+    free(b->at);
+    b->at = NULL;
+    b->cap = 0;
+}
+
+/* Back to the pool, as if new. */
+static void put_idle(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+
+    shrink(&t->text);
+    shrink(&t->head);
+    shrink(&t->fill);
+    shrink(&t->lent);
+    t->part = PART_STATUS;
+    t->status = 0;
+    t->head_bytes = t->body_bytes = 0;
+    t->told_head = t->told_end = t->paused = t->ended = t->too_large = false;
+    t->refused = PK_ADDRESS_PUBLIC;
+    t->error.code = PK_OK;
+    t->detail[0] = 0;
+    t->next = x->idle;
+    x->idle = t;
+    x->idle_count++;
+}
+
+/* --- the transport ------------------------------------------------------------------------- */
+
+static void init_curl(void)
+{
+    (void)curl_global_init(CURL_GLOBAL_DEFAULT); /* a failure shows in curl_multi_init() */
+}
+
+static char *copy(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+static bool open_multi(struct pk_xfer *x)
+{
+    x->multi = curl_multi_init();
+    if (!x->multi || !pk_watches_open(&x->watches))
+        return false;
+    curl_multi_setopt(x->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(x->multi, CURLMOPT_SOCKETDATA, x);
+    curl_multi_setopt(x->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(x->multi, CURLMOPT_TIMERDATA, x);
+    curl_multi_setopt(x->multi, CURLMOPT_MAXCONNECTS, (long)x->connections_max);
+    curl_multi_setopt(x->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    x->pid = getpid();
+    x->timer_ms = INT64_MAX;
+    return true;
+}
+
+static void free_idle(struct pk_xfer *x)
+{
+    while (x->idle) {
+        struct pk_transfer *t = x->idle;
+
+        x->idle = t->next;
+        x->idle_count--;
+        destroy(t);
+    }
+}
+
+struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct pk_xfer *x = calloc(1, sizeof *x);
+
+    (void)pthread_once(&once, init_curl);
+    if (!x) {
+        (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
+        return NULL;
+    }
+    x->watches.epoll = -1;
+    x->connections_max = o->connections_max > 0 ? o->connections_max : 1;
+    x->connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS_DEFAULT;
+    x->secrets = o->secrets;
+    x->allowed_hosts = copy(o->allowed_hosts);
+    x->ca_file = o->ca_file ? copy(o->ca_file) : NULL;
+    if (x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
+        return x;
+    (void)pk_fail(err, PK_NETWORK, "transport: cannot start: %s", strerror(errno));
+    pk_xfer_free(x);
+    return NULL;
+}
+
+/* In a child of fork() the connections belong to the parent: our copies of the descriptors are
+ * closed without a word to the other side, and what curl knows of them is left to itself. */
+static void abandon(struct pk_xfer *x)
+{
+    for (int fd = 0; fd < x->watches.count; fd++)
+        if (x->watches.at[fd].ours)
+            (void)close(fd);
+    pk_watches_close(&x->watches);
+    x->multi = NULL;
+}
+
+static bool inherited(const struct pk_xfer *x)
+{
+    return x->multi && x->pid != getpid();
+}
+
+void pk_xfer_free(struct pk_xfer *x)
+{
+    if (!x)
+        return;
+    PK_ASSERT(x->active_count == 0);
+    if (inherited(x)) {
+        abandon(x);
+        free_idle(x);
+    } else {
+        struct hush h = hush(x);
+        free_idle(x);
+        if (x->multi)
+            (void)curl_multi_cleanup(x->multi);
+        pk_watches_close(&x->watches);
+        unhush(&h);
+    }
+    pk_upstreams_drop(x);
+    free(x->allowed_hosts);
+    free(x->ca_file);
+    free(x);
+}
+
+void pk_xfer_allow(struct pk_xfer *x, const char *allowed_hosts)
+{
+    char *list = copy(allowed_hosts);
+
+    if (!list) /* nothing is allowed rather than what was */
+        pk_upstreams_drop(x);
+    free(x->allowed_hosts);
+    x->allowed_hosts = list;
+    pk_upstreams_drop(x);
+}
+
+int pk_xfer_fd(const struct pk_xfer *x)
+{
+    return x->watches.epoll;
+}
+
+int64_t pk_xfer_deadline_ms(const struct pk_xfer *x)
+{
+    return x->ready ? 0 : x->timer_ms;
+}
+
+int pk_xfer_active(const struct pk_xfer *x)
+{
+    return x->active_count;
+}
+
+/* --- the pump ------------------------------------------------------------------------------- */
+
+static void end(struct pk_transfer *t, CURLcode result)
+{
+    long connects = 0;
+
+    (void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+    t->connects += (int)connects;
+    pk_transfer_explain(t, result, &t->error);
+    (void)curl_multi_remove_handle(t->x->multi, t->easy);
+    pk_transfer_wipe(t);
+    t->ended = true;
+    mark_ready(t);
+}
+
+static void reap(struct pk_xfer *x)
+{
+    int left;
+
+    for (CURLMsg *m; (m = curl_multi_info_read(x->multi, &left)) != NULL;) {
+        char *owner = NULL;
+
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &owner);
+        end((struct pk_transfer *)(void *)owner, m->data.result);
+    }
+}
+
+static void hand_over(struct pk_xfer *x, const struct epoll_event *ev)
+{
+    int what = 0, running;
+
+    if (!pk_watches_wanted(&x->watches, ev->data.fd))
+        return;
+    if (ev->events & EPOLLIN)
+        what |= CURL_CSELECT_IN;
+    if (ev->events & EPOLLOUT)
+        what |= CURL_CSELECT_OUT;
+    if (ev->events & (EPOLLERR | EPOLLHUP))
+        what |= CURL_CSELECT_ERR;
+    (void)curl_multi_socket_action(x->multi, ev->data.fd, what, &running);
+}
+
+static void hand_over_events(struct pk_xfer *x)
+{
+    struct epoll_event events[EVENTS_MAX];
+
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        int count = epoll_wait(x->watches.epoll, events, EVENTS_MAX, 0);
+
+        for (int i = 0; i < count; i++)
+            hand_over(x, &events[i]);
+        if (count < EVENTS_MAX)
+            return;
+    }
+}
+
+static void hand_over_time(struct pk_xfer *x)
+{
+    int running;
+
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        if (x->timer_ms == INT64_MAX || (x->timer_ms > 0 && x->timer_ms > pk_clock_ms()))
+            return;
+        x->timer_ms = INT64_MAX;
+        (void)curl_multi_socket_action(x->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+}
+
+/* In a child of fork() nothing can go on. */
+static void fail_all(struct pk_xfer *x)
+{
+    for (struct pk_transfer *t = x->active; t; t = t->next) {
+        if (t->ended)
+            continue;
+        (void)pk_fail(&t->error, PK_NETWORK, "%s: the process was forked", t->to->where);
+        t->ended = true;
+        mark_ready(t);
+    }
+}
+
+void pk_xfer_pump(struct pk_xfer *x)
+{
+    if (inherited(x)) {
+        fail_all(x);
+        return;
+    }
+    struct hush h = hush(x);
+    hand_over_events(x);
+    hand_over_time(x);
+    reap(x);
+    pk_watches_apply(&x->watches);
+    unhush(&h);
+}
+
+void *pk_xfer_next_ready(struct pk_xfer *x)
+{
+    struct pk_transfer *t = x->ready;
+
+    if (!t)
+        return NULL;
+    unmark_ready(t);
+    return t->owner;
+}
+
+/* --- transfers ------------------------------------------------------------------------------ */
+
+/* A child of fork() starts anew, once nothing of the parent's is in its hands. */
+static bool usable(struct pk_xfer *x, struct pk_error *err)
+{
+    if (!inherited(x))
+        return true;
+    if (x->active_count)
+        return pk_fail(err, PK_NETWORK, "transport: in use when the process was forked");
+    abandon(x);
+    free_idle(x);
+    return open_multi(x) ||
+           pk_fail(err, PK_NETWORK, "transport: cannot start: %s", strerror(errno));
+}
+
+static void unprepare(struct pk_transfer *t)
+{
+    pk_transfer_wipe(t);
+    if (t->to)
+        pk_upstream_release(t->x, t->to);
+    t->to = NULL;
+    put_idle(t);
+}
+
+struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *ex, void *owner,
+                                  struct pk_error *err)
+{
+    struct pk_transfer *t = usable(x, err) ? take_idle(x) : NULL;
+
+    if (!t) {
+        if (!inherited(x))
+            (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
+        return NULL;
+    }
+    if (!pk_transfer_prepare(t, ex, err)) {
+        unprepare(t);
+        return NULL;
+    }
+    if (curl_multi_add_handle(x->multi, t->easy) != CURLM_OK) {
+        (void)pk_fail(err, PK_NO_MEMORY, "%s: cannot start a request", t->to->where);
+        unprepare(t);
+        return NULL;
+    }
+    t->owner = owner;
+    activate(t);
+    return t;
+}
+
+/* The bytes that were shown last are done with: curl may go on. */
+static void resume(struct pk_transfer *t)
+{
+    t->lent.len = 0;
+    if (!t->paused || t->fill.len > HELD_BYTES_MAX / 2 || inherited(t->x))
+        return;
+    struct hush h = hush(t->x);
+    t->paused = false;
+    (void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    unhush(&h);
+}
+
+static bool report_end(struct pk_transfer *t, struct pk_event *ev)
+{
+    t->told_end = true;
+    ev->kind = t->error.code == PK_OK ? PK_EV_END : PK_EV_FAIL;
+    ev->error = t->error;
+    return true;
+}
+
+bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev)
+{
+    PK_ASSERT(!t->told_end);
+    resume(t);
+    *ev = (struct pk_event){0};
+    if (t->part == PART_BODY && !t->told_head) {
+        t->told_head = true;
+        ev->kind = PK_EV_HEAD;
+        ev->status = t->status;
+        ev->headers = (pk_str){t->head.at, t->head.len};
+        return true;
+    }
+    if (t->fill.len) {
+        struct pk_bytes empty = t->lent;
+
+        t->lent = t->fill;
+        t->fill = empty;
+        ev->kind = PK_EV_BODY;
+        ev->bytes = (pk_str){t->lent.at, t->lent.len};
+        return true;
+    }
+    return t->ended && report_end(t, ev);
+}
+
+/* Taking an unfinished one out of the multi handle closes its connection. In a child of fork() the
+ * handle is left alone, as what it is in is the parent's. */
+static void cut_off(struct pk_transfer *t)
+{
+    struct pk_xfer *x = t->x;
+
+    if (inherited(x)) {
+        t->easy = NULL;
+        return;
+    }
+    struct hush h = hush(x);
+    (void)curl_multi_remove_handle(x->multi, t->easy);
+    unhush(&h);
+}
+
+/* A handle that has made several connections is not kept: curl tries again when an idle connection
+ * turns out to be dead, but counts that over the handle's whole life and gives up at five. */
+void pk_transfer_free(struct pk_transfer *t)
+{
+    if (!t)
+        return;
+    struct pk_xfer *x = t->x;
+    bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX;
+
+    if (!t->ended || inherited(x))
+        cut_off(t);
+    unmark_ready(t);
+    deactivate(t);
+    pk_transfer_wipe(t);
+    pk_upstream_release(x, t->to);
+    t->to = NULL;
+    if (good && t->easy && x->idle_count < IDLE_MAX)
+        put_idle(t);
+    else
+        destroy(t);
+}

@@ -1,0 +1,129 @@
+/* xfer_inner.h - the bodies of the transport's structs, for the files that make it up.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PK_XFER_INNER_H
+#define PK_XFER_INNER_H
+
+#include "xfer.h"
+#include "xfer_address.h"
+
+#include <curl/curl.h>
+#include <sys/types.h>
+
+enum {
+    XFER_LINES_MAX = 48, /* header lines of a request */
+    XFER_WHERE_BYTES = 160,
+};
+
+/* What curl wants to hear about one socket, and what epoll has been told. */
+struct pk_watch {
+    uint32_t want, have; /* EPOLLIN, EPOLLOUT */
+    int next_dirty;
+    bool ours;  /* opened by on_open(), so that on_close() will tell when it is gone */
+    bool dirty; /* in the list of sockets to look at before the next wait */
+};
+
+/* xfer_watch.c: curl's sockets in an epoll set. */
+struct pk_watches {
+    int epoll;
+    struct pk_watch *at; /* by descriptor */
+    int count;
+    int dirty; /* the first; -1 = none */
+};
+
+bool pk_watches_open(struct pk_watches *w);
+void pk_watches_close(struct pk_watches *w);
+bool pk_watches_opened(struct pk_watches *w, int fd);  /* a new socket; false: no memory */
+void pk_watches_closing(struct pk_watches *w, int fd); /* just before close() */
+void pk_watches_want(struct pk_watches *w, int fd, uint32_t events);
+void pk_watches_apply(struct pk_watches *w); /* before any wait on w->epoll */
+/* Whether an event of this descriptor is for curl; otherwise it is not watched any more. */
+bool pk_watches_wanted(struct pk_watches *w, int fd);
+
+/* A URL that has been parsed and looked up in the allow list; kept for the next request to it. */
+struct pk_upstream {
+    struct pk_upstream *next;
+    char *text; /* the URL; url borrows from it */
+    size_t len;
+    struct pk_url url;
+    CURLU *parsed;
+    const struct pk_provider *provider; /* whose own origin it is, as far as is known */
+    bool listed, loopback;
+    bool dropped; /* no longer in the list: goes with its last user */
+    int users;
+    char where[XFER_WHERE_BYTES]; /* "host" or "host:port", for messages */
+};
+
+/* Bytes that grow; kept with a pooled handle unless there are many. */
+struct pk_bytes {
+    char *at;
+    size_t len, cap;
+};
+
+enum pk_part { PART_STATUS, PART_FIELDS, PART_BODY };
+
+struct pk_transfer {
+    struct pk_xfer *x;
+    void *owner;
+    CURL *easy;
+    struct pk_upstream *to;
+    struct pk_transfer *next, *prev;             /* of those in progress, or of those idle */
+    struct pk_transfer *ready_next, *ready_prev; /* of those with something to report */
+
+    struct pk_bytes text; /* the request's headers, the key among them: wiped at the end */
+    struct curl_slist lines[XFER_LINES_MAX];
+    int line_count;
+
+    enum pk_part part;
+    int status;
+    struct pk_bytes head;
+    struct pk_bytes fill; /* where curl's bytes go */
+    struct pk_bytes lent; /* what the last BODY event showed */
+    size_t head_bytes, body_bytes;
+
+    bool ready;     /* in x's list of ready ones */
+    bool told_head; /* HEAD was reported */
+    bool told_end;  /* END or FAIL was reported */
+    bool paused;    /* curl waits until bytes are taken */
+    bool ended;     /* curl is done with it: no longer in the multi handle */
+    bool too_large;
+    enum pk_address refused; /* the kind of an address that was not called; PUBLIC = none */
+    struct pk_error error;   /* why it ended; PK_OK = complete */
+    char detail[CURL_ERROR_SIZE];
+    int connects;      /* connections opened by this handle so far */
+    bool https, fresh; /* how the handle is set up; fresh = not at all yet */
+};
+
+struct pk_xfer {
+    CURLM *multi;
+    struct pk_watches watches;
+    pid_t pid; /* who opened it: a child of fork() shares its sockets and must not use them */
+    int64_t timer_ms; /* when curl wants to be called; 0 = now, INT64_MAX = not needed */
+    struct pk_transfer *active, *idle;
+    struct pk_transfer *ready, *ready_last;
+    int active_count, idle_count, connections_max;
+    struct pk_upstream *upstreams; /* most recently used first */
+    int upstream_count;
+    bool tls; /* https has been used: writing may raise SIGPIPE */
+    int64_t connect_ms;
+    const struct pk_secrets *secrets;
+    char *allowed_hosts, *ca_file;
+};
+
+bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len);
+/* Room for `cap` bytes, content lost. */
+bool pk_bytes_size(struct pk_bytes *b, size_t cap);
+
+/* xfer_send.c */
+
+/* Everything about `t` that the exchange decides: where it goes, its headers and its body. */
+bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err);
+void pk_transfer_wipe(struct pk_transfer *t); /* the request's headers */
+void pk_upstream_release(struct pk_xfer *x, struct pk_upstream *u);
+void pk_upstreams_drop(struct pk_xfer *x);
+
+/* xfer_fault.c: what curl's result means; *err stays PK_OK for CURLE_OK with a whole answer. */
+void pk_transfer_explain(const struct pk_transfer *t, CURLcode result, struct pk_error *err);
+
+#endif
