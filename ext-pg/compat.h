@@ -1,0 +1,70 @@
+/* compat.h - what differs between Postgres 13 and 18; every version test of the extension is here.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PK_COMPAT_H
+#define PK_COMPAT_H
+
+#include "miscadmin.h"
+#include "pgstat.h" /* wait events, before 14 */
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#if PG_VERSION_NUM >= 140000
+#include "utils/wait_event.h"
+#endif
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#include "storage/procnumber.h"
+#include "utils/resowner.h"
+#endif
+
+/* Objects are built with hidden symbols; before 16 the server's macro does not undo that. */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
+/* A set that lives until it is freed, whatever happens to the transaction. */
+static inline WaitEventSet *pk_wait_set_new(int events)
+{
+#if PG_VERSION_NUM >= 170000
+    return CreateWaitEventSet(NULL, events);
+#else
+    return CreateWaitEventSet(TopMemoryContext, events);
+#endif
+}
+
+static inline int pk_proc_number(const PGPROC *proc)
+{
+#if PG_VERSION_NUM >= 170000
+    return GetNumberFromPGProc(proc);
+#else
+    return proc->pgprocno;
+#endif
+}
+
+/* No one else may define settings that begin with `prefix`. */
+static inline void pk_reserve_settings(const char *prefix)
+{
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved(prefix);
+#else
+    EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+static inline void pk_report_stat(void)
+{
+#if PG_VERSION_NUM >= 150000
+    (void)pgstat_report_stat(false);
+#else
+    pgstat_report_stat(false);
+#endif
+}
+
+#endif

@@ -1,0 +1,257 @@
+/* drive.c - one call: resolve, perform what the machine asks for, put the log row in the ring.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The loop runs inside one PG_TRY. Whatever is thrown there (a cancelled statement, a timeout, a failed
+ * lookup) first ends the call as cancelled, which closes its connection, and logs it. A session that
+ * is terminated does not come by here; an exit callback does the same for it. Whatever is thrown
+ * later finds the run's cleanup on its memory context.
+ *
+ * Own writes are read: an answer that this backend has put in the ring is in the cache once the worker
+ * has committed it, so a lookup of the same key that misses waits for that, for a bounded time.
+ */
+#include "pk_pg.h"
+
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+
+enum { SAVED_MAX = 256, OWN_SAVE_WAIT_MS = 1000 };
+
+/* Where the last answers of this backend are in the ring. */
+static struct saved {
+    uint8_t key[PK_CACHE_KEY_BYTES];
+    uint64 position;
+} saved[SAVED_MAX];
+static int saved_next;
+
+static struct pk_run *active; /* in the loop now */
+static uint64_t seed;
+
+/* --- cache ------------------------------------------------------------------------------- */
+
+static bool find(struct pk_run *run, struct pk_cache_entry *entry)
+{
+    struct pk_error unused;
+    bool found = false;
+
+    if (!pk_store_cache_get(run->store, run->arena, pk_call_cache_key(run->task.call), pk_clock_us(),
+                            pk_call_max_age_s(run->task.call), entry, &found, &unused))
+        found = false;
+    pk_store_spi_check(run->store);
+    return found;
+}
+
+/* The position of this backend's own answer that is still on its way to the cache, or 0. */
+static uint64 own_save(const uint8_t *key)
+{
+    for (int i = 0; i < SAVED_MAX; i++)
+        if (saved[i].position && memcmp(saved[i].key, key, PK_CACHE_KEY_BYTES) == 0)
+            return pk_ring_drained(saved[i].position) ? 0 : saved[i].position;
+    return 0;
+}
+
+static void lookup(struct pk_backend *b, struct pk_run *run)
+{
+    struct pk_cache_entry entry;
+    struct pk_event ev = {.kind = PK_EV_MISS};
+    uint64 own = own_save(pk_call_cache_key(run->task.call));
+
+    if (own)
+        (void)pk_ring_wait(own, OWN_SAVE_WAIT_MS);
+    if (find(run, &entry))
+        ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &entry};
+    pk_loop_answer(b->loop, &run->task, &ev);
+}
+
+static void remember(const uint8_t *key, uint64 position)
+{
+    int i = 0;
+
+    while (i < SAVED_MAX && (!saved[i].position || memcmp(saved[i].key, key, PK_CACHE_KEY_BYTES) != 0))
+        i++;
+    if (i == SAVED_MAX) {
+        i = saved_next;
+        saved_next = (saved_next + 1) % SAVED_MAX;
+    }
+    memcpy(saved[i].key, key, PK_CACHE_KEY_BYTES);
+    saved[i].position = position;
+}
+
+static void save(struct pk_backend *b, struct pk_run *run)
+{
+    struct pk_buf entry = pk_buf_in(run->arena, PK_CALL_BYTES_MAX);
+    struct pk_event ev = {.kind = PK_EV_SAVED};
+    const uint8_t *key = pk_call_cache_key(run->task.call);
+
+    pk_journal_cache(&entry, key, pk_call_save(run->task.call), pk_clock_us(),
+                     pk_call_max_age_s(run->task.call));
+    if (!entry.failed)
+        remember(key, pk_ring_put(pk_buf_str(&entry)));
+    pk_loop_answer(b->loop, &run->task, &ev);
+}
+
+/* --- the loop ---------------------------------------------------------------------------- */
+
+static void log_call(struct pk_run *run)
+{
+    struct pk_buf entry = pk_buf_in(run->arena, PK_CALL_BYTES_MAX);
+
+    pk_journal_record(&entry, pk_call_record(run->task.call));
+    if (entry.failed)
+        ereport(LOG, (errmsg("pk: no memory to log a call")));
+    else
+        (void)pk_ring_put(pk_buf_str(&entry));
+}
+
+static void end(struct pk_run *run)
+{
+    active = NULL;
+    run->live = false;
+    log_call(run);
+}
+
+/* False at the end of the call. */
+static bool perform(struct pk_backend *b, struct pk_run *run)
+{
+    pk_buf_add(&run->body, run->task.next.out);
+    switch (run->task.next.op) {
+    case PK_OP_LOOKUP:
+        lookup(b, run);
+        return true;
+    case PK_OP_SAVE:
+        save(b, run);
+        return true;
+    case PK_OP_SEND:
+    case PK_OP_READ:
+    case PK_OP_SLEEP:
+        pk_loop_resume(b->loop, &run->task);
+        return true;
+    case PK_OP_DONE:
+        return false;
+    }
+    return false;
+}
+
+static void loop(struct pk_backend *b, struct pk_run *run)
+{
+    pk_loop_start(b->loop, &run->task);
+    for (;;) {
+        struct pk_task *t = pk_loop_next(b->loop);
+        if (!t) {
+            pk_wait(b, pk_loop_deadline_ms(b->loop));
+            continue;
+        }
+        PK_ASSERT(t == &run->task);
+        if (!perform(b, run))
+            return;
+    }
+}
+
+/* Ends the call as cancelled: closes the connection and logs it. Does not throw. */
+static void abandon(struct pk_backend *b, struct pk_run *run)
+{
+    pk_loop_cancel(b->loop, &run->task);
+    while (run->task.next.op != PK_OP_DONE && pk_loop_next(b->loop) != NULL)
+        ;
+    end(run);
+}
+
+/* A session that is terminated in the middle of a call. */
+static void at_exit(int code, Datum unused)
+{
+    if (active && !pk_found_bug)
+        abandon(pk_backend(), active);
+}
+
+static void forget(void *object)
+{
+    struct pk_run *run = object;
+
+    if (active == run)
+        active = NULL;
+    if (run->live)
+        pk_loop_drop(pk_backend()->loop, &run->task);
+    if (run->snapshot)
+        pk_snapshot_release(pk_backend_resolver(), run->snapshot);
+    if (run->fd_counted)
+        ReleaseExternalFD();
+}
+
+/* --- before the loop --------------------------------------------------------------------- */
+
+/* After pk_ring_open(), whose callback must come later than this one's. */
+static void prepare_once(void)
+{
+    static bool prepared;
+
+    (void)pk_ring_open();
+    if (prepared)
+        return;
+    pk_secret_random(&seed, sizeof seed);
+    before_shmem_exit(at_exit, (Datum)0);
+    prepared = true;
+}
+
+static void count_fd(struct pk_run *run)
+{
+    run->fd_counted = AcquireExternalFD();
+    if (!run->fd_counted)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+                        errmsg("too many files are open in this session for another connection"),
+                        errhint("Raise max_files_per_process.")));
+}
+
+static void hang_on_context(struct pk_run *run)
+{
+    MemoryContextCallback *going = palloc(sizeof *going);
+
+    *going = (MemoryContextCallback){.func = forget, .arg = run};
+    MemoryContextRegisterResetCallback(CurrentMemoryContext, going);
+}
+
+static void resolve(struct pk_run *run, pk_str config)
+{
+    struct pk_error err;
+
+    run->snapshot = pk_resolve(pk_backend_resolver(), run->store, config, pk_clock_us(), &err);
+    pk_store_spi_check(run->store);
+    if (!run->snapshot)
+        pk_throw(&err, PK_NONE, NULL);
+}
+
+static void start(struct pk_run *run)
+{
+    struct pk_error err;
+
+    run->task.call = pk_call_new(run->arena, &run->snapshot->config, run->snapshot->prices,
+                                 &run->request, pk_clock_us(), pk_random_next(&seed), &err);
+    if (!run->task.call)
+        pk_throw(&err, PK_NONE, NULL);
+    run->body = pk_buf_in(run->arena, PK_STREAM_BYTES_MAX);
+}
+
+void pk_drive(struct pk_run *run, pk_str config)
+{
+    if (active)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a call is in progress in this session")));
+    prepare_once();
+    hang_on_context(run);
+    resolve(run, config);
+    start(run);
+    struct pk_backend *b = pk_backend();
+    count_fd(run);
+    active = run;
+    run->live = true;
+    PG_TRY();
+    {
+        loop(b, run);
+    }
+    PG_CATCH();
+    {
+        abandon(b, run);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    end(run);
+}

@@ -1,0 +1,241 @@
+/* fn_chat.c - pk_chat, pk_ask and pk_try_chat: one call a row.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Each has an overload for a config that is jsonb. What a call needs lives in a memory context of its own,
+ * which goes before the function returns.
+ */
+#include "pk_pg.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+enum { DETAIL_BYTES_MAX = 2000 };
+
+/* Builds the request from the arguments behind `config`. */
+typedef bool build_fn(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err);
+/* Turns what came of the call into text; false with *err, or with *is_null for NULL. */
+typedef bool give_fn(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err);
+
+struct verb {
+    build_fn *build;
+    give_fn *give;
+    bool text; /* returns text, not jsonb */
+};
+
+/* --- the request ------------------------------------------------------------------------- */
+
+static bool build_chat(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
+{
+    return pk_request_chat(run->arena, pk_arg_json(fcinfo, 1, false), pk_arg_json(fcinfo, 2, false),
+                           false, &run->request, err);
+}
+
+static bool build_ask(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
+{
+    return pk_request_ask(run->arena, pk_arg_text(fcinfo, 1), pk_arg_text(fcinfo, 2),
+                          pk_arg_json(fcinfo, 3, false), &run->request, err);
+}
+
+static int64_t capped_timeout(int64_t timeout_ms)
+{
+    int64_t max = pk_settings.max_timeout_ms;
+
+    if (timeout_ms == 0)
+        timeout_ms = pk_settings.timeout_ms;
+    return max > 0 && (timeout_ms == 0 || timeout_ms > max) ? max : timeout_ms;
+}
+
+/* The session's metadata under the call's own. */
+static bool add_metadata(struct pk_run *run, struct pk_error *err)
+{
+    struct pk_request *req = &run->request;
+    pk_str metadata = pk_str_of(pk_settings.metadata);
+
+    if (metadata.len == 0)
+        return true;
+    if (req->metadata.len == 0) {
+        req->metadata = pk_copy(run->arena, metadata);
+        return true;
+    }
+    return pk_json_merge(run->arena, metadata, req->metadata, "metadata", &req->metadata, err) &&
+           pk_request_metadata(run->arena, req->metadata, err);
+}
+
+/* What the settings and the session say. */
+static bool complete(struct pk_run *run, struct pk_error *err)
+{
+    struct pk_request *req = &run->request;
+
+    req->source = PK_SOURCE_POSTGRES;
+    req->timeout_ms = capped_timeout(req->timeout_ms);
+    req->no_payload_log |= !pk_settings.log_payloads;
+    req->query_id = pk_copyf(run->arena, "%x.%llx", (unsigned)MyProcPid,
+                             (unsigned long long)GetCurrentStatementStartTimestamp());
+    return add_metadata(run, err);
+}
+
+/* --- the answer -------------------------------------------------------------------------- */
+
+static const char *hint_for_status(int status)
+{
+    if (status == 401 || status == 403)
+        return "The provider refused the key: renew it with pk_key_rotate(), or check its rights.";
+    if (status == 429)
+        return "The provider limits the rate: try again later, or give the config retries or a fallback.";
+    if (status >= 500)
+        return "The provider has trouble: try again later, or give the config retries or a fallback.";
+    return "The provider refused the request: check the model, the messages and params.";
+}
+
+static const char *hint_for(const struct pk_error *e)
+{
+    if (e->code == PK_UPSTREAM)
+        return hint_for_status(e->status);
+    if (e->code == PK_BAD_ANSWER)
+        return "Try again, or give the config a fallback.";
+    if (e->code == PK_NETWORK)
+        return "Check the provider's address and the network, or give the config a fallback.";
+    if (e->code == PK_TIMEOUT)
+        return "Raise request_timeout in the config, or pk.timeout, or give the config a fallback.";
+    if (e->code == PK_NO_KEY)
+        return "Store the key with pk_key_put(), or put it in the environment of the server.";
+    if (e->code == PK_HOST_DENIED)
+        return "The setting pk.allowed_hosts, in the server's files, lists hosts that may be called.";
+    return NULL;
+}
+
+/* The provider's own words, as far as they can be shown. */
+static pk_str detail_of(struct pk_run *run)
+{
+    pk_str words = pk_call_fault(run->task.call);
+    size_t bad;
+
+    if (!pk_utf8_valid(words, &bad))
+        words.len = bad;
+    if (words.len > DETAIL_BYTES_MAX)
+        words.len = (size_t)pg_mbcliplen(words.at, (int)words.len, DETAIL_BYTES_MAX);
+    return words;
+}
+
+static bool give_failure(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
+{
+    const struct pk_error *e = pk_call_error(run->task.call);
+
+    switch ((enum pk_on_error)pk_settings.on_error) {
+    case PK_ON_ERROR_RAISE:
+        pk_throw(e, detail_of(run), hint_for(e));
+    case PK_ON_ERROR_NULL:
+        *is_null = true;
+        return true;
+    case PK_ON_ERROR_JSON:
+        break;
+    }
+    return pk_reply_try(run->arena, pk_call_record(run->task.call), e, PK_NONE, out, err);
+}
+
+static bool failed(const struct pk_run *run)
+{
+    return pk_call_error(run->task.call)->code != PK_OK;
+}
+
+static bool give_chat(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
+{
+    if (failed(run))
+        return give_failure(run, out, is_null, err);
+    return pk_reply_chat(run->arena, pk_call_record(run->task.call), pk_buf_str(&run->body), out, err);
+}
+
+static bool give_text(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
+{
+    if (failed(run))
+        return give_failure(run, out, is_null, err);
+    return pk_reply_text(run->arena, pk_buf_str(&run->body), out, is_null, err);
+}
+
+static bool give_try(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
+{
+    return pk_reply_try(run->arena, pk_call_record(run->task.call), pk_call_error(run->task.call),
+                        pk_buf_str(&run->body), out, err);
+}
+
+/* --- the functions ----------------------------------------------------------------------- */
+
+static const struct verb chat = {build_chat, give_chat, false};
+static const struct verb ask = {build_ask, give_text, true};
+static const struct verb try_chat = {build_chat, give_try, false};
+
+static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str config, pk_str *out,
+                    bool *is_null, struct pk_error *err)
+{
+    struct pk_run *run = palloc0(sizeof *run);
+
+    run->arena = pk_arena_here();
+    if (!verb->build(fcinfo, run, err) || !complete(run, err))
+        return false;
+    run->store = pk_store_spi(pk_home_of(fcinfo), PK_READ);
+    pk_drive(run, config);
+    if (run->body.failed)
+        return pk_fail(err, PK_NO_MEMORY, "the answer is too large for the call's memory");
+    return verb->give(run, out, is_null, err);
+}
+
+static Datum answer(FunctionCallInfo fcinfo, const struct verb *verb, bool json_config)
+{
+    MemoryContext outer = CurrentMemoryContext;
+    struct pk_error err;
+    bool is_null = false;
+    pk_str out;
+
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+        PG_RETURN_NULL();
+    MemoryContext inner = AllocSetContextCreate(outer, "pk call", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(inner);
+    pk_str config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
+    if (!perform(fcinfo, verb, config, &out, &is_null, &err))
+        pk_throw(&err, PK_NONE, NULL);
+    MemoryContextSwitchTo(outer);
+    Datum result = (Datum)0;
+    if (!is_null)
+        result = verb->text ? pk_text_datum(out) : pk_jsonb_datum(out);
+    MemoryContextDelete(inner);
+    fcinfo->isnull = is_null;
+    return result;
+}
+
+PK_FUNCTION(pk_sql_chat);
+Datum pk_sql_chat(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &chat, false);
+}
+
+PK_FUNCTION(pk_sql_chat_json);
+Datum pk_sql_chat_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &chat, true);
+}
+
+PK_FUNCTION(pk_sql_ask);
+Datum pk_sql_ask(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &ask, false);
+}
+
+PK_FUNCTION(pk_sql_ask_json);
+Datum pk_sql_ask_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &ask, true);
+}
+
+PK_FUNCTION(pk_sql_try_chat);
+Datum pk_sql_try_chat(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &try_chat, false);
+}
+
+PK_FUNCTION(pk_sql_try_chat_json);
+Datum pk_sql_try_chat_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &try_chat, true);
+}

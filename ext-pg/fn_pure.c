@@ -1,0 +1,108 @@
+/* fn_pure.c - functions without a network: pk_cost, pk_payload_text and pk_version.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "pk_pg.h"
+
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#define TOKENS_MAX ((int64_t)1 << 50)
+
+/* "openai/gpt-4o" names the provider; otherwise the first that has a price for the model. */
+static pk_str provider_of(const struct pk_prices *prices, pk_str *model, int64_t input, int64_t now_us)
+{
+    int slash = pk_str_find(*model, '/');
+    const struct pk_provider *p;
+
+    if (slash > 0) {
+        p = pk_provider_find(pk_str_sub(*model, 0, (size_t)slash));
+        if (p) {
+            *model = pk_str_sub(*model, (size_t)slash + 1, model->len);
+            return pk_str_of(p->name);
+        }
+    }
+    for (int i = 0; (p = pk_provider_at(i)) != NULL; i++)
+        if (pk_price_find(prices, pk_str_of(p->name), *model, input, now_us))
+            return pk_str_of(p->name);
+    return PK_NONE;
+}
+
+static int64_t tokens(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+    struct pk_error err;
+    int64_t count = PG_ARGISNULL(arg) ? 0 : PG_GETARG_INT64(arg);
+
+    if (count < 0 || count > TOKENS_MAX) {
+        (void)pk_fail(&err, PK_BAD_REQUEST, "%s: must be 0..2^50", name);
+        pk_throw(&err, PK_NONE, NULL);
+    }
+    return count;
+}
+
+static Datum usd(int64_t pusd)
+{
+    char text[32];
+
+    pk_usd_print(pusd, text);
+    return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+                               Int32GetDatum(-1));
+}
+
+static const struct pk_prices *prices_now(FunctionCallInfo fcinfo)
+{
+    struct pk_store *s = pk_store_spi(pk_home_of(fcinfo), PK_READ);
+    struct pk_error err;
+    const struct pk_prices *prices = pk_resolver_prices(pk_backend_resolver(), s, &err);
+
+    pk_store_spi_check(s);
+    if (!prices)
+        pk_throw(&err, PK_NONE, NULL);
+    return prices;
+}
+
+/* Dollars by the prices in force; NULL when they are not known. `cached` tokens come on top of
+ * input_tokens, as the columns of pk_logs count them. */
+PK_FUNCTION(pk_sql_cost);
+Datum pk_sql_cost(PG_FUNCTION_ARGS)
+{
+    int64_t now = pk_clock_us(), pusd;
+    const char *why;
+
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+        PG_RETURN_NULL();
+    pk_str model = pk_arg_text(fcinfo, 0);
+    struct pk_usage usage = {
+        .source = PK_USAGE_PROVIDER,
+        .input = tokens(fcinfo, 1, "input_tokens"),
+        .output = tokens(fcinfo, 2, "output_tokens"),
+        .cache_read = tokens(fcinfo, 3, "cached"),
+    };
+    const struct pk_prices *prices = prices_now(fcinfo);
+    pk_str provider = provider_of(prices, &model, usage.input + usage.cache_read, now);
+    if (!pk_price_cost(prices, provider, model, &usage, now, &pusd, &why))
+        PG_RETURN_NULL();
+    return usd(pusd);
+}
+
+/* A payload as it was before the store packed it; for the views. */
+PK_FUNCTION(pk_sql_payload_text);
+Datum pk_sql_payload_text(PG_FUNCTION_ARGS)
+{
+    struct pk_buf out = pk_buf_in(pk_arena_here(), PK_STREAM_BYTES_MAX);
+    struct pk_packer *packer = NULL;
+    struct pk_error err;
+    pk_str text;
+
+    bool ok = pk_payload_unpack(&packer, PG_GETARG_INT16(0), pk_arg_text(fcinfo, 1), &out, &text, &err);
+    pk_packer_free(packer);
+    if (!ok)
+        pk_throw(&err, PK_NONE, NULL);
+    return pk_text_datum(text);
+}
+
+PK_FUNCTION(pk_sql_version);
+Datum pk_sql_version(PG_FUNCTION_ARGS)
+{
+    return CStringGetTextDatum(PK_VERSION);
+}

@@ -1,0 +1,105 @@
+/* pk_pg.c - what happens when the library is loaded: the settings pk.* are defined.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Nothing else does: threads, sockets and shared memory come with the first call (backend.c, ring.c),
+ * so that preloading the library is possible and never needed.
+ */
+#include "pk_pg.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+struct pk_settings pk_settings;
+bool pk_found_bug;
+
+static const struct config_enum_entry on_error_words[] = {
+    {"raise", PK_ON_ERROR_RAISE, false},
+    {"null", PK_ON_ERROR_NULL, false},
+    {"json", PK_ON_ERROR_JSON, false},
+    {NULL, 0, false},
+};
+
+enum kind { WORD, MILLISECONDS, FLAG, STRING };
+
+struct setting {
+    enum kind kind;
+    const char *name, *text;
+    void *value;
+    GucContext context;
+    int flags;
+    GucStringCheckHook check;
+};
+
+static bool check_metadata(char **value, void **extra, GucSource source)
+{
+    struct pk_arena arena;
+    struct pk_error err;
+
+    if (!(*value)[0])
+        return true;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    bool ok = pk_request_metadata(&arena, pk_str_of(*value), &err);
+    pk_arena_free(&arena);
+    if (!ok)
+        GUC_check_errdetail("%s", err.msg);
+    return ok;
+}
+
+/* clang-format off */
+static const struct setting settings[] = {
+    {WORD, "pk.on_error", "What a scalar call gives when the provider fails: raise, null or json.",
+     &pk_settings.on_error, PGC_USERSET, 0, NULL},
+    {MILLISECONDS, "pk.timeout", "The longest that a call may take, retries included; 0 is as configured.",
+     &pk_settings.timeout_ms, PGC_USERSET, GUC_UNIT_MS, NULL},
+    {MILLISECONDS, "pk.max_timeout", "The longest timeout that a session may ask for; 0 is no limit.",
+     &pk_settings.max_timeout_ms, PGC_SUSET, GUC_UNIT_MS, NULL},
+    {STRING, "pk.allowed_hosts", "Hosts that may be called besides the providers' own and loopback.",
+     &pk_settings.allowed_hosts, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL},
+    {FLAG, "pk.log_payloads", "Whether requests and responses are kept in pk_logs.",
+     &pk_settings.log_payloads, PGC_SUSET, 0, NULL},
+    {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
+     &pk_settings.metadata, PGC_USERSET, 0, check_metadata},
+    {STRING, "pk.master_key_file", "The file of the key that seals provider keys; empty is pk_master.key "
+     "in the data directory.",
+     &pk_settings.master_key_file, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL},
+};
+/* clang-format on */
+
+static void define(const struct setting *s)
+{
+    switch (s->kind) {
+    case WORD:
+        DefineCustomEnumVariable(s->name, s->text, NULL, s->value, PK_ON_ERROR_RAISE, on_error_words,
+                                 s->context, s->flags, NULL, NULL, NULL);
+        break;
+    case MILLISECONDS:
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value, 0, 0, PK_TIMEOUT_MS_MAX, s->context,
+                                s->flags, NULL, NULL, NULL);
+        break;
+    case FLAG:
+        DefineCustomBoolVariable(s->name, s->text, NULL, s->value, true, s->context, s->flags, NULL,
+                                 NULL, NULL);
+        break;
+    case STRING:
+        DefineCustomStringVariable(s->name, s->text, NULL, s->value, "", s->context, s->flags,
+                                   s->check, NULL, NULL);
+        break;
+    }
+}
+
+void _PG_init(void)
+{
+    for (size_t i = 0; i < PK_COUNT(settings); i++)
+        define(&settings[i]);
+    pk_reserve_settings("pk");
+}
+
+/* Ends the session, not the server. */
+void pk_bug(const char *file, int line, const char *what)
+{
+    pk_found_bug = true;
+    ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("pk: %s:%d: %s", file, line, what)));
+    abort();
+}

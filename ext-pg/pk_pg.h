@@ -1,0 +1,170 @@
+/* pk_pg.h - what the files of the Postgres extension share. Include it first.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Rules of this folder. An error of Postgres (a longjmp) never crosses frames of the core or of libcurl:
+ * what they call back into stores and returns (store_spi.c). A core error becomes an error of
+ * Postgres only here, after the core has returned. Whatever belongs to one call hangs on a memory
+ * context and goes with it.
+ */
+#ifndef PK_PG_H
+#define PK_PG_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "compat.h"
+
+#include "journal.h"
+#include "loop.h"
+#include "reply.h"
+#include "resolve.h"
+#include "store.h"
+
+#define PK_FUNCTION(name)                      \
+    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+    PG_FUNCTION_INFO_V1(name)
+
+/* --- settings: pk_pg.c ------------------------------------------------------------------- */
+
+enum pk_on_error { PK_ON_ERROR_RAISE, PK_ON_ERROR_NULL, PK_ON_ERROR_JSON };
+
+struct pk_settings {
+    int on_error;   /* enum pk_on_error */
+    int timeout_ms; /* of a call; 0 = as configured */
+    int max_timeout_ms;
+    char *allowed_hosts;
+    bool log_payloads;
+    char *metadata; /* JSON object stamped on every call, or empty */
+    char *master_key_file;
+};
+extern struct pk_settings pk_settings;
+
+/* --- text.c: between Postgres's values and the core's ------------------------------------ */
+
+/* An argument as text, in the current memory context; jsonb that is one string gives its content
+ * when `unquote`. Empty for NULL. */
+pk_str pk_arg_text(FunctionCallInfo fcinfo, int arg);
+pk_str pk_arg_json(FunctionCallInfo fcinfo, int arg, bool unquote);
+Datum pk_text_datum(pk_str s);
+Datum pk_jsonb_datum(pk_str s);
+/* An allocator over a memory context: returns NULL instead of throwing. */
+struct pk_allocator pk_allocator_in(MemoryContext context);
+/* An arena that goes with the current memory context. */
+struct pk_arena *pk_arena_here(void);
+/* The error as one of Postgres; `detail` and `hint` may be empty or NULL. */
+_Noreturn void pk_throw(const struct pk_error *err, pk_str detail, const char *hint);
+
+/* --- store_spi.c: the store, over SPI ---------------------------------------------------- */
+
+/* Where the relations of the extension are and whose they are. */
+struct pk_home {
+    Oid schema, owner;
+};
+struct pk_home pk_home_of(FunctionCallInfo fcinfo); /* of the function that runs */
+bool pk_home_find(struct pk_home *home);            /* of the installed extension; in a transaction */
+
+/* PK_READ: statements that write do nothing and succeed, and reads see the latest committed state
+ * whatever the isolation level is. PK_WRITE: as any statement of the transaction. */
+enum pk_access { PK_READ, PK_WRITE };
+
+/* The backend's one store. An error of Postgres inside a statement makes the verb fail and is kept;
+ * pk_store_spi_check() throws it. Nothing may use the transaction between the two. */
+struct pk_store *pk_store_spi(struct pk_home home, enum pk_access access);
+void pk_store_spi_check(struct pk_store *s);
+/* In the worker: forgets the kept error, and says which it was (0: none). */
+int pk_store_spi_sqlstate(struct pk_store *s);
+
+/* --- ring.c: entries on their way to the worker ------------------------------------------ */
+
+/* Puts a journal entry where it survives the end of the transaction: into the ring, or, when that
+ * is not possible, into the spool. Never throws. The position is what pk_ring_wait() takes; 0 when
+ * the entry did not go through the ring. */
+uint64 pk_ring_put(pk_str entry);
+/* Attaches to the database's ring, making it when it is not there. False: there is none. */
+bool pk_ring_open(void);
+uint64 pk_ring_head(void);
+bool pk_ring_drained(uint64 position);
+/* Until everything before `position` is committed: false when that takes longer than `max_ms`, or
+ * no worker can run. Throws when interrupted. */
+bool pk_ring_wait(uint64 position, int max_ms);
+/* Until all that was put before, the spool too, is committed. */
+bool pk_ring_flush(int max_ms);
+
+struct pk_ring_facts {
+    bool open;
+    int worker_pid;
+    uint64 queued_bytes, put, applied, spooled, dropped, starts, failed_starts;
+};
+void pk_ring_facts(struct pk_ring_facts *facts);
+
+/* For the worker. */
+bool pk_ring_adopt(void);      /* becomes the worker; false: there is one */
+void pk_ring_leave(void);      /* is none any more */
+bool pk_ring_retire(bool closing); /* leaves if nothing is queued; closing: what comes now must go to the spool */
+/* Copies whole entries, at most about `max` bytes, to *bytes (in the current context) and says up to
+ * which position they go; false: none. */
+bool pk_ring_read(size_t max, char **bytes, size_t *len, uint64 *upto);
+void pk_ring_done(uint64 upto, uint64 applied, uint64 dropped);
+/* Sleeps until something is put or `ms` passed. */
+void pk_ring_sleep(long ms);
+/* The next entry of what pk_ring_read() or pk_spool_read() returned; false behind the last. */
+bool pk_entry_next(pk_str *bytes, pk_str *entry);
+
+/* --- spool.c: entries that found no way through the ring --------------------------------- */
+
+/* Appends to $PGDATA/pk_spool/<database>. False: could not, or the spool is full. */
+bool pk_spool_put(Oid database, pk_str entry);
+/* Whether there is something to apply. */
+bool pk_spool_exists(Oid database);
+/* All that is there, in the current context; it stays on disk until pk_spool_done(). */
+bool pk_spool_read(Oid database, char **bytes, size_t *len);
+void pk_spool_done(Oid database);
+
+/* --- worker.c ---------------------------------------------------------------------------- */
+
+/* Asks for a background worker for this database; false: no slot is free. */
+bool pk_worker_start(void);
+
+/* --- backend.c: what a backend keeps for its life ---------------------------------------- */
+
+struct pk_backend {
+    struct pk_xfer *xfer;
+    struct pk_loop *loop;
+    struct pk_resolver *resolver;
+    struct WaitEventSet *waits;
+};
+struct pk_backend *pk_backend(void);         /* makes it at first use; throws */
+struct pk_resolver *pk_backend_resolver(void);
+/* The master key, for sealing; `create` makes the file. Throws. */
+const struct pk_secrets *pk_backend_secrets(bool create);
+const char *pk_master_key_path(void);
+
+/* --- wait.c ------------------------------------------------------------------------------ */
+
+/* Until the transport's fd is ready, the deadline has passed, or the latch was set. Throws when
+ * interrupted. */
+void pk_wait(struct pk_backend *b, int64_t deadline_ms);
+
+/* --- drive.c: one call from start to log row --------------------------------------------- */
+
+struct pk_run {
+    struct pk_arena *arena;
+    struct pk_store *store;
+    const struct pk_snapshot *snapshot;
+    struct pk_request request;
+    struct pk_task task;
+    struct pk_buf body; /* the answer */
+    bool live;          /* the loop knows the task */
+    bool fd_counted;    /* one external fd is taken for it */
+};
+
+/* Resolves `config`, performs run->request and puts the log row in the ring. Errors before the call
+ * throw; how the call ended is in run->task.call. An interrupt closes the connection, logs the
+ * call as cancelled and throws. The run must be in memory that goes with run->arena. */
+void pk_drive(struct pk_run *run, pk_str config);
+
+extern bool pk_found_bug; /* exiting because of our own mistake: touch nothing of the core any more */
+
+#endif

@@ -1,0 +1,367 @@
+/* store_spi.c - the store's statements, executed by SPI in the running transaction.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Statements run as the owner of the extension, so that callers need no rights on its tables, as a
+ * security-restricted operation, and with a search_path of pg_catalog and the extension's schema: what
+ * a caller may create on his own search_path is never looked at. Plans are kept for the life of
+ * the backend.
+ *
+ * The core calls exec() and must not be jumped over: an error of Postgres is caught, kept and thrown
+ * again by pk_store_spi_check(), which the host calls when the core has returned. Between the two the
+ * transaction is broken; every further statement fails without being tried.
+ *
+ * Reads of PK_READ use the latest snapshot: a cache entry that the worker has just committed must be
+ * seen by a REPEATABLE READ transaction too. Writes of PK_READ (the core counts cache hits) are left
+ * out: they would take row locks in the caller's transaction, and fail in a read-only one.
+ */
+#include "pk_pg.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+enum { ARGS_MAX = 64, COLUMNS_MAX = 64 };
+
+struct statement {
+    const char *text, *types;
+};
+
+static const struct statement statements[] = {
+#define STATEMENT(name, types, sqlite_text, postgres_text) {postgres_text, types},
+#include "statements.def"
+#undef STATEMENT
+};
+
+struct spi_store {
+    struct pk_store base;
+    struct pk_home home;
+    enum pk_access access;
+    char path[3 * NAMEDATALEN]; /* search_path */
+    ErrorData *thrown;          /* in TopTransactionContext */
+};
+
+static SPIPlanPtr plans[PK_STMT_COUNT];
+static struct spi_store the_store;
+
+static bool reads_only(enum pk_stmt stmt)
+{
+    return strncmp(statements[stmt].text, "select ", 7) == 0;
+}
+
+/* --- values ------------------------------------------------------------------------------ */
+
+static Oid type_of(char letter)
+{
+    switch (letter) {
+    case 'i':
+        return INT8OID;
+    case 't':
+        return TEXTOID;
+    case 'b':
+        return BYTEAOID;
+    case 'u':
+        return UUIDOID;
+    case 'l':
+        return BOOLOID;
+    case 'd':
+        return FLOAT8OID;
+    }
+    elog(ERROR, "pk: unknown parameter type '%c'", letter);
+}
+
+static Datum varlena_of(pk_str s)
+{
+    return PointerGetDatum(cstring_to_text_with_len(s.at ? s.at : "", (int)s.len));
+}
+
+static Datum to_datum(char letter, const struct pk_value *v)
+{
+    double real = v->type == PK_V_REAL ? v->r : (double)v->i;
+
+    if (letter == 'i')
+        return Int64GetDatum(v->i);
+    if (letter == 'l')
+        return BoolGetDatum(v->i != 0);
+    if (letter == 'd')
+        return Float8GetDatum(real);
+    if (letter != 'u')
+        return varlena_of(v->s); /* bytea and text are built alike */
+    if (v->s.len != UUID_LEN)
+        elog(ERROR, "pk: a uuid has %d bytes", UUID_LEN);
+    return PointerGetDatum(memcpy(palloc(UUID_LEN), v->s.at, UUID_LEN));
+}
+
+static struct pk_value of_bytes(enum pk_value_type type, Datum d)
+{
+    struct varlena *v = PG_DETOAST_DATUM_PACKED(d);
+
+    return (struct pk_value){.type = type, .s = {VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v)}};
+}
+
+static struct pk_value of_printed(Oid type, Datum d)
+{
+    Oid function;
+    bool is_varlena;
+
+    getTypeOutputInfo(type, &function, &is_varlena);
+    return (struct pk_value){.type = PK_V_TEXT, .s = pk_str_of(OidOutputFunctionCall(function, d))};
+}
+
+static struct pk_value from_datum(Oid type, Datum d)
+{
+    switch (type) {
+    case INT2OID:
+        return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt16(d)};
+    case INT4OID:
+        return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt32(d)};
+    case INT8OID:
+        return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt64(d)};
+    case BOOLOID:
+        return (struct pk_value){.type = PK_V_INT, .i = DatumGetBool(d)};
+    case FLOAT8OID:
+        return (struct pk_value){.type = PK_V_REAL, .r = DatumGetFloat8(d)};
+    case TEXTOID:
+    case VARCHAROID:
+        return of_bytes(PK_V_TEXT, d);
+    case BYTEAOID:
+        return of_bytes(PK_V_BLOB, d);
+    case UUIDOID:
+        return (struct pk_value){.type = PK_V_BLOB, .s = {DatumGetPointer(d), UUID_LEN}};
+    default:
+        return of_printed(type, d);
+    }
+}
+
+/* --- one statement ----------------------------------------------------------------------- */
+
+static SPIPlanPtr plan_for(enum pk_stmt stmt)
+{
+    Oid types[ARGS_MAX];
+    const char *letters = statements[stmt].types;
+    int count = (int)strlen(letters);
+
+    if (plans[stmt])
+        return plans[stmt];
+    for (int i = 0; i < count; i++)
+        types[i] = type_of(letters[i]);
+    SPIPlanPtr plan = SPI_prepare(statements[stmt].text, count, types);
+    if (!plan)
+        elog(ERROR, "pk: could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+    SPI_keepplan(plan);
+    plans[stmt] = plan;
+    return plan;
+}
+
+/* A parallel leader may not take a new snapshot. */
+static Snapshot latest(void)
+{
+    return IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot();
+}
+
+static void execute(struct spi_store *t, enum pk_stmt stmt, const struct pk_value *args, int count)
+{
+    Datum values[ARGS_MAX];
+    char nulls[ARGS_MAX];
+    const char *letters = statements[stmt].types;
+    int done;
+
+    PK_ASSERT(count == (int)strlen(letters) && count <= ARGS_MAX);
+    for (int i = 0; i < count; i++) {
+        nulls[i] = args[i].type == PK_V_NULL ? 'n' : ' ';
+        values[i] = args[i].type == PK_V_NULL ? (Datum)0 : to_datum(letters[i], &args[i]);
+    }
+    SPIPlanPtr plan = plan_for(stmt);
+    if (t->access == PK_READ)
+        done = SPI_execute_snapshot(plan, values, nulls, latest(), InvalidSnapshot, true, false, 0);
+    else
+        done = SPI_execute_plan(plan, values, nulls, false, 0);
+    if (done < 0)
+        elog(ERROR, "pk: a statement failed: %s", SPI_result_code_string(done));
+}
+
+static void hand_over(pk_row_fn *on_row, void *ctx)
+{
+    struct pk_value columns[COLUMNS_MAX];
+    TupleDesc desc = SPI_tuptable->tupdesc;
+
+    PK_ASSERT(desc->natts <= COLUMNS_MAX);
+    for (uint64 row = 0; row < SPI_processed; row++) {
+        for (int i = 0; i < desc->natts; i++) {
+            bool is_null;
+            Datum d = SPI_getbinval(SPI_tuptable->vals[row], desc, i + 1, &is_null);
+            columns[i] = is_null ? (struct pk_value){.type = PK_V_NULL}
+                                 : from_datum(SPI_gettypeid(desc, i + 1), d);
+        }
+        if (!on_row(ctx, columns, desc->natts))
+            return;
+    }
+}
+
+/* Until AtEOXact_GUC(), or the end of the transaction after an error. */
+static int pin_search_path(const struct spi_store *t)
+{
+    int level = NewGUCNestLevel();
+
+    if (strcmp(namespace_search_path, t->path) != 0)
+        (void)set_config_option("search_path", t->path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                                true, 0, false);
+    return level;
+}
+
+static void run(struct spi_store *t, enum pk_stmt stmt, const struct pk_value *args, int count,
+                pk_row_fn *on_row, void *ctx)
+{
+    int level = pin_search_path(t);
+
+    SPI_connect();
+    execute(t, stmt, args, count);
+    if (on_row && SPI_tuptable)
+        hand_over(on_row, ctx);
+    SPI_finish();
+    AtEOXact_GUC(true, level);
+}
+
+static void keep_error(struct spi_store *t)
+{
+    MemoryContextSwitchTo(TopTransactionContext);
+    t->thrown = CopyErrorData();
+    FlushErrorState();
+}
+
+static bool exec(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
+                 pk_row_fn *on_row, void *ctx, struct pk_error *err)
+{
+    struct spi_store *t = (struct spi_store *)s;
+    MemoryContext context = CurrentMemoryContext;
+    Oid user;
+    int security;
+
+    if (t->access == PK_READ && !reads_only(stmt))
+        return true;
+    if (t->thrown)
+        return pk_fail(err, PK_STORE, "the transaction has failed already");
+    GetUserIdAndSecContext(&user, &security);
+    PG_TRY();
+    {
+        SetUserIdAndSecContext(t->home.owner, security | SECURITY_LOCAL_USERID_CHANGE |
+                                                  SECURITY_RESTRICTED_OPERATION);
+        run(t, stmt, args, count, on_row, ctx);
+    }
+    PG_CATCH();
+    {
+        keep_error(t);
+    }
+    PG_END_TRY();
+    SetUserIdAndSecContext(user, security);
+    MemoryContextSwitchTo(context);
+    return !t->thrown || pk_fail(err, PK_STORE, "the store failed: %s", t->thrown->message);
+}
+
+/* The transaction is the caller's, or the worker's: it is they who end it. */
+static bool begin(struct pk_store *s, struct pk_error *err)
+{
+    return true;
+}
+
+static bool end(struct pk_store *s, bool commit, struct pk_error *err)
+{
+    return true;
+}
+
+static void close_store(struct pk_store *s)
+{
+}
+
+static const struct pk_store_ops spi_ops = {exec, begin, end, close_store};
+
+/* --- whose -------------------------------------------------------------------------------- */
+
+struct pk_home pk_home_of(FunctionCallInfo fcinfo)
+{
+    HeapTuple row = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+    struct pk_home home;
+
+    if (!HeapTupleIsValid(row))
+        elog(ERROR, "pk: the function %u is gone", fcinfo->flinfo->fn_oid);
+    Form_pg_proc proc = (Form_pg_proc)GETSTRUCT(row);
+    home = (struct pk_home){.schema = proc->pronamespace, .owner = proc->proowner};
+    ReleaseSysCache(row);
+    return home;
+}
+
+bool pk_home_find(struct pk_home *home)
+{
+    ScanKeyData key;
+    Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
+
+    ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+                CStringGetDatum("pk"));
+    SysScanDesc scan =
+        systable_beginscan(catalog, ExtensionNameIndexId, true, NULL, 1, &key);
+    HeapTuple row = systable_getnext(scan);
+    if (HeapTupleIsValid(row)) {
+        Form_pg_extension extension = (Form_pg_extension)GETSTRUCT(row);
+        *home = (struct pk_home){.schema = extension->extnamespace, .owner = extension->extowner};
+    }
+    systable_endscan(scan);
+    table_close(catalog, AccessShareLock);
+    return HeapTupleIsValid(row);
+}
+
+static void set_home(struct spi_store *t, struct pk_home home)
+{
+    char *schema = get_namespace_name(home.schema);
+
+    if (!schema)
+        elog(ERROR, "pk: the schema %u is gone", home.schema);
+    t->home = home;
+    (void)snprintf(t->path, sizeof t->path, "pg_catalog, %s, pg_temp", quote_identifier(schema));
+    pfree(schema);
+}
+
+struct pk_store *pk_store_spi(struct pk_home home, enum pk_access access)
+{
+    struct spi_store *t = &the_store;
+
+    t->base.ops = &spi_ops;
+    t->access = access;
+    t->thrown = NULL;
+    set_home(t, home);
+    return &t->base;
+}
+
+void pk_store_spi_check(struct pk_store *s)
+{
+    struct spi_store *t = (struct spi_store *)s;
+    ErrorData *thrown = t->thrown;
+
+    t->thrown = NULL;
+    if (thrown)
+        ReThrowError(thrown);
+}
+
+int pk_store_spi_sqlstate(struct pk_store *s)
+{
+    struct spi_store *t = (struct spi_store *)s;
+    int sqlstate = t->thrown ? t->thrown->sqlerrcode : 0;
+
+    t->thrown = NULL;
+    return sqlstate;
+}

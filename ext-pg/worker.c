@@ -1,0 +1,242 @@
+/* worker.c - the one process of a database that writes what the ring holds.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Started by the first put, gone after two idle seconds, so that DROP DATABASE, which waits five, works.
+ * It connects as the bootstrap superuser and executes each statement as the owner of the extension
+ * (store_spi.c). Entries are applied in batches, each in a transaction of its own that does not wait
+ * for the disk; only then are they taken off the ring, so that none is lost with the worker, and
+ * applying one twice is harmless.
+ *
+ * A batch that fails is tried entry by entry. An entry that can never be applied is dropped and
+ * reported; anything else (no extension yet, a lock, a full disk) is tried again later.
+ *
+ * At shutdown it drains what is there, and tells the ring that nobody will come.
+ */
+#include "pk_pg.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "libpq/pqsignal.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+enum {
+    IDLE_MS = 2000,
+    LINGER_MS = 10, /* rows that come together are committed together */
+    RETRY_MS = 200,
+    RETRIES_MAX = 10, /* then it ends, and the next put starts another */
+    BATCH_BYTES = 1 << 20,
+};
+
+/* How a batch, or a single entry, ended. */
+enum outcome { APPLIED, LATER, NEVER };
+
+PGDLLEXPORT void pk_worker_main(Datum database);
+
+bool pk_worker_start(void)
+{
+    BackgroundWorker w = {
+        .bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+        .bgw_start_time = BgWorkerStart_RecoveryFinished,
+        .bgw_restart_time = BGW_NEVER_RESTART,
+        .bgw_main_arg = ObjectIdGetDatum(MyDatabaseId),
+    };
+
+    (void)snprintf(w.bgw_name, sizeof w.bgw_name, "pk writer for database %u", MyDatabaseId);
+    (void)snprintf(w.bgw_type, sizeof w.bgw_type, "pk writer");
+    (void)snprintf(w.bgw_library_name, sizeof w.bgw_library_name, "$libdir/pk");
+    (void)snprintf(w.bgw_function_name, sizeof w.bgw_function_name, "pk_worker_main");
+    return RegisterDynamicBackgroundWorker(&w, NULL);
+}
+
+/* Errors that go away: class 40 (deadlock), 53 (resources), 55 (locks), 57 (intervention), 58 (system),
+ * 42P01 and 3F000 (the relations are not there at the moment), 25 (read-only). */
+static enum outcome judge(int sqlstate)
+{
+    static const char classes[][3] = {"25", "40", "53", "55", "57", "58", "3F"};
+    const char *text = unpack_sql_state(sqlstate);
+
+    for (size_t i = 0; i < lengthof(classes); i++)
+        if (strncmp(text, classes[i], 2) == 0)
+            return LATER;
+    return sqlstate == MAKE_SQLSTATE('4', '2', 'P', '0', '1') ? LATER : NEVER;
+}
+
+static enum outcome apply_entries(pk_str bytes, uint64 *count)
+{
+    struct pk_home home;
+    struct pk_error err;
+    pk_str entry;
+
+    *count = 0;
+    if (!pk_home_find(&home))
+        return LATER;
+    struct pk_store *store = pk_store_spi(home, PK_WRITE);
+    while (pk_entry_next(&bytes, &entry)) {
+        CHECK_FOR_INTERRUPTS();
+        if (pk_journal_apply(store, entry, &err)) {
+            (*count)++;
+            continue;
+        }
+        enum outcome outcome = judge(pk_store_spi_sqlstate(store));
+        ereport(LOG, (errmsg("pk: a log row or cache entry %s: %s",
+                             outcome == LATER ? "has to wait" : "cannot be written", err.msg)));
+        return outcome;
+    }
+    return APPLIED;
+}
+
+/* One transaction: all of it, or nothing. */
+static enum outcome apply_batch(pk_str bytes, uint64 *count)
+{
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    enum outcome outcome = apply_entries(bytes, count);
+    if (outcome == APPLIED) {
+        PopActiveSnapshot();
+        CommitTransactionCommand();
+    } else {
+        AbortCurrentTransaction();
+    }
+    pk_report_stat();
+    return outcome;
+}
+
+/* Entry by entry, after the batch as a whole did not do. */
+static enum outcome apply_singly(pk_str bytes, uint64 *applied, uint64 *dropped)
+{
+    pk_str rest = bytes, entry;
+    uint64 count;
+
+    while (pk_entry_next(&rest, &entry)) {
+        pk_str one = pk_str_sub(bytes, 0, bytes.len - rest.len);
+        enum outcome outcome = apply_batch(one, &count);
+        if (outcome == LATER)
+            return LATER;
+        *applied += outcome == APPLIED;
+        *dropped += outcome == NEVER;
+        bytes = rest;
+    }
+    return APPLIED;
+}
+
+static bool apply(pk_str bytes, uint64 *applied, uint64 *dropped)
+{
+    enum outcome outcome = apply_batch(bytes, applied);
+
+    *dropped = 0;
+    if (outcome == NEVER) {
+        *applied = 0;
+        outcome = apply_singly(bytes, applied, dropped);
+    }
+    return outcome == APPLIED;
+}
+
+static bool drain_spool(void)
+{
+    uint64 applied, dropped;
+    char *bytes;
+    size_t len;
+
+    if (!pk_spool_exists(MyDatabaseId))
+        return true;
+    if (!pk_spool_read(MyDatabaseId, &bytes, &len))
+        return false;
+    if (len > 0 && !apply((pk_str){bytes, len}, &applied, &dropped))
+        return false;
+    pk_spool_done(MyDatabaseId);
+    pk_ring_done(0, len > 0 ? applied : 0, len > 0 ? dropped : 0);
+    return true;
+}
+
+static bool drain_ring(void)
+{
+    uint64 upto, applied, dropped;
+    char *bytes;
+    size_t len;
+
+    while (pk_ring_read(BATCH_BYTES, &bytes, &len, &upto)) {
+        if (!apply((pk_str){bytes, len}, &applied, &dropped))
+            return false;
+        pk_ring_done(upto, applied, dropped);
+        pfree(bytes);
+    }
+    return true;
+}
+
+static bool drain(MemoryContext context)
+{
+    MemoryContextReset(context);
+    MemoryContextSwitchTo(context);
+    pgstat_report_activity(STATE_RUNNING, "pk: writing log rows and cache entries");
+    bool done = drain_ring() && drain_spool();
+    pgstat_report_activity(STATE_IDLE, NULL);
+    MemoryContextSwitchTo(TopMemoryContext);
+    return done;
+}
+
+static void nap(long ms)
+{
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+}
+
+static void work(MemoryContext context)
+{
+    TimestampTz busy = GetCurrentTimestamp();
+    int failures = 0;
+
+    while (failures < RETRIES_MAX) {
+        CHECK_FOR_INTERRUPTS();
+        uint64 before = pk_ring_head();
+        failures = drain(context) ? 0 : failures + 1;
+        if (failures > 0) {
+            if (ShutdownRequestPending)
+                return;
+            nap(RETRY_MS);
+            continue;
+        }
+        if (ShutdownRequestPending && pk_ring_retire(true))
+            return;
+        if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS) && pk_ring_retire(false))
+            return;
+        pk_ring_sleep(IDLE_MS);
+        if (pk_ring_head() == before)
+            continue;
+        busy = GetCurrentTimestamp();
+        if (!ShutdownRequestPending)
+            nap(LINGER_MS);
+    }
+}
+
+static void prepare(Oid database)
+{
+    pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+    SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("session_replication_role", "origin", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void pk_worker_main(Datum database)
+{
+    prepare(DatumGetObjectId(database));
+    if (!pk_ring_open() || !pk_ring_adopt())
+        proc_exit(0);
+    work(AllocSetContextCreate(TopMemoryContext, "pk writer", ALLOCSET_DEFAULT_SIZES));
+    pk_ring_leave();
+    proc_exit(0);
+}
