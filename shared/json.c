@@ -60,23 +60,18 @@ bool pk_utf8_valid(pk_str s, size_t *bad)
     return true;
 }
 
-static void add_utf8(struct pk_buf *out, uint32_t point)
+/* Writes a code point to `out`, at most 4 bytes; returns how many. */
+static size_t put_utf8(char out[4], uint32_t point)
 {
     if (point < 0x80) {
-        pk_buf_addc(out, (char)point);
-    } else if (point < 0x800) {
-        pk_buf_addc(out, (char)(0xc0 | point >> 6));
-        pk_buf_addc(out, (char)(0x80 | (point & 0x3f)));
-    } else if (point < 0x10000) {
-        pk_buf_addc(out, (char)(0xe0 | point >> 12));
-        pk_buf_addc(out, (char)(0x80 | (point >> 6 & 0x3f)));
-        pk_buf_addc(out, (char)(0x80 | (point & 0x3f)));
-    } else {
-        pk_buf_addc(out, (char)(0xf0 | point >> 18));
-        pk_buf_addc(out, (char)(0x80 | (point >> 12 & 0x3f)));
-        pk_buf_addc(out, (char)(0x80 | (point >> 6 & 0x3f)));
-        pk_buf_addc(out, (char)(0x80 | (point & 0x3f)));
+        out[0] = (char)point;
+        return 1;
     }
+    size_t n = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, point >>= 6)
+        out[i] = (char)(0x80 | (point & 0x3f));
+    out[0] = (char)((n == 2 ? 0xc0 : n == 3 ? 0xe0 : 0xf0) | point);
+    return n;
 }
 
 /* --- parsing -------------------------------------------------------------------------- */
@@ -396,24 +391,53 @@ int pk_json_next(const struct pk_json *doc, int container, int v)
     return next < doc->nodes[container].after ? (int)next : -1;
 }
 
-/* Compares a string node with a name without unescaping, when it can. */
-static bool key_is(const struct pk_json *doc, int key, pk_str name)
+static pk_str inside_quotes(const struct pk_json *doc, int string)
 {
-    const struct pk_json_node *n = &doc->nodes[key];
-    pk_str inner = {doc->text.at + n->start + 1, n->end - n->start - 2};
+    const struct pk_json_node *n = &doc->nodes[string];
 
-    if (!n->escaped)
-        return pk_str_eq(inner, name);
+    return (pk_str){doc->text.at + n->start + 1, n->end - n->start - 2};
+}
 
-    struct pk_arena arena;
-    bool same;
+/* The bytes that the escape at s[at] stands for, at most 4, of a string that the parser accepted; moves
+ * *at behind it. */
+static size_t unescape_one(pk_str s, size_t *at, char out[4])
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    char c = s.at[*at + 1];
 
-    if (inner.len / 6 > name.len) /* the longest spelling of a byte is \u0041 */
-        return false;
-    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    same = pk_str_eq(pk_json_str(&arena, doc, key), name);
-    pk_arena_free(&arena);
-    return same;
+    if (c != 'u') {
+        *at += 2;
+        out[0] = to[strchr(from, c) - from];
+        return 1;
+    }
+    uint32_t point = (uint32_t)hex4(s, *at + 2);
+    *at += 6;
+    if (point >= 0xd800 && point <= 0xdfff) {
+        point = 0x10000 + ((point - 0xd800) << 10) + ((uint32_t)hex4(s, *at + 2) - 0xdc00);
+        *at += 6;
+    }
+    return put_utf8(out, point);
+}
+
+static bool string_is(const struct pk_json *doc, int string, pk_str name)
+{
+    pk_str s = inside_quotes(doc, string);
+
+    if (!doc->nodes[string].escaped)
+        return pk_str_eq(s, name);
+    for (size_t i = 0; i < s.len;) {
+        char bytes[4] = {s.at[i]};
+        size_t n = 1;
+
+        if (s.at[i] == '\\')
+            n = unescape_one(s, &i, bytes);
+        else
+            i++;
+        if (n > name.len || memcmp(bytes, name.at, n) != 0)
+            return false;
+        name = pk_str_sub(name, n, name.len);
+    }
+    return name.len == 0;
 }
 
 static int find(const struct pk_json *doc, int object, pk_str name)
@@ -423,7 +447,7 @@ static int find(const struct pk_json *doc, int object, pk_str name)
     if (pk_json_type(doc, object) != PK_JSON_OBJECT)
         return -1;
     for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k))
-        if (key_is(doc, k, name))
+        if (string_is(doc, k, name))
             found = k + 1;
     return found;
 }
@@ -471,36 +495,17 @@ pk_str pk_json_raw(const struct pk_json *doc, int value)
     return (pk_str){doc->text.at + n->start, n->end - n->start};
 }
 
-/* At a backslash of a string that the parser accepted. Returns the bytes consumed. */
-static size_t add_unescaped(struct pk_buf *out, pk_str s, size_t at)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    char c = s.at[at + 1];
-
-    if (c != 'u') {
-        pk_buf_addc(out, to[strchr(from, c) - from]);
-        return 2;
-    }
-    uint32_t point = (uint32_t)hex4(s, at + 2);
-    if (point < 0xd800 || point > 0xdfff) {
-        add_utf8(out, point);
-        return 6;
-    }
-    uint32_t low = (uint32_t)hex4(s, at + 8);
-    add_utf8(out, 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00));
-    return 12;
-}
-
 static void unescape(struct pk_buf *out, pk_str s)
 {
     for (size_t i = 0; i < s.len;) {
         const char *next = memchr(s.at + i, '\\', s.len - i);
         size_t plain = next ? (size_t)(next - s.at) - i : s.len - i;
+        char bytes[4];
 
         pk_buf_add(out, (pk_str){s.at + i, plain});
         i += plain;
         if (next)
-            i += add_unescaped(out, s, i);
+            pk_buf_add(out, (pk_str){bytes, unescape_one(s, &i, bytes)});
     }
 }
 
@@ -508,9 +513,8 @@ pk_str pk_json_str(struct pk_arena *arena, const struct pk_json *doc, int value)
 {
     if (pk_json_type(doc, value) != PK_JSON_STRING)
         return PK_NONE;
-    const struct pk_json_node *n = &doc->nodes[value];
-    pk_str inner = {doc->text.at + n->start + 1, n->end - n->start - 2};
-    if (!n->escaped)
+    pk_str inner = inside_quotes(doc, value);
+    if (!doc->nodes[value].escaped)
         return inner;
     struct pk_buf out = pk_buf_in(arena, inner.len + 1);
     char *room = pk_buf_room(&out, inner.len); /* it only gets shorter */
@@ -522,7 +526,7 @@ pk_str pk_json_str(struct pk_arena *arena, const struct pk_json *doc, int value)
 
 bool pk_json_is(const struct pk_json *doc, int value, const char *text)
 {
-    return pk_json_type(doc, value) == PK_JSON_STRING && key_is(doc, value, pk_str_of(text));
+    return pk_json_type(doc, value) == PK_JSON_STRING && string_is(doc, value, pk_str_of(text));
 }
 
 bool pk_json_int(const struct pk_json *doc, int value, int64_t *out)
@@ -587,7 +591,7 @@ void pk_json_quote(struct pk_buf *out, pk_str s)
 static int edit_of(const struct pk_json *doc, int key, const struct pk_json_edit *edits, int count)
 {
     for (int i = 0; i < count; i++)
-        if (key_is(doc, key, edits[i].name))
+        if (string_is(doc, key, edits[i].name))
             return i;
     return -1;
 }

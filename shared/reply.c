@@ -4,9 +4,14 @@
  */
 #include "reply.h"
 
+static const char *comma(const struct pk_buf *out)
+{
+    return out->len && out->at[out->len - 1] == '{' ? "" : ",";
+}
+
 static void add_text(struct pk_buf *out, const char *name, pk_str value)
 {
-    pk_buf_addf(out, "%s\"%s\":", out->at[out->len - 1] == '{' ? "" : ",", name);
+    pk_buf_addf(out, "%s\"%s\":", comma(out), name);
     if (value.len)
         pk_json_quote(out, value);
     else
@@ -15,8 +20,7 @@ static void add_text(struct pk_buf *out, const char *name, pk_str value)
 
 static void add_int(struct pk_buf *out, const char *name, int64_t value)
 {
-    pk_buf_addf(out, "%s\"%s\":%lld", out->at[out->len - 1] == '{' ? "" : ",", name,
-                (long long)value);
+    pk_buf_addf(out, "%s\"%s\":%lld", comma(out), name, (long long)value);
 }
 
 static void add_cost(struct pk_buf *out, const struct pk_record *r)
@@ -31,8 +35,6 @@ static void add_cost(struct pk_buf *out, const struct pk_record *r)
 static void add_pk(struct pk_buf *out, const struct pk_record *r)
 {
     pk_buf_addc(out, '{');
-    if (out->failed)
-        return;
     add_text(out, "trace_id", r->trace_id);
     add_text(out, "provider", r->provider);
     add_text(out, "model", r->model);
