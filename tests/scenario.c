@@ -1,0 +1,289 @@
+/* scenario.c - plays tests/scenario/NAME.txt against the machine.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *     config {...}       the config, as the client would send it
+ *     request {...}      the body (a short chat request when not given)
+ *     options {...}      params.pk, as in SQL
+ *     clock 250          a quarter of a second passes
+ *     > event            what the host reports
+ *     < op               what the machine must ask for next; '*' at the end matches the rest
+ *
+ * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
+ * chat completion), chunk TEXT and finish (pieces of a stream), end, fail network | timeout, wake, saved,
+ * cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
+ * that the machine sees, so that every retry, fallback and timeout can be written down.
+ */
+#include "call.h"
+#include "test.h"
+
+#include <string.h>
+
+struct play {
+    struct pk_arena arena;
+    struct pk_config config;
+    struct pk_request request;
+    struct pk_call *call;
+    struct pk_next next;
+    struct pk_cache_entry entry;
+    int64_t mono_us;
+};
+
+static const char *const event_names[] = {
+    [PK_EV_START] = "start", [PK_EV_HIT] = "hit",   [PK_EV_MISS] = "miss",
+    [PK_EV_HEAD] = "head",   [PK_EV_BODY] = "body", [PK_EV_END] = "end",
+    [PK_EV_FAIL] = "fail",   [PK_EV_WAKE] = "wake", [PK_EV_SAVED] = "saved",
+    [PK_EV_CANCEL] = "cancel",
+};
+
+static const struct pk_price price_rows[] = {
+    {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
+};
+static const struct pk_prices prices = {price_rows, 1};
+
+/* "\n" becomes a line feed. */
+static pk_str unescaped(struct play *p, const char *text)
+{
+    struct pk_buf out = pk_buf_in(&p->arena, PK_BODY_BYTES_MAX);
+
+    for (; *text; text++) {
+        bool feed = text[0] == '\\' && text[1] == 'n';
+
+        pk_buf_addc(&out, feed ? '\n' : *text);
+        text += feed;
+    }
+    return pk_buf_str(&out);
+}
+
+static pk_str completion(struct play *p, const char *text)
+{
+    return pk_copyf(&p->arena,
+                    "{\"id\":\"c1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\","
+                    "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},"
+                    "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,"
+                    "\"completion_tokens\":5,\"total_tokens\":8}}",
+                    text);
+}
+
+static pk_str chunk(struct play *p, const char *text)
+{
+    return pk_copyf(&p->arena,
+                    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,"
+                    "\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"},"
+                    "\"finish_reason\":null}]}\n\n",
+                    text);
+}
+
+static const char finish[] =
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
+    "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
+    "\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":5,\"total_tokens\":8}}\n\n"
+    "data: [DONE]\n\n";
+
+/* Events that stand for a body. */
+static bool shorthand(struct play *p, const char *name, const char *rest, struct pk_event *ev)
+{
+    ev->kind = PK_EV_BODY;
+    if (strcmp(name, "answer") == 0)
+        ev->bytes = completion(p, rest);
+    else if (strcmp(name, "chunk") == 0)
+        ev->bytes = chunk(p, rest);
+    else if (strcmp(name, "finish") == 0)
+        ev->bytes = PK_STR(finish);
+    else
+        return false;
+    return true;
+}
+
+static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
+{
+    char *headers = NULL;
+
+    switch (ev->kind) {
+    case PK_EV_HIT:
+        p->entry = (struct pk_cache_entry){.body = completion(p, rest), .provider = PK_STR("openai"),
+                                           .model = PK_STR("m"), .cost_known = true, .cost_pusd = 13};
+        ev->entry = &p->entry;
+        break;
+    case PK_EV_HEAD:
+        ev->status = (int)strtol(rest, &headers, 10);
+        ev->headers = unescaped(p, headers);
+        break;
+    case PK_EV_BODY: ev->bytes = unescaped(p, rest); break;
+    case PK_EV_FAIL:
+        (void)pk_fail(&ev->error, strcmp(rest, "timeout") == 0 ? PK_TIMEOUT : PK_NETWORK, "openai: %s",
+                      rest);
+        break;
+    case PK_EV_START:
+    case PK_EV_MISS:
+    case PK_EV_END:
+    case PK_EV_WAKE:
+    case PK_EV_SAVED:
+    case PK_EV_CANCEL: break;
+    }
+}
+
+static bool read_event(struct play *p, const char *line, struct pk_event *ev)
+{
+    char name[16];
+    int skip = 0;
+
+    *ev = (struct pk_event){0};
+    if (sscanf(line, "%15s%n", name, &skip) != 1)
+        return false;
+    const char *rest = line + skip + (line[skip] == ' ');
+    if (shorthand(p, name, rest, ev))
+        return true;
+    for (size_t i = 0; i < PK_COUNT(event_names); i++)
+        if (strcmp(name, event_names[i]) == 0) {
+            ev->kind = (enum pk_event_kind)i;
+            fill_event(p, rest, ev);
+            return true;
+        }
+    return false;
+}
+
+static void show_done(const struct play *p, char *text, size_t size)
+{
+    const struct pk_record *r = pk_call_record(p->call);
+    char usd[32] = "?";
+
+    if (r->cost_known)
+        pk_usd_print(r->cost_pusd, usd);
+    (void)snprintf(text, size, "done %d %s attempts=%d by=%.*s cache=%s cost=%s%s%.*s", r->http_status,
+                   pk_status_name(r->status), r->attempts, PK_FMT(r->target_path),
+                   pk_cache_status_name(r->cache_status), usd, r->error_message.len ? " " : "",
+                   PK_FMT(r->error_message));
+}
+
+static void show_next(const struct play *p, char *text, size_t size)
+{
+    static const char *const names[] = {
+        [PK_OP_LOOKUP] = "lookup", [PK_OP_SEND] = "send", [PK_OP_READ] = "read",
+        [PK_OP_SLEEP] = "sleep",   [PK_OP_SAVE] = "save", [PK_OP_DONE] = "done"};
+    const struct pk_next *n = &p->next;
+    char op[400];
+
+    (void)snprintf(op, sizeof op, "%s", names[n->op]);
+    if (n->op == PK_OP_SEND)
+        (void)snprintf(op, sizeof op, "send %.*s",
+                       PK_FMT(pk_call_exchange(p->call)->target->path));
+    else if (n->op == PK_OP_SLEEP)
+        (void)snprintf(op, sizeof op, "sleep %lld", (long long)(n->until_ms - p->mono_us / 1000));
+    else if (n->op == PK_OP_DONE)
+        show_done(p, op, sizeof op);
+    (void)snprintf(text, size, "%s%s%.*s", op, n->out.len ? " out=" : "", PK_FMT(n->out));
+    for (char *c = text; *c; c++)
+        if (*c == '\n')
+            *c = '|';
+}
+
+static bool matches(const char *want, const char *got)
+{
+    size_t n = strlen(want);
+
+    if (n && want[n - 1] == '*')
+        return strncmp(want, got, n - 1) == 0;
+    return strcmp(want, got) == 0;
+}
+
+static bool make_call(struct play *p)
+{
+    struct pk_error err = {0};
+
+    if (p->request.body.len == 0)
+        p->request.body = PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    p->call = pk_call_new(&p->arena, &p->config, &prices, &p->request, 1000000, 7, &err);
+    if (!p->call)
+        printf("# %s\n", err.msg);
+    return p->call != NULL;
+}
+
+static bool setting(struct play *p, const char *line, bool *done)
+{
+    struct pk_error err = {0};
+    struct pk_request from = {0};
+    bool ok = true;
+
+    *done = true;
+    if (strncmp(line, "config ", 7) == 0) {
+        ok = pk_config_parse(&p->arena, pk_str_of(line + 7), &p->config, &err);
+    } else if (strncmp(line, "request ", 8) == 0) {
+        p->request.body = pk_copy(&p->arena, pk_str_of(line + 8));
+    } else if (strncmp(line, "options ", 8) == 0) {
+        pk_str body = p->request.body;
+        pk_str params = pk_copyf(&p->arena, "{\"pk\":%s}", line + 8);
+
+        ok = pk_request_chat(&p->arena, PK_STR("[]"), params, false, &from, &err);
+        p->request = from;
+        p->request.body = body;
+    } else if (strncmp(line, "clock ", 6) == 0) {
+        p->mono_us += strtol(line + 6, NULL, 10) * 1000;
+    } else {
+        *done = false;
+    }
+    if (!ok)
+        printf("# %s\n", err.msg);
+    return ok;
+}
+
+static bool play_line(struct play *p, const char *line)
+{
+    struct pk_event ev;
+    char got[4000];
+    bool done;
+
+    if (!setting(p, line, &done) || done)
+        return done;
+    if (line[0] == '>' && read_event(p, line + 2, &ev)) {
+        if (ev.kind == PK_EV_START && !make_call(p))
+            return false;
+        if (ev.kind == PK_EV_WAKE || (ev.kind == PK_EV_FAIL && ev.error.code == PK_TIMEOUT))
+            p->mono_us = p->next.until_ms * 1000;
+        p->next = pk_call_step(p->call, p->mono_us, &ev);
+        return true;
+    }
+    show_next(p, got, sizeof got);
+    if (line[0] == '<' && matches(line + 2, got))
+        return true;
+    printf("# expected: %s\n# got:      < %s\n", line, got);
+    return false;
+}
+
+static bool play_file(const char *path, bool torture)
+{
+    FILE *f = fopen(path, "r");
+    char line[8000];
+    struct play p = {.mono_us = 5000000};
+    int number = 0;
+    bool ok = f != NULL;
+
+    pk_arena_init(&p.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    p.arena.torture = torture;
+    while (ok && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = 0;
+        number++;
+        if (line[0] && line[0] != '#')
+            ok = play_line(&p, line);
+    }
+    if (!ok)
+        printf("# %s:%d\n", path, number);
+    ok = ok && p.call && p.next.op == PK_OP_DONE;
+    pk_arena_free(&p.arena);
+    if (f)
+        (void)fclose(f);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *name = strrchr(argv[i], '/');
+        bool ok = play_file(argv[i], false) && play_file(argv[i], true);
+
+        printf("%s scenario %s\n", ok ? "ok" : "not ok", name ? name + 1 : argv[i]);
+        test_failures += !ok;
+    }
+    return test_end();
+}
