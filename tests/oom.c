@@ -1,0 +1,120 @@
+/* oom.c - every allocation fails once: a call must end in an error or go on without, never crash,
+ * never leak, never claim success for what it lost.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "call.h"
+#include "reply.h"
+#include "test.h"
+
+#include <string.h>
+
+static int left; /* allocations that still succeed */
+
+static void *take(void *ctx, size_t size)
+{
+    (void)ctx;
+    return left-- > 0 ? malloc(size) : NULL;
+}
+
+static void give(void *ctx, void *block)
+{
+    (void)ctx;
+    free(block);
+}
+
+struct life {
+    const char *name, *provider, *body, *head;
+    const char *payloads[8];
+};
+
+/* clang-format off */
+static const struct life lives[] = {
+    {"json", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}]}",
+     "content-type: application/json",
+     {"{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"}},
+    {"stream", "openai", "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+     "content-type: text/event-stream",
+     {"data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n",
+      "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+      "data: [DONE]\n\n"}},
+    {"translated", "anthropic", "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\"}}}]}",
+     "content-type: application/json",
+     {"{\"type\":\"message\",\"id\":\"m1\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}"}},
+};
+/* clang-format on */
+
+struct run {
+    struct pk_arena arena;
+    struct pk_config config;
+    struct pk_request request;
+    struct pk_error err;
+};
+
+static bool step(struct pk_call *c, struct pk_next *next, int64_t *us, const struct pk_event *ev)
+{
+    *next = pk_call_step(c, *us += 1000, ev);
+    return next->op != PK_OP_DONE;
+}
+
+/* Plays the life to its end; true when the call ended in success. */
+static bool drive(struct run *r, const struct life *l, struct pk_call *c)
+{
+    struct pk_event ev = {.kind = PK_EV_START};
+    struct pk_next next;
+    int64_t us = 0;
+    int sent = 0;
+
+    while (step(c, &next, &us, &ev)) {
+        ev = (struct pk_event){.kind = PK_EV_SAVED};
+        if (next.op == PK_OP_LOOKUP)
+            ev.kind = PK_EV_MISS;
+        else if (next.op == PK_OP_SEND)
+            ev = (struct pk_event){.kind = PK_EV_HEAD, .status = 200, .headers = pk_str_of(l->head)};
+        else if (next.op == PK_OP_READ && l->payloads[sent])
+            ev = (struct pk_event){.kind = PK_EV_BODY, .bytes = pk_str_of(l->payloads[sent++])};
+        else if (next.op == PK_OP_READ)
+            ev.kind = PK_EV_END;
+    }
+    r->err = *pk_call_error(c);
+    if (r->err.code != PK_OK)
+        return false;
+    const struct pk_record *rec = pk_call_record(c);
+    pk_str text;
+    return pk_reply_try(&r->arena, rec, &r->err, rec->response, &text, &r->err);
+}
+
+static bool run(const struct life *l, int allocations)
+{
+    static struct run r;
+    struct pk_prices prices = {NULL, 0};
+    struct pk_call *c = NULL;
+
+    r = (struct run){.request = {.body = pk_str_of(l->body)}};
+    left = allocations;
+    pk_arena_init(&r.arena, (struct pk_allocator){NULL, take, give}, PK_CALL_BYTES_MAX);
+    r.arena.torture = true;
+    pk_str text = pk_copyf(&r.arena, "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"}}", l->provider);
+    if (pk_config_parse(&r.arena, text, &r.config, &r.err))
+        c = pk_call_new(&r.arena, &r.config, &prices, &r.request, 0, 1, &r.err);
+    bool ok = c && drive(&r, l, c);
+    EXPECT(ok || r.err.code != PK_OK);
+    EXPECT(!ok || !r.arena.failed || r.err.code == PK_OK);
+    pk_arena_free(&r.arena);
+    return ok;
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < PK_COUNT(lives); i++) {
+        int whole = 0, n = 0;
+
+        test_failed = false;
+        while (whole < 3 && n < 100000 && !test_failed) /* a cache save may be lost without harm */
+            whole = run(&lives[i], n++) ? whole + 1 : 0;
+        printf("# %s: %d allocations\n", lives[i].name, n - 3);
+        printf("%s each allocation of a %s call may fail\n", test_failed ? "not ok" : "ok", lives[i].name);
+        test_failures += test_failed;
+    }
+    return test_end();
+}
