@@ -94,7 +94,8 @@ static void text_grows_to_its_ceiling(void)
     for (int i = 0; i < 99; i++)
         pk_buf_addf(&b, "%010d", i);
     EXPECT(b.len == 990 && !b.failed);
-    EXPECT(pk_str_starts(pk_buf_str(&b), "0000000000") && pk_str_ends(pk_buf_str(&b), "0000000098"));
+    EXPECT(pk_str_starts(pk_buf_str(&b), "0000000000") &&
+           pk_str_ends(pk_buf_str(&b), "0000000098"));
     pk_buf_drop(&b, 980);
     EXPECT(pk_str_is(pk_buf_str(&b), "0000000098"));
     pk_buf_add(&b, (pk_str){(char[2000]){0}, 2000});
@@ -109,7 +110,8 @@ static void integers_are_read_exactly(void)
     EXPECT(pk_str_int(PK_STR("9223372036854775807"), &n) && n == INT64_MAX);
     EXPECT(pk_str_int(PK_STR("-9223372036854775808"), &n) && n == INT64_MIN);
     EXPECT(!pk_str_int(PK_STR("9223372036854775808"), &n) && !pk_str_int(PK_STR("-"), &n));
-    EXPECT(!pk_str_int(PK_NONE, &n) && !pk_str_int(PK_STR("1x"), &n) && !pk_str_int(PK_STR("+1"), &n));
+    EXPECT(!pk_str_int(PK_NONE, &n) && !pk_str_int(PK_STR("1x"), &n) &&
+           !pk_str_int(PK_STR("+1"), &n));
 }
 
 int main(void)

@@ -30,14 +30,14 @@ enum {
     PK_STREAM_BYTES_MAX = 64 << 20, /* what a relayed stream may assemble for log and cache */
     PK_EVENT_BYTES_MAX = 16 << 20,  /* one server-sent event */
     PK_CONFIG_BYTES_MAX = 1 << 20,  /* a config document */
-    PK_METADATA_BYTES_MAX = 16 << 10, /* the metadata of a call */
-    PK_SLUG_BYTES_MAX = 128,        /* a slug, a trace id, a name */
-    PK_URL_BYTES_MAX = 2048,        /* an upstream URL */
-    PK_HEADERS_BYTES_MAX = 64 << 10, /* the headers of one request or response */
-    PK_CALL_BYTES_MAX = 512 << 20,  /* everything that one call may hold at a time */
-    PK_BACKOFF_MS_MAX = 60 * 1000,  /* the longest single wait before a retry */
-    PK_CALL_MS_DEFAULT = 600 * 1000, /* a call's deadline when nobody sets one */
-    PK_TIMEOUT_MS_MAX = 24 * 3600 * 1000, /* the longest timeout that a config may ask for */
+    PK_METADATA_BYTES_MAX = 16 << 10,       /* the metadata of a call */
+    PK_SLUG_BYTES_MAX = 128,                /* a slug, a trace id, a name */
+    PK_URL_BYTES_MAX = 2048,                /* an upstream URL */
+    PK_HEADERS_BYTES_MAX = 64 << 10,        /* the headers of one request or response */
+    PK_CALL_BYTES_MAX = 512 << 20,          /* everything that one call may hold at a time */
+    PK_BACKOFF_MS_MAX = 60 * 1000,          /* the longest single wait before a retry */
+    PK_CALL_MS_DEFAULT = 600 * 1000,        /* a call's deadline when nobody sets one */
+    PK_TIMEOUT_MS_MAX = 24 * 3600 * 1000,   /* the longest timeout that a config may ask for */
     PK_CACHE_AGE_S_DEFAULT = 7 * 24 * 3600, /* cache.max_age when not given */
 };
 
@@ -60,8 +60,8 @@ bool pk_str_is(pk_str s, const char *text);
 bool pk_str_is_nocase(pk_str s, const char *text); /* ASCII only */
 bool pk_str_starts(pk_str s, const char *prefix);
 bool pk_str_ends(pk_str s, const char *suffix);
-int pk_str_find(pk_str s, char c); /* index of the first `c`, or -1 */
-pk_str pk_str_trim(pk_str s);      /* without ASCII blanks at either end */
+int pk_str_find(pk_str s, char c);                    /* index of the first `c`, or -1 */
+pk_str pk_str_trim(pk_str s);                         /* without ASCII blanks at either end */
 pk_str pk_str_sub(pk_str s, size_t from, size_t len); /* clipped to what is there */
 /* The integer that the whole of `s` spells in decimal; false when it is not one or overflows. */
 bool pk_str_int(pk_str s, int64_t *out);

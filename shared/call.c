@@ -155,7 +155,8 @@ static int step_head(struct pk_call *c, const struct pk_event *ev)
     keep_relayed_headers(c, ev->headers);
     if (!ok)
         return wait_upstream(c, ST_drain, PK_OP_READ);
-    if (!c->stream || !pk_http_is_type(pk_http_header(ev->headers, "content-type"), "text/event-stream"))
+    if (!c->stream ||
+        !pk_http_is_type(pk_http_header(ev->headers, "content-type"), "text/event-stream"))
         return wait_upstream(c, ST_collect, PK_OP_READ);
     c->streaming = pk_stream_new(c->arena, c->front, pk_call_target(c)->provider->dialect,
                                  c->with_usage, c->record.started_us / 1000000);
@@ -191,7 +192,8 @@ static int step_drain(struct pk_call *c, const struct pk_event *ev)
     pk_dialect_fault(c->arena, provider->dialect, c->status, pk_buf_str(&c->collected), &c->fault);
     (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);
     c->error.status = c->status;
-    c->error.retryable = c->status == 408 || c->status == 409 || c->status == 429 || c->status >= 500;
+    c->error.retryable =
+        c->status == 408 || c->status == 409 || c->status == 429 || c->status >= 500;
     return go(c, ST_judge);
 }
 
@@ -216,7 +218,8 @@ static int step_collect(struct pk_call *c, const struct pk_event *ev)
         return c->collected.failed ? too_large(c) : wait_upstream(c, ST_collect, PK_OP_READ);
     }
     c->answer.created_s = c->record.started_us / 1000000;
-    if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer, &c->error))
+    if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer,
+                           &c->error))
         return go(c, ST_judge);
     c->answered = true;
     return go(c, ST_judge);
@@ -353,9 +356,9 @@ static int step_judge(struct pk_call *c, const struct pk_event *ev)
         if (wait_ms <= PK_BACKOFF_MS_MAX && c->now_ms + wait_ms < c->deadline_ms)
             return try_again(c, wait_ms);
     }
-    int node = out_of_attempts(c) ? -1
-                                  : pk_route_next(&c->config->route, c->node, outcome,
-                                                  pk_random_next(&c->random));
+    int node = out_of_attempts(c)
+                   ? -1
+                   : pk_route_next(&c->config->route, c->node, outcome, pk_random_next(&c->random));
     if (node < 0)
         return go(c, c->answered ? ST_answer : ST_finish);
     c->node = node;
@@ -466,10 +469,9 @@ static void note_ids(struct pk_call *c)
     pk_uuid7(r->started_us, random, r->id);
     pk_uuid_print(r->id, text);
     r->trace_id = c->req->trace_id.len ? c->req->trace_id : pk_copy(c->arena, pk_str_of(text));
-    r->span_id = c->req->span_id.len
-                     ? c->req->span_id
-                     : pk_copyf(c->arena, "%016llx",
-                                (unsigned long long)pk_random_next(&c->random));
+    r->span_id = c->req->span_id.len ? c->req->span_id
+                                     : pk_copyf(c->arena, "%016llx",
+                                                (unsigned long long)pk_random_next(&c->random));
     r->parent_span_id = c->req->parent_span_id;
     r->span_name = c->req->span_name;
     r->query_id = c->req->query_id;

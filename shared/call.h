@@ -95,9 +95,9 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
  * same clock. */
 struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev);
 
-const uint8_t *pk_call_cache_key(const struct pk_call *c);     /* at LOOKUP and SAVE */
-int64_t pk_call_max_age_s(const struct pk_call *c);            /* at LOOKUP and SAVE */
-const struct pk_cache_entry *pk_call_save(const struct pk_call *c); /* at SAVE */
+const uint8_t *pk_call_cache_key(const struct pk_call *c);           /* at LOOKUP and SAVE */
+int64_t pk_call_max_age_s(const struct pk_call *c);                  /* at LOOKUP and SAVE */
+const struct pk_cache_entry *pk_call_save(const struct pk_call *c);  /* at SAVE */
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
 struct pk_reply pk_call_reply(const struct pk_call *c);
 /* PK_OK, or why the call failed. At DONE. */

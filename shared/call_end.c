@@ -16,8 +16,8 @@ void pk_call_span_end(struct pk_call *c)
     s->status = c->status;
     s->code = c->error.code;
     s->message = c->fault.message.len ? c->fault.message
-                 : c->error.code     ? pk_copy(c->arena, pk_str_of(c->error.msg))
-                                     : PK_NONE;
+                 : c->error.code      ? pk_copy(c->arena, pk_str_of(c->error.msg))
+                                      : PK_NONE;
 }
 
 static void note_cost(struct pk_call *c)
@@ -84,8 +84,8 @@ void pk_call_note_target(struct pk_call *c)
     r->fallback_index = pk_route_fallback_index(&c->config->route, c->node);
     if (r->provider.len == 0)
         r->provider = pk_str_of(t->provider->name);
-    r->retries_exhausted = c->error.code != PK_OK && t->retry.attempts > 0 &&
-                           c->tries > t->retry.attempts;
+    r->retries_exhausted =
+        c->error.code != PK_OK && t->retry.attempts > 0 && c->tries > t->retry.attempts;
 }
 
 static pk_str user_of(const struct pk_call *c)
@@ -117,14 +117,15 @@ void pk_call_close(struct pk_call *c)
 
     if (c->node >= 0)
         pk_call_note_target(c);
-    if (!c->answered && c->streaming && pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
+    if (!c->answered && c->streaming &&
+        pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
         pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
     if (r->provider.len == 0 && r->request_model.len == 0)
         r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
     r->ended_us = pk_call_now_us(c);
     r->status = status_of(c);
     r->code = c->error.code;
-    r->http_status = c->committed ? c->reply.status
+    r->http_status = c->committed    ? c->reply.status
                      : c->error.code ? c->error.status
                                      : c->reply.status;
     r->error_message = message_of(c);

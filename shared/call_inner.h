@@ -75,10 +75,10 @@ static inline int64_t pk_call_now_us(const struct pk_call *c)
 bool pk_call_build(struct pk_call *c) PK_MUST_CHECK;
 
 /* call_end.c: what the log says. */
-void pk_call_span_end(struct pk_call *c);          /* closes the span of the attempt from c->error */
-void pk_call_note_target(struct pk_call *c);       /* where the attempt went */
-void pk_call_note_answer(struct pk_call *c);       /* provider, model, usage, cost */
+void pk_call_span_end(struct pk_call *c);    /* closes the span of the attempt from c->error */
+void pk_call_note_target(struct pk_call *c); /* where the attempt went */
+void pk_call_note_answer(struct pk_call *c); /* provider, model, usage, cost */
 void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry);
-void pk_call_close(struct pk_call *c);             /* everything else; at the end */
+void pk_call_close(struct pk_call *c); /* everything else; at the end */
 
 #endif

@@ -11,8 +11,9 @@
 
 /* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
 static const char *const never_forwarded[] = {
-    "host",    "content-length", "transfer-encoding", "connection",        "keep-alive",   "te",
-    "trailer", "upgrade",        "expect",            "x-portkey-api-key", "x-pk-api-key", "content-type",
+    "host",         "content-length", "transfer-encoding", "connection", "keep-alive",
+    "te",           "trailer",        "upgrade",           "expect",     "x-portkey-api-key",
+    "x-pk-api-key", "content-type",
 };
 
 static bool may_forward(const struct pk_target *t, pk_str name)

@@ -209,8 +209,9 @@ bool pk_config_duration_ms(const struct pk_json *doc, int value, int64_t *ms)
 static bool read_duration(struct parse *p, const char *name, int value, int64_t *ms)
 {
     return pk_config_duration_ms(&p->doc, value, ms) ||
-           fail_at(p, name,
-                   "must be milliseconds (under 1000: seconds), \"250ms\" or \"30s\", at most 24 h");
+           fail_at(
+               p, name,
+               "must be milliseconds (under 1000: seconds), \"250ms\" or \"30s\", at most 24 h");
 }
 
 /* --- retry, cache, strategy ------------------------------------------------------------------ */
@@ -262,15 +263,15 @@ static bool cache_max_age(struct parse *p, int value, void *into)
 {
     struct pk_cache_policy *c = into;
 
-    if (!pk_json_int(&p->doc, value, &c->max_age_s) || c->max_age_s < 1 ||
-        c->max_age_s > INT32_MAX)
+    if (!pk_json_int(&p->doc, value, &c->max_age_s) || c->max_age_s < 1 || c->max_age_s > INT32_MAX)
         return fail_at(p, "max_age", "must be seconds, 1 or more");
     return true;
 }
 
 static bool cache_namespace(struct parse *p, int value, void *into)
 {
-    return read_text(p, "namespace", value, PK_SLUG_BYTES_MAX, &((struct pk_cache_policy *)into)->ns);
+    return read_text(p, "namespace", value, PK_SLUG_BYTES_MAX,
+                     &((struct pk_cache_policy *)into)->ns);
 }
 
 static const struct member cache_members[] = {
@@ -668,8 +669,8 @@ bool pk_config_ready(const struct pk_config *config, struct pk_error *err)
             return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: \"%.*s\" is not bound",
                            PK_FMT(t->path), PK_FMT(t->virtual_key));
         if (!t->provider)
-            return pk_fail(err, PK_BAD_CONFIG,
-                           "%.*s: needs a provider, a virtual_key or targets", PK_FMT(t->path));
+            return pk_fail(err, PK_BAD_CONFIG, "%.*s: needs a provider, a virtual_key or targets",
+                           PK_FMT(t->path));
         if (t->base_url.len == 0)
             return pk_fail(err, PK_BAD_CONFIG, "%.*s.custom_host: provider \"%s\" needs one",
                            PK_FMT(t->path), t->provider->name);

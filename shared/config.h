@@ -20,9 +20,9 @@
 #include "url.h"
 
 struct pk_retry {
-    int attempts;                  /* extra tries after the first, 0..PK_RETRIES_MAX */
+    int attempts;                   /* extra tries after the first, 0..PK_RETRIES_MAX */
     struct pk_statuses on_statuses; /* not given: 429 500 502 503 504 529 and transport failures */
-    bool use_retry_after;          /* default true */
+    bool use_retry_after;           /* default true */
 };
 
 /* 0 = none. */
@@ -81,8 +81,8 @@ struct pk_config {
     /* Of the first target that has one: the cache is asked once, before any target; an answer is
      * stored by the policy of the target that gave it. */
     struct pk_cache_policy cache;
-    int64_t timeout_ms;           /* the call's own deadline; 0 = default */
-    pk_str slug;                  /* set by the host for a stored config; goes to the log */
+    int64_t timeout_ms; /* the call's own deadline; 0 = default */
+    pk_str slug;        /* set by the host for a stored config; goes to the log */
     int64_t version;
 };
 

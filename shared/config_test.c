@@ -23,9 +23,11 @@ static void errors_name_the_path(void)
         const char *text, *message;
     } cases[] = {
         {"{\"provider\":\"openai\",\"retry\":{\"attempts\":6}}", "retry.attempts: must be 0..5"},
-        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\"},{\"provider\":\"openai\",\"retry\":{\"attempts\":9}}]}",
+        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\"},{"
+         "\"provider\":\"openai\",\"retry\":{\"attempts\":9}}]}",
          "targets[1].retry.attempts: must be 0..5"},
-        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"strategy\":{\"mode\":\"single\"},\"targets\":[{\"provider\":\"openai\",\"weight\":-1}]}]}",
+        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"strategy\":{\"mode\":\"single\"},"
+         "\"targets\":[{\"provider\":\"openai\",\"weight\":-1}]}]}",
          "targets[0].targets[0].weight: must be 0..1000000"},
         {"{\"provder\":\"openai\"}", "config: unknown key \"provder\""},
         {"{\"provider\":\"nope\"}", "provider: unknown provider \"nope\""},
@@ -37,30 +39,37 @@ static void errors_name_the_path(void)
          "retry.on_status_codes: must be a list of at most 32 HTTP statuses"},
         {"{\"strategy\":{\"mode\":\"random\"},\"targets\":[{\"provider\":\"openai\"}]}",
          "strategy.mode: must be \"single\", \"fallback\" or \"loadbalance\""},
-        {"{\"strategy\":{},\"targets\":[{\"provider\":\"openai\"}]}", "strategy.mode: must be given"},
+        {"{\"strategy\":{},\"targets\":[{\"provider\":\"openai\"}]}",
+         "strategy.mode: must be given"},
         {"{\"strategy\":{\"mode\":\"fallback\"}}", "targets: must be given with a strategy"},
         {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[]}",
          "targets: must be a list with at least one target"},
         {"{\"targets\":[{\"provider\":\"openai\"},{\"provider\":\"groq\"}]}",
          "strategy: must be given with more than one target"},
-        {"{\"strategy\":{\"mode\":\"loadbalance\"},\"targets\":[{\"provider\":\"openai\",\"weight\":0}]}",
+        {"{\"strategy\":{\"mode\":\"loadbalance\"},\"targets\":[{\"provider\":\"openai\","
+         "\"weight\":0}]}",
          "targets: every weight is 0"},
         {"{\"provider\":\"openai\",\"cache\":{\"mode\":\"simple\",\"max_age\":0}}",
          "cache.max_age: must be seconds, 1 or more"},
         {"{\"provider\":\"openai\",\"cache\":{}}", "cache.mode: must be given"},
-        {"{\"provider\":\"openai\",\"cache\":\"simple\"}", "cache: must be an object, not a string"},
-        {"{\"provider\":\"openai\",\"request_timeout\":0}", "request_timeout: must be milliseconds"},
-        {"{\"provider\":\"openai\",\"request_timeout\":\"soon\"}", "request_timeout: must be milliseconds"},
+        {"{\"provider\":\"openai\",\"cache\":\"simple\"}",
+         "cache: must be an object, not a string"},
+        {"{\"provider\":\"openai\",\"request_timeout\":0}",
+         "request_timeout: must be milliseconds"},
+        {"{\"provider\":\"openai\",\"request_timeout\":\"soon\"}",
+         "request_timeout: must be milliseconds"},
         {"{\"provider\":\"openai\",\"custom_host\":\"ftp://x\"}", "custom_host: "},
         {"{\"provider\":\"openai\",\"override_params\":[]}", "override_params: must be an object"},
         {"{\"provider\":\"openai\",\"provider\":\"groq\"}", "provider: given twice"},
-        {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}", "api_key: give virtual_key or api_key, not both"},
+        {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}",
+         "api_key: give virtual_key or api_key, not both"},
         {"[]", "config: must be an object, not an array"},
         {"{", "config: not valid JSON at byte 1: "},
     };
 
     for (size_t i = 0; i < PK_COUNT(cases); i++) {
-        bool ok = !parse(cases[i].text) && strncmp(err.msg, cases[i].message, strlen(cases[i].message)) == 0;
+        bool ok = !parse(cases[i].text) &&
+                  strncmp(err.msg, cases[i].message, strlen(cases[i].message)) == 0;
 
         if (!EXPECT(ok))
             printf("# %s\n# got: %s\n", cases[i].text, err.msg);
@@ -70,8 +79,12 @@ static void errors_name_the_path(void)
 static void both_spellings_mean_the_same(void)
 {
     static const char *const texts[] = {
-        "{\"virtual_key\":\"k\",\"override_params\":{\"model\":\"m\"},\"request_timeout\":30,\"retry\":{\"attempts\":2,\"on_status_codes\":[500],\"use_retry_after_headers\":false},\"custom_host\":\"http://localhost:1/v1/\"}",
-        "{\"virtualKey\":\"k\",\"overrideParams\":{\"model\":\"m\"},\"requestTimeout\":30000,\"retry\":{\"attempts\":2,\"onStatusCodes\":[500],\"useRetryAfterHeaders\":false},\"customHost\":\"http://localhost:1/v1\"}",
+        "{\"virtual_key\":\"k\",\"override_params\":{\"model\":\"m\"},\"request_timeout\":30,"
+        "\"retry\":{\"attempts\":2,\"on_status_codes\":[500],\"use_retry_after_headers\":false},"
+        "\"custom_host\":\"http://localhost:1/v1/\"}",
+        "{\"virtualKey\":\"k\",\"overrideParams\":{\"model\":\"m\"},\"requestTimeout\":30000,"
+        "\"retry\":{\"attempts\":2,\"onStatusCodes\":[500],\"useRetryAfterHeaders\":false},"
+        "\"customHost\":\"http://localhost:1/v1\"}",
     };
 
     for (size_t i = 0; i < PK_COUNT(texts); i++) {
@@ -90,10 +103,11 @@ static void both_spellings_mean_the_same(void)
 
 static void targets_inherit_and_override(void)
 {
-    EXPECT(parse("{\"strategy\":{\"mode\":\"fallback\"},\"retry\":{\"attempts\":3},"
-                 "\"override_params\":{\"model\":\"a\",\"top_p\":1},\"cache\":{\"mode\":\"simple\"},"
-                 "\"targets\":[{\"provider\":\"openai\",\"override_params\":{\"model\":\"b\"}},"
-                 "{\"provider\":\"groq\",\"retry\":{\"attempts\":0}}]}"));
+    EXPECT(
+        parse("{\"strategy\":{\"mode\":\"fallback\"},\"retry\":{\"attempts\":3},"
+              "\"override_params\":{\"model\":\"a\",\"top_p\":1},\"cache\":{\"mode\":\"simple\"},"
+              "\"targets\":[{\"provider\":\"openai\",\"override_params\":{\"model\":\"b\"}},"
+              "{\"provider\":\"groq\",\"retry\":{\"attempts\":0}}]}"));
     EXPECT(config.target_count == 2);
     EXPECT(config.targets[0].retry.attempts == 3 && config.targets[1].retry.attempts == 0);
     EXPECT(pk_str_is(config.targets[0].override_params, "{\"model\":\"b\",\"top_p\":1}"));
@@ -107,7 +121,8 @@ static void a_key_goes_with_its_provider(void)
 {
     EXPECT(parse("{\"api_key\":\"own\",\"provider\":\"openai\"}"));
     EXPECT(pk_str_is(config.targets[0].key.value, "own"));
-    EXPECT(parse("{\"provider\":\"openai\",\"api_key\":\"top\",\"targets\":[{\"provider\":\"groq\"}]}"));
+    EXPECT(parse(
+        "{\"provider\":\"openai\",\"api_key\":\"top\",\"targets\":[{\"provider\":\"groq\"}]}"));
     EXPECT(config.targets[0].key.kind == PK_KEY_NONE);
     EXPECT(parse("{\"provider\":\"openai\",\"api_key\":\"top\",\"targets\":[{\"weight\":2}]}"));
     EXPECT(pk_str_is(config.targets[0].key.value, "top"));
@@ -123,7 +138,8 @@ static void a_bound_key_stays_with_its_host(void)
     EXPECT(parse("{\"virtual_key\":\"k\"}"));
     EXPECT(!pk_config_ready(&config, &err));
     EXPECT(strcmp(err.msg, "config.virtual_key: \"k\" is not bound") == 0);
-    EXPECT(pk_config_bind(&config, 0, openai, key, PK_NONE, &err) && pk_config_ready(&config, &err));
+    EXPECT(pk_config_bind(&config, 0, openai, key, PK_NONE, &err) &&
+           pk_config_ready(&config, &err));
     EXPECT(pk_str_is(config.targets[0].base_url, "https://api.openai.com/v1"));
     EXPECT(parse("{\"virtual_key\":\"k\",\"custom_host\":\"https://evil.example/v1\"}"));
     EXPECT(!pk_config_bind(&config, 0, openai, key, PK_NONE, &err) && err.code == PK_HOST_DENIED);
@@ -137,8 +153,9 @@ static void durations_have_units(void)
     static const struct {
         const char *text;
         int64_t ms;
-    } cases[] = {{"200", 200000}, {"1000", 1000}, {"30", 30000}, {"\"250ms\"", 250}, {"\"30s\"", 30000},
-                 {"-1", -1},      {"1.5", -1},    {"\"5m\"", -1}, {"null", -1},      {"\"\"", -1}};
+    } cases[] = {{"200", 200000},    {"1000", 1000}, {"30", 30000}, {"\"250ms\"", 250},
+                 {"\"30s\"", 30000}, {"-1", -1},     {"1.5", -1},   {"\"5m\"", -1},
+                 {"null", -1},       {"\"\"", -1}};
 
     for (size_t i = 0; i < PK_COUNT(cases); i++) {
         struct pk_json doc;

@@ -29,8 +29,14 @@ enum { NODES_FIRST = 32 };
 /* The length of the valid sequence at `s` (RFC 3629: no overlong forms, no surrogates), or 0. */
 static size_t utf8_len(const unsigned char *s, size_t left)
 {
-    static const unsigned char least[] = {0, 0, 0x80, 0xa0, 0x90}; /* of the 2nd byte after E0, F0 */
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    static const unsigned char least[] = {0, 0, 0x80, 0xa0,
+                                          0x90}; /* of the 2nd byte after E0, F0 */
+    size_t n = s[0] < 0x80   ? 1
+               : s[0] < 0xc2 ? 0
+               : s[0] < 0xe0 ? 2
+               : s[0] < 0xf0 ? 3
+               : s[0] < 0xf5 ? 4
+                             : 0;
 
     if (n == 0 || n > left)
         return 0;
@@ -531,8 +537,7 @@ bool pk_json_is(const struct pk_json *doc, int value, const char *text)
 
 bool pk_json_int(const struct pk_json *doc, int value, int64_t *out)
 {
-    return pk_json_type(doc, value) == PK_JSON_NUMBER &&
-           pk_str_int(pk_json_raw(doc, value), out);
+    return pk_json_type(doc, value) == PK_JSON_NUMBER && pk_str_int(pk_json_raw(doc, value), out);
 }
 
 bool pk_json_number(const struct pk_json *doc, int value, double *out)
@@ -641,8 +646,8 @@ void pk_json_splice(struct pk_buf *out, const struct pk_json *doc, int object,
 }
 
 /* `over`'s members as edits; -1 when there are more than one splice takes. */
-static int edits_from(struct pk_arena *arena, const struct pk_json *over, struct pk_json_edit *edits,
-                      int max)
+static int edits_from(struct pk_arena *arena, const struct pk_json *over,
+                      struct pk_json_edit *edits, int max)
 {
     int n = 0;
 

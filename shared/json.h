@@ -48,7 +48,7 @@ bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct
                    struct pk_error *err) PK_MUST_CHECK;
 
 enum pk_json_type pk_json_type(const struct pk_json *doc, int value);
-const char *pk_json_type_name(enum pk_json_type type); /* "an object" */
+const char *pk_json_type_name(enum pk_json_type type);   /* "an object" */
 int pk_json_count(const struct pk_json *doc, int value); /* items or members; 0 for the rest */
 
 /* The value of a member (the last one when the name is repeated), or -1. Names are

@@ -21,9 +21,10 @@ static bool parses(const char *text)
 static void accepts_every_kind_of_value(void)
 {
     static const char *const good[] = {
-        "null",  "true",    "false",         "0",          "-0.5e+10",      "\"\"",
-        "[]",    "{}",      " [ 1 , 2 ] ",   "{\"a\":{}}", "\"\\u00e9\"",   "\"\\ud83d\\ude00\"",
-        "1e400", "[[[]]]",  "\"\xc3\xa9\"",  "123456789012345678901234567890",
+        "null",        "true",       "false",        "0",
+        "-0.5e+10",    "\"\"",       "[]",           "{}",
+        " [ 1 , 2 ] ", "{\"a\":{}}", "\"\\u00e9\"",  "\"\\ud83d\\ude00\"",
+        "1e400",       "[[[]]]",     "\"\xc3\xa9\"", "123456789012345678901234567890",
     };
 
     for (size_t i = 0; i < PK_COUNT(good); i++)
@@ -34,11 +35,36 @@ static void accepts_every_kind_of_value(void)
 static void refuses_what_is_not_json(void)
 {
     static const char *const bad[] = {
-        "",         " ",          "nul",        "01",          "1.",         ".5",
-        "+1",       "1e",         "[1,]",       "{\"a\":1,}",  "{a:1}",      "{\"a\" 1}",
-        "[1 2]",    "\"\n\"",     "\"\\x\"",    "\"\\u12\"",   "\"\\ud800\"", "\"\\udc00\"",
-        "'a'",      "\"a",        "[",          "{\"a\"",      "{} {}",      "\"\\u0000\"",
-        "\"\xff\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", "/**/1", "NaN",
+        "",
+        " ",
+        "nul",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "1e",
+        "[1,]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{\"a\" 1}",
+        "[1 2]",
+        "\"\n\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\ud800\"",
+        "\"\\udc00\"",
+        "'a'",
+        "\"a",
+        "[",
+        "{\"a\"",
+        "{} {}",
+        "\"\\u0000\"",
+        "\"\xff\"",
+        "\"\xc0\xaf\"",
+        "\"\xed\xa0\x80\"",
+        "\"\xf5\x80\x80\x80\"",
+        "/**/1",
+        "NaN",
         "\xef\xbb\xbf{}",
     };
 
@@ -75,9 +101,9 @@ static void finds_members_and_items(void)
     struct pk_json d;
     int64_t n = 0;
 
-    EXPECT(pk_json_parse(&arena,
-                         PK_STR("{\"a\":[1,{\"b\":\"x\\ny\"}],\"A\":2,\"\\u0063\":3,\"a b\":4,\"a\":[5]}"),
-                         "text", &d, &err));
+    EXPECT(pk_json_parse(
+        &arena, PK_STR("{\"a\":[1,{\"b\":\"x\\ny\"}],\"A\":2,\"\\u0063\":3,\"a b\":4,\"a\":[5]}"),
+        "text", &d, &err));
     EXPECT(pk_json_count(&d, 0) == 5);
     EXPECT(pk_json_int(&d, pk_json_at(&d, "a[0]"), &n) && n == 5); /* the last of two counts */
     EXPECT(pk_json_int(&d, pk_json_get(&d, 0, "A"), &n) && n == 2);
@@ -187,7 +213,8 @@ static bool same(const struct pk_json *d, int v, const cJSON *c)
     case PK_JSON_NULL: return cJSON_IsNull(c);
     case PK_JSON_FALSE: return cJSON_IsFalse(c);
     case PK_JSON_TRUE: return cJSON_IsTrue(c);
-    case PK_JSON_NUMBER: return cJSON_IsNumber(c) && pk_json_number(d, v, &n) && n == c->valuedouble;
+    case PK_JSON_NUMBER:
+        return cJSON_IsNumber(c) && pk_json_number(d, v, &n) && n == c->valuedouble;
     case PK_JSON_STRING:
         return cJSON_IsString(c) && pk_str_is(pk_json_str(&arena, d, v), c->valuestring);
     case PK_JSON_ARRAY:

@@ -180,7 +180,8 @@ static bool build(struct pk_arena *arena, pk_str messages, pk_str params, struct
     if (pk >= 0 && !read_options(arena, &doc, pk, req, err))
         return false;
     if (pk_json_get(&doc, 0, "messages") >= 0)
-        return pk_fail(err, PK_BAD_REQUEST, "params.messages: messages are an argument of their own");
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "params.messages: messages are an argument of their own");
     if (pk_json_true(&doc, pk_json_get(&doc, 0, "stream")))
         return pk_fail(err, PK_BAD_REQUEST, "params.stream: SQL returns one value; leave it out");
     pk_json_splice(&body, &doc, 0, edits, 2);
@@ -231,7 +232,8 @@ bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, boo
     if (messages.len > PK_BODY_BYTES_MAX)
         return pk_fail(err, PK_TOO_LARGE, "messages: larger than %d MiB", PK_BODY_BYTES_MAX >> 20);
     if (plain_text && (start.len == 0 || !strchr("[{\"", start.at[0])))
-        return one_turn(arena, messages, &messages, err) && build(arena, messages, params, req, err);
+        return one_turn(arena, messages, &messages, err) &&
+               build(arena, messages, params, req, err);
     if (!pk_json_parse(arena, messages, "messages", &doc, err))
         return false;
     if (pk_json_type(&doc, 0) == PK_JSON_STRING) {

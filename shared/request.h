@@ -20,17 +20,18 @@ struct pk_request {
     pk_str body;                    /* JSON object */
     pk_str headers;                 /* the client's, for forward_headers; empty from SQL */
     pk_str trace_id, span_id, parent_span_id, span_name; /* empty trace_id: one is made */
-    pk_str metadata;                /* JSON object, or empty */
-    pk_str user_id;                 /* empty: metadata._user, else the body's user */
-    pk_str query_id;                /* groups the calls of one statement; may be empty */
-    pk_str cache_ns;                /* over the config's namespace */
-    bool cache_refresh;             /* do not read, but store */
+    pk_str metadata;                                     /* JSON object, or empty */
+    pk_str user_id;     /* empty: metadata._user, else the body's user */
+    pk_str query_id;    /* groups the calls of one statement; may be empty */
+    pk_str cache_ns;    /* over the config's namespace */
+    bool cache_refresh; /* do not read, but store */
     bool cache_off;
-    int64_t timeout_ms;   /* for the whole call; 0 = as configured */
-    int64_t request_ms;   /* request_timeout for every attempt, over the config's; 0 = as configured */
-    pk_str custom_host;   /* base URL for every target, over the config's; bound keys still refuse */
-    pk_str forward;       /* names of client headers to pass on, comma separated, besides the config's */
-    bool no_payload_log;  /* keep request and response out of the log */
+    int64_t timeout_ms; /* for the whole call; 0 = as configured */
+    int64_t
+        request_ms; /* request_timeout for every attempt, over the config's; 0 = as configured */
+    pk_str custom_host; /* base URL for every target, over the config's; bound keys still refuse */
+    pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
+    bool no_payload_log; /* keep request and response out of the log */
     enum pk_source source;
 };
 
@@ -49,6 +50,7 @@ bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str
 
 /* Checks metadata for a log row and conditional routing: a JSON object of at most
  * PK_METADATA_BYTES_MAX. */
-bool pk_request_metadata(struct pk_arena *arena, pk_str metadata, struct pk_error *err) PK_MUST_CHECK;
+bool pk_request_metadata(struct pk_arena *arena, pk_str metadata,
+                         struct pk_error *err) PK_MUST_CHECK;
 
 #endif

@@ -20,14 +20,17 @@ static bool chat(const char *messages, const char *params, bool plain)
 
 static void an_array_becomes_the_messages(void)
 {
-    EXPECT(chat("[{\"role\":\"user\",\"content\":\"hi\"}]", "{\"model\":\"m\",\"seed\":9007199254740993}", false));
-    EXPECT(pk_str_is(req.body, "{\"model\":\"m\",\"seed\":9007199254740993,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"));
+    EXPECT(chat("[{\"role\":\"user\",\"content\":\"hi\"}]",
+                "{\"model\":\"m\",\"seed\":9007199254740993}", false));
+    EXPECT(pk_str_is(req.body, "{\"model\":\"m\",\"seed\":9007199254740993,\"messages\":[{\"role\":"
+                               "\"user\",\"content\":\"hi\"}]}"));
     EXPECT(pk_str_is(req.operation, "chat"));
 }
 
 static void a_string_is_one_user_turn(void)
 {
-    static const char want[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"say \\\"hi\\\"\"}]}";
+    static const char want[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"say \\\"hi\\\"\"}]}";
 
     EXPECT(chat("\"say \\\"hi\\\"\"", "", false) && pk_str_is(req.body, want));
     EXPECT(chat("say \"hi\"", "", true) && pk_str_is(req.body, want));
@@ -36,11 +39,14 @@ static void a_string_is_one_user_turn(void)
 
 static void options_are_taken_out_of_the_body(void)
 {
-    EXPECT(chat("\"x\"",
-                "{\"pk\":{\"metadata\":{\"team\":\"a\"},\"trace_id\":\"t1\",\"cache\":{\"namespace\":\"n\","
-                "\"force_refresh\":true},\"timeout\":\"5s\",\"request_timeout\":250,\"log\":false},\"top_p\":1}",
-                false));
-    EXPECT(pk_str_is(req.body, "{\"top_p\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"));
+    EXPECT(chat(
+        "\"x\"",
+        "{\"pk\":{\"metadata\":{\"team\":\"a\"},\"trace_id\":\"t1\",\"cache\":{\"namespace\":\"n\","
+        "\"force_refresh\":true},\"timeout\":\"5s\",\"request_timeout\":250,\"log\":false},\"top_"
+        "p\":1}",
+        false));
+    EXPECT(
+        pk_str_is(req.body, "{\"top_p\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"));
     EXPECT(pk_str_is(req.metadata, "{\"team\":\"a\"}") && pk_str_is(req.trace_id, "t1"));
     EXPECT(pk_str_is(req.cache_ns, "n") && req.cache_refresh && !req.cache_off);
     EXPECT(req.timeout_ms == 5000 && req.request_ms == 250000 && req.no_payload_log);
@@ -59,8 +65,10 @@ static void what_is_wrong_is_named(void)
         {"[]", "{\"pk\":1}", "params.pk: must be an object, not a number"},
         {"[]", "{\"pk\":{\"tiemout\":1}}", "params.pk: unknown option \"tiemout\""},
         {"[]", "{\"pk\":{\"timeout\":\"x\"}}", "params.pk.timeout: must be milliseconds"},
-        {"[]", "{\"pk\":{\"trace_id\":\"\"}}", "params.pk.trace_id: must be a string of 1 to 128 bytes"},
-        {"[]", "{\"pk\":{\"cache\":3}}", "params.pk.cache: must be true, false, \"refresh\" or an object"},
+        {"[]", "{\"pk\":{\"trace_id\":\"\"}}",
+         "params.pk.trace_id: must be a string of 1 to 128 bytes"},
+        {"[]", "{\"pk\":{\"cache\":3}}",
+         "params.pk.cache: must be true, false, \"refresh\" or an object"},
         {"[]", "{\"pk\":{\"cache\":{\"x\":1}}}", "params.pk.cache: unknown key \"x\""},
         {"[]", "{\"pk\":{\"metadata\":[]}}", "metadata: must be an object, not an array"},
         {"[]", "{\"stream\":true}", "params.stream: SQL returns one value; leave it out"},

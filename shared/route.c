@@ -61,8 +61,7 @@ int pk_route_next(const struct pk_route *r, int node, int status, uint64_t rando
     for (int i = node; i != 0; i = r->nodes[i].parent) {
         const struct pk_node *parent = &r->nodes[r->nodes[i].parent];
 
-        if (parent->strategy == PK_FALLBACK && moves_on(parent, status) &&
-            r->nodes[i].sibling >= 0)
+        if (parent->strategy == PK_FALLBACK && moves_on(parent, status) && r->nodes[i].sibling >= 0)
             return descend(r, r->nodes[i].sibling, random);
     }
     return -1;

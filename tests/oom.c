@@ -70,7 +70,8 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
         if (next.op == PK_OP_LOOKUP)
             ev.kind = PK_EV_MISS;
         else if (next.op == PK_OP_SEND)
-            ev = (struct pk_event){.kind = PK_EV_HEAD, .status = 200, .headers = pk_str_of(l->head)};
+            ev =
+                (struct pk_event){.kind = PK_EV_HEAD, .status = 200, .headers = pk_str_of(l->head)};
         else if (next.op == PK_OP_READ && l->payloads[sent])
             ev = (struct pk_event){.kind = PK_EV_BODY, .bytes = pk_str_of(l->payloads[sent++])};
         else if (next.op == PK_OP_READ)
@@ -94,7 +95,10 @@ static bool run(const struct life *l, int allocations)
     left = allocations;
     pk_arena_init(&r.arena, (struct pk_allocator){NULL, take, give}, PK_CALL_BYTES_MAX);
     r.arena.torture = true;
-    pk_str text = pk_copyf(&r.arena, "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"}}", l->provider);
+    pk_str text = pk_copyf(
+        &r.arena,
+        "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"}}",
+        l->provider);
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
         c = pk_call_new(&r.arena, &r.config, &prices, &r.request, 0, 1, &r.err);
     bool ok = c && drive(&r, l, c);
@@ -113,7 +117,8 @@ int main(void)
         while (whole < 3 && n < 100000 && !test_failed) /* a cache save may be lost without harm */
             whole = run(&lives[i], n++) ? whole + 1 : 0;
         printf("# %s: %d allocations\n", lives[i].name, n - 3);
-        printf("%s each allocation of a %s call may fail\n", test_failed ? "not ok" : "ok", lives[i].name);
+        printf("%s each allocation of a %s call may fail\n", test_failed ? "not ok" : "ok",
+               lives[i].name);
         test_failures += test_failed;
     }
     return test_end();

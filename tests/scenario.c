@@ -30,9 +30,9 @@ struct play {
 };
 
 static const char *const event_names[] = {
-    [PK_EV_START] = "start", [PK_EV_HIT] = "hit",   [PK_EV_MISS] = "miss",
-    [PK_EV_HEAD] = "head",   [PK_EV_BODY] = "body", [PK_EV_END] = "end",
-    [PK_EV_FAIL] = "fail",   [PK_EV_WAKE] = "wake", [PK_EV_SAVED] = "saved",
+    [PK_EV_START] = "start",   [PK_EV_HIT] = "hit",   [PK_EV_MISS] = "miss",
+    [PK_EV_HEAD] = "head",     [PK_EV_BODY] = "body", [PK_EV_END] = "end",
+    [PK_EV_FAIL] = "fail",     [PK_EV_WAKE] = "wake", [PK_EV_SAVED] = "saved",
     [PK_EV_CANCEL] = "cancel",
 };
 
@@ -57,12 +57,13 @@ static pk_str unescaped(struct play *p, const char *text)
 
 static pk_str completion(struct play *p, const char *text)
 {
-    return pk_copyf(&p->arena,
-                    "{\"id\":\"c1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\","
-                    "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},"
-                    "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,"
-                    "\"completion_tokens\":5,\"total_tokens\":8}}",
-                    text);
+    return pk_copyf(
+        &p->arena,
+        "{\"id\":\"c1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\","
+        "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},"
+        "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,"
+        "\"completion_tokens\":5,\"total_tokens\":8}}",
+        text);
 }
 
 static pk_str chunk(struct play *p, const char *text)
@@ -102,8 +103,11 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
 
     switch (ev->kind) {
     case PK_EV_HIT:
-        p->entry = (struct pk_cache_entry){.body = completion(p, rest), .provider = PK_STR("openai"),
-                                           .model = PK_STR("m"), .cost_known = true, .cost_pusd = 13};
+        p->entry = (struct pk_cache_entry){.body = completion(p, rest),
+                                           .provider = PK_STR("openai"),
+                                           .model = PK_STR("m"),
+                                           .cost_known = true,
+                                           .cost_pusd = 13};
         ev->entry = &p->entry;
         break;
     case PK_EV_HEAD:
@@ -112,8 +116,8 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
         break;
     case PK_EV_BODY: ev->bytes = unescaped(p, rest); break;
     case PK_EV_FAIL:
-        (void)pk_fail(&ev->error, strcmp(rest, "timeout") == 0 ? PK_TIMEOUT : PK_NETWORK, "openai: %s",
-                      rest);
+        (void)pk_fail(&ev->error, strcmp(rest, "timeout") == 0 ? PK_TIMEOUT : PK_NETWORK,
+                      "openai: %s", rest);
         break;
     case PK_EV_START:
     case PK_EV_MISS:
@@ -151,8 +155,8 @@ static void show_done(const struct play *p, char *text, size_t size)
 
     if (r->cost_known)
         pk_usd_print(r->cost_pusd, usd);
-    (void)snprintf(text, size, "done %d %s attempts=%d by=%.*s cache=%s cost=%s%s%.*s", r->http_status,
-                   pk_status_name(r->status), r->attempts, PK_FMT(r->target_path),
+    (void)snprintf(text, size, "done %d %s attempts=%d by=%.*s cache=%s cost=%s%s%.*s",
+                   r->http_status, pk_status_name(r->status), r->attempts, PK_FMT(r->target_path),
                    pk_cache_status_name(r->cache_status), usd, r->error_message.len ? " " : "",
                    PK_FMT(r->error_message));
 }
@@ -167,8 +171,7 @@ static void show_next(const struct play *p, char *text, size_t size)
 
     (void)snprintf(op, sizeof op, "%s", names[n->op]);
     if (n->op == PK_OP_SEND)
-        (void)snprintf(op, sizeof op, "send %.*s",
-                       PK_FMT(pk_call_exchange(p->call)->target->path));
+        (void)snprintf(op, sizeof op, "send %.*s", PK_FMT(pk_call_exchange(p->call)->target->path));
     else if (n->op == PK_OP_SLEEP)
         (void)snprintf(op, sizeof op, "sleep %lld", (long long)(n->until_ms - p->mono_us / 1000));
     else if (n->op == PK_OP_DONE)
@@ -193,7 +196,8 @@ static bool make_call(struct play *p)
     struct pk_error err = {0};
 
     if (p->request.body.len == 0)
-        p->request.body = PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+        p->request.body =
+            PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
     p->call = pk_call_new(&p->arena, &p->config, &prices, &p->request, 1000000, 7, &err);
     if (!p->call)
         printf("# %s\n", err.msg);

@@ -10,9 +10,12 @@
 
 static const char *const configs[] = {
     "{\"provider\":\"openai\",\"retry\":{\"attempts\":5},\"cache\":{\"mode\":\"simple\"}}",
-    "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\",\"retry\":{\"attempts\":2},"
-    "\"request_timeout\":\"5s\"},{\"strategy\":{\"mode\":\"loadbalance\"},\"targets\":[{\"provider\":\"groq\"},"
-    "{\"provider\":\"anthropic\",\"idle_timeout\":\"1s\"}]},{\"provider\":\"openai\",\"retry\":{\"attempts\":5}}]}",
+    "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\",\"retry\":{"
+    "\"attempts\":2},"
+    "\"request_timeout\":\"5s\"},{\"strategy\":{\"mode\":\"loadbalance\"},\"targets\":[{"
+    "\"provider\":\"groq\"},"
+    "{\"provider\":\"anthropic\",\"idle_timeout\":\"1s\"}]},{\"provider\":\"openai\",\"retry\":{"
+    "\"attempts\":5}}]}",
     "{\"provider\":\"anthropic\",\"ttft_timeout\":\"2s\",\"retry\":{\"attempts\":1}}",
 };
 
@@ -23,29 +26,44 @@ static const char *const bodies[] = {
 
 /* What providers may send, whole and broken, right and wrong for whoever asked. */
 static const char *const payloads[] = {
-    "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+    "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,"
+    "\"message\":{\"role\":"
     "\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,"
     "\"completion_tokens\":1}}",
-    "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n",
-    "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+    "data: "
+    "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n",
+    "data: "
+    "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":"
+    "\"stop\"}]}\n\n",
     "data: [DONE]\n\n",
     "data: {\"error\":{\"message\":\"no\"}}\n\n",
-    "{\"type\":\"message\",\"id\":\"m1\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[{\"type\":\"text\",\"text\":"
+    "{\"type\":\"message\",\"id\":\"m1\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[{"
+    "\"type\":\"text\",\"text\":"
     "\"x\"}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}",
-    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m1\",\"model\":\"m\",\"usage\":{"
+    "event: message_start\ndata: "
+    "{\"type\":\"message_start\",\"message\":{\"id\":\"m1\",\"model\":\"m\",\"usage\":{"
     "\"input_tokens\":1}}}\n\n",
-    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":"
+    "event: content_block_start\ndata: "
+    "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":"
     "\"text\",\"text\":\"\"}}\n\n",
-    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
+    "event: content_block_delta\ndata: "
+    "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
     "\"text_delta\",\"text\":\"x\"}}\n\n",
-    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{"
+    "event: message_delta\ndata: "
+    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{"
     "\"output_tokens\":2}}\n\n",
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-    "<html>", "", "data: ", "\n\n", "{\"error\":{\"message\":\"m\",\"type\":\"t\"}}", "\xff\xfe",
+    "<html>",
+    "",
+    "data: ",
+    "\n\n",
+    "{\"error\":{\"message\":\"m\",\"type\":\"t\"}}",
+    "\xff\xfe",
 };
 
-static const char *const heads[] = {"content-type: text/event-stream\n", "content-type: application/json\n",
-                                    "retry-after: 1\n", "retry-after-ms: 90000\n", ""};
+static const char *const heads[] = {"content-type: text/event-stream\n",
+                                    "content-type: application/json\n", "retry-after: 1\n",
+                                    "retry-after-ms: 90000\n", ""};
 
 struct walk {
     struct pk_arena arena;
@@ -92,7 +110,8 @@ static struct pk_event answer(struct walk *w, const struct pk_next *next)
 /* Time passes: to the end of a sleep, to a deadline that is reported, or a little. */
 static void tick(struct walk *w, const struct pk_next *next, const struct pk_event *ev)
 {
-    bool waited = ev->kind == PK_EV_WAKE || (ev->kind == PK_EV_FAIL && ev->error.code == PK_TIMEOUT);
+    bool waited =
+        ev->kind == PK_EV_WAKE || (ev->kind == PK_EV_FAIL && ev->error.code == PK_TIMEOUT);
     int64_t until_us = next->until_ms * 1000;
 
     w->mono_us += (int64_t)roll(w, 5000);
@@ -102,7 +121,8 @@ static void tick(struct walk *w, const struct pk_next *next, const struct pk_eve
 
 static void keep_promises(struct walk *w, const struct pk_next *next)
 {
-    EXPECT(!(w->out_seen && (next->op == PK_OP_SEND || next->op == PK_OP_SLEEP || next->op == PK_OP_LOOKUP)));
+    EXPECT(!(w->out_seen &&
+             (next->op == PK_OP_SEND || next->op == PK_OP_SLEEP || next->op == PK_OP_LOOKUP)));
     w->out_seen = w->out_seen || next->out.len > 0;
     if (next->op != PK_OP_DONE)
         return;
@@ -128,7 +148,8 @@ static int live(struct walk *w, uint64_t seed)
     pk_arena_init(&w->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     w->entry = (struct pk_cache_entry){.body = pk_str_of(payloads[roll(w, PK_COUNT(payloads))])};
     w->request.body = pk_str_of(bodies[roll(w, PK_COUNT(bodies))]);
-    if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config, &err)))
+    if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config,
+                               &err)))
         w->call = pk_call_new(&w->arena, &w->config, &prices, &w->request, 0, seed, &err);
     struct pk_next next = {.op = PK_OP_DONE};
     struct pk_event ev = {.kind = PK_EV_START};
