@@ -350,7 +350,7 @@ static bool node_weight(struct parse *p, int value, void *into)
 static bool node_provider(struct parse *p, int value, void *into)
 {
     struct draft *d = into;
-    pk_str name;
+    pk_str name = PK_NONE;
 
     if (!read_text(p, "provider", value, PK_SLUG_BYTES_MAX, &name))
         return false;
@@ -391,7 +391,7 @@ static bool node_custom_host(struct parse *p, int value, void *into)
     struct draft *d = into;
     struct pk_error why = {0};
     struct pk_url url;
-    pk_str host;
+    pk_str host = PK_NONE;
 
     if (!read_text(p, "custom_host", value, PK_URL_BYTES_MAX, &host))
         return false;
@@ -462,7 +462,7 @@ static bool node_forward(struct parse *p, int value, void *into)
                        PK_FORWARD_MAX);
     s->forward_count = 0;
     for (int v = pk_json_first(&p->doc, value); v >= 0; v = pk_json_next(&p->doc, value, v)) {
-        pk_str name;
+        pk_str name = PK_NONE;
 
         if (!read_text(p, "forward_headers", v, PK_SLUG_BYTES_MAX, &name))
             return false;

@@ -627,11 +627,11 @@ void pk_json_splice(struct pk_buf *out, const struct pk_json *doc, int object,
 
         if (e < 0) { /* as it came: the blanks before it too, the comma only when it separates */
             pk_str raw = {doc->text.at + at, end - at};
-            int comma = k == object + 1 ? -1 : pk_str_find(raw, ',');
+            size_t comma = k == object + 1 ? 0 : (size_t)pk_str_find(raw, ',') + 1;
 
             if (!first)
                 pk_buf_addc(out, ',');
-            pk_buf_add(out, pk_str_sub(raw, (size_t)(comma + 1), raw.len));
+            pk_buf_add(out, pk_str_sub(raw, comma, raw.len));
             first = false;
         } else if (edits[e].value.at && !(done & 1ull << e)) {
             add_member(out, &first, edits[e].name, edits[e].value);
@@ -701,16 +701,16 @@ static int by_name(const void *a, const void *b)
 static void canonical_object(struct pk_buf *out, const struct pk_json *doc, int object)
 {
     int n = pk_json_count(doc, object), i = 0;
-    struct member *m = n ? pk_alloc(out->arena, (size_t)n * sizeof *m) : NULL;
+    struct member *m = pk_alloc(out->arena, (size_t)n * sizeof *m);
     bool first = true;
 
-    if (n && !m) {
+    if (!m) {
         out->failed = true;
         return;
     }
     for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k), i++)
         m[i] = (struct member){pk_json_str(out->arena, doc, k), k + 1, i};
-    if (n)
+    if (n > 1)
         qsort(m, (size_t)n, sizeof *m, by_name);
     pk_buf_addc(out, '{');
     for (i = 0; i < n; i++) {
