@@ -356,7 +356,7 @@ static bool node_provider(struct parse *p, int value, void *into)
         return false;
     if (pk_provider_find(name))
         d->provider = name;
-    else if (name.at[0] == '@' && name.len > 1) /* Portkey's newer spelling of a virtual key */
+    else if (pk_str_starts(name, "@") && name.len > 1) /* Portkey's newer spelling of a virtual key */
         d->virtual_key = pk_str_sub(name, 1, name.len);
     else
         return fail_at(p, "provider", "unknown provider \"%.*s\"", PK_FMT(name));
