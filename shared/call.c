@@ -232,16 +232,26 @@ static pk_str provider_of(const struct pk_call *c)
     return pk_str_of(pk_call_target(c)->provider->name);
 }
 
+/* What the client is told: the provider's words, or ours. */
+static struct pk_fault told(const struct pk_call *c)
+{
+    struct pk_fault f = c->fault;
+
+    if (f.message.len == 0)
+        f.message = pk_str_of(c->error.msg);
+    if (f.type.len == 0)
+        f.type = pk_str_of(pk_code_name(c->error.code));
+    return f;
+}
+
 /* The stream broke: before the first bytes went out another attempt may follow; after that the
  * client is told, and never sees a clean end. */
 static int stream_broke(struct pk_call *c)
 {
     if (!c->committed)
         return go(c, ST_judge);
-    if (c->fault.message.len == 0)
-        c->fault = (struct pk_fault){.message = pk_copy(c->arena, pk_str_of(c->error.msg)),
-                                     .type = pk_str_of(pk_code_name(c->error.code))};
-    pk_stream_abort(c->front, &c->fault, provider_of(c), &c->out);
+    struct pk_fault f = told(c);
+    pk_stream_abort(c->front, &f, provider_of(c), &c->out);
     c->next.out = pk_buf_str(&c->out);
     pk_call_span_end(c);
     return go(c, ST_finish);
@@ -420,12 +430,8 @@ static int step_answer(struct pk_call *c, const struct pk_event *ev)
 /* An error that stands is told in the front's shape; to one who left, nothing. */
 static void give_error(struct pk_call *c)
 {
-    struct pk_fault f = c->fault;
+    struct pk_fault f = told(c);
 
-    if (f.message.len == 0)
-        f.message = pk_str_of(c->error.msg);
-    if (f.type.len == 0)
-        f.type = pk_str_of(pk_code_name(c->error.code));
     reply_as(c, c->error.status, false);
     pk_buf_reset(&c->out);
     c->front->print_error(&f, c->node < 0 ? PK_NONE : provider_of(c), &c->out);
@@ -552,6 +558,7 @@ static void cancel(struct pk_call *c)
     c->answered = c->answered || has_it_all(c);
     if (!c->answered) {
         c->status = 0;
+        c->fault = (struct pk_fault){0};
         (void)pk_fail(&c->error, PK_CANCELLED, "cancelled");
         pk_call_span_end(c);
     }

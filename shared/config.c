@@ -356,7 +356,8 @@ static bool node_provider(struct parse *p, int value, void *into)
         return false;
     if (pk_provider_find(name))
         d->provider = name;
-    else if (pk_str_starts(name, "@") && name.len > 1) /* Portkey's newer spelling of a virtual key */
+    else if (pk_str_starts(name, "@") &&
+             name.len > 1) /* Portkey's newer spelling of a virtual key */
         d->virtual_key = pk_str_sub(name, 1, name.len);
     else
         return fail_at(p, "provider", "unknown provider \"%.*s\"", PK_FMT(name));
@@ -396,7 +397,7 @@ static bool node_custom_host(struct parse *p, int value, void *into)
     if (!read_text(p, "custom_host", value, PK_URL_BYTES_MAX, &host))
         return false;
     if (!pk_url_parse(host, "custom_host", &url, &why))
-        return fail_at(p, "", "%s", why.msg);
+        return fail_at(p, "custom_host", "%s", why.msg + strlen("custom_host: "));
     while (pk_str_ends(host, "/"))
         host.len--;
     d->set.custom_host = host;

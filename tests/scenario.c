@@ -112,7 +112,7 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
         break;
     case PK_EV_HEAD:
         ev->status = (int)strtol(rest, &headers, 10);
-        ev->headers = unescaped(p, headers);
+        ev->headers = unescaped(p, headers + (*headers == ' '));
         break;
     case PK_EV_BODY: ev->bytes = unescaped(p, rest); break;
     case PK_EV_FAIL:
