@@ -160,12 +160,12 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
         return pk_fail(err, PK_BAD_REQUEST,
                        "%s: requests in the %s dialect reach only providers that speak it",
                        provider->name, front->name);
-    if (front != back && back->request && !translate(arena, back, out, &names, err))
-        return false;
-    if (!adapt(arena, provider, out, &names, err))
-        return false;
-    if (arena->failed)
+    bool ok = (front == back || !back->request || translate(arena, back, out, &names, err)) &&
+              adapt(arena, provider, out, &names, err);
+    if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
+    if (!ok)
+        return false;
     *dropped = pk_buf_str(&names); /* a list that is too long is cut, never an error */
     return true;
 }

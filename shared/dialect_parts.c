@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { FAULT_BYTES_MAX = 4096, REASON_BYTES_MAX = 200 };
+static const int64_t COUNT_MAX = (int64_t)1 << 50; /* sums of a few stay far from overflowing */
 
 /* --- writing --------------------------------------------------------------------------------- */
 
@@ -76,10 +77,10 @@ int64_t pk_dialect_count(const struct pk_json *doc, int object, const char *name
     double number;
 
     if (pk_json_int(doc, value, &count))
-        return count > 0 ? count : 0;
-    if (pk_json_number(doc, value, &number) && number > 0 && number < 1e15)
-        return (int64_t)number;
-    return 0;
+        return count < 0 ? 0 : count > COUNT_MAX ? COUNT_MAX : count;
+    if (!pk_json_number(doc, value, &number) || number < 0)
+        return 0;
+    return number > (double)COUNT_MAX ? COUNT_MAX : (int64_t)number;
 }
 
 static bool is_listed(pk_str list, pk_str name)

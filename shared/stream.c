@@ -197,7 +197,10 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
 {
     pk_arena_free(&s->scratch);
     s->withhold = false;
-    if (!s->back->event(s, ev, pk_stream_take, err))
+    bool ok = s->back->event(s, ev, pk_stream_take, err);
+    if (s->arena->failed || s->scratch.failed) /* which may have looked like a malformed event */
+        return pk_fail(err, PK_NO_MEMORY, "stream: out of memory");
+    if (!ok)
         return false;
     if (s->failed)
         return pk_fail(err, PK_UPSTREAM, "the provider ended the stream with an error");
