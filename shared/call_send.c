@@ -80,14 +80,20 @@ static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *bod
     return true;
 }
 
-static pk_str model_of(struct pk_arena *arena, pk_str body)
+/* The model after the target's overrides. */
+static pk_str model_of(struct pk_call *c, const struct pk_target *t)
 {
     struct pk_error unused = {0};
     struct pk_json doc;
 
-    if (!pk_json_parse(arena, body, "body", &doc, &unused))
-        return PK_NONE;
-    return pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model"));
+    if (t->override_params.len &&
+        pk_json_parse(c->arena, t->override_params, "override_params", &doc, &unused)) {
+        int model = pk_json_get(&doc, 0, "model");
+
+        if (model >= 0)
+            return pk_json_str(c->arena, &doc, model);
+    }
+    return pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
 }
 
 static void open_span(struct pk_call *c, const struct pk_target *t)
@@ -131,7 +137,7 @@ bool pk_call_build(struct pk_call *c)
         open_span(c, t);
         return false;
     }
-    c->record.request_model = model_of(c->arena, body);
+    c->record.request_model = model_of(c, t);
     open_span(c, t);
     if (!pk_dialect_request(c->arena, c->front, t->provider, body, &c->exchange.body,
                             &c->record.dropped, &c->error))

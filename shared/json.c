@@ -184,6 +184,27 @@ static bool skip_escape(struct parser *p)
     return true;
 }
 
+/* How many bytes from the front are plain: printable ASCII that needs no escape. Eight at a
+ * time: most bytes of a gateway are inside of strings. */
+static size_t plain_len(const unsigned char *s, size_t left)
+{
+    const uint64_t ones = UINT64_MAX / 255, high = ones << 7;
+    size_t n = 0;
+
+    for (; left - n >= 8; n += 8) {
+        uint64_t w;
+
+        memcpy(&w, s + n, 8);
+        uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
+        uint64_t stop = (w - ones * ' ') | (quote - ones) | (slash - ones) | w;
+        if (stop & high) /* maybe one: the bytes below decide */
+            break;
+    }
+    while (n < left && s[n] >= ' ' && s[n] < 0x80 && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
+}
+
 /* At the opening quote. Moves behind the closing one. */
 static bool skip_string(struct parser *p, bool *escaped)
 {
@@ -192,8 +213,10 @@ static bool skip_string(struct parser *p, bool *escaped)
     *escaped = false;
     p->at++;
     while (p->at < p->text.len) {
+        p->at += plain_len(s + p->at, p->text.len - p->at);
+        if (p->at == p->text.len)
+            break;
         unsigned char c = s[p->at];
-
         if (c == '"') {
             p->at++;
             return true;
@@ -206,7 +229,7 @@ static bool skip_string(struct parser *p, bool *escaped)
                 return false;
             continue;
         }
-        size_t n = c < 0x80 ? 1 : utf8_len(s + p->at, p->text.len - p->at);
+        size_t n = utf8_len(s + p->at, p->text.len - p->at);
         if (n == 0)
             return fail(p, "invalid UTF-8");
         p->at += n;
@@ -569,7 +592,10 @@ void pk_json_quote(struct pk_buf *out, pk_str s)
 
     pk_buf_addc(out, '"');
     for (size_t i = 0; i < s.len;) {
-        size_t n = at[i] < 0x80 ? 1 : utf8_len(at + i, s.len - i);
+        i += plain_len(at + i, s.len - i);
+        if (i == s.len)
+            break;
+        size_t n = utf8_len(at + i, s.len - i);
         bool separator = n == 3 && at[i] == 0xe2 && at[i + 1] == 0x80 && (at[i + 2] & 0xfe) == 0xa8;
 
         if (n > 0 && at[i] >= ' ' && at[i] != '"' && at[i] != '\\' && !separator) {
@@ -698,7 +724,16 @@ static int by_name(const void *a, const void *b)
     return c ? c : x->order - y->order;
 }
 
-static void canonical_object(struct pk_buf *out, const struct pk_json *doc, int object)
+static bool listed(const char *const *names, pk_str name)
+{
+    for (; names && *names; names++)
+        if (pk_str_is(name, *names))
+            return true;
+    return false;
+}
+
+static void canonical_object(struct pk_buf *out, const struct pk_json *doc, int object,
+                             const char *const *without)
 {
     int n = pk_json_count(doc, object), i = 0;
     struct member *m = pk_alloc(out->arena, (size_t)n * sizeof *m);
@@ -714,28 +749,31 @@ static void canonical_object(struct pk_buf *out, const struct pk_json *doc, int 
         qsort(m, (size_t)n, sizeof *m, by_name);
     pk_buf_addc(out, '{');
     for (i = 0; i < n; i++) {
-        if (i + 1 < n && pk_str_eq(m[i].name, m[i + 1].name))
-            continue; /* a repeated name: the last one counts */
+        bool repeated = i + 1 < n && pk_str_eq(m[i].name, m[i + 1].name); /* the last one counts */
+
+        if (repeated || listed(without, m[i].name))
+            continue;
         add_member(out, &first, m[i].name, PK_NONE);
-        pk_json_canonical(out, doc, m[i].value);
+        pk_json_canonical(out, doc, m[i].value, NULL);
     }
     pk_buf_addc(out, '}');
 }
 
 /* Recursion is bounded by PK_JSON_DEPTH_MAX, which the parser enforces. */
-void pk_json_canonical(struct pk_buf *out, const struct pk_json *doc, int value)
+void pk_json_canonical(struct pk_buf *out, const struct pk_json *doc, int value,
+                       const char *const *without)
 {
     bool first = true;
 
     switch (pk_json_type(doc, value)) {
-    case PK_JSON_OBJECT: canonical_object(out, doc, value); return;
+    case PK_JSON_OBJECT: canonical_object(out, doc, value, without); return;
     case PK_JSON_ARRAY:
         pk_buf_addc(out, '[');
         for (int v = pk_json_first(doc, value); v >= 0; v = pk_json_next(doc, value, v)) {
             if (!first)
                 pk_buf_addc(out, ',');
             first = false;
-            pk_json_canonical(out, doc, v);
+            pk_json_canonical(out, doc, v, NULL);
         }
         pk_buf_addc(out, ']');
         return;

@@ -93,8 +93,10 @@ bool pk_json_merge(struct pk_arena *arena, pk_str base, pk_str over, const char 
                    struct pk_error *err) PK_MUST_CHECK;
 
 /* The value with members sorted, blanks gone and strings in one spelling: equal documents
- * give equal bytes. Numbers stay as spelled. */
-void pk_json_canonical(struct pk_buf *out, const struct pk_json *doc, int value);
+ * give equal bytes. Numbers stay as spelled. `without` names members of the object `value` to leave
+ * out, NULL at the end; NULL: none. */
+void pk_json_canonical(struct pk_buf *out, const struct pk_json *doc, int value,
+                       const char *const *without);
 
 /* Appends `s` as a JSON string. Invalid UTF-8 becomes U+FFFD; U+2028/9 are escaped, so that
  * the text is safe in JavaScript and in server-sent events. */

@@ -182,7 +182,7 @@ static pk_str canonical(const char *text)
 
     if (!EXPECT(pk_json_parse(&arena, pk_str_of(text), "text", &d, &err)))
         return PK_NONE;
-    pk_json_canonical(&out, &d, 0);
+    pk_json_canonical(&out, &d, 0, NULL);
     return pk_buf_str(&out);
 }
 

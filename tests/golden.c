@@ -69,7 +69,7 @@ static pk_str canonical(pk_str text)
         printf("# %s\n", err.msg);
         return text;
     }
-    pk_json_canonical(&out, &doc, 0);
+    pk_json_canonical(&out, &doc, 0, NULL);
     return pk_buf_str(&out);
 }
 

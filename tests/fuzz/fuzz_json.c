@@ -88,10 +88,10 @@ static pk_str canonical(struct pk_arena *arena, const struct pk_json *doc)
 {
     struct pk_buf once = pk_buf_in(arena, 64 << 20), twice = pk_buf_in(arena, 64 << 20);
 
-    pk_json_canonical(&once, doc, 0);
+    pk_json_canonical(&once, doc, 0, NULL);
     PK_ASSERT(!once.failed);
     struct pk_json again = parsed(arena, pk_buf_str(&once));
-    pk_json_canonical(&twice, &again, 0);
+    pk_json_canonical(&twice, &again, 0, NULL);
     PK_ASSERT(pk_str_eq(pk_buf_str(&once), pk_buf_str(&twice)));
     return pk_buf_str(&once);
 }
