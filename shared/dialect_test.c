@@ -28,7 +28,7 @@ static pk_str canonical(pk_str text)
     struct pk_buf out = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
 
     if (EXPECT(pk_json_parse(&arena, text, "test", &doc, &err)))
-        pk_json_canonical(&out, &doc, 0);
+        pk_json_canonical(&out, &doc, 0, NULL);
     return pk_buf_str(&out);
 }
 
