@@ -1,0 +1,370 @@
+"""What must be the same through every door: a table of cases.
+
+A case is a name and its calls. `E` builds configs for the running mock: E.to("MODEL") is a target
+whose provider is the mock and whose model is MODEL (tests/mock: mockd --help has the models).
+Each call names only what it checks:
+
+    text, code, status, says    the answer's text; the failure's word, HTTP status, and a part of its message
+    row, spans                  columns of pk_logs; (provider, http_status, error_type) of each attempt
+    upstream                    how many requests reached the mock
+    cached                      the cache status that the caller is told
+    check                       a function (answer, row, mock, spans) -> True
+
+`doors` limits a case to some of the doors, `sql` to both SQL doors.
+"""
+from decimal import Decimal
+
+SECRET = "sk-e2e-a-secret-that-must-not-appear"
+
+
+class E:
+    """Configs for one mock and one door; `key` differs from case to case."""
+
+    def __init__(self, base, key):
+        self.base, self.key = base, key
+
+    def to(self, model=None, path="", provider="openai", **more):
+        target = {"provider": provider, "api_key": self.key, "custom_host": f"{self.base}{path}/v1"}
+        if model:
+            target["override_params"] = {"model": model, **more.pop("override", {})}
+        return {**target, **more}
+
+    def claude(self, model="claude-test", path="", **more):
+        return self.to(model, path, "anthropic", **more)
+
+    def any(self, mode, *targets, **more):
+        strategy = {"mode": mode, **more.pop("strategy", {})}
+        return {"strategy": strategy, "targets": list(targets), **more}
+
+    def fallback(self, *targets, **more):
+        return self.any("fallback", *targets, **more)
+
+
+class Call:
+    def __init__(self, config, messages="hello big world", params=None, **expect):
+        self.config, self.messages, self.params, self.expect = config, messages, params, expect
+
+
+class Case:
+    def __init__(self, name, *calls, doors=None, sql=False):
+        self.name, self.calls = name, calls
+        self.doors = doors or (("sqlite", "postgres") if sql else ("sqlite", "postgres", "http"))
+
+
+def retries(model, **retry):
+    return lambda e: e.to(model, retry={"attempts": 2, **retry})
+
+
+def waited(low_ms, high_ms):
+    """The attempts began so far apart."""
+    def check(answer, row, mock, spans):
+        at = [r["at_ms"] for r in mock.page("recent")[-2:]]
+        return low_ms <= at[1] - at[0] <= high_ms
+    return check
+
+
+def sent(**fields):
+    """The last request at the mock had these members."""
+    import json  # pylint: disable=import-outside-toplevel
+
+    def check(answer, row, mock, spans):
+        body = json.loads(mock.page("last")["body"])
+        return {k: body.get(k) for k in fields} == fields
+    return check
+
+
+def sent_text(*texts):
+    def check(answer, row, mock, spans):
+        return all(t in mock.page("last")["body"] for t in texts)
+    return check
+
+
+WEATHER = {"type": "function", "function": {
+    "name": "weather", "description": "The weather", "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+
+FAMILIES = [
+    # --- answers ---------------------------------------------------------------------------
+    Case("a plain answer is priced and logged",
+         Call(lambda e: e.to(), params={"model": "gpt-4o"}, text="hello big world", upstream=1,
+              status=200, row={
+                  "status": "success", "http_status": 200, "provider": "openai", "model": "gpt-4o",
+                  "request_model": "gpt-4o", "operation": "chat", "attempts": 1, "retries": 0,
+                  "fallback_index": 0, "stream": False, "finish_reason": "stop", "input_tokens": 3,
+                  "output_tokens": 3, "usage_source": "provider", "cost_usd": Decimal("0.0000375"),
+                  "cache_status": "DISABLED", "error_type": None, "error_message": None},
+              spans=[("openai", 200, None)])),
+    Case("the cost of an unknown model is NULL, never 0",
+         Call(lambda e: e.to("a-model-nobody-sells"), text="hello big world",
+              row={"cost_usd": None, "input_tokens": 3, "status": "success"})),
+    Case("a provider that reports no usage has no cost",
+         Call(lambda e: e.to(path="/m/echo:usage=off"), params={"model": "gpt-4o"},
+              row={"cost_usd": None, "usage_source": "none"})),
+    Case("tokens from the provider's cache are counted apart and cost less",
+         Call(lambda e: e.to(path="/m/echo:cached=2"), params={"model": "gpt-4o"},
+              row={"input_tokens": 1, "cache_read_tokens": 2, "output_tokens": 3,
+                   "cost_usd": Decimal("0.000035")})),
+    Case("messages may be an array with several roles",
+         Call(lambda e: e.to(), [{"role": "system", "content": "be brief"},
+                                 {"role": "user", "content": "first"},
+                                 {"role": "assistant", "content": "yes"},
+                                 {"role": "user", "content": "second one"}], {"model": "echo"},
+              text="second one", row={"input_tokens": 6})),
+    Case("the provider's name in another case, a tool call, several choices",
+         Call(lambda e: e.to("tool-call"), params={"tools": [WEATHER]}, text=None,
+              row={"finish_reason": "tool_calls"},
+              check=lambda a, r, m, s: a.body["choices"][0]["message"]["tool_calls"][0]["function"]
+              == {"name": "weather", "arguments": '{"city":"mock"}'}),
+         Call(lambda e: e.to("echo"), params={"n": 3},
+              check=lambda a, r, m, s: len(a.body["choices"]) == 3, row={"output_tokens": 9})),
+
+    # --- what is sent ------------------------------------------------------------------------
+    Case("override_params win over the request",
+         Call(lambda e: e.to("echo", override={"temperature": 0.5, "top_p": 1}),
+              params={"model": "other", "temperature": 1.5}, row={"request_model": "other"},
+              check=sent(model="echo", temperature=0.5, top_p=1))),
+    Case("unknown fields and big integers pass through byte for byte",
+         Call(lambda e: e.to(), [{"role": "user", "content": "x", "made_up": 9007199254740993}],
+              '{"model": "echo", "seed": 12345678901234567890, "x_new": {"a": [1e400, -0.10]}}',
+              check=sent_text("12345678901234567890", "9007199254740993", "1e400", "-0.10")),
+         doors=("sqlite",)),
+    Case("big integers keep every digit",
+         Call(lambda e: e.to(), [{"role": "user", "content": "x", "made_up": 9007199254740993}],
+              '{"model": "echo", "seed": 12345678901234567890, "x_new": {"a": [1]}}',
+              check=sent_text("12345678901234567890", "9007199254740993", "x_new"))),
+    Case("text in many scripts arrives as it was",
+         Call(lambda e: e.to("echo"), "naïve 日本語 😀 \"quoted\" \\ back",
+              text="naïve 日本語 😀 \"quoted\" \\ back")),
+    Case("the key goes to the provider, and call options do not",
+         Call(lambda e: e.to("echo"), params={"pk": {"metadata": {"a": "b"}}},
+              check=lambda a, r, m, s: SECRET in m.page("last")["headers"]["authorization"]
+              and "metadata" not in m.page("last")["body"])),
+
+    # --- fallback and retry ----------------------------------------------------------------------
+    Case("a fallback answers after a 503",
+         Call(lambda e: e.fallback(e.to("status-503"), e.to("echo")), text="hello big world",
+              upstream=2, row={"status": "success", "attempts": 2, "fallback_index": 1,
+                               "target_path": "config.targets[1]", "http_status": 200},
+              spans=[("openai", 503, "provider_error"), ("openai", 200, None)])),
+    Case("a status that on_status_codes does not list is the answer",
+         Call(lambda e: e.fallback(e.to("status-400"), e.to("echo"),
+                                   strategy={"on_status_codes": [503]}),
+              status=400, code="provider_error", upstream=1,
+              row={"status": "error", "http_status": 400, "attempts": 1, "cost_usd": None,
+                   "error_type": "provider_error"})),
+    Case("a fallback across providers",
+         Call(lambda e: e.fallback(e.to("status-500"), e.claude()), text="hello big world",
+              row={"provider": "anthropic", "model": "claude-test", "fallback_index": 1},
+              spans=[("openai", 500, "provider_error"), ("anthropic", 200, None)])),
+    Case("when every target fails the last failure is told",
+         Call(lambda e: e.fallback(e.to("status-500"), e.to("status-429")), status=429,
+              code="provider_error", says="asked to answer 429", upstream=2,
+              row={"status": "error", "http_status": 429, "attempts": 2})),
+    Case("a provider that goes away is a reason to fall back",
+         Call(lambda e: e.fallback(e.to("drop-head"), e.to("drop-mid"), e.to("echo")),
+              text="hello big world", row={"attempts": 3, "fallback_index": 2},
+              check=lambda a, r, m, s: [x["error_type"] for x in s] ==
+              ["connection_error", "connection_error", None])),
+    Case("nobody listens",
+         Call(lambda e: {"provider": "openai", "api_key": e.key,
+                         "custom_host": "http://127.0.0.1:1/v1"}, params={"model": "x"},
+              code="connection_error", status=502, row={"status": "error", "attempts": 1})),
+    Case("retries until it works",
+         Call(retries("seq-503-503-200"), text="hello big world", upstream=3,
+              row={"attempts": 3, "retries": 2, "fallback_index": 0, "status": "success"},
+              spans=[("openai", 503, "provider_error")] * 2 + [("openai", 200, None)])),
+    Case("retries only what is listed",
+         Call(retries("seq-503-200", on_status_codes=[429]), status=503, upstream=1)),
+    Case("retries are used up before the fallback",
+         Call(lambda e: e.fallback(e.to("status-503:retry-after-ms=1", retry={"attempts": 1}),
+                                   e.to("echo")), text="hello big world", upstream=3,
+              row={"attempts": 3, "fallback_index": 1})),
+    Case("Retry-After in seconds is obeyed",
+         Call(retries("seq-429-200:retry-after=1"), text="hello big world",
+              check=waited(1000, 1900))),
+    Case("Retry-After in milliseconds is obeyed",
+         Call(retries("seq-429-200:retry-after-ms=350"), text="hello big world",
+              check=waited(350, 900))),
+    Case("Retry-After as a date is obeyed",
+         Call(retries("seq-429-200:retry-date=2"), text="hello big world",
+              check=waited(900, 2900))),
+
+    # --- load balance, nesting ---------------------------------------------------------------
+    Case("a weight of 0 is never drawn",
+         *[Call(lambda e: e.any("loadbalance", e.to("status-500", weight=0), e.to("echo", weight=1)),
+                text="hello big world", upstream=1)] * 8),
+    Case("strategies nest",
+         Call(lambda e: e.fallback(
+             e.any("loadbalance", e.to("status-503", weight=1), e.to("status-503", weight=0)),
+             e.fallback(e.to("status-429"), e.to("echo"))), text="hello big world", upstream=3,
+              row={"attempts": 3, "target_path": "config.targets[1].targets[1]"})),
+    Case("the same config in camelCase",
+         Call(lambda e: {"strategy": {"mode": "fallback", "onStatusCodes": [503]}, "targets": [
+             {"provider": "openai", "apiKey": e.key, "customHost": e.base + "/v1",
+              "overrideParams": {"model": m}} for m in ("status-503", "echo")]},
+              text="hello big world", upstream=2)),
+
+    # --- time ----------------------------------------------------------------------------------
+    Case("an attempt that takes too long ends with 408",
+         Call(lambda e: e.to("echo", "/d/3000", request_timeout="200ms"), code="timeout_error",
+              status=408, row={"status": "error", "http_status": 408, "attempts": 1},
+              check=lambda a, r, m, s: r["latency_ms"] < 1500)),
+    Case("an attempt that takes too long is a reason to fall back",
+         Call(lambda e: e.fallback(e.to("hang", request_timeout="150ms"), e.to("echo")),
+              text="hello big world", upstream=2, row={"fallback_index": 1},
+              spans=[("openai", None, "timeout_error"), ("openai", 200, None)])),
+    Case("a body that drips too slowly ends with 408",
+         Call(lambda e: e.to("slow-bytes:20ms", request_timeout="300ms"), status=408)),
+    Case("the call says its own timeout",
+         Call(lambda e: e.to("hang"), params={"pk": {"request_timeout": "150ms"}}, status=408)),
+
+    # --- cache ---------------------------------------------------------------------------------
+    Case("the second equal call is a cache hit and costs nothing",
+         Call(lambda e: e.to(cache={"mode": "simple"}), params={"model": "gpt-4o"}, cached="MISS",
+              upstream=1, row={"cache_status": "MISS", "cost_usd": Decimal("0.0000375")}),
+         Call(lambda e: e.to(cache={"mode": "simple"}), params={"model": "gpt-4o"}, cached="HIT",
+              upstream=0, text="hello big world",
+              row={"cache_status": "HIT", "cost_usd": Decimal(0), "attempts": 0,
+                   "cost_saved_usd": Decimal("0.0000375"), "status": "success"}),
+         Call(lambda e: e.to(cache={"mode": "simple"}), "another text", {"model": "gpt-4o"},
+              cached="MISS", upstream=1)),
+    Case("an entry that is older than max_age is a miss",
+         Call(lambda e: e.to("echo", cache={"mode": "simple", "max_age": 1}), cached="MISS"),
+         Call(lambda e: e.to("echo", cache={"mode": "simple", "max_age": 1}), cached="HIT",
+              check=lambda *unused: __import__("time").sleep(1.1) or True),
+         Call(lambda e: e.to("echo", cache={"mode": "simple", "max_age": 1}), cached="MISS",
+              upstream=1)),
+    Case("namespaces do not share entries",
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), cached="MISS",
+              params={"pk": {"cache": {"namespace": "one"}}}),
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), cached="MISS",
+              params={"pk": {"cache": {"namespace": "two"}}}),
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), cached="HIT",
+              params={"pk": {"cache": {"namespace": "one"}}})),
+    Case("a forced refresh asks again and stores the new answer",
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), cached="MISS"),
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), cached="REFRESH", upstream=1,
+              params={"pk": {"cache": {"force_refresh": True}}}, row={"cache_status": "REFRESH"}),
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), cached="HIT", upstream=0)),
+    Case("failures are not cached",
+         Call(lambda e: e.to("seq-400-200", cache={"mode": "simple"}), status=400),
+         Call(lambda e: e.to("seq-400-200", cache={"mode": "simple"}), cached="MISS", upstream=1)),
+    Case("another key never gets the answer of the first",
+         Call(lambda e: e.to("echo", cache={"mode": "simple"}), "for one tenant", cached="MISS"),
+         Call(lambda e: {**e.to("echo", cache={"mode": "simple"}), "api_key": e.key + "-other"},
+              "for one tenant", cached="MISS", upstream=1)),
+
+    # --- the anthropic dialect -------------------------------------------------------------------
+    Case("anthropic: system, texts and limits are translated",
+         Call(lambda e: e.claude("claude-x"), [{"role": "system", "content": "be brief"},
+                                               {"role": "user", "content": "hello big world"}],
+              {"max_tokens": 7, "stop": "END", "temperature": 0.5}, text="hello big world",
+              row={"provider": "anthropic", "model": "claude-x", "input_tokens": 5,
+                   "output_tokens": 3, "finish_reason": "stop"},
+              check=sent(system="be brief", max_tokens=7, stop_sequences=["END"]))),
+    Case("anthropic: max_tokens is there even when the caller has none",
+         Call(lambda e: e.claude(), text="hello big world",
+              check=lambda a, r, m, s: '"max_tokens"' in m.page("last")["body"])),
+    Case("anthropic: tools and tool calls are translated",
+         Call(lambda e: e.claude("tool-call"), params={"tools": [WEATHER]},
+              row={"finish_reason": "tool_calls"},
+              check=lambda a, r, m, s: a.body["choices"][0]["message"]["tool_calls"][0]["function"]
+              ["name"] == "weather" and '"input_schema"' in m.page("last")["body"])),
+    Case("anthropic: a tool result goes back",
+         Call(lambda e: e.claude(), [
+             {"role": "user", "content": "weather?"},
+             {"role": "assistant", "content": None, "tool_calls": [
+                 {"id": "call_1", "type": "function",
+                  "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}]},
+             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}], {"tools": [WEATHER]},
+              status=200, check=sent_text('"tool_result"', '"tool_use"', "sunny", "Paris"))),
+    Case("anthropic: the provider's words are in the error",
+         Call(lambda e: e.claude("status-529"), status=529, says="asked to answer 529",
+              row={"provider": "anthropic", "status": "error"})),
+
+    # --- what is logged ------------------------------------------------------------------------
+    Case("metadata, trace and spans of the caller are in the log",
+         Call(lambda e: e.to("echo"), params={"pk": {
+             "metadata": {"team": "red", "_user": "u1"}, "span_id": "s1", "parent_span_id": "p1",
+             "span_name": "summary"}},
+              row={"metadata": {"team": "red", "_user": "u1"}, "user_id": "u1", "span_id": "s1",
+                   "parent_span_id": "p1", "span_name": "summary"})),
+    Case("request and answer are in the log",
+         Call(lambda e: e.to("echo"), check=lambda a, r, m, s:
+              r["request"]["messages"] == [{"role": "user", "content": "hello big world"}]
+              and r["response"]["choices"][0]["message"]["content"] == "hello big world")),
+    Case("payloads stay out of the log when the caller says so",
+         Call(lambda e: e.to("echo"), params={"pk": {"log": False}},
+              row={"request": None, "response": None, "input_tokens": 3})),
+
+    # --- hostile answers -----------------------------------------------------------------------
+    *[Case(f"hostile answer: {model}",
+           Call(lambda e, model=model: e.to(model), code="invalid_answer", status=502,
+                row={"status": "error", "error_type": "invalid_answer"}),
+           Call(lambda e, model=model: e.fallback(e.to(model), e.to("echo")),
+                text="hello big world", upstream=2))
+      for model in ("html-200", "empty-200", "truncated-json", "wrong-types", "error-in-200",
+                    "bad-utf8", "no-end")],
+    Case("hostile answer: 40 MB",
+         Call(lambda e: e.to("huge:40MB"), code="too_large", row={"status": "error"})),
+    Case("hostile answer: a redirect is not followed",
+         Call(lambda e: e.to("redirect"), code="provider_error", upstream=1,
+              check=lambda a, r, m, s: m.page("last")["path"] == "/v1/chat/completions")),
+    Case("hostile answer: a stream that nobody asked for",
+         Call(lambda e: e.to("echo", override={"stream": True}), code="invalid_config"),
+         doors=()),
+
+    # --- bad input -----------------------------------------------------------------------------
+    *[Case(f"bad config: {says}", Call(lambda e, config=config: config, code="invalid_config",
+                                       status=400, says=says, upstream=0))
+      for config, says in (
+          ({"provider": "openai", "api_key": "k", "retry": {"attempts": 9}}, "retry.attempts"),
+          ({"strategy": {"mode": "fallback"}, "targets": [
+              {"provider": "openai", "api_key": "k"},
+              {"provider": "openai", "api_key": "k", "weight": -1}]}, "targets[1].weight"),
+          ({"strategy": {"mode": "sometimes"}, "targets": [{"provider": "openai"}]},
+           "strategy.mode"),
+          ({"provider": "openai", "api_key": "k", "colour": "red"}, "colour"),
+          ({"provider": "no-such-provider", "api_key": "k"}, "no-such-provider"),
+          ({"provider": "openai", "api_key": 5}, "api_key"),
+          ({"provider": "openai", "api_key": "k", "request_timeout": "soon"}, "request_timeout"),
+          ({"provider": "openai", "api_key": "k", "custom_host": "ftp://x/v1"}, "custom_host"),
+          ({"targets": []}, "targets"),
+          ([], "config"))],
+    Case("bad config: a slug that is not there",
+         Call("no-such-slug", code="not_found", says="no-such-slug", upstream=0)),
+    Case("bad config: a virtual key that is not there",
+         Call({"virtual_key": "no-such-key"}, code="not_found", says="no-such-key", upstream=0)),
+    Case("bad config: no key for the provider",
+         Call({"provider": "openai"}, code="missing_key", status=401, upstream=0)),
+    Case("bad config: text that is not JSON",
+         Call('{"provider":', status=400, code="invalid_json", upstream=0)),
+    Case("bad config: NUL, deep, long",
+         Call('{"provider":"a\\u0000b"}', status=400, upstream=0),
+         Call("[" * 10000, status=400, upstream=0),
+         Call('{"provider":"' + "x" * 20000 + '"}', status=400, upstream=0)),
+    Case("a private address is denied",
+         Call(lambda e: {"provider": "openai", "api_key": e.key, "custom_host": "http://10.1.2.3/v1"},
+              params={"model": "x"}, code="host_not_allowed", status=403),
+         Call(lambda e: {"provider": "openai", "api_key": e.key,
+                         "custom_host": "http://169.254.169.254/v1"}, params={"model": "x"},
+              code="host_not_allowed", status=403)),
+    Case("bad messages",
+         Call(lambda e: e.to("echo"), '{"role":"user"}', code="invalid_request", upstream=0),
+         Call(lambda e: e.to("echo"), '[{"role"', code="invalid_json", upstream=0),
+         Call(lambda e: e.to("echo"), "[" * 10000 + "]" * 10000, code="invalid_json", upstream=0),
+         sql=True),
+    Case("bad params",
+         Call(lambda e: e.to("echo"), params="[1]", code="invalid_request", upstream=0),
+         Call(lambda e: e.to("echo"), params='{"pk":{"colour":1}}', code="invalid_request",
+              says="colour", upstream=0),
+         Call(lambda e: e.to("echo"), params='{"stream":true}', code="invalid_request", upstream=0),
+         sql=True),
+    Case("NULL in, NULL out, and no call",
+         Call(None, upstream=0, check=lambda a, r, m, s: a.body is None),
+         Call(lambda e: e.to("echo"), None, upstream=0, check=lambda a, r, m, s: a.body is None),
+         sql=True),
+    Case("an empty text is sent as it is",
+         Call(lambda e: e.to("echo"), "", status=200, upstream=1, text="")),
+]
+CASES = [c for c in FAMILIES if c.doors]

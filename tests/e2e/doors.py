@@ -1,0 +1,384 @@
+"""The three doors, behind one small interface: chat, rows, spans, administration.
+
+A door turns (config, messages, params) into its own kind of request, and whatever comes back into
+an Answer. Log rows are read in SQL, through whichever engine holds the store.
+"""
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from decimal import Decimal
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "regress"))
+
+# name -> (HTTP status, SQLSTATE), from the one table that the product has.
+CODES = {name: (int(status), state) for name, status, state in re.findall(
+    r'^\w+\(PK_\w+,\s*"(\w+)",\s*(\d+),\s*"(\w+)"', open(os.path.join(ROOT, "shared/errors.def"),
+                                                       encoding="utf-8").read(), re.M)}
+MASTER_KEY = bytes(range(32)).hex()
+
+
+class Answer:
+    """What came back. `code` is the word for the failure; empty where the door does not tell it."""
+
+    def __init__(self, body=None, status=200, code=None, message="", sqlstate=None, headers=None,
+                 cached=None):
+        self.body, self.status, self.code, self.message = body, status, code, message
+        self.sqlstate, self.headers, self.cached = sqlstate, headers or {}, cached
+        self.ok = code is None
+
+    @property
+    def text(self):
+        try:
+            return self.body["choices"][0]["message"]["content"]
+        except (TypeError, KeyError, IndexError):
+            return None
+
+
+class Skip(Exception):
+    """The door is not there; the text says why."""
+
+
+def loads(text):
+    return json.loads(text, parse_float=Decimal)
+
+
+class Mock:
+    """A running mock provider."""
+
+    def __init__(self, build):
+        self.process = subprocess.Popen([build + "/mockd", "--port", "0"], stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline().rsplit(b":", 1)[1])
+        self.base = f"http://127.0.0.1:{self.port}"
+
+    def page(self, name, method="GET"):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        c.request(method, "/__mock/" + name)
+        text = c.getresponse().read()
+        c.close()
+        return json.loads(text)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Door:
+    """`seen` collects all that a user could read, for the search for secrets."""
+    name = sql = None
+
+    def __init__(self, build, env):
+        self.build, self.seen = build, []
+        self.tmp = tempfile.mkdtemp(prefix="pk-e2e-")
+        self.env = {**os.environ, **env}
+
+    def row(self, trace_id, wait_s=5):
+        """The log row, which may come a moment after the answer."""
+        return (self.wait_rows("pk_logs", trace_id, wait_s) or [None])[0]
+
+    def spans(self, trace_id):
+        return sorted(self.rows("pk_spans", trace_id), key=lambda s: s["ord"])
+
+    def wait_rows(self, relation, trace_id, wait_s=5):
+        until = time.monotonic() + wait_s
+        while True:
+            rows = self.rows(relation, trace_id)
+            if rows or time.monotonic() > until:
+                return rows
+            time.sleep(0.02)
+
+    def stop(self):
+        shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+class Sqlite(Door):
+    name, sql, source = "sqlite", True, "sqlite"
+
+    def __init__(self, build, env):
+        super().__init__(build, env)
+        if not os.path.exists(build + "/pk.so"):
+            raise Skip("no pk.so")
+        self.store = os.path.join(self.tmp, "store.pkdb")
+        key = os.path.join(self.tmp, "master")
+        with open(key, "w", encoding="ascii") as f:
+            f.write(MASTER_KEY + "\n")
+        os.chmod(key, 0o600)
+        os.environ.update({**env, "PK_STORE": self.store, "PK_MASTER_KEY_FILE": key})
+        self.db = self.connect()
+
+    def connect(self):
+        db = sqlite3.connect(os.path.join(self.tmp, "app.db"), check_same_thread=False)
+        db.enable_load_extension(True)
+        db.load_extension(self.build + "/pk")
+        return db
+
+    def call(self, sql, *args):
+        """One value, or the Answer that the error makes."""
+        try:
+            row = self.db.execute(sql, args).fetchone()
+            return row[0] if row else None
+        except (sqlite3.Error, ValueError, OverflowError, MemoryError) as e:
+            self.seen.append(str(e))
+            m = re.match(r"pk: (\w+): (.*)", str(e), re.S)
+            code = m.group(1) if m else "unknown"
+            return Answer(code=code, message=m.group(2) if m else str(e),
+                          status=CODES.get(code, (0,))[0])
+
+    def chat(self, config, messages, params=None):
+        return sql_chat(self, "select pk_try_chat(?, ?, ?)", config, messages, params)
+
+    def raising(self, config, messages, params=None):
+        return self.call("select pk_chat(?, ?, ?)", *map(as_text, (config, messages, params)))
+
+    def ask(self, config, prompt, *more):
+        marks = ", ".join("?" * (2 + len(more)))
+        return self.call(f"select pk_ask({marks})", as_text(config), prompt, *map(as_text, more))
+
+    def rows(self, relation, trace_id):
+        cursor = self.db.execute(f"select * from {relation} where trace_id = ?", (trace_id,))
+        names = [c[0] for c in cursor.description]
+        rows = [dict(zip(names, row)) for row in cursor]
+        self.seen.append(repr(rows))
+        return [row_of(r) for r in rows]
+
+    def function(self, name, *args):
+        return self.call(f"select {name}({', '.join('?' * len(args))})", *map(as_text, args))
+
+    def allow_hosts(self, hosts):
+        self.function("pk_set", "allowed_hosts", hosts)
+
+    def everything(self):
+        self.function("pk_flush")
+        for relation in ("pk_logs", "pk_spans", "pk_feedback", "pk_configs", "pk_virtual_keys",
+                         "pk_cache"):
+            self.seen.append(repr(self.db.execute(f"select * from {relation}").fetchall()))
+        return store_bytes(self.store) + "\n".join(self.seen).encode("utf-8", "replace")
+
+    def stop(self):
+        self.db.close()
+        super().stop()
+
+
+class Postgres(Door):
+    name, sql, source = "postgres", True, "postgres"
+
+    def __init__(self, build, env):
+        super().__init__(build, env)
+        if os.environ.get("PK_SAN"):
+            raise Skip("the server is not built with sanitizers")
+        try:
+            import pg_temp  # pylint: disable=import-outside-toplevel
+        except ImportError as e:
+            raise Skip(f"no harness: {e}") from e
+        if not os.path.exists(os.path.join(ROOT, "ext-pg", "pk.control")):
+            raise Skip("no extension")
+        self.error = pg_temp.Error
+        self.stack = contextlib.ExitStack()
+        self.cluster = self.stack.enter_context(pg_temp.Cluster(env={**env}))
+        self.db = self.stack.enter_context(self.cluster.connect())
+        self.db.query("create extension pk")
+
+    def call(self, sql, *args):
+        try:
+            return self.db.value(sql, *args)
+        except self.error as e:
+            self.seen += [str(e), str(e.detail), str(e.hint)]
+            code = next((c for c, (_, state) in CODES.items() if state == e.sqlstate), "unknown")
+            return Answer(code=code, message=" ".join(filter(None, (e.message, e.detail))),
+                          sqlstate=e.sqlstate, status=CODES.get(code, (0,))[0])
+
+    def chat(self, config, messages, params=None):
+        if isinstance(messages, str) and not messages.lstrip().startswith(("[", "{", '"')):
+            messages = json.dumps(messages)
+        return sql_chat(self, "select pk_try_chat($1::text, $2::jsonb, $3::jsonb)", config, messages,
+                        params)
+
+    def raising(self, config, messages, params=None):
+        if isinstance(messages, str) and not messages.lstrip().startswith(("[", "{", '"')):
+            messages = json.dumps(messages)
+        return self.call("select pk_chat($1::text, $2::jsonb, $3::jsonb)",
+                         *map(as_text, (config, messages, params)))
+
+    def ask(self, config, prompt, *more):
+        types = ["text", "text", "text", "jsonb"][:2 + len(more)]
+        marks = ", ".join(f"${i + 1}::{t}" for i, t in enumerate(types))
+        return self.call(f"select pk_ask({marks})", as_text(config), prompt, *map(as_text, more))
+
+    def rows(self, relation, trace_id):
+        rows = self.db.query(f"select row_to_json(r) from {relation} r where trace_id = $1", trace_id)
+        self.seen.append(repr(rows))
+        return [row_of(loads(r[0])) for r in rows]
+
+    def function(self, name, *args):
+        marks = ", ".join(f"${i + 1}" for i in range(len(args)))
+        return self.call(f"select {name}({marks})", *map(as_text, args))
+
+    def allow_hosts(self, hosts):
+        self.db.query(f"set pk.allowed_hosts = '{hosts}'")
+
+    def everything(self):
+        self.function("pk_flush")
+        dump = subprocess.run(["pg_dump", "--inserts"], capture_output=True, check=True,
+                              env={**os.environ, **self.cluster.client_env()}).stdout
+        for relation in ("pk_logs", "pk_spans", "pk_feedback", "pk_configs", "pk_virtual_keys",
+                         "pk_cache"):
+            self.seen.append(repr(self.db.query(f"select * from {relation}")))
+        return dump + "\n".join(self.seen + [self.cluster.log_text()]).encode("utf-8", "replace")
+
+    def stop(self):
+        self.stack.close()
+        super().stop()
+
+
+class Http(Door):
+    """pkd, and the SQLite extension on the same store to read what it logged."""
+    name, sql, source = "http", False, "http"
+
+    def __init__(self, build, env):
+        super().__init__(build, env)
+        if not os.path.exists(build + "/pkd"):
+            raise Skip("no pkd")
+        self.side = Sqlite(build, env)  # raises Skip without pk.so
+        self.store, self.function = self.side.store, self.side.function
+        self.log = open(os.path.join(self.tmp, "log"), "w+b")
+        self.env.update({"PK_STORE": self.store,
+                         "PK_MASTER_KEY_FILE": os.environ["PK_MASTER_KEY_FILE"]})
+        self.start()
+
+    def start(self, *options):
+        self.process = subprocess.Popen(
+            [self.build + "/pkd", "serve", "--listen", "127.0.0.1:0", *options],
+            stdout=subprocess.PIPE, stderr=self.log, env=self.env)
+        line = self.process.stdout.readline().decode()
+        m = re.search(r"127\.0\.0\.1:(\d+)", line)
+        if not m:
+            raise RuntimeError(f"pkd did not start: {line}{self.log_text()}")
+        self.port = int(m.group(1))
+
+    def log_text(self):
+        self.log.flush()
+        with open(self.log.name, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def request(self, path, body, headers, method="POST"):
+        """(status, headers, text) of one exchange; a dict as body is sent as JSON."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            data = body if isinstance(body, (bytes, str)) else json.dumps(body)
+            if isinstance(data, str):
+                data = data.encode("utf-8")
+            c.request(method, path, data, {"Content-Type": "application/json", **headers})
+            r = c.getresponse()
+            text = r.read()
+        finally:
+            c.close()
+        self.seen.append(f"{r.status} {r.getheaders()} {text!r}")
+        return r.status, r.headers, text
+
+    def chat(self, config, messages, params=None):
+        params = loads(params) if isinstance(params, str) else dict(params or {})
+        headers = {"x-portkey-config": as_text(config), **option_headers(params.pop("pk", {}))}
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        body = json.dumps({**params, "messages": messages}, default=str)
+        return self.answer(*self.request("/v1/chat/completions", body, headers))
+
+    def answer(self, status, headers, text):
+        try:
+            body = loads(text)
+        except ValueError:
+            return Answer(status=status, code="no JSON", message=repr(text[:200]), headers=headers)
+        cached = headers.get("x-portkey-cache-status")
+        if 200 <= status < 300:
+            return Answer(body, status, headers=headers, cached=cached)
+        error = body.get("error", {})
+        return Answer(body, status, error.get("type") or "", error.get("message", ""),
+                      headers=headers, cached=cached)
+
+    def rows(self, relation, trace_id):
+        return self.side.rows(relation, trace_id)
+
+    def everything(self):
+        return self.side.everything() + "\n".join(self.seen + [self.log_text()]).encode(
+            "utf-8", "replace")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+        self.side.stop()
+        self.log.close()
+        super().stop()
+
+
+def sql_chat(door, sql, config, messages, params):
+    got = door.call(sql, as_text(config), as_text(messages), as_text(params))
+    if isinstance(got, Answer):
+        return got
+    door.seen.append(str(got))
+    if got is None:
+        return Answer(None)
+    tried = loads(got)
+    if tried["ok"]:
+        body = tried["response"]
+        return Answer(body, cached=body["pk"]["cache_status"])
+    error = tried["error"]
+    return Answer(tried, error["http_status"], error["code"], error["message"])
+
+
+def option_headers(options):
+    """params.pk as request headers."""
+    headers = {}
+    cache = options.get("cache")
+    if cache == "refresh" or isinstance(cache, dict) and cache.get("force_refresh"):
+        headers["x-portkey-cache-force-refresh"] = "true"
+    if isinstance(cache, dict) and "namespace" in cache:
+        headers["x-portkey-cache-namespace"] = cache["namespace"]
+    for name in ("trace_id", "span_id", "parent_span_id", "span_name", "request_timeout"):
+        if name in options:
+            headers["x-portkey-" + name.replace("_", "-")] = str(options[name])
+    if "metadata" in options:
+        headers["x-portkey-metadata"] = json.dumps(options["metadata"])
+    if options.get("log") is False:
+        headers["x-portkey-disable-logging"] = "true"
+    return headers
+
+
+def as_text(value):
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return value
+    return json.dumps(value)
+
+
+def row_of(row):
+    """A row in one spelling, whichever engine it came from."""
+    for name in ("metadata", "request", "response"):
+        if isinstance(row.get(name), str):
+            row[name] = loads(row[name])
+    for name in ("cost_usd", "cost_saved_usd"):
+        if row.get(name) is not None:
+            row[name] = Decimal(str(row[name])).normalize()
+    if "stream" in row:
+        row["stream"] = bool(row["stream"])
+    return row
+
+
+def store_bytes(path):
+    found = b""
+    for suffix in ("", "-wal", "-shm"):
+        if os.path.exists(path + suffix):
+            with open(path + suffix, "rb") as f:
+                found += f.read()
+    return found
+
+
+DOORS = {"sqlite": Sqlite, "postgres": Postgres, "http": Http}

@@ -1,0 +1,327 @@
+"""Cases that are more than a call: stored things, SQL's own rules, streams, processes.
+
+A case is a function (door, e, mock) that returns True; its docstring is its name. SQL lists those of
+both SQL doors, HTTP those of the daemon, ANY those of all.
+"""
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+
+from cases import SECRET, WEATHER
+from doors import Answer
+
+
+def options(trace, **more):
+    return {"pk": {"trace_id": trace, **more}}
+
+
+def trace(case):
+    return f"{case}-{time.monotonic_ns()}"
+
+
+# --- all doors -----------------------------------------------------------------------------------
+
+def stored_config(door, e, mock):
+    """a stored config is found by its slug, and named in the log"""
+    door.function("pk_key_put", "stored-key", "openai", SECRET + "-stored",
+                  {"custom_host": e.base + "/v1"})
+    put = door.function("pk_config_put", "stored", {
+        "virtual_key": "stored-key", "override_params": {"model": "echo"}})
+    id_ = trace("stored")
+    answer = door.chat("stored", "hi", options(id_))
+    row = door.row(id_)
+    return (not isinstance(put, Answer) and answer.text == "hi" and row["config"] == "stored"
+            and row["virtual_key"] == "stored-key"
+            and mock.page("last")["headers"]["authorization"] == f"Bearer {SECRET}-stored")
+
+
+def bound_key(door, e, mock):
+    """a stored key goes only to the host that it was stored with"""
+    door.function("pk_key_put", "bound", "openai", SECRET + "-bound",
+                  {"custom_host": e.base + "/v1"})
+    before = mock.page("stats")["requests"]
+    answer = door.chat({"virtual_key": "bound", "custom_host": "http://127.0.0.2:9/v1"}, "hi",
+                       {"model": "echo"})
+    return (not answer.ok and answer.status == 403 and before == mock.page("stats")["requests"])
+
+
+def revoked_key(door, e, mock):
+    """a rotated key is used at once, a revoked one no more"""
+    door.function("pk_key_put", "turn", "openai", SECRET + "-one", {"custom_host": e.base + "/v1"})
+    config = {"virtual_key": "turn", "override_params": {"model": "echo"}}
+    first = door.chat(config, "hi").ok
+    door.function("pk_key_rotate", "turn", SECRET + "-two")
+    second = door.chat(config, "hi").ok
+    sent = mock.page("last")["headers"]["authorization"]
+    door.function("pk_key_revoke", "turn")
+    third = door.chat(config, "hi")
+    return first and second and sent.endswith("-two") and not third.ok
+
+
+def literal_key(door, e, mock):
+    """a config with a literal key is not stored"""
+    put = door.function("pk_config_put", "leaky", {"provider": "openai", "api_key": SECRET})
+    return isinstance(put, Answer) and "api_key" in put.message
+
+
+def feedback(door, e, mock):
+    """feedback is kept beside the trace; a value out of range is refused"""
+    id_ = trace("feedback")
+    door.chat(e.to("echo"), "hi", options(id_))
+    if door.sql:
+        door.function("pk_feedback", id_, 5)
+        refused = isinstance(door.function("pk_feedback", id_, 11), Answer)
+    else:
+        door.request("/v1/feedback", {"trace_id": id_, "value": 5}, {})
+        refused = door.request("/v1/feedback", {"trace_id": id_, "value": 11}, {})[0] == 400
+    rows = door.wait_rows("pk_feedback", id_)
+    return refused and len(rows) == 1 and rows[0]["value"] == 5
+
+
+def secrets(door, e, mock):
+    """no key is in any log row, error, answer or file"""
+    everything = door.everything()
+    return (SECRET.encode() not in everything and len(everything) > 10000) or \
+        print("# found near:", everything[max(0, everything.find(SECRET.encode()) - 200):][:300])
+
+
+# --- SQL -----------------------------------------------------------------------------------------
+
+def raises(door, e, mock):
+    """pk_chat raises what pk_try_chat returns"""
+    answer = door.raising(e.to("status-503"), "hi")
+    return isinstance(answer, Answer) and answer.code == "provider_error"
+
+
+def asks(door, e, mock):
+    """pk_ask gives the text, with a system text, and NULL for a tool call"""
+    system = door.ask(e.to("body-echo"), "hi", "be brief")
+    return (door.ask(e.to("echo"), "two words") == "two words"
+            and json.loads(system)["messages"][0] == {"role": "system", "content": "be brief"}
+            and door.ask(e.to("tool-call"), "hi", None, {"tools": [WEATHER]}) is None)
+
+
+def large_body(door, e, mock):
+    """a text of 100 MB is refused before anything is sent"""
+    before = mock.page("stats")["requests"]
+    answer = door.raising(e.to("echo"), "x" * (100 << 20))
+    return (isinstance(answer, Answer) and answer.code == "too_large"
+            and before == mock.page("stats")["requests"])
+
+
+def allowed_hosts(door, e, mock):
+    """a host that allowed_hosts lists may be called"""
+    config = {"provider": "openai", "api_key": e.key, "custom_host": "http://10.255.255.1:9/v1",
+              "request_timeout": "200ms"}
+    before = door.chat(config, "hi", {"model": "x"})
+    door.allow_hosts("10.255.255.1:9")
+    after = door.chat(config, "hi", {"model": "x"})
+    door.allow_hosts("")
+    return before.code == "host_not_allowed" and after.code in ("timeout_error", "connection_error")
+
+
+def rolled_back(door, e, mock):
+    """a call of a rolled-back transaction is in the log"""
+    id_ = trace("rollback")
+    run = door.db.execute if door.name == "sqlite" else door.db.query
+    run("begin")
+    door.chat(e.to("echo"), "hi", options(id_))
+    run("rollback")
+    return door.row(id_)["status"] == "success"
+
+
+# --- HTTP ----------------------------------------------------------------------------------------
+
+def headers_for(e, config, **more):
+    return {"x-portkey-config": json.dumps(config), **more}
+
+
+def stream(door, path, config, body, **headers):
+    """The data of every event, in order."""
+    _, got, text = door.request(path, {"stream": True, **body}, headers_for(None, config, **headers))
+    if not got["Content-Type"].startswith("text/event-stream"):
+        return []
+    return [line[5:].strip() for line in text.decode().splitlines() if line.startswith("data:")]
+
+
+def turn(text):
+    return [{"role": "user", "content": text}]
+
+
+def streams_openai(door, e, mock):
+    """a stream passes through, is counted, priced and logged"""
+    id_ = trace("stream")
+    data = stream(door, "/v1/chat/completions", e.to(), {"model": "gpt-4o",
+                  "messages": turn("hello big world")}, **{"x-portkey-trace-id": id_})
+    text = "".join(c["delta"].get("content") or "" for d in data[:-1]
+                   for c in json.loads(d)["choices"])
+    row = door.row(id_)
+    return (text == "hello big world" and data[-1] == "[DONE]" and row["stream"]
+            and row["status"] == "success" and (row["input_tokens"], row["output_tokens"]) == (3, 3)
+            and str(row["cost_usd"]) == "0.0000375" and row["ttft_ms"] is not None
+            and row["response"]["choices"][0]["message"]["content"] == "hello big world")
+
+
+def streams_anthropic(door, e, mock):
+    """an anthropic stream reaches an OpenAI client as chunks"""
+    data = stream(door, "/v1/chat/completions", e.claude(), {"messages": turn("hello big world")})
+    text = "".join(c["delta"].get("content") or "" for d in data[:-1]
+                   for c in json.loads(d)["choices"])
+    return text == "hello big world" and data[-1] == "[DONE]"
+
+
+def messages_native(door, e, mock):
+    """/v1/messages speaks Anthropic's own: answer, stream and errors"""
+    body = {"model": "claude-x", "max_tokens": 9, "messages": turn("hello big world")}
+    _, _, text = door.request("/v1/messages", body, headers_for(e, e.claude(None)))
+    data = stream(door, "/v1/messages", e.claude(None), body)
+    status, _, error = door.request("/v1/messages", body, headers_for(e, e.claude("status-529")))
+    return (json.loads(text)["content"][0]["text"] == "hello big world"
+            and json.loads(data[-1])["type"] == "message_stop" and status == 529
+            and json.loads(error)["type"] == "error")
+
+
+def broken_stream(door, e, mock):
+    """a stream that breaks upstream ends with an error event and is logged as truncated"""
+    for model in ("drop-mid", "no-end", "error-mid-stream", "truncated-json"):
+        id_ = trace("broken")
+        data = stream(door, "/v1/chat/completions", e.to(model), {"messages": turn("one two three")},
+                      **{"x-portkey-trace-id": id_})
+        row = door.row(id_)
+        if "[DONE]" in data or '"error"' not in data[-1] or row["status"] != "truncated":
+            return print("#", model, data[-1:], row["status"])
+    return True
+
+
+def fallback_before_first_byte(door, e, mock):
+    """a stream falls back as long as nothing was sent"""
+    data = stream(door, "/v1/chat/completions", e.fallback(e.to("status-503"), e.to("error-in-200"),
+                  e.to("echo")), {"messages": turn("hi")})
+    return len(data) > 1 and data[-1] == "[DONE]"
+
+
+def response_headers(door, e, mock):
+    """the answer's headers tell what happened"""
+    config = e.fallback(e.to("status-503"), e.to("echo"), cache={"mode": "simple"})
+    got = [door.request("/v1/chat/completions", {"model": "x", "messages": turn("headers")},
+                        headers_for(e, config, **{"x-portkey-trace-id": "my-trace"}))[1]
+           for _ in range(2)]
+    return (got[0]["x-portkey-cache-status"] == "MISS" and got[1]["x-portkey-cache-status"] == "HIT"
+            and got[0]["x-portkey-trace-id"] == "my-trace"
+            and got[0]["x-portkey-provider"] == "openai"
+            and got[0]["x-portkey-last-used-option-index"] == "config.targets[1]"
+            and got[0]["x-portkey-retry-attempt-count"] == "0" and int(got[0]["x-pk-overhead-us"]) >= 0)
+
+
+def disconnect(door, e, mock):
+    """a client that leaves ends the upstream request at once"""
+    id_ = trace("left")
+    body = json.dumps({"stream": True, "messages": turn("one two three four")}).encode()
+    before = mock.page("stats")["aborted"]
+    s = socket.create_connection(("127.0.0.1", door.port))
+    head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json"
+            f"\r\nx-portkey-trace-id: {id_}\r\nx-portkey-config: {json.dumps(e.to('stall-after:3'))}"
+            f"\r\nContent-Length: {len(body)}\r\n\r\n")
+    s.sendall(head.encode() + body)
+    s.recv(4096)
+    s.close()
+    closed = time.monotonic()
+    while mock.page("stats")["aborted"] == before and time.monotonic() < closed + 5:
+        time.sleep(0.005)
+    took = time.monotonic() - closed
+    return took < 0.5 and door.row(id_)["status"] == "client_closed"
+
+
+def single_flight(door, e, mock):
+    """ten equal calls at once are one request upstream"""
+    config = e.to("echo", "/d/300", cache={"mode": "simple"})
+    before, texts = mock.page("stats")["requests"], []
+    threads = [threading.Thread(target=lambda: texts.append(door.chat(config, "all at once").text))
+               for _ in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return texts == ["all at once"] * 10 and mock.page("stats")["requests"] == before + 1
+
+
+def bad_http(door, e, mock):
+    """bad JSON, no body, no config, 100 MB and deep JSON are refused"""
+    path, good = "/v1/chat/completions", headers_for(e, e.to("echo"))
+    cases = [("{", good, 400, "invalid_json"), ("", good, 400, None), ("[]", good, 400, None),
+             ('{"messages":' + "[" * 10000 + "]" * 10000 + "}", good, 400, "invalid_json"),
+             ('{"messages":[{"role":"user","content":"\\u0000"}]}', good, 400, "invalid_json"),
+             (b'{"messages":[{"role":"user","content":"\xff\xfe"}]}', good, 400, "invalid_json"),
+             ('{"messages":[]}', {}, 400, None)]
+    for body, headers, status, code in cases:
+        got, _, text = door.request(path, body, headers)
+        error = json.loads(text)["error"]
+        if got != status or (code and error["type"] != code):
+            return print("#", body[:60], got, text[:200])
+    return True
+
+
+def huge_request(door, e, mock):
+    """a request body of 100 MB is refused"""
+    try:
+        status = door.request("/v1/chat/completions", b"x" * (100 << 20),
+                              headers_for(e, e.to("echo")))[0]
+    except (BrokenPipeError, ConnectionError):
+        status = 413  # refused while it was still being sent
+    return status == 413 and door.chat(e.to("echo"), "hi").text == "hi"
+
+
+def operation(door, e, mock):
+    """/healthz, /readyz and /v1/models answer"""
+    return all(door.request(p, "", {}, "GET")[0] == 200 for p in ("/healthz", "/readyz", "/v1/models"))
+
+
+def killed(door, e, mock):
+    """kill -9 in the middle of a load leaves a clean store with what was answered before"""
+    done, ends = [], threading.Event()
+
+    def load(n):
+        i = 0
+        while not ends.is_set():
+            id_ = f"kill-{n}-{i}"
+            try:
+                if door.chat(e.to("echo"), "hi", options(id_)).ok:
+                    done.append((time.monotonic(), id_))
+            except (OSError, http.client.HTTPException):
+                return
+            i += 1
+    threads = [threading.Thread(target=load, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    time.sleep(1)
+    door.process.send_signal(signal.SIGKILL)
+    at = time.monotonic()
+    door.process.wait()
+    ends.set()
+    for t in threads:
+        t.join()
+    db = sqlite3.connect(door.store)
+    clean = db.execute("pragma integrity_check").fetchone()[0] == "ok"
+    logged = {r[0] for r in db.execute("select trace_id from pk_log where trace_id like 'kill-%'")}
+    db.close()
+    old = [id_ for t, id_ in done if t < at - 0.25]
+    door.start()
+    again = door.chat(e.to("echo"), "hi").ok
+    missing = [id_ for id_ in old if id_ not in logged]
+    if missing or not clean:
+        print(f"# {len(old)} answered early enough, {len(missing)} of them not logged, clean: {clean}")
+    return clean and again and len(old) > 20 and not missing
+
+
+ANY = [stored_config, bound_key, revoked_key, literal_key, feedback]
+SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
+HTTP = [streams_openai, streams_anthropic, messages_native, broken_stream,
+        fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
+        huge_request, operation]
+LAST_HTTP = [killed]
+LAST = [secrets]  # when all the others have left their traces
