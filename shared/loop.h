@@ -37,7 +37,7 @@ struct pk_task {
     int heap_at; /* place in the heap of deadlines; -1 = none */
     bool held;   /* with the host: nothing happens until answer or resume */
     bool queued;
-    struct pk_task *queue_next;
+    struct pk_task *queue_next, *queue_prev;
 };
 
 struct pk_loop;
@@ -59,8 +59,8 @@ int64_t pk_loop_deadline_ms(const struct pk_loop *loop);
 void pk_loop_answer(struct pk_loop *loop, struct pk_task *t, const struct pk_event *ev);
 void pk_loop_resume(struct pk_loop *loop, struct pk_task *t);
 
-/* In any state but DONE: ends the call as cancelled and closes its connection. The task comes back from
- * pk_loop_next() at PK_OP_DONE. */
+/* Ends the call as cancelled and closes its connection; the task comes back from pk_loop_next() at
+ * PK_OP_DONE, once. Nothing happens to one that is over. */
 void pk_loop_cancel(struct pk_loop *loop, struct pk_task *t);
 
 /* Forgets a task in any state without a step: for hosts that are being torn down. */
