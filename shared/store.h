@@ -81,8 +81,8 @@ bool pk_store_default_path(char *out, size_t size, struct pk_error *err);
 /* Grows with every change of configs, keys or prices: what was loaded before is stale. */
 bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err) PK_MUST_CHECK;
 
-/* An entry that is not older than max_age_s and has not expired; counts the hit when the engine may
- * write. *entry's strings are in `arena`. */
+/* An entry that is not older than max_age_s and has not expired. Only reads: the hit is counted with
+ * the record that names the entry's key. *entry's strings are in `arena`. */
 bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
                         const uint8_t key[PK_CACHE_KEY_BYTES], int64_t now_us, int64_t max_age_s,
                         struct pk_cache_entry *entry, bool *found, struct pk_error *err) PK_MUST_CHECK;
@@ -111,6 +111,9 @@ struct pk_feedback {
 bool pk_feedback_check(struct pk_arena *arena, const struct pk_feedback *f, struct pk_error *err);
 bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f,
                            struct pk_error *err) PK_MUST_CHECK;
+
+/* Whether `slug` can name something; PK_BAD_REQUEST. */
+bool pk_slug_check(pk_str slug, struct pk_error *err);
 
 /* Stores a checked config as the next version of `slug`. Refuses a literal api_key, an unknown
  * virtual key and a slug that is not [A-Za-z0-9][A-Za-z0-9._-]*. */
@@ -142,6 +145,14 @@ bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *
                          struct pk_error *err) PK_MUST_CHECK;
 bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
                       struct pk_virtual_key *key, bool *found, struct pk_error *err) PK_MUST_CHECK;
+
+/* Whether the key may be used now; PK_NO_KEY says "revoked" or "expired". */
+bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struct pk_error *err);
+
+/* Binds every target that names a virtual key (pk_config_bind); *until_us is when the first of them
+ * expires, INT64_MAX = never. PK_BAD_CONFIG names a key that is not there. */
+bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_config *config,
+                          int64_t now_us, int64_t *until_us, struct pk_error *err) PK_MUST_CHECK;
 
 bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_prices *prices,
                           struct pk_error *err) PK_MUST_CHECK;

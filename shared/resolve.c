@@ -1,0 +1,327 @@
+/* resolve.c - see resolve.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *   reference --find--> kept entry ---------------------> snapshot
+ *             \--make--> parse, bind, check -> new entry -/
+ *
+ * Entries are counted: the resolver holds one reference while it keeps an entry, each caller one until
+ * it releases it. A new epoch drops all that is kept; calls in progress go on with what they have.
+ * A price list is shared by the entries of its epoch in the same way. One thread at a time.
+ */
+#include "resolve.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEPT_MAX = 64,              /* entries */
+    KEY_BYTES_MAX = 16 << 10,   /* of a reference that is kept */
+    ENTRY_BYTES_MAX = 16 << 20, /* what one entry may hold */
+};
+
+struct list {
+    struct pk_arena arena;
+    struct pk_prices prices;
+    int holds;
+};
+
+struct entry {
+    struct pk_snapshot snapshot; /* first: what the caller has is the entry */
+    struct pk_arena arena;
+    struct list *list;
+    pk_str reference;
+    int64_t until_us; /* when the first of its keys expires */
+    uint64_t used;    /* the resolver's clock when it was last asked for */
+    int holds;
+};
+
+struct pk_resolver {
+    struct pk_allocator from;
+    struct entry *kept[KEPT_MAX];
+    int count;
+    uint64_t clock;
+    int64_t epoch;
+    struct list *list; /* of this epoch; NULL until asked for */
+};
+
+static void drop_list(struct pk_resolver *r, struct list *l)
+{
+    if (!l || --l->holds > 0)
+        return;
+    pk_arena_free(&l->arena);
+    r->from.free(r->from.ctx, l);
+}
+
+static void drop_entry(struct pk_resolver *r, struct entry *e)
+{
+    PK_ASSERT(e->holds > 0);
+    if (--e->holds > 0)
+        return;
+    drop_list(r, e->list);
+    pk_arena_free(&e->arena);
+    r->from.free(r->from.ctx, e);
+}
+
+static void forget(struct pk_resolver *r, int i)
+{
+    struct entry *e = r->kept[i];
+
+    r->kept[i] = r->kept[--r->count];
+    drop_entry(r, e);
+}
+
+static void forget_all(struct pk_resolver *r)
+{
+    while (r->count)
+        forget(r, r->count - 1);
+    drop_list(r, r->list);
+    r->list = NULL;
+}
+
+struct pk_resolver *pk_resolver_new(struct pk_allocator from)
+{
+    struct pk_resolver *r = from.alloc(from.ctx, sizeof *r);
+
+    if (r)
+        *r = (struct pk_resolver){.from = from};
+    return r;
+}
+
+void pk_resolver_free(struct pk_resolver *r)
+{
+    if (!r)
+        return;
+    forget_all(r);
+    r->from.free(r->from.ctx, r);
+}
+
+/* --- what a reference means ------------------------------------------------------------ */
+
+static bool is_inline(pk_str reference)
+{
+    return pk_str_starts(pk_str_trim(reference), "{");
+}
+
+/* {"NAME":"VALUE"}: how a bare name becomes a config. */
+static pk_str one_member(struct pk_arena *arena, const char *name, pk_str value)
+{
+    struct pk_buf text = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+
+    pk_buf_addf(&text, "{\"%s\":", name);
+    pk_json_quote(&text, value);
+    pk_buf_addc(&text, '}');
+    return pk_buf_str(&text);
+}
+
+/* Whether the provider can be called with what is in the environment. */
+static bool has_key(const struct pk_provider *p)
+{
+    const char *value = p->key_env && *p->key_env ? getenv(p->key_env) : "none is needed";
+
+    return value && *value;
+}
+
+static bool fail_unknown(const struct pk_provider *p, pk_str reference, struct pk_error *err)
+{
+    pk_str shown = pk_str_sub(reference, 0, PK_SLUG_BYTES_MAX);
+
+    if (p)
+        return pk_fail(err, PK_NO_KEY,
+                       "config \"%.*s\": no stored config or virtual key has this name, and the "
+                       "environment variable %s, for the provider, is not set",
+                       PK_FMT(shown), p->key_env);
+    return pk_fail(err, PK_NOT_FOUND,
+                   "config \"%.*s\": no stored config, virtual key or provider has this name",
+                   PK_FMT(shown));
+}
+
+/* The text of what a bare name stands for; *slug and *version when it is a stored config. */
+static bool look_up(struct entry *e, struct pk_store *s, pk_str name, pk_str *text,
+                    struct pk_error *err)
+{
+    struct pk_config *config = &e->snapshot.config;
+    const struct pk_provider *p = pk_provider_find(name);
+    struct pk_virtual_key key;
+    bool found;
+
+    if (!pk_store_config_get(s, &e->arena, name, text, &config->version, err))
+        return false;
+    if (text->len) {
+        config->slug = pk_copy(&e->arena, name);
+        return true;
+    }
+    if (!pk_store_key_get(s, &e->arena, name, &key, &found, err))
+        return false;
+    if (!found && (!p || !has_key(p)))
+        return fail_unknown(p, name, err);
+    *text = one_member(&e->arena, found ? "virtual_key" : "provider", name);
+    return true;
+}
+
+/* A target without a key of its own gets the one in the environment, if it goes to the provider's own
+ * address: that key is nobody else's. Whether the variable is set is seen when the key is opened. */
+static void use_environment(struct pk_target *t)
+{
+    struct pk_url own, called;
+    struct pk_error ignored;
+
+    if (!t->provider || !t->provider->key_env || !*t->provider->key_env || t->virtual_key.len ||
+        t->key.kind != PK_KEY_NONE)
+        return;
+    pk_str base = pk_str_of(t->provider->base_url);
+    if (!pk_url_parse(base, "base_url", &own, &ignored) ||
+        !pk_url_parse(t->base_url, "custom_host", &called, &ignored) ||
+        !pk_url_same_origin(&own, &called))
+        return;
+    t->key = (struct pk_key){
+        .kind = PK_KEY_ENV, .value = pk_str_of(t->provider->key_env), .origin = base};
+}
+
+static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_error *err)
+{
+    struct pk_config *config = &e->snapshot.config;
+    pk_str text = e->reference;
+
+    if (!is_inline(text) && !look_up(e, s, text, &text, err))
+        return false;
+    pk_str slug = config->slug; /* parsing starts from nothing */
+    int64_t version = config->version;
+    if (e->arena.failed)
+        return pk_fail(err, PK_NO_MEMORY, "config: out of memory");
+    if (!pk_config_parse(&e->arena, text, config, err) ||
+        !pk_store_config_bind(s, &e->arena, config, now_us, &e->until_us, err))
+        return false;
+    config->slug = slug;
+    config->version = version;
+    for (int i = 0; i < config->target_count; i++)
+        use_environment(&config->targets[i]);
+    return pk_config_ready(config, err);
+}
+
+/* --- keeping --------------------------------------------------------------------------- */
+
+static bool load_list(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
+{
+    if (r->list)
+        return true;
+    struct list *l = r->from.alloc(r->from.ctx, sizeof *l);
+    if (!l)
+        return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
+    *l = (struct list){.holds = 1};
+    pk_arena_init(&l->arena, r->from, ENTRY_BYTES_MAX);
+    if (!pk_store_prices_load(s, &l->arena, &l->prices, err)) {
+        drop_list(r, l);
+        return false;
+    }
+    r->list = l;
+    return true;
+}
+
+static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str reference,
+                          int64_t now_us, struct pk_error *err)
+{
+    struct entry *e = r->from.alloc(r->from.ctx, sizeof *e);
+
+    if (!e) {
+        pk_fail(err, PK_NO_MEMORY, "config: out of memory");
+        return NULL;
+    }
+    memset(e, 0, sizeof *e);
+    e->holds = 1;
+    pk_arena_init(&e->arena, r->from, ENTRY_BYTES_MAX);
+    e->reference = pk_copy(&e->arena, reference);
+    if (!fill(e, s, now_us, err) || !load_list(r, s, err)) {
+        drop_entry(r, e);
+        return NULL;
+    }
+    e->list = r->list;
+    e->list->holds++;
+    e->snapshot.prices = &e->list->prices;
+    return e;
+}
+
+static int oldest(const struct pk_resolver *r)
+{
+    int found = 0;
+
+    for (int i = 1; i < r->count; i++)
+        if (r->kept[i]->used < r->kept[found]->used)
+            found = i;
+    return found;
+}
+
+static void keep(struct pk_resolver *r, struct entry *e)
+{
+    pk_str path;
+
+    if (e->reference.len > KEY_BYTES_MAX || pk_config_has_literal_key(&e->snapshot.config, &path))
+        return;
+    if (r->count == KEPT_MAX)
+        forget(r, oldest(r));
+    r->kept[r->count++] = e;
+    e->holds++;
+}
+
+static struct entry *find(struct pk_resolver *r, pk_str reference, int64_t now_us)
+{
+    for (int i = 0; i < r->count; i++) {
+        struct entry *e = r->kept[i];
+
+        if (!pk_str_eq(e->reference, reference))
+            continue;
+        if (now_us < e->until_us)
+            return e;
+        forget(r, i); /* a key of it has expired: making it anew says so */
+        return NULL;
+    }
+    return NULL;
+}
+
+static bool follow_epoch(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
+{
+    int64_t epoch;
+
+    if (!pk_store_epoch(s, &epoch, err))
+        return false;
+    if (epoch != r->epoch)
+        forget_all(r);
+    r->epoch = epoch;
+    return true;
+}
+
+const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, pk_str reference,
+                                     int64_t now_us, struct pk_error *err)
+{
+    if (pk_str_trim(reference).len == 0) {
+        pk_fail(err, PK_BAD_REQUEST, "config: must not be empty");
+        return NULL;
+    }
+    if (!follow_epoch(r, s, err))
+        return NULL;
+    struct entry *e = find(r, reference, now_us);
+    if (e) {
+        e->holds++;
+    } else {
+        e = make(r, s, reference, now_us, err);
+        if (!e)
+            return NULL;
+        keep(r, e);
+    }
+    e->used = ++r->clock;
+    return &e->snapshot;
+}
+
+void pk_snapshot_release(struct pk_resolver *r, const struct pk_snapshot *snapshot)
+{
+    if (snapshot)
+        drop_entry(r, (struct entry *)(uintptr_t)snapshot);
+}
+
+const struct pk_prices *pk_resolver_prices(struct pk_resolver *r, struct pk_store *s,
+                                           struct pk_error *err)
+{
+    if (!follow_epoch(r, s, err) || !load_list(r, s, err))
+        return NULL;
+    return &r->list->prices;
+}
