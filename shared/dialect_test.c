@@ -321,6 +321,7 @@ static void hostile_streams_are_told_from_good_ones(void)
          false},
         {&pk_dialect_openai, "data: {\"ping\":1}\n\n", PK_OK, false, true},
         {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}"), PK_OK, false, false},
+        {&pk_dialect_openai, "data: \n\ndata\n\n", PK_OK, false, false},
         {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}") "data: [DONE]\n\n", PK_OK, true, false},
         {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}") "data: [DONE]", PK_OK, false, false},
         {&pk_dialect_openai, CHUNK("{\"content\":\"x\",\"audio\":{}}") "data: [DONE]\n\n", PK_OK,

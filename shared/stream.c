@@ -197,7 +197,8 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
 {
     pk_arena_free(&s->scratch);
     s->withhold = false;
-    bool ok = s->back->event(s, ev, pk_stream_take, err);
+    /* Blank data keeps the connection alive and says nothing. */
+    bool ok = pk_str_trim(ev->data).len == 0 || s->back->event(s, ev, pk_stream_take, err);
     if (s->arena->failed || s->scratch.failed) /* which may have looked like a malformed event */
         return pk_fail(err, PK_NO_MEMORY, "stream: out of memory");
     if (!ok)
