@@ -20,8 +20,9 @@ struct pk_stream;
 /* What a complete answer says, whatever the dialect. */
 struct pk_answer {
     pk_str id;
-    pk_str model;         /* as the provider names it */
-    pk_str finish_reason; /* stop | length | tool_calls | content_filter | the provider's own word */
+    pk_str model; /* as the provider names it */
+    pk_str
+        finish_reason; /* stop | length | tool_calls | content_filter | the provider's own word */
     struct pk_usage usage;
     int64_t created_s; /* set by the caller: seconds since 1970, for fronts that print it */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
@@ -37,7 +38,7 @@ enum pk_delta_kind {
     PK_DELTA_START,     /* id, model (text) */
     PK_DELTA_TEXT,      /* text */
     PK_DELTA_REASONING, /* text: visible thinking */
-    PK_DELTA_THINKING,  /* text: a whole thinking block as JSON, signed, to be sent back with tools */
+    PK_DELTA_THINKING,  /* text: a whole, signed thinking block as JSON, to be sent back */
     PK_DELTA_REFUSAL,   /* text */
     PK_DELTA_TOOL,      /* tool = its index; id and name at its start; text = arguments */
     PK_DELTA_FINISH,    /* text = finish_reason in OpenAI's words */

@@ -368,7 +368,7 @@ static bool block_start(const struct reader *r, struct pk_error *err)
     if (!pk_json_int(r->doc, pk_json_get(r->doc, 0, "index"), &m->index))
         return pk_fail(err, PK_BAD_ANSWER, "stream: content_block_start has no index");
     m->open = true;
-    m->kind = block_kind(r->doc, block);
+    m->kind = (int)block_kind(r->doc, block);
     m->block = pk_copy(r->s->arena, pk_json_raw(r->doc, block));
     pk_buf_reset(&m->text);
     pk_buf_reset(&m->signature);

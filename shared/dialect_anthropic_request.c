@@ -139,8 +139,8 @@ static bool forces_tool(const struct maker *m)
            !listed(m, type, free_choices);
 }
 
-/* Whether the conversation stands in the middle of a tool's use without the thinking that led to it,
- * which a model with a budget refuses to go on from. */
+/* Whether the conversation stands in the middle of a tool's use without the thinking that led to
+ * it, which a model with a budget refuses to go on from. */
 static bool thoughts_are_missing(const struct maker *m)
 {
     int messages = get(m, 0, "messages"), last = -1;

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * Follows the "chat" and "chat streaming" pages of OpenAI's API reference, and what compatible
- * providers add: `reasoning_content` or `reasoning` beside `content`, usage in other places, an error
- * object in a stream or in a 200. As the back, bytes pass; here they are only understood.
+ * providers add: `reasoning_content` or `reasoning` beside `content`, usage in other places, an
+ * error object in a stream or in a 200. As the back, bytes pass; here they are only understood.
  */
 #include "dialect_parts.h"
 #include "stream.h"
@@ -55,9 +55,10 @@ static void print_usage(struct pk_buf *out, const struct pk_usage *u)
 {
     int64_t written = u->cache_write + u->cache_write_1h;
     int64_t prompt = u->input + u->cache_read + written, completion = u->output + u->reasoning;
+    int64_t total = prompt + completion;
 
     pk_buf_addf(out, "{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld",
-                (long long)prompt, (long long)completion, (long long)(prompt + completion));
+                (long long)prompt, (long long)completion, (long long)total);
     pk_buf_addf(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%lld",
                 (long long)u->cache_read);
     if (written)

@@ -293,78 +293,72 @@ static struct pk_stream *stream(const struct pk_dialect *front, const struct pk_
     "data: "                                                                                       \
     "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\"}}\n\n"
 
+static const struct {
+    const struct pk_dialect *back;
+    const char *text;
+    enum pk_code code;
+    bool complete, lossy;
+} hostile[] = {
+    {&pk_dialect_openai, "", PK_OK, false, false},
+    {&pk_dialect_openai, "<html>", PK_OK, false, false},
+    {&pk_dialect_openai, "data: [DONE]\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: <html>\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: {\"choices\":\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: []\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: {\"choices\":{}}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: {\"choices\":[7]}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: {\"choices\":[{\"delta\":[]}]}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, CHUNK("{\"content\":7}"), PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, CHUNK("{\"tool_calls\":7}"), PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, CHUNK("{\"tool_calls\":[7]}"), PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: {\"choices\":[],\"usage\":5}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_openai, "data: {\"error\":{\"message\":\"x\"}}\n\n", PK_UPSTREAM, false, false},
+    {&pk_dialect_openai, "event: error\ndata: {\"message\":\"x\"}\n\n", PK_UPSTREAM, false, false},
+    {&pk_dialect_openai, "data: {\"ping\":1}\n\n", PK_OK, false, true},
+    {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}"), PK_OK, false, false},
+    {&pk_dialect_openai, "data: \n\ndata\n\n", PK_OK, false, false},
+    {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}") "data: [DONE]\n\n", PK_OK, true, false},
+    {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}") "data: [DONE]", PK_OK, false, false},
+    {&pk_dialect_openai, CHUNK("{\"content\":\"x\",\"audio\":{}}") "data: [DONE]\n\n", PK_OK, true,
+     true},
+    {&pk_dialect_openai, CHUNK("{\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}"), PK_OK, false,
+     false},
+    {&pk_dialect_openai, CHUNK("{\"content\":[{\"type\":\"thinking\"}]}"), PK_OK, false, true},
+    {&pk_dialect_openai, CHUNK("{\"tool_calls\":[{\"index\":99999999999,\"function\":[]}]}"), PK_OK,
+     false, true},
+    {&pk_dialect_openai, "data: {\"choices\":[{\"index\":99,\"delta\":{\"content\":\"x\"}}]}\n\n",
+     PK_OK, false, true},
+    {&pk_dialect_anthropic, "data: {\"type\":\"message_stop\"}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_anthropic, "data: {\"type\":\"message_start\"}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_anthropic, "data: {\"type\":\"content_block_start\"}\n\n", PK_BAD_ANSWER, false,
+     false},
+    {&pk_dialect_anthropic, "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
+     PK_BAD_ANSWER, false, false},
+    {&pk_dialect_anthropic, BLOCK "data: {\"type\":\"content_block_delta\",\"index\":1}\n\n",
+     PK_BAD_ANSWER, false, false},
+    {&pk_dialect_anthropic, BLOCK "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n", PK_OK,
+     false, true},
+    {&pk_dialect_anthropic,
+     BLOCK "data: {\"type\":\"message_delta\",\"delta\":[1,2],\"usage\":{}}\n\n", PK_OK, false,
+     false},
+    {&pk_dialect_anthropic, "data: {\"type\":\"message_delta\",\"usage\":7}\n\n", PK_BAD_ANSWER,
+     false, false},
+    {&pk_dialect_anthropic, "data: {\"type\":\"error\"}\n\n", PK_UPSTREAM, false, false},
+    {&pk_dialect_anthropic, "data: {\"type\":\"new_kind\"}\n\ndata: {}\n\n", PK_OK, false, true},
+};
+
 static void hostile_streams_are_told_from_good_ones(void)
 {
-    static const struct {
-        const struct pk_dialect *back;
-        const char *text;
-        enum pk_code code;
-        bool complete, lossy;
-    } cases[] = {
-        {&pk_dialect_openai, "", PK_OK, false, false},
-        {&pk_dialect_openai, "<html>", PK_OK, false, false},
-        {&pk_dialect_openai, "data: [DONE]\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: <html>\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: {\"choices\":\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: []\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: {\"choices\":{}}\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: {\"choices\":[7]}\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: {\"choices\":[{\"delta\":[]}]}\n\n", PK_BAD_ANSWER, false,
-         false},
-        {&pk_dialect_openai, CHUNK("{\"content\":7}"), PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, CHUNK("{\"tool_calls\":7}"), PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, CHUNK("{\"tool_calls\":[7]}"), PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: {\"choices\":[],\"usage\":5}\n\n", PK_BAD_ANSWER, false, false},
-        {&pk_dialect_openai, "data: {\"error\":{\"message\":\"x\"}}\n\n", PK_UPSTREAM, false,
-         false},
-        {&pk_dialect_openai, "event: error\ndata: {\"message\":\"x\"}\n\n", PK_UPSTREAM, false,
-         false},
-        {&pk_dialect_openai, "data: {\"ping\":1}\n\n", PK_OK, false, true},
-        {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}"), PK_OK, false, false},
-        {&pk_dialect_openai, "data: \n\ndata\n\n", PK_OK, false, false},
-        {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}") "data: [DONE]\n\n", PK_OK, true, false},
-        {&pk_dialect_openai, CHUNK("{\"content\":\"x\"}") "data: [DONE]", PK_OK, false, false},
-        {&pk_dialect_openai, CHUNK("{\"content\":\"x\",\"audio\":{}}") "data: [DONE]\n\n", PK_OK,
-         true, true},
-        {&pk_dialect_openai, CHUNK("{\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}"), PK_OK,
-         false, false},
-        {&pk_dialect_openai, CHUNK("{\"content\":[{\"type\":\"thinking\"}]}"), PK_OK, false, true},
-        {&pk_dialect_openai, CHUNK("{\"tool_calls\":[{\"index\":99999999999,\"function\":[]}]}"),
-         PK_OK, false, true},
-        {&pk_dialect_openai,
-         "data: {\"choices\":[{\"index\":99,\"delta\":{\"content\":\"x\"}}]}\n\n", PK_OK, false,
-         true},
-        {&pk_dialect_anthropic, "data: {\"type\":\"message_stop\"}\n\n", PK_BAD_ANSWER, false,
-         false},
-        {&pk_dialect_anthropic, "data: {\"type\":\"message_start\"}\n\n", PK_BAD_ANSWER, false,
-         false},
-        {&pk_dialect_anthropic, "data: {\"type\":\"content_block_start\"}\n\n", PK_BAD_ANSWER,
-         false, false},
-        {&pk_dialect_anthropic, "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
-         PK_BAD_ANSWER, false, false},
-        {&pk_dialect_anthropic, BLOCK "data: {\"type\":\"content_block_delta\",\"index\":1}\n\n",
-         PK_BAD_ANSWER, false, false},
-        {&pk_dialect_anthropic, BLOCK "data: {\"type\":\"content_block_delta\",\"index\":0}\n\n",
-         PK_OK, false, true},
-        {&pk_dialect_anthropic,
-         BLOCK "data: {\"type\":\"message_delta\",\"delta\":[1,2],\"usage\":{}}\n\n", PK_OK, false,
-         false},
-        {&pk_dialect_anthropic, "data: {\"type\":\"message_delta\",\"usage\":7}\n\n", PK_BAD_ANSWER,
-         false, false},
-        {&pk_dialect_anthropic, "data: {\"type\":\"error\"}\n\n", PK_UPSTREAM, false, false},
-        {&pk_dialect_anthropic, "data: {\"type\":\"new_kind\"}\n\ndata: {}\n\n", PK_OK, false,
-         true},
-    };
     struct pk_buf out;
     struct pk_error err;
 
-    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+    for (size_t i = 0; i < PK_COUNT(hostile); i++) {
         begin();
         struct pk_stream *s =
-            stream(&pk_dialect_openai, cases[i].back, pk_str_of(cases[i].text), &out, &err);
-        if (!EXPECT(err.code == cases[i].code && s->complete == cases[i].complete &&
-                    s->lossy == cases[i].lossy))
-            printf("# %s: %s\n", cases[i].text, err.msg);
+            stream(&pk_dialect_openai, hostile[i].back, pk_str_of(hostile[i].text), &out, &err);
+        if (!EXPECT(err.code == hostile[i].code && s->complete == hostile[i].complete &&
+                    s->lossy == hostile[i].lossy))
+            printf("# %s: %s\n", hostile[i].text, err.msg);
         EXPECT(err.code != PK_UPSTREAM || (s->failed && s->fault.message.len > 0));
         end();
     }

@@ -30,15 +30,15 @@ struct pk_stream_choice {
 
 /* An Anthropic message while its events come: blocks are put together one after the other. */
 struct pk_stream_message {
-    pk_str start;           /* the message of message_start */
-    pk_str end;             /* the delta of message_delta */
-    pk_str usage;           /* the counts so far, later ones in place of earlier ones */
-    struct pk_buf content;  /* whole blocks as JSON, separated by commas */
-    bool open;              /* a block is being read: */
-    int64_t index;          /* which */
-    int kind;               /* of what kind, in the dialect's own numbers */
-    int tool;               /* tool calls up to it */
-    pk_str block;           /* its content_block */
+    pk_str start;          /* the message of message_start */
+    pk_str end;            /* the delta of message_delta */
+    pk_str usage;          /* the counts so far, later ones in place of earlier ones */
+    struct pk_buf content; /* whole blocks as JSON, separated by commas */
+    bool open;             /* a block is being read: */
+    int64_t index;         /* which */
+    int kind;              /* of what kind, in the dialect's own numbers */
+    int tool;              /* tool calls up to it */
+    pk_str block;          /* its content_block */
     struct pk_buf text, signature, citations; /* of its deltas; `text` is JSON in a tool's block */
 };
 
@@ -78,7 +78,7 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
 bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out,
                     struct pk_error *err) PK_MUST_CHECK;
 
-/* Takes one delta: adds it to the answer and, while bytes are fed between two dialects, prints it. */
+/* Takes one delta: adds it to the answer and, while bytes are fed across dialects, prints it. */
 void pk_stream_take(struct pk_stream *s, const struct pk_delta *d);
 
 /* The assembled answer; of a stream that was cut, as far as it came. */
