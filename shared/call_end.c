@@ -55,6 +55,7 @@ void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
     struct pk_record *r = &c->record;
 
     r->cache_status = PK_CS_HIT;
+    r->cache_key = (pk_str){(const char *)c->cache_key, PK_CACHE_KEY_BYTES};
     r->provider = pk_copy(c->arena, entry->provider);
     r->model = pk_copy(c->arena, entry->model);
     r->finish_reason = pk_copy(c->arena, entry->finish_reason);
