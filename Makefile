@@ -98,6 +98,16 @@ $(BUILD)/t/%: tests/%.c $(BUILD)/libpk.a tests/test.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
 
+# The SQLite engine of a program that knows one migration more.
+$(BUILD)/gen99/schema.inc: tests/migrate/0099_test.sql $(BUILD)/gen/schema.inc
+	@mkdir -p $(@D)
+	awk -f sql/build.awk -v what=schema sql/schema.sql $< sql/prices.csv > $@.tmp && mv $@.tmp $@
+$(BUILD)/t/store_migrate: tests/store_migrate.c shared/store_sqlite.c $(BUILD)/gen99/schema.inc \
+                          $(BUILD)/libpk.a tests/test.h tests/test_store.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -I$(BUILD)/gen99 $(INCLUDES) -c -o $@.engine.o shared/store_sqlite.c
+	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
+
 unit: $(UNIT)
 check: deps all unit
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/all $(BUILD)

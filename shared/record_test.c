@@ -11,30 +11,43 @@
 static struct pk_arena arena;
 
 /* Every field set to something of its own. */
+static void fill_texts(struct pk_record *r)
+{
+    r->trace_id = PK_STR("trace");
+    r->span_id = PK_STR("span");
+    r->parent_span_id = PK_STR("parent");
+    r->span_name = PK_STR("name");
+    r->query_id = PK_STR("query");
+    r->operation = PK_STR("chat");
+    r->source = PK_STR("http");
+    r->provider = PK_STR("openai");
+    r->request_model = PK_STR("gpt");
+    r->model = PK_STR("gpt-1");
+    r->config = PK_STR("prod");
+    r->target_path = PK_STR("config.targets[1]");
+    r->virtual_key = PK_STR("vk");
+    r->api_key = PK_STR("ak");
+    r->user_id = PK_STR("ann");
+    r->prompt = PK_STR("hello@3");
+    r->error_message = PK_STR("no");
+    r->finish_reason = PK_STR("stop");
+    r->cost_reason = PK_STR("why");
+    r->cache_key = PK_STR("key");
+    r->guardrail_verdict = PK_STR("ok");
+    r->metadata = PK_STR("{\"a\":1}");
+    r->request = PK_STR("{\"b\":\"\xc3\xa4\"}");
+    r->response = PK_STR("{}");
+    r->dropped = PK_STR("seed");
+}
+
 static struct pk_record full_record(void)
 {
     struct pk_record r = {
         .id = {1, 2, 3, 255},
-        .trace_id = PK_STR("trace"),
-        .span_id = PK_STR("span"),
-        .parent_span_id = PK_STR("parent"),
-        .span_name = PK_STR("name"),
-        .query_id = PK_STR("query"),
         .started_us = 1763725112123456,
         .ended_us = 1763725113000000,
         .first_token_us = 1763725112500000,
         .upstream_us = 800000,
-        .operation = PK_STR("chat"),
-        .source = PK_STR("http"),
-        .provider = PK_STR("openai"),
-        .request_model = PK_STR("gpt"),
-        .model = PK_STR("gpt-1"),
-        .config = PK_STR("prod"),
-        .target_path = PK_STR("config.targets[1]"),
-        .virtual_key = PK_STR("vk"),
-        .api_key = PK_STR("ak"),
-        .user_id = PK_STR("ann"),
-        .prompt = PK_STR("hello@3"),
         .attempts = 4,
         .retries = 2,
         .fallback_index = 1,
@@ -43,26 +56,18 @@ static struct pk_record full_record(void)
         .status = PK_ST_TRUNCATED,
         .http_status = 446,
         .code = PK_UPSTREAM,
-        .error_message = PK_STR("no"),
-        .finish_reason = PK_STR("stop"),
         .usage = {PK_USAGE_PROVIDER, 1, 2, 3, 4, 5, 6},
         .cost_known = true,
         .cost_pusd = INT64_MAX,
         .cost_saved_pusd = -7,
-        .cost_reason = PK_STR("why"),
         .cache_status = PK_CS_SEMANTIC_HIT,
-        .cache_key = PK_STR("key"),
         .cache_similarity = 0.97,
-        .guardrail_verdict = PK_STR("ok"),
-        .metadata = PK_STR("{\"a\":1}"),
-        .request = PK_STR("{\"b\":\"\xc3\xa4\"}"),
-        .response = PK_STR("{}"),
-        .dropped = PK_STR("seed"),
         .span_count = 2,
     };
 
-    r.spans[0] = (struct pk_span){PK_SPAN_CACHE, PK_STR("config"), PK_NONE, PK_NONE, 1, 0, 2, 0,
-                                  PK_OK,         PK_NONE,          0};
+    fill_texts(&r);
+    r.spans[0] = (struct pk_span){
+        .kind = PK_SPAN_CACHE, .target_path = PK_STR("config"), .started_us = 1, .ended_us = 2};
     r.spans[1] = (struct pk_span){PK_SPAN_ATTEMPT,
                                   PK_STR("config.targets[0]"),
                                   PK_STR("openai"),

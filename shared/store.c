@@ -430,7 +430,7 @@ bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f, stru
         pk_v_int(f->at_us),
         pk_v_required(pk_v_text(f->trace_id)),
         pk_v_int(f->value),
-        (struct pk_value){PK_V_REAL, .r = f->weight},
+        (struct pk_value){.type = PK_V_REAL, .r = f->weight},
         pk_v_text(f->metadata),
     };
 

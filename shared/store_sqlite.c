@@ -141,8 +141,12 @@ static struct pk_value column(const sqlite3_api_routines *sqlite3_api, sqlite3_s
     struct pk_value v = {.type = PK_V_NULL};
 
     switch (sqlite3_column_type(st, i)) {
-    case SQLITE_INTEGER: v = (struct pk_value){PK_V_INT, .i = sqlite3_column_int64(st, i)}; break;
-    case SQLITE_FLOAT: v = (struct pk_value){PK_V_REAL, .r = sqlite3_column_double(st, i)}; break;
+    case SQLITE_INTEGER:
+        v = (struct pk_value){.type = PK_V_INT, .i = sqlite3_column_int64(st, i)};
+        break;
+    case SQLITE_FLOAT:
+        v = (struct pk_value){.type = PK_V_REAL, .r = sqlite3_column_double(st, i)};
+        break;
     case SQLITE_TEXT:
         v.type = PK_V_TEXT;
         v.s.at = (const char *)sqlite3_column_text(st, i);
@@ -365,8 +369,8 @@ static bool bring_up(struct sqlite_store *s, const struct state *now, struct pk_
     if (now->prices >= prices_as_of())
         return true;
     return run_steps(s, PRICES, 0, err) &&
-           exec(&s->head, PK_SQL_epoch_bump, &(struct pk_value){PK_V_INT, .i = 0}, 1, NULL, NULL,
-                err);
+           exec(&s->head, PK_SQL_epoch_bump, &(struct pk_value){.type = PK_V_INT, .i = 0}, 1, NULL,
+                NULL, err);
 }
 
 static bool migrate(struct sqlite_store *s, struct pk_error *err)
