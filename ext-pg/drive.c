@@ -151,9 +151,13 @@ static void loop(struct pk_backend *b, struct pk_run *run)
 /* Ends the call as cancelled: closes the connection and logs it. Does not throw. */
 static void abandon(struct pk_backend *b, struct pk_run *run)
 {
+    struct pk_task *t;
+
     pk_loop_cancel(b->loop, &run->task);
-    while (run->task.next.op != PK_OP_DONE && pk_loop_next(b->loop) != NULL)
-        ;
+    do
+        t = pk_loop_next(b->loop);
+    while (t && t->next.op != PK_OP_DONE);
+    PK_ASSERT(t == &run->task);
     end(run);
 }
 

@@ -6,7 +6,8 @@
  * It connects as the bootstrap superuser and executes each statement as the owner of the extension
  * (store_spi.c). Entries are applied in batches, each in a transaction of its own that does not wait
  * for the disk; only then are they taken off the ring, so that none is lost with the worker, and
- * applying one twice is harmless.
+ * applying one twice is harmless. The disk is waited for afterwards, once for many batches, so that a
+ * crash takes no more than the last SYNC_MS.
  *
  * A batch that fails is tried entry by entry. An entry that can never be applied is dropped and
  * reported; anything else (no extension yet, a lock, a full disk) is tried again later.
@@ -16,6 +17,7 @@
 #include "pk_pg.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "executor/spi.h"
 #include "libpq/pqsignal.h"
 #include "postmaster/bgworker.h"
@@ -31,6 +33,7 @@ enum {
     LINGER_MS = 10, /* rows that come together are committed together */
     RETRY_MS = 200,
     RETRIES_MAX = 10, /* then it ends, and the next put starts another */
+    SYNC_MS = 50,
     BATCH_BYTES = 1 << 20,
 };
 
@@ -139,6 +142,20 @@ static bool apply(pk_str bytes, uint64 *applied, uint64 *dropped)
     return outcome == APPLIED;
 }
 
+/* What was committed is on disk after this. */
+static void reach_disk(bool at_once)
+{
+    static XLogRecPtr synced;
+    static TimestampTz last;
+
+    if (XactLastCommitEnd == synced ||
+        (!at_once && !TimestampDifferenceExceeds(last, GetCurrentTimestamp(), SYNC_MS)))
+        return;
+    XLogFlush(XactLastCommitEnd);
+    synced = XactLastCommitEnd;
+    last = GetCurrentTimestamp();
+}
+
 static bool drain_spool(void)
 {
     uint64 applied, dropped;
@@ -167,6 +184,7 @@ static bool drain_ring(void)
             return false;
         pk_ring_done(upto, applied, dropped);
         pfree(bytes);
+        reach_disk(false);
     }
     return true;
 }
@@ -207,6 +225,7 @@ static void work(MemoryContext context)
             return;
         if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS) && pk_ring_retire(false))
             return;
+        reach_disk(true);
         pk_ring_sleep(IDLE_MS);
         if (pk_ring_head() == before)
             continue;

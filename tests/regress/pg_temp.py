@@ -114,7 +114,7 @@ class Connection:
             try:
                 rows = self.rows(result)
             except Error as e:
-                error = e
+                error = error or e
         if error:
             raise error
         return rows

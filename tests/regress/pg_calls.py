@@ -1,0 +1,389 @@
+#!/usr/bin/env python3
+"""Calls from Postgres: answers, errors, rights, transactions, cache, cancelling: pg_calls.py [WORD...]"""
+import json
+import statistics
+import sys
+import threading
+import time
+
+import pg_temp
+from pg_case import Mock, case, expect, expect_error, model, run_cases, until
+
+ASK = "select pk_ask($1, $2, null, $3)"
+
+
+def logs(k, where="true"):
+    k.query("select pk_flush()")
+    return int(k.value(f"select count(*) from pk_logs where {where}"))
+
+
+@case
+def an_answer_comes_with_its_facts(pg, mock, k):
+    text = k.value("select pk_chat($1, '\"one two\"', $2)", mock.config(), model("gpt-4o"))
+    answer = json.loads(text)
+    expect(answer["choices"][0]["message"]["content"] == "one two", text)
+    expect(answer["pk"]["provider"] == "openai" and answer["pk"]["attempts"] == 1, text)
+
+
+@case
+def a_jsonb_config_and_message_list_work(pg, mock, k):
+    text = k.value("select pk_chat($1::jsonb, $2::jsonb, $3)", mock.config(),
+                   '[{"role":"user","content":"hi there"}]', model("gpt-4o"))
+    expect(json.loads(text)["choices"][0]["message"]["content"] == "hi there", text)
+    expect(k.value("select pk_ask($1::jsonb, 'again', 'be nice', $2)", mock.config(),
+                   model("gpt-4o")) == "again")
+
+
+@case
+def null_is_null_without_a_call(pg, mock, k):
+    mock.reset()
+    expect(k.value("select pk_ask(null::text, 'x')") is None)
+    expect(k.value("select pk_ask($1, null)", mock.config()) is None)
+    expect(k.value("select pk_chat($1, null)", mock.config()) is None)
+    expect(mock.requests() == 0)
+
+
+@case
+def errors_before_a_call_name_the_place(pg, mock, k):
+    mock.reset()
+    expect_error("22023", lambda: k.query(ASK, "no-such-config", "x", "{}"), "no-such-config")
+    expect_error("22023", lambda: k.query(ASK, '{"provider":"openai","nonsense":1}', "x", "{}"), "nonsense")
+    expect_error("22P02", lambda: k.query(ASK, '{"provider":', "x", "{}"))
+    expect_error("22023", lambda: k.query(ASK, mock.config(), "x", '{"pk":{"wrong":1}}'), "wrong")
+    expect_error("22023", lambda: k.query("select pk_chat($1, '7')", mock.config()), "messages")
+    expect(mock.requests() == 0)
+
+
+@case
+def a_provider_error_has_detail_and_hint(pg, mock, k):
+    e = expect_error("58000", lambda: k.query(ASK, mock.config(), "secret words", model("status-401")))
+    expect(e.detail and e.hint and "pk_key_rotate" in e.hint, e, e.detail, e.hint)
+    expect("secret words" not in e.message, e.message)
+    expect_error("58000", lambda: k.query(ASK, mock.config(), "x", model("truncated-json")))
+
+
+@case
+def a_transport_error_and_a_timeout_are_08006(pg, mock, k):
+    dead = mock.config(custom_host="http://127.0.0.1:1/v1")
+    expect_error("08006", lambda: k.query(ASK, dead, "x", model("gpt-4o")))
+    started = time.monotonic()
+    expect_error("08006", lambda: k.query(ASK, mock.config(request_timeout="150ms"), "x", model("hang")))
+    k.query("set pk.timeout = '200ms'")
+    expect_error("08006", lambda: k.query(ASK, mock.config(), "x", model("hang")))
+    k.query("reset pk.timeout")
+    expect(time.monotonic() - started < 1, "took", time.monotonic() - started)
+
+
+@case
+def hosts_that_are_not_listed_are_refused(pg, mock, k):
+    config = mock.config(custom_host="http://10.1.2.3/v1")
+    expect_error("42501", lambda: k.query(ASK, config, "x", model("gpt-4o")), "pk.allowed_hosts")
+    expect_error("55P02", lambda: k.query("set pk.allowed_hosts = '*'"))
+
+
+@case
+def on_error_says_what_a_failure_gives(pg, mock, k):
+    k.query("set pk.on_error = 'null'")
+    expect(k.value(ASK, mock.config(), "x", model("status-500")) is None)
+    k.query("set pk.on_error = 'json'")
+    told = json.loads(k.value("select pk_chat($1, '\"x\"', $2)", mock.config(), model("status-500")))
+    expect(told["ok"] is False and told["error"]["http_status"] == 500, told)
+    k.query("reset pk.on_error")
+    told = json.loads(k.value("select pk_try_chat($1, '\"x\"', $2)", mock.config(), model("status-429")))
+    expect(told["ok"] is False and told["error"]["retryable"] is True, told)
+
+
+@case
+def a_stored_config_and_a_sealed_key_are_used(pg, mock, k):
+    expect(k.value("select pk_key_put('mine', 'openai', 'sk-sealed', jsonb_build_object('custom_host', $1::text))",
+                   mock.url) == "mine")
+    expect(k.value("select pk_config_put('main', '{\"virtual_key\":\"mine\",\"override_params\":{\"model\":\"headers-echo\"}}')") == "1")
+    said = k.value("select pk_ask('main', 'x')")
+    expect("Bearer sk-sealed" in said, said)
+    expect(json.loads(k.value("select pk_config_get('main')"))["virtual_key"] == "mine")
+    expect(k.value("select status from pk_virtual_keys where slug = 'mine'") == "active")
+    k.query("select pk_key_rotate('mine', 'sk-other')")
+    expect("Bearer sk-other" in k.value("select pk_ask('main', 'x')"))
+    expect(k.value("select pk_key_revoke('mine')") == "t")
+    expect_error("22023", lambda: k.query("select pk_ask('main', 'x')"), "mine")
+    expect(k.value("select pk_config_delete('main')") == "t")
+
+
+@case
+def administration_is_part_of_the_transaction(pg, mock, k):
+    k.query("begin")
+    k.query("select pk_config_put('gone', $1::jsonb)",
+            json.dumps({"provider": "openai", "custom_host": mock.url, "override_params": {"model": "m"}}))
+    expect(k.value("select pk_config_get('gone')") is not None)
+    k.query("rollback")
+    expect(k.value("select pk_config_get('gone')") is None)
+
+
+@case
+def a_rolled_back_call_is_in_the_log(pg, mock, k):
+    before = logs(k)
+    k.query("begin")
+    k.query(ASK, mock.config(), "x", model("gpt-4o"))
+    k.query("savepoint s")
+    k.query(ASK, mock.config(), "x", model("gpt-4o"))
+    k.query("rollback to s")
+    k.query("rollback")
+    expect_error("22012", lambda: k.query(f"select pk_ask('{mock.config()}', 'x', null, '{model('m')}'), 1 / (random() * 0)::int"))
+    expect(logs(k) == before + 3, logs(k), before)
+
+
+@case
+def a_failed_call_is_in_the_log(pg, mock, k):
+    expect_error("58000", lambda: k.query(ASK, mock.config(), "x", model("status-418")))
+    k.query("select pk_flush()")
+    row = k.query("select status, http_status, error_type, source, request is not null from pk_logs "
+                  "order by started_at desc limit 1")[0]
+    expect(row == ["error", "418", "provider_error", "postgres", "t"], row)
+
+
+@case
+def a_read_only_transaction_may_call(pg, mock, k):
+    before = logs(k)
+    k.query("begin read only")
+    expect(k.value(ASK, mock.config(), "x", model("gpt-4o")) == "x")
+    expect_error("25006", lambda: k.query("select pk_config_put('c', '{\"provider\":\"openai\"}')"))
+    k.query("rollback")
+    expect(logs(k) == before + 1)
+
+
+CACHED = {"cache": {"mode": "simple", "max_age": 60}}
+
+
+def cache_status(k, config, prompt):
+    text = k.value("select pk_chat($1, to_jsonb($2::text), $3)", config, prompt, model("gpt-4o"))
+    return json.loads(text)["pk"]["cache_status"]
+
+
+@case
+def the_second_call_is_a_hit_in_the_same_transaction(pg, mock, k):
+    config = mock.config(**CACHED)
+    for begin in ("begin", "begin isolation level repeatable read", "begin isolation level serializable"):
+        k.query(begin)
+        seen = [cache_status(k, config, begin) for _ in range(3)]
+        k.query("rollback")
+        expect(seen == ["MISS", "HIT", "HIT"], begin, seen)
+    with pg.connect() as other:
+        expect(cache_status(other, config, "begin") == "HIT")
+
+
+@case
+def the_cache_is_purged(pg, mock, k):
+    config = mock.config(**CACHED)
+    cache_status(k, config, "purge me")
+    expect(int(k.value("select pk_cache_purge(true)")) >= 1)
+    expect(cache_status(k, config, "purge me") == "MISS")
+
+
+@case
+def a_fallback_is_seen_in_the_spans(pg, mock, k):
+    config = json.dumps({"strategy": {"mode": "fallback"}, "targets": [
+        json.loads(mock.config(override_params={"model": "status-503"})),
+        json.loads(mock.config(override_params={"model": "gpt-4o"}))]})
+    expect(k.value("select pk_ask($1, 'x')", config) == "x")
+    k.query("select pk_flush()")
+    rows = k.query("select http_status from pk_spans where log_id = (select id from pk_logs "
+                   "order by started_at desc limit 1) and kind = 'attempt' order by ord")
+    expect([r[0] for r in rows] == ["503", "200"], rows)
+
+
+@case
+def statement_timeout_ends_a_call_at_once(pg, mock, k):
+    mock.reset()
+    k.query("set statement_timeout = '200ms'")
+    started = time.monotonic()
+    expect_error("57014", lambda: k.query(ASK, mock.config(), "x", model("hang")), "statement timeout")
+    took = time.monotonic() - started
+    k.query("reset statement_timeout")
+    expect(took < 0.3, took)
+    expect(until(lambda: mock.page("stats")["open"] == 0 or mock.page("stats")["aborted"] >= 1))
+    expect(logs(k, "status = 'cancelled'") >= 1)
+
+
+@case
+def a_cancelled_call_ends_within_20_ms(pg, mock, k):
+    before, times = logs(k, "status = 'cancelled'"), []
+    for _ in range(25):
+        k.send(f"select pk_ask('{mock.config()}', 'x', null, '{model('hang')}')")
+        time.sleep(0.03)
+        started = time.monotonic()
+        k.cancel()
+        expect_error("57014", k.finish)
+        times.append((time.monotonic() - started) * 1000)
+    print(f"# cancel: median {statistics.median(times):.1f} ms, max {max(times):.1f} ms")
+    expect(statistics.median(times) <= 20, times)
+    expect(logs(k, "status = 'cancelled'") == before + 25)
+
+
+@case
+def a_terminated_session_logs_its_call(pg, mock, k):
+    before = logs(k, "status = 'cancelled'")
+    with pg.connect() as victim:
+        victim.send(f"select pk_ask('{mock.config()}', 'x', null, '{model('hang')}')")
+        time.sleep(0.1)
+        k.query(f"select pg_terminate_backend({victim.pid()})")
+        expect_error("57P01", victim.finish)
+    expect(until(lambda: logs(k, "status = 'cancelled'") == before + 1))
+
+
+@case
+def metadata_and_payload_settings_count(pg, mock, k):
+    k.query("set pk.metadata = '{\"team\":\"a\"}'")
+    k.query("set pk.log_payloads = off")
+    k.query(ASK, mock.config(), "x", model("gpt-4o", pk={"metadata": {"run": "7"}, "trace_id": "meta-1"}))
+    k.query("reset pk.metadata")
+    k.query("reset pk.log_payloads")
+    k.query("select pk_flush()")
+    row = k.query("select metadata->>'team', metadata->>'run', request is null from pk_logs where trace_id = 'meta-1'")
+    expect(row == [["a", "7", "t"]], row)
+    expect_error("22023", lambda: k.query("set pk.metadata = '[1]'"))
+
+
+@case
+def nothing_is_granted_to_public(pg, mock, k):
+    k.query("create role nobody login")
+    k.query("create role caller login in role pk_user")
+    k.query("create role chief login in role pk_admin")
+    with pg.connect(user="nobody") as c:
+        expect_error("42501", lambda: c.query(ASK, mock.config(), "x", model("m")))
+        expect_error("42501", lambda: c.query("select pk_flush()"))
+    with pg.connect(user="caller") as c:
+        expect(c.value(ASK, mock.config(), "x", model("m")) == "x")
+        expect_error("42501", lambda: c.query("select * from pk_logs"))
+        expect_error("42501", lambda: c.query("select pk_key_put('a', 'openai', 'b')"))
+        expect_error("42501", lambda: c.query("set pk.log_payloads = off"))
+    with pg.connect(user="chief") as c:
+        expect(int(c.value("select count(*) from pk_logs where request is not null")) > 0)
+        expect(c.value("select pk_key_put('theirs', 'openai', 'sk-9')") == "theirs")
+        expect_error("42501", lambda: c.query("select secret from pk_virtual_key"))
+
+
+@case
+def a_hostile_search_path_changes_nothing(pg, mock, k):
+    k.query("create schema evil; grant all on schema evil to caller")
+    with pg.connect(user="caller") as c:
+        c.query("create function evil.trap(text, text) returns boolean language plpgsql as "
+                "$$ begin raise exception 'trapped as %', current_user; end $$")
+        c.query("create operator evil.= (leftarg = text, rightarg = text, procedure = evil.trap)")
+        c.query("create temp table pk_config (slug text, version int, created_us bigint, in_force boolean, body text)")
+        c.query("insert into pk_config values ('t', 1, 0, true, '{\"provider\":\"openai\",\"api_key\":\"k\"}')")
+        c.query("set search_path = pg_temp, evil, public, pg_catalog")
+        expect_error("22023", lambda: c.query("select public.pk_ask('t', 'x')"))
+        expect(c.value(ASK, mock.config(), "x", model("m")) == "x")
+        expect(c.value("show search_path") == "pg_temp, evil, public, pg_catalog")
+
+
+@case
+def a_secret_is_not_in_the_server_log(pg, mock, k):
+    expect_error("22023", lambda: k.query("select pk_key_put('bad slug!', 'openai', 'sk-verysecret')"))
+    expect_error("22023", lambda: k.query("select pk_key_put('ok', 'nosuchprovider', 'sk-verysecret')"))
+    expect("sk-verysecret" not in pg.log_text())
+
+
+@case
+def feedback_is_checked_and_kept(pg, mock, k):
+    expect(len(k.value("select pk_feedback('t-1', 5, 0.5, '{\"a\":1}')")) == 36)
+    expect(k.query("select value, weight from pk_feedback where trace_id = 't-1'") == [["5", "0.5"]])
+    expect_error("22023", lambda: k.query("select pk_feedback('t-1', 11)"), "value")
+
+
+@case
+def cost_is_exact(pg, mock, k):
+    expect(k.value("select pk_cost('gpt-4o', 1000000, 0)") is not None)
+    expect(k.value("select pk_cost('no-such-model', 1, 1)") is None)
+    expect_error("22023", lambda: k.query("select pk_cost('gpt-4o', -1, 0)"))
+
+
+@case
+def a_parallel_plan_calls_from_its_leader(pg, mock, k):
+    k.query("create table many as select g as id from generate_series(1, 20000) g; analyze many")
+    k.query("set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0")
+    config = mock.config(**CACHED)
+    got = k.value("select count(pk_ask($1, (id % 3)::text, null, $2)) from many where id % 2000 = 0 and id > 0",
+                  config, model("m"))
+    expect(got == "10", got)
+    k.query("reset parallel_setup_cost; reset parallel_tuple_cost; reset min_parallel_table_scan_size")
+
+
+@case
+def one_statement_groups_its_calls(pg, mock, k):
+    k.query("select pk_ask($1, g::text, null, $2) from generate_series(1, 3) g", mock.config(), model("m", pk={"trace_id": "grp"}))
+    k.query("select pk_flush()")
+    expect(k.value("select count(distinct query_id) from pk_logs where trace_id = 'grp'") == "1")
+    expect(k.value("select count(*) from pk_logs where trace_id = 'grp'") == "3")
+
+
+@case
+def large_payloads_arrive_through_the_spool(pg, mock, k):
+    k.query("select length(pk_ask($1, repeat('long ', 600000), null, $2))", mock.config(),
+            model("gpt-4o", pk={"trace_id": "large"}))
+    k.query("select pk_flush()")
+    expect(int(k.value("select length(request::text) from pk_logs where trace_id = 'large'")) > 3000000)
+
+
+@case
+def many_sessions_lose_nothing(pg, mock, k):
+    before, wrong = logs(k), []
+
+    def session(n):
+        try:
+            with pg.connect() as c:
+                for i in range(20):
+                    expect(c.value(ASK, mock.config(), f"{n}-{i}", model("m")) == f"{n}-{i}")
+        except Exception as e:
+            wrong.append(e)
+
+    threads = [threading.Thread(target=session, args=(n,)) for n in range(50)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    expect(not wrong, wrong[:3])
+    expect(logs(k) == before + 1000, logs(k), before)
+
+
+@case
+def failing_calls_leak_nothing(pg, mock, k):
+    def rss():
+        with open(f"/proc/{k.pid()}/statm") as f:
+            return int(f.read().split()[1]) * 4
+
+    def fail(n):
+        for _ in range(n):
+            expect_error("58000", lambda: k.query(ASK, mock.config(), "x" * 100000, model("status-500")))
+
+    fail(100)
+    before = rss()
+    fail(300)
+    expect(rss() - before < 3000, "grew by", rss() - before, "kB")
+
+
+@case
+def the_relations_travel_with_pg_dump(pg, mock, k):
+    import subprocess
+    k.query("select pk_config_put('kept', '{\"provider\":\"openai\"}')")
+    rows = logs(k)
+    dump = subprocess.run([pg.bin + "/pg_dump", "-h", pg.host, "-U", pg.user, "postgres"],
+                          check=True, capture_output=True, text=True).stdout
+    k.query("create database restored")
+    pg.psql(dump, "restored")
+    with pg.connect("restored") as c:
+        expect(c.value("select count(*) from pk_logs") == str(rows))
+        expect(c.value("select pk_config_get('kept')") is not None)
+        expect(c.value(ASK, mock.config(), "after", model("m")) == "after")
+        expect(logs(c) == rows + 1)
+
+
+def main():
+    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
+        k.query("create extension pk")
+        failed = run_cases(pg, mock, k)
+        if failed:
+            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
