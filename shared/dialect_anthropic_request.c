@@ -9,9 +9,9 @@
  *   max_tokens        is required there: max_completion_tokens, max_tokens, else 4096
  *   temperature       is clamped to 0..1
  *   reasoning_effort  becomes a thinking budget (minimal, low 1024; medium 8192; high 24576; xhigh,
- *                     max 32768; below the client's max_tokens, or above it goes the default of
- *                     max_tokens), or adaptive thinking and output_config.effort for the models
- *                     that decide for themselves
+ *                     max 32768), or adaptive thinking and output_config.effort for the models that
+ *                     decide for themselves. The budget stays 1024 below the client's max_tokens;
+ *                     without one, max_tokens is the budget and 4096
  *   sampling          temperature, top_p and top_k are dropped where thinking forbids them
  */
 #include "dialect_parts.h"
@@ -194,6 +194,8 @@ static void plan_effort(struct maker *m, int64_t max_tokens)
             pk_json_is(m->in, effort, "minimal") ? PK_STR("\"low\"") : pk_json_raw(m->in, effort);
         m->plan.adaptive = !has(m, 0, "thinking") && !forces_tool(m);
         m->plan.thinking = m->plan.thinking || m->plan.adaptive;
+        if (max_tokens == 0 && m->plan.thinking)
+            m->plan.max_tokens = budget + MAX_TOKENS_DEFAULT;
     } else if (has(m, 0, "thinking")) {
         drop(m, "reasoning_effort");
     } else {
@@ -494,7 +496,7 @@ static bool data_url(pk_str url, pk_str *media, pk_str *bytes)
     pk_str head = comma < 0 ? PK_NONE : pk_str_sub(url, 5, (size_t)comma - 5);
     int semicolon = pk_str_find(head, ';');
 
-    if (!pk_str_starts(url, "data:") || comma < 5 || !pk_str_ends(head, ";base64"))
+    if (!pk_str_starts(url, "data:") || semicolon <= 0 || !pk_str_ends(head, ";base64"))
         return false;
     *media = pk_str_sub(head, 0, (size_t)semicolon);
     *bytes = pk_str_sub(url, (size_t)comma + 1, url.len);

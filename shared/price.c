@@ -44,7 +44,7 @@ const struct pk_price *pk_price_find(const struct pk_prices *prices, pk_str prov
 
         if (close < 0 || close < best_close || !in_effect(p, input_tokens, at_us))
             continue;
-        if (close > best_close || supersedes(p, best)) {
+        if (!best || close > best_close || supersedes(p, best)) {
             best = p;
             best_close = close;
         }

@@ -183,7 +183,7 @@ struct record_write {
 };
 
 /* Text that any engine takes: valid UTF-8 without NUL, of bounded length. Providers send all sorts. */
-static struct pk_value clean(struct record_write *w, pk_str s)
+static pk_str cleaned(struct record_write *w, pk_str s)
 {
     size_t bad;
 
@@ -193,12 +193,21 @@ static struct pk_value clean(struct record_write *w, pk_str s)
             s.len--;
     }
     if (pk_utf8_valid(s, &bad))
-        return pk_v_text(s);
-    pk_str copy = pk_copy(&w->scratch, s);
-    for (char *c = (char *)(uintptr_t)copy.at; c && c < copy.at + copy.len; c++)
-        if (*c == 0 || (unsigned char)*c >= 0x80)
-            *c = '?';
-    return pk_v_text(copy);
+        return s;
+    char *copy = pk_alloc(&w->scratch, s.len);
+    for (size_t i = 0; copy && i < s.len; i++)
+        copy[i] = s.at[i] == 0 || (unsigned char)s.at[i] >= 0x80 ? '?' : s.at[i];
+    return (pk_str){copy, copy ? s.len : 0};
+}
+
+static struct pk_value clean(struct record_write *w, pk_str s)
+{
+    return pk_v_text(cleaned(w, s));
+}
+
+static struct pk_value required(struct record_write *w, pk_str s)
+{
+    return pk_v_required(cleaned(w, s));
 }
 
 struct payload_row {
@@ -256,7 +265,7 @@ static bool put_payload(struct record_write *w, pk_str text, struct pk_value *id
     uint8_t hash[PK_PAYLOAD_HASH_BYTES];
     struct payload_row row;
 
-    *id = (struct pk_value){.type = PK_V_NULL};
+    *id = pk_v_null();
     if (text.len == 0)
         return true;
     pk_payload_hash(text, hash);
@@ -296,11 +305,11 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2], i
         pk_v_int(r->ended_us - r->started_us),
         since(r->started_us, r->first_token_us),
         pk_v_int(r->upstream_us),
-        pk_v_required(clean(w, r->trace_id)),
+        required(w, r->trace_id),
         clean(w, r->span_id),
         clean(w, r->parent_span_id),
         clean(w, r->span_name),
-        pk_v_required(clean(w, r->operation)),
+        required(w, r->operation),
         clean(w, r->provider),
         clean(w, r->request_model),
         clean(w, r->model),
@@ -336,7 +345,7 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2], i
         pk_v_text(r->metadata),
         payloads[0],
         payloads[1],
-        pk_v_required(clean(w, r->source)),
+        required(w, r->source),
         clean(w, r->query_id),
     };
 
@@ -428,9 +437,9 @@ bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f, stru
     const struct pk_value args[] = {
         pk_v_blob(f->id, PK_UUID_BYTES),
         pk_v_int(f->at_us),
-        pk_v_required(pk_v_text(f->trace_id)),
+        pk_v_required(f->trace_id),
         pk_v_int(f->value),
-        (struct pk_value){.type = PK_V_REAL, .r = f->weight},
+        pk_v_real(f->weight),
         pk_v_text(f->metadata),
     };
 

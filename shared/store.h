@@ -85,7 +85,8 @@ bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err) PK
  * the record that names the entry's key. *entry's strings are in `arena`. */
 bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
                         const uint8_t key[PK_CACHE_KEY_BYTES], int64_t now_us, int64_t max_age_s,
-                        struct pk_cache_entry *entry, bool *found, struct pk_error *err) PK_MUST_CHECK;
+                        struct pk_cache_entry *entry, bool *found,
+                        struct pk_error *err) PK_MUST_CHECK;
 bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES],
                         const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s,
                         struct pk_error *err) PK_MUST_CHECK;
@@ -102,8 +103,8 @@ struct pk_feedback {
     uint8_t id[PK_UUID_BYTES];
     int64_t at_us;
     pk_str trace_id;
-    int64_t value;  /* -10..10 */
-    double weight;  /* 0..1 */
+    int64_t value;   /* -10..10 */
+    double weight;   /* 0..1 */
     pk_str metadata; /* JSON object or empty */
 };
 

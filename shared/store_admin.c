@@ -77,7 +77,7 @@ static bool read_version(void *ctx, const struct pk_value *columns, int count)
 bool pk_store_config_get(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str *body,
                          int64_t *version, struct pk_error *err)
 {
-    const struct pk_value args[] = {pk_v_required(pk_v_text(slug))};
+    const struct pk_value args[] = {pk_v_required(slug)};
     struct config_row row = {.arena = arena};
 
     if (!s->ops->exec(s, PK_SQL_config_get, args, PK_COUNT(args), read_config, &row, err))
@@ -186,7 +186,7 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
 
 static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct pk_error *err)
 {
-    const struct pk_value args[] = {pk_v_required(pk_v_text(slug))};
+    const struct pk_value args[] = {pk_v_required(slug)};
 
     *row->key = (struct pk_virtual_key){.slug = pk_copy(row->arena, slug)};
     row->key->key.slug = row->key->slug;
@@ -226,7 +226,7 @@ static bool read_text(struct pk_arena *arena, const struct pk_json *doc, int val
 static bool read_option(struct pk_arena *arena, const struct pk_json *doc, int name,
                         struct key_options *o, struct pk_error *err)
 {
-    pk_str text;
+    pk_str text = PK_NONE;
 
     if (pk_json_is(doc, name, "custom_host"))
         return read_text(arena, doc, name + 1, "custom_host", &o->custom_host, err);
@@ -367,7 +367,7 @@ bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
 bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
                          struct pk_error *err)
 {
-    const struct pk_value args[] = {pk_v_required(pk_v_text(slug)), pk_v_int(now_us)};
+    const struct pk_value args[] = {pk_v_required(slug), pk_v_int(now_us)};
 
     *existed = false;
     if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))

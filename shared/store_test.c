@@ -618,8 +618,10 @@ static void measure(const char *what, int batch, bool payloads, uint64_t count)
         r.trace_id = pk_str_of(trace);
         r.ended_us += (int64_t)i * 40;
         if (payloads) {
+            pk_str x = requests[i % PK_COUNT(requests)];
+
             (void)snprintf(request, sizeof request, "{\"n\":%llu,\"x\":%.*s}",
-                           (unsigned long long)i, PK_FMT(requests[i % PK_COUNT(requests)]));
+                           (unsigned long long)i, (int)x.len, x.at);
             r.request = r.response = pk_str_of(request);
             r.response.len -= 1;
         }
@@ -643,11 +645,47 @@ static void measure(const char *what, int batch, bool payloads, uint64_t count)
     pk_store_close(s);
 }
 
+static void measure_reads(uint64_t count)
+{
+    struct pk_store *s = test_store(in_folder("reads"));
+    struct pk_cache_entry e = entry(long_json(600, 1)), back;
+    uint8_t cache_key[PK_CACHE_KEY_BYTES] = {7};
+    double start;
+    int64_t epoch;
+
+    double opening = 0;
+    for (int i = 0; i < 20; i++) {
+        pk_store_close(s);
+        start = seconds(CLOCK_MONOTONIC);
+        s = test_store(path);
+        opening += seconds(CLOCK_MONOTONIC) - start;
+    }
+    printf("%-26s %7.2f ms\n", "open an existing store", opening * 50);
+    if (!pk_store_cache_put(s, cache_key, &e, now_us, 60, &err))
+        abort();
+    start = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    for (uint64_t i = 0; i < count; i++) {
+        if (!lookup(s, now_us, 60, &back))
+            abort();
+        pk_arena_free(&arena);
+    }
+    printf("%-26s %7.1f us of CPU\n", "cache hit of 600 bytes",
+           (seconds(CLOCK_PROCESS_CPUTIME_ID) - start) / (double)count * 1e6);
+    start = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    for (uint64_t i = 0; i < count; i++)
+        if (!pk_store_epoch(s, &epoch, &err))
+            abort();
+    printf("%-26s %7.1f us of CPU\n", "epoch",
+           (seconds(CLOCK_PROCESS_CPUTIME_ID) - start) / (double)count * 1e6);
+    pk_store_close(s);
+}
+
 static void bench(void)
 {
     measure("batches of 100, metadata", 100, false, 50000);
     measure("batches of 100, payloads", 100, true, 50000);
     measure("single, metadata", 1, false, 20000);
+    measure_reads(20000);
 }
 
 int main(int argc, char **argv)

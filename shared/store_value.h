@@ -12,28 +12,36 @@ static inline struct pk_value pk_v_int(int64_t i)
     return (struct pk_value){.type = PK_V_INT, .i = i};
 }
 
+static inline struct pk_value pk_v_null(void)
+{
+    return (struct pk_value){.type = PK_V_NULL};
+}
+
 static inline struct pk_value pk_v_int_unless(bool null, int64_t i)
 {
-    return null ? (struct pk_value){.type = PK_V_NULL} : pk_v_int(i);
+    return null ? pk_v_null() : pk_v_int(i);
+}
+
+static inline struct pk_value pk_v_real(double r)
+{
+    return (struct pk_value){.type = PK_V_REAL, .r = r};
 }
 
 static inline struct pk_value pk_v_real_unless_0(double r)
 {
-    return r > 0 || r < 0 ? (struct pk_value){.type = PK_V_REAL, .r = r}
-                          : (struct pk_value){.type = PK_V_NULL};
+    return r > 0 || r < 0 ? pk_v_real(r) : pk_v_null();
+}
+
+/* For a column that is never null. */
+static inline struct pk_value pk_v_required(pk_str s)
+{
+    return (struct pk_value){.type = PK_V_TEXT, .s = s};
 }
 
 /* NULL when empty: what nobody said is not the empty string. */
 static inline struct pk_value pk_v_text(pk_str s)
 {
-    return s.len ? (struct pk_value){.type = PK_V_TEXT, .s = s}
-                 : (struct pk_value){.type = PK_V_NULL};
-}
-
-/* For a column that is never null. */
-static inline struct pk_value pk_v_required(struct pk_value v)
-{
-    return v.type == PK_V_NULL ? (struct pk_value){.type = PK_V_TEXT, .s = PK_STR("")} : v;
+    return s.len ? pk_v_required(s) : pk_v_null();
 }
 
 static inline struct pk_value pk_v_blob(const void *at, size_t len)

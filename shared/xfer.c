@@ -299,6 +299,7 @@ static void configure(struct pk_transfer *t)
     CURL *e = t->easy;
 
     only_http(e);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_PROXY, "");
     curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
@@ -336,7 +337,6 @@ static struct pk_transfer *new_transfer(struct pk_xfer *x)
     if (!t)
         return NULL;
     t->x = x;
-    t->fresh = true;
     t->easy = curl_easy_init();
     if (!t->easy) {
         free(t);
@@ -421,7 +421,6 @@ static bool open_multi(struct pk_xfer *x)
     curl_multi_setopt(x->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(x->multi, CURLMOPT_TIMERDATA, x);
     curl_multi_setopt(x->multi, CURLMOPT_MAXCONNECTS, (long)x->connections_max);
-    curl_multi_setopt(x->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
     x->pid = getpid();
     x->timer_ms = INT64_MAX;
     return true;
@@ -595,13 +594,15 @@ static void hand_over_time(struct pk_xfer *x)
     }
 }
 
-/* In a child of fork() nothing can go on. */
+/* In a child of fork() nothing can go on. The handles are left alone, as what they are in is the
+ * parent's. */
 static void fail_all(struct pk_xfer *x)
 {
     for (struct pk_transfer *t = x->active; t; t = t->next) {
         if (t->ended)
             continue;
         (void)pk_fail(&t->error, PK_NETWORK, "%s: the process was forked", t->to->where);
+        t->easy = NULL;
         t->ended = true;
         mark_ready(t);
     }
@@ -723,14 +724,13 @@ bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev)
     return t->ended && report_end(t, ev);
 }
 
-/* Taking an unfinished one out of the multi handle closes its connection. In a child of fork() the
- * handle is left alone, as what it is in is the parent's. */
+/* Taking an unfinished one out of the multi handle closes its connection. */
 static void cut_off(struct pk_transfer *t)
 {
     struct pk_xfer *x = t->x;
 
     if (inherited(x)) {
-        t->easy = NULL;
+        t->easy = NULL; /* see fail_all() */
         return;
     }
     struct hush h = hush(x);
@@ -747,14 +747,14 @@ void pk_transfer_free(struct pk_transfer *t)
     struct pk_xfer *x = t->x;
     bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX;
 
-    if (!t->ended || inherited(x))
+    if (!t->ended)
         cut_off(t);
     unmark_ready(t);
     deactivate(t);
     pk_transfer_wipe(t);
     pk_upstream_release(x, t->to);
     t->to = NULL;
-    if (good && t->easy && x->idle_count < IDLE_MAX)
+    if (good && x->idle_count < IDLE_MAX)
         put_idle(t);
     else
         destroy(t);

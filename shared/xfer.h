@@ -7,7 +7,7 @@
  * pk_xfer_pump(), which never blocks. Connections stay open between calls and statements.
  * One thread uses a pk_xfer at a time.
  *
- * TLS is verified, redirects are refused, only http and https are spoken, proxies from the
+ * TLS is verified, redirects are refused, only HTTP/1.1 over http and https is spoken, proxies from the
  * environment are ignored. The address is checked when the socket is opened: loopback only for a
  * host spelled as loopback, private and link-local only for a host in allowed_hosts.
  */
@@ -18,11 +18,11 @@
 #include "secret.h"
 
 struct pk_xfer_options {
-    const char *allowed_hosts;     /* beside the providers' own and loopback; see url.h; copied */
-    int connections_max;           /* kept open and pooled; at least the concurrency */
-    int64_t connect_ms;            /* for DNS, TCP and TLS; 0 = 10 s */
+    const char *allowed_hosts; /* beside the providers' own and loopback; see url.h; copied */
+    int connections_max;       /* kept open and pooled; at least the concurrency */
+    int64_t connect_ms;        /* for DNS, TCP and TLS; 0 = 10 s */
     const struct pk_secrets *secrets; /* opens sealed keys; NULL: none can be opened */
-    const char *ca_file;           /* PEM bundle that TLS trusts; NULL: the system's; copied */
+    const char *ca_file;              /* PEM bundle that TLS trusts; NULL: the system's; copied */
 };
 
 struct pk_xfer;

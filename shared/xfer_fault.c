@@ -24,8 +24,6 @@ static const struct {
     {CURLE_SSL_CACERT_BADFILE, PK_NETWORK, false, true, "the CA file cannot be used"},
     {CURLE_WEIRD_SERVER_REPLY, PK_NETWORK, true, false, "the answer is not HTTP"},
     {CURLE_UNSUPPORTED_PROTOCOL, PK_NETWORK, true, false, "the answer is not HTTP"},
-    {CURLE_HTTP2, PK_NETWORK, true, false, "HTTP/2 failed"},
-    {CURLE_HTTP2_STREAM, PK_NETWORK, true, false, "the HTTP/2 stream was reset"},
     {CURLE_OUT_OF_MEMORY, PK_NO_MEMORY, false, false, "out of memory"},
 };
 

@@ -91,8 +91,7 @@ struct pk_transfer {
     enum pk_address refused; /* the kind of an address that was not called; PUBLIC = none */
     struct pk_error error;   /* why it ended; PK_OK = complete */
     char detail[CURL_ERROR_SIZE];
-    int connects;      /* connections opened by this handle so far */
-    bool https, fresh; /* how the handle is set up; fresh = not at all yet */
+    int connects; /* connections opened by this handle so far */
 };
 
 struct pk_xfer {

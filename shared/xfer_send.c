@@ -34,7 +34,7 @@ static const char *const never_sent[] = {
 
 bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len)
 {
-    size_t cap = b->cap ? b->cap : 2048;
+    size_t cap = b->cap ? b->cap : 1024;
 
     while (cap - b->len < len)
         cap *= 2;
@@ -304,18 +304,6 @@ void pk_transfer_wipe(struct pk_transfer *t)
 
 /* --- the whole ------------------------------------------------------------------------------ */
 
-/* HTTP/2 where TLS negotiates it; waiting for a connection that may be shared pays only there. */
-static void set_version(struct pk_transfer *t, bool https)
-{
-    if (!t->fresh && t->https == https)
-        return;
-    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION,
-                     https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(t->easy, CURLOPT_PIPEWAIT, https ? 1L : 0L);
-    t->https = https;
-    t->fresh = false;
-}
-
 bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err)
 {
     struct pk_upstream *u = find(t->x, ex->url, err);
@@ -327,7 +315,6 @@ bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, st
     if (!add_headers(t, ex, err))
         return false;
     t->x->tls |= u->url.https;
-    set_version(t, u->url.https);
     curl_easy_setopt(t->easy, CURLOPT_CURLU, u->parsed);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->body.len);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, ex->body.len ? ex->body.at : "");

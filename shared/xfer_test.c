@@ -659,6 +659,70 @@ static void a_sealed_key_is_opened_for_the_request(void)
     EXPECT(unlink(path) == 0 && rmdir(folder) == 0);
 }
 
+/* A TLS server in another process (tests/tls_server.py); its certificate is for "localhost" only. */
+static bool tls_start(FILE **server_in, int *port, char ca_file[256])
+{
+    int in[2], out[2];
+
+    EXPECT(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+    if (fork() == 0) {
+        (void)dup2(in[0], 0);
+        (void)dup2(out[1], 1);
+        (void)execlp("python3", "python3", "tests/tls_server.py", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(in[0]);
+    (void)close(out[1]);
+    *server_in = fdopen(in[1], "w");
+    FILE *said = fdopen(out[0], "r");
+    bool ok = *server_in && said && fscanf(said, "%d %255s", port, ca_file) == 2;
+    (void)fclose(said);
+    return ok;
+}
+
+static struct outcome get_tls(const char *host, int port)
+{
+    char url[128];
+
+    (void)snprintf(url, sizeof url, "https://%s:%d/v1", host, port);
+    return get(url);
+}
+
+static void tls_is_verified(void)
+{
+    struct pk_xfer_options options = {.connections_max = 4, .connect_ms = 1000};
+    char ca_file[256], plain[64];
+    FILE *server_in;
+    int port;
+
+    if (!tls_start(&server_in, &port, ca_file)) {
+        printf("skip tls_is_verified: needs python3 and openssl\n");
+        (void)fclose(server_in);
+        return;
+    }
+    struct outcome o = get_tls("localhost", port); /* not a CA of the system's */
+    EXPECT(failed(&o, PK_NETWORK, "the TLS certificate is not trusted") && !o.error.retryable);
+    options.ca_file = ca_file;
+    pk_xfer_free(x);
+    x = pk_xfer_new(&options, &err);
+    for (int i = 0; i < 3; i++)
+        EXPECT(get_tls("localhost", port).last == PK_EV_END);
+    o = get_tls("127.0.0.1", port); /* not what the certificate is for */
+    EXPECT(failed(&o, PK_NETWORK, "the TLS certificate is not trusted"));
+    o = get(url_to("localhost", "/ok"));
+    EXPECT(o.last == PK_EV_END);
+    (void)snprintf(plain, sizeof plain, "https://localhost:%d/ok", server.port); /* waits for more */
+    o = get(plain);
+    EXPECT(failed(&o, PK_TIMEOUT, "no connection in time"));
+    options.ca_file = "/nowhere/ca.pem";
+    pk_xfer_free(x);
+    x = pk_xfer_new(&options, &err);
+    o = get_tls("localhost", port);
+    EXPECT(failed(&o, PK_NETWORK, "the CA file cannot be used"));
+    renew("");
+    (void)fclose(server_in);
+}
+
 /* `total` requests, `wide` at a time; the owners are told as they have something to report. */
 static void storm(int total, int wide, const char *path)
 {
@@ -819,6 +883,7 @@ int main(void)
     RUN(a_key_with_a_line_break_is_not_sent);
     RUN(a_bound_key_goes_to_its_origin_only);
     RUN(a_sealed_key_is_opened_for_the_request);
+    RUN(tls_is_verified);
     RUN(a_thousand_requests_leave_nothing_behind);
     RUN(six_hundred_cancels_leave_nothing_behind);
     RUN(signals_are_left_as_they_were);

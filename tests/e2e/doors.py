@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "regress"))
 CODES = {name: (int(status), state) for name, status, state in re.findall(
     r'^\w+\(PK_\w+,\s*"(\w+)",\s*(\d+),\s*"(\w+)"', open(os.path.join(ROOT, "shared/errors.def"),
                                                        encoding="utf-8").read(), re.M)}
-MASTER_KEY = bytes(range(32)).hex()
+MASTER_KEY = bytes(range(32))
 
 
 class Answer:
@@ -109,8 +109,8 @@ class Sqlite(Door):
             raise Skip("no pk.so")
         self.store = os.path.join(self.tmp, "store.pkdb")
         key = os.path.join(self.tmp, "master")
-        with open(key, "w", encoding="ascii") as f:
-            f.write(MASTER_KEY + "\n")
+        with open(key, "wb") as f:
+            f.write(MASTER_KEY)
         os.chmod(key, 0o600)
         os.environ.update({**env, "PK_STORE": self.store, "PK_MASTER_KEY_FILE": key})
         self.db = self.connect()

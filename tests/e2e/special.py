@@ -115,14 +115,14 @@ def large_body(door, e, mock):
 
 
 def allowed_hosts(door, e, mock):
-    """a host that allowed_hosts lists may be called"""
-    config = {"provider": "openai", "api_key": e.key, "custom_host": "http://10.255.255.1:9/v1",
-              "request_timeout": "200ms"}
+    """an address that is not loopback by name is denied until allowed_hosts lists it"""
+    host = e.base.replace("http://127.0.0.1", "0.0.0.0")  # which is this machine too
+    config = {"provider": "openai", "api_key": e.key, "custom_host": f"http://{host}/v1"}
     before = door.chat(config, "hi", {"model": "x"})
-    door.allow_hosts("10.255.255.1:9")
+    door.allow_hosts(host)
     after = door.chat(config, "hi", {"model": "x"})
     door.allow_hosts("")
-    return before.code == "host_not_allowed" and after.code in ("timeout_error", "connection_error")
+    return before.code == "host_not_allowed" and after.text == "hi"
 
 
 def rolled_back(door, e, mock):

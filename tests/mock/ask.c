@@ -81,20 +81,21 @@ void content_text(const cJSON *content, struct text *out)
     }
 }
 
-/* cJSON limits nesting to CJSON_NESTING_LIMIT, and so this. */
+/* Words of a text, or of all texts of a list of parts, so that a test can count them by hand. cJSON
+ * limits the nesting. */
 static int count_words(const cJSON *v) // NOLINT(misc-no-recursion)
 {
+    static const char *const members[] = {"text", "content"};
     int words = cJSON_IsString(v) ? words_in(v->valuestring, strlen(v->valuestring)) : 0;
-    const cJSON *child;
+    const cJSON *item;
 
-    cJSON_ArrayForEach(child, v) words += count_words(child);
+    if (cJSON_IsObject(v))
+        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+            words += count_words(cJSON_GetObjectItemCaseSensitive(v, members[i]));
+    if (cJSON_IsArray(v)) {
+        cJSON_ArrayForEach(item, v) words += count_words(item);
+    }
     return words;
-}
-
-/* Words of the contents alone, so that a test can count them by hand. */
-static int message_words(const cJSON *message)
-{
-    return count_words(cJSON_GetObjectItemCaseSensitive(message, "content"));
 }
 
 void ask_read(struct ask *a)
@@ -106,7 +107,7 @@ void ask_read(struct ask *a)
     cJSON_ArrayForEach(message, messages)
     {
         const char *role = json_text(message, "role");
-        a->prompt_tokens += message_words(message);
+        a->prompt_tokens += count_words(message);
         if (!role || strcmp(role, "user") != 0)
             continue;
         text_free(&a->user);

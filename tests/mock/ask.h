@@ -35,7 +35,7 @@ struct ask {
 void ask_route(struct ask *a);
 /* The value of a header into `out`, or an empty string. */
 void ask_header(const struct ask *a, const char *name, char *out, size_t size);
-/* Counts the words of every string below `json` and notes the last user turn. */
+/* Counts the words of all messages and notes the last user turn. */
 void ask_read(struct ask *a);
 void ask_free(struct ask *a);
 
