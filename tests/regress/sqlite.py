@@ -303,7 +303,7 @@ def every_relation_can_be_read(folder):
         config target_path attempts retries fallback_index stream status http_status error_type error_message
         finish_reason input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens usage_source
         cost_usd cost_saved_usd cache_status cache_similarity virtual_key api_key user_id prompt guardrail_verdict
-        latency_ms ttft_ms overhead_ms metadata request response source query_id""".split()
+        latency_ms ttft_ms overhead_ms metadata request response source query_id cost_reason dropped_params""".split()
     equal([c[1] for c in db.execute("pragma table_info(pk_logs)")], contract)
 
 
