@@ -128,11 +128,20 @@ static void look_for_secrets(void)
         ereport(WARNING, (errmsg("pk: %s", err.msg)));
 }
 
-struct pk_backend *pk_backend(void)
+bool pk_backend_needs_secrets(const struct pk_config *config)
+{
+    for (int i = 0; i < config->target_count; i++)
+        if (config->targets[i].key.kind == PK_KEY_SEALED)
+            return true;
+    return false;
+}
+
+struct pk_backend *pk_backend(bool needs_secrets)
 {
     static const struct pk_secrets *given;
 
-    look_for_secrets();
+    if (needs_secrets)
+        look_for_secrets();
     if (!backend.waits || given != secrets) {
         drop_transport();
         make_transport();

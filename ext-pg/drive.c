@@ -165,7 +165,7 @@ static void abandon(struct pk_backend *b, struct pk_run *run)
 static void at_exit(int code, Datum unused)
 {
     if (active && !pk_found_bug)
-        abandon(pk_backend(), active);
+        abandon(active->backend, active);
 }
 
 static void forget(void *object)
@@ -175,7 +175,7 @@ static void forget(void *object)
     if (active == run)
         active = NULL;
     if (run->live)
-        pk_loop_drop(pk_backend()->loop, &run->task);
+        pk_loop_drop(run->backend->loop, &run->task);
     if (run->snapshot)
         pk_snapshot_release(pk_backend_resolver(), run->snapshot);
     if (run->fd_counted)
@@ -243,17 +243,17 @@ void pk_drive(struct pk_run *run, pk_str config)
     hang_on_context(run);
     resolve(run, config);
     start(run);
-    struct pk_backend *b = pk_backend();
+    run->backend = pk_backend(pk_backend_needs_secrets(&run->snapshot->config));
     count_fd(run);
     active = run;
     run->live = true;
     PG_TRY();
     {
-        loop(b, run);
+        loop(run->backend, run);
     }
     PG_CATCH();
     {
-        abandon(b, run);
+        abandon(run->backend, run);
         PG_RE_THROW();
     }
     PG_END_TRY();

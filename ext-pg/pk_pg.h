@@ -66,8 +66,9 @@ struct pk_home pk_home_of(FunctionCallInfo fcinfo); /* of the function that runs
 bool pk_home_find(struct pk_home *home);            /* of the installed extension; in a transaction */
 
 /* PK_READ: statements that write do nothing and succeed, and reads see the latest committed state
- * whatever the isolation level is. PK_WRITE: as any statement of the transaction. */
-enum pk_access { PK_READ, PK_WRITE };
+ * whatever the isolation level is. PK_WRITE: as any statement of the transaction. PK_APPLY: the same,
+ * but cache hits are added up in memory until pk_hits_write(). */
+enum pk_access { PK_READ, PK_WRITE, PK_APPLY };
 
 /* The backend's one store. An error of Postgres inside a statement makes the verb fail and is kept;
  * pk_store_spi_check() throws it. Nothing may use the transaction between the two. */
@@ -75,6 +76,15 @@ struct pk_store *pk_store_spi(struct pk_home home, enum pk_access access);
 void pk_store_spi_check(struct pk_store *s);
 /* In the worker: forgets the kept error, and says which it was (0: none). */
 int pk_store_spi_sqlstate(struct pk_store *s);
+
+/* --- hits.c: the worker's count of cache hits ---------------------------------------------- */
+
+/* Takes the arguments of one PK_SQL_cache_hit; false when there is no room for another key. */
+bool pk_hits_add(const struct pk_value *args);
+/* Whether some have waited for long enough, or `now`, for any. */
+bool pk_hits_due(bool now);
+/* Writes them all, through a store with PK_WRITE, and forgets them. */
+bool pk_hits_write(struct pk_store *s, struct pk_error *err);
 
 /* --- ring.c: entries on their way to the worker ------------------------------------------ */
 
@@ -109,6 +119,9 @@ bool pk_ring_read(size_t max, char **bytes, size_t *len, uint64 *upto);
 void pk_ring_done(uint64 upto, uint64 applied, uint64 dropped);
 /* Sleeps until something is put or `ms` passed. */
 void pk_ring_sleep(long ms);
+/* Whether someone waits for what the worker has in memory; what it had is written. */
+bool pk_ring_flushing(void);
+void pk_ring_flushed(void);
 /* The next entry of what pk_ring_read() or pk_spool_read() returned; false behind the last. */
 bool pk_entry_next(pk_str *bytes, pk_str *entry);
 
@@ -135,7 +148,10 @@ struct pk_backend {
     struct pk_resolver *resolver;
     struct WaitEventSet *waits;
 };
-struct pk_backend *pk_backend(void);         /* makes it at first use; throws */
+/* Makes it at first use. With `needs_secrets`, when there is a master key by now, no transfer may be in
+ * progress: the transport may be made anew. Throws. */
+struct pk_backend *pk_backend(bool needs_secrets);
+bool pk_backend_needs_secrets(const struct pk_config *config);
 struct pk_resolver *pk_backend_resolver(void);
 /* The master key, for sealing; `create` makes the file. Throws. */
 const struct pk_secrets *pk_backend_secrets(bool create);
@@ -150,6 +166,7 @@ void pk_wait(struct pk_backend *b, int64_t deadline_ms);
 /* --- drive.c: one call from start to log row --------------------------------------------- */
 
 struct pk_run {
+    struct pk_backend *backend;
     struct pk_arena *arena;
     struct pk_store *store;
     const struct pk_snapshot *snapshot;

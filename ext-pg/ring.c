@@ -57,6 +57,8 @@ struct ring {
     int worker_proc;
     bool sleeping;    /* the worker waits for its latch */
     bool closing;     /* the worker left at shutdown: nobody will come */
+    bool held_back;   /* the worker has something in memory that is not in the ring any more */
+    bool flushing;    /* someone waits for that */
     TimestampTz start_at, wait_at; /* not before: start a worker, wait for room */
     uint64 head, tail;
     uint64 put, applied, spooled, dropped, starts, failed_starts;
@@ -374,22 +376,31 @@ bool pk_ring_drained(uint64 position)
     return drained;
 }
 
-static bool settled(uint64 position, bool spool_too)
+/* `all`: in the spool and the worker's memory too. */
+static bool settled(uint64 position, bool all)
 {
-    return pk_ring_drained(position) && !(spool_too && pk_spool_exists(MyDatabaseId));
+    if (!pk_ring_drained(position))
+        return false;
+    if (!all)
+        return true;
+    LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
+    bool held_back = ring->held_back;
+    ring->flushing = held_back;
+    LWLockRelease(&ring->lock);
+    return !held_back && !pk_spool_exists(MyDatabaseId);
 }
 
-static bool wait_settled(uint64 position, bool spool_too, int max_ms)
+static bool wait_settled(uint64 position, bool all, int max_ms)
 {
     TimestampTz until = later(max_ms);
 
     ConditionVariablePrepareToSleep(&ring->drained);
-    while (!settled(position, spool_too) && GetCurrentTimestamp() < until && !RecoveryInProgress()) {
+    while (!settled(position, all) && GetCurrentTimestamp() < until && !RecoveryInProgress()) {
         hurry_worker();
         (void)ConditionVariableTimedSleep(&ring->drained, 20, PG_WAIT_EXTENSION);
     }
     ConditionVariableCancelSleep();
-    return settled(position, spool_too);
+    return settled(position, all);
 }
 
 bool pk_ring_wait(uint64 position, int max_ms)
@@ -444,6 +455,7 @@ static void leave(void)
         return;
     ring->worker_pid = 0;
     ring->start_at = 0;
+    ring->held_back = false;
 }
 
 void pk_ring_leave(void)
@@ -484,6 +496,7 @@ void pk_ring_done(uint64 upto, uint64 applied, uint64 dropped)
     ring->tail = Max(upto, ring->tail);
     ring->applied += applied;
     ring->dropped += dropped;
+    ring->held_back = pk_hits_due(true);
     LWLockRelease(&ring->lock);
     ConditionVariableBroadcast(&ring->room);
     ConditionVariableBroadcast(&ring->drained);
@@ -499,6 +512,22 @@ void pk_ring_sleep(long ms)
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
                         PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
+}
+
+bool pk_ring_flushing(void)
+{
+    LWLockAcquire(&ring->lock, LW_SHARED);
+    bool flushing = ring->flushing;
+    LWLockRelease(&ring->lock);
+    return flushing;
+}
+
+void pk_ring_flushed(void)
+{
+    LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
+    ring->held_back = ring->flushing = false;
+    LWLockRelease(&ring->lock);
+    ConditionVariableBroadcast(&ring->drained);
 }
 
 /* --- the end of a backend ----------------------------------------------------------------- */

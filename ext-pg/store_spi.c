@@ -11,6 +11,8 @@
  * again by pk_store_spi_check(), which the host calls when the core has returned. Between the two the
  * transaction is broken; every further statement fails without being tried.
  *
+ * The worker's cache hits are added up (hits.c).
+ *
  * Reads of PK_READ use the latest snapshot: a cache entry that the worker has just committed must be
  * seen by a REPEATABLE READ transaction too. Writes of PK_READ (the core counts cache hits) are left
  * out: they would take row locks in the caller's transaction, and fail in a read-only one.
@@ -254,6 +256,8 @@ static bool exec(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *a
     int security;
 
     if (t->access == PK_READ && !reads_only(stmt))
+        return true;
+    if (t->access == PK_APPLY && stmt == PK_SQL_cache_hit && pk_hits_add(args))
         return true;
     if (t->thrown)
         return pk_fail(err, PK_STORE, "the transaction has failed already");

@@ -80,7 +80,7 @@ static enum outcome apply_entries(pk_str bytes, uint64 *count)
     *count = 0;
     if (!pk_home_find(&home))
         return LATER;
-    struct pk_store *store = pk_store_spi(home, PK_WRITE);
+    struct pk_store *store = pk_store_spi(home, PK_APPLY);
     while (pk_entry_next(&bytes, &entry)) {
         CHECK_FOR_INTERRUPTS();
         if (pk_journal_apply(store, entry, &err)) {
@@ -189,6 +189,32 @@ static bool drain_ring(void)
     return true;
 }
 
+/* In a transaction of its own; a failure loses the counts and nothing else. */
+static void write_hits(void)
+{
+    struct pk_home home;
+    struct pk_error err;
+
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    struct pk_store *store = pk_home_find(&home) ? pk_store_spi(home, PK_WRITE) : NULL;
+    if (store && pk_hits_write(store, &err)) {
+        PopActiveSnapshot();
+        CommitTransactionCommand();
+    } else {
+        AbortCurrentTransaction();
+    }
+}
+
+static void settle_hits(bool now)
+{
+    if (pk_hits_due(now || pk_ring_flushing()))
+        write_hits();
+    if (!pk_hits_due(true))
+        pk_ring_flushed();
+}
+
 static bool drain(MemoryContext context)
 {
     MemoryContextReset(context);
@@ -206,27 +232,32 @@ static void nap(long ms)
     ResetLatch(MyLatch);
 }
 
+/* Whether it is time to go, with nothing left to do. */
+static bool may_leave(TimestampTz busy)
+{
+    bool idle = TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS);
+
+    settle_hits(idle || ShutdownRequestPending);
+    reach_disk(true);
+    return (idle || ShutdownRequestPending) && pk_ring_retire(ShutdownRequestPending);
+}
+
 static void work(MemoryContext context)
 {
     TimestampTz busy = GetCurrentTimestamp();
     int failures = 0;
 
-    while (failures < RETRIES_MAX) {
+    while (failures < RETRIES_MAX && !(failures > 0 && ShutdownRequestPending)) {
         CHECK_FOR_INTERRUPTS();
         uint64 before = pk_ring_head();
         failures = drain(context) ? 0 : failures + 1;
         if (failures > 0) {
-            if (ShutdownRequestPending)
-                return;
             nap(RETRY_MS);
             continue;
         }
-        if (ShutdownRequestPending && pk_ring_retire(true))
+        if (may_leave(busy))
             return;
-        if (TimestampDifferenceExceeds(busy, GetCurrentTimestamp(), IDLE_MS) && pk_ring_retire(false))
-            return;
-        reach_disk(true);
-        pk_ring_sleep(IDLE_MS);
+        pk_ring_sleep(pk_hits_due(true) ? IDLE_MS / 2 : IDLE_MS);
         if (pk_ring_head() == before)
             continue;
         busy = GetCurrentTimestamp();

@@ -379,7 +379,7 @@ static bool put_span(struct record_write *w, int ord)
 static bool count_hit(struct record_write *w)
 {
     const struct pk_value args[] = {pk_v_blob(w->r->cache_key.at, w->r->cache_key.len),
-                                    pk_v_int(w->r->started_us)};
+                                    pk_v_int(w->r->started_us), pk_v_int(1)};
 
     return w->r->cache_key.len == 0 || w->store->ops->exec(w->store, PK_SQL_cache_hit, args,
                                                            PK_COUNT(args), NULL, NULL, w->err);

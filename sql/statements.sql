@@ -32,8 +32,8 @@ on conflict (key) do update set created_us = excluded.created_us, expires_us = e
     cost_pusd = excluded.cost_pusd, hits = 0, last_hit_us = null
 where excluded.created_us >= pk_cache_entry.created_us
 
--- name: cache_hit(key blob, at_us bigint)
-update pk_cache_entry set hits = hits + 1, last_hit_us = $2 where key = $1
+-- name: cache_hit(key blob, at_us bigint, hits bigint)
+update pk_cache_entry set hits = hits + $3, last_hit_us = $2 where key = $1
 
 -- name: cache_purge(now_us bigint)
 delete from pk_cache_entry where expires_us <= $1 returning 1

@@ -211,7 +211,8 @@ def a_killed_backend_takes_only_what_was_queued(pg, mock):
         ask(k, mock)
         time.sleep(0.1)
         os.kill(k.pid(), signal.SIGKILL)
-    expect(until(lambda: not failing(lambda: pg.connect("crash").close()), 20))
+    expect(until(lambda: "reinitializing" in pg.log_text() and
+                 not failing(lambda: pg.connect("crash").close()), 20))
     with pg.connect("crash") as k:
         expect(count(k) == 11, count(k))
         ask(k, mock)
