@@ -1,0 +1,92 @@
+/* answer.c - see answer.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "answer.h"
+
+#include "../shared/http.h"
+
+#include <string.h>
+
+void pkd_answer_json(struct pkd_conn *c, int status, pk_str body)
+{
+    pkd_conn_reply(c, &(struct pkd_head){.status = status, .content_type = "application/json"},
+                   body);
+}
+
+void pkd_answer_text(struct pkd_conn *c, int status, pk_str headers, const char *text)
+{
+    pkd_conn_reply(c,
+                   &(struct pkd_head){.status = status,
+                                      .content_type = *text ? "text/plain; charset=utf-8" : NULL,
+                                      .headers = headers},
+                   pk_str_of(text));
+}
+
+void pkd_answer_error(struct pkd_conn *c, struct pk_arena *arena, const struct pk_dialect *front,
+                      const struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_HEADERS_BYTES_MAX);
+    struct pk_fault fault = {.message = pk_str_of(err->msg),
+                             .type = pk_str_of(pk_code_name(err->code))};
+
+    front->print_error(&fault, PK_NONE, &out);
+    pkd_answer_json(c, err->status, out.failed ? PK_NONE : pk_buf_str(&out));
+}
+
+static void add(struct pk_buf *out, const char *name, pk_str value)
+{
+    pk_buf_adds(out, name);
+    pk_buf_add(out, value);
+    pk_buf_adds(out, "\r\n");
+}
+
+static void add_number(struct pk_buf *out, const char *name, int64_t n)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (n < 0)
+        digits[--at] = '-';
+    add(out, name, (pk_str){digits + at, sizeof digits - at});
+}
+
+static void add_relayed(struct pk_buf *out, pk_str headers)
+{
+    pk_str name, value;
+
+    while (pk_http_next_header(&headers, &name, &value)) {
+        if (!pk_http_valid_name(name) || !pk_http_valid_value(value))
+            continue;
+        pk_buf_add(out, name);
+        add(out, ": ", value);
+    }
+}
+
+pk_str pkd_answer_headers(struct pk_arena *arena, const struct pk_record *r,
+                          const struct pk_reply *reply, int64_t elapsed_us, bool done)
+{
+    struct pk_buf out = pk_buf_in(arena, 2 * PK_HEADERS_BYTES_MAX);
+    int64_t overhead_us = elapsed_us - r->upstream_us;
+    char usd[32];
+
+    add(&out, "x-portkey-cache-status: ", pk_str_of(pk_cache_status_name(r->cache_status)));
+    add(&out, "x-portkey-trace-id: ", r->trace_id);
+    if (r->provider.len)
+        add(&out, "x-portkey-provider: ", r->provider);
+    if (r->target_path.len)
+        add(&out, "x-portkey-last-used-option-index: ", r->target_path);
+    add_number(&out, "x-portkey-retry-attempt-count: ", r->retries_exhausted ? -1 : r->retries);
+    add_number(&out, "x-pk-overhead-us: ", overhead_us > 0 ? overhead_us : 0);
+    if (done && r->cost_known) {
+        pk_usd_print(r->cost_pusd, usd);
+        add(&out, "x-pk-cost-usd: ", pk_str_of(usd));
+    }
+    add_relayed(&out, reply->headers);
+    return out.failed ? PK_NONE : pk_buf_str(&out);
+}

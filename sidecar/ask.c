@@ -1,0 +1,267 @@
+/* ask.c - see ask.h. The meaning of each header is Portkey's.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "ask.h"
+
+#include "../shared/http.h"
+#include "config.h"
+#include "url.h"
+
+#include <string.h>
+
+struct header {
+    const char *name;
+    size_t at; /* of its field in struct pkd_ask */
+};
+
+static const struct header steering[] = {
+#define HEADER(field, name) {name, offsetof(struct pkd_ask, field)},
+#include "headers.def"
+#undef HEADER
+};
+
+static pk_str without_prefix(pk_str s, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (s.len < len || !pk_str_is_nocase(pk_str_sub(s, 0, len), prefix))
+        return PK_NONE;
+    return pk_str_sub(s, len, s.len);
+}
+
+static void note_steering(struct pkd_ask *ask, pk_str name, pk_str value)
+{
+    for (size_t i = 0; i < PK_COUNT(steering); i++) {
+        if (pk_str_is_nocase(name, steering[i].name)) {
+            *(pk_str *)(void *)((char *)ask + steering[i].at) = value;
+            return;
+        }
+    }
+}
+
+/* Gateway keys look like provider keys to every SDK; theirs start with "pk-". */
+static void note_key(struct pkd_ask *ask, pk_str value)
+{
+    pk_str bearer = without_prefix(value, "bearer ");
+    pk_str key = pk_str_trim(bearer.len ? bearer : value);
+
+    if (key.len && !pk_str_starts(key, "pk-"))
+        ask->key = key;
+}
+
+void pkd_ask_read(pk_str headers, struct pkd_ask *ask)
+{
+    pk_str name, value;
+
+    *ask = (struct pkd_ask){0};
+    while (pk_http_next_header(&headers, &name, &value)) {
+        pk_str ours = without_prefix(name, "x-portkey-");
+
+        if (ours.len == 0)
+            ours = without_prefix(name, "x-pk-");
+        if (ours.len)
+            note_steering(ask, ours, value);
+        else if (pk_str_is_nocase(name, "authorization"))
+            note_key(ask, value);
+        else if (pk_str_is_nocase(name, "x-api-key") && ask->key.len == 0)
+            note_key(ask, value);
+        else if (pk_str_is_nocase(name, "content-type"))
+            ask->content_type = value;
+    }
+}
+
+/* --- how ----------------------------------------------------------------------------------- */
+
+static bool check_short(pk_str value, const char *header, struct pk_error *err)
+{
+    size_t bad;
+
+    if (value.len > PK_SLUG_BYTES_MAX)
+        return pk_fail(err, PK_BAD_REQUEST, "x-portkey-%s: longer than %d bytes", header,
+                       PK_SLUG_BYTES_MAX);
+    if (!pk_utf8_valid(value, &bad) || !pk_http_valid_value(value))
+        return pk_fail(err, PK_BAD_REQUEST, "x-portkey-%s: must be UTF-8 text", header);
+    return true;
+}
+
+static bool read_ids(const struct pkd_ask *ask, struct pk_request *req, struct pk_error *err)
+{
+    req->trace_id = ask->trace_id;
+    req->span_id = ask->span_id;
+    req->parent_span_id = ask->parent_span_id;
+    req->span_name = ask->span_name;
+    req->cache_ns = ask->cache_ns;
+    return check_short(ask->trace_id, "trace-id", err) &&
+           check_short(ask->span_id, "span-id", err) &&
+           check_short(ask->parent_span_id, "parent-span-id", err) &&
+           check_short(ask->span_name, "span-name", err) &&
+           check_short(ask->cache_ns, "cache-namespace", err);
+}
+
+static bool read_timeout(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
+                         struct pk_error *err)
+{
+    struct pk_buf text = pk_buf_in(arena, PK_HEADERS_BYTES_MAX);
+    struct pk_error unused;
+    struct pk_json doc;
+    int64_t number;
+
+    if (ask->request_timeout.len == 0)
+        return true;
+    if (pk_str_int(ask->request_timeout, &number))
+        pk_buf_add(&text, ask->request_timeout);
+    else
+        pk_json_quote(&text, ask->request_timeout);
+    if (!pk_json_parse(arena, pk_buf_str(&text), "timeout", &doc, &unused) ||
+        !pk_config_duration_ms(&doc, 0, &req->request_ms))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "x-portkey-request-timeout: must be milliseconds, \"250ms\" or \"30s\"");
+    return true;
+}
+
+static bool read_host(const struct pkd_ask *ask, struct pk_request *req, struct pk_error *err)
+{
+    struct pk_url url;
+
+    if (ask->custom_host.len == 0)
+        return true;
+    req->custom_host = ask->custom_host;
+    return pk_url_parse(ask->custom_host, "x-portkey-custom-host", &url, err);
+}
+
+bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
+                     struct pk_error *err)
+{
+    if (!read_ids(ask, req, err) || !read_timeout(arena, ask, req, err) ||
+        !read_host(ask, req, err))
+        return false;
+    req->forward = ask->forward;
+    req->cache_refresh = ask->cache_refresh.len && !pk_str_is_nocase(ask->cache_refresh, "false");
+    req->no_payload_log =
+        pk_str_is_nocase(ask->disable_logging, "true") || pk_str_is_nocase(ask->debug, "false");
+    req->metadata = ask->metadata;
+    return ask->metadata.len == 0 || pk_request_metadata(arena, ask->metadata, err);
+}
+
+/* --- which config -------------------------------------------------------------------------- */
+
+/* The members that say whom to ask, from headers: {"provider":...,"api_key":...} without the braces. */
+static void print_target(struct pk_buf *out, const struct pkd_ask *ask)
+{
+    pk_str provider = ask->provider;
+
+    if (ask->virtual_key.len) {
+        pk_buf_adds(out, "\"virtual_key\":");
+        pk_json_quote(out, ask->virtual_key);
+        return;
+    }
+    if (pk_str_starts(provider, "@"))
+        provider = pk_str_sub(provider, 1, provider.len);
+    pk_buf_adds(out, "\"provider\":");
+    pk_json_quote(out, provider);
+    if (ask->key.len) {
+        pk_buf_adds(out, ",\"api_key\":");
+        pk_json_quote(out, ask->key);
+    }
+}
+
+static bool finish(const struct pk_buf *b, pk_str *out, struct pk_error *err)
+{
+    *out = pk_buf_str(b);
+    return !b->failed || pk_fail(err, PK_TOO_LARGE, "config: too large");
+}
+
+static bool names_target(const struct pk_json *doc)
+{
+    static const char *const members[] = {"provider", "virtual_key", "virtualKey", "targets"};
+
+    for (size_t i = 0; i < PK_COUNT(members); i++)
+        if (pk_json_get(doc, 0, members[i]) >= 0)
+            return true;
+    return false;
+}
+
+/* A config that says how but not whom, completed from the other headers. */
+static bool complete_config(struct pk_arena *arena, const struct pkd_ask *ask, pk_str text,
+                            pk_str *reference, struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+    struct pk_json doc;
+
+    if (!pk_json_parse(arena, text, "config", &doc, err))
+        return false;
+    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT || names_target(&doc))
+        return true;
+    pk_buf_addc(&out, '{');
+    print_target(&out, ask);
+    if (pk_json_count(&doc, 0))
+        pk_buf_addc(&out, ',');
+    pk_buf_add(&out, pk_str_sub(pk_json_raw(&doc, 0), 1, text.len)); /* without its brace */
+    return finish(&out, reference, err);
+}
+
+static bool from_config(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
+                        pk_str *reference, struct pk_error *err)
+{
+    pk_str text = ask->config;
+    int64_t version;
+
+    *reference = ask->config;
+    if (ask->provider.len == 0 && ask->virtual_key.len == 0)
+        return true;
+    if (!pk_str_starts(text, "{") &&
+        !pk_store_config_get(store, arena, ask->config, &text, &version, err))
+        return false;
+    return text.len == 0 || complete_config(arena, ask, text, reference, err);
+}
+
+static bool from_headers(struct pk_arena *arena, const struct pkd_ask *ask, pk_str *reference,
+                         struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+
+    if (ask->virtual_key.len == 0 && pk_str_starts(ask->provider, "@") &&
+        !(ask->key.len && pk_provider_find(ask->provider))) {
+        *reference = pk_str_sub(ask->provider, 1, ask->provider.len); /* a slug, as newer SDKs do */
+        return true;
+    }
+    pk_buf_addc(&out, '{');
+    print_target(&out, ask);
+    pk_buf_addc(&out, '}');
+    return finish(&out, reference, err);
+}
+
+/* {"model":"@slug/model"}: the slug becomes the reference, the rest the model. */
+static bool from_model(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
+                       pk_str *reference, struct pk_error *err)
+{
+    struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    struct pk_buf model = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    struct pkd_ask by_model = *ask;
+    struct pk_json doc;
+
+    if (!pk_json_parse(arena, req->body, "body", &doc, err))
+        return false;
+    pk_str name = pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model"));
+    int slash = pk_str_find(name, '/');
+    if (!pk_str_starts(name, "@") || slash < 2)
+        return pk_fail(
+            err, PK_BAD_REQUEST,
+            "x-portkey-config, x-portkey-virtual-key or x-portkey-provider is needed, or a "
+            "model called \"@provider/model\"");
+    pk_json_quote(&model, pk_str_sub(name, (size_t)slash + 1, name.len));
+    pk_json_splice(&body, &doc, 0, &(struct pk_json_edit){PK_STR("model"), pk_buf_str(&model)}, 1);
+    by_model.provider = pk_str_sub(name, 0, (size_t)slash);
+    return finish(&body, &req->body, err) && from_headers(arena, &by_model, reference, err);
+}
+
+bool pkd_ask_reference(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
+                       struct pk_request *req, pk_str *reference, struct pk_error *err)
+{
+    if (ask->config.len)
+        return from_config(arena, store, ask, reference, err);
+    if (ask->virtual_key.len || ask->provider.len)
+        return from_headers(arena, ask, reference, err);
+    return from_model(arena, ask, req, reference, err);
+}

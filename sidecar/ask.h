@@ -1,0 +1,35 @@
+/* ask.h - what a client asks for in headers: which config to use, and how.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PKD_ASK_H
+#define PKD_ASK_H
+
+#include "request.h"
+#include "server.h"
+#include "store.h"
+
+/* The headers of headers.def, trimmed; empty when not sent. */
+struct pkd_ask {
+#define HEADER(field, name) pk_str field;
+#include "headers.def"
+#undef HEADER
+    pk_str key; /* the provider key: Authorization or x-api-key, unless it is one of ours */
+    pk_str content_type;
+};
+
+void pkd_ask_read(pk_str headers, struct pkd_ask *ask);
+
+/* Fills all of *req that headers decide; headers come before the config. *req borrows from `ask`. The error
+ * names the header. */
+bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
+                     struct pk_error *err) PK_MUST_CHECK;
+
+/* What pk_resolve() is to look for: the config header, with provider, key or virtual key from their headers
+ * where it names none; else the virtual key; else the provider; else the "@provider/model" of the
+ * body, which then becomes "model" alone in req->body. The error says what to give. */
+bool pkd_ask_reference(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
+                       struct pk_request *req, pk_str *reference,
+                       struct pk_error *err) PK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,426 @@
+/* client.c - see client.h. The machine decides (call.h), the loop talks to providers (loop.h), the server
+ * to clients (server.h); this file stands between them and performs LOOKUP, SAVE and DONE.
+ *
+ *   begin ─▶ in the loop ⇄ held: waits for the client to read, or for another's answer
+ *                │
+ *              DONE ─▶ answered, logged, recycled
+ *
+ * A call ends in one place: when its task comes back at DONE. A client that leaves cancels the task.
+ */
+#include "client.h"
+
+#include "answer.h"
+#include "ask.h"
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SPARES_MAX = 64,   /* calls kept for reuse, each with nothing but its struct */
+    LOG_WAIT_MS = 100, /* how long a full writer may hold a thread up before a row is dropped */
+    CACHE_TAG_BYTES = 8,
+};
+
+struct pkd_call {
+    struct pk_task task; /* first: the loop returns its address */
+    struct pkd_thread *thread;
+    struct pkd_conn *conn; /* NULL once the client has left or is answered */
+    struct pk_arena arena;
+    struct pk_request req;
+    const struct pk_snapshot *snapshot;
+    struct pkd_waiter waiter;
+    pk_str body; /* a JSON answer that came before DONE */
+    bool begun;  /* a stream's head is out */
+    bool paused; /* the client does not keep up */
+    bool waits;  /* in t->waiting */
+    bool cancelled;
+    void *input;                            /* what the request is in, once the client has left */
+    int64_t began_us;                       /* monotonic */
+    struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
+    struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
+};
+
+/* --- birth and death ----------------------------------------------------------------------- */
+
+static struct pkd_call *new_call(struct pkd_thread *t)
+{
+    struct pkd_call *c = t->spares;
+
+    if (c) {
+        t->spares = c->next;
+        t->spare_count--;
+        memset(c, 0, sizeof *c);
+    } else {
+        c = calloc(1, sizeof *c);
+    }
+    if (!c)
+        return NULL;
+    pk_arena_init(&c->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    c->thread = t;
+    c->next = t->calls;
+    if (t->calls)
+        t->calls->prev = c;
+    t->calls = c;
+    t->call_count++;
+    return c;
+}
+
+static void free_call(struct pkd_call *c)
+{
+    struct pkd_thread *t = c->thread;
+
+    if (c->snapshot)
+        pk_snapshot_release(t->resolver, c->snapshot);
+    pk_arena_free(&c->arena);
+    free(c->input);
+    *(c->prev ? &c->prev->next : &t->calls) = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    t->call_count--;
+    if (t->spare_count == SPARES_MAX) {
+        free(c);
+        return;
+    }
+    c->next = t->spares;
+    t->spares = c;
+    t->spare_count++;
+}
+
+void pkd_call_free_spares(struct pkd_thread *t)
+{
+    PK_ASSERT(t->call_count == 0);
+    for (struct pkd_call *c = t->spares, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    t->spares = NULL;
+    t->spare_count = 0;
+}
+
+/* --- the log and the cache ----------------------------------------------------------------- */
+
+static void hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, uint64_t tag)
+{
+    if (entry->failed || !pk_writer_add(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS))
+        pkd_warn("entry_dropped why=\"%s\"",
+                 entry->failed ? "out of memory" : "the writer is full");
+}
+
+static void log_call(struct pkd_call *c, const struct pk_record *r)
+{
+    struct pkd_thread *t = c->thread;
+    struct pk_buf entry = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
+
+    pk_journal_record(&entry, r);
+    hand_to_writer(t, &entry, 0);
+    if (t->app->options->verbose)
+        pkd_info("call trace_id=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
+                 PK_FMT(r->trace_id), pk_status_name(r->status), r->http_status,
+                 PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
+}
+
+static void answer_lookup(struct pkd_call *c, const struct pk_cache_entry *entry)
+{
+    struct pk_event ev = {.kind = entry ? PK_EV_HIT : PK_EV_MISS, .entry = entry};
+
+    pk_loop_answer(c->thread->loop, &c->task, &ev);
+}
+
+static void wait_for_other(struct pkd_call *c)
+{
+    struct pkd_thread *t = c->thread;
+
+    c->waits = true;
+    c->wait_prev = NULL;
+    c->wait_next = t->waiting;
+    if (t->waiting)
+        t->waiting->wait_prev = c;
+    t->waiting = c;
+    if (c->task.next.until_ms < t->next_overdue_ms)
+        t->next_overdue_ms = c->task.next.until_ms;
+}
+
+static void wait_no_more(struct pkd_call *c)
+{
+    if (!c->waits)
+        return;
+    c->waits = false;
+    *(c->wait_prev ? &c->wait_prev->wait_next : &c->thread->waiting) = c->wait_next;
+    if (c->wait_next)
+        c->wait_next->wait_prev = c->wait_prev;
+    c->wait_prev = c->wait_next = NULL;
+}
+
+static bool in_store(struct pkd_call *c, struct pk_cache_entry *entry)
+{
+    struct pk_error err = {0};
+    bool found = false;
+
+    if (!pk_store_cache_get(c->thread->store, &c->arena, c->waiter.key, pk_clock_us(),
+                            pk_call_max_age_s(c->task.call), entry, &found, &err)) {
+        pkd_warn("cache_unreadable why=\"%s\"", err.msg);
+        return false; /* a cache never fails a call */
+    }
+    return found;
+}
+
+static void look_up(struct pkd_call *c)
+{
+    struct pkd_flights *flights = c->thread->app->flights;
+    struct pk_cache_entry entry = {0};
+
+    memcpy(c->waiter.key, pk_call_cache_key(c->task.call), sizeof c->waiter.key);
+    c->waiter.inbox = c->thread->inbox;
+    c->waiter.owner = c;
+    if (pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry) || in_store(c, &entry)) {
+        answer_lookup(c, &entry);
+        return;
+    }
+    switch (pkd_flight_enter(flights, &c->waiter, &c->arena, &entry)) {
+    case PKD_HIT: answer_lookup(c, &entry); break;
+    case PKD_WAITS: wait_for_other(c); break;
+    case PKD_ALONE:
+    case PKD_LEADS: answer_lookup(c, NULL); break;
+    }
+}
+
+static void save(struct pkd_call *c)
+{
+    const struct pk_cache_entry *entry = pk_call_save(c->task.call);
+    const uint8_t *key = pk_call_cache_key(c->task.call);
+    struct pk_buf bytes = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
+    uint64_t tag;
+
+    memcpy(&tag, key, CACHE_TAG_BYTES);
+    pk_journal_cache(&bytes, key, entry, pk_clock_us(), pk_call_max_age_s(c->task.call));
+    hand_to_writer(c->thread, &bytes, tag);
+    pkd_flight_save(c->thread->app->flights, key, tag, entry);
+    pk_loop_answer(c->thread->loop, &c->task, &(struct pk_event){.kind = PK_EV_SAVED});
+}
+
+void pkd_call_woken(struct pkd_thread *t)
+{
+    struct pkd_waiter *w;
+
+    while ((w = pkd_flight_woken(t->app->flights, t->inbox))) {
+        struct pkd_call *c = w->owner;
+
+        wait_no_more(c);
+        look_up(c);
+    }
+}
+
+void pkd_call_overdue(struct pkd_thread *t, int64_t now_ms)
+{
+    t->next_overdue_ms = INT64_MAX;
+    for (struct pkd_call *c = t->waiting, *next; c; c = next) {
+        next = c->wait_next;
+        if (c->task.next.until_ms > now_ms) {
+            if (c->task.next.until_ms < t->next_overdue_ms)
+                t->next_overdue_ms = c->task.next.until_ms;
+            continue;
+        }
+        wait_no_more(c);
+        pkd_flight_leave(t->app->flights, &c->waiter);
+        answer_lookup(c, NULL); /* the machine sees for itself that it is late */
+    }
+}
+
+/* --- what goes to the client --------------------------------------------------------------- */
+
+static struct pkd_head head_of(struct pkd_call *c, const struct pk_reply *reply, bool done)
+{
+    const struct pk_record *r = pk_call_record(c->task.call);
+
+    return (struct pkd_head){
+        .status = reply->status,
+        .content_type = reply->stream ? "text/event-stream" : "application/json",
+        .headers = pkd_answer_headers(&c->arena, r, reply, pk_clock_us() - c->began_us, done),
+    };
+}
+
+static void give_stream(struct pkd_call *c, const struct pk_reply *reply, bool done)
+{
+    const struct pk_next *next = &c->task.next;
+
+    if (next->out.len && !c->begun) {
+        struct pkd_head head = head_of(c, reply, done);
+
+        pkd_conn_begin(c->conn, &head);
+        c->begun = true;
+    }
+    if (next->out.len)
+        c->paused = !pkd_conn_send(c->conn, next->out);
+    if (!done)
+        return;
+    pkd_conn_end(c->conn, pk_call_error(c->task.call)->code == PK_OK);
+    c->conn = NULL;
+}
+
+static void give_json(struct pkd_call *c, const struct pk_reply *reply, bool done)
+{
+    pk_str out = c->task.next.out;
+
+    if (!done) {
+        if (out.len)
+            c->body = pk_copy(&c->arena, out); /* it is not valid behind the next step */
+        return;
+    }
+    struct pkd_head head = head_of(c, reply, true);
+    pkd_conn_reply(c->conn, &head, out.len ? out : c->body);
+    c->conn = NULL;
+}
+
+static void give_notice(struct pkd_call *c)
+{
+    struct pk_error err = {0};
+
+    (void)pk_fail(&err, PK_CANCELLED, "the gateway is shutting down");
+    err.status = 503;
+    pkd_answer_error(c->conn, &c->arena, c->req.front, &err);
+    c->conn = NULL;
+}
+
+static void give(struct pkd_call *c)
+{
+    struct pk_reply reply = pk_call_reply(c->task.call);
+    bool done = c->task.next.op == PK_OP_DONE;
+
+    if (!c->conn || (!done && c->task.next.out.len == 0))
+        return;
+    if (c->begun || reply.stream)
+        give_stream(c, &reply, done);
+    else if (c->cancelled)
+        give_notice(c);
+    else
+        give_json(c, &reply, done);
+}
+
+/* The log first: the record borrows from the request, which is over once it is answered. */
+static void finish(struct pkd_call *c)
+{
+    log_call(c, pk_call_record(c->task.call));
+    give(c);
+    pkd_flight_leave(c->thread->app->flights, &c->waiter);
+    free_call(c);
+}
+
+void pkd_call_step(struct pk_task *task)
+{
+    struct pkd_call *c = (struct pkd_call *)(void *)task;
+
+    if (task->next.op != PK_OP_DONE)
+        give(c);
+    switch (task->next.op) {
+    case PK_OP_LOOKUP: look_up(c); break;
+    case PK_OP_SAVE: save(c); break;
+    case PK_OP_DONE: finish(c); break;
+    case PK_OP_SEND:
+    case PK_OP_READ:
+    case PK_OP_SLEEP:
+        if (!c->paused)
+            pk_loop_resume(c->thread->loop, task);
+        break;
+    }
+}
+
+void pkd_call_drained(struct pkd_conn *conn)
+{
+    struct pkd_call *c = pkd_conn_owner(conn);
+
+    if (!c || !c->paused)
+        return;
+    c->paused = false;
+    pk_loop_resume(c->thread->loop, &c->task);
+}
+
+static void cancel(struct pkd_call *c)
+{
+    if (c->cancelled || c->task.next.op == PK_OP_DONE)
+        return; /* it comes back in any case */
+    c->cancelled = true;
+    c->paused = false;
+    wait_no_more(c);
+    pkd_flight_leave(c->thread->app->flights, &c->waiter);
+    pk_loop_cancel(c->thread->loop, &c->task);
+}
+
+void pkd_call_closed(struct pkd_conn *conn)
+{
+    struct pkd_call *c = pkd_conn_owner(conn);
+
+    if (!c)
+        return;
+    c->conn = NULL;
+    c->input = pkd_conn_take_input(conn);
+    cancel(c);
+}
+
+void pkd_call_cancel_all(struct pkd_thread *t)
+{
+    for (struct pkd_call *c = t->calls; c; c = c->next)
+        cancel(c);
+}
+
+/* --- the beginning ------------------------------------------------------------------------- */
+
+static bool check_type(const struct pkd_ask *ask, struct pk_error *err)
+{
+    size_t len = ask->content_type.len;
+    int semicolon = pk_str_find(ask->content_type, ';');
+    pk_str type =
+        pk_str_trim(pk_str_sub(ask->content_type, 0, semicolon < 0 ? len : (size_t)semicolon));
+
+    if (len == 0 || pk_str_is_nocase(type, "application/json"))
+        return true;
+    return pk_fail(err, PK_BAD_REQUEST, "content-type: must be application/json");
+}
+
+static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk_error *err)
+{
+    struct pkd_thread *t = c->thread;
+    int64_t now_us = pk_clock_us();
+    struct pkd_ask ask;
+    pk_str reference;
+
+    pkd_ask_read(req->headers, &ask);
+    if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
+        !pkd_ask_reference(&c->arena, t->store, &ask, &c->req, &reference, err))
+        return false;
+    c->snapshot = pk_resolve(t->resolver, t->store, reference, now_us, err);
+    if (!c->snapshot)
+        return false;
+    c->task.call = pk_call_new(&c->arena, &c->snapshot->config, c->snapshot->prices, &c->req,
+                               now_us, pk_random_next(&t->random), err);
+    return c->task.call != NULL;
+}
+
+void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
+                    const struct pk_dialect *front)
+{
+    struct pk_error err = {0};
+    struct pkd_call *c = new_call(t);
+
+    if (!c) {
+        (void)pk_fail(&err, PK_NO_MEMORY, "no memory for another call");
+        pkd_answer_error(conn, &t->scratch, front, &err);
+        return;
+    }
+    c->conn = conn;
+    c->began_us = pk_clock_us();
+    c->req = (struct pk_request){
+        .front = front,
+        .operation = front == &pk_dialect_openai ? PK_STR("chat") : PK_STR("messages"),
+        .body = req->body,
+        .headers = req->headers,
+        .source = PK_SOURCE_HTTP,
+    };
+    if (!prepare(c, req, &err)) {
+        pkd_answer_error(conn, &c->arena, front, &err);
+        free_call(c);
+        return;
+    }
+    pkd_conn_set_owner(conn, c);
+    pk_loop_start(t->loop, &c->task);
+}

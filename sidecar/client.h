@@ -1,0 +1,31 @@
+/* client.h - one model call on behalf of one HTTP client, from request to log entry.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PKD_CLIENT_H
+#define PKD_CLIENT_H
+
+#include "thread.h"
+
+/* Begins the call that `req` asks for, `front` being the dialect of its endpoint, or answers why not. */
+void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
+                    const struct pk_dialect *front);
+
+/* The loop has returned the task of a call: takes what it has for the client and does what it asks. */
+void pkd_call_step(struct pk_task *task);
+
+/* From the server: the client can take more; or it is gone. */
+void pkd_call_drained(struct pkd_conn *c);
+void pkd_call_closed(struct pkd_conn *c);
+
+/* Goes on with calls whose wait for another's answer is over. */
+void pkd_call_woken(struct pkd_thread *t);
+/* Ends waits that have passed their call's deadline; t->next_overdue_ms says when to look again. */
+void pkd_call_overdue(struct pkd_thread *t, int64_t now_ms);
+
+/* Cancels every call of the thread; each still comes back as done. */
+void pkd_call_cancel_all(struct pkd_thread *t);
+/* Frees what is kept for reuse; no call may be in progress. */
+void pkd_call_free_spares(struct pkd_thread *t);
+
+#endif

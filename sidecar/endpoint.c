@@ -1,0 +1,211 @@
+/* endpoint.c - see endpoint.h; the rows are in endpoints.def.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * There are no API keys yet, so whoever reaches the socket is let in. The socket is a loopback one; what
+ * could still get there from elsewhere is a page in a browser of this machine: by a name that it made
+ * point here (the Host check), or by posting blindly (the Origin check). No answer has CORS headers.
+ */
+#include "endpoint.h"
+
+#include "answer.h"
+#include "client.h"
+#include "feedback.h"
+#include "url.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef void handler(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req);
+
+struct endpoint {
+    enum pkd_method method;
+    const char *path;
+    handler *serve;
+};
+
+static void serve_chat(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    pkd_call_begin(t, c, req, &pk_dialect_openai);
+}
+
+static void serve_messages(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    pkd_call_begin(t, c, req, &pk_dialect_anthropic);
+}
+
+static void serve_feedback(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    pkd_feedback_take(t, c, req);
+}
+
+static void serve_healthz(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    (void)t;
+    (void)req;
+    pkd_answer_json(c, 200, PK_STR("{\"status\":\"ok\",\"version\":\"" PK_VERSION "\"}"));
+}
+
+static void serve_readyz(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    struct pk_error err = {0};
+    int64_t epoch;
+
+    (void)req;
+    if (pk_store_epoch(t->store, &epoch, &err)) {
+        pkd_answer_json(c, 200, PK_STR("{\"status\":\"ok\"}"));
+        return;
+    }
+    err.status = 503;
+    pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+}
+
+/* --- GET /v1/models ------------------------------------------------------------------------- */
+
+/* Whether an earlier row names the same model: a list has a row per tier and period. */
+static bool listed_before(const struct pk_prices *prices, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (pk_str_eq(prices->rows[k].model, prices->rows[i].model) &&
+            pk_str_eq(prices->rows[k].provider, prices->rows[i].provider))
+            return true;
+    return false;
+}
+
+static void print_models(struct pk_buf *out, const struct pk_prices *prices, const char *prefix)
+{
+    for (int i = 0; i < prices->count; i++) {
+        const struct pk_price *row = &prices->rows[i];
+
+        if (pk_str_ends(row->model, "*") || listed_before(prices, i))
+            continue;
+        pk_buf_adds(out, prefix);
+        pk_buf_adds(out, "{\"id\":");
+        pk_json_quote(out, row->model);
+        pk_buf_addf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":",
+                    (long long)(row->from_us > 0 ? row->from_us / 1000000 : 0));
+        pk_json_quote(out, row->provider);
+        pk_buf_addc(out, '}');
+        prefix = ",";
+    }
+}
+
+/* The providers whose key is in the environment: those that a request may name without a key. */
+static void print_providers(struct pk_buf *out)
+{
+    const char *between = "";
+    const struct pk_provider *p;
+
+    for (int i = 0; (p = pk_provider_at(i)); i++) {
+        const char *key = *p->key_env ? getenv(p->key_env) : NULL;
+
+        if (!key || !*key)
+            continue;
+        pk_buf_addf(out, "%s{\"id\":\"%s\",\"key\":\"%s\"}", between, p->name, p->key_env);
+        between = ",";
+    }
+}
+
+static void serve_models(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    struct pk_buf out = pk_buf_in(&t->scratch, PK_BODY_BYTES_MAX);
+    struct pk_error err = {0};
+    const struct pk_prices *prices = pk_resolver_prices(t->resolver, t->store, &err);
+
+    (void)req;
+    if (!prices) {
+        pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+        return;
+    }
+    pk_buf_adds(&out, "{\"object\":\"list\",\"data\":[");
+    print_models(&out, prices, "");
+    pk_buf_adds(&out, "],\"providers\":[");
+    print_providers(&out);
+    pk_buf_adds(&out, "]}");
+    pkd_answer_json(c, out.failed ? 500 : 200, out.failed ? PK_STR("{}") : pk_buf_str(&out));
+}
+
+/* --- the gate -------------------------------------------------------------------------------- */
+
+#define GET  PKD_GET
+#define POST PKD_POST
+static const struct endpoint endpoints[] = {
+#define ENDPOINT(method, path, handler) {method, path, serve_##handler},
+#include "endpoints.def"
+#undef ENDPOINT
+};
+#undef GET
+#undef POST
+
+/* The host of "host", "host:port" or an origin is loopback by name, or one that we were told of. */
+static bool is_our_name(struct pkd_thread *t, pk_str host)
+{
+    const char *names = t->app->options->server_name;
+    struct pk_error unused = {0};
+    struct pk_url url;
+    pk_str text = host;
+
+    if (!pk_str_starts(host, "http://") && !pk_str_starts(host, "https://"))
+        text = pk_copyf(&t->scratch, "http://%.*s", PK_FMT(host));
+    if (!pk_url_parse(text, "host", &url, &unused))
+        return false;
+    return pk_url_is_loopback(&url) ||
+           (names && pk_url_host_listed(pk_str_of(names), url.host, url.port));
+}
+
+static bool may_enter(struct pkd_thread *t, const struct pkd_request *req, struct pk_error *err)
+{
+    if (!req->local && req->host.len && !is_our_name(t, req->host))
+        return pk_fail(err, PK_NO_PERMISSION,
+                       "host: not a name of this gateway; --server-name adds one");
+    if (req->origin.len && !is_our_name(t, req->origin))
+        return pk_fail(err, PK_NO_PERMISSION, "origin: requests from other sites are refused");
+    return true;
+}
+
+static void refuse_method(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
+                          const struct endpoint *e)
+{
+    struct pk_error err = {0};
+    struct pk_buf out = pk_buf_in(&t->scratch, PK_HEADERS_BYTES_MAX);
+    const char *allow = e->method == PKD_GET ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+    struct pkd_head head = {.status = 405, .content_type = "application/json"};
+    struct pk_fault fault = {.type = PK_STR("invalid_request")};
+
+    head.headers = pk_copyf(&t->scratch, "allow: %s\r\n", allow);
+    if (req->method == PKD_OPTIONS) {
+        pkd_answer_text(c, 204, head.headers, "");
+        return;
+    }
+    (void)pk_fail(&err, PK_BAD_REQUEST, "%s takes %s", e->path, allow);
+    fault.message = pk_str_of(err.msg);
+    pk_dialect_openai.print_error(&fault, PK_NONE, &out);
+    pkd_conn_reply(c, &head, pk_buf_str(&out));
+}
+
+void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    enum pkd_method method = req->method == PKD_HEAD ? PKD_GET : req->method;
+    struct pk_error err = {0};
+
+    if (!may_enter(t, req, &err)) {
+        pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+        return;
+    }
+    for (size_t i = 0; i < PK_COUNT(endpoints); i++) {
+        if (!pk_str_is(req->path, endpoints[i].path))
+            continue;
+        if (method == endpoints[i].method)
+            endpoints[i].serve(t, c, req);
+        else
+            refuse_method(t, c, req, &endpoints[i]);
+        return;
+    }
+    if (method == PKD_OPTIONS && pk_str_is(req->path, "*")) {
+        pkd_answer_text(c, 204, PK_STR("allow: GET, HEAD, POST, OPTIONS\r\n"), "");
+        return;
+    }
+    (void)pk_fail(&err, PK_NOT_FOUND, "%.*s: no such endpoint",
+                  PK_FMT(pk_str_sub(req->path, 0, 128)));
+    pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+}

@@ -1,0 +1,14 @@
+/* feedback.h - POST /v1/feedback, in Portkey's shape.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PKD_FEEDBACK_H
+#define PKD_FEEDBACK_H
+
+#include "thread.h"
+
+/* One object {trace_id, value, weight, metadata} or an array of them; all are taken or none. Answers
+ * {"status":"success","message":...,"feedback_ids":[...]}. Uses t->scratch. */
+void pkd_feedback_take(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req);
+
+#endif

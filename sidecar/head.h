@@ -1,0 +1,57 @@
+/* head.h - one HTTP/1.x request as it arrives: the parser library, and what it leaves to us.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * http-parser splits the bytes. It is lenient where two servers in a row could disagree about where a
+ * request ends, so this file refuses what RFC 9112 lets a server refuse: bare LF, obs-fold, blanks before the
+ * colon, NUL, both or several lengths, unknown transfer codings, HTTP/0.9; and what is too large.
+ *
+ * All places are offsets into the connection's input, whose memory may move while bytes arrive.
+ */
+#ifndef PKD_HEAD_H
+#define PKD_HEAD_H
+
+#include "base.h"
+
+#include <http_parser.h>
+
+enum {
+    PKD_HEADERS_MAX = 128,          /* header lines of a request */
+    PKD_TARGET_BYTES_MAX = 8 << 10, /* its request target */
+    PKD_LINE_BYTES_MAX = 4 << 10,   /* a line of chunk framing, or a trailer */
+};
+
+struct pkd_span {
+    size_t from, len;
+};
+
+struct pkd_message {
+    http_parser parser;
+    const char *base;    /* where the input stands during a feed */
+    char *body_to;       /* where the next body bytes go during a feed; NULL: not in the body yet */
+    uint64_t chunk_left; /* bytes of this chunk that have not come */
+    bool chunk_ends;     /* the line that ends a chunk is due */
+    bool last_chunk;     /* trailers, and then the end */
+    size_t scanned, line_from; /* head: looked at so far, and where the unfinished line begins */
+    size_t head_len;           /* 0 until the head is complete */
+    struct pkd_span target, name, headers;
+    size_t body_len;
+    int header_count, length_count, coding_count, host_count;
+    struct pkd_span host, origin;
+    bool keep_alive, expects_continue, complete;
+    int refused; /* HTTP status; 0 = fine so far */
+    const char *why;
+};
+
+void pkd_message_init(struct pkd_message *m);
+
+/* Looks at the head in `input` (all of it so far). True when the head is complete and accepted;
+ * otherwise m->refused says whether to give up or to wait for more. */
+bool pkd_message_head(struct pkd_message *m, pk_str input) PK_MUST_CHECK;
+
+/* Takes body bytes input[from..to) and leaves the decoded body at input + head_len, m->body_len bytes.
+ * Returns how many raw bytes were used: not a line of chunk framing that is incomplete, and nothing behind
+ * the message (m->complete). */
+size_t pkd_message_body(struct pkd_message *m, char *input, size_t from, size_t to);
+
+#endif

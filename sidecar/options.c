@@ -1,0 +1,134 @@
+/* options.c - see options.h; the rows are in options.def.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { KIND_TEXT, KIND_LIST, KIND_COUNT, KIND_MS, KIND_SWITCH };
+
+struct row {
+    const char *flag, *env, *otherwise, *arg, *help;
+    enum kind kind;
+    size_t at; /* offset of the field */
+};
+
+static const struct row rows[] = {
+#define OPTION(field, kind, flag, env, otherwise, arg, help)                                       \
+    {flag, env, otherwise, arg, help, KIND_##kind, offsetof(struct pkd_options, field)},
+#include "options.def"
+#undef OPTION
+};
+
+static bool set_number(const struct row *r, int64_t *field, const char *value, struct pk_error *err)
+{
+    const int64_t max = r->kind == KIND_MS ? PK_TIMEOUT_MS_MAX : 65536;
+
+    if (!pk_str_int(pk_str_of(value), field) || *field < 1 || *field > max)
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: must be a number from 1 to %lld", r->flag,
+                       (long long)max);
+    return true;
+}
+
+static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options *o,
+                const char *value, struct pk_error *err)
+{
+    void *field = (char *)o + r->at;
+    const char **text = field;
+
+    switch (r->kind) {
+    case KIND_TEXT: *text = value; return true;
+    case KIND_LIST:
+        *text = *text ? pk_copyf(arena, "%s,%s", *text, value).at : value;
+        return *text || pk_fail(err, PK_NO_MEMORY, "--%s: out of memory", r->flag);
+    case KIND_COUNT:
+    case KIND_MS: return set_number(r, field, value, err);
+    case KIND_SWITCH: *(bool *)field = true; return true;
+    }
+    return false;
+}
+
+/* The row for "--flag" or "--flag=value"; *value points behind the '='. */
+static const struct row *find(const char *word, const char **value)
+{
+    const char *equals = strchr(word, '=');
+    size_t len = equals ? (size_t)(equals - word) : strlen(word);
+
+    *value = equals ? equals + 1 : NULL;
+    for (size_t i = 0; i < PK_COUNT(rows); i++)
+        if (strlen(rows[i].flag) == len && memcmp(rows[i].flag, word, len) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+static bool read_flag(struct pk_arena *arena, char **argv, int *i, struct pkd_options *o,
+                      struct pk_error *err)
+{
+    const char *value;
+    const struct row *r = find(argv[*i] + 2, &value);
+
+    if (!r)
+        return pk_fail(err, PK_BAD_REQUEST, "%s: unknown option", argv[*i]);
+    if (r->kind == KIND_SWITCH && value)
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: takes no value", r->flag);
+    if (r->kind != KIND_SWITCH && !value) {
+        *i += 1;
+        value = argv[*i];
+    }
+    if (r->kind != KIND_SWITCH && !value)
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: needs a value", r->flag);
+    return set(arena, r, o, value, err);
+}
+
+static bool read_defaults(struct pk_arena *arena, struct pkd_options *o, struct pk_error *err)
+{
+    for (size_t i = 0; i < PK_COUNT(rows); i++) {
+        const char *value = rows[i].env ? getenv(rows[i].env) : NULL;
+
+        if (!value || !*value)
+            value = rows[i].otherwise;
+        if (value && !set(arena, &rows[i], o, value, err))
+            return false;
+    }
+    return true;
+}
+
+bool pkd_options_read(struct pk_arena *arena, int argc, char **argv, struct pkd_options *o,
+                      struct pk_error *err)
+{
+    bool words_only = false;
+
+    *o = (struct pkd_options){.words = argv};
+    if (!read_defaults(arena, o, err))
+        return false;
+    for (int i = 0; i < argc; i++) {
+        if (!words_only && strcmp(argv[i], "--") == 0) {
+            words_only = true;
+        } else if (!words_only && strncmp(argv[i], "--", 2) == 0) {
+            if (!read_flag(arena, argv, &i, o, err))
+                return false;
+        } else {
+            argv[o->word_count++] = argv[i];
+        }
+    }
+    return true;
+}
+
+void pkd_options_print(FILE *to)
+{
+    for (size_t i = 0; i < PK_COUNT(rows); i++) {
+        const struct row *r = &rows[i];
+        char flag[64];
+
+        (void)snprintf(flag, sizeof flag, "--%s%s%s", r->flag, r->arg ? " " : "",
+                       r->arg ? r->arg : "");
+        (void)fprintf(to, "  %-24s %s", flag, r->help);
+        if (r->otherwise)
+            (void)fprintf(to, " (%s)", r->otherwise);
+        if (r->env)
+            (void)fprintf(to, " [%s]", r->env);
+        (void)fputc('\n', to);
+    }
+}

@@ -1,0 +1,224 @@
+/* serve.c - `pkd serve`: builds what the threads share, starts them, and ends when told to.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The main thread only waits for signals. The first SIGTERM or SIGINT stops accepting and lets calls finish
+ * within the grace period; the second ends the process at once.
+ */
+#include "command.h"
+#include "listen.h"
+#include "log.h"
+#include "sqlite.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { PATH_BYTES_MAX = 4096 };
+
+struct service {
+    struct pkd_app app;
+    struct pkd_thread *threads[PKD_THREADS_MAX];
+    pthread_t ids[PKD_THREADS_MAX];
+    int count, started;
+    int tcp[PKD_THREADS_MAX]; /* -1: none */
+    int local;
+    char store_path[PATH_BYTES_MAX], key_path[PATH_BYTES_MAX];
+};
+
+static bool no_tcp(const struct pkd_options *o)
+{
+    return strcmp(o->listen, "none") == 0;
+}
+
+static bool open_listeners(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+    struct pkd_address address;
+
+    s->local = -1;
+    for (int i = 0; i < s->count; i++)
+        s->tcp[i] = -1;
+    if (no_tcp(o) && !o->unix_path)
+        return pk_fail(err, PK_BAD_REQUEST, "--listen none needs --unix");
+    if (!no_tcp(o)) {
+        if (!pkd_address_read(o->listen, &address, err) ||
+            !pkd_listen_tcp(&address, s->tcp, s->count, err))
+            return false;
+        pkd_info(
+            "listening addr=%s threads=%d access=loopback-only why=\"there are no API keys yet\"",
+            address.text, s->count);
+    }
+    if (o->unix_path) {
+        s->local = pkd_listen_unix(o->unix_path, err);
+        if (s->local < 0)
+            return false;
+        pkd_info("listening unix=%s threads=%d", o->unix_path, s->count);
+    }
+    return true;
+}
+
+static bool open_shared(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+    struct pk_store *store;
+
+    s->app.sqlite = pkd_sqlite_api(err);
+    if (!s->app.sqlite || !pkd_store_path(o, s->store_path, sizeof s->store_path, err) ||
+        !pkd_master_key_path(o, s->store_path, s->key_path, sizeof s->key_path, err))
+        return false;
+    s->app.store_path = s->store_path;
+    store = pk_store_sqlite(s->app.sqlite, s->store_path, err);
+    if (!store)
+        return false;
+    s->app.writer = pk_writer_new(store, err);
+    s->app.secrets = s->app.writer ? pk_secrets_open(s->key_path, true, err) : NULL;
+    if (!s->app.secrets)
+        return false;
+    s->app.flights = pkd_flights_new(s->app.writer);
+    s->app.ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!s->app.flights || s->app.ended_fd < 0)
+        return pk_fail(err, PK_NO_MEMORY, "no memory to start");
+    return true;
+}
+
+/* Each thread takes its sockets; those of threads that were not made are closed here. */
+static bool open_threads(struct service *s, struct pk_error *err)
+{
+    bool good = true;
+
+    for (int i = 0; i < s->count; i++) {
+        int local = s->local < 0 ? -1 : i == 0 ? s->local : dup(s->local);
+
+        if (good)
+            s->threads[i] = pkd_thread_new(&s->app, s->tcp[i], local, err);
+        good = good && s->threads[i];
+    }
+    return good;
+}
+
+static bool start_threads(struct service *s, struct pk_error *err)
+{
+    atomic_store(&s->app.running, s->count);
+    for (; s->started < s->count; s->started++)
+        if (pthread_create(&s->ids[s->started], NULL, pkd_thread_run, s->threads[s->started]) != 0)
+            return pk_fail(err, PK_NO_MEMORY, "cannot start thread %d", s->started);
+    return true;
+}
+
+static void stop(struct service *s)
+{
+    atomic_store(&s->app.stopping, true);
+    for (int i = 0; i < s->started; i++)
+        pkd_thread_wake(s->threads[i]);
+}
+
+/* Until every thread has ended. */
+static void wait_for_end(struct service *s, int signals)
+{
+    struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
+                           {.fd = s->app.ended_fd, .events = POLLIN}};
+    struct signalfd_siginfo info;
+    uint64_t count;
+    bool stopping = false;
+
+    while (atomic_load(&s->app.running) > 0) {
+        if (poll(fds, PK_COUNT(fds), -1) < 0)
+            continue;
+        if (fds[1].revents && read(s->app.ended_fd, &count, sizeof count) < 0)
+            continue;
+        if (!fds[0].revents || read(signals, &info, sizeof info) != (ssize_t)sizeof info)
+            continue;
+        if (stopping) {
+            pkd_warn("stopped signal=%u", info.ssi_signo);
+            _exit(128 + (int)info.ssi_signo);
+        }
+        stopping = true;
+        pkd_info("stopping signal=%u", info.ssi_signo);
+        stop(s);
+    }
+}
+
+/* Before any thread is there: all of them inherit the mask. */
+static int take_signals(void)
+{
+    sigset_t set;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* A call takes two descriptors; the soft limit is often 1024. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void close_service(struct service *s)
+{
+    struct pk_writer_stats stats = {0};
+
+    for (int i = 0; i < s->started; i++)
+        (void)pthread_join(s->ids[i], NULL);
+    for (int i = 0; i < s->count; i++)
+        pkd_thread_free(s->threads[i]);
+    if (s->app.writer) {
+        (void)pk_writer_flush(s->app.writer, PK_TIMEOUT_MS_MAX);
+        stats = pk_writer_stats(s->app.writer);
+    }
+    pkd_flights_free(s->app.flights);
+    pk_writer_free(s->app.writer);
+    pk_secrets_free(s->app.secrets);
+    if (s->local >= 0)
+        (void)unlink(s->app.options->unix_path);
+    pkd_info("stopped entries_written=%lld entries_dropped=%lld", (long long)stats.written,
+             (long long)stats.dropped);
+}
+
+int pkd_serve(const struct pkd_options *o)
+{
+    struct service *s = calloc(1, sizeof *s);
+    struct pk_error err = {0};
+    int signals = take_signals();
+
+    if (!s || signals < 0 || o->word_count > 0 || o->threads > PKD_THREADS_MAX) {
+        pkd_error("cannot_start why=\"%s\"", o->word_count > 0   ? "serve takes no arguments"
+                                             : s && signals >= 0 ? "--threads: too many"
+                                                                 : strerror(errno));
+        free(s);
+        return 2;
+    }
+    raise_descriptor_limit();
+    s->app.options = o;
+    s->count = (int)o->threads;
+    s->local = -1;
+    bool good = open_shared(s, &err) && open_listeners(s, &err) && open_threads(s, &err) &&
+                start_threads(s, &err);
+    if (good) {
+        pkd_info("ready store=%s pid=%d", s->store_path, (int)getpid());
+        wait_for_end(s, signals);
+    } else {
+        pkd_error("cannot_start why=\"%s\"", err.msg);
+        stop(s);
+    }
+    close_service(s);
+    free(s);
+    return good ? 0 : 1;
+}

@@ -1,0 +1,198 @@
+/* thread.c - see thread.h. A turn: what the loop has for us, then what clients have.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "thread.h"
+
+#include "client.h"
+#include "endpoint.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { XFER_CONNECTIONS_MAX = 4096 };
+
+static void on_request(void *ctx, struct pkd_conn *c, const struct pkd_request *req)
+{
+    struct pkd_thread *t = ctx;
+
+    pkd_endpoint_serve(t, c, req);
+    pk_arena_free(&t->scratch);
+}
+
+static void on_drained(void *ctx, struct pkd_conn *c)
+{
+    (void)ctx;
+    pkd_call_drained(c);
+}
+
+static void on_closed(void *ctx, struct pkd_conn *c)
+{
+    (void)ctx;
+    pkd_call_closed(c);
+}
+
+static void on_ready(void *ctx, int fd)
+{
+    struct pkd_thread *t = ctx;
+    uint64_t count;
+
+    if (fd != t->wake_fd)
+        return; /* the transport: pk_loop_next() sees to it */
+    ssize_t got = read(fd, &count, sizeof count);
+    (void)got;
+    pkd_call_woken(t);
+}
+
+void pkd_thread_wake(struct pkd_thread *t)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(t->wake_fd, &one, sizeof one);
+
+    (void)written; /* fails only when it is awake anyway */
+}
+
+static void begin_draining(struct pkd_thread *t)
+{
+    t->draining = true;
+    t->stop_at_ms = pk_clock_ms() + t->app->options->grace_ms;
+    pkd_server_drain(t->server);
+}
+
+/* Whether all is done, or it is time to give up. */
+static bool drained(struct pkd_thread *t)
+{
+    if (pkd_server_count(t->server) == 0 && t->call_count == 0)
+        return true;
+    if (pk_clock_ms() < t->stop_at_ms)
+        return false;
+    pkd_warn("grace_over calls=%d connections=%d", t->call_count, pkd_server_count(t->server));
+    pkd_call_cancel_all(t);
+    for (struct pk_task *task; (task = pk_loop_next(t->loop));)
+        pkd_call_step(task);
+    return true;
+}
+
+static int64_t next_deadline_ms(const struct pkd_thread *t)
+{
+    int64_t at_ms = pk_loop_deadline_ms(t->loop);
+
+    if (t->next_overdue_ms < at_ms)
+        at_ms = t->next_overdue_ms;
+    if (t->draining && t->stop_at_ms < at_ms)
+        at_ms = t->stop_at_ms;
+    return at_ms;
+}
+
+void *pkd_thread_run(void *thread)
+{
+    struct pkd_thread *t = thread;
+    const uint64_t one = 1;
+
+    while (!t->draining || !drained(t)) {
+        for (struct pk_task *task; (task = pk_loop_next(t->loop));)
+            pkd_call_step(task);
+        pkd_server_turn(t->server, next_deadline_ms(t));
+        if (t->next_overdue_ms != INT64_MAX && t->next_overdue_ms <= pk_clock_ms())
+            pkd_call_overdue(t, pk_clock_ms());
+        if (!t->draining && atomic_load(&t->app->stopping))
+            begin_draining(t);
+    }
+    atomic_fetch_sub(&t->app->running, 1);
+    ssize_t written = write(t->app->ended_fd, &one, sizeof one);
+    (void)written;
+    return NULL;
+}
+
+/* --- birth and death ----------------------------------------------------------------------- */
+
+static bool open_server(struct pkd_thread *t, struct pk_error *err)
+{
+    const struct pkd_options *o = t->app->options;
+    const struct pkd_server_options limits = {
+        .head_ms = o->head_ms,
+        .body_ms = o->body_ms,
+        .idle_ms = o->idle_ms,
+        .write_ms = o->write_ms,
+        .connections_max = o->connections,
+    };
+    const struct pkd_server_host host = {t, on_request, on_drained, on_closed, on_ready};
+
+    t->server = pkd_server_new(&limits, &host, err);
+    return t->server != NULL;
+}
+
+static bool open_transport(struct pkd_thread *t, struct pk_error *err)
+{
+    const struct pk_xfer_options options = {
+        .allowed_hosts = t->app->options->allow_host,
+        .connections_max = XFER_CONNECTIONS_MAX,
+        .secrets = t->app->secrets,
+    };
+
+    t->xfer = pk_xfer_new(&options, err);
+    if (!t->xfer)
+        return false;
+    t->loop = pk_loop_new(t->xfer);
+    t->resolver = pk_resolver_new(pk_allocator_malloc());
+    t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    t->inbox = t->wake_fd < 0 ? NULL : pkd_inbox_new(t->wake_fd);
+    if (!t->loop || !t->resolver || !t->inbox)
+        return pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
+    return true;
+}
+
+/* Gives each listener to the server, or closes it. */
+static bool listen_on(struct pkd_thread *t, int tcp, int local, struct pk_error *err)
+{
+    bool good = true;
+
+    if (tcp >= 0)
+        good = pkd_server_listen(t->server, tcp, false, err);
+    if (local >= 0)
+        good = good && pkd_server_listen(t->server, local, true, err);
+    return good && pkd_server_watch(t->server, pk_xfer_fd(t->xfer), err) &&
+           pkd_server_watch(t->server, t->wake_fd, err);
+}
+
+struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struct pk_error *err)
+{
+    struct pkd_thread *t = calloc(1, sizeof *t);
+
+    if (!t) {
+        (void)pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
+        return NULL;
+    }
+    t->app = app;
+    t->wake_fd = -1;
+    t->next_overdue_ms = INT64_MAX;
+    pk_arena_init(&t->scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    pk_secret_random(&t->random, sizeof t->random);
+    t->store = pk_store_sqlite(app->sqlite, app->store_path, err);
+    if (t->store && open_server(t, err) && open_transport(t, err) && listen_on(t, tcp, local, err))
+        return t;
+    pkd_thread_free(t);
+    return NULL;
+}
+
+void pkd_thread_free(struct pkd_thread *t)
+{
+    if (!t)
+        return;
+    pkd_server_free(t->server);
+    pkd_call_free_spares(t);
+    if (t->loop)
+        pk_loop_free(t->loop);
+    pk_xfer_free(t->xfer);
+    pk_resolver_free(t->resolver);
+    pk_store_close(t->store);
+    pkd_inbox_free(t->inbox);
+    if (t->wake_fd >= 0)
+        (void)close(t->wake_fd);
+    pk_arena_free(&t->scratch);
+    free(t);
+}

@@ -1,0 +1,63 @@
+/* thread.h - one serving thread and what it owns.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Each has its own server, transport, loop, store connection for reading, and resolver. Threads share
+ * what struct pkd_app names: the writer, the flights and the master key, which guard themselves.
+ */
+#ifndef PKD_THREAD_H
+#define PKD_THREAD_H
+
+#include "flight.h"
+#include "loop.h"
+#include "options.h"
+#include "resolve.h"
+#include "server.h"
+
+#include <stdatomic.h>
+
+enum { PKD_THREADS_MAX = 256 };
+
+struct pkd_app {
+    const struct pkd_options *options;
+    const struct sqlite3_api_routines *sqlite;
+    const char *store_path;
+    struct pk_secrets *secrets;
+    struct pk_writer *writer;
+    struct pkd_flights *flights;
+    atomic_bool stopping; /* finish what runs, take nothing new */
+    atomic_int running;   /* threads that serve */
+    int ended_fd;         /* an eventfd that each thread writes to when it is done */
+};
+
+struct pkd_thread {
+    struct pkd_app *app;
+    struct pkd_server *server;
+    struct pk_xfer *xfer;
+    struct pk_loop *loop;
+    struct pk_store *store;
+    struct pk_resolver *resolver;
+    struct pkd_inbox *inbox;
+    int wake_fd; /* an eventfd: the inbox has something, or the app is stopping */
+    uint64_t random;
+    struct pk_arena scratch; /* for one request or journal entry; emptied after each */
+
+    struct pkd_call *calls;   /* in progress */
+    struct pkd_call *waiting; /* of those: for another's answer */
+    struct pkd_call *spares;
+    int call_count, spare_count;
+    int64_t next_overdue_ms; /* when to look for one that waited too long */
+    bool draining;
+    int64_t stop_at_ms; /* when draining ends whatever still runs */
+};
+
+/* A thread that serves what `tcp` and `local` (listening sockets, or -1) accept. Takes both. NULL with
+ * *err filled. */
+struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local,
+                                  struct pk_error *err) PK_MUST_CHECK;
+/* Serves until the app is stopping and all is done, or the grace period is over. For pthread_create. */
+void *pkd_thread_run(void *thread);
+void pkd_thread_wake(struct pkd_thread *t); /* from any thread */
+void pkd_thread_free(struct pkd_thread *t);
+
+#endif
