@@ -173,7 +173,8 @@ static struct pk_url parsed(const char *text)
     struct pk_error err;
     struct pk_url url;
 
-    EXPECT(pk_url_parse(pk_str_of(text), "url", &url, &err));
+    if (!pk_url_parse(pk_str_of(text), "url", &url, &err))
+        EXPECT(!"a valid URL");
     return url;
 }
 

@@ -128,7 +128,10 @@ static bool write_group(struct pk_writer *w, size_t from, size_t to, bool *bad,
         (void)w->store->ops->end(w->store, false, &ignored);
         return false;
     }
-    return w->store->ops->end(w->store, true, err);
+    if (w->store->ops->end(w->store, true, err))
+        return true;
+    (void)w->store->ops->end(w->store, false, &ignored);
+    return false;
 }
 
 static void note_error(struct pk_writer *w, const struct pk_error *err)

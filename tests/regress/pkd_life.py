@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""How pkd starts, stops and dies: pkd_life.py BUILD"""
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+
+from pkd_harness import *
+
+mock = Mock()
+
+
+def pkd_command(*words, env=None, stdin=None):
+    clean = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("PK_")}
+    p = subprocess.run([program("pkd"), *words], input=stdin, capture_output=True, text=True,
+                       env={**clean, **(env or {})}, timeout=60)
+    return p.returncode, p.stdout, p.stderr
+
+
+def help_and_version_are_printed():
+    for words in ["--help"], ["serve", "--help"], ["doctor", "--help"], ["key", "--help"], ["config", "--help"]:
+        code, out, _ = pkd_command(*words)
+        expect(code == 0 and "--listen" in out and "usage: pkd" in out, words)
+    code, out, _ = pkd_command("--version")
+    expect(code == 0 and re.match(r"pkd \d+\.\d+\.\d+\n$", out), out)
+    for words in [], ["nonsense"], ["serve", "--nonsense"], ["serve", "--threads"], ["serve", "extra"], \
+            ["serve", "--threads", "0"], ["serve", "--threads=x"]:
+        expect(pkd_command(*words)[0] == 2, words)
+
+
+def addresses_beyond_loopback_are_refused():
+    with tempfile.TemporaryDirectory() as d:
+        for address in "0.0.0.0:0", "[::]:0", "10.0.0.1:0", "192.168.1.1:80", "example.com:80", "x", "127.0.0.1:99999":
+            code, _, err = pkd_command("serve", "--listen", address, "--store", d + "/s.pkdb")
+            expect(code == 1 and "cannot_start" in err, f"{address}: {code} {err}")
+        code, _, err = pkd_command("serve", "--listen", "0.0.0.0:0", "--store", d + "/s.pkdb")
+        expect("API keys" in err, err)
+
+
+def a_port_in_use_is_told():
+    for threads in "1", "2":
+        first = Pkd("--threads", threads)
+        with tempfile.TemporaryDirectory() as d:
+            code, _, err = pkd_command("serve", "--listen", "127.0.0.1:%d" % first.port, "--threads", threads,
+                                       "--store", d + "/s.pkdb")
+            expect(code == 1 and "another program" in err, err)
+        expect(first.stop() == 0)
+
+
+def it_serves_a_unix_socket():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    path = folder + "/s"
+    p = Pkd("--unix", path, "--listen", "none", folder=folder, tcp=False)
+    expect(stat.S_IMODE(os.stat(path).st_mode) == 0o600)
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(path)
+    s.sendall(chat_request(mock, chat_body("echo", "unix")).replace(b"Host: localhost", b"Host: anything"))
+    status, _, body = read_response(s)
+    expect(status == 200 and b"unix" in body, body)
+    s.close()
+    expect(p.stop(signal.SIGKILL) != 0)
+    p = Pkd("--unix", path, "--listen", "none", folder=folder, tcp=False)  # the stale socket is replaced
+    expect(p.stop() == 0 and not os.path.exists(path))
+    shutil.rmtree(folder)
+
+
+def files_are_the_owners_alone():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    p = Pkd(folder=folder)
+    for name in os.listdir(folder):
+        if name != "log":
+            expect(stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) & 0o077 == 0, name)
+    expect(p.stop() == 0)
+    shutil.rmtree(folder)
+
+
+def the_first_answer_comes_soon():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    Pkd(folder=folder).stop()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    best = 1e9
+    for _ in range(5):
+        began = time.monotonic()
+        p = subprocess.Popen([program("pkd"), "serve", "--store", folder + "/t.pkdb", "--listen",
+                              "127.0.0.1:%d" % port], stderr=subprocess.DEVNULL)
+        while True:
+            try:
+                c = socket.create_connection(("127.0.0.1", port))
+                break
+            except OSError:
+                time.sleep(0.0005)
+        c.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        expect(b" 200 " in c.recv(1000))
+        best = min(best, time.monotonic() - began)
+        c.close()
+        p.terminate()
+        expect(p.wait(10) == 0)
+    shutil.rmtree(folder)
+    print("# first answer after %.1f ms" % (best * 1000))
+    expect(best < 0.1 * SLOW, best)
+
+
+def sigterm_lets_calls_finish():
+    p = Pkd()
+    idle = p.raw()
+    results = {}
+    def call(name, **more):
+        results[name] = chat(p, mock, "echo:d=600", name, **more)
+    threads = [threading.Thread(target=call, args=("json",)),
+               threading.Thread(target=call, args=("sse",), kwargs={"stream": True})]
+    for t in threads:
+        t.start()
+    time.sleep(0.25)
+    p.process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    expect(idle.recv(1) == b"", "an idle connection stays")
+    try:
+        p.raw(1).close()
+        raise AssertionError("it still accepts")
+    except OSError:
+        pass
+    for t in threads:
+        t.join()
+    expect(results["json"][0] == 200 and results["json"][1]["connection"] == "close", results["json"])
+    expect(results["sse"][2].endswith(b"data: [DONE]\n\n"))
+    expect(p.process.wait(10) == 0)
+    rows = p.rows("select status from pk_logs")
+    expect(rows == [("success",)] * 2, rows)
+    p.stop()
+
+
+def the_grace_period_is_bounded():
+    p = Pkd("--grace", "500")
+    s = p.raw()
+    s.sendall(chat_request(mock, chat_body("hang")))
+    time.sleep(0.2)
+    began = time.monotonic()
+    p.process.send_signal(signal.SIGTERM)
+    status, _, body = read_response(s)
+    expect(status == 503 and b"shutting down" in body, body)
+    expect(p.process.wait(10) == 0)
+    expect(time.monotonic() - began < 3 * SLOW)
+    expect(len(p.rows("select 1 from pk_logs")) == 1)
+    p.stop()
+
+
+def a_second_signal_ends_it_at_once():
+    p = Pkd()
+    s = p.raw()
+    s.sendall(chat_request(mock, chat_body("hang")))
+    time.sleep(0.2)
+    p.process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    expect(p.process.poll() is None)
+    p.process.send_signal(signal.SIGINT)
+    expect(p.process.wait(2) == 128 + signal.SIGINT)
+    s.close()
+    p.stop()
+
+
+def what_was_answered_survives_kill_9():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    p = Pkd("--threads", "2", folder=folder)
+    answered, stopping = [], threading.Event()
+
+    def load():
+        c = http.client.HTTPConnection("127.0.0.1", p.port, timeout=10)
+        while not stopping.is_set():
+            trace = uuid.uuid4().hex
+            try:
+                c.request("POST", "/v1/chat/completions", chat_body("echo", "x"),
+                          {"x-portkey-config": config(mock), "x-portkey-trace-id": trace})
+                if c.getresponse().read():
+                    answered.append((time.monotonic(), trace))
+            except (OSError, http.client.HTTPException):
+                return
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for t in threads:
+        t.start()
+    time.sleep(1.5)
+    died = time.monotonic()
+    p.process.kill()
+    stopping.set()
+    for t in threads:
+        t.join()
+    p.process.wait()
+    old = [trace for at, trace in answered if at < died - 0.1 * SLOW]
+    p = Pkd(folder=folder)
+    logged = {r[0] for r in p.rows("select trace_id from pk_logs")}
+    expect(len(old) > 100 and not set(old) - logged, f"{len(set(old) - logged)} of {len(old)} are missing")
+    expect(p.rows("pragma integrity_check") == [("ok",)])
+    expect(chat(p, mock)[0] == 200)
+    expect(p.stop() == 0)
+    shutil.rmtree(folder)
+
+
+def two_thousand_streams_run_at_once():
+    count = 2000
+    p = Pkd("--threads", "1")
+    request = chat_request(mock, chat_body("echo:words=20:tick=150", "x", stream=True))
+    before = memory_kb(p.process.pid)
+    sel = selectors.DefaultSelector()
+    data = {}
+    for _ in range(count):
+        s = p.raw(60)
+        s.sendall(request)
+        s.setblocking(False)
+        data[s] = bytearray()
+        sel.register(s, selectors.EVENT_READ)
+    peak, left, end = 0, count, time.monotonic() + 60 * SLOW
+    while left and time.monotonic() < end:
+        for key, _ in sel.select(0.5):
+            got = key.fileobj.recv(65536)
+            data[key.fileobj] += got
+            if not got or data[key.fileobj].endswith(b"0\r\n\r\n"):
+                sel.unregister(key.fileobj)
+                left -= 1
+        peak = max(peak, memory_kb(p.process.pid))
+    whole = sum(d.endswith(b"0\r\n\r\n") and b"data: [DONE]" in d for d in data.values())
+    for s in data:
+        s.close()
+    print("# %d streams whole, %.1f KB each" % (whole, (peak - before) / count))
+    expect(whole == count, whole)
+    rows = p.rows_within("select count(*) from pk_logs where status = 'success'",
+                         lambda r: r[0][0] == count, 5)
+    expect(rows == [(count,)], rows)
+    expect(p.stop() == 0)
+
+
+def memory_is_flat_over_many_calls():
+    p = Pkd()
+    c = http.client.HTTPConnection("127.0.0.1", p.port, timeout=10)
+    def some(n):
+        for _ in range(n):
+            c.request("POST", "/v1/chat/completions", chat_body(), {"x-portkey-config": config(mock)})
+            c.getresponse().read()
+    some(6000)  # until the caches of SQLite are full
+    before = memory_kb(p.process.pid)
+    some(3000)
+    after = memory_kb(p.process.pid)
+    print("# %d KB, then %d KB" % (before, after))
+    expect(after - before < 2000 * SLOW, (before, after))
+    expect(p.stop() == 0)
+
+
+def doctor_finds_nothing_wrong():
+    with tempfile.TemporaryDirectory() as d:
+        store = d + "/s.pkdb"
+        code, out, _ = pkd_command("doctor", "--store", store, "--listen", "127.0.0.1:0")
+        expect(code == 0 and "FAIL" not in out and "not there yet" in out, out)
+        expect(not os.listdir(d), "it made something")
+        Pkd(folder=d).stop()
+        code, out, _ = pkd_command("doctor", "--store", d + "/t.pkdb", "--listen", "127.0.0.1:0", "--json",
+                                   env={"GROQ_API_KEY": "gsk-secret"})
+        findings = {f["check"]: f for f in json.loads(out)}
+        expect(code == 0 and findings["store"]["status"] == "ok", out)
+        expect("GROQ_API_KEY" in findings["environment"]["message"] and "gsk-secret" not in out, out)
+
+
+def doctor_finds_what_is_wrong():
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/bad.pkdb", "w") as f:
+            f.write("this is not a database, and it is longer than a header would be" * 20)
+        with open(d + "/key", "w") as f:
+            f.write("short")
+        code, out, _ = pkd_command("doctor", "--store", d + "/bad.pkdb", "--master-key-file", d + "/key",
+                                   "--listen", "0.0.0.0:1")
+        expect(code == 1 and out.count("FAIL") == 3, out)
+
+
+def keys_and_configs_are_kept_from_the_shell():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    at = ["--store", folder + "/t.pkdb"]
+    code, out, err = pkd_command("key", "put", "team-a", "openai", json.dumps({"custom_host": mock.base}),
+                                 *at, stdin="sk-sealed\n")
+    expect(code == 0, err)
+    expect("sk-sealed" not in open(folder + "/t.pkdb", "rb").read().decode("latin-1"))
+    code, out, err = pkd_command("config", "put", "main", *at, stdin='{"virtual_key":"team-a"}')
+    expect(code == 0 and out == "main@1\n", out + err)
+    expect("team-a\topenai\tactive" in pkd_command("key", "list", *at)[1])
+    expect("main\t1" in pkd_command("config", "list", *at)[1])
+    expect(json.loads(pkd_command("config", "get", "main", *at)[1]) == {"virtual_key": "team-a"})
+    p = Pkd(folder=folder)
+    for h in {"x-portkey-config": "main"}, {"x-portkey-virtual-key": "team-a"}, {"x-portkey-provider": "@team-a"}:
+        status, _, body = p.http("POST", "/v1/chat/completions", chat_body("echo"), h)
+        expect(status == 200, body)
+        expect(mock.page("last")["headers"]["authorization"] == "Bearer sk-sealed")
+    rows = p.rows_within("select config, virtual_key from pk_logs", lambda r: len(r) == 3)
+    expect(("main", "team-a") in rows, rows)
+    expect(pkd_command("key", "revoke", "team-a", *at)[0] == 0)
+    status, _, body = p.http("POST", "/v1/chat/completions", chat_body("echo"), {"x-portkey-config": "main"})
+    expect(status >= 400, body)
+    expect(pkd_command("key", "revoke", "team-a", *at)[0] == 1)
+    expect(pkd_command("config", "delete", "main", *at)[0] == 0)
+    expect(pkd_command("config", "get", "main", *at)[0] == 1)
+    expect(pkd_command("key", "frobnicate", *at)[0] == 2)
+    expect(p.stop() == 0)
+    shutil.rmtree(folder)
+
+
+run(help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
+    it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
+    sigterm_lets_calls_finish, the_grace_period_is_bounded, a_second_signal_ends_it_at_once,
+    what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_is_flat_over_many_calls,
+    doctor_finds_nothing_wrong, doctor_finds_what_is_wrong, keys_and_configs_are_kept_from_the_shell)
+mock.stop()
+end()
