@@ -249,20 +249,17 @@ class Http(Door):
             raise Skip("no pkd")
         self.side = Sqlite(build, env)  # raises Skip without pk.so
         self.store, self.function = self.side.store, self.side.function
-        self.log = open(os.path.join(self.tmp, "log"), "w+b")
+        self.log = open(os.path.join(self.tmp, "log"), "ab")
         self.env.update({"PK_STORE": self.store,
                          "PK_MASTER_KEY_FILE": os.environ["PK_MASTER_KEY_FILE"]})
         self.start()
 
     def start(self, *options):
+        self.log.truncate(0)
         self.process = subprocess.Popen(
             [self.build + "/pkd", "serve", "--listen", "127.0.0.1:0", *options],
-            stdout=subprocess.PIPE, stderr=self.log, env=self.env)
-        line = self.process.stdout.readline().decode()
-        m = re.search(r"127\.0\.0\.1:(\d+)", line)
-        if not m:
-            raise RuntimeError(f"pkd did not start: {line}{self.log_text()}")
-        self.port = int(m.group(1))
+            stdout=self.log, stderr=self.log, env=self.env)
+        self.port = listening(self.process, self.log_text)
 
     def log_text(self):
         self.log.flush()
@@ -278,7 +275,10 @@ class Http(Door):
                 data = data.encode("utf-8")
             c.request(method, path, data, {"Content-Type": "application/json", **headers})
             r = c.getresponse()
-            text = r.read()
+            try:
+                text = r.read()
+            except http.client.IncompleteRead as e:  # how a broken stream has to end
+                text = e.partial
         finally:
             c.close()
         self.seen.append(f"{r.status} {r.getheaders()} {text!r}")
@@ -318,6 +318,18 @@ class Http(Door):
         self.side.stop()
         self.log.close()
         super().stop()
+
+
+def listening(process, log_text):
+    """The port that a daemon says it listens on, once it is ready."""
+    for _ in range(1000):
+        m = re.search(r"listening\b.*127\.0\.0\.1:(\d+)", log_text())
+        if m and " ready" in log_text():
+            return int(m.group(1))
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    raise RuntimeError("the daemon did not start: " + log_text())
 
 
 def sql_chat(door, sql, config, messages, params):

@@ -188,7 +188,7 @@ def messages_native(door, e, mock):
 
 def broken_stream(door, e, mock):
     """a stream that breaks upstream ends with an error event and is logged as truncated"""
-    for model in ("drop-mid", "no-end", "error-mid-stream", "truncated-json"):
+    for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
         id_ = trace("broken")
         data = stream(door, "/v1/chat/completions", e.to(model), {"messages": turn("one two three")},
                       **{"x-portkey-trace-id": id_})
