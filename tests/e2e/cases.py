@@ -56,10 +56,10 @@ def retries(model, **retry):
 
 
 def waited(low_ms, high_ms):
-    """The attempts began so far apart."""
+    """The attempts began so far apart; clocks of whole milliseconds may lose one."""
     def check(answer, row, mock, spans):
         at = [r["at_ms"] for r in mock.page("recent")[-2:]]
-        return low_ms <= at[1] - at[0] <= high_ms
+        return low_ms - 1 <= at[1] - at[0] <= high_ms or print(f"# {at[1] - at[0]} ms apart")
     return check
 
 

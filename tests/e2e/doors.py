@@ -223,7 +223,12 @@ class Postgres(Door):
         return self.call(f"select {name}({marks})", *map(as_text, args))
 
     def allow_hosts(self, hosts):
-        self.db.query(f"set pk.allowed_hosts = '{hosts}'")
+        self.cluster.configure({"pk.allowed_hosts": hosts})
+        self.cluster.reload()
+        for _ in range(200):
+            if self.db.value("show pk.allowed_hosts") == hosts:
+                return
+            time.sleep(0.02)
 
     def everything(self):
         self.function("pk_flush")
