@@ -120,7 +120,9 @@ lint: deps-lint $(GEN)
 	BUILD=$(BUILD) tools/lint
 fuzz: deps-lint
 	BUILD=$(BUILD) CLANG=$(CLANG) tests/fuzz/run
-bench: deps-bench all
+$(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
+	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
+bench: deps-bench all $(BUILD)/bench-xfer
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/bench/run
 demo: deps all
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tools/demo

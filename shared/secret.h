@@ -20,7 +20,8 @@ struct pk_secrets;
 /* Reads the master key from `path`; when there is no such file and `create`, makes one (and its
  * folder, 0700). Refuses a file that others can read, a symbolic link, and any other size. The
  * error names the path. */
-struct pk_secrets *pk_secrets_open(const char *path, bool create, struct pk_error *err) PK_MUST_CHECK;
+struct pk_secrets *pk_secrets_open(const char *path, bool create,
+                                   struct pk_error *err) PK_MUST_CHECK;
 void pk_secrets_free(struct pk_secrets *s);
 
 /* Where the master key of the SQLite store at `store_path` is: PK_MASTER_KEY_FILE, else "master.key" in
@@ -32,8 +33,8 @@ bool pk_secrets_path(const char *store_path, char *out, size_t size,
 /* "env:NAME" and "file:PATH" (absolute) become references; anything else is sealed into `arena`,
  * without a final newline. The result's slug and origin are those given. PK_BAD_REQUEST,
  * PK_TOO_LARGE; PK_BAD_CONFIG when `s` is NULL and needed. */
-bool pk_secret_seal(const struct pk_secrets *s, struct pk_arena *arena, pk_str slug, pk_str provider,
-                    pk_str origin, pk_str secret, struct pk_key *key,
+bool pk_secret_seal(const struct pk_secrets *s, struct pk_arena *arena, pk_str slug,
+                    pk_str provider, pk_str origin, pk_str secret, struct pk_key *key,
                     struct pk_error *err) PK_MUST_CHECK;
 
 /* The plaintext, into `out` of PK_SECRET_BYTES_MAX, without a final newline (of a file: its first

@@ -129,6 +129,25 @@ static void write_file(const char *name, const char *text)
     }
 }
 
+static void the_default_path_follows_the_environment(void)
+{
+    char out[128];
+
+    (void)setenv("HOME", "/h", 1);
+    (void)unsetenv("PK_STORE");
+    (void)unsetenv("XDG_DATA_HOME");
+    EXPECT(pk_store_default_path(out, sizeof out, &err));
+    EXPECT(strcmp(out, "/h/.local/share/pk/default.pkdb") == 0);
+    (void)setenv("XDG_DATA_HOME", "relative", 1); /* the specification says: ignore it */
+    EXPECT(pk_store_default_path(out, sizeof out, &err) && strncmp(out, "/h/", 3) == 0);
+    (void)setenv("XDG_DATA_HOME", "/x", 1);
+    EXPECT(pk_store_default_path(out, sizeof out, &err));
+    EXPECT(strcmp(out, "/x/pk/default.pkdb") == 0);
+    (void)setenv("PK_STORE", "mine.pkdb", 1);
+    EXPECT(pk_store_default_path(out, sizeof out, &err) && strcmp(out, "mine.pkdb") == 0);
+    EXPECT(!pk_store_default_path(out, 9, &err) && err.code == PK_STORE);
+}
+
 static void what_cannot_be_a_store_is_refused_by_name(void)
 {
     char target[160];
@@ -701,6 +720,7 @@ int main(int argc, char **argv)
     else {
         RUN(a_new_file_and_its_folder_are_private);
         RUN(what_is_in_the_file_is_there_when_it_opens_again);
+        RUN(the_default_path_follows_the_environment);
         RUN(what_cannot_be_a_store_is_refused_by_name);
         RUN(the_database_of_somebody_else_is_left_alone);
         RUN(a_newer_store_is_refused);

@@ -150,8 +150,9 @@ static bool split_authority(pk_str text, pk_str *host, int *port)
 
     if (bracket && end < 0)
         return false;
-    *host = end < 0 ? text : pk_str_sub(text, bracket, (size_t)(end - bracket));
-    pk_str rest = end < 0 ? PK_NONE : pk_str_sub(text, (size_t)(end + bracket), text.len);
+    size_t open = bracket ? 1 : 0, close = end < 0 ? text.len : (size_t)end;
+    *host = pk_str_sub(text, open, close - open);
+    pk_str rest = pk_str_sub(text, close + open, text.len);
     if (bracket ? !ipv6(*host, address) : !name_valid(*host))
         return false;
     if (rest.len == 0)

@@ -173,8 +173,7 @@ static struct pk_url parsed(const char *text)
     struct pk_error err;
     struct pk_url url;
 
-    if (!pk_url_parse(pk_str_of(text), "url", &url, &err))
-        EXPECT(!"a valid URL");
+    EXPECT(pk_url_parse(pk_str_of(text), "url", &url, &err));
     return url;
 }
 

@@ -128,10 +128,7 @@ static bool write_group(struct pk_writer *w, size_t from, size_t to, bool *bad,
         (void)w->store->ops->end(w->store, false, &ignored);
         return false;
     }
-    if (w->store->ops->end(w->store, true, err))
-        return true;
-    (void)w->store->ops->end(w->store, false, &ignored);
-    return false;
+    return w->store->ops->end(w->store, true, err);
 }
 
 static void note_error(struct pk_writer *w, const struct pk_error *err)

@@ -97,15 +97,15 @@ void pk_upstreams_drop(struct pk_xfer *x)
         drop(x, &x->upstreams);
 }
 
+/* Drops the one that was not asked for the longest. */
 static void make_room(struct pk_xfer *x)
 {
     struct pk_upstream **link = &x->upstreams;
 
-    if (x->upstream_count < UPSTREAMS_MAX)
-        return;
-    while ((*link)->next)
+    while (*link && (*link)->next)
         link = &(*link)->next;
-    drop(x, link);
+    if (*link && x->upstream_count >= UPSTREAMS_MAX)
+        drop(x, link);
 }
 
 static bool describe(struct pk_xfer *x, struct pk_upstream *u, pk_str text, struct pk_error *err)

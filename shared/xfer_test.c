@@ -253,6 +253,29 @@ static void a_pooled_handle_goes_where_it_is_sent_next(void)
     }
 }
 
+/* More URLs than are remembered, some of them while others are in use. */
+static void any_number_of_urls_can_be_called(void)
+{
+    struct pk_transfer *t[100];
+    char path[32];
+
+    for (int i = 0; i < 200; i++) {
+        (void)snprintf(path, sizeof path, "/echo/%d", i);
+        struct outcome o = get(url_to("127.0.0.1", path));
+        EXPECT(o.last == PK_EV_END && strncmp(o.body + 5, path, strlen(path)) == 0);
+    }
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(path, sizeof path, "/wait/%d", i);
+        t[i] = start(url_to("127.0.0.1", path), "", "{}", NULL);
+        EXPECT(t[i]);
+    }
+    wait_for(pk_clock_ms() + 10);
+    pk_xfer_allow(x, "");
+    EXPECT(get(url_to("127.0.0.1", "/ok")).last == PK_EV_END);
+    for (int i = 0; i < 100; i++)
+        pk_transfer_free(t[i]);
+}
+
 static void a_connection_that_the_server_closed_is_replaced(void)
 {
     for (int i = 0; i < 300; i++) {
@@ -711,7 +734,8 @@ static void tls_is_verified(void)
     EXPECT(failed(&o, PK_NETWORK, "the TLS certificate is not trusted"));
     o = get(url_to("localhost", "/ok"));
     EXPECT(o.last == PK_EV_END);
-    (void)snprintf(plain, sizeof plain, "https://localhost:%d/ok", server.port); /* waits for more */
+    (void)snprintf(plain, sizeof plain, "https://localhost:%d/ok",
+                   server.port); /* waits for more */
     o = get(plain);
     EXPECT(failed(&o, PK_TIMEOUT, "no connection in time"));
     options.ca_file = "/nowhere/ca.pem";
@@ -859,6 +883,7 @@ int main(void)
     RUN(a_header_cannot_smuggle_another);
     RUN(connections_are_used_again);
     RUN(a_pooled_handle_goes_where_it_is_sent_next);
+    RUN(any_number_of_urls_can_be_called);
     RUN(a_connection_that_the_server_closed_is_replaced);
     RUN(the_fd_is_quiet_when_nothing_happens);
     RUN(a_stream_arrives_in_pieces);

@@ -186,7 +186,7 @@ create view pk_logs as select
     l.metadata,
     @as_json(pk_payload_text(q.encoding, q.bytes))@ as request,
     @as_json(pk_payload_text(a.encoding, a.bytes))@ as response,
-    l.source, l.query_id
+    l.source, l.query_id, l.cost_reason, l.dropped as dropped_params
     from pk_log l
     left join pk_payload q on q.id = l.request_id
     left join pk_payload a on a.id = l.response_id;

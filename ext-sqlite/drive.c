@@ -1,0 +1,192 @@
+/* drive.c - see drive.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Between two waits of at most SLICE_MS it looks whether the statement was interrupted. SQLite 3.41 and
+ * later answer that directly. Before, a small statement on the same connection is stepped: while the
+ * outer one runs, the flag is not cleared, so it ends with SQLITE_INTERRUPT. It is stepped on newer
+ * versions too, because it is long enough to call the progress handler that a program may have set,
+ * which is how Python hears of Ctrl-C. It is prepared when a call first has to wait, and gone at its end:
+ * a statement kept longer would make sqlite3_close() fail.
+ */
+#include "drive.h"
+
+#include "loop.h"
+
+#include <poll.h>
+#include <string.h>
+
+enum {
+    SLICE_MS = 10,
+    SETTLE_WAIT_MS = 2000, /* for an answer that this process has just stored */
+};
+
+/* About 1,150 opcodes, 9 us. */
+static const char probe_sql[] = "with recursive c(x) as (select 1 union all select x + 1 from c "
+                                "where x < 60) select max(x) from c";
+
+struct probe {
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    bool unusable; /* an authorizer may refuse it */
+    int64_t last_ms;
+};
+
+/* The functions of sqlite3_api that came after the version that we are compiled with follow it. */
+static bool flag_is_set(sqlite3 *db)
+{
+    const char *end =
+        (const char *)&sqlite3_api->value_encoding + sizeof sqlite3_api->value_encoding;
+    int (*is_interrupted)(sqlite3 *);
+
+    if (sqlite3_libversion_number() < 3041000)
+        return false;
+    memcpy(&is_interrupted, end, sizeof is_interrupted);
+    return is_interrupted(db) != 0;
+}
+
+static bool interrupted(struct probe *p)
+{
+    if (flag_is_set(p->db))
+        return true;
+    if (p->unusable)
+        return false;
+    int rc = SQLITE_OK;
+    if (!p->stmt)
+        rc = sqlite3_prepare_v2(p->db, probe_sql, -1, &p->stmt, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(p->stmt);
+        (void)sqlite3_reset(p->stmt);
+    }
+    if (rc == SQLITE_INTERRUPT)
+        return true;
+    p->unusable = rc != SQLITE_ROW;
+    return false;
+}
+
+/* At most once in half a slice, however busy the transport is. */
+static bool probe_due(struct probe *p)
+{
+    int64_t now = pk_clock_ms();
+
+    if (now - p->last_ms < SLICE_MS / 2)
+        return false;
+    p->last_ms = now;
+    return true;
+}
+
+static void wait_slice(const struct pk_conn *c)
+{
+    struct pollfd fd = {.fd = pk_xfer_fd(c->xfer), .events = POLLIN};
+    int64_t left = pk_loop_deadline_ms(c->loop) - pk_clock_ms();
+
+    if (left > 0)
+        (void)poll(&fd, 1, left < SLICE_MS ? (int)left : SLICE_MS);
+}
+
+/* A cache key's first bytes: what the writer knows its entry by. */
+static uint64_t tag_of(const uint8_t key[PK_CACHE_KEY_BYTES])
+{
+    uint64_t tag;
+
+    memcpy(&tag, key, sizeof tag);
+    return tag | 1;
+}
+
+/* A cache that cannot be read is an empty one. */
+static void lookup(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
+{
+    const uint8_t *key = pk_call_cache_key(t->call);
+    struct pk_cache_entry entry;
+    struct pk_event ev = {.kind = PK_EV_MISS};
+    struct pk_error unused;
+    bool found = false;
+
+    if (c->writer)
+        (void)pk_writer_settle(c->writer, tag_of(key), SETTLE_WAIT_MS);
+    if (pk_store_cache_get(c->store, arena, key, pk_clock_us(), pk_call_max_age_s(t->call), &entry,
+                           &found, &unused) &&
+        found)
+        ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &entry};
+    pk_loop_answer(c->loop, t, &ev);
+}
+
+static void save(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
+{
+    const uint8_t *key = pk_call_cache_key(t->call);
+    struct pk_buf entry = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_event ev = {.kind = PK_EV_SAVED};
+    struct pk_error unused;
+
+    pk_journal_cache(&entry, key, pk_call_save(t->call), pk_clock_us(), pk_call_max_age_s(t->call));
+    (void)pk_conn_journal(c, &entry, tag_of(key), &unused);
+    pk_loop_answer(c->loop, t, &ev);
+}
+
+/* What is lost is counted by the writer and shown by pk_health(): a call that was paid for is not
+ * failed because it could not be logged. */
+static void log_call(struct pk_conn *c, const struct pk_call *call, struct pk_arena *arena)
+{
+    struct pk_buf entry = pk_buf_in(arena, PK_CALL_BYTES_MAX);
+    struct pk_error unused;
+
+    pk_journal_record(&entry, pk_call_record(call));
+    (void)pk_conn_journal(c, &entry, 0, &unused);
+}
+
+/* Performs what the machine asks of the host; true at the end of the call. */
+static bool perform(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
+{
+    switch (t->next.op) {
+    case PK_OP_LOOKUP: lookup(c, t, arena); return false;
+    case PK_OP_SAVE: save(c, t, arena); return false;
+    case PK_OP_DONE: return true;
+    case PK_OP_SEND:
+    case PK_OP_READ:
+    case PK_OP_SLEEP: pk_loop_resume(c->loop, t); return false;
+    }
+    return true;
+}
+
+static void run(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena, struct pk_buf *out)
+{
+    struct probe probe = {.db = c->db, .last_ms = pk_clock_ms()};
+    bool cancelled = false;
+
+    pk_loop_start(c->loop, t);
+    for (;;) {
+        struct pk_task *due = pk_loop_next(c->loop);
+
+        if (due) {
+            PK_ASSERT(due == t);
+            pk_buf_add(out, t->next.out);
+            if (perform(c, t, arena))
+                break;
+        } else {
+            wait_slice(c);
+        }
+        if (!cancelled && probe_due(&probe) && interrupted(&probe)) {
+            cancelled = true;
+            pk_loop_cancel(c->loop, t);
+        }
+    }
+    (void)sqlite3_finalize(probe.stmt);
+}
+
+bool pk_drive(struct pk_conn *c, struct pk_call *call, struct pk_arena *arena, pk_str *body,
+              struct pk_error *err)
+{
+    struct pk_task task = {.call = call};
+    struct pk_buf out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
+    /* The loop can run many, but a progress handler or an authorizer that calls back is a mistake. */
+    if (c->driving)
+        return pk_fail(err, PK_BAD_REQUEST, "this connection is in the middle of another call");
+    c->driving = true;
+    run(c, &task, arena, &out);
+    c->driving = false;
+    log_call(c, call, arena);
+    *body = pk_buf_str(&out);
+    return !out.failed ||
+           pk_fail(err, PK_NO_MEMORY, "the answer is too large for the call's memory");
+}

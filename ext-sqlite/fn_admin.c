@@ -1,0 +1,323 @@
+/* fn_admin.c - configs, keys, feedback, the cache, settings and health.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Each function is a body that fills *err, run by with_conn() with an arena and an open store.
+ */
+#include "functions.h"
+
+#include "hub.h"
+#include "value.h"
+
+typedef bool body_fn(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                     sqlite3_context *ctx, struct pk_error *err);
+
+/* NULL when one of the `required` arguments is. */
+static void with_conn(sqlite3_context *ctx, struct pk_args args, int required, body_fn *body)
+{
+    struct pk_conn *c = sqlite3_user_data(ctx);
+    struct pk_arena arena;
+    struct pk_error err;
+
+    if (pk_args_null(args, required))
+        return;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    if (!pk_conn_ready(c, &err) || !body(c, &arena, args, ctx, &err))
+        pk_result_error(ctx, &err, PK_NONE);
+    pk_arena_free(&arena);
+}
+
+static bool slug_arg(struct pk_args args, pk_str *slug, struct pk_error *err)
+{
+    return pk_arg_text(args, 0, "slug", PK_SLUG_BYTES_MAX, slug, err);
+}
+
+/* --- configs ------------------------------------------------------------------------------- */
+
+/* pk_config_put(slug, config): the version. */
+static bool config_put(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                       sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str slug, body;
+    int64_t version;
+
+    if (!slug_arg(args, &slug, err) ||
+        !pk_arg_text(args, 1, "config", PK_CONFIG_BYTES_MAX, &body, err) ||
+        !pk_store_config_put(c->store, arena, slug, body, pk_clock_us(), &version, err))
+        return false;
+    sqlite3_result_int64(ctx, version);
+    return true;
+}
+
+/* pk_config_get(slug): the config; NULL when there is none. */
+static bool config_get(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                       sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str slug, body;
+    int64_t version;
+
+    if (!slug_arg(args, &slug, err) ||
+        !pk_store_config_get(c->store, arena, slug, &body, &version, err))
+        return false;
+    if (body.len)
+        pk_result_json(ctx, body);
+    return true;
+}
+
+/* pk_config_delete(slug): whether there was one. */
+static bool config_delete(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                          sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str slug;
+    bool existed;
+
+    (void)arena;
+    if (!slug_arg(args, &slug, err) ||
+        !pk_store_config_delete(c->store, slug, pk_clock_us(), &existed, err))
+        return false;
+    sqlite3_result_int(ctx, existed);
+    return true;
+}
+
+/* --- keys ---------------------------------------------------------------------------------- */
+
+static bool is_reference(pk_str secret)
+{
+    return pk_str_starts(secret, "env:") || pk_str_starts(secret, "file:");
+}
+
+/* A key that is sealed needs the master key, which its first use makes. */
+static bool secret_arg(struct pk_conn *c, struct pk_args args, int i, pk_str *secret,
+                       struct pk_error *err)
+{
+    return pk_arg_text(args, i, "secret", PK_SECRET_BYTES_MAX, secret, err) &&
+           (is_reference(*secret) || pk_conn_secrets(c, true, err));
+}
+
+/* pk_key_put(slug, provider, secret [, options]): the slug. */
+static bool key_put(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                    sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str slug, provider, secret, options;
+
+    if (!slug_arg(args, &slug, err) ||
+        !pk_arg_text(args, 1, "provider", PK_SLUG_BYTES_MAX, &provider, err) ||
+        !pk_arg_text(args, 3, "options", PK_CONFIG_BYTES_MAX, &options, err) ||
+        !secret_arg(c, args, 2, &secret, err) ||
+        !pk_store_key_put(c->store, arena, c->secrets, slug, provider, secret, options,
+                          pk_clock_us(), err))
+        return false;
+    pk_result_text(ctx, slug);
+    return true;
+}
+
+/* pk_key_rotate(slug, secret): the slug. */
+static bool key_rotate(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                       sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str slug, secret;
+
+    if (!slug_arg(args, &slug, err) || !secret_arg(c, args, 1, &secret, err) ||
+        !pk_store_key_rotate(c->store, arena, c->secrets, slug, secret, pk_clock_us(), err))
+        return false;
+    pk_result_text(ctx, slug);
+    return true;
+}
+
+/* pk_key_revoke(slug): whether there was one. */
+static bool key_revoke(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                       sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str slug;
+    bool existed;
+
+    (void)arena;
+    if (!slug_arg(args, &slug, err) ||
+        !pk_store_key_revoke(c->store, slug, pk_clock_us(), &existed, err))
+        return false;
+    sqlite3_result_int(ctx, existed);
+    return true;
+}
+
+/* --- feedback, cache, settings --------------------------------------------------------------- */
+
+/* pk_feedback(trace_id, value [, weight [, metadata]]): the feedback's id. */
+static bool feedback(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                     sqlite3_context *ctx, struct pk_error *err)
+{
+    struct pk_feedback f = {.at_us = pk_clock_us(), .weight = 1};
+    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    struct pk_buf entry = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+    char id[PK_UUID_TEXT + 1];
+    bool given;
+
+    if (!pk_arg_text(args, 0, "trace_id", PK_SLUG_BYTES_MAX, &f.trace_id, err) ||
+        !pk_arg_int(args, 1, "value", &f.value, &given, err) ||
+        !pk_arg_real(args, 2, "weight", &f.weight, err) ||
+        !pk_arg_text(args, 3, "metadata", PK_METADATA_BYTES_MAX, &f.metadata, err) ||
+        !pk_feedback_check(arena, &f, err))
+        return false;
+    pk_uuid7(f.at_us, random, f.id);
+    pk_journal_feedback(&entry, &f);
+    if (!pk_conn_journal(c, &entry, 0, err))
+        return false;
+    pk_uuid_print(f.id, id);
+    pk_result_text(ctx, pk_str_of(id));
+    return true;
+}
+
+/* pk_cache_purge([all]): how many entries went; without `all`, those that have expired. */
+static bool cache_purge(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                        sqlite3_context *ctx, struct pk_error *err)
+{
+    int64_t count, all;
+    bool given;
+
+    (void)arena;
+    if (!pk_arg_int(args, 0, "all", &all, &given, err) || !pk_conn_flush(c, err) ||
+        !pk_store_cache_purge(c->store, pk_clock_us(), all != 0, &count, err))
+        return false;
+    sqlite3_result_int64(ctx, count);
+    return true;
+}
+
+/* pk_flush(): 1, once every row so far is in the store. */
+static bool flush(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                  sqlite3_context *ctx, struct pk_error *err)
+{
+    (void)arena;
+    (void)args;
+    if (!pk_conn_flush(c, err))
+        return false;
+    sqlite3_result_int(ctx, 1);
+    return true;
+}
+
+/* --- health -------------------------------------------------------------------------------- */
+
+static const char health_sql[] = "select (select count(*) from pk_logs), "
+                                 "(select value from pk_meta where name = 'schema_version')";
+
+static bool read_counts(sqlite3 *db, int64_t *rows, int64_t *schema_version, struct pk_error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool ok = false;
+
+    if (sqlite3_prepare_v2(db, health_sql, -1, &stmt, NULL) == SQLITE_OK &&
+        sqlite3_step(stmt) == SQLITE_ROW) {
+        *rows = sqlite3_column_int64(stmt, 0);
+        *schema_version = sqlite3_column_int64(stmt, 1);
+        ok = true;
+    }
+    (void)sqlite3_finalize(stmt);
+    return ok || pk_fail(err, PK_STORE, "store: %s", sqlite3_errmsg(db));
+}
+
+/* pk_health(): JSON {ok, version, sqlite, store, schema_version, rows, pending, written, dropped,
+ * last_error, connections}. `written` and `dropped` are entries of this process. */
+static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                   sqlite3_context *ctx, struct pk_error *err)
+{
+    struct pk_writer_stats s = {0};
+    struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+    int64_t rows = 0, schema_version = 0;
+
+    (void)args;
+    if (c->writer)
+        s = pk_writer_stats(c->writer);
+    sqlite3 *db = pk_conn_views(c, err);
+    if (!db || !read_counts(db, &rows, &schema_version, err))
+        return false;
+    pk_buf_addf(&out, "{\"ok\":%s,\"version\":\"" PK_VERSION "\",\"sqlite\":\"%s\",\"store\":",
+                s.dropped == 0 ? "true" : "false", sqlite3_libversion());
+    pk_json_quote(&out, pk_str_of(c->settings.store));
+    pk_buf_addf(&out, ",\"schema_version\":%lld,\"rows\":%lld", (long long)schema_version,
+                (long long)rows);
+    pk_buf_addf(&out, ",\"pending\":%lld,\"pending_bytes\":%lld,\"written\":%lld,\"dropped\":%lld",
+                (long long)s.pending, (long long)s.pending_bytes, (long long)s.written,
+                (long long)s.dropped);
+    pk_buf_adds(&out, ",\"last_error\":");
+    if (s.last_error[0])
+        pk_json_quote(&out, pk_str_of(s.last_error));
+    else
+        pk_buf_adds(&out, "null");
+    pk_buf_addf(&out, ",\"connections\":%d}", pk_hub_connections());
+    if (out.failed)
+        return pk_fail(err, PK_NO_MEMORY, "health: out of memory");
+    pk_result_json(ctx, pk_buf_str(&out));
+    return true;
+}
+
+/* --- the functions --------------------------------------------------------------------------- */
+
+#define FUNCTION(name, required)                                                                   \
+    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
+    {                                                                                              \
+        with_conn(ctx, (struct pk_args){values, count}, required, name);                           \
+    }
+FUNCTION(config_put, 2)
+FUNCTION(config_get, 1)
+FUNCTION(config_delete, 1)
+FUNCTION(key_put, 3)
+FUNCTION(key_rotate, 2)
+FUNCTION(key_revoke, 1)
+FUNCTION(feedback, 2)
+FUNCTION(cache_purge, 0)
+FUNCTION(flush, 0)
+FUNCTION(health, 0)
+#undef FUNCTION
+
+static void give_setting(struct pk_conn *c, pk_str name, sqlite3_context *ctx)
+{
+    struct pk_error err;
+    pk_str value;
+
+    if (!pk_setting_get(c, name, &value, &err))
+        pk_result_error(ctx, &err, PK_NONE);
+    else if (value.at)
+        pk_result_text(ctx, value);
+}
+
+/* A value may be given as a number too: pk_set('timeout', 30). */
+static bool setting_value(struct pk_args args, pk_str *value, struct pk_error *err)
+{
+    int type = sqlite3_value_type(args.at[1]);
+
+    if (type != SQLITE_INTEGER)
+        return pk_arg_text(args, 1, "value", PK_CONFIG_BYTES_MAX, value, err);
+    const void *text = sqlite3_value_text(args.at[1]);
+    *value = (pk_str){text, (size_t)sqlite3_value_bytes(args.at[1])};
+    return text || pk_fail(err, PK_NO_MEMORY, "value: out of memory");
+}
+
+/* pk_set(name, value): the value; NULL puts back what it was at first. */
+void pk_fn_set(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    struct pk_args args = {values, count};
+    struct pk_conn *c = sqlite3_user_data(ctx);
+    struct pk_error err;
+    pk_str name, value;
+
+    if (pk_args_null(args, 1))
+        return;
+    if (pk_arg_text(args, 0, "name", PK_SLUG_BYTES_MAX, &name, &err) &&
+        setting_value(args, &value, &err) && pk_setting_set(c, name, value, &err))
+        give_setting(c, name, ctx);
+    else
+        pk_result_error(ctx, &err, PK_NONE);
+}
+
+/* pk_get(name): NULL when it is not set. */
+void pk_fn_get(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    struct pk_args args = {values, count};
+    struct pk_error err;
+    pk_str name;
+
+    if (pk_args_null(args, 1))
+        return;
+    if (pk_arg_text(args, 0, "name", PK_SLUG_BYTES_MAX, &name, &err))
+        give_setting(sqlite3_user_data(ctx), name, ctx);
+    else
+        pk_result_error(ctx, &err, PK_NONE);
+}

@@ -1,0 +1,172 @@
+/* fn_chat.c - pk_chat, pk_ask and pk_try_chat: one call a row.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "functions.h"
+
+#include "drive.h"
+#include "reply.h"
+#include "value.h"
+
+/* One evaluation of one function. */
+struct query {
+    struct pk_conn *conn;
+    struct pk_arena arena;
+    struct pk_request req;
+    pk_str config;
+    const struct pk_snapshot *snapshot;
+    const struct pk_record *record; /* of the call, once it is over */
+    struct pk_error outcome;        /* of the call: PK_OK, or why it failed */
+    pk_str body;
+};
+
+/* Builds the request from the arguments behind `config`. */
+typedef bool build_fn(struct query *q, struct pk_args args, struct pk_error *err);
+/* Turns what came of the call into the function's value. */
+typedef bool give_fn(struct query *q, sqlite3_context *ctx, struct pk_error *err);
+
+static bool build_chat(struct query *q, struct pk_args args, struct pk_error *err)
+{
+    pk_str messages, params;
+
+    return pk_arg_text(args, 1, "messages", PK_BODY_BYTES_MAX, &messages, err) &&
+           pk_arg_text(args, 2, "params", PK_BODY_BYTES_MAX, &params, err) &&
+           pk_request_chat(&q->arena, messages, params, true, &q->req, err);
+}
+
+static bool build_ask(struct query *q, struct pk_args args, struct pk_error *err)
+{
+    pk_str prompt, system, params;
+
+    return pk_arg_text(args, 1, "prompt", PK_BODY_BYTES_MAX, &prompt, err) &&
+           pk_arg_text(args, 2, "system", PK_BODY_BYTES_MAX, &system, err) &&
+           pk_arg_text(args, 3, "params", PK_BODY_BYTES_MAX, &params, err) &&
+           pk_request_ask(&q->arena, prompt, system, params, &q->req, err);
+}
+
+/* What the settings say and the call's own options do not. */
+static bool apply_settings(struct query *q, struct pk_error *err)
+{
+    const struct pk_settings *s = &q->conn->settings;
+    pk_str metadata = pk_setting_metadata(s);
+
+    q->req.source = PK_SOURCE_SQLITE;
+    if (q->req.timeout_ms == 0)
+        q->req.timeout_ms = s->timeout_ms;
+    if (!s->log_payloads)
+        q->req.no_payload_log = true;
+    if (metadata.len == 0)
+        return true;
+    if (q->req.metadata.len == 0) {
+        q->req.metadata = metadata;
+        return true;
+    }
+    return pk_json_merge(&q->arena, metadata, q->req.metadata, "metadata", &q->req.metadata, err) &&
+           pk_request_metadata(&q->arena, q->req.metadata, err);
+}
+
+/* Everything that can be wrong without a call is found before it. */
+static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk_error *err)
+{
+    struct pk_conn *c = q->conn;
+
+    if (!pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &q->config, err) ||
+        !build(q, args, err) || !apply_settings(q, err) || !pk_conn_ready(c, err))
+        return false;
+    q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);
+    if (!q->snapshot || !pk_conn_online(c, err))
+        return false;
+    struct pk_call *call = pk_call_new(&q->arena, &q->snapshot->config, q->snapshot->prices,
+                                       &q->req, pk_clock_us(), pk_random_next(&c->random), err);
+    if (!call || !pk_drive(c, call, &q->arena, &q->body, err))
+        return false;
+    q->record = pk_call_record(call);
+    q->outcome = *pk_call_error(call);
+    return true;
+}
+
+/* A call that failed, as on_error wishes. An interrupted statement always ends. */
+static bool give_failure(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+{
+    enum pk_on_error wish = q->conn->settings.on_error;
+    pk_str text;
+
+    if (q->outcome.code == PK_CANCELLED || wish == PK_RAISE) {
+        pk_result_error(ctx, &q->outcome, q->record->error_message);
+        return true;
+    }
+    if (wish == PK_GIVE_NULL)
+        return true;
+    if (!pk_reply_try(&q->arena, q->record, &q->outcome, PK_NONE, &text, err))
+        return false;
+    pk_result_json(ctx, text);
+    return true;
+}
+
+static bool give_chat(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str text;
+
+    if (q->outcome.code != PK_OK)
+        return give_failure(q, ctx, err);
+    if (!pk_reply_chat(&q->arena, q->record, q->body, &text, err))
+        return false;
+    pk_result_json(ctx, text);
+    return true;
+}
+
+static bool give_text(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str text;
+    bool is_null;
+
+    if (q->outcome.code != PK_OK)
+        return give_failure(q, ctx, err);
+    if (!pk_reply_text(&q->arena, q->body, &text, &is_null, err))
+        return false;
+    if (!is_null)
+        pk_result_text(ctx, text);
+    return true;
+}
+
+static bool give_try(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str text;
+
+    if (q->outcome.code == PK_CANCELLED)
+        return give_failure(q, ctx, err);
+    if (!pk_reply_try(&q->arena, q->record, &q->outcome, q->body, &text, err))
+        return false;
+    pk_result_json(ctx, text);
+    return true;
+}
+
+static void answer(sqlite3_context *ctx, struct pk_args args, build_fn *build, give_fn *give)
+{
+    struct query q = {.conn = sqlite3_user_data(ctx)};
+    struct pk_error err;
+
+    if (pk_args_null(args, 2))
+        return;
+    pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    if (!run(&q, args, build, &err) || !give(&q, ctx, &err))
+        pk_result_error(ctx, &err, PK_NONE);
+    if (q.snapshot)
+        pk_snapshot_release(q.conn->resolver, q.snapshot);
+    pk_arena_free(&q.arena);
+}
+
+void pk_fn_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, build_chat, give_chat);
+}
+
+void pk_fn_ask(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, build_ask, give_text);
+}
+
+void pk_fn_try_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, build_chat, give_try);
+}

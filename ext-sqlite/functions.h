@@ -1,0 +1,25 @@
+/* functions.h - the SQL functions, for the table in pk_sqlite.c.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * What each does is in docs and in the table's comments. All have a struct pk_conn as user data.
+ */
+#ifndef PK_FUNCTIONS_H
+#define PK_FUNCTIONS_H
+
+#include "conn.h"
+
+typedef void pk_function(sqlite3_context *ctx, int count, sqlite3_value **values);
+
+pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat; /* fn_chat.c */
+
+pk_function pk_fn_config_put, pk_fn_config_get, pk_fn_config_delete; /* fn_admin.c */
+pk_function pk_fn_key_put, pk_fn_key_rotate, pk_fn_key_revoke;
+pk_function pk_fn_feedback, pk_fn_cache_purge, pk_fn_flush, pk_fn_health, pk_fn_set, pk_fn_get;
+
+pk_function pk_fn_cost, pk_fn_version; /* fn_pure.c */
+
+/* The relations as read-only virtual tables, vtab.c. An SQLite result code. */
+int pk_vtab_register(struct pk_conn *c);
+
+#endif

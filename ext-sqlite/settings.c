@@ -1,0 +1,213 @@
+/* settings.c - see settings.h. One row a setting.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "settings.h"
+
+#include "conn.h"
+#include "request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum name { STORE, ALLOWED_HOSTS, TIMEOUT, ON_ERROR, LOG_PAYLOADS, METADATA };
+
+struct setting {
+    const char *name;
+    const char *otherwise; /* its value when it is not set */
+    const char *env;       /* unless this variable has one */
+    /* Checks the value and makes it work; text.at NULL: it is not set any more. */
+    bool (*apply)(struct pk_conn *c, pk_str text, struct pk_error *err);
+};
+
+static bool apply_store(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    if (c->cursors > 0)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "store: a statement is still reading the one that is open");
+    if (c->driving)
+        return pk_fail(err, PK_BAD_REQUEST, "store: a call is still running");
+    return pk_conn_open(c, text.at, err);
+}
+
+static bool apply_allowed_hosts(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    (void)err;
+    if (c->xfer)
+        pk_xfer_allow(c->xfer, text.at ? text.at : "");
+    return true;
+}
+
+/* A number under 1000 is seconds, others milliseconds; "30s" and "250ms" say it outright. */
+static bool read_duration(struct pk_arena *arena, pk_str text, int64_t *ms)
+{
+    struct pk_buf quoted = pk_buf_in(arena, PK_SLUG_BYTES_MAX);
+    struct pk_json doc;
+    struct pk_error unused;
+    int64_t number;
+
+    if (text.len > PK_SLUG_BYTES_MAX / 2)
+        return false;
+    if (pk_str_int(text, &number))
+        pk_buf_add(&quoted, text);
+    else
+        pk_json_quote(&quoted, text);
+    return pk_json_parse(arena, pk_buf_str(&quoted), "timeout", &doc, &unused) &&
+           pk_config_duration_ms(&doc, 0, ms);
+}
+
+static bool apply_timeout(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    struct pk_arena arena;
+    int64_t ms = 0;
+    bool ok = true;
+
+    if (text.len && !pk_str_is(text, "0")) {
+        pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+        ok = read_duration(&arena, text, &ms);
+        pk_arena_free(&arena);
+    }
+    if (!ok)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "timeout: must be milliseconds (under 1000: seconds), \"250ms\" or \"30s\"");
+    c->settings.timeout_ms = ms;
+    return true;
+}
+
+static bool apply_on_error(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    static const char *const names[] = {"raise", "null", "json"};
+
+    for (size_t i = 0; i < PK_COUNT(names); i++) {
+        if (!pk_str_is(text, names[i]))
+            continue;
+        c->settings.on_error = (enum pk_on_error)i;
+        return true;
+    }
+    return pk_fail(err, PK_BAD_REQUEST, "on_error: must be raise, null or json");
+}
+
+static bool apply_log_payloads(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    static const char *const yes[] = {"1", "on", "true"}, *const no[] = {"0", "off", "false"};
+
+    for (size_t i = 0; i < PK_COUNT(yes); i++) {
+        if (!pk_str_is_nocase(text, yes[i]) && !pk_str_is_nocase(text, no[i]))
+            continue;
+        c->settings.log_payloads = pk_str_is_nocase(text, yes[i]);
+        return true;
+    }
+    return pk_fail(err, PK_BAD_REQUEST, "log_payloads: must be on or off");
+}
+
+static bool apply_metadata(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    struct pk_arena arena;
+
+    (void)c;
+    if (!text.len)
+        return true;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    bool ok = pk_request_metadata(&arena, text, err);
+    pk_arena_free(&arena);
+    return ok;
+}
+
+/* clang-format off */
+static const struct setting settings[] = {
+    [STORE]         = {"store",         NULL,    NULL,               apply_store},
+    [ALLOWED_HOSTS] = {"allowed_hosts", NULL,    "PK_ALLOWED_HOSTS", apply_allowed_hosts},
+    [TIMEOUT]       = {"timeout",       NULL,    NULL,               apply_timeout},
+    [ON_ERROR]      = {"on_error",      "raise", NULL,               apply_on_error},
+    [LOG_PAYLOADS]  = {"log_payloads",  "on",    NULL,               apply_log_payloads},
+    [METADATA]      = {"metadata",      NULL,    NULL,               apply_metadata},
+};
+/* clang-format on */
+
+_Static_assert(PK_COUNT(settings) <= PK_SETTINGS_MAX, "pk_settings has a place for each");
+
+static int find(pk_str name, struct pk_error *err)
+{
+    for (size_t i = 0; i < PK_COUNT(settings); i++)
+        if (pk_str_is(name, settings[i].name))
+            return (int)i;
+    (void)pk_fail(err, PK_NOT_FOUND,
+                  "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
+                  "log_payloads and metadata",
+                  PK_FMT(pk_str_sub(name, 0, 64)));
+    return -1;
+}
+
+/* The value as set, or what holds without. */
+static const char *effective(const struct pk_settings *s, enum name i)
+{
+    const char *env = settings[i].env ? getenv(settings[i].env) : NULL;
+
+    if (s->text[i])
+        return s->text[i];
+    return env && env[0] ? env : settings[i].otherwise;
+}
+
+void pk_settings_init(struct pk_settings *s)
+{
+    *s = (struct pk_settings){.on_error = PK_RAISE, .log_payloads = true};
+}
+
+void pk_settings_free(struct pk_settings *s)
+{
+    for (size_t i = 0; i < PK_SETTINGS_MAX; i++)
+        free(s->text[i]);
+    free(s->store);
+}
+
+bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value, struct pk_error *err)
+{
+    int i = find(name, err);
+    char *copy = NULL, *old;
+
+    if (i < 0)
+        return false;
+    if (value.at) {
+        copy = strndup(value.at, value.len);
+        if (!copy)
+            return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", settings[i].name);
+    }
+    old = c->settings.text[i];
+    c->settings.text[i] = copy;
+    if (settings[i].apply(c, pk_str_of(effective(&c->settings, (enum name)i)), err)) {
+        free(old);
+        return true;
+    }
+    c->settings.text[i] = old;
+    free(copy);
+    return false;
+}
+
+bool pk_setting_get(struct pk_conn *c, pk_str name, pk_str *value, struct pk_error *err)
+{
+    int i = find(name, err);
+
+    if (i < 0)
+        return false;
+    if (i == STORE && !pk_conn_ready(c, err))
+        return false;
+    *value = pk_str_of(i == STORE ? c->settings.store : effective(&c->settings, (enum name)i));
+    return true;
+}
+
+const char *pk_setting_store(const struct pk_settings *s)
+{
+    return s->text[STORE];
+}
+
+const char *pk_setting_allowed_hosts(const struct pk_settings *s)
+{
+    const char *hosts = effective(s, ALLOWED_HOSTS);
+
+    return hosts ? hosts : "";
+}
+
+pk_str pk_setting_metadata(const struct pk_settings *s)
+{
+    return pk_str_of(effective(s, METADATA));
+}

@@ -1,0 +1,41 @@
+/* settings.h - what pk_set() may change for one connection.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PK_SETTINGS_H
+#define PK_SETTINGS_H
+
+#include "buf.h"
+
+enum pk_on_error { PK_RAISE, PK_GIVE_NULL, PK_GIVE_JSON };
+
+enum { PK_SETTINGS_MAX = 8 };
+
+struct pk_settings {
+    char *text[PK_SETTINGS_MAX]; /* as they were set; NULL: not set */
+
+    /* what they mean */
+    char *store;               /* path of the open store, or NULL while none is open */
+    int64_t timeout_ms;        /* 0 = as configured */
+    enum pk_on_error on_error; /* what scalars do when a provider fails */
+    bool log_payloads;
+};
+
+struct pk_conn;
+
+void pk_settings_init(struct pk_settings *s);
+void pk_settings_free(struct pk_settings *s);
+
+/* Sets `name`, or what it was at first when value.at is NULL. The error names the setting. */
+bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value,
+                    struct pk_error *err) PK_MUST_CHECK;
+/* Its value now; at == NULL: none. Valid until the next set. */
+bool pk_setting_get(struct pk_conn *c, pk_str name, pk_str *value,
+                    struct pk_error *err) PK_MUST_CHECK;
+
+const char *pk_setting_store(const struct pk_settings *s); /* NULL: not set */
+/* What every call gets: "" when not set. */
+const char *pk_setting_allowed_hosts(const struct pk_settings *s);
+pk_str pk_setting_metadata(const struct pk_settings *s);
+
+#endif

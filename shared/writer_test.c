@@ -1,0 +1,269 @@
+/* writer_test.c - the log writer over a store that notes what it is asked and fails when told to.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "writer.h"
+
+#include "test.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Rows live in `pending` until their transaction ends well. */
+struct fake {
+    struct pk_store head;
+    atomic_int rows, commits, opened, closed;
+    int pending;
+    atomic_int fail_begins; /* that many begins fail */
+    atomic_int poison;      /* the row with this value is always refused */
+    atomic_int slow_ms;     /* a commit takes this long */
+};
+
+static struct fake fake;
+
+static bool fake_exec(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
+                      pk_row_fn *on_row, void *ctx, struct pk_error *err)
+{
+    (void)s;
+    (void)on_row;
+    (void)ctx;
+    if (stmt != PK_SQL_feedback_put)
+        return pk_fail(err, PK_STORE, "unexpected statement %d", (int)stmt);
+    if (count > 3 && fake.poison && args[3].i == fake.poison)
+        return pk_fail(err, PK_STORE, "poison");
+    fake.pending++;
+    return true;
+}
+
+static bool fake_begin(struct pk_store *s, struct pk_error *err)
+{
+    (void)s;
+    if (fake.fail_begins > 0) {
+        fake.fail_begins--;
+        return pk_fail(err, PK_STORE, "locked");
+    }
+    PK_ASSERT(fake.opened == 0);
+    fake.opened++;
+    fake.pending = 0;
+    return true;
+}
+
+static bool fake_end(struct pk_store *s, bool commit, struct pk_error *err)
+{
+    (void)s;
+    (void)err;
+    PK_ASSERT(fake.opened == 1);
+    fake.opened--;
+    if (fake.slow_ms)
+        (void)usleep((unsigned)fake.slow_ms * 1000);
+    if (commit) {
+        fake.rows += fake.pending;
+        fake.commits++;
+    }
+    return true;
+}
+
+static void fake_close(struct pk_store *s)
+{
+    (void)s;
+    fake.closed++;
+}
+
+static const struct pk_store_ops fake_ops = {fake_exec, fake_begin, fake_end, fake_close};
+
+static struct pk_writer *start(void)
+{
+    struct pk_error err;
+
+    memset(&fake, 0, sizeof fake);
+    fake.head.ops = &fake_ops;
+    struct pk_writer *w = pk_writer_new(&fake.head, &err);
+    if (!EXPECT(w != NULL))
+        exit(1);
+    return w;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Adds feedback of that value; `padding` makes it larger. */
+static bool add(struct pk_writer *w, int value, size_t padding, uint64_t tag, int64_t wait_ms)
+{
+    struct pk_arena arena;
+    struct pk_feedback f = {.trace_id = PK_STR("t"), .value = value, .weight = 1};
+
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    struct pk_buf entry = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
+    char *text = padding ? pk_alloc(&arena, padding) : NULL;
+    if (text) {
+        memset(text, 'x', padding);
+        f.metadata = (pk_str){text, padding};
+    }
+    pk_journal_feedback(&entry, &f);
+    bool added = pk_writer_add(w, pk_buf_str(&entry), tag, wait_ms);
+    pk_arena_free(&arena);
+    return added;
+}
+
+static void entries_are_written_in_groups_within_the_window(void)
+{
+    struct pk_writer *w = start();
+
+    for (int i = 0; i < 100; i++)
+        EXPECT(add(w, 1, 0, 0, 0));
+    int64_t until = now_ms() + 1000;
+    while (fake.rows < 100 && now_ms() < until)
+        (void)usleep(1000);
+    EXPECT(fake.rows == 100);
+    EXPECT(fake.commits <= 3);
+    pk_writer_free(w);
+    EXPECT(fake.closed == 1);
+}
+
+static void a_flush_waits_for_what_came_before_it(void)
+{
+    struct pk_writer *w = start();
+
+    for (int i = 0; i < 1000; i++)
+        EXPECT(add(w, 1, 0, 0, 1000));
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(fake.rows == 1000);
+    EXPECT(pk_writer_stats(w).pending == 0);
+    EXPECT(pk_writer_stats(w).written == 1000);
+    EXPECT(pk_writer_flush(w, 0)); /* nothing to wait for */
+    pk_writer_free(w);
+}
+
+static void a_flush_gives_up_in_time(void)
+{
+    struct pk_writer *w = start();
+    int64_t began = now_ms();
+
+    fake.slow_ms = 300;
+    EXPECT(add(w, 1, 0, 0, 0));
+    EXPECT(!pk_writer_flush(w, 50));
+    EXPECT(now_ms() - began < 250);
+    pk_writer_free(w);
+    EXPECT(fake.rows == 1);
+}
+
+static void settling_waits_for_its_tag_alone(void)
+{
+    struct pk_writer *w = start();
+
+    EXPECT(pk_writer_settle(w, 7, 0)); /* nothing of that name */
+    EXPECT(add(w, 1, 0, 7, 0));
+    EXPECT(pk_writer_settle(w, 8, 0));
+    EXPECT(fake.rows == 0);
+    EXPECT(pk_writer_settle(w, 7, 5000));
+    EXPECT(fake.rows == 1);
+    pk_writer_free(w);
+}
+
+static void closing_writes_what_is_left(void)
+{
+    struct pk_writer *w = start();
+
+    for (int i = 0; i < 10; i++)
+        EXPECT(add(w, 1, 0, 0, 0));
+    pk_writer_free(w);
+    EXPECT(fake.rows == 10);
+    EXPECT(fake.closed == 1);
+}
+
+static void a_locked_store_is_tried_again(void)
+{
+    struct pk_writer *w = start();
+
+    fake.fail_begins = PK_WRITER_ROUNDS_MAX - 1;
+    EXPECT(add(w, 1, 0, 0, 0));
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(fake.rows == 1);
+    struct pk_writer_stats s = pk_writer_stats(w);
+    EXPECT(s.dropped == 0);
+    EXPECT(strcmp(s.last_error, "locked") == 0);
+    pk_writer_free(w);
+}
+
+static void a_store_that_stays_locked_costs_the_entries_but_no_more(void)
+{
+    struct pk_writer *w = start();
+
+    fake.fail_begins = 100;
+    for (int i = 0; i < 5; i++)
+        EXPECT(add(w, 1, 0, 0, 0));
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_stats(w).dropped == 5);
+    EXPECT(fake.fail_begins == 100 - PK_WRITER_ROUNDS_MAX - 1);
+    fake.fail_begins = 0;
+    EXPECT(add(w, 1, 0, 0, 0));
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(fake.rows == 1);
+    pk_writer_free(w);
+}
+
+static void a_bad_entry_does_not_take_the_others_with_it(void)
+{
+    struct pk_writer *w = start();
+
+    fake.poison = 9;
+    for (int i = 0; i < 10; i++)
+        EXPECT(add(w, i, 0, 0, 0));
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(fake.rows == 9);
+    EXPECT(pk_writer_stats(w).dropped == 1);
+    pk_writer_free(w);
+}
+
+static void a_full_queue_drops_and_counts(void)
+{
+    struct pk_writer *w = start();
+
+    fake.slow_ms = 500;
+    EXPECT(add(w, 1, PK_WRITER_BYTES_MAX + 1, 0, 0)); /* alone, however large */
+    EXPECT(!add(w, 2, 0, 0, 10));
+    EXPECT(pk_writer_stats(w).dropped == 1);
+    EXPECT(add(w, 3, 0, 0, 5000)); /* waits for room */
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(fake.rows == 2);
+    pk_writer_free(w);
+}
+
+static void adding_waits_for_a_thread_that_falls_behind(void)
+{
+    struct pk_writer *w = start();
+    int64_t began;
+
+    fake.slow_ms = 200;
+    EXPECT(add(w, 1, 0, 0, 0));
+    (void)usleep((PK_WRITER_WINDOW_MS + PK_WRITER_AGE_MS + 30) * 1000);
+    began = now_ms();
+    EXPECT(add(w, 2, 0, 0, 40)); /* there is room: it waited in vain, and is taken */
+    EXPECT(now_ms() - began >= 35);
+    EXPECT(add(w, 3, 0, 0, 5000));
+    EXPECT(now_ms() - began < 1000);
+    pk_writer_free(w);
+    EXPECT(fake.rows == 3);
+}
+
+int main(void)
+{
+    RUN(entries_are_written_in_groups_within_the_window);
+    RUN(a_flush_waits_for_what_came_before_it);
+    RUN(a_flush_gives_up_in_time);
+    RUN(settling_waits_for_its_tag_alone);
+    RUN(closing_writes_what_is_left);
+    RUN(a_locked_store_is_tried_again);
+    RUN(a_store_that_stays_locked_costs_the_entries_but_no_more);
+    RUN(a_bad_entry_does_not_take_the_others_with_it);
+    RUN(a_full_queue_drops_and_counts);
+    RUN(adding_waits_for_a_thread_that_falls_behind);
+    return test_end();
+}
