@@ -58,7 +58,7 @@ static const char *const before_wal[] = {
     "pragma auto_vacuum = incremental", /* so that old rows give their pages back */
 };
 static const char *const after_wal[] = {
-    "pragma synchronous = normal", "pragma cache_size = -8000", /* KB */
+    "pragma synchronous = normal", "pragma cache_size = -2000", /* KB */
     "pragma wal_autocheckpoint = 4000", /* pages; hot index pages are copied back once for many */
 };
 
