@@ -28,7 +28,7 @@ struct pkd_call {
     struct pkd_conn *conn; /* NULL once the client has left or is answered */
     struct pk_arena arena;
     struct pk_request req;
-    const struct pk_snapshot *snapshot;
+    struct pkd_meaning *meaning;
     struct pkd_waiter waiter;
     pk_str body; /* a JSON answer that came before DONE */
     bool begun;  /* a stream's head is out */
@@ -70,8 +70,7 @@ static void free_call(struct pkd_call *c)
 {
     struct pkd_thread *t = c->thread;
 
-    if (c->snapshot)
-        pk_snapshot_release(t->resolver, c->snapshot);
+    pkd_recall_release(t->resolver, c->meaning);
     pk_arena_free(&c->arena);
     free(c->input);
     *(c->prev ? &c->prev->next : &t->calls) = c->next;
@@ -380,7 +379,7 @@ static bool check_type(const struct pkd_ask *ask, struct pk_error *err)
 static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk_error *err)
 {
     struct pkd_thread *t = c->thread;
-    int64_t now_us = pk_clock_us();
+    const struct pk_snapshot *snapshot;
     struct pkd_ask ask;
     pk_str reference;
 
@@ -388,11 +387,12 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk
     if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
         !pkd_ask_reference(&c->arena, t->store, &ask, &c->req, &reference, err))
         return false;
-    c->snapshot = pk_resolve(t->resolver, t->store, reference, now_us, err);
-    if (!c->snapshot)
+    c->meaning = pkd_recall_resolve(&t->recall, t->resolver, t->store, reference, err);
+    if (!c->meaning)
         return false;
-    c->task.call = pk_call_new(&c->arena, &c->snapshot->config, c->snapshot->prices, &c->req,
-                               now_us, pk_random_next(&t->random), err);
+    snapshot = c->meaning->snapshot;
+    c->task.call = pk_call_new(&c->arena, &snapshot->config, snapshot->prices, &c->req,
+                               pk_clock_us(), pk_random_next(&t->random), err);
     return c->task.call != NULL;
 }
 

@@ -77,9 +77,13 @@ static bool drained(struct pkd_thread *t)
     return true;
 }
 
-static int64_t next_deadline_ms(const struct pkd_thread *t)
+static int64_t next_deadline_ms(struct pkd_thread *t)
 {
     int64_t at_ms = pk_loop_deadline_ms(t->loop);
+    int64_t forget_ms = pkd_recall_sweep(&t->recall, t->resolver, false);
+
+    if (forget_ms < at_ms)
+        at_ms = forget_ms;
 
     if (t->next_overdue_ms < at_ms)
         at_ms = t->next_overdue_ms;
@@ -188,6 +192,7 @@ void pkd_thread_free(struct pkd_thread *t)
     if (t->loop)
         pk_loop_free(t->loop);
     pk_xfer_free(t->xfer);
+    (void)pkd_recall_sweep(&t->recall, t->resolver, true);
     pk_resolver_free(t->resolver);
     pk_store_close(t->store);
     pkd_inbox_free(t->inbox);

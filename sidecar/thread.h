@@ -11,7 +11,7 @@
 #include "flight.h"
 #include "loop.h"
 #include "options.h"
-#include "resolve.h"
+#include "recall.h"
 #include "server.h"
 
 #include <stdatomic.h>
@@ -37,6 +37,7 @@ struct pkd_thread {
     struct pk_loop *loop;
     struct pk_store *store;
     struct pk_resolver *resolver;
+    struct pkd_recall recall;
     struct pkd_inbox *inbox;
     int wake_fd; /* an eventfd: the inbox has something, or the app is stopping */
     uint64_t random;
