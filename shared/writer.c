@@ -33,6 +33,7 @@ struct queue {
 struct pk_writer {
     struct pk_store *store; /* the thread's alone once it runs */
     pthread_t thread;
+    pthread_mutex_t busy; /* held during a transaction; taken before `lock` */
     pthread_mutex_t lock;
     pthread_cond_t work; /* entries wait, `urgent` or `stop` was set */
     pthread_cond_t done; /* `settled` has grown, or there is room */
@@ -208,7 +209,10 @@ static void write_all(struct pk_writer *w)
 
         for (; to < w->writing.len && count < PK_WRITER_GROUP_MAX; count++)
             (void)take(&w->writing, &to);
-        settle(w, count, write_or_drop(w, from, to));
+        (void)pthread_mutex_lock(&w->busy);
+        int64_t lost = write_or_drop(w, from, to);
+        (void)pthread_mutex_unlock(&w->busy);
+        settle(w, count, lost);
         from = to;
     }
 }
@@ -296,6 +300,14 @@ static bool wait_settled(struct pk_writer *w, int64_t target, int64_t wait_ms)
     return w->settled >= target;
 }
 
+static void dispose(struct pk_writer *w)
+{
+    pk_store_close(w->store);
+    free(w->filling.at);
+    free(w->writing.at);
+    free(w);
+}
+
 struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
 {
     struct pk_writer *w = calloc(1, sizeof *w);
@@ -307,6 +319,7 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
         return NULL;
     }
     w->store = store;
+    (void)pthread_mutex_init(&w->busy, NULL);
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -330,13 +343,11 @@ void pk_writer_free(struct pk_writer *w)
     (void)pthread_cond_signal(&w->work);
     (void)pthread_mutex_unlock(&w->lock);
     (void)pthread_join(w->thread, NULL);
-    pk_store_close(w->store);
     (void)pthread_cond_destroy(&w->work);
     (void)pthread_cond_destroy(&w->done);
     (void)pthread_mutex_destroy(&w->lock);
-    free(w->filling.at);
-    free(w->writing.at);
-    free(w);
+    (void)pthread_mutex_destroy(&w->busy);
+    dispose(w);
 }
 
 bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms)
@@ -395,4 +406,21 @@ struct pk_writer_stats pk_writer_stats(struct pk_writer *w)
     memcpy(s.last_error, w->last_error, sizeof s.last_error);
     (void)pthread_mutex_unlock(&w->lock);
     return s;
+}
+
+bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms)
+{
+    struct timespec until = at_ms(later(now_ms(), wait_ms));
+
+    return pthread_mutex_clocklock(&w->busy, CLOCK_MONOTONIC, &until) == 0;
+}
+
+void pk_writer_let_go(struct pk_writer *w)
+{
+    (void)pthread_mutex_unlock(&w->busy);
+}
+
+void pk_writer_orphan(struct pk_writer *w)
+{
+    dispose(w); /* the locks may be anybody's: they are left alone */
 }

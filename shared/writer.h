@@ -8,8 +8,8 @@
  * behind, pk_writer_add() waits, so that little is lost when the process dies; what does not fit
  * in the end is dropped and counted.
  *
- * Every function may be called from any thread. A child made by fork() has no such thread: it
- * must forget the writer, not free it.
+ * Every function may be called from any thread. A child made by fork() has no such thread: it may
+ * only call pk_writer_orphan(), for a writer that was held at the fork.
  */
 #ifndef PK_WRITER_H
 #define PK_WRITER_H
@@ -52,5 +52,13 @@ bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms);
 bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms);
 
 struct pk_writer_stats pk_writer_stats(struct pk_writer *w);
+
+/* Waits until the thread is between two transactions, and keeps it there until pk_writer_let_go(): before
+ * fork(). False after wait_ms; then it is not held. */
+bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms);
+void pk_writer_let_go(struct pk_writer *w);
+/* In the child, instead of pk_writer_free(): closes the child's copy of the store. What waits is written
+ * by the parent. */
+void pk_writer_orphan(struct pk_writer *w);
 
 #endif

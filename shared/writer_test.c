@@ -253,6 +253,24 @@ static void adding_waits_for_a_thread_that_falls_behind(void)
     EXPECT(fake.rows == 3);
 }
 
+static void a_held_writer_writes_nothing_until_it_is_let_go(void)
+{
+    struct pk_writer *w = start();
+
+    EXPECT(pk_writer_hold(w, 1000));
+    EXPECT(add(w, 1, 0, 0, 0));
+    EXPECT(!pk_writer_flush(w, 60));
+    EXPECT(fake.rows == 0);
+    pk_writer_let_go(w);
+    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(fake.rows == 1);
+    fake.slow_ms = 300;
+    EXPECT(add(w, 1, 0, 0, 0));
+    EXPECT(!pk_writer_flush(w, 50));
+    EXPECT(!pk_writer_hold(w, 10)); /* in the middle of a transaction */
+    pk_writer_free(w);
+}
+
 int main(void)
 {
     RUN(entries_are_written_in_groups_within_the_window);
@@ -265,5 +283,6 @@ int main(void)
     RUN(a_bad_entry_does_not_take_the_others_with_it);
     RUN(a_full_queue_drops_and_counts);
     RUN(adding_waits_for_a_thread_that_falls_behind);
+    RUN(a_held_writer_writes_nothing_until_it_is_let_go);
     return test_end();
 }
