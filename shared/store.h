@@ -64,7 +64,8 @@ void pk_store_close(struct pk_store *s); /* NULL is fine */
  * timeout of 5 s, mode 0600 and its folder 0700, and migrates it. Every SQLite function is called
  * through `api`, so that an extension uses the very library of the program that loaded it: two
  * copies of SQLite in one process would break each other's file locks. One thread at a time may use
- * it. After fork() the child gets PK_STORE from every verb and opens its own; closing is fine. */
+ * it. After fork() the child gets PK_STORE from every verb: it closes every store that it inherited,
+ * if no other thread was using that at the fork, and only then opens its own. */
 struct sqlite3_api_routines;
 struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
                                  struct pk_error *err) PK_MUST_CHECK;

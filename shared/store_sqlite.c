@@ -265,11 +265,12 @@ static void close_store(struct pk_store *store)
     struct sqlite_store *s = (struct sqlite_store *)store;
     const sqlite3_api_routines *sqlite3_api = s->api;
 
-    if (s->owner == getpid()) { /* else it is the parent's to close */
-        for (int i = 0; i < PK_STMT_COUNT; i++)
-            (void)sqlite3_finalize(s->stmts[i]);
-        (void)sqlite3_close_v2(s->db);
-    }
+    /* In a child made by fork() too: while a connection of the parent's is open there, SQLite believes
+     * that the child holds the locks that it had, and takes no others. Closing it leaves the parent's
+     * alone. */
+    for (int i = 0; i < PK_STMT_COUNT; i++)
+        (void)sqlite3_finalize(s->stmts[i]);
+    (void)sqlite3_close_v2(s->db);
     free(s->path);
     free(s);
 }
