@@ -39,7 +39,6 @@ struct pk_conn *pk_conn_new(sqlite3 *db)
         free(c);
         return NULL;
     }
-    c->generation = pk_hub_generation();
     return c;
 }
 
@@ -64,7 +63,7 @@ static void close_transport(struct pk_conn *c)
     c->xfer = NULL;
 }
 
-/* What was opened before fork() is the parent's: it is left alone, memory and all. */
+/* Leaves it open for good, memory and all. */
 static void forget(struct pk_conn *c)
 {
     c->resolver = NULL;
@@ -76,21 +75,27 @@ static void forget(struct pk_conn *c)
     c->loop = NULL;
 }
 
-static bool inherited(const struct pk_conn *c)
+/* What was opened before fork(): stores that were idle are closed; the transport is forgotten, since closing
+ * it would tell the parent's peers goodbye. */
+static void drop_inherited(struct pk_conn *c, bool idle)
 {
-    return c->generation != pk_hub_generation();
+    c->writer = NULL;
+    if (idle)
+        close_store(c);
+    forget(c);
 }
 
 void pk_conn_release(void *conn)
 {
     struct pk_conn *c = conn;
+    struct pk_error unused;
 
     PK_ASSERT(c->refs > 0);
     if (--c->refs > 0)
         return;
-    pk_hub_remove(c);
-    if (inherited(c))
+    if (!pk_hub_renew(drop_inherited, &unused))
         forget(c);
+    pk_hub_remove(c);
     close_transport(c);
     close_store(c);
     pk_settings_free(&c->settings);
@@ -129,7 +134,8 @@ bool pk_conn_open(struct pk_conn *c, const char *path, struct pk_error *err)
     struct opened o = {0};
     char otherwise[PATH_MAX_BYTES];
 
-    if (!path && !pk_store_default_path(otherwise, sizeof otherwise, err))
+    if (!pk_hub_renew(drop_inherited, err) ||
+        (!path && !pk_store_default_path(otherwise, sizeof otherwise, err)))
         return false;
     if (!open_all(&o, path ? path : otherwise, err)) {
         pk_resolver_free(o.resolver);
@@ -152,13 +158,8 @@ bool pk_conn_open(struct pk_conn *c, const char *path, struct pk_error *err)
 
 bool pk_conn_ready(struct pk_conn *c, struct pk_error *err)
 {
-    if (inherited(c)) {
-        forget(c);
-        c->generation = pk_hub_generation();
-        c->cursors = 0;
-        c->driving = false;
-    }
-    return c->store || pk_conn_open(c, pk_setting_store(&c->settings), err);
+    return pk_hub_renew(drop_inherited, err) &&
+           (c->store || pk_conn_open(c, pk_setting_store(&c->settings), err));
 }
 
 bool pk_conn_secrets(struct pk_conn *c, bool create, struct pk_error *err)

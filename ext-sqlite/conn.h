@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * SQLite serialises what happens on one connection, so nothing here needs a lock. Everything that costs
- * something is made at its first use. After fork() the child's connections forget what they
+ * something is made at its first use. After fork() the child's connections give up what they
  * inherited, because sockets, file locks and threads are the parent's, and begin anew.
  */
 #ifndef PK_CONN_H
@@ -22,8 +22,7 @@ struct pk_loop;
 
 struct pk_conn {
     sqlite3 *db;
-    int refs;            /* functions and modules that point here */
-    unsigned generation; /* of the process, see hub.h */
+    int refs; /* functions and modules that point here */
     struct pk_settings settings;
 
     struct pk_store *store;   /* for the verbs */
@@ -37,6 +36,7 @@ struct pk_conn {
     struct pk_loop *loop;
     uint64_t random;
     int cursors;  /* open on relations: the store may not change under them */
+    int busy;     /* functions and scans that are at work: what they use was not idle at a fork */
     bool driving; /* a call is running */
 };
 

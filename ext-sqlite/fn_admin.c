@@ -22,8 +22,10 @@ static void with_conn(sqlite3_context *ctx, struct pk_args args, int required, b
     if (pk_args_null(args, required))
         return;
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    c->busy++;
     if (!pk_conn_ready(c, &err) || !body(c, &arena, args, ctx, &err))
         pk_result_error(ctx, &err, PK_NONE);
+    c->busy--;
     pk_arena_free(&arena);
 }
 
@@ -300,24 +302,29 @@ void pk_fn_set(sqlite3_context *ctx, int count, sqlite3_value **values)
 
     if (pk_args_null(args, 1))
         return;
+    c->busy++;
     if (pk_arg_text(args, 0, "name", PK_SLUG_BYTES_MAX, &name, &err) &&
         setting_value(args, &value, &err) && pk_setting_set(c, name, value, &err))
         give_setting(c, name, ctx);
     else
         pk_result_error(ctx, &err, PK_NONE);
+    c->busy--;
 }
 
 /* pk_get(name): NULL when it is not set. */
 void pk_fn_get(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
     struct pk_args args = {values, count};
+    struct pk_conn *c = sqlite3_user_data(ctx);
     struct pk_error err;
     pk_str name;
 
     if (pk_args_null(args, 1))
         return;
+    c->busy++;
     if (pk_arg_text(args, 0, "name", PK_SLUG_BYTES_MAX, &name, &err))
-        give_setting(sqlite3_user_data(ctx), name, ctx);
+        give_setting(c, name, ctx);
     else
         pk_result_error(ctx, &err, PK_NONE);
+    c->busy--;
 }

@@ -149,8 +149,10 @@ static void answer(sqlite3_context *ctx, struct pk_args args, build_fn *build, g
     if (pk_args_null(args, 2))
         return;
     pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    q.conn->busy++;
     if (!run(&q, args, build, &err) || !give(&q, ctx, &err))
         pk_result_error(ctx, &err, PK_NONE);
+    q.conn->busy--;
     if (q.snapshot)
         pk_snapshot_release(q.conn->resolver, q.snapshot);
     pk_arena_free(&q.arena);

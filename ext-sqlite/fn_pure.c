@@ -65,11 +65,16 @@ static bool cost(struct pk_conn *c, struct pk_args args, sqlite3_context *ctx, s
  * input_tokens, as the columns of pk_logs count them. */
 void pk_fn_cost(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
+    struct pk_conn *c = sqlite3_user_data(ctx);
     struct pk_args args = {values, count};
     struct pk_error err;
 
-    if (!pk_args_null(args, 3) && !cost(sqlite3_user_data(ctx), args, ctx, &err))
+    if (pk_args_null(args, 3))
+        return;
+    c->busy++;
+    if (!cost(c, args, ctx, &err))
         pk_result_error(ctx, &err, PK_NONE);
+    c->busy--;
 }
 
 void pk_fn_version(sqlite3_context *ctx, int count, sqlite3_value **values)

@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * `hub.lock` is held while a writer is opened or drained, so that a store is never opened for writing
- * twice. At fork() the child forgets the writers: their threads do not exist there, and their stores'
- * file locks are the parent's. A process that exits without closing its connections drains them.
+ * twice. fork() waits for the writers' transactions; the child then closes its copies of all stores
+ * before it opens one, because SQLite keeps one account of a file's locks for the whole process, and
+ * the locks that it tells of are the parent's. A process that exits without closing its connections
+ * drains its writers.
  */
 #include "hub.h"
 
@@ -12,12 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_WAIT_MS = 2000 };
+enum { EXIT_WAIT_MS = 2000, FORK_WAIT_MS = 2000 };
 
 struct shared_writer {
     struct shared_writer *next;
     struct pk_writer *writer;
     int users;
+    bool held; /* during a fork */
     char path[];
 };
 
@@ -25,12 +28,14 @@ struct member {
     struct member *next;
     const sqlite3 *db;
     struct pk_conn *conn;
+    bool inherited, idle; /* in a child: as they were at the fork */
 };
 
 static struct {
     pthread_mutex_t lock;
-    bool watching; /* for fork and exit */
-    unsigned generation;
+    bool watching;                /* for fork and exit */
+    unsigned generation, renewed; /* differ in a child that has not closed what it inherited */
+    bool spoilt;                  /* some of it could not be closed */
     struct shared_writer *writers;
     struct member *members;
 } hub = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -45,17 +50,35 @@ static void unlock(void)
     (void)pthread_mutex_unlock(&hub.lock);
 }
 
+static void before_fork(void)
+{
+    lock();
+    for (struct shared_writer *s = hub.writers; s; s = s->next)
+        s->held = pk_writer_hold(s->writer, FORK_WAIT_MS);
+}
+
+static void in_parent(void)
+{
+    for (struct shared_writer *s = hub.writers; s; s = s->next)
+        if (s->held)
+            pk_writer_let_go(s->writer);
+    unlock();
+}
+
 static void in_child(void)
 {
     hub.generation++;
-    hub.writers = NULL;
+    for (struct member *m = hub.members; m; m = m->next) {
+        m->inherited = true;
+        m->idle = m->conn->busy == 0 && m->conn->cursors == 0;
+    }
     unlock();
 }
 
 static void at_exit(void)
 {
     lock();
-    for (struct shared_writer *s = hub.writers; s; s = s->next)
+    for (struct shared_writer *s = hub.writers; s && hub.renewed == hub.generation; s = s->next)
         (void)pk_writer_flush(s->writer, EXIT_WAIT_MS);
     unlock();
 }
@@ -65,15 +88,42 @@ static void watch(void)
 {
     if (hub.watching)
         return;
-    hub.watching = pthread_atfork(lock, unlock, in_child) == 0 && atexit(at_exit) == 0;
+    hub.watching = pthread_atfork(before_fork, in_parent, in_child) == 0 && atexit(at_exit) == 0;
 }
 
-unsigned pk_hub_generation(void)
+static void orphan_writers(void)
+{
+    while (hub.writers) {
+        struct shared_writer *s = hub.writers;
+
+        hub.writers = s->next;
+        if (s->held)
+            pk_writer_orphan(s->writer);
+        else
+            hub.spoilt = true;
+        free(s);
+    }
+}
+
+bool pk_hub_renew(void (*drop)(struct pk_conn *c, bool idle), struct pk_error *err)
 {
     lock();
-    unsigned generation = hub.generation;
+    if (hub.renewed != hub.generation) {
+        for (struct member *m = hub.members; m; m = m->next) {
+            if (m->inherited)
+                drop(m->conn, m->idle);
+            hub.spoilt = hub.spoilt || (m->inherited && !m->idle);
+            m->inherited = false;
+        }
+        orphan_writers();
+        hub.renewed = hub.generation;
+    }
+    bool spoilt = hub.spoilt;
     unlock();
-    return generation;
+    return !spoilt ||
+           pk_fail(err, PK_STORE,
+                   "this process was forked while another thread used pk; fork before, or "
+                   "exec after");
 }
 
 struct pk_conn *pk_hub_find(const sqlite3 *db)
@@ -169,6 +219,8 @@ struct pk_writer *pk_hub_writer(const char *path, struct pk_error *err)
 
 void pk_hub_writer_release(struct pk_writer *w)
 {
+    if (!w)
+        return;
     lock();
     for (struct shared_writer **at = &hub.writers; *at; at = &(*at)->next) {
         struct shared_writer *s = *at;

@@ -10,8 +10,10 @@
 
 #include "conn.h"
 
-/* Grows in a child made by fork(). */
-unsigned pk_hub_generation(void);
+/* In a child made by fork(), the first time: closes what it inherited, the connections' part through
+ * `drop`. When another thread was using some of it at the fork (a connection that is not idle), that
+ * stays open, and from then on this fails: SQLite would work on locks that the process does not have. */
+bool pk_hub_renew(void (*drop)(struct pk_conn *c, bool idle), struct pk_error *err) PK_MUST_CHECK;
 
 /* The state of `db`, or NULL. */
 struct pk_conn *pk_hub_find(const sqlite3 *db);

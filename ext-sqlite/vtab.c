@@ -153,14 +153,11 @@ static int disconnect(sqlite3_vtab *base)
     return SQLITE_OK;
 }
 
-static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out,
-                   char **message)
+static int connect_table(struct pk_conn *c, const char *name, sqlite3_vtab **out, char **message)
 {
-    struct pk_conn *c = aux;
     struct pk_error err;
     struct table *t;
 
-    (void)argc;
     sqlite3 *store = pk_conn_views(c, &err);
     if (!store) {
         *message = sqlite3_mprintf("pk: %s: %s", pk_code_name(err.code), err.msg);
@@ -169,15 +166,28 @@ static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sq
     t = sqlite3_malloc(sizeof *t);
     if (!t)
         return SQLITE_NOMEM;
-    *t = (struct table){.conn = c, .relation = find_relation(argv[0]), .column = {-1, -1, -1}};
+    *t = (struct table){.conn = c, .relation = find_relation(name), .column = {-1, -1, -1}};
     PK_ASSERT(t->relation != NULL);
-    int rc = declare(db, t, store, message);
+    int rc = declare(c->db, t, store, message);
     if (rc == SQLITE_OK)
-        rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
+        rc = sqlite3_vtab_config(c->db, SQLITE_VTAB_DIRECTONLY);
     if (rc == SQLITE_OK)
         *out = &t->base;
     else
         (void)disconnect(&t->base);
+    return rc;
+}
+
+static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out,
+                   char **message)
+{
+    struct pk_conn *c = aux;
+
+    (void)db;
+    (void)argc;
+    c->busy++;
+    int rc = connect_table(c, argv[0], out, message);
+    c->busy--;
     return rc;
 }
 

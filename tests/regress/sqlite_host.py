@@ -325,6 +325,51 @@ def a_child_made_by_fork_begins_anew(folder):
 
 
 @case
+def a_child_keeps_its_rows_when_the_parent_closes(folder):
+    db = connect()
+    one(db, "select pk_ask(?, 'parent')", config())
+    one(db, "select count(*) from pk_logs")
+    ready, go = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            mine = connect()
+            one(mine, "select pk_ask(?, 'one')", config())
+            one(mine, "select pk_flush()")
+            os.write(ready[1], b"x")
+            os.read(go[0], 1)
+            one(mine, "select pk_ask(?, 'two')", config())
+            os._exit(0 if one(mine, "select pk_flush()") == 1 else 1)
+        except BaseException as e:
+            print("#", repr(e), flush=True)
+            os._exit(2)
+    os.read(ready[0], 1)
+    db.close()  # the last connection of this process: it may not take the child's log away
+    os.write(go[1], b"x")
+    equal(os.waitpid(pid, 0)[1], 0)
+    equal(one(connect(), "select count(*) from pk_logs"), 3)
+
+
+@case
+def a_fork_while_another_thread_calls_is_an_error_in_the_child_alone(folder):
+    busy = connect(check_same_thread=False)
+    thread = threading.Thread(target=lambda: one(busy, "select pk_try_chat(?, 'x')", config("echo:d=1000")))
+    thread.start()
+    wait_for(lambda: mock.get("stats")["in_flight"] > 0)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(20)
+            os._exit(0 if "forked while another thread" in failure(connect(), "select pk_ask(?, 'y')", config()) else 1)
+        except BaseException as e:
+            print("#", repr(e), flush=True)
+            os._exit(2)
+    equal(os.waitpid(pid, 0)[1], 0)
+    thread.join()
+    equal(one(connect(), "select count(*) from pk_logs where status = 'success'"), 1)
+
+
+@case
 def closing_leaves_no_descriptor_and_no_thread(folder):
     def open_and_close():
         db = connect()
