@@ -37,8 +37,9 @@ const struct pk_secrets *pk_backend_secrets(bool create)
     if (!secrets)
         secrets = pk_secrets_open(pk_master_key_path(), create, &err);
     if (!secrets)
-        pk_throw(&err, PK_NONE, "pk.master_key_file names the file; it belongs to the server's user and "
-                                "has mode 0600.");
+        pk_throw(&err, PK_NONE,
+                 "pk.master_key_file names the file; it belongs to the server's user and "
+                 "has mode 0600.");
     return secrets;
 }
 

@@ -35,8 +35,9 @@ static bool find(struct pk_run *run, struct pk_cache_entry *entry)
     struct pk_error unused;
     bool found = false;
 
-    if (!pk_store_cache_get(run->store, run->arena, pk_call_cache_key(run->task.call), pk_clock_us(),
-                            pk_call_max_age_s(run->task.call), entry, &found, &unused))
+    if (!pk_store_cache_get(run->store, run->arena, pk_call_cache_key(run->task.call),
+                            pk_clock_us(), pk_call_max_age_s(run->task.call), entry, &found,
+                            &unused))
         found = false;
     pk_store_spi_check(run->store);
     return found;
@@ -68,7 +69,8 @@ static void remember(const uint8_t *key, uint64 position)
 {
     int i = 0;
 
-    while (i < SAVED_MAX && (!saved[i].position || memcmp(saved[i].key, key, PK_CACHE_KEY_BYTES) != 0))
+    while (i < SAVED_MAX &&
+           (!saved[i].position || memcmp(saved[i].key, key, PK_CACHE_KEY_BYTES) != 0))
         i++;
     if (i == SAVED_MAX) {
         i = saved_next;
@@ -116,19 +118,12 @@ static bool perform(struct pk_backend *b, struct pk_run *run)
 {
     pk_buf_add(&run->body, run->task.next.out);
     switch (run->task.next.op) {
-    case PK_OP_LOOKUP:
-        lookup(b, run);
-        return true;
-    case PK_OP_SAVE:
-        save(b, run);
-        return true;
+    case PK_OP_LOOKUP: lookup(b, run); return true;
+    case PK_OP_SAVE: save(b, run); return true;
     case PK_OP_SEND:
     case PK_OP_READ:
-    case PK_OP_SLEEP:
-        pk_loop_resume(b->loop, &run->task);
-        return true;
-    case PK_OP_DONE:
-        return false;
+    case PK_OP_SLEEP: pk_loop_resume(b->loop, &run->task); return true;
+    case PK_OP_DONE: return false;
     }
     return false;
 }
@@ -238,7 +233,8 @@ static void start(struct pk_run *run)
 void pk_drive(struct pk_run *run, pk_str config)
 {
     if (active)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a call is in progress in this session")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a call is in progress in this session")));
     prepare_once();
     hang_on_context(run);
     resolve(run, config);

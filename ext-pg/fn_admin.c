@@ -11,8 +11,6 @@
 #include "utils/guc.h"
 #include "utils/uuid.h"
 
-#include <curl/curl.h>
-
 enum { FLUSH_WAIT_MS = 60 * 1000, PURGE_WAIT_MS = 1000 };
 
 static bool any_null(FunctionCallInfo fcinfo, int required)
@@ -63,7 +61,8 @@ Datum pk_sql_config_get(PG_FUNCTION_ARGS)
     if (any_null(fcinfo, 1))
         PG_RETURN_NULL();
     struct pk_store *s = store_of(fcinfo, PK_READ);
-    bool ok = pk_store_config_get(s, pk_arena_here(), pk_arg_text(fcinfo, 0), &body, &version, &err);
+    bool ok =
+        pk_store_config_get(s, pk_arena_here(), pk_arg_text(fcinfo, 0), &body, &version, &err);
     check(s, ok, &err);
     if (body.len == 0)
         PG_RETURN_NULL();
@@ -221,9 +220,10 @@ Datum pk_sql_health(PG_FUNCTION_ARGS)
     struct pk_ring_facts facts;
 
     pk_ring_facts(&facts);
-    pk_buf_addf(&out, "{\"ok\":%s,\"version\":\"" PK_VERSION "\",\"postgres\":\"%s\",\"transport\":",
+    pk_buf_addf(&out,
+                "{\"ok\":%s,\"version\":\"" PK_VERSION "\",\"postgres\":\"%s\",\"transport\":",
                 facts.open && facts.dropped == 0 ? "true" : "false", PG_VERSION);
-    pk_json_quote(&out, pk_str_of(curl_version()));
+    pk_json_quote(&out, pk_str_of(pk_xfer_about().version));
     pk_buf_addf(&out, ",\"standby\":%s,\"queue\":%s", RecoveryInProgress() ? "true" : "false",
                 facts.open ? "true" : "false");
     pk_buf_addf(&out, ",\"worker_pid\":%d", facts.worker_pid);

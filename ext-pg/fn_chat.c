@@ -83,9 +83,11 @@ static const char *hint_for_status(int status)
     if (status == 401 || status == 403)
         return "The provider refused the key: renew it with pk_key_rotate(), or check its rights.";
     if (status == 429)
-        return "The provider limits the rate: try again later, or give the config retries or a fallback.";
+        return "The provider limits the rate: try again later, or give the config retries or a "
+               "fallback.";
     if (status >= 500)
-        return "The provider has trouble: try again later, or give the config retries or a fallback.";
+        return "The provider has trouble: try again later, or give the config retries or a "
+               "fallback.";
     return "The provider refused the request: check the model, the messages and params.";
 }
 
@@ -102,7 +104,8 @@ static const char *hint_for(const struct pk_error *e)
     if (e->code == PK_NO_KEY)
         return "Store the key with pk_key_put(), or put it in the environment of the server.";
     if (e->code == PK_HOST_DENIED)
-        return "The setting pk.allowed_hosts, in the server's files, lists hosts that may be called.";
+        return "The setting pk.allowed_hosts, in the server's files, lists hosts that may be "
+               "called.";
     return NULL;
 }
 
@@ -124,13 +127,9 @@ static bool give_failure(struct pk_run *run, pk_str *out, bool *is_null, struct 
     const struct pk_error *e = pk_call_error(run->task.call);
 
     switch ((enum pk_on_error)pk_settings.on_error) {
-    case PK_ON_ERROR_RAISE:
-        pk_throw(e, detail_of(run), hint_for(e));
-    case PK_ON_ERROR_NULL:
-        *is_null = true;
-        return true;
-    case PK_ON_ERROR_JSON:
-        break;
+    case PK_ON_ERROR_RAISE: pk_throw(e, detail_of(run), hint_for(e));
+    case PK_ON_ERROR_NULL: *is_null = true; return true;
+    case PK_ON_ERROR_JSON: break;
     }
     return pk_reply_try(run->arena, pk_call_record(run->task.call), e, PK_NONE, out, err);
 }
@@ -144,7 +143,8 @@ static bool give_chat(struct pk_run *run, pk_str *out, bool *is_null, struct pk_
 {
     if (failed(run))
         return give_failure(run, out, is_null, err);
-    return pk_reply_chat(run->arena, pk_call_record(run->task.call), pk_buf_str(&run->body), out, err);
+    return pk_reply_chat(run->arena, pk_call_record(run->task.call), pk_buf_str(&run->body), out,
+                         err);
 }
 
 static bool give_text(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)

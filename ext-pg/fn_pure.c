@@ -10,7 +10,8 @@
 #define TOKENS_MAX ((int64_t)1 << 50)
 
 /* "openai/gpt-4o" names the provider; otherwise the first that has a price for the model. */
-static pk_str provider_of(const struct pk_prices *prices, pk_str *model, int64_t input, int64_t now_us)
+static pk_str provider_of(const struct pk_prices *prices, pk_str *model, int64_t input,
+                          int64_t now_us)
 {
     int slash = pk_str_find(*model, '/');
     const struct pk_provider *p;
@@ -94,7 +95,8 @@ Datum pk_sql_payload_text(PG_FUNCTION_ARGS)
     struct pk_error err;
     pk_str text;
 
-    bool ok = pk_payload_unpack(&packer, PG_GETARG_INT16(0), pk_arg_text(fcinfo, 1), &out, &text, &err);
+    bool ok =
+        pk_payload_unpack(&packer, PG_GETARG_INT16(0), pk_arg_text(fcinfo, 1), &out, &text, &err);
     pk_packer_free(packer);
     if (!ok)
         pk_throw(&err, PK_NONE, NULL);

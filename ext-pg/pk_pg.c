@@ -71,12 +71,12 @@ static void define(const struct setting *s)
 {
     switch (s->kind) {
     case WORD:
-        DefineCustomEnumVariable(s->name, s->text, NULL, s->value, PK_ON_ERROR_RAISE, on_error_words,
-                                 s->context, s->flags, NULL, NULL, NULL);
+        DefineCustomEnumVariable(s->name, s->text, NULL, s->value, PK_ON_ERROR_RAISE,
+                                 on_error_words, s->context, s->flags, NULL, NULL, NULL);
         break;
     case MILLISECONDS:
-        DefineCustomIntVariable(s->name, s->text, NULL, s->value, 0, 0, PK_TIMEOUT_MS_MAX, s->context,
-                                s->flags, NULL, NULL, NULL);
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value, 0, 0, PK_TIMEOUT_MS_MAX,
+                                s->context, s->flags, NULL, NULL, NULL);
         break;
     case FLAG:
         DefineCustomBoolVariable(s->name, s->text, NULL, s->value, true, s->context, s->flags, NULL,
@@ -100,6 +100,7 @@ void _PG_init(void)
 void pk_bug(const char *file, int line, const char *what)
 {
     pk_found_bug = true;
-    ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("pk: %s:%d: %s", file, line, what)));
+    ereport(FATAL,
+            (errcode(ERRCODE_INTERNAL_ERROR), errmsg_internal("pk: %s:%d: %s", file, line, what)));
     abort();
 }

@@ -22,8 +22,8 @@
 #include "resolve.h"
 #include "store.h"
 
-#define PK_FUNCTION(name)                      \
-    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+#define PK_FUNCTION(name)                                                                          \
+    PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                      \
     PG_FUNCTION_INFO_V1(name)
 
 /* --- settings: pk_pg.c ------------------------------------------------------------------- */
@@ -63,7 +63,7 @@ struct pk_home {
     Oid schema, owner;
 };
 struct pk_home pk_home_of(FunctionCallInfo fcinfo); /* of the function that runs */
-bool pk_home_find(struct pk_home *home);            /* of the installed extension; in a transaction */
+bool pk_home_find(struct pk_home *home); /* of the installed extension; in a transaction */
 
 /* PK_READ: statements that write do nothing and succeed, and reads see the latest committed state
  * whatever the isolation level is. PK_WRITE: as any statement of the transaction. PK_APPLY: the same,
@@ -110,9 +110,10 @@ struct pk_ring_facts {
 void pk_ring_facts(struct pk_ring_facts *facts);
 
 /* For the worker. */
-bool pk_ring_adopt(void);      /* becomes the worker; false: there is one */
-void pk_ring_leave(void);      /* is none any more */
-bool pk_ring_retire(bool closing); /* leaves if nothing is queued; closing: what comes now must go to the spool */
+bool pk_ring_adopt(void); /* becomes the worker; false: there is one */
+void pk_ring_leave(void); /* is none any more */
+/* Leaves if nothing is queued. `closing`: what comes from now on must go to the spool. */
+bool pk_ring_retire(bool closing);
 /* Copies whole entries, at most about `max` bytes, to *bytes (in the current context) and says up to
  * which position they go; false: none. */
 bool pk_ring_read(size_t max, char **bytes, size_t *len, uint64 *upto);
@@ -182,6 +183,7 @@ struct pk_run {
  * call as cancelled and throws. The run must be in memory that goes with run->arena. */
 void pk_drive(struct pk_run *run, pk_str config);
 
-extern bool pk_found_bug; /* exiting because of our own mistake: touch nothing of the core any more */
+/* Exiting because of our own mistake: nothing of the core may be touched any more. */
+extern bool pk_found_bug;
 
 #endif

@@ -55,10 +55,10 @@ struct ring {
     ConditionVariable room, drained;
     pid_t worker_pid; /* 0: none */
     int worker_proc;
-    bool sleeping;    /* the worker waits for its latch */
-    bool closing;     /* the worker left at shutdown: nobody will come */
-    bool held_back;   /* the worker has something in memory that is not in the ring any more */
-    bool flushing;    /* someone waits for that */
+    bool sleeping;  /* the worker waits for its latch */
+    bool closing;   /* the worker left at shutdown: nobody will come */
+    bool held_back; /* the worker has something in memory that is not in the ring any more */
+    bool flushing;  /* someone waits for that */
     TimestampTz start_at, wait_at; /* not before: start a worker, wait for room */
     uint64 head, tail;
     uint64 put, applied, spooled, dropped, starts, failed_starts;

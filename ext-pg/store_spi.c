@@ -72,18 +72,12 @@ static bool reads_only(enum pk_stmt stmt)
 static Oid type_of(char letter)
 {
     switch (letter) {
-    case 'i':
-        return INT8OID;
-    case 't':
-        return TEXTOID;
-    case 'b':
-        return BYTEAOID;
-    case 'u':
-        return UUIDOID;
-    case 'l':
-        return BOOLOID;
-    case 'd':
-        return FLOAT8OID;
+    case 'i': return INT8OID;
+    case 't': return TEXTOID;
+    case 'b': return BYTEAOID;
+    case 'u': return UUIDOID;
+    case 'l': return BOOLOID;
+    case 'd': return FLOAT8OID;
     }
     elog(ERROR, "pk: unknown parameter type '%c'", letter);
 }
@@ -129,25 +123,16 @@ static struct pk_value of_printed(Oid type, Datum d)
 static struct pk_value from_datum(Oid type, Datum d)
 {
     switch (type) {
-    case INT2OID:
-        return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt16(d)};
-    case INT4OID:
-        return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt32(d)};
-    case INT8OID:
-        return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt64(d)};
-    case BOOLOID:
-        return (struct pk_value){.type = PK_V_INT, .i = DatumGetBool(d)};
-    case FLOAT8OID:
-        return (struct pk_value){.type = PK_V_REAL, .r = DatumGetFloat8(d)};
+    case INT2OID: return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt16(d)};
+    case INT4OID: return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt32(d)};
+    case INT8OID: return (struct pk_value){.type = PK_V_INT, .i = DatumGetInt64(d)};
+    case BOOLOID: return (struct pk_value){.type = PK_V_INT, .i = DatumGetBool(d)};
+    case FLOAT8OID: return (struct pk_value){.type = PK_V_REAL, .r = DatumGetFloat8(d)};
     case TEXTOID:
-    case VARCHAROID:
-        return of_bytes(PK_V_TEXT, d);
-    case BYTEAOID:
-        return of_bytes(PK_V_BLOB, d);
-    case UUIDOID:
-        return (struct pk_value){.type = PK_V_BLOB, .s = {DatumGetPointer(d), UUID_LEN}};
-    default:
-        return of_printed(type, d);
+    case VARCHAROID: return of_bytes(PK_V_TEXT, d);
+    case BYTEAOID: return of_bytes(PK_V_BLOB, d);
+    case UUIDOID: return (struct pk_value){.type = PK_V_BLOB, .s = {DatumGetPointer(d), UUID_LEN}};
+    default: return of_printed(type, d);
     }
 }
 
@@ -317,8 +302,7 @@ bool pk_home_find(struct pk_home *home)
 
     ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
                 CStringGetDatum("pk"));
-    SysScanDesc scan =
-        systable_beginscan(catalog, ExtensionNameIndexId, true, NULL, 1, &key);
+    SysScanDesc scan = systable_beginscan(catalog, ExtensionNameIndexId, true, NULL, 1, &key);
     HeapTuple row = systable_getnext(scan);
     if (HeapTupleIsValid(row)) {
         Form_pg_extension extension = (Form_pg_extension)GETSTRUCT(row);

@@ -58,8 +58,8 @@ Datum pk_jsonb_datum(pk_str s)
 /* palloc aligns to 8 bytes, the core needs 16: the pointer before the block says where it begins. */
 static void *take(void *context, size_t size)
 {
-    char *start = MemoryContextAllocExtended(context, size + ALIGNMENT,
-                                             MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+    char *start =
+        MemoryContextAllocExtended(context, size + ALIGNMENT, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
 
     if (!start)
         return NULL;
