@@ -7,7 +7,10 @@
 #   make san       tests under ASan, UBSan  make bench  figures beside peers
 #   make fuzz      libFuzzer targets        make install, make install-pg PG_CONFIG=...
 #
-# BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan.
+# BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan; V=1 shows the commands.
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)")
 
 CC        ?= gcc
 CLANG     ?= clang
@@ -46,43 +49,51 @@ include Makefile.deps
 
 $(BUILD)/gen/statements.def: sql/statements.sql sql/build.awk
 	@mkdir -p $(@D)
-	awk -f sql/build.awk -v what=statements $< > $@.tmp && mv $@.tmp $@
+	$(Q)awk -f sql/build.awk -v what=statements $< > $@.tmp && mv $@.tmp $@
 $(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/build.awk $(wildcard sql/migrate/*.sql)
 	@mkdir -p $(@D)
-	awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) \
+	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) \
 	    sql/prices.csv > $@.tmp && mv $@.tmp $@
 
 gen: $(GEN)
 $(BUILD)/shared/%.o: shared/%.c | $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/libpk.a: $(CORE)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR $@)
+	$(Q)$(AR) rcs $@ $^
 
 # --- the doors -----------------------------------------------------------------------------
 
 $(BUILD)/ext-sqlite/%.o: ext-sqlite/%.c | $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pk.so: $(EXT_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
-	$(CC) -shared $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS)
+	$(call say,CC $@)
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS)
 
 $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lsqlite3 $(LIBS)
+	$(call say,CC $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lsqlite3 $(LIBS)
 
 $(BUILD)/mock/%.o: tests/mock/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 $(BUILD)/mockd: $(MOCK_SRC:tests/mock/%.c=$(BUILD)/mock/%.o)
-	$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson
+	$(call say,CC $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson
 
 PGXS_ARGS = PG_CONFIG=$(PG_CONFIG) PK_BUILD=$(abspath $(BUILD))
 pg: $(BUILD)/libpk.a
-	$(MAKE) -C ext-pg $(PGXS_ARGS) all
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory -C ext-pg $(PGXS_ARGS) all
 install-pg: pg
 	$(MAKE) -C ext-pg $(PGXS_ARGS) install
 install: $(BUILD)/pk.so $(BUILD)/pkd
@@ -93,20 +104,24 @@ install: $(BUILD)/pk.so $(BUILD)/pkd
 
 $(BUILD)/t/%: shared/%.c $(BUILD)/libpk.a tests/test.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
 $(BUILD)/t/%: tests/%.c $(BUILD)/libpk.a tests/test.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
 
 # The SQLite engine of a program that knows one migration more.
 $(BUILD)/gen99/schema.inc: tests/migrate/0099_test.sql $(BUILD)/gen/schema.inc
 	@mkdir -p $(@D)
-	awk -f sql/build.awk -v what=schema sql/schema.sql $< sql/prices.csv > $@.tmp && mv $@.tmp $@
+	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $< sql/prices.csv > $@.tmp && mv $@.tmp $@
 $(BUILD)/t/store_migrate: tests/store_migrate.c shared/store_sqlite.c $(BUILD)/gen99/schema.inc \
                           $(BUILD)/libpk.a tests/test.h tests/test_store.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -I$(BUILD)/gen99 $(INCLUDES) -c -o $@.engine.o shared/store_sqlite.c
-	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) -I$(BUILD)/gen99 $(INCLUDES) -c -o $@.engine.o shared/store_sqlite.c
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
 
 unit: $(UNIT)
 check: deps all unit
@@ -121,7 +136,8 @@ lint: deps-lint $(GEN)
 fuzz: deps-lint
 	BUILD=$(BUILD) CLANG=$(CLANG) tests/fuzz/run
 $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
-	$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
+	$(call say,CC $@)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
 bench: deps-bench all $(BUILD)/bench-xfer
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/bench/run
 demo: deps all
