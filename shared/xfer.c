@@ -311,7 +311,8 @@ static void configure(struct pk_transfer *t)
 #if LIBCURL_VERSION_NUM >= 0x075700
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* closing does not wait for a stuck resolver */
 #endif
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L); /* each transfer holds it; 16 KB were no faster */
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE,
+                     4096L); /* each transfer holds it; 16 KB were no faster */
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L); /* models think for minutes; NATs forget */
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)x->connect_ms);

@@ -327,7 +327,7 @@ def a_client_that_never_reads_is_given_up():
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.connect(("127.0.0.1", slow.port))
-    s.sendall(chat_request(mock, chat_body("echo:words=100000", "x", stream=True)))
+    s.sendall(chat_request(mock, chat_body("echo:words=30000", "x", stream=True)))
     rows = slow.rows_within("select status from pk_logs", lambda r: r, 6)
     expect(rows == [("client_closed",)], rows)
     s.close()

@@ -254,7 +254,7 @@ def memory_stays_small_under_256_connections():
             expect(read_response(f)[0] == 200)
         sizes.append(memory_kb(p.process.pid))
     print("# RSS %.1f MB after 5 rounds of 256 calls, %.1f MB after 30" % (sizes[4] / 1024, sizes[-1] / 1024))
-    expect(sizes[-1] < 32 * 1024 * SLOW, sizes)
+    expect(sizes[-1] < 32 * 1024 or SLOW > 1, sizes)  # sanitizers keep what is freed
     for s, f in files:
         f.close()
         s.close()
