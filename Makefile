@@ -73,7 +73,8 @@ $(BUILD)/ext-sqlite/%.o: ext-sqlite/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pk.so: $(EXT_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
-	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--exclude-libs,ALL -o $@ $^ $(LIBS)
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--exclude-libs,ALL $(if $(SAN),,-Wl$(,)-z$(,)defs) \
+	    -o $@ $^ $(LIBS)
 
 $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	@mkdir -p $(@D)

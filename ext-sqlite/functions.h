@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * What each does is in docs and in the table's comments. All have a struct pk_conn as user data.
+ * What each takes and gives is said where it is defined. All have a struct pk_conn as user data.
  */
 #ifndef PK_FUNCTIONS_H
 #define PK_FUNCTIONS_H

@@ -291,9 +291,11 @@ static bool time_span(pk_str text, int64_t *from_us, int64_t *to_us)
     char copy[32] = "";
     int y, m, d, h, min, s, ms, used = 0;
 
+    if (text.len < 10)
+        return false;
     memcpy(copy, text.at, text.len < sizeof copy ? text.len : sizeof copy - 1);
-    if (text.len < 10 || sscanf(copy, "%4d-%2d-%2d%n", &y, &m, &d, &used) < 3 || used != 10 ||
-        y < 1 || m < 1 || m > 12 || d < 1 || d > 31)
+    if (sscanf(copy, "%4d-%2d-%2d%n", &y, &m, &d, &used) < 3 || used != 10 || y < 1 || m < 1 ||
+        m > 12 || d < 1 || d > 31)
         return false;
     *from_us = days(y, m, d) * 86400000000;
     *to_us = *from_us + 86400000000;
