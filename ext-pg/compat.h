@@ -29,6 +29,14 @@
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
 
+/* How the worker names the library. From 18 on an extension may be installed outside of $libdir, where
+ * only dynamic_library_path finds it, and that is searched for plain names. */
+#if PG_VERSION_NUM >= 180000
+#define PK_LIBRARY "pk"
+#else
+#define PK_LIBRARY "$libdir/pk"
+#endif
+
 /* A set that lives until it is freed, whatever happens to the transaction. */
 static inline WaitEventSet *pk_wait_set_new(int events)
 {

@@ -53,7 +53,7 @@ bool pk_worker_start(void)
 
     (void)snprintf(w.bgw_name, sizeof w.bgw_name, "pk writer for database %u", MyDatabaseId);
     (void)snprintf(w.bgw_type, sizeof w.bgw_type, "pk writer");
-    (void)snprintf(w.bgw_library_name, sizeof w.bgw_library_name, "$libdir/pk");
+    (void)snprintf(w.bgw_library_name, sizeof w.bgw_library_name, PK_LIBRARY);
     (void)snprintf(w.bgw_function_name, sizeof w.bgw_function_name, "pk_worker_main");
     return RegisterDynamicBackgroundWorker(&w, NULL);
 }
