@@ -48,7 +48,7 @@ static bool read_stdin(struct desk *d, pk_str *out, struct pk_error *err)
 static bool key_put(struct desk *d, char **words, int count, struct pk_error *err)
 {
     char path[PATH_BYTES_MAX];
-    pk_str secret, options = count > 2 ? pk_str_of(words[2]) : PK_NONE;
+    pk_str secret = PK_NONE, options = count > 2 ? pk_str_of(words[2]) : PK_NONE;
 
     if (!read_stdin(d, &secret, err) ||
         !pkd_master_key_path(d->options, d->store_path, path, sizeof path, err))
@@ -89,7 +89,7 @@ static bool key_list(struct desk *d, char **words, int count, struct pk_error *e
 
 static bool config_put(struct desk *d, char **words, int count, struct pk_error *err)
 {
-    pk_str body;
+    pk_str body = PK_NONE;
     int64_t version = 0;
 
     (void)count;
@@ -102,7 +102,7 @@ static bool config_put(struct desk *d, char **words, int count, struct pk_error 
 
 static bool config_get(struct desk *d, char **words, int count, struct pk_error *err)
 {
-    pk_str body;
+    pk_str body = PK_NONE;
     int64_t version;
 
     (void)count;

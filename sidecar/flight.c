@@ -343,8 +343,10 @@ void pkd_flights_free(struct pkd_flights *f)
 {
     if (!f)
         return;
-    while (f->oldest)
-        forget(f, f->oldest);
+    for (struct recent *r = f->oldest, *next; r; r = next) {
+        next = r->newer;
+        free(r);
+    }
     for (int i = 0; i < BUCKETS; i++)
         PK_ASSERT(!f->flights[i]);
     (void)pthread_mutex_destroy(&f->lock);
