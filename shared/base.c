@@ -14,7 +14,8 @@ static const struct {
     const char *sqlstate;
     bool retryable;
 } errors[] = {
-#define FAILURE(code, name, status, sqlstate, retryable) [code] = {name, status, sqlstate, retryable},
+#define FAILURE(code, name, status, sqlstate, retryable)                                           \
+    [code] = {name, status, sqlstate, retryable},
 #include "errors.def"
 #undef FAILURE
 };

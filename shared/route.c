@@ -23,7 +23,7 @@ static int pick_weighted(const struct pk_route *r, int first, uint64_t random)
 
     for (i = first; i >= 0; i = r->nodes[i].sibling)
         total += r->nodes[i].weight;
-    PK_ASSERT(total > 0); /* config.c refuses a loadbalance without weight */
+    PK_ASSERT(total > 0);             /* config.c refuses a loadbalance without weight */
     uint64_t ticket = random % total; /* cppcheck-suppress zerodiv */
     for (i = first; ticket >= r->nodes[i].weight; i = r->nodes[i].sibling)
         ticket -= r->nodes[i].weight;

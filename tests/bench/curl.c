@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const char body[] = "{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+static const char body[] =
+    "{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
 
 static double now_us(void)
 {
