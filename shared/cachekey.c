@@ -60,7 +60,7 @@ bool pk_cache_key(struct pk_arena *arena, const struct pk_config *config,
     (void)crypto_generichash_init(&h, NULL, 0, PK_CACHE_KEY_BYTES);
     add_piece(&h, PK_STR("pk cache 1"));
     add_piece(&h, req->operation);
-    add_piece(&h, req->front ? pk_str_of(req->front->name) : PK_NONE);
+    add_piece(&h, pk_str_of(req->front ? req->front->name : "openai"));
     add_piece(&h, req->custom_host);
     add_piece(&h, req->cache_ns.len ? req->cache_ns : config->cache.ns);
     bool ok = add_canonical(arena, &h, body, ignored);
