@@ -81,6 +81,10 @@ class Door:
         self.tmp = tempfile.mkdtemp(prefix="pk-e2e-")
         self.env = {**os.environ, **env}
 
+    def skip(self, why):
+        Door.stop(self)
+        raise Skip(why)
+
     def row(self, trace_id, wait_s=5):
         """The log row, which may come a moment after the answer."""
         return (self.wait_rows("pk_logs", trace_id, wait_s) or [None])[0]
@@ -106,7 +110,7 @@ class Sqlite(Door):
     def __init__(self, build, env):
         super().__init__(build, env)
         if not os.path.exists(build + "/pk.so"):
-            raise Skip("no pk.so")
+            self.skip("no pk.so")
         self.store = os.path.join(self.tmp, "store.pkdb")
         key = os.path.join(self.tmp, "master")
         with open(key, "wb") as f:
@@ -174,13 +178,13 @@ class Postgres(Door):
     def __init__(self, build, env):
         super().__init__(build, env)
         if os.environ.get("PK_SAN"):
-            raise Skip("the server is not built with sanitizers")
+            self.skip("the server is not built with sanitizers")
         try:
             import pg_temp  # pylint: disable=import-outside-toplevel
         except ImportError as e:
-            raise Skip(f"no harness: {e}") from e
+            self.skip(f"no harness: {e}")
         if not os.path.exists(os.path.join(ROOT, "ext-pg", "pk.control")):
-            raise Skip("no extension")
+            self.skip("no extension")
         self.error = pg_temp.Error
         self.stack = contextlib.ExitStack()
         self.cluster = self.stack.enter_context(pg_temp.Cluster(env={**env}))
@@ -251,7 +255,7 @@ class Http(Door):
     def __init__(self, build, env):
         super().__init__(build, env)
         if not os.path.exists(build + "/pkd"):
-            raise Skip("no pkd")
+            self.skip("no pkd")
         self.side = Sqlite(build, env)  # raises Skip without pk.so
         self.store, self.function = self.side.store, self.side.function
         self.log = open(os.path.join(self.tmp, "log"), "ab")
