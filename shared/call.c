@@ -567,15 +567,13 @@ static void cancel(struct pk_call *c)
 
 struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev)
 {
-    bool waited = c->next.op == PK_OP_SEND || c->next.op == PK_OP_READ || c->next.op == PK_OP_SLEEP;
     int op;
 
     PK_ASSERT(mono_us >= c->mono_us);
     PK_ASSERT(ev->kind == PK_EV_CANCEL || (answers[c->next.op] & (1u << ev->kind)));
     if (ev->kind == PK_EV_START)
         start(c, mono_us);
-    if (waited)
-        c->record.upstream_us += mono_us - c->mono_us;
+    c->record.upstream_us += ev->waited_us;
     c->mono_us = mono_us;
     c->now_ms = mono_us / 1000;
     c->next = (struct pk_next){.until_ms = c->deadline_ms};

@@ -48,6 +48,7 @@ struct pk_event {
     pk_str bytes;                       /* BODY; borrowed for this step */
     const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
     struct pk_error error;              /* FAIL */
+    int64_t waited_us;                  /* how long the host waited for this: not our own work */
 };
 
 /* What the host does next. `out` first, whatever the op. */

@@ -145,9 +145,14 @@ static void close_transfer(struct pk_task *t)
 }
 
 /* What follows READ goes on with the same transfer; everything else is done with it. */
-static void step(struct pk_task *t, const struct pk_event *ev)
+static void step(struct pk_task *t, const struct pk_event *happened)
 {
-    t->next = pk_call_step(t->call, pk_clock_mono_us(), ev);
+    struct pk_event ev = *happened;
+    int64_t now_us = pk_clock_mono_us();
+
+    ev.waited_us = t->waiting_us ? now_us - t->waiting_us : 0;
+    t->waiting_us = 0;
+    t->next = pk_call_step(t->call, now_us, &ev);
     if (t->next.op != PK_OP_READ)
         close_transfer(t);
 }
@@ -185,6 +190,7 @@ static void drive(struct pk_loop *l, struct pk_task *t)
 
     while (!needs_host(t)) {
         if (t->next.op == PK_OP_SLEEP || !exchange(l, t, &ev)) {
+            t->waiting_us = t->waiting_us ? t->waiting_us : pk_clock_mono_us();
             if (set_deadline(l, t, t->next.until_ms))
                 return;
             ev = (struct pk_event){.kind = t->next.op == PK_OP_SLEEP ? PK_EV_CANCEL : PK_EV_FAIL};

@@ -34,8 +34,9 @@ struct pk_task {
 
     /* the loop's own */
     struct pk_transfer *transfer;
-    int heap_at; /* place in the heap of deadlines; -1 = none */
-    bool held;   /* with the host: nothing happens until answer or resume */
+    int64_t waiting_us; /* since when it waits for the provider or a timer; 0 = it does not */
+    int heap_at;        /* place in the heap of deadlines; -1 = none */
+    bool held;          /* with the host: nothing happens until answer or resume */
     bool queued;
     struct pk_task *queue_next, *queue_prev;
 };
