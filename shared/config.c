@@ -410,6 +410,8 @@ static bool node_override(struct parse *p, int value, void *into)
 
     if (pk_json_type(&p->doc, value) != PK_JSON_OBJECT)
         return fail_at(p, "override_params", "must be an object");
+    if (pk_json_get(&p->doc, value, "stream") >= 0)
+        return fail_at(p, "override_params.stream", "the client decides whether to stream");
     pk_str own = pk_copy(p->arena, pk_json_raw(&p->doc, value));
     if (d->set.override_params.len == 0) {
         d->set.override_params = own;

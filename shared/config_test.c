@@ -60,6 +60,8 @@ static void errors_name_the_path(void)
          "request_timeout: must be milliseconds"},
         {"{\"provider\":\"openai\",\"custom_host\":\"ftp://x\"}", "custom_host: "},
         {"{\"provider\":\"openai\",\"override_params\":[]}", "override_params: must be an object"},
+        {"{\"provider\":\"openai\",\"override_params\":{\"stream\":true}}",
+         "override_params.stream: the client decides whether to stream"},
         {"{\"provider\":\"openai\",\"provider\":\"groq\"}", "provider: given twice"},
         {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}",
          "api_key: give virtual_key or api_key, not both"},
