@@ -1,0 +1,78 @@
+/* config_inner.h - a config document while it is read.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Each object kind has a table of its members (config_members.c); one loop walks the members of the
+ * document and looks each up (config_read.c), so that what the tables do not list is an error.
+ */
+#ifndef PK_CONFIG_INNER_H
+#define PK_CONFIG_INNER_H
+
+#include "config.h"
+
+enum { PK_WEIGHT_SCALE = 1000 }; /* a weight of 1 */
+
+/* What a target is made of and an inner node hands down. */
+struct pk_settings {
+    pk_str provider, virtual_key, api_key;
+    pk_str custom_host, override_params;
+    struct pk_retry retry;
+    struct pk_timeouts timeouts;
+    struct pk_cache_policy cache;
+    pk_str forward[PK_FORWARD_MAX];
+    int forward_count;
+};
+
+/* One node of the document while its members are read. */
+struct pk_draft {
+    struct pk_settings set;
+    pk_str name;
+    pk_str provider, virtual_key, api_key; /* its own, not what it inherits */
+    uint32_t weight;
+    enum pk_strategy strategy;
+    struct pk_statuses on_statuses;
+    bool has_strategy;
+    int targets; /* value of "targets", or -1 */
+};
+
+struct pk_config_reader {
+    struct pk_arena *arena;
+    struct pk_json doc;
+    struct pk_config *config;
+    struct pk_error *err;
+    char path[192]; /* of the object being read: "", "targets[1].retry" */
+};
+
+/* A member that an object may have. `into` is what the object is read into. */
+struct pk_config_member {
+    const char *name; /* in snake_case; camelCase is accepted too */
+    bool (*read)(struct pk_config_reader *p, int value, void *into);
+};
+
+/* The members of a node, read into a struct pk_draft. */
+extern const struct pk_config_member pk_config_members[];
+
+/* A node that says whom to call drops what it inherited about that. */
+void pk_draft_settle(struct pk_draft *d);
+
+/* "PATH.NAME: what is wrong", PK_BAD_CONFIG. An empty name means the object itself. */
+bool pk_config_fail(struct pk_config_reader *p, const char *name, const char *fmt, ...)
+    PK_PRINTF(3, 4);
+
+/* Reads every member of an object by its table; the second form descends into the member `name`. */
+bool pk_config_read_object(struct pk_config_reader *p, int object,
+                           const struct pk_config_member *members, void *into);
+bool pk_config_read_member(struct pk_config_reader *p, const char *name, int value,
+                           const struct pk_config_member *members, void *into);
+
+/* Values; the error names the member. Strings are copied into the arena and have 1 to `max` bytes. */
+bool pk_config_read_text(struct pk_config_reader *p, const char *name, int value, size_t max,
+                         pk_str *out);
+bool pk_config_read_bool(struct pk_config_reader *p, const char *name, int value, bool *out);
+bool pk_config_read_int(struct pk_config_reader *p, const char *name, int value, int64_t max,
+                        int64_t *out);
+bool pk_config_read_statuses(struct pk_config_reader *p, const char *name, int value,
+                             struct pk_statuses *out);
+bool pk_config_read_duration(struct pk_config_reader *p, const char *name, int value, int64_t *ms);
+
+#endif

@@ -1,0 +1,308 @@
+/* config_members.c - what a config may say: one row a member.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "config_inner.h"
+
+#include "http.h"
+
+#include <string.h>
+
+enum { WEIGHT_MAX = 1000000 };
+
+/* --- retry, cache, strategy ------------------------------------------------------------------ */
+
+static bool retry_attempts(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_retry *r = into;
+    int64_t n;
+
+    if (!pk_config_read_int(p, "attempts", value, PK_RETRIES_MAX, &n))
+        return false;
+    r->attempts = (int)n;
+    return true;
+}
+
+static bool retry_statuses(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_statuses(p, "on_status_codes", value,
+                                   &((struct pk_retry *)into)->on_statuses);
+}
+
+static bool retry_after(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_bool(p, "use_retry_after_header", value,
+                               &((struct pk_retry *)into)->use_retry_after);
+}
+
+static const struct pk_config_member retry_members[] = {
+    {"attempts", retry_attempts},
+    {"on_status_codes", retry_statuses},
+    {"use_retry_after_header", retry_after},
+    {"use_retry_after_headers", retry_after},
+    {0},
+};
+
+static bool cache_mode(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_cache_policy *c = into;
+
+    if (pk_json_is(&p->doc, value, "simple"))
+        c->mode = PK_CACHE_SIMPLE;
+    else if (pk_json_is(&p->doc, value, "semantic"))
+        return pk_config_fail(p, "mode",
+                              "semantic needs an embedder, which this version does not have");
+    else
+        return pk_config_fail(p, "mode", "must be \"simple\" or \"semantic\"");
+    return true;
+}
+
+static bool cache_max_age(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_cache_policy *c = into;
+
+    if (!pk_json_int(&p->doc, value, &c->max_age_s) || c->max_age_s < 1 || c->max_age_s > INT32_MAX)
+        return pk_config_fail(p, "max_age", "must be seconds, 1 or more");
+    return true;
+}
+
+static bool cache_namespace(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_text(p, "namespace", value, PK_SLUG_BYTES_MAX,
+                               &((struct pk_cache_policy *)into)->ns);
+}
+
+static const struct pk_config_member cache_members[] = {
+    {"mode", cache_mode},
+    {"max_age", cache_max_age},
+    {"namespace", cache_namespace},
+    {0},
+};
+
+static bool strategy_mode(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+
+    if (pk_json_is(&p->doc, value, "single"))
+        d->strategy = PK_SINGLE;
+    else if (pk_json_is(&p->doc, value, "fallback"))
+        d->strategy = PK_FALLBACK;
+    else if (pk_json_is(&p->doc, value, "loadbalance"))
+        d->strategy = PK_LOADBALANCE;
+    else
+        return pk_config_fail(p, "mode", "must be \"single\", \"fallback\" or \"loadbalance\"");
+    return true;
+}
+
+static bool strategy_statuses(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_statuses(p, "on_status_codes", value,
+                                   &((struct pk_draft *)into)->on_statuses);
+}
+
+static const struct pk_config_member strategy_members[] = {
+    {"mode", strategy_mode},
+    {"on_status_codes", strategy_statuses},
+    {0},
+};
+
+/* --- members of a node ----------------------------------------------------------------------- */
+
+static bool node_strategy(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+
+    d->has_strategy = true;
+    if (!pk_config_read_member(p, "strategy", value, strategy_members, d))
+        return false;
+    if (d->strategy == PK_LEAF)
+        return pk_config_fail(p, "strategy.mode", "must be given");
+    if (d->on_statuses.given && d->strategy != PK_FALLBACK)
+        return pk_config_fail(p, "strategy.on_status_codes", "is for mode \"fallback\"");
+    return true;
+}
+
+static bool node_targets(struct pk_config_reader *p, int value, void *into)
+{
+    if (pk_json_type(&p->doc, value) != PK_JSON_ARRAY || pk_json_count(&p->doc, value) == 0)
+        return pk_config_fail(p, "targets", "must be a list with at least one target");
+    ((struct pk_draft *)into)->targets = value;
+    return true;
+}
+
+static bool node_name(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_text(p, "name", value, PK_SLUG_BYTES_MAX,
+                               &((struct pk_draft *)into)->name);
+}
+
+static bool node_weight(struct pk_config_reader *p, int value, void *into)
+{
+    double w;
+
+    if (!pk_json_number(&p->doc, value, &w) || w < 0 || w > WEIGHT_MAX)
+        return pk_config_fail(p, "weight", "must be 0..%d", WEIGHT_MAX);
+    uint32_t scaled = (uint32_t)(w * PK_WEIGHT_SCALE + 0.5);
+    ((struct pk_draft *)into)->weight = w > 0 && scaled == 0 ? 1 : scaled;
+    return true;
+}
+
+static bool node_provider(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+    pk_str name = PK_NONE;
+
+    if (!pk_config_read_text(p, "provider", value, PK_SLUG_BYTES_MAX, &name))
+        return false;
+    if (pk_provider_find(name))
+        d->provider = name;
+    else if (pk_str_starts(name, "@") &&
+             name.len > 1) /* Portkey's newer spelling of a virtual key */
+        d->virtual_key = pk_str_sub(name, 1, name.len);
+    else
+        return pk_config_fail(p, "provider", "unknown provider \"%.*s\"", PK_FMT(name));
+    return true;
+}
+
+static bool node_virtual_key(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_text(p, "virtual_key", value, PK_SLUG_BYTES_MAX,
+                               &((struct pk_draft *)into)->virtual_key);
+}
+
+static bool node_api_key(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_text(p, "api_key", value, 4096, &((struct pk_draft *)into)->api_key);
+}
+
+void pk_draft_settle(struct pk_draft *d)
+{
+    if (d->provider.len || d->virtual_key.len) {
+        d->set.provider = d->provider;
+        d->set.virtual_key = d->virtual_key;
+        d->set.api_key = PK_NONE;
+    }
+    if (d->api_key.len)
+        d->set.api_key = d->api_key;
+}
+
+static bool node_custom_host(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+    struct pk_error why = {0};
+    struct pk_url url;
+    pk_str host = PK_NONE;
+
+    if (!pk_config_read_text(p, "custom_host", value, PK_URL_BYTES_MAX, &host))
+        return false;
+    if (!pk_url_parse(host, "custom_host", &url, &why))
+        return pk_config_fail(p, "custom_host", "%s", why.msg + strlen("custom_host: "));
+    while (pk_str_ends(host, "/"))
+        host.len--;
+    d->set.custom_host = host;
+    return true;
+}
+
+static bool node_override(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+
+    if (pk_json_type(&p->doc, value) != PK_JSON_OBJECT)
+        return pk_config_fail(p, "override_params", "must be an object");
+    if (pk_json_get(&p->doc, value, "stream") >= 0)
+        return pk_config_fail(p, "override_params.stream", "the client decides whether to stream");
+    pk_str own = pk_copy(p->arena, pk_json_raw(&p->doc, value));
+    if (d->set.override_params.len == 0) {
+        d->set.override_params = own;
+        return true;
+    }
+    return pk_json_merge(p->arena, d->set.override_params, own, "override_params",
+                         &d->set.override_params, p->err);
+}
+
+static bool node_retry(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+
+    d->set.retry = (struct pk_retry){.use_retry_after = true};
+    return pk_config_read_member(p, "retry", value, retry_members, &d->set.retry);
+}
+
+static bool node_cache(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+
+    d->set.cache = (struct pk_cache_policy){.max_age_s = PK_CACHE_AGE_S_DEFAULT};
+    if (!pk_config_read_member(p, "cache", value, cache_members, &d->set.cache))
+        return false;
+    return d->set.cache.mode != PK_CACHE_OFF || pk_config_fail(p, "cache.mode", "must be given");
+}
+
+static bool node_request_timeout(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_duration(p, "request_timeout", value,
+                                   &((struct pk_draft *)into)->set.timeouts.request_ms);
+}
+
+static bool node_ttft_timeout(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_duration(p, "ttft_timeout", value,
+                                   &((struct pk_draft *)into)->set.timeouts.ttft_ms);
+}
+
+static bool node_idle_timeout(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_duration(p, "idle_timeout", value,
+                                   &((struct pk_draft *)into)->set.timeouts.idle_ms);
+}
+
+static bool node_forward(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_settings *s = &((struct pk_draft *)into)->set;
+
+    if (pk_json_type(&p->doc, value) != PK_JSON_ARRAY ||
+        pk_json_count(&p->doc, value) > PK_FORWARD_MAX)
+        return pk_config_fail(p, "forward_headers", "must be a list of at most %d header names",
+                              PK_FORWARD_MAX);
+    s->forward_count = 0;
+    for (int v = pk_json_first(&p->doc, value); v >= 0; v = pk_json_next(&p->doc, value, v)) {
+        pk_str name = PK_NONE;
+
+        if (!pk_config_read_text(p, "forward_headers", v, PK_SLUG_BYTES_MAX, &name))
+            return false;
+        if (!pk_http_valid_name(name))
+            return pk_config_fail(p, "forward_headers", "\"%.*s\" is not a header name",
+                                  PK_FMT(name));
+        s->forward[s->forward_count++] = name;
+    }
+    return true;
+}
+
+/* Portkey's switch for provider extras in answers. pk never strips them, so both values do. */
+static bool node_strict(struct pk_config_reader *p, int value, void *into)
+{
+    bool unused;
+
+    (void)into;
+    return pk_config_read_bool(p, "strict_open_ai_compliance", value, &unused);
+}
+
+const struct pk_config_member pk_config_members[] = {
+    {"strategy", node_strategy},
+    {"targets", node_targets},
+    {"name", node_name},
+    {"weight", node_weight},
+    {"provider", node_provider},
+    {"virtual_key", node_virtual_key},
+    {"api_key", node_api_key},
+    {"custom_host", node_custom_host},
+    {"override_params", node_override},
+    {"retry", node_retry},
+    {"cache", node_cache},
+    {"request_timeout", node_request_timeout},
+    {"ttft_timeout", node_ttft_timeout},
+    {"idle_timeout", node_idle_timeout},
+    {"forward_headers", node_forward},
+    {"strict_open_ai_compliance", node_strict},
+    {0},
+};
