@@ -7,6 +7,8 @@
  */
 #include "cachekey.h"
 
+#include "http.h"
+
 #include <sodium.h>
 
 /* Members of the body that do not shape the answer. */
@@ -51,6 +53,36 @@ static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
            add_canonical(arena, h, &params, NULL);
 }
 
+/* A client's header that goes to the provider may name a tenant, or ask for another answer. */
+static void add_header(crypto_generichash_state *h, const struct pk_request *req, pk_str to,
+                       pk_str name)
+{
+    pk_str value = name.len ? pk_http_header(req->headers, name.at) : PK_NONE;
+
+    if (value.len == 0)
+        return;
+    add_piece(h, to);
+    add_piece(h, name);
+    add_piece(h, value);
+}
+
+static void add_forwarded(struct pk_arena *arena, crypto_generichash_state *h,
+                          const struct pk_config *config, const struct pk_request *req)
+{
+    pk_str rest = req->forward;
+
+    for (int i = 0; i < config->target_count; i++)
+        for (int k = 0; k < config->targets[i].forward_count; k++)
+            add_header(h, req, config->targets[i].path, config->targets[i].forward[k]);
+    for (int i = 0; rest.len && i < PK_FORWARD_MAX; i++) {
+        int comma = pk_str_find(rest, ',');
+        size_t len = comma < 0 ? rest.len : (size_t)comma;
+
+        add_header(h, req, PK_NONE, pk_copy(arena, pk_str_trim(pk_str_sub(rest, 0, len))));
+        rest = pk_str_sub(rest, len + 1, rest.len);
+    }
+}
+
 bool pk_cache_key(struct pk_arena *arena, const struct pk_config *config,
                   const struct pk_request *req, const struct pk_json *body,
                   uint8_t key[PK_CACHE_KEY_BYTES], struct pk_error *err)
@@ -66,6 +98,7 @@ bool pk_cache_key(struct pk_arena *arena, const struct pk_config *config,
     bool ok = add_canonical(arena, &h, body, ignored);
     for (int i = 0; ok && i < config->target_count; i++)
         ok = add_target(arena, &h, &config->targets[i]);
+    add_forwarded(arena, &h, config, req);
     (void)crypto_generichash_final(&h, key, PK_CACHE_KEY_BYTES);
-    return ok || pk_fail(err, PK_NO_MEMORY, "cache key: out of memory");
+    return (ok && !arena->failed) || pk_fail(err, PK_NO_MEMORY, "cache key: out of memory");
 }
