@@ -37,6 +37,12 @@
 #define PK_LIBRARY "$libdir/pk"
 #endif
 
+#if PG_VERSION_NUM >= 140000
+#define PK_ROLE_READ_FILES ROLE_PG_READ_SERVER_FILES
+#else
+#define PK_ROLE_READ_FILES DEFAULT_ROLE_READ_SERVER_FILES
+#endif
+
 /* A set that lives until it is freed, whatever happens to the transaction. */
 static inline WaitEventSet *pk_wait_set_new(int events)
 {

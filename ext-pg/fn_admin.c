@@ -7,6 +7,8 @@
 #include "pk_pg.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/uuid.h"
@@ -93,11 +95,24 @@ static void keep_statement_out_of_log(void)
                             GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* The server reads what a reference names, and sends it to a host that its author chose: that takes
+ * the right to read it without pk. */
+static void check_may_refer(void)
+{
+    if (!has_privs_of_role(GetUserId(), PK_ROLE_READ_FILES))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("secret: env: and file: need the role pg_read_server_files"),
+                        errhint("Give the key itself, which is sealed; the key in a provider's own "
+                                "variable is used by naming the provider.")));
+}
+
 /* A key that is sealed needs the master key, which its first use makes. */
 static const struct pk_secrets *secrets_for(pk_str secret)
 {
-    if (pk_str_starts(secret, "env:") || pk_str_starts(secret, "file:"))
+    if (pk_str_starts(secret, "env:") || pk_str_starts(secret, "file:")) {
+        check_may_refer();
         return NULL;
+    }
     return pk_backend_secrets(!RecoveryInProgress());
 }
 

@@ -263,6 +263,19 @@ def nothing_is_granted_to_public(pg, mock, k):
 
 
 @case
+def a_reference_to_a_file_or_variable_takes_the_right_to_read_it(pg, mock, k):
+    k.query("create role keeper login in role pk_admin; create role reader login in role pk_admin, pg_read_server_files")
+    k.query("select pk_key_put('given', 'openai', 'sk-1')")
+    with pg.connect(user="keeper") as c:
+        for secret in "file:/etc/hostname", "env:HOME":
+            expect_error("42501", lambda: c.query("select pk_key_put('r', 'openai', $1)", secret), "pg_read_server_files")
+            expect_error("42501", lambda: c.query("select pk_key_rotate('given', $1)", secret), "pg_read_server_files")
+        expect(c.value("select pk_key_rotate('given', 'sk-2')") == "given")
+    with pg.connect(user="reader") as c:
+        expect(c.value("select pk_key_put('r', 'openai', 'file:/etc/hostname')") == "r")
+
+
+@case
 def a_hostile_search_path_changes_nothing(pg, mock, k):
     k.query("create schema evil; grant all on schema evil to caller")
     with pg.connect(user="caller") as c:
