@@ -117,6 +117,44 @@ bool pk_str_int(pk_str s, int64_t *out)
     return true;
 }
 
+/* The bytes of the whole UTF-8 character (RFC 3629) at `s`, which ends with a NUL; 0 when it is none. */
+static int whole_character(const unsigned char *s)
+{
+    static const struct {
+        unsigned char from, to, least, most; /* of the first byte, of the second */
+        int len;
+    } forms[] = {
+        {0x20, 0x7e, 0, 0xff, 1},    {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(forms); i++) {
+        if (s[0] < forms[i].from || s[0] > forms[i].to)
+            continue;
+        if (s[1] < forms[i].least || s[1] > forms[i].most)
+            return 0;
+        for (int k = 2; k < forms[i].len; k++)
+            if (s[k] < 0x80 || s[k] > 0xbf)
+                return 0;
+        return forms[i].len;
+    }
+    return 0;
+}
+
+/* What quotes others may have been cut anywhere: a message is one line of UTF-8 all the same. */
+static void mend(char *message)
+{
+    for (char *c = message; *c;) {
+        int len = whole_character((const unsigned char *)c);
+        bool control = (unsigned char)*c < 0x20 || *c == 0x7f;
+
+        if (len == 0)
+            *c = control ? ' ' : '?';
+        c += len ? len : 1;
+    }
+}
+
 bool pk_fail(struct pk_error *err, enum pk_code code, const char *fmt, ...)
 {
     va_list args;
@@ -128,9 +166,7 @@ bool pk_fail(struct pk_error *err, enum pk_code code, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(err->msg, sizeof err->msg, fmt, args);
     va_end(args);
-    for (char *c = err->msg; *c; c++)
-        if ((unsigned char)*c < ' ')
-            *c = ' ';
+    mend(err->msg);
     return false;
 }
 
