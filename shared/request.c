@@ -40,6 +40,17 @@ TEXT_OPTION(span_name)
 TEXT_OPTION(user_id)
 #undef TEXT_OPTION
 
+/* Postgres's jsonb refuses numbers like 1e200000, and with it the whole log row. */
+static bool check_numbers(const struct pk_json *doc, struct pk_error *err)
+{
+    double unused;
+
+    for (int i = 0; i < doc->count; i++)
+        if (doc->nodes[i].type == PK_JSON_NUMBER && !pk_json_number(doc, i, &unused))
+            return pk_fail(err, PK_BAD_REQUEST, "metadata: a number is too long or out of range");
+    return true;
+}
+
 bool pk_request_metadata(struct pk_arena *arena, pk_str metadata, struct pk_error *err)
 {
     struct pk_json doc;
@@ -52,7 +63,7 @@ bool pk_request_metadata(struct pk_arena *arena, pk_str metadata, struct pk_erro
     if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_REQUEST, "metadata: must be an object, not %s",
                        pk_json_type_name(pk_json_type(&doc, 0)));
-    return true;
+    return check_numbers(&doc, err);
 }
 
 static bool read_metadata(struct pk_arena *arena, const struct pk_json *doc, int value,

@@ -49,7 +49,7 @@ bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str
                     struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
 
 /* Checks metadata for a log row and conditional routing: a JSON object of at most
- * PK_METADATA_BYTES_MAX. */
+ * PK_METADATA_BYTES_MAX, whose numbers fit a double. */
 bool pk_request_metadata(struct pk_arena *arena, pk_str metadata,
                          struct pk_error *err) PK_MUST_CHECK;
 

@@ -96,6 +96,16 @@ static void a_prompt_may_be_any_valid_text(void)
     EXPECT(strcmp(err.msg, "prompt: invalid UTF-8 or a NUL at byte 1") == 0);
 }
 
+static void metadata_is_what_any_store_takes(void)
+{
+    EXPECT(pk_request_metadata(&arena, PK_STR("{\"a\":{\"b\":[1.5e300,-2]}}"), &err));
+    EXPECT(!pk_request_metadata(&arena, PK_STR("{\"a\":{\"b\":[1e200000]}}"), &err));
+    EXPECT(!pk_request_metadata(&arena, PK_STR("{\"a\":1e-20000}"), &err));
+    EXPECT(!pk_request_metadata(&arena, PK_STR("{\"a\":\"\\u0000\"}"), &err));
+    EXPECT(!pk_request_metadata(&arena, PK_STR("{\"a\":\"\\ud800\"}"), &err));
+    EXPECT(!pk_request_metadata(&arena, PK_STR("[1]"), &err));
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
@@ -104,6 +114,7 @@ int main(void)
     RUN(options_are_taken_out_of_the_body);
     RUN(what_is_wrong_is_named);
     RUN(a_prompt_may_be_any_valid_text);
+    RUN(metadata_is_what_any_store_takes);
     pk_arena_free(&arena);
     return test_end();
 }

@@ -240,7 +240,10 @@ def metadata_and_payload_settings_count(pg, mock, k):
     k.query("select pk_flush()")
     row = k.query("select metadata->>'team', metadata->>'run', request is null from pk_logs where trace_id = 'meta-1'")
     expect(row == [["a", "7", "t"]], row)
-    expect_error("22023", lambda: k.query("set pk.metadata = '[1]'"))
+    for wrong in "[1]", '{"a":1e200000}', '{"a":1e-20000}': # the last two are no jsonb
+        expect_error("22023", lambda: k.query(f"set pk.metadata = '{wrong}'"))
+    e = expect_error("22023", lambda: k.query(ASK, "a" + "\u00e9" * 100, "x", "{}"))
+    expect(e.message.encode(), "is not UTF-8")
 
 
 @case
