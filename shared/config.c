@@ -16,6 +16,11 @@ static void set_base_url(struct pk_target *t)
     t->base_url = t->custom_host.len ? t->custom_host : pk_str_of(t->provider->base_url);
 }
 
+static pk_str path_here(struct pk_config_reader *p)
+{
+    return pk_copyf(p->arena, "config%s%s", *p->path ? "." : "", p->path);
+}
+
 static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int node)
 {
     struct pk_config *c = p->config;
@@ -25,7 +30,7 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         return pk_config_fail(p, "api_key", "give virtual_key or api_key, not both");
     *t = (struct pk_target){
         .name = d->name,
-        .path = pk_copyf(p->arena, "config%s%s", *p->path ? "." : "", p->path),
+        .path = path_here(p),
         .node = node,
         .virtual_key = d->set.virtual_key,
         .provider = d->set.virtual_key.len ? NULL : pk_provider_find(d->set.provider),
@@ -97,6 +102,8 @@ static bool add_node(struct pk_config_reader *p, int value, const struct pk_sett
     if (!pk_config_read_object(p, value, pk_config_members, &d))
         return false;
     pk_draft_settle(&d);
+    if (d.api_key.len)
+        p->config->api_key_at = path_here(p);
     if (d.targets < 0 && d.has_strategy)
         return pk_config_fail(p, "targets", "must be given with a strategy");
     if (d.targets >= 0 && !d.has_strategy) {
@@ -189,10 +196,6 @@ bool pk_config_ready(const struct pk_config *config, struct pk_error *err)
 
 bool pk_config_has_literal_key(const struct pk_config *config, pk_str *path)
 {
-    for (int i = 0; i < config->target_count; i++)
-        if (config->targets[i].key.kind == PK_KEY_LITERAL) {
-            *path = config->targets[i].path;
-            return true;
-        }
-    return false;
+    *path = config->api_key_at;
+    return path->len > 0;
 }

@@ -82,6 +82,7 @@ struct pk_config {
      * stored by the policy of the target that gave it. */
     struct pk_cache_policy cache;
     int64_t timeout_ms; /* the call's own deadline; 0 = default */
+    pk_str api_key_at;  /* which node gives an api_key, "config.targets[0]"; empty = none does */
     pk_str slug;        /* set by the host for a stored config; goes to the log */
     int64_t version;
 };
@@ -99,7 +100,7 @@ bool pk_config_bind(struct pk_config *config, int target, const struct pk_provid
 /* Whether every target has a provider and a base URL; the error names the first that has not. */
 bool pk_config_ready(const struct pk_config *config, struct pk_error *err) PK_MUST_CHECK;
 
-/* Whether the document holds a literal api_key, which must not be stored; *path names it. */
+/* Whether the document holds a literal api_key, in use or not, which must not be stored; *path names it. */
 bool pk_config_has_literal_key(const struct pk_config *config, pk_str *path);
 
 /* "250ms", "30s", 45 (a number under 1000: seconds), 45000 (milliseconds). */

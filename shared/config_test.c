@@ -182,6 +182,25 @@ static void nesting_is_bounded(void)
     EXPECT(!parse(text) && strstr(err.msg, "nested deeper than 8"));
 }
 
+static void a_literal_key_is_found_wherever_it_is(void)
+{
+    static const struct {
+        const char *text, *path;
+    } cases[] = {
+        {"{\"provider\":\"openai\",\"api_key\":\"k\"}", "config"},
+        {"{\"targets\":[{\"provider\":\"openai\",\"apiKey\":\"k\"}]}", "config.targets[0]"},
+        {"{\"api_key\":\"not used\",\"targets\":[{\"virtual_key\":\"v\"}]}", "config"},
+        {"{\"virtual_key\":\"v\"}", NULL},
+    };
+    pk_str path;
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        EXPECT(parse(cases[i].text));
+        EXPECT(pk_config_has_literal_key(&config, &path) == (cases[i].path != NULL));
+        EXPECT(!cases[i].path || pk_str_is(path, cases[i].path));
+    }
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
@@ -192,6 +211,7 @@ int main(void)
     RUN(a_bound_key_stays_with_its_host);
     RUN(durations_have_units);
     RUN(nesting_is_bounded);
+    RUN(a_literal_key_is_found_wherever_it_is);
     pk_arena_free(&arena);
     return test_end();
 }
