@@ -89,17 +89,22 @@ void pk_call_note_target(struct pk_call *c)
         c->error.code != PK_OK && t->retry.attempts > 0 && c->tries > t->retry.attempts;
 }
 
-static pk_str user_of(const struct pk_call *c)
+/* A member of the call's metadata; empty when there is none. */
+static pk_str metadata_of(const struct pk_call *c, const char *name)
 {
     struct pk_error unused = {0};
     struct pk_json metadata;
-    pk_str user = PK_NONE;
 
-    if (c->req->user_id.len)
-        return c->req->user_id;
-    if (c->req->metadata.len &&
-        pk_json_parse(c->arena, c->req->metadata, "metadata", &metadata, &unused))
-        user = pk_json_str(c->arena, &metadata, pk_json_get(&metadata, 0, "_user"));
+    if (c->req->metadata.len == 0 ||
+        !pk_json_parse(c->arena, c->req->metadata, "metadata", &metadata, &unused))
+        return PK_NONE;
+    return pk_json_str(c->arena, &metadata, pk_json_get(&metadata, 0, name));
+}
+
+static pk_str user_of(const struct pk_call *c)
+{
+    pk_str user = c->req->user_id.len ? c->req->user_id : metadata_of(c, "_user");
+
     return user.len ? user : pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "user"));
 }
 
@@ -131,6 +136,7 @@ void pk_call_close(struct pk_call *c)
                                      : c->reply.status;
     r->error_message = message_of(c);
     r->user_id = user_of(c);
+    r->prompt = metadata_of(c, "_prompt");
     if (!r->cost_known && r->cost_reason.len == 0)
         r->cost_reason = PK_STR("no answer");
     if (!c->req->no_payload_log) {

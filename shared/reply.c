@@ -23,6 +23,13 @@ static void add_int(struct pk_buf *out, const char *name, int64_t value)
     pk_buf_addf(out, "%s\"%s\":%lld", comma(out), name, (long long)value);
 }
 
+/* Milliseconds as pk_logs has them: with the microseconds. */
+static void add_ms(struct pk_buf *out, const char *name, int64_t us)
+{
+    pk_buf_addf(out, "%s\"%s\":%lld.%03lld", comma(out), name, (long long)(us / 1000),
+                (long long)(us % 1000));
+}
+
 static void add_cost(struct pk_buf *out, const struct pk_record *r)
 {
     char usd[32] = "null";
@@ -41,7 +48,7 @@ static void add_pk(struct pk_buf *out, const struct pk_record *r)
     add_cost(out, r);
     add_text(out, "cache_status", pk_str_of(pk_cache_status_name(r->cache_status)));
     add_int(out, "attempts", r->attempts);
-    add_int(out, "latency_ms", (r->ended_us - r->started_us) / 1000);
+    add_ms(out, "latency_ms", r->ended_us - r->started_us);
     if (r->dropped.len)
         add_text(out, "dropped", r->dropped);
     pk_buf_addc(out, '}');

@@ -287,10 +287,11 @@ FAMILIES = [
     # --- what is logged ------------------------------------------------------------------------
     Case("metadata, trace and spans of the caller are in the log",
          Call(lambda e: e.to("echo"), params={"pk": {
-             "metadata": {"team": "red", "_user": "u1"}, "span_id": "s1", "parent_span_id": "p1",
-             "span_name": "summary"}},
-              row={"metadata": {"team": "red", "_user": "u1"}, "user_id": "u1", "span_id": "s1",
-                   "parent_span_id": "p1", "span_name": "summary"})),
+             "metadata": {"team": "red", "_user": "u1", "_prompt": "p@2"}, "span_id": "s1",
+             "parent_span_id": "p1", "span_name": "summary"}},
+              row={"metadata": {"team": "red", "_user": "u1", "_prompt": "p@2"}, "user_id": "u1",
+                   "prompt": "p@2", "span_id": "s1", "parent_span_id": "p1",
+                   "span_name": "summary"})),
     Case("request and answer are in the log",
          Call(lambda e: e.to("echo"), check=lambda a, r, m, s:
               r["request"]["messages"] == [{"role": "user", "content": "hello big world"}]
