@@ -319,6 +319,19 @@ static void an_unknown_cost_is_null_and_says_why(void)
     pk_store_close(s);
 }
 
+static void a_failed_call_counts_for_the_model_that_was_asked(void)
+{
+    struct pk_store *s = test_store(":memory:");
+    struct pk_record r = record(1);
+
+    r.status = PK_ST_ERROR;
+    r.request_model = PK_STR("asked");
+    r.model = PK_NONE;
+    EXPECT(pk_store_record_add(s, &r, &err));
+    EXPECT(test_says(s, "select model || ' ' || errors from pk_usage_daily", "asked 1"));
+    pk_store_close(s);
+}
+
 /* A JSON text of `bytes` bytes that does not shrink to nothing. */
 static pk_str long_json(size_t bytes, uint64_t seed)
 {
@@ -731,6 +744,7 @@ int main(int argc, char **argv)
         RUN(a_record_reads_in_public_units);
         RUN(the_same_record_twice_is_one_row);
         RUN(an_unknown_cost_is_null_and_says_why);
+    RUN(a_failed_call_counts_for_the_model_that_was_asked);
         RUN(equal_payloads_are_stored_once_and_compressed);
         RUN(a_payload_in_use_stays_young);
         RUN(hostile_text_becomes_harmless);

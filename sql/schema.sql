@@ -233,10 +233,11 @@ create view pk_cache as select
     @as_json(pk_payload_text(e.encoding, e.body))@ as response
     from pk_cache_entry e;
 
--- For the two views below: hours in the machine's units.
+-- For the two views below: hours in the machine's units. A call that failed counts for the model that
+-- was asked.
 create view pk_usage as select
     l.started_us / 3600000000 * 3600000000 as at_us,
-    l.provider, l.model, l.config, l.virtual_key, l.user_id,
+    l.provider, coalesce(l.model, l.request_model) as model, l.config, l.virtual_key, l.user_id,
     count(*) as requests,
     sum(case when l.status = 'success' then 0 else 1 end) as errors,
     sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 else 0 end) as cache_hits,
@@ -251,7 +252,7 @@ create view pk_usage as select
     sum(l.duration_us) as duration_us
     from pk_log l
     group by l.started_us / 3600000000 * 3600000000,
-        l.provider, l.model, l.config, l.virtual_key, l.user_id;
+        l.provider, coalesce(l.model, l.request_model), l.config, l.virtual_key, l.user_id;
 
 -- `unpriced` requests are those whose cost is not known; latency_ms is the mean.
 create view pk_usage_hourly as select
