@@ -249,6 +249,9 @@ Datum pk_sql_health(PG_FUNCTION_ARGS)
     add_counter(&out, "dropped", facts.dropped);
     add_counter(&out, "worker_starts", facts.starts);
     add_counter(&out, "worker_starts_failed", facts.failed_starts);
-    pk_buf_addf(&out, ",\"spool_waiting\":%s}", pk_spool_exists(MyDatabaseId) ? "true" : "false");
+    pk_buf_addf(&out, ",\"spool_waiting\":%s,\"providers\":",
+                pk_spool_exists(MyDatabaseId) ? "true" : "false");
+    pk_provider_names(&out);
+    pk_buf_addc(&out, '}');
     return pk_jsonb_datum(pk_buf_str(&out));
 }

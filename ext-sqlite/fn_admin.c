@@ -7,6 +7,7 @@
 #include "functions.h"
 
 #include "hub.h"
+#include "provider.h"
 #include "value.h"
 
 typedef bool body_fn(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
@@ -216,7 +217,7 @@ static bool read_counts(sqlite3 *db, int64_t *rows, int64_t *schema_version, str
 }
 
 /* pk_health(): JSON {ok, version, sqlite, store, schema_version, rows, pending, written, dropped,
- * last_error, connections}. `written` and `dropped` are entries of this process. */
+ * last_error, connections, providers}. `written` and `dropped` are entries of this process. */
 static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                    sqlite3_context *ctx, struct pk_error *err)
 {
@@ -243,7 +244,9 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
         pk_json_quote(&out, pk_str_of(s.last_error));
     else
         pk_buf_adds(&out, "null");
-    pk_buf_addf(&out, ",\"connections\":%d}", pk_hub_connections());
+    pk_buf_addf(&out, ",\"connections\":%d,\"providers\":", pk_hub_connections());
+    pk_provider_names(&out);
+    pk_buf_addc(&out, '}');
     if (out.failed)
         return pk_fail(err, PK_NO_MEMORY, "health: out of memory");
     pk_result_json(ctx, pk_buf_str(&out));

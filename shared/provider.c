@@ -27,3 +27,10 @@ const struct pk_provider *pk_provider_at(int i)
 {
     return i >= 0 && i < (int)PK_COUNT(providers) ? &providers[i] : NULL;
 }
+
+void pk_provider_names(struct pk_buf *out)
+{
+    for (size_t i = 0; i < PK_COUNT(providers); i++)
+        pk_buf_addf(out, "%s\"%s\"", i ? "," : "[", providers[i].name);
+    pk_buf_addc(out, ']');
+}

@@ -24,5 +24,7 @@ struct pk_provider {
 /* NULL when there is none of that name. Accepts "@name" too, as newer Portkey configs spell it. */
 const struct pk_provider *pk_provider_find(pk_str name);
 const struct pk_provider *pk_provider_at(int i); /* NULL behind the last */
+/* Appends the names of all as a JSON array. */
+void pk_provider_names(struct pk_buf *out);
 
 #endif

@@ -304,6 +304,8 @@ def a_secret_is_not_in_the_server_log(pg, mock, k):
 def feedback_is_checked_and_kept(pg, mock, k):
     expect(len(k.value("select pk_feedback('t-1', 5, 0.5, '{\"a\":1}')")) == 36)
     expect(k.query("select value, weight from pk_feedback where trace_id = 't-1'") == [["5", "0.5"]])
+    k.query("select pk_feedback('t-2', 1)")
+    expect(k.query("select weight, metadata from pk_feedback where trace_id = 't-2'") == [["1", None]])
     expect_error("22023", lambda: k.query("select pk_feedback('t-1', 11)"), "value")
 
 

@@ -199,10 +199,10 @@ def the_log_says_what_a_call_cost(folder):
     priced = json.dumps({"provider": "openai", "api_key": "k", "custom_host": mock.url + "/m/echo/v1",
                          "override_params": {"model": "gpt-4o"}})
     got = json.loads(one(db, "select pk_chat(?, 'what does it cost')", priced))
-    row = db.execute("select input_tokens, output_tokens, cost_usd from pk_logs").fetchone()
+    row = db.execute("select input_tokens, output_tokens, cost_usd, latency_ms from pk_logs").fetchone()
     assert row[0] > 0 and row[1] > 0
     equal(row[2], one(db, "select pk_cost('gpt-4o', ?, ?)", row[0], row[1]))
-    equal(got["pk"]["cost_usd"], row[2])
+    equal((got["pk"]["cost_usd"], got["pk"]["latency_ms"]), row[2:])
     total = db.execute("select sum(cost_usd), sum(requests) from pk_usage_daily").fetchone()
     equal(total, (row[2], 1))
     equal(one(db, "select requests from pk_usage_hourly"), 1)
@@ -272,6 +272,7 @@ def health_tells_where_and_how_much(folder):
     equal((got["ok"], got["store"], got["rows"], got["dropped"]), (True, os.environ["PK_STORE"], 1, 0))
     equal(got["version"], one(db, "select pk_version()"))
     assert got["connections"] >= 1 and got["schema_version"] >= 1 and got["pending"] >= 0
+    assert {"openai", "anthropic"} <= set(got["providers"])
 
 
 @case
