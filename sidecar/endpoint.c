@@ -163,6 +163,14 @@ static bool may_enter(struct pkd_thread *t, const struct pkd_request *req, struc
     return true;
 }
 
+/* What is refused here is refused in the words of the API that the path belongs to. */
+static const struct pk_dialect *front_of(pk_str path)
+{
+    if (pk_str_starts(path, "/v1/v1/"))
+        path = pk_str_sub(path, 3, path.len);
+    return pk_str_starts(path, "/v1/messages") ? &pk_dialect_anthropic : &pk_dialect_openai;
+}
+
 static void refuse_method(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
                           const struct endpoint *e)
 {
@@ -179,7 +187,7 @@ static void refuse_method(struct pkd_thread *t, struct pkd_conn *c, const struct
     }
     (void)pk_fail(&err, PK_BAD_REQUEST, "%s takes %s", e->path, allow);
     fault.message = pk_str_of(err.msg);
-    pk_dialect_openai.print_error(&fault, PK_NONE, &out);
+    front_of(req->path)->print_error(&fault, PK_NONE, &out);
     pkd_conn_reply(c, &head, pk_buf_str(&out));
 }
 
@@ -189,7 +197,7 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
     struct pk_error err = {0};
 
     if (!may_enter(t, req, &err)) {
-        pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+        pkd_answer_error(c, &t->scratch, front_of(req->path), &err);
         return;
     }
     for (size_t i = 0; i < PK_COUNT(endpoints); i++) {
@@ -207,5 +215,5 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
     }
     (void)pk_fail(&err, PK_NOT_FOUND, "%.*s: no such endpoint",
                   PK_FMT(pk_str_sub(req->path, 0, 128)));
-    pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+    pkd_answer_error(c, &t->scratch, front_of(req->path), &err);
 }

@@ -339,6 +339,13 @@ def bad_json_is_told_in_the_dialect_of_the_endpoint():
             expect((answer.get("type") == "error") == (shape == "anthropic"), answer)
 
 
+def an_unknown_path_is_told_in_the_dialect_of_its_api():
+    for path, shape in ("/v1/chat", "openai"), ("/v1/messages/x", "anthropic"), ("/v1/v1/messages/x", "anthropic"):
+        status, _, answer = pkd.http("POST", path, "{}")
+        expect(status == 404 and path in json.loads(answer)["error"]["message"], answer)
+        expect((json.loads(answer).get("type") == "error") == (shape == "anthropic"), answer)
+
+
 def many_connections_are_served():
     sockets = [pkd.raw() for _ in range(500)]
     for s in sockets:
@@ -380,7 +387,7 @@ run(both_lengths_are_refused, two_lengths_are_refused, odd_lengths_are_refused,
     chunked_bodies_are_joined, any_cut_of_the_bytes_reads_the_same,
     pipelined_requests_are_answered_in_order, a_smuggled_request_is_not_seen, methods_are_told_apart,
     old_clients_are_served, upgrades_are_ignored, bad_json_is_told_in_the_dialect_of_the_endpoint,
-    many_connections_are_served, random_bytes_do_no_harm)
+    an_unknown_path_is_told_in_the_dialect_of_its_api, many_connections_are_served, random_bytes_do_no_harm)
 code = pkd.stop()
 mock.stop()
 
