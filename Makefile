@@ -4,6 +4,7 @@
 #   make           builds pk.so, pkd, mockd and the Postgres extension
 #   make demo      runs the main job in SQLite, Postgres and over HTTP
 #   make check     runs every test          make lint   format, layers, analyzers
+#   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, which it installs
 #   make san       tests under ASan, UBSan  make bench  figures beside peers
 #   make fuzz      libFuzzer targets        make install, make install-pg PG_CONFIG=...
 #
@@ -129,6 +130,8 @@ check: deps all unit
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/all $(BUILD)
 san:
 	$(MAKE) SAN=1 BUILD=build-san check-san
+sdk: all
+	$(PYTHON) tests/e2e/sdk.py $(BUILD) --install
 check-san: deps core unit $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/all --san $(BUILD)
 
@@ -148,6 +151,6 @@ clean:
 	rm -rf build build-san
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core gen pg unit check san check-san lint fuzz bench demo install install-pg clean
+.PHONY: all core gen pg unit check sdk san check-san lint fuzz bench demo install install-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)

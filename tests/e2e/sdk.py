@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""The SDKs that people use, against pkd:  tests/e2e/sdk.py BUILD [--install]
+
+The packages are kept in BUILD/sdk. --install puts them there (pip and npm, from their registries);
+without them the cases are skipped. sdk_python.py and sdk_node.mjs hold the cases; here is what
+they talk to, and what must be in the log afterwards.
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "regress"))
+
+from pkd_harness import *
+
+HOME = program("sdk")
+PYTHON_SDKS = ["openai", "anthropic", "portkey-ai"]
+NODE_SDKS = ["openai", "@anthropic-ai/sdk", "portkey-ai"]
+LANGUAGES = {
+    "python": ([HOME + "/venv/bin/python", HERE + "/sdk_python.py"], HOME + "/venv/installed"),
+    "node": (["node", HERE + "/sdk_node.mjs"], HOME + "/node/installed"),
+}
+
+
+def install_python():
+    venv = HOME + "/venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([venv + "/bin/pip", "install", "-q", *PYTHON_SDKS], check=True)
+
+
+def install_node():
+    os.makedirs(HOME + "/node", exist_ok=True)
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix",
+                    HOME + "/node", *NODE_SDKS], check=True)
+
+
+def install():
+    for language, put in ("python", install_python), ("node", install_node):
+        done = LANGUAGES[language][1]
+        if os.path.exists(done):
+            continue
+        try:
+            put()
+            open(done, "w").close()
+        except (OSError, subprocess.CalledProcessError) as e:
+            print(f"# {language}: {e}")
+
+
+def add_key(pkd, slug, provider, base):
+    subprocess.run([program("pkd"), "key", "put", slug, provider,
+                    json.dumps({"custom_host": base}), "--store", pkd.store],
+                   input=b"sk-of-the-provider", check=True, stdout=subprocess.DEVNULL)
+
+
+def play(language, pkd, mock):
+    """Runs the cases of one language; they print their own lines."""
+    command, done = LANGUAGES[language]
+    if not os.path.exists(done) or not shutil.which(command[0]):
+        print(f"skip the SDKs in {language}: not installed (make sdk)", flush=True)
+        return
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
+    env.update(PKD=f"http://127.0.0.1:{pkd.port}", MOCK=mock.base, PK_SDK=HOME)
+    code = subprocess.run(command, env=env, timeout=120).returncode
+
+    def the_log_has_what_the_sdk_said():
+        expect(code == 0, f"{command[-1]} ended with {code}")
+        trace = "trace-" + language
+        rows = pkd.rows_within("select user_id, virtual_key, cost_pusd > 0, metadata from pk_log "
+                               f"where trace_id = '{trace}'", lambda r: r)
+        expect(rows and rows[0][:3] == ("u1", "oai", 1), rows)
+        expect(json.loads(rows[0][3]) == {"_user": "u1", "env": "test"}, rows)
+        given = pkd.rows_within("select value, weight from pk_feedback_item where trace_id = "
+                                f"'{trace}'", lambda r: r)
+        expect(given == [(5, 0.5)], given)
+
+    the_log_has_what_the_sdk_said.__name__ += f" ({language})"
+    run(the_log_has_what_the_sdk_said)
+
+
+def main():
+    if "--install" in sys.argv:
+        install()
+    if not any(os.path.exists(done) for _, done in LANGUAGES.values()):
+        print("skip the SDKs: not installed (make sdk)")
+        return
+    mock, pkd = Mock(), Pkd()
+    add_key(pkd, "oai", "openai", mock.base)
+    add_key(pkd, "oai-down", "openai", f"http://127.0.0.1:{mock.port}/m/status-503/v1")
+    add_key(pkd, "ant", "anthropic", mock.base)
+    for language in LANGUAGES:
+        play(language, pkd, mock)
+    pkd.stop()
+    mock.stop()
+    end()
+
+
+main()

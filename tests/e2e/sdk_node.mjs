@@ -1,0 +1,83 @@
+// The Node SDKs against a running pkd; tests/e2e/sdk.py starts it. PKD is its address.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+
+const require = createRequire(process.env.PK_SDK + '/node/x.js');
+const { OpenAI } = require('openai');
+const { Anthropic } = require('@anthropic-ai/sdk');
+const { Portkey, createHeaders } = require('portkey-ai');
+
+const { PKD } = process.env;
+const messages = [{ role: 'user', content: 'hello there' }];
+
+async function check(name, body) {
+  try {
+    await body();
+    console.log(`ok ${name} (node)`);
+  } catch (e) {
+    console.log(String(e.stack).replace(/^/gm, '# '));
+    console.log(`not ok ${name} (node)`);
+    process.exitCode = 1;
+  }
+}
+
+const openai = (headers) =>
+  new OpenAI({ apiKey: 'pk-any', baseURL: PKD + '/v1', maxRetries: 0, defaultHeaders: createHeaders(headers) });
+const anthropic = (path = '') =>
+  new Anthropic({ apiKey: 'pk-any', baseURL: PKD + path, maxRetries: 0,
+    defaultHeaders: { 'x-portkey-virtual-key': 'ant' } });
+const portkey = (options) => new Portkey({ apiKey: 'pk-any', baseURL: PKD + '/v1', ...options });
+
+await check('openai_reads_answers_and_streams', async () => {
+  const client = openai({ virtualKey: 'oai' });
+  const answer = await client.chat.completions.create({ model: 'gpt-4o', messages });
+  assert.equal(answer.choices[0].message.content, 'hello there');
+  let text = '';
+  for await (const chunk of await client.chat.completions.create({ model: 'echo', messages, stream: true }))
+    text += chunk.choices[0]?.delta.content ?? '';
+  assert.equal(text, 'hello there');
+});
+
+await check('openai_takes_a_config_in_camel_case', async () => {
+  const config = { strategy: { mode: 'fallback' }, targets: [
+    { virtualKey: 'oai-down' }, { virtualKey: 'oai', overrideParams: { model: 'gpt-4o-mini' } }] };
+  const answer = await openai({ config }).chat.completions.create({ model: 'other', messages });
+  assert.equal(answer.model, 'gpt-4o-mini');
+});
+
+await check('openai_raises_its_own_errors', async () => {
+  const ask = (model) => openai({ virtualKey: 'oai' }).chat.completions.create({ model, messages });
+  await assert.rejects(ask('status-429'), OpenAI.RateLimitError);
+  await assert.rejects(ask('status-500'), OpenAI.InternalServerError);
+  await assert.rejects(openai({ config: 'nope' }).chat.completions.create({ model: 'm', messages }),
+    OpenAI.NotFoundError);
+});
+
+await check('anthropic_reads_answers_and_streams_at_both_bases', async () => {
+  const params = { model: 'claude-haiku-4-5', max_tokens: 50, messages };
+  for (const path of ['', '/v1']) {
+    const answer = await anthropic(path).messages.create(params);
+    assert.equal(answer.content[0].text, 'hello there');
+    assert.equal(await anthropic(path).messages.stream(params).finalText(), 'hello there');
+  }
+  await assert.rejects(anthropic().messages.create({ ...params, model: 'status-429' }), Anthropic.RateLimitError);
+});
+
+await check('portkey_options_and_feedback_meet_in_the_log', async () => {
+  const client = portkey({ virtualKey: 'oai' });
+  const answer = await client.chat.completions.create({ model: 'gpt-4o-mini', messages },
+    { traceID: 'trace-node', metadata: { _user: 'u1', env: 'test' } });
+  assert.equal(answer.getHeaders()['trace-id'], 'trace-node');
+  const given = await client.feedback.create({ traceID: 'trace-node', value: 5, weight: 0.5 });
+  assert.equal(given.feedback_ids.length, 1);
+});
+
+await check('portkey_streams_and_hits_the_cache', async () => {
+  const config = { virtual_key: 'oai', cache: { mode: 'simple', max_age: 60, namespace: 'node' } };
+  const client = portkey({ config });
+  let chunks = 0;
+  for await (const chunk of await client.chat.completions.create({ model: 'gpt-4o', messages, stream: true })) chunks++;
+  assert.ok(chunks >= 3);
+  const again = await client.chat.completions.create({ model: 'gpt-4o', messages });
+  assert.equal(again.getHeaders()['cache-status'], 'HIT');
+});

@@ -1,0 +1,200 @@
+"""The Python SDKs against a running pkd; tests/e2e/sdk.py starts it. PKD is its address."""
+import asyncio
+import os
+import sys
+import traceback
+
+import anthropic
+import openai
+from portkey_ai import AsyncPortkey, Portkey, createHeaders
+
+PKD, MOCK = os.environ["PKD"], os.environ["MOCK"]
+HELLO = [{"role": "user", "content": "hello there"}]
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {
+    "type": "object", "properties": {"city": {"type": "string"}}}}}]
+FALLBACK = {"strategy": {"mode": "fallback"}, "cache": {"mode": "simple", "max_age": 60},
+            "targets": [{"virtual_key": "oai-down"}, {"virtual_key": "oai"}]}
+failures = 0
+
+
+def case(body):
+    global failures
+    name = body.__name__ + " (python)"
+    try:
+        body()
+        print("ok", name, flush=True)
+    except Exception as e:
+        failures += 1
+        for line in traceback.format_exc().splitlines():
+            print("#", line)
+        print("not ok", name, "-", type(e).__name__, flush=True)
+
+
+def of_openai(**headers):
+    return openai.OpenAI(api_key="pk-any", base_url=PKD + "/v1", max_retries=0,
+                         default_headers=createHeaders(**headers))
+
+
+def of_anthropic(base=PKD, key="ant"):
+    return anthropic.Anthropic(api_key="pk-any", base_url=base, max_retries=0,
+                               default_headers={"x-portkey-virtual-key": key})
+
+
+def portkey(**options):
+    return Portkey(api_key="pk-any", base_url=PKD + "/v1", **options)
+
+
+def raised(kind, call):
+    try:
+        call()
+    except kind as e:
+        return e
+    raise AssertionError(f"no {kind.__name__}")
+
+
+@case
+def openai_reads_answers_by_key_provider_and_model():
+    for client, model in ((of_openai(virtual_key="oai"), "gpt-4o"),
+                          (of_openai(provider="@oai"), "gpt-4o"),
+                          (openai.OpenAI(api_key="pk-any", base_url=PKD + "/v1"), "@oai/gpt-4o"),
+                          (of_openai(virtual_key="ant"), "claude-haiku-4-5")):
+        r = client.chat.completions.create(model=model, messages=HELLO)
+        assert r.choices[0].message.content == "hello there"
+        assert r.usage.total_tokens == 4
+
+
+@case
+def openai_reads_streams_and_their_usage():
+    for key in "oai", "ant":
+        stream = of_openai(virtual_key=key).chat.completions.create(
+            model="echo", messages=HELLO, stream=True, stream_options={"include_usage": True})
+        chunks = list(stream)
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        assert text == "hello there" and chunks[-1].usage.completion_tokens == 2
+
+
+@case
+def openai_reads_tool_calls():
+    for key in "oai", "ant":
+        for stream in False, True:
+            client = of_openai(virtual_key=key).chat.completions
+            if stream:
+                with client.stream(model="tool-call", messages=HELLO, tools=TOOLS) as s:
+                    choice = s.get_final_completion().choices[0]
+            else:
+                choice = client.create(model="tool-call", messages=HELLO, tools=TOOLS).choices[0]
+            assert choice.finish_reason == "tool_calls"
+            assert choice.message.tool_calls[0].function.name == "weather"
+
+
+@case
+def openai_raises_its_own_errors():
+    create = of_openai(virtual_key="oai").chat.completions.create
+    for status, kind in ((400, openai.BadRequestError), (401, openai.AuthenticationError),
+                         (404, openai.NotFoundError), (429, openai.RateLimitError),
+                         (503, openai.InternalServerError)):
+        e = raised(kind, lambda: create(model=f"status-{status}", messages=HELLO))
+        assert e.status_code == status and str(status) in e.message
+    for config, kind, says in (("nope", openai.NotFoundError, 'config "nope"'),
+                               ({"virtual_key": "oai", "retry": {"attempts": 9}},
+                                openai.BadRequestError, "retry.attempts: must be 0..5")):
+        e = raised(kind, lambda: of_openai(config=config).chat.completions.create(
+            model="m", messages=HELLO))
+        assert says in e.message
+    e = raised(openai.APIStatusError, lambda: of_openai(
+        virtual_key="oai", request_timeout="50ms").chat.completions.create(
+            model="echo:d=2000", messages=HELLO))
+    assert e.status_code == 408
+
+
+@case
+def openai_hears_of_a_stream_that_was_cut():
+    stream = of_openai(virtual_key="oai").chat.completions.create(
+        model="drop-mid:words=20", messages=HELLO, stream=True)
+    raised(openai.APIError, lambda: list(stream))
+
+
+@case
+def openai_lists_models():
+    assert any(m.id == "gpt-4o-mini" for m in of_openai(virtual_key="oai").models.list())
+
+
+@case
+def openai_async_clients_share_the_gateway():
+    async def ask():
+        async with openai.AsyncOpenAI(api_key="pk-any", base_url=PKD + "/v1",
+                                      default_headers=createHeaders(virtual_key="oai")) as client:
+            return await asyncio.gather(*[client.chat.completions.create(
+                model="echo:d=20", messages=HELLO) for _ in range(20)])
+
+    assert len(asyncio.run(ask())) == 20
+
+
+@case
+def anthropic_reads_answers_streams_and_tools_at_both_bases():
+    for base in PKD, PKD + "/v1":
+        messages = of_anthropic(base).messages
+        r = messages.create(model="claude-haiku-4-5", max_tokens=50, messages=HELLO)
+        assert r.content[0].text == "hello there" and r.usage.output_tokens == 2
+        with messages.stream(model="claude-haiku-4-5", max_tokens=50, messages=HELLO) as s:
+            assert s.get_final_text() == "hello there"
+        tools = [{"name": "weather", "input_schema": TOOLS[0]["function"]["parameters"]}]
+        r = messages.create(model="tool-call", max_tokens=50, messages=HELLO, tools=tools)
+        assert r.stop_reason == "tool_use" and r.content[-1].name == "weather"
+
+
+@case
+def anthropic_raises_its_own_errors():
+    for status, kind in ((400, anthropic.BadRequestError), (429, anthropic.RateLimitError),
+                         (529, anthropic.InternalServerError)):
+        e = raised(kind, lambda: of_anthropic().messages.create(
+            model=f"status-{status}", max_tokens=5, messages=HELLO))
+        assert e.status_code == status and e.body["type"] == "error"
+    e = raised(anthropic.BadRequestError, lambda: of_anthropic(key="nope").messages.create(
+        model="m", max_tokens=5, messages=HELLO))
+    assert 'none called "nope"' in e.body["error"]["message"]
+    raised(anthropic.NotFoundError, lambda: of_anthropic().messages.count_tokens(
+        model="m", messages=HELLO))
+
+
+@case
+def portkey_falls_back_and_hits_the_cache():
+    client = portkey(config=FALLBACK)
+    first, second = [client.chat.completions.create(model="gpt-4o", messages=HELLO).get_headers()
+                     for _ in range(2)]
+    assert first["last-used-option-index"] == "config.targets[1]"
+    assert (first["cache-status"], second["cache-status"]) == ("MISS", "HIT")
+
+
+@case
+def portkey_options_and_feedback_meet_in_the_log():
+    client = portkey(virtual_key="oai")
+    r = client.with_options(trace_id="trace-python", metadata={"_user": "u1", "env": "test"}) \
+        .chat.completions.create(model="gpt-4o-mini", messages=HELLO)
+    assert r.get_headers()["trace-id"] == "trace-python"
+    f = client.feedback.create(trace_id="trace-python", value=5, weight=0.5)
+    assert f.status == "success" and len(f.feedback_ids) == 1
+    raised(Exception, lambda: client.feedback.create(trace_id="trace-python", value=11))
+
+
+@case
+def portkey_passes_provider_key_host_and_headers():
+    r = portkey(provider="openai", Authorization="Bearer sk-mine", custom_host=MOCK,
+                forward_headers=["x-mine"]).chat.completions.create(
+                    model="headers-echo", messages=HELLO, extra_headers={"x-mine": "1", "x-other": "2"})
+    sent = r.choices[0].message.content.splitlines()
+    assert "authorization: Bearer sk-mine" in sent and "x-mine: 1" in sent
+    assert not any(h.startswith(("x-other", "x-portkey")) for h in sent)
+
+
+@case
+def portkey_async_clients_stream():
+    async def ask():
+        client = AsyncPortkey(api_key="pk-any", base_url=PKD + "/v1", virtual_key="oai")
+        stream = await client.chat.completions.create(model="echo", messages=HELLO, stream=True)
+        return [c async for c in stream]
+
+    assert len(asyncio.run(ask())) >= 3
+
+
+sys.exit(failures != 0)
