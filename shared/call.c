@@ -177,6 +177,13 @@ static void note_first_byte(struct pk_call *c)
         s->first_byte_us = pk_call_now_us(c);
 }
 
+/* Others may not be passed on: 304, for one, has no body, so that ours would be read as the next
+ * answer. */
+static bool is_error_status(int status)
+{
+    return status >= 400 && status <= 599;
+}
+
 /* Reads an unwanted answer to its end, so that the connection can be used again, and keeps what may
  * hold the provider's words. */
 static int step_drain(struct pk_call *c, const struct pk_event *ev)
@@ -191,7 +198,7 @@ static int step_drain(struct pk_call *c, const struct pk_event *ev)
     }
     pk_dialect_fault(c->arena, provider->dialect, c->status, pk_buf_str(&c->collected), &c->fault);
     (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);
-    c->error.status = c->status;
+    c->error.status = is_error_status(c->status) ? c->status : 502;
     c->error.retryable =
         c->status == 408 || c->status == 409 || c->status == 429 || c->status >= 500;
     return go(c, ST_judge);

@@ -259,6 +259,16 @@ static size_t on_header(char *line, size_t size, size_t count, void *self)
     return len == 0 || take_line(t, line, len) ? len : 0;
 }
 
+/* Some providers quote the key that they refuse, and errors go to logs and to people who may use a key
+ * without knowing it. `from`: what had come before. */
+static void hide_key(struct pk_transfer *t, size_t from)
+{
+    if (t->status < 400)
+        return;
+    from = from > t->key_len ? from - t->key_len : 0;
+    pk_transfer_hide_key(t, t->fill.at + from, t->fill.len - from);
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *self)
 {
     struct pk_transfer *t = self;
@@ -274,8 +284,10 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
         t->too_large = true;
         return 0;
     }
+    size_t before = t->fill.len;
     if (!pk_bytes_add(&t->fill, bytes, len))
         return 0;
+    hide_key(t, before);
     t->body_bytes += len;
     mark_ready(t);
     return len;

@@ -9,7 +9,8 @@
  *
  * TLS is verified, redirects are refused, only HTTP/1.1 over http and https is spoken, proxies from the
  * environment are ignored. The address is checked when the socket is opened: loopback only for a
- * host spelled as loopback, private and link-local only for a host in allowed_hosts.
+ * host spelled as loopback, private and link-local only for a host in allowed_hosts. Where the answer
+ * is an error that repeats the key, asterisks take its place.
  */
 #ifndef PK_XFER_H
 #define PK_XFER_H

@@ -74,6 +74,7 @@ struct pk_transfer {
     struct pk_bytes text; /* the request's headers, the key among them: wiped at the end */
     struct curl_slist lines[XFER_LINES_MAX];
     int line_count;
+    size_t key_from, key_len; /* the key in `text`; 0 = none is sent */
 
     enum pk_part part;
     int status;
@@ -119,6 +120,7 @@ bool pk_bytes_size(struct pk_bytes *b, size_t cap);
 /* Everything about `t` that the exchange decides: where it goes, its headers and its body. */
 bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err);
 void pk_transfer_wipe(struct pk_transfer *t); /* the request's headers */
+void pk_transfer_hide_key(const struct pk_transfer *t, char *bytes, size_t len);
 void pk_upstream_release(struct pk_xfer *x, struct pk_upstream *u);
 void pk_upstreams_drop(struct pk_xfer *x);
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { UPSTREAMS_MAX = 64 };
+enum { UPSTREAMS_MAX = 64, HIDDEN_KEY_BYTES_MIN = 8 };
 
 /* Curl's own business, or none of a request that pk makes. */
 static const char *const never_sent[] = {
@@ -250,13 +250,17 @@ static bool build(struct pk_transfer *t, const struct pk_exchange *ex, pk_str ke
     size_t room = 64 + 3 * XFER_LINES_MAX + ex->headers.len + key_header.len + key.len;
 
     t->line_count = 0;
+    t->key_len = 0;
     if (!pk_bytes_size(&t->text, room))
         return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", t->to->where);
     add_line(t, PK_STR("expect"), PK_NONE, PK_NONE);
     if (pk_http_header(ex->headers, "content-type").len == 0)
         add_line(t, PK_STR("content-type"), PK_NONE, PK_STR("application/json"));
-    if (key.len)
+    if (key.len) {
         add_line(t, name, pk_str_sub(key_header, name.len + 2, key_header.len), key);
+        t->key_len = key.len;
+        t->key_from = t->text.len - 1 - key.len;
+    }
     return add_lines(t, ex->headers, key.len ? name : PK_NONE, err);
 }
 
@@ -300,6 +304,19 @@ void pk_transfer_wipe(struct pk_transfer *t)
     if (t->text.at)
         pk_secret_wipe(t->text.at, t->text.cap);
     t->text.len = 0;
+    t->key_len = 0;
+}
+
+/* Shorter ones cannot be told from ordinary words. */
+void pk_transfer_hide_key(const struct pk_transfer *t, char *bytes, size_t len)
+{
+    const char *key = t->text.at + t->key_from;
+    char *at = bytes;
+
+    if (t->key_len < HIDDEN_KEY_BYTES_MIN)
+        return;
+    while ((at = memmem(at, len - (size_t)(at - bytes), key, t->key_len)))
+        memset(at, '*', t->key_len);
 }
 
 /* --- the whole ------------------------------------------------------------------------------ */

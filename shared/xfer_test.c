@@ -626,6 +626,23 @@ static void a_key_is_sent_in_the_providers_header(void)
     target.key = (struct pk_key){0};
 }
 
+static void an_error_that_repeats_the_key_is_told_without_it(void)
+{
+    struct outcome o;
+
+    target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("sk-literal")};
+    o = get(url_to("127.0.0.1", "/denied"));
+    EXPECT(o.status == 401 && o.last == PK_EV_END);
+    EXPECT(strstr(o.body, "\r\nauthorization: Bearer **********\r\n"));
+    EXPECT(!strstr(o.body, "sk-literal"));
+    target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("denied")};
+    o = get(url_to("127.0.0.1", "/denied")); /* too short to be told from a word */
+    EXPECT(strstr(o.body, "POST /denied"));
+    target.key = (struct pk_key){0};
+    o = get(url_to("127.0.0.1", "/denied"));
+    EXPECT(o.status == 401 && strstr(o.body, "POST /denied"));
+}
+
 static void a_key_with_a_line_break_is_not_sent(void)
 {
     target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("sk-1\r\nx-evil: 1")};
@@ -905,6 +922,7 @@ int main(void)
     RUN(a_new_allow_list_takes_effect_at_once);
     RUN(a_name_that_does_not_exist_is_an_error);
     RUN(a_key_is_sent_in_the_providers_header);
+    RUN(an_error_that_repeats_the_key_is_told_without_it);
     RUN(a_key_with_a_line_break_is_not_sent);
     RUN(a_bound_key_goes_to_its_origin_only);
     RUN(a_sealed_key_is_opened_for_the_request);

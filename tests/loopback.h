@@ -98,6 +98,16 @@ static inline bool loopback_echo(struct loopback_conn *c)
     return loopback_reply(c, "", c->in, c->used);
 }
 
+/* The same as an error. */
+static inline bool loopback_denied(struct loopback_conn *c)
+{
+    char head[96];
+    int n = snprintf(head, sizeof head, "HTTP/1.1 401 Unauthorized\r\nContent-Length: %zu\r\n\r\n",
+                     c->used);
+
+    return loopback_send(c, head, (size_t)n) && loopback_send(c, c->in, c->used);
+}
+
 static inline void loopback_pause(long ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
@@ -291,6 +301,7 @@ static const struct {
 } loopback_answers[] = {
     {"/ok", loopback_ok},
     {"/echo", loopback_echo},
+    {"/denied", loopback_denied},
     {"/chunks", loopback_chunks},
     {"/big", loopback_big},
     {"/endless", loopback_endless},
