@@ -353,6 +353,7 @@ static bool open_file(pk_str value, char *out, size_t *len, struct pk_error *err
     if (fd < 0)
         return pk_fail(err, PK_NO_KEY, "%s: cannot read the key: %s", path, why());
     *len = first_line(fd, out);
+    pk_secret_wipe(out + *len, PK_SECRET_BYTES_MAX - *len); /* what the file has further down */
     (void)close(fd);
     return *len > 0 || pk_fail(err, PK_NO_KEY, "%s: not a file with a key in its first line", path);
 }

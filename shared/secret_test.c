@@ -258,6 +258,7 @@ static void references_are_kept_by_name_and_opened_late(void)
     (void)snprintf(ref, sizeof ref, "file:%s", path("api.key"));
     EXPECT(seals(NULL, pk_str_of(ref), &key) && key.kind == PK_KEY_FILE);
     EXPECT(pk_secret_open(NULL, &key, PK_STR("p"), plain, &len, &err));
+    EXPECT(!memmem(plain, sizeof plain, "second", 6));
     EXPECT(pk_str_is((pk_str){plain, len}, "sk-file"));
     put_file("api.key", "sk-rotated", 10, 0600);
     EXPECT(pk_secret_open(NULL, &key, PK_STR("p"), plain, &len, &err));
