@@ -126,25 +126,33 @@ $(BUILD)/t/store_migrate: tests/store_migrate.c shared/store_sqlite.c $(BUILD)/g
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
 
 unit: $(UNIT)
-check: deps all unit
+
+# Packages first, also with -j; then another make builds.
+check: deps
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all unit
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/all $(BUILD)
 san:
 	$(MAKE) SAN=1 BUILD=build-san check-san
 sdk: all
 	$(PYTHON) tests/e2e/sdk.py $(BUILD) --install
-check-san: deps core unit $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
+check-san: deps
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core unit \
+	    $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/all --san $(BUILD)
 
-lint: deps-lint $(GEN)
+lint: deps-lint
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory gen
 	BUILD=$(BUILD) tools/lint
 fuzz: deps-lint
 	BUILD=$(BUILD) CLANG=$(CLANG) tests/fuzz/run
 $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
-bench: deps-bench all $(BUILD)/bench-xfer
+bench: deps-bench
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all $(BUILD)/bench-xfer
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/bench/run
-demo: deps all
+demo: deps-demo
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tools/demo
 
 clean:

@@ -211,7 +211,7 @@ static void a_refusal_is_retried_after_a_wait_and_then_falls_back(void)
     EXPECT(record(&j)->attempts == 4 && pk_call_error(j.task.call)->code == PK_OK);
     EXPECT(server.seen->requests == before + 4);
     EXPECT(server.seen->accepted <= accepted + 1); /* drained answers leave their connection open */
-    EXPECT(pk_clock_ms() - began >= 60 && pk_clock_ms() - began < 1000);
+    EXPECT(pk_clock_ms() - began >= 60 && pk_clock_ms() - began < 4000);
     end(&j);
 }
 
@@ -224,7 +224,7 @@ static void a_silent_provider_is_given_up_in_time(void)
     begin(&j, chat, ",\"request_timeout\":\"150ms\"", paths);
     EXPECT(run(&j, 1, 3000) == 1);
     int64_t took = pk_clock_ms() - began;
-    EXPECT(took >= 150 && took < 600);
+    EXPECT(took >= 150 && took < 2500);
     EXPECT(record(&j)->attempts == 2 && strstr(j.out, "hello"));
     EXPECT(record(&j)->spans[0].code == PK_TIMEOUT);
     EXPECT(pk_xfer_active(x) == 0);
@@ -319,7 +319,7 @@ static void many_deadlines_fire_in_order(void)
         }
         end(&jobs[i]);
     }
-    EXPECT(late < 400000 && pk_clock_ms() - began < 2000);
+    EXPECT(late < 2000000 && pk_clock_ms() - began < 4000);
     EXPECT(pk_loop_deadline_ms(loop) > pk_clock_ms() + 1000);
 }
 

@@ -154,7 +154,7 @@ def a_timeout_is_a_408():
     began = time.monotonic()
     status, _, body = chat(pkd, mock, "hang", headers={"x-portkey-request-timeout": "1200"})
     expect(status == 408, body)
-    expect(1.1 < time.monotonic() - began < 2.5 * SLOW)
+    expect(1.1 < time.monotonic() - began < 6 * SLOW)
     expect(until(lambda: mock.page("stats")["in_flight"] <= 1))
 
 
@@ -281,7 +281,7 @@ def a_client_that_leaves_ends_the_call(how, model, stream, after):
         s.shutdown(socket.SHUT_WR)
     else:
         s.close()
-    expect(until(lambda: mock.page("stats")["aborted"] > aborted, 1), "upstream goes on")
+    expect(until(lambda: mock.page("stats")["aborted"] > aborted), "upstream goes on")
     rows = pkd.rows_within("select status, http_status from pk_logs where trace_id = '%s'" % trace,
                            lambda r: r)
     expect(rows and rows[0][0] == "client_closed", rows)
@@ -343,7 +343,7 @@ def a_large_answer_arrives_whole():
 
 def a_slow_provider_is_relayed_as_it_comes():
     s = pkd.raw()
-    s.sendall(chat_request(mock, chat_body("echo:words=5:tick=100", "a b c d e", stream=True)))
+    s.sendall(chat_request(mock, chat_body("echo:words=5:tick=200", "a b c d e", stream=True)))
     f = s.makefile("rb")
     expect(read_response(f)[0] == 200)
     times = []
@@ -352,7 +352,7 @@ def a_slow_provider_is_relayed_as_it_comes():
             times.append(time.monotonic())
         if b"[DONE]" in line:
             break
-    expect(times[-1] - times[0] > 0.3, times)
+    expect(times[-1] - times[0] > 0.4, times)
     s.close()
 
 
@@ -443,15 +443,16 @@ def a_leader_that_leaves_passes_the_lead_on():
     waiter.close()
 
 
-def a_wait_ends_at_the_deadline_of_the_call():
+def a_request_timeout_is_for_attempts_not_for_a_wait():
     text = uuid.uuid4().hex
-    leader = threading.Thread(target=lambda: chat(pkd, mock, "echo:d=2500", text, cfg=cached()))
+    before = mock.page("stats")["requests"]
+    leader = threading.Thread(target=lambda: chat(pkd, mock, "echo:d=1200", text, cfg=cached()))
     leader.start()
-    time.sleep(0.2)
-    began = time.monotonic()
-    cfg = json.dumps({**json.loads(cached()), "request_timeout": 1000})
-    chat(pkd, mock, "echo:d=2500", text, cfg=cfg)
-    expect(time.monotonic() - began < 4 * SLOW)
+    expect(until(lambda: mock.page("stats")["requests"] == before + 1))
+    cfg = json.dumps({**json.loads(cached()), "request_timeout": 300})
+    status, _, body = chat(pkd, mock, "echo:d=1200", text, cfg=cfg)
+    expect(status == 200 and text_of(body) == text, (status, body))
+    expect(mock.page("stats")["requests"] == before + 1)
     leader.join()
 
 
@@ -468,7 +469,7 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     a_large_answer_arrives_whole, a_slow_provider_is_relayed_as_it_comes,
     an_equal_request_is_a_hit_at_once, cache_headers_are_obeyed, equal_requests_in_flight_are_one,
     a_leader_that_fails_passes_the_lead_on, a_leader_that_leaves_passes_the_lead_on,
-    a_wait_ends_at_the_deadline_of_the_call)
+    a_request_timeout_is_for_attempts_not_for_a_wait)
 code = pkd.stop()
 mock.stop()
 
