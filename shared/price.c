@@ -4,18 +4,43 @@
  */
 #include "price.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 enum { PLACES = 6 }; /* a dollar per million tokens is 10^6 pico-dollars a token */
 
-/* How closely the row's model names `model`: -1 not at all, INT32_MAX exactly, else the length of the
- * prefix. */
-static int closeness(pk_str pattern, pk_str model)
+static int compare(pk_str a, pk_str b)
 {
-    if (!pk_str_ends(pattern, "*"))
-        return pk_str_eq(pattern, model) ? INT32_MAX : -1;
-    pattern.len--;
-    if (!pk_str_eq(pattern, pk_str_sub(model, 0, pattern.len)))
-        return -1;
-    return (int)pattern.len;
+    int c = memcmp(a.at ? a.at : "", b.at ? b.at : "", a.len < b.len ? a.len : b.len);
+
+    return c ? c : (a.len > b.len) - (a.len < b.len);
+}
+
+/* What rows are looked up by: the model is `stem` and then `end`, which is "*" for a prefix. */
+struct name {
+    pk_str provider, stem, end;
+};
+
+static int stands(const struct pk_price *p, const struct name *n)
+{
+    int c = compare(p->provider, n->provider);
+
+    if (c == 0)
+        c = compare(pk_str_sub(p->model, 0, n->stem.len), n->stem);
+    return c ? c : compare(pk_str_sub(p->model, n->stem.len, p->model.len), n->end);
+}
+
+static int in_order(const void *a, const void *b)
+{
+    const struct pk_price *x = a, *y = b;
+
+    return stands(x, &(struct name){y->provider, y->model, PK_NONE});
+}
+
+void pk_price_sort(struct pk_price *rows, int count)
+{
+    if (count)
+        qsort(rows, (size_t)count, sizeof *rows, in_order);
 }
 
 static bool in_effect(const struct pk_price *p, int64_t input_tokens, int64_t at_us)
@@ -32,24 +57,52 @@ static bool supersedes(const struct pk_price *p, const struct pk_price *best)
     return p->from_us > best->from_us;
 }
 
-const struct pk_price *pk_price_find(const struct pk_prices *prices, pk_str provider, pk_str model,
+/* The first row that does not stand before `n`. */
+static int lower_bound(const struct pk_prices *prices, const struct name *n)
+{
+    int from = 0, to = prices->count;
+
+    while (from < to) {
+        int middle = from + (to - from) / 2;
+
+        if (stands(&prices->rows[middle], n) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* Of the rows of one name, the one in effect. */
+static const struct pk_price *row_of(const struct pk_prices *prices, const struct name *n,
                                      int64_t input_tokens, int64_t at_us)
 {
     const struct pk_price *best = NULL;
-    int best_close = -1;
 
-    for (int i = 0; i < prices->count; i++) {
+    for (int i = lower_bound(prices, n); i < prices->count; i++) {
         const struct pk_price *p = &prices->rows[i];
-        int close = pk_str_eq(p->provider, provider) ? closeness(p->model, model) : -1;
 
-        if (close < 0 || close < best_close || !in_effect(p, input_tokens, at_us))
-            continue;
-        if (!best || close > best_close || supersedes(p, best)) {
+        if (stands(p, n) != 0)
+            break;
+        if (in_effect(p, input_tokens, at_us) && (!best || supersedes(p, best)))
             best = p;
-            best_close = close;
-        }
     }
     return best;
+}
+
+const struct pk_price *pk_price_find(const struct pk_prices *prices, pk_str provider, pk_str model,
+                                     int64_t input_tokens, int64_t at_us)
+{
+    struct name n = {provider, model, PK_NONE};
+    const struct pk_price *p = row_of(prices, &n, input_tokens, at_us);
+
+    n.end = PK_STR("*");
+    model = pk_str_sub(model, 0, PK_SLUG_BYTES_MAX);
+    for (size_t cut = 0; !p && cut <= model.len; cut++) {
+        n.stem = pk_str_sub(model, 0, model.len - cut);
+        p = row_of(prices, &n, input_tokens, at_us);
+    }
+    return p;
 }
 
 /* One bucket of tokens: how many, at what price, and what to say when that is not known. */

@@ -13,16 +13,19 @@
 /* pico-USD a token; -1 = not known, and a call that used such tokens has no known cost. */
 struct pk_price {
     pk_str provider; /* providers.def name */
-    pk_str model;    /* exact, or a prefix that ends in '*' */
+    pk_str model;    /* exact, or a prefix of PK_SLUG_BYTES_MAX that ends in '*' */
     int64_t input, cache_read, cache_write, cache_write_1h, output, reasoning;
     int64_t above_tokens;   /* applies when all input tokens exceed this; 0 = the base tier */
     int64_t from_us, to_us; /* in effect in [from, to); to 0 = still */
 };
 
 struct pk_prices {
-    const struct pk_price *rows; /* any order */
+    const struct pk_price *rows; /* as pk_price_sort() leaves them */
     int count;
 };
+
+/* By provider, then by model. */
+void pk_price_sort(struct pk_price *rows, int count);
 
 /* The row in effect: exact model before the longest prefix, the highest tier that
  * input_tokens reaches, the latest from_us; NULL when there is none. */

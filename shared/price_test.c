@@ -40,6 +40,21 @@ static void the_most_specific_price_in_effect_applies(void)
     EXPECT(input_price("a", "", 10, 500) == -1);
 }
 
+static void a_sorted_list_is_found_whatever_its_order_was(void)
+{
+    struct pk_price shuffled[PK_COUNT(rows)];
+
+    for (size_t i = 0; i < PK_COUNT(rows); i++)
+        shuffled[i] = rows[(i * 3 + 5) % PK_COUNT(rows)];
+    pk_price_sort(shuffled, PK_COUNT(rows));
+    struct pk_prices sorted = {shuffled, PK_COUNT(rows)};
+    for (size_t i = 0; i < PK_COUNT(rows); i++) {
+        const struct pk_price *p = pk_price_find(&sorted, rows[i].provider, rows[i].model,
+                                                 rows[i].above_tokens + 1, rows[i].from_us);
+        EXPECT(p && p->input == rows[i].input);
+    }
+}
+
 static void a_long_context_tier_starts_above_its_threshold(void)
 {
     EXPECT(input_price("a", "model", 200000, 600) == 5);
@@ -159,6 +174,7 @@ static void what_is_no_exact_price_is_refused(void)
 int main(void)
 {
     RUN(the_most_specific_price_in_effect_applies);
+    RUN(a_sorted_list_is_found_whatever_its_order_was);
     RUN(a_long_context_tier_starts_above_its_threshold);
     RUN(buckets_add_up_at_their_own_prices);
     RUN(cached_tokens_count_towards_the_tier);

@@ -504,6 +504,7 @@ bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_
         return false;
     if (arena->failed)
         return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
+    pk_price_sort(read.rows, read.count);
     *prices = (struct pk_prices){read.rows, read.count};
     return true;
 }
