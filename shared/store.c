@@ -272,7 +272,7 @@ static bool put_payload(struct record_write *w, pk_str text, struct pk_value *id
     if (!find_payload(w->store, hash, &row, w->err))
         return false;
     bool ok = row.id ? touch_payload(w, &row) : insert_payload(w, text, hash, &row);
-    if (ok && row.id == 0) /* somebody else put it there in between */
+    if (ok && row.id == 0) /* the engine does not say, or somebody else put it there in between */
         ok = find_payload(w->store, hash, &row, w->err);
     if (ok)
         *id = pk_v_int(row.id);
@@ -294,8 +294,7 @@ static struct pk_value words(const char *text)
     return pk_v_text(pk_str_of(text));
 }
 
-/* *fresh tells whether the row was new. */
-static bool put_log(struct record_write *w, const struct pk_value payloads[2], int64_t *fresh)
+static bool put_log(struct record_write *w, const struct pk_value payloads[2])
 {
     const struct pk_record *r = w->r;
     const struct pk_usage *u = &r->usage;
@@ -349,9 +348,7 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2], i
         clean(w, r->query_id),
     };
 
-    *fresh = 0;
-    return w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_COUNT(args), count_row, fresh,
-                               w->err);
+    return w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_COUNT(args), NULL, NULL, w->err);
 }
 
 static bool put_span(struct record_write *w, int ord)
@@ -376,29 +373,33 @@ static bool put_span(struct record_write *w, int ord)
     return w->store->ops->exec(w->store, PK_SQL_span_put, args, PK_COUNT(args), NULL, NULL, w->err);
 }
 
+/* Before the row is there: a call written again is no second hit. */
 static bool count_hit(struct record_write *w)
 {
+    const struct pk_store_ops *ops = w->store->ops;
+    const struct pk_value id[] = {pk_v_blob(w->r->id, PK_UUID_BYTES)};
     const struct pk_value args[] = {pk_v_blob(w->r->cache_key.at, w->r->cache_key.len),
                                     pk_v_int(w->r->started_us), pk_v_int(1)};
+    int64_t known = 0;
 
-    return w->r->cache_key.len == 0 || w->store->ops->exec(w->store, PK_SQL_cache_hit, args,
-                                                           PK_COUNT(args), NULL, NULL, w->err);
+    if (w->r->cache_key.len == 0)
+        return true;
+    return ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id), count_row, &known, w->err) &&
+           (known ||
+            ops->exec(w->store, PK_SQL_cache_hit, args, PK_COUNT(args), NULL, NULL, w->err));
 }
 
 static bool put_record(struct record_write *w)
 {
     struct pk_value payloads[2];
-    int64_t fresh;
 
     if (!put_payload(w, w->r->request, &payloads[0]) ||
-        !put_payload(w, w->r->response, &payloads[1]) || !put_log(w, payloads, &fresh))
+        !put_payload(w, w->r->response, &payloads[1]) || !count_hit(w) || !put_log(w, payloads))
         return false;
-    if (!fresh)
-        return true;
     for (int i = 0; i < w->r->span_count; i++)
         if (!put_span(w, i))
             return false;
-    return count_hit(w);
+    return true;
 }
 
 bool pk_store_record_add(struct pk_store *s, const struct pk_record *r, struct pk_error *err)

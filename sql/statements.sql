@@ -39,6 +39,11 @@ update pk_cache_entry set hits = hits + $3, last_hit_us = $2 where key = $1
 delete from pk_cache_entry where expires_us <= $1 returning 1
 
 -- name: payload_put(hash blob, created_us bigint, encoding bigint, bytes blob)
+-- In SQLite `returning` fills a table in memory, which costs more than payload_find.
+insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, $3, $4)
+on conflict (hash) do nothing
+
+-- name: payload_put @postgres
 insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, $3, $4)
 on conflict (hash) do nothing returning id
 
@@ -59,7 +64,10 @@ insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id,
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
     $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47)
-on conflict (id) do nothing returning 1
+on conflict (id) do nothing
+
+-- name: log_find(id uuid)
+select 1 from pk_log where id = $1
 
 -- name: span_put(log_id uuid, ord bigint, kind text, started_us bigint, duration_us bigint, ttfb_us bigint, target_path text, provider text, model text, http_status bigint, error_type text, error_message text, wait_ms bigint)
 insert into pk_span (log_id, ord, kind, started_us, duration_us, ttfb_us, target_path, provider,
