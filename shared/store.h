@@ -43,8 +43,8 @@ struct pk_store_ops {
     /* Executes one statement with its $1..$n. `on_row` may be NULL. */
     bool (*exec)(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
                  pk_row_fn *on_row, void *ctx, struct pk_error *err);
-    /* begin inside begin nests: an inner end undoes or keeps what came since its own begin, and the
-     * outer end decides about all. An engine without savepoints may let the inner ones do nothing. */
+    /* begin inside begin only counts: the outer end decides about all, and cannot keep what an inner end
+     * undid. An engine whose caller owns the transaction may let all of them do nothing. */
     bool (*begin)(struct pk_store *s, struct pk_error *err);
     bool (*end)(struct pk_store *s, bool commit, struct pk_error *err);
     void (*close)(struct pk_store *s);
@@ -95,8 +95,7 @@ bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES
 bool pk_store_cache_purge(struct pk_store *s, int64_t now_us, bool all, int64_t *count,
                           struct pk_error *err) PK_MUST_CHECK;
 
-/* The log row, its spans and payloads, in one transaction (none is opened inside another that
- * the caller opened with ops->begin). Writing the same id twice leaves one row. */
+/* The log row, its spans and payloads, in one transaction, or in the caller's (ops->begin). Writing the same id twice leaves one row. */
 bool pk_store_record_add(struct pk_store *s, const struct pk_record *r,
                          struct pk_error *err) PK_MUST_CHECK;
 

@@ -3,8 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * The connection is the store's own, used by one thread at a time, and it does not survive fork():
- * SQLite's locks belong to the process that took them. Transactions nest: the outer one is
- * `begin immediate`, inner ones are savepoints.
+ * SQLite's locks belong to the process that took them.
  *
  * SQLite's header turns sqlite3_step(x) into sqlite3_api->step(x), so every function that calls SQLite
  * has a local of that name. The SQL here is about the file; that about relations is in sql/.
@@ -69,6 +68,7 @@ struct sqlite_store {
     sqlite3_stmt *stmts[PK_STMT_COUNT];
     pid_t owner; /* the process that opened it */
     int depth;   /* of nested transactions */
+    bool undo;   /* an inner one failed: the outer one cannot be kept */
     char *path;
 };
 
@@ -192,7 +192,7 @@ static bool exec(struct pk_store *store, enum pk_stmt stmt, const struct pk_valu
     int rc = SQLITE_OK;
 
     PK_ASSERT(count == arity[stmt]);
-    if (!same_process(s, err))
+    if (s->depth == 0 && !same_process(s, err)) /* begin() has looked */
         return false;
     sqlite3_stmt *st = prepared(s, stmt, err);
     if (!st)
@@ -228,35 +228,43 @@ static bool begin(struct pk_store *store, struct pk_error *err)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
 
-    if (!same_process(s, err) ||
-        !pragma(s, s->depth ? "savepoint pk" : "begin immediate", NULL, err))
-        return false;
+    if (s->depth == 0) {
+        if (!same_process(s, err) || !pragma(s, "begin immediate", NULL, err))
+            return false;
+        s->undo = false;
+    }
     s->depth++;
     return true;
 }
 
 /* SQLite itself rolls back on some failures (a full disk): then there is nothing left to end. */
+static void undo(struct sqlite_store *s)
+{
+    const sqlite3_api_routines *sqlite3_api = s->api;
+    struct pk_error ignored;
+
+    if (!sqlite3_get_autocommit(s->db))
+        (void)pragma(s, "rollback", NULL, &ignored);
+}
+
 static bool end(struct pk_store *store, bool commit, struct pk_error *err)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
     const sqlite3_api_routines *sqlite3_api = s->api;
-    struct pk_error ignored;
 
     PK_ASSERT(s->depth > 0);
     if (!same_process(s, err))
         return false;
-    s->depth--;
-    if (sqlite3_get_autocommit(s->db))
+    s->undo = s->undo || !commit;
+    if (--s->depth > 0)
+        return true;
+    if (s->undo || sqlite3_get_autocommit(s->db)) {
+        undo(s);
         return !commit || fail_file(err, s->path, "the transaction was undone by an earlier error");
-    if (s->depth)
-        return (commit || pragma(s, "rollback to pk", NULL, err)) &&
-               pragma(s, "release pk", NULL, err);
-    if (!commit)
-        return pragma(s, "rollback", NULL, err);
+    }
     if (pragma(s, "commit", NULL, err))
         return true;
-    if (!sqlite3_get_autocommit(s->db))
-        (void)pragma(s, "rollback", NULL, &ignored);
+    undo(s);
     return false;
 }
 
