@@ -14,7 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES_MIN = 4096, BLOCK_BYTES_MAX = 256 << 10, LARGE_BYTES = 32 << 10 };
+enum {
+    BLOCK_BYTES_MIN = 4096,
+    BLOCK_BYTES_MAX = 256 << 10,
+    LARGE_BYTES = 32 << 10,
+    SMALL_BYTES = 128
+};
 
 struct pk_block {
     struct pk_block *next;
@@ -204,14 +209,16 @@ pk_str pk_copy(struct pk_arena *a, pk_str s)
 pk_str pk_copyf(struct pk_arena *a, const char *fmt, ...)
 {
     va_list args, again;
-    char *p = NULL;
+    char small[SMALL_BYTES], *p = NULL; /* most texts need no second round */
 
     va_start(args, fmt);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, fmt, args);
+    int len = vsnprintf(small, sizeof small, fmt, args);
     if (len >= 0)
         p = carve(a, (size_t)len + 1);
-    if (p)
+    if (p && len < SMALL_BYTES)
+        memcpy(p, small, (size_t)len + 1);
+    else if (p)
         (void)vsnprintf(p, (size_t)len + 1, fmt, again);
     va_end(again);
     va_end(args);

@@ -47,12 +47,10 @@ bool pk_str_is(pk_str s, const char *text)
 
 bool pk_str_is_nocase(pk_str s, const char *text)
 {
-    if (s.len != strlen(text))
-        return false;
     for (size_t i = 0; i < s.len; i++)
-        if (lower(s.at[i]) != lower(text[i]))
+        if (!text[i] || lower(s.at[i]) != lower(text[i]))
             return false;
-    return true;
+    return text[s.len] == 0;
 }
 
 bool pk_str_starts(pk_str s, const char *prefix)

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CAP_MIN = 64 };
+enum { CAP_MIN = 64, SMALL_BYTES = 128 };
 
 struct pk_buf pk_buf_in(struct pk_arena *arena, size_t max)
 {
@@ -19,12 +19,16 @@ char *pk_buf_room(struct pk_buf *b, size_t size)
 {
     size_t need, cap = b->cap ? b->cap : CAP_MIN;
 
+    if (!b->failed && size < b->cap - b->len)
+        return b->at + b->len;
     if (b->failed || __builtin_add_overflow(b->len, size, &need) || need > b->max) {
         b->failed = true;
         return NULL;
     }
     while (cap < need)
         cap *= 2;
+    if (cap > b->max)
+        cap = b->max;
     if (cap > b->cap) {
         char *more = pk_alloc_grow(b->arena, b->at, b->cap, cap);
 
@@ -64,12 +68,15 @@ void pk_buf_addf(struct pk_buf *b, const char *fmt, ...)
 
     va_start(args, fmt);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, fmt, args);
+    char small[SMALL_BYTES]; /* most texts need no second round */
+    int len = vsnprintf(small, sizeof small, fmt, args);
     char *room = len >= 0 ? pk_buf_room(b, (size_t)len + 1) : NULL;
-    if (room) {
+    if (room && len < SMALL_BYTES)
+        memcpy(room, small, (size_t)len + 1);
+    else if (room)
         (void)vsnprintf(room, (size_t)len + 1, fmt, again);
+    if (room)
         b->len += (size_t)len;
-    }
     va_end(again);
     va_end(args);
 }
