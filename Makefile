@@ -133,7 +133,8 @@ check: deps
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/all $(BUILD)
 san:
 	$(MAKE) SAN=1 BUILD=build-san check-san
-sdk: all
+sdk: deps-sdk
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all
 	$(PYTHON) tests/e2e/sdk.py $(BUILD) --install
 check-san: deps
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core unit \
