@@ -746,7 +746,7 @@ int main(int argc, char **argv)
         RUN(a_record_reads_in_public_units);
         RUN(the_same_record_twice_is_one_row);
         RUN(an_unknown_cost_is_null_and_says_why);
-    RUN(a_failed_call_counts_for_the_model_that_was_asked);
+        RUN(a_failed_call_counts_for_the_model_that_was_asked);
         RUN(equal_payloads_are_stored_once_and_compressed);
         RUN(a_payload_in_use_stays_young);
         RUN(hostile_text_becomes_harmless);
