@@ -127,7 +127,7 @@ static int bind(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, int i
     const char *at = v->s.at ? v->s.at : "";
 
     switch (v->type) {
-    case PK_V_NULL: return sqlite3_bind_null(st, i);
+    case PK_V_NULL: return SQLITE_OK; /* what an earlier exec() has cleared, it is already */
     case PK_V_INT: return sqlite3_bind_int64(st, i, v->i);
     case PK_V_REAL: return sqlite3_bind_double(st, i, v->r);
     case PK_V_TEXT: return sqlite3_bind_text64(st, i, at, v->s.len, SQLITE_STATIC, SQLITE_UTF8);

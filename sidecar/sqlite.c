@@ -24,6 +24,8 @@ const struct sqlite3_api_routines *pkd_sqlite_api(struct pk_error *err)
         void (*plain)(void); /* what sqlite3_auto_extension() takes */
     } entry = {.typed = catch_routines};
 
+    /* Statistics of SQLite's memory, which nobody reads, would cost a lock for each allocation. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_auto_extension(entry.plain) == SQLITE_OK)
         (void)sqlite3_open(":memory:", &db);
     (void)sqlite3_cancel_auto_extension(entry.plain);
