@@ -4,14 +4,18 @@
  */
 #include "reply.h"
 
-static const char *comma(const struct pk_buf *out)
+static void add_name(struct pk_buf *out, const char *name)
 {
-    return out->len && out->at[out->len - 1] == '{' ? "" : ",";
+    if (out->len && out->at[out->len - 1] != '{')
+        pk_buf_addc(out, ',');
+    pk_buf_addc(out, '"');
+    pk_buf_adds(out, name);
+    pk_buf_adds(out, "\":");
 }
 
 static void add_text(struct pk_buf *out, const char *name, pk_str value)
 {
-    pk_buf_addf(out, "%s\"%s\":", comma(out), name);
+    add_name(out, name);
     if (value.len)
         pk_json_quote(out, value);
     else
@@ -20,14 +24,15 @@ static void add_text(struct pk_buf *out, const char *name, pk_str value)
 
 static void add_int(struct pk_buf *out, const char *name, int64_t value)
 {
-    pk_buf_addf(out, "%s\"%s\":%lld", comma(out), name, (long long)value);
+    add_name(out, name);
+    pk_buf_addf(out, "%lld", (long long)value);
 }
 
 /* Milliseconds as pk_logs has them: with the microseconds. */
 static void add_ms(struct pk_buf *out, const char *name, int64_t us)
 {
-    pk_buf_addf(out, "%s\"%s\":%lld.%03lld", comma(out), name, (long long)(us / 1000),
-                (long long)(us % 1000));
+    add_name(out, name);
+    pk_buf_addf(out, "%lld.%03lld", (long long)(us / 1000), (long long)(us % 1000));
 }
 
 static void add_cost(struct pk_buf *out, const struct pk_record *r)
@@ -36,7 +41,8 @@ static void add_cost(struct pk_buf *out, const struct pk_record *r)
 
     if (r->cost_known)
         pk_usd_print(r->cost_pusd, usd);
-    pk_buf_addf(out, ",\"cost_usd\":%s", usd);
+    add_name(out, "cost_usd");
+    pk_buf_adds(out, usd);
 }
 
 static void add_pk(struct pk_buf *out, const struct pk_record *r)
