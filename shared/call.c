@@ -540,9 +540,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
 
 static void start(struct pk_call *c, int64_t mono_us)
 {
-    int64_t timeout_ms = c->req->timeout_ms      ? c->req->timeout_ms
-                         : c->config->timeout_ms ? c->config->timeout_ms
-                                                 : PK_CALL_MS_DEFAULT;
+    int64_t timeout_ms = c->req->timeout_ms ? c->req->timeout_ms : PK_CALL_MS_DEFAULT;
 
     c->started_mono_us = mono_us;
     c->deadline_ms = mono_us / 1000 + timeout_ms;

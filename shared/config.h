@@ -81,9 +81,8 @@ struct pk_config {
     /* Of the first target that has one: the cache is asked once, before any target; an answer is
      * stored by the policy of the target that gave it. */
     struct pk_cache_policy cache;
-    int64_t timeout_ms; /* the call's own deadline; 0 = default */
-    pk_str api_key_at;  /* which node gives an api_key, "config.targets[0]"; empty = none does */
-    pk_str slug;        /* set by the host for a stored config; goes to the log */
+    pk_str api_key_at; /* which node gives an api_key, "config.targets[0]"; empty = none does */
+    pk_str slug;       /* set by the host for a stored config; goes to the log */
     int64_t version;
 };
 
