@@ -7,7 +7,8 @@
 #include <string.h>
 
 enum { FAULT_BYTES_MAX = 4096, REASON_BYTES_MAX = 200 };
-static const int64_t COUNT_MAX = (int64_t)1 << 50; /* sums of a few stay far from overflowing */
+/* Far beyond any context window; sums over many log rows, and their costs, must not overflow. */
+static const int64_t COUNT_MAX = 100 * 1000 * 1000;
 
 /* --- writing --------------------------------------------------------------------------------- */
 

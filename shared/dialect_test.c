@@ -728,6 +728,22 @@ static void each_allocation_may_fail(void)
     }
 }
 
+static void token_counts_stay_where_their_sums_are_safe(void)
+{
+    static const char body[] =
+        "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},"
+        "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":999999999999999999,"
+        "\"completion_tokens\":-5}}";
+    struct pk_arena own;
+    struct pk_answer a = {0};
+    struct pk_error why = {0};
+
+    pk_arena_init(&own, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    EXPECT(pk_dialect_answer(&own, &pk_dialect_openai, &pk_dialect_openai, pk_str_of(body), &a, &why));
+    EXPECT(a.usage.input == 100000000 && a.usage.output == 0);
+    pk_arena_free(&own);
+}
+
 int main(void)
 {
     RUN(every_provider_can_be_addressed);
@@ -748,5 +764,6 @@ int main(void)
     RUN(a_fault_always_has_words);
     RUN(a_long_fault_is_cut_between_characters);
     RUN(each_allocation_may_fail);
+    RUN(token_counts_stay_where_their_sums_are_safe);
     return test_end();
 }
