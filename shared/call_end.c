@@ -4,6 +4,10 @@
  */
 #include "call_inner.h"
 
+#include "dialect_parts.h"
+
+enum { NAME_BYTES_MAX = 256 };
+
 void pk_call_span_end(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
@@ -117,6 +121,18 @@ static pk_str message_of(struct pk_call *c)
     return pk_copy(c->arena, pk_str_of(c->error.msg));
 }
 
+/* Clients and providers choose these; a row names them, and is grouped by them. */
+static void shorten_names(struct pk_record *r)
+{
+    pk_str *const names[] = {&r->request_model, &r->model, &r->finish_reason, &r->user_id,
+                             &r->prompt};
+
+    for (size_t i = 0; i < PK_COUNT(names); i++)
+        *names[i] = pk_dialect_shorten(*names[i], NAME_BYTES_MAX);
+    for (int i = 0; i < r->span_count; i++)
+        r->spans[i].model = pk_dialect_shorten(r->spans[i].model, NAME_BYTES_MAX);
+}
+
 void pk_call_close(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
@@ -136,6 +152,7 @@ void pk_call_close(struct pk_call *c)
                                      : c->reply.status;
     r->error_message = message_of(c);
     r->user_id = user_of(c);
+    shorten_names(r);
     r->prompt = metadata_of(c, "_prompt");
     if (!r->cost_known && r->cost_reason.len == 0)
         r->cost_reason = PK_STR("no answer");

@@ -300,6 +300,12 @@ FAMILIES = [
          Call(lambda e: e.to("echo"), params={"pk": {"log": False}},
               row={"request": None, "response": None, "input_tokens": 3})),
 
+    Case("names that others choose are cut in the log",
+         Call(lambda e: e.to("echo"), params={"user": "\u00fc" * 1000, "pk": {"log": False}},
+              row={"user_id": "\u00fc" * 128}),
+         Call(lambda e: e.to("status-500:" + "x" * 1000), code="provider_error",
+              check=lambda a, r, m, s: len(r["request_model"]) == 256 and len(s[0]["model"]) == 256)),
+
     # --- hostile answers -----------------------------------------------------------------------
     *[Case(f"hostile answer: {model}",
            Call(lambda e, model=model: e.to(model), code="invalid_answer", status=502,
