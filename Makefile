@@ -151,7 +151,7 @@ $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
 bench: deps-bench
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all $(BUILD)/bench-xfer
-	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/bench/run
+	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run
 demo: deps-demo
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tools/demo
