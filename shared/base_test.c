@@ -20,10 +20,14 @@ static void a_message_is_utf8_wherever_it_was_cut(void)
     static const struct {
         const char *in, *out;
     } cases[] = {
-        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"}, {"gr\xc3", "gr?"},
-        {"\xe2\x82\xac\xe2\x82", "\xe2\x82\xac??"},   {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
-        {"\xff\x80x\xc3y", "??x?y"},                  {"\xed\xa0\x80", "???"},
-        {"\xc0\xaf\xf5\x80\x80\x80", "??????"},       {"\xe0\x80\x80\xf0\x80\x80\x80", "???????"},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"gr\xc3", "gr?"},
+        {"\xe2\x82\xac\xe2\x82", "\xe2\x82\xac??"},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+        {"\xff\x80x\xc3y", "??x?y"},
+        {"\xed\xa0\x80", "???"},
+        {"\xc0\xaf\xf5\x80\x80\x80", "??????"},
+        {"\xe0\x80\x80\xf0\x80\x80\x80", "???????"},
     };
 
     for (size_t i = 0; i < PK_COUNT(cases); i++) {

@@ -739,7 +739,8 @@ static void token_counts_stay_where_their_sums_are_safe(void)
     struct pk_error why = {0};
 
     pk_arena_init(&own, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    EXPECT(pk_dialect_answer(&own, &pk_dialect_openai, &pk_dialect_openai, pk_str_of(body), &a, &why));
+    EXPECT(
+        pk_dialect_answer(&own, &pk_dialect_openai, &pk_dialect_openai, pk_str_of(body), &a, &why));
     EXPECT(a.usage.input == 100000000 && a.usage.output == 0);
     pk_arena_free(&own);
 }
