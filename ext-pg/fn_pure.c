@@ -9,26 +9,6 @@
 
 #define TOKENS_MAX ((int64_t)1 << 50)
 
-/* "openai/gpt-4o" names the provider; otherwise the first that has a price for the model. */
-static pk_str provider_of(const struct pk_prices *prices, pk_str *model, int64_t input,
-                          int64_t now_us)
-{
-    int slash = pk_str_find(*model, '/');
-    const struct pk_provider *p;
-
-    if (slash > 0) {
-        p = pk_provider_find(pk_str_sub(*model, 0, (size_t)slash));
-        if (p) {
-            *model = pk_str_sub(*model, (size_t)slash + 1, model->len);
-            return pk_str_of(p->name);
-        }
-    }
-    for (int i = 0; (p = pk_provider_at(i)) != NULL; i++)
-        if (pk_price_find(prices, pk_str_of(p->name), *model, input, now_us))
-            return pk_str_of(p->name);
-    return PK_NONE;
-}
-
 static int64_t tokens(FunctionCallInfo fcinfo, int arg, const char *name)
 {
     struct pk_error err;
@@ -80,7 +60,7 @@ Datum pk_sql_cost(PG_FUNCTION_ARGS)
         .cache_read = tokens(fcinfo, 3, "cached"),
     };
     const struct pk_prices *prices = prices_now(fcinfo);
-    pk_str provider = provider_of(prices, &model, usage.input + usage.cache_read, now);
+    pk_str provider = pk_price_provider(prices, &model, usage.input + usage.cache_read, now);
     if (!pk_price_cost(prices, provider, model, &usage, now, &pusd, &why))
         PG_RETURN_NULL();
     return usd(pusd);

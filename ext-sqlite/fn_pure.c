@@ -10,26 +10,6 @@
 
 #define TOKENS_MAX ((int64_t)1 << 50)
 
-/* "openai/gpt-4o" names the provider; otherwise the first that has a price for the model. */
-static pk_str provider_of(const struct pk_prices *prices, pk_str *model, int64_t input,
-                          int64_t now_us)
-{
-    int slash = pk_str_find(*model, '/');
-    const struct pk_provider *p;
-
-    if (slash > 0) {
-        p = pk_provider_find(pk_str_sub(*model, 0, (size_t)slash));
-        if (p) {
-            *model = pk_str_sub(*model, (size_t)slash + 1, model->len);
-            return pk_str_of(p->name);
-        }
-    }
-    for (int i = 0; (p = pk_provider_at(i)) != NULL; i++)
-        if (pk_price_find(prices, pk_str_of(p->name), *model, input, now_us))
-            return pk_str_of(p->name);
-    return PK_NONE;
-}
-
 static bool read_count(struct pk_args args, int i, const char *name, int64_t *out,
                        struct pk_error *err)
 {
@@ -55,7 +35,7 @@ static bool cost(struct pk_conn *c, struct pk_args args, sqlite3_context *ctx, s
     const struct pk_prices *prices = pk_resolver_prices(c->resolver, c->store, err);
     if (!prices)
         return false;
-    pk_str provider = provider_of(prices, &model, usage.input + usage.cache_read, now);
+    pk_str provider = pk_price_provider(prices, &model, usage.input + usage.cache_read, now);
     if (pk_price_cost(prices, provider, model, &usage, now, &pusd, &why))
         sqlite3_result_double(ctx, (double)pusd / 1e12);
     return true;

@@ -4,6 +4,8 @@
  */
 #include "price.h"
 
+#include "provider.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,4 +195,23 @@ bool pk_price_parse(pk_str per_million, int64_t *pusd)
             return false;
     *pusd = n;
     return true;
+}
+
+pk_str pk_price_provider(const struct pk_prices *prices, pk_str *model, int64_t input,
+                         int64_t now_us)
+{
+    int slash = pk_str_find(*model, '/');
+    const struct pk_provider *p;
+
+    if (slash > 0) {
+        p = pk_provider_find(pk_str_sub(*model, 0, (size_t)slash));
+        if (p) {
+            *model = pk_str_sub(*model, (size_t)slash + 1, model->len);
+            return pk_str_of(p->name);
+        }
+    }
+    for (int i = 0; (p = pk_provider_at(i)) != NULL; i++)
+        if (pk_price_find(prices, pk_str_of(p->name), *model, input, now_us))
+            return pk_str_of(p->name);
+    return PK_NONE;
 }

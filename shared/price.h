@@ -37,6 +37,11 @@ bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model
                    const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
                    const char **why);
 
+/* Whose price pk_cost() means: "openai/gpt-4o" names the provider, and loses the prefix; otherwise the
+ * first provider that has a price for the model; empty when none has. */
+pk_str pk_price_provider(const struct pk_prices *prices, pk_str *model, int64_t input,
+                         int64_t now_us);
+
 /* Decimal dollars per million tokens ("2.50", "0.075") as pico-USD a token, exactly. */
 bool pk_price_parse(pk_str per_million, int64_t *pusd);
 
