@@ -69,6 +69,7 @@ struct pk_next {
 
 /* A request to send. It names the key; the transport adds it (secret.h). */
 struct pk_exchange {
+    bool get; /* GET without a body; else POST */
     pk_str url;
     pk_str headers; /* "name: value\n" lines; no key, no length */
     pk_str body;

@@ -8,14 +8,25 @@
 #include "call.h"
 #include "stream.h"
 
-/* One state, one function of call.c. */
+/* One state, one function pk_step_NAME(). */
 #define STATES(S)                                                                                  \
-    S(admit) S(pick) S(send) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish)
+    S(pick)                                                                                        \
+    S(lookup) S(send) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish) S(ask)
 
 enum pk_call_state {
 #define S(name) ST_##name,
     STATES(S)
 #undef S
+};
+
+/* A question to another service than the target, such as a webhook, and what came of it. */
+struct pk_asked {
+    struct pk_exchange exchange;
+    enum pk_call_state then; /* who asked: entered with the answer */
+    int64_t deadline_ms;
+    int status; /* of the answer; 0: none came */
+    struct pk_buf body;
+    struct pk_error error; /* PK_OK when the answer is whole, whatever its status */
 };
 
 struct pk_call {
@@ -51,6 +62,9 @@ struct pk_call {
     bool overridden[PK_NODES_MAX];
     pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's override_params */
 
+    struct pk_asked asked; /* the question that is running, or was the last */
+
+    bool looked_up; /* the cache has been asked: once a call */
     bool committed; /* bytes have gone to the client: no more retry or fallback */
     bool answered;  /* c->answer is whole */
     struct pk_reply reply;
@@ -68,6 +82,64 @@ static inline const struct pk_target *pk_call_target(const struct pk_call *c)
 static inline int64_t pk_call_now_us(const struct pk_call *c)
 {
     return c->record.started_us + c->mono_us - c->started_mono_us;
+}
+
+/* --- what a step returns -------------------------------------------------------------------- */
+
+enum { PK_CALL_AGAIN = -1 }; /* to enter c->state now, instead of an op to wait for */
+
+static inline int pk_call_go(struct pk_call *c, enum pk_call_state s)
+{
+    c->state = s;
+    return PK_CALL_AGAIN;
+}
+
+static inline int pk_call_wait(struct pk_call *c, enum pk_call_state s, enum pk_op op)
+{
+    c->state = s;
+    return (int)op;
+}
+
+/* Waits for the provider, until the attempt's limit or the call's. */
+static inline int pk_call_wait_upstream(struct pk_call *c, enum pk_call_state s, enum pk_op op)
+{
+    c->next.until_ms =
+        c->attempt_deadline_ms < c->deadline_ms ? c->attempt_deadline_ms : c->deadline_ms;
+    return pk_call_wait(c, s, op);
+}
+
+/* call_ask.c: sends `ex`, which must live until the answer, and enters `then` with the outcome in
+ * c->asked, after at most timeout_ms. The current span gets no part of it. */
+int pk_call_ask(struct pk_call *c, const struct pk_exchange *ex, int64_t timeout_ms,
+                enum pk_call_state then);
+
+#define S(name) int pk_step_##name(struct pk_call *c, const struct pk_event *ev);
+STATES(S)
+#undef S
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+static inline void pk_call_reply_as(struct pk_call *c, int status, bool stream)
+{
+    c->reply.status = status;
+    c->reply.stream = stream;
+}
+
+static inline pk_str pk_call_provider(const struct pk_call *c)
+{
+    return pk_str_of(pk_call_target(c)->provider->name);
+}
+
+/* What the client is told of c->error: the provider's words, or ours. */
+static inline struct pk_fault pk_call_told(const struct pk_call *c)
+{
+    struct pk_fault f = c->fault;
+
+    if (f.message.len == 0)
+        f.message = pk_str_of(c->error.msg);
+    if (f.type.len == 0)
+        f.type = pk_str_of(pk_code_name(c->error.code));
+    return f;
 }
 
 /* call_send.c: fills c->exchange for c->node and opens its span. False with c->error when the target

@@ -330,7 +330,6 @@ static void configure(struct pk_transfer *t)
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)x->connect_ms);
     curl_easy_setopt(e, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)PK_STREAM_BYTES_MAX);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "pk/" PK_VERSION);
-    curl_easy_setopt(e, CURLOPT_POST, 1L);
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->lines);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);

@@ -333,6 +333,11 @@ bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, st
         return false;
     t->x->tls |= u->url.https;
     curl_easy_setopt(t->easy, CURLOPT_CURLU, u->parsed);
+    if (ex->get) {
+        curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
+        return true;
+    }
+    curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->body.len);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, ex->body.len ? ex->body.at : "");
     return true;

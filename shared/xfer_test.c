@@ -41,7 +41,10 @@ static const char *url_to(const char *host, const char *path)
 static struct pk_transfer *start(const char *url, const char *headers, const char *body,
                                  void *owner)
 {
-    struct pk_exchange ex = {pk_str_of(url), pk_str_of(headers), pk_str_of(body), &target};
+    struct pk_exchange ex = {.url = pk_str_of(url),
+                             .headers = pk_str_of(headers),
+                             .body = pk_str_of(body),
+                             .target = &target};
 
     err = (struct pk_error){0};
     return pk_xfer_start(x, &ex, owner, &err);
@@ -199,6 +202,20 @@ static void a_large_body_is_sent_whole_without_expect(void)
     EXPECT(o.last == PK_EV_END && o.body_len > LEN && strstr(o.body, "Content-Length: 204800"));
     EXPECT(!strcasestr(o.body, "expect:"));
     free(body);
+}
+
+static void a_get_has_no_body_and_the_next_post_on_its_handle_does(void)
+{
+    const char *url = url_to("127.0.0.1", "/echo");
+    struct pk_exchange ex = {.get = true, .url = pk_str_of(url), .target = &target};
+    struct outcome o = {.t = pk_xfer_start(x, &ex, NULL, &err)};
+
+    EXPECT(o.t);
+    finish(&o, 5000);
+    EXPECT(o.last == PK_EV_END && strncmp(o.body, "GET /echo HTTP/1.1\r\n", 20) == 0);
+    EXPECT(!strcasestr(o.body, "content-length"));
+    o = get(url_to("127.0.0.1", "/echo"));
+    EXPECT(o.last == PK_EV_END && strstr(o.body, "POST /echo ") == o.body);
 }
 
 static void framing_headers_are_not_taken_from_the_exchange(void)
@@ -896,6 +913,7 @@ int main(void)
     RUN(an_answer_comes_as_head_body_and_end);
     RUN(the_request_is_what_the_exchange_says);
     RUN(a_large_body_is_sent_whole_without_expect);
+    RUN(a_get_has_no_body_and_the_next_post_on_its_handle_does);
     RUN(framing_headers_are_not_taken_from_the_exchange);
     RUN(a_header_cannot_smuggle_another);
     RUN(connections_are_used_again);

@@ -1,0 +1,212 @@
+/* call_attempt.c - one try at one target: send, head, then drain, collect or relay.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Every way through here ends in the state judge, but for a stream whose bytes have gone out: that one
+ * is answered, or told that it broke.
+ */
+#include "call_inner.h"
+
+#include "dialect_parts.h"
+#include "http.h"
+
+enum { ERROR_BODY_BYTES_MAX = 64 << 10 };
+
+int pk_step_send(struct pk_call *c, const struct pk_event *ev)
+{
+    (void)ev;
+    PK_ASSERT(!c->committed);
+    PK_ASSERT(c->record.attempts < PK_ATTEMPTS_MAX);
+    c->record.attempts++;
+    c->record.retries += c->tries > 0;
+    c->tries++;
+    c->status = 0;
+    c->retry_after_ms = 0;
+    c->streaming = NULL;
+    c->error = (struct pk_error){0};
+    c->fault = (struct pk_fault){0};
+    pk_buf_reset(&c->collected);
+    pk_buf_reset(&c->out);
+    if (!pk_call_build(c))
+        return pk_call_go(c, ST_judge);
+    return pk_call_wait_upstream(c, ST_head, PK_OP_SEND);
+}
+
+/* A transport failure, told in terms of the target and of the limit that passed. */
+static int failed(struct pk_call *c, const struct pk_event *ev, enum pk_call_state then)
+{
+    const char *provider = pk_call_target(c)->provider->name;
+
+    c->error = ev->error;
+    if (ev->error.code == PK_TIMEOUT && c->now_ms >= c->deadline_ms)
+        (void)pk_fail(&c->error, PK_TIMEOUT, "%s: the call's timeout has passed", provider);
+    else if (ev->error.code == PK_TIMEOUT && c->now_ms >= c->attempt_deadline_ms)
+        (void)pk_fail(&c->error, PK_TIMEOUT, "%s: no answer within %s", provider, c->attempt_limit);
+    c->status = 0;
+    return pk_call_go(c, then);
+}
+
+static void keep_relayed_headers(struct pk_call *c, pk_str headers)
+{
+    struct pk_buf kept = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
+    pk_str name, value;
+
+    while (pk_http_next_header(&headers, &name, &value))
+        if (pk_http_relayed(name))
+            pk_buf_addf(&kept, "%.*s: %.*s\n", PK_FMT(name), PK_FMT(value));
+    c->reply.headers = kept.failed ? PK_NONE : pk_buf_str(&kept);
+}
+
+int pk_step_head(struct pk_call *c, const struct pk_event *ev)
+{
+    bool ok = ev->status >= 200 && ev->status < 300;
+
+    if (ev->kind == PK_EV_FAIL)
+        return failed(c, ev, ST_judge);
+    c->status = ev->status;
+    c->retry_after_ms = pk_http_retry_after_ms(ev->headers, pk_call_now_us(c));
+    keep_relayed_headers(c, ev->headers);
+    if (!ok)
+        return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
+    if (!c->stream ||
+        !pk_http_is_type(pk_http_header(ev->headers, "content-type"), "text/event-stream"))
+        return pk_call_wait_upstream(c, ST_collect, PK_OP_READ);
+    c->streaming = pk_stream_new(c->arena, c->front, pk_call_target(c)->provider->dialect,
+                                 c->with_usage, c->record.started_us / 1000000);
+    if (!c->streaming) {
+        (void)pk_fail(&c->error, PK_NO_MEMORY, "stream: out of memory");
+        return pk_call_go(c, ST_judge);
+    }
+    if (pk_call_target(c)->timeouts.ttft_ms == 0)
+        c->attempt_deadline_ms = INT64_MAX; /* request_timeout was for the head */
+    return pk_call_wait_upstream(c, ST_relay, PK_OP_READ);
+}
+
+static void note_first_byte(struct pk_call *c)
+{
+    struct pk_span *s = &c->record.spans[c->record.span_count - 1];
+
+    if (s->first_byte_us == 0)
+        s->first_byte_us = pk_call_now_us(c);
+}
+
+/* Others may not be passed on: 304, for one, has no body, so that ours would be read as the next
+ * answer. */
+static bool is_error_status(int status)
+{
+    return status >= 400 && status <= 599;
+}
+
+/* Reads an unwanted answer to its end, so that the connection can be used again, and keeps what may
+ * hold the provider's words. */
+int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
+{
+    const struct pk_provider *provider = pk_call_target(c)->provider;
+
+    if (ev->kind == PK_EV_BODY) {
+        note_first_byte(c);
+        if (c->collected.len + ev->bytes.len <= ERROR_BODY_BYTES_MAX)
+            pk_buf_add(&c->collected, ev->bytes);
+        return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
+    }
+    pk_dialect_fault(c->arena, provider->dialect, c->status, pk_buf_str(&c->collected), &c->fault);
+    (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);
+    c->error.status = is_error_status(c->status) ? c->status : 502;
+    c->error.retryable =
+        c->status == 408 || c->status == 409 || c->status == 429 || c->status >= 500;
+    return pk_call_go(c, ST_judge);
+}
+
+static int too_large(struct pk_call *c)
+{
+    (void)pk_fail(&c->error, c->arena->failed ? PK_NO_MEMORY : PK_TOO_LARGE,
+                  "%s: the answer is larger than %d MiB", pk_call_target(c)->provider->name,
+                  PK_BODY_BYTES_MAX >> 20);
+    c->error.status = 502;
+    return pk_call_go(c, ST_judge);
+}
+
+int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
+{
+    const struct pk_dialect *back = pk_call_target(c)->provider->dialect;
+
+    if (ev->kind == PK_EV_FAIL)
+        return failed(c, ev, ST_judge);
+    if (ev->kind == PK_EV_BODY) {
+        note_first_byte(c);
+        pk_buf_add(&c->collected, ev->bytes);
+        return c->collected.failed ? too_large(c)
+                                   : pk_call_wait_upstream(c, ST_collect, PK_OP_READ);
+    }
+    c->answer.created_s = c->record.started_us / 1000000;
+    if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer,
+                           &c->error))
+        return pk_call_go(c, ST_judge);
+    c->answered = true;
+    return pk_call_go(c, ST_judge);
+}
+/* --- a stream -------------------------------------------------------------------------------- */
+
+/* The stream broke: before the first bytes went out another attempt may follow; after that the
+ * client is told, and never sees a clean end. */
+static int stream_broke(struct pk_call *c)
+{
+    if (!c->committed)
+        return pk_call_go(c, ST_judge);
+    struct pk_fault f = pk_call_told(c);
+    pk_stream_abort(c->front, &f, pk_call_provider(c), &c->out);
+    c->next.out = pk_buf_str(&c->out);
+    pk_call_span_end(c);
+    return pk_call_go(c, ST_finish);
+}
+
+static int stream_ended(struct pk_call *c)
+{
+    if (!c->streaming->complete) {
+        (void)pk_fail(&c->error, PK_BAD_ANSWER, "%s: the stream ended before its last event",
+                      pk_call_target(c)->provider->name);
+        return stream_broke(c);
+    }
+    if (!pk_stream_answer(c->streaming, &c->answer, &c->error))
+        return stream_broke(c);
+    c->answered = true;
+    if (!c->committed)
+        return pk_call_go(c, ST_judge);
+    return pk_call_go(c, ST_answer);
+}
+
+/* Hands over what has been printed, once there is something worth committing to. */
+static int relay_on(struct pk_call *c)
+{
+    const struct pk_timeouts *limits = &pk_call_target(c)->timeouts;
+
+    if (c->streaming->content && c->out.len) {
+        if (!c->committed) {
+            c->record.first_token_us = pk_call_now_us(c);
+            pk_call_note_target(c);
+        }
+        c->committed = true;
+        pk_call_reply_as(c, c->status, true);
+        c->next.out = pk_buf_str(&c->out);
+    }
+    c->attempt_deadline_ms = limits->idle_ms ? c->now_ms + limits->idle_ms : INT64_MAX;
+    c->attempt_limit = "idle_timeout";
+    return pk_call_wait_upstream(c, ST_relay, PK_OP_READ);
+}
+
+int pk_step_relay(struct pk_call *c, const struct pk_event *ev)
+{
+    if (c->committed)
+        pk_buf_reset(&c->out); /* the host has taken it */
+    if (ev->kind == PK_EV_FAIL && !c->streaming->complete) {
+        (void)failed(c, ev, ST_relay);
+        return stream_broke(c);
+    }
+    if (ev->kind != PK_EV_BODY)
+        return stream_ended(c);
+    note_first_byte(c);
+    if (pk_stream_feed(c->streaming, ev->bytes, &c->out, &c->error))
+        return relay_on(c);
+    c->fault = c->streaming->fault;
+    return stream_broke(c);
+}

@@ -1,0 +1,189 @@
+/* call_steps.c - the states around the attempts: pick, lookup, judge, answer, finish.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "call_inner.h"
+
+#include "http.h"
+
+enum { BACKOFF_MS_FIRST = 500 };
+
+/* --- whom to ask, and the cache ---------------------------------------------------------------- */
+
+int pk_step_pick(struct pk_call *c, const struct pk_event *ev)
+{
+    (void)ev;
+    c->node = pk_route_first(&c->config->route, pk_random_next(&c->random));
+    return pk_call_go(c, ST_lookup);
+}
+
+static int take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
+{
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    c->answer.body = pk_copy(c->arena, entry->body);
+    if (!pk_json_parse(c->arena, c->answer.body, "cache", &doc, &unused))
+        return pk_call_go(c, ST_send); /* a damaged entry is no entry */
+    if (c->stream && !c->front->replay(&doc, c->with_usage, &c->out))
+        return pk_call_go(c, ST_send);
+    pk_call_note_hit(c, entry);
+    pk_call_reply_as(c, 200, c->stream);
+    c->next.out = c->stream ? pk_buf_str(&c->out) : c->answer.body;
+    c->committed = c->answered = true;
+    return pk_call_go(c, ST_finish);
+}
+
+/* Asks the cache, once a call: for the first target whose policy wants it. */
+int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
+{
+    if (ev->kind == PK_EV_HIT)
+        return take_hit(c, ev->entry);
+    if (c->looked_up || c->req->cache_off || pk_call_target(c)->cache.mode == PK_CACHE_OFF)
+        return pk_call_go(c, ST_send);
+    c->looked_up = true;
+    if (!pk_cache_key(c->arena, c->config, c->req, &c->body, c->cache_key, &c->error))
+        return pk_call_go(c, ST_finish);
+    c->record.cache_status = c->req->cache_refresh ? PK_CS_REFRESH : PK_CS_MISS;
+    return c->req->cache_refresh ? pk_call_go(c, ST_send)
+                                 : pk_call_wait(c, ST_lookup, PK_OP_LOOKUP);
+}
+
+/* --- judge ----------------------------------------------------------------------------------- */
+
+/* Whether another try at the same target may help. */
+static bool may_retry(const struct pk_call *c, const struct pk_retry *retry)
+{
+    static const int usual[] = {429, 500, 502, 503, 504, 529};
+
+    if (c->tries > retry->attempts)
+        return false;
+    if (retry->on_statuses.given)
+        return pk_statuses_have(&retry->on_statuses, c->error.status);
+    if (c->error.code == PK_NETWORK)
+        return true;
+    for (size_t i = 0; i < PK_COUNT(usual); i++)
+        if (c->error.status == usual[i])
+            return c->error.code == PK_UPSTREAM || c->error.code == PK_BAD_ANSWER;
+    return false;
+}
+
+/* How long to wait before asking the same target again: what it asked for, or half a second
+ * doubling per try, of which up to half is random, so that callers refused together do not return together. */
+static int64_t backoff_ms(struct pk_call *c, const struct pk_retry *retry)
+{
+    if (c->retry_after_ms > 0 && retry->use_retry_after)
+        return c->retry_after_ms;
+    int64_t wait = (int64_t)BACKOFF_MS_FIRST << (c->tries - 1);
+    return wait / 2 + (int64_t)(pk_random_next(&c->random) % (uint64_t)(wait / 2));
+}
+
+static int try_again(struct pk_call *c, int64_t wait_ms)
+{
+    c->record.spans[c->record.span_count - 1].wait_ms = wait_ms;
+    c->next.until_ms = c->now_ms + wait_ms;
+    return pk_call_wait(c, ST_send, PK_OP_SLEEP);
+}
+
+static bool out_of_attempts(const struct pk_call *c)
+{
+    return c->record.attempts == PK_ATTEMPTS_MAX || c->now_ms >= c->deadline_ms ||
+           c->error.code == PK_NO_MEMORY;
+}
+
+/* The only place that decides between same target, next target, and letting the outcome stand. */
+int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
+{
+    const struct pk_retry *retry = &pk_call_target(c)->retry;
+    int outcome = c->answered ? c->status : c->error.status;
+
+    (void)ev;
+    PK_ASSERT(!c->committed);
+    PK_ASSERT(c->answered == (c->error.code == PK_OK));
+    pk_call_span_end(c);
+    if (!c->answered && !out_of_attempts(c) && may_retry(c, retry)) {
+        int64_t wait_ms = backoff_ms(c, retry);
+
+        if (wait_ms <= PK_BACKOFF_MS_MAX && c->now_ms + wait_ms < c->deadline_ms)
+            return try_again(c, wait_ms);
+    }
+    int node = out_of_attempts(c)
+                   ? -1
+                   : pk_route_next(&c->config->route, c->node, outcome, pk_random_next(&c->random));
+    if (node < 0)
+        return pk_call_go(c, c->answered ? ST_answer : ST_finish);
+    c->node = node;
+    c->tries = 0;
+    c->answered = false;
+    return pk_call_go(c, ST_lookup);
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static bool may_save(const struct pk_call *c)
+{
+    return c->record.cache_status != PK_CS_DISABLED &&
+           pk_call_target(c)->cache.mode != PK_CACHE_OFF && c->status == 200 &&
+           !(c->streaming && c->streaming->lossy);
+}
+
+/* Gives a whole answer to the client; a stream has it already. */
+static void give_answer(struct pk_call *c)
+{
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    if (c->committed)
+        return;
+    pk_call_reply_as(c, c->status, c->stream);
+    c->committed = true;
+    pk_buf_reset(&c->out);
+    c->next.out = c->answer.body;
+    if (!c->stream)
+        return;
+    if (pk_json_parse(c->arena, c->answer.body, "answer", &doc, &unused) &&
+        c->front->replay(&doc, c->with_usage, &c->out))
+        c->next.out = pk_buf_str(&c->out);
+}
+
+int pk_step_answer(struct pk_call *c, const struct pk_event *ev)
+{
+    if (ev->kind == PK_EV_SAVED)
+        return pk_call_go(c, ST_finish);
+    if (c->committed)
+        pk_call_span_end(c); /* a relayed stream has not been judged */
+    pk_call_note_answer(c);
+    give_answer(c);
+    if (!may_save(c))
+        return pk_call_go(c, ST_finish);
+    c->save = (struct pk_cache_entry){
+        .body = c->answer.body,
+        .provider = c->record.provider,
+        .model = c->record.model,
+        .finish_reason = c->record.finish_reason,
+        .usage = c->record.usage,
+        .cost_known = c->record.cost_known,
+        .cost_pusd = c->record.cost_pusd,
+    };
+    return pk_call_wait(c, ST_answer, PK_OP_SAVE);
+}
+
+/* An error that stands is told in the front's shape; to one who left, nothing. */
+static void give_error(struct pk_call *c)
+{
+    struct pk_fault f = pk_call_told(c);
+
+    pk_call_reply_as(c, c->error.status, false);
+    pk_buf_reset(&c->out);
+    c->front->print_error(&f, c->node < 0 ? PK_NONE : pk_call_provider(c), &c->out);
+    c->next.out = pk_buf_str(&c->out);
+}
+
+int pk_step_finish(struct pk_call *c, const struct pk_event *ev)
+{
+    (void)ev;
+    if (c->error.code != PK_OK && c->error.code != PK_CANCELLED && !c->committed)
+        give_error(c);
+    pk_call_close(c);
+    return pk_call_wait(c, ST_finish, PK_OP_DONE);
+}
