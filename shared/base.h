@@ -30,6 +30,7 @@ enum {
     PK_STREAM_BYTES_MAX = 64 << 20, /* what a relayed stream may assemble for log and cache */
     PK_EVENT_BYTES_MAX = 16 << 20,  /* one server-sent event */
     PK_CONFIG_BYTES_MAX = 1 << 20,  /* a config document */
+    PK_PATTERN_BYTES_MAX = 8 << 10, /* a regular expression */
     PK_METADATA_BYTES_MAX = 16 << 10,       /* the metadata of a call */
     PK_SLUG_BYTES_MAX = 128,                /* a slug, a trace id, a name */
     PK_URL_BYTES_MAX = 2048,                /* an upstream URL */

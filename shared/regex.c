@@ -1,0 +1,148 @@
+/* regex.c - see regex.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * PCRE2 takes its memory from the allocator of the arena that the pattern belongs to. Machine code is mapped by
+ * PCRE2 itself, so a compiled pattern is freed, not just forgotten. Machine code runs on a small stack of
+ * its own; when that is too small the interpreter, which has a heap, tries again.
+ */
+#include "regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+enum {
+    MATCH_LIMIT = 1000000, /* backtracking steps from one start */
+    DEPTH_LIMIT = 100000,
+    HEAP_KIB_MAX = 8 << 10,
+};
+
+struct pk_regex {
+    struct pk_allocator from;
+    pcre2_general_context *memory;
+    pcre2_code *code;
+    pcre2_match_context *limits;
+};
+
+static void *take(PCRE2_SIZE size, void *ctx)
+{
+    const struct pk_allocator *from = ctx;
+
+    return from->alloc(from->ctx, size);
+}
+
+static void give_back(void *block, void *ctx)
+{
+    const struct pk_allocator *from = ctx;
+
+    if (block)
+        from->free(from->ctx, block);
+}
+
+static void release(void *object)
+{
+    struct pk_regex *re = object;
+
+    pcre2_match_context_free(re->limits);
+    pcre2_code_free(re->code);
+    pcre2_general_context_free(re->memory);
+}
+
+static uint32_t options_of(unsigned flags)
+{
+    return PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY |
+           PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
+           (flags & PK_REGEX_NOCASE ? PCRE2_CASELESS : 0) |
+           (flags & PK_REGEX_MULTILINE ? PCRE2_MULTILINE : 0) |
+           (flags & PK_REGEX_DOTALL ? PCRE2_DOTALL : 0);
+}
+
+/* False with *err filled when the pattern is no pattern. */
+static bool compile(struct pk_regex *re, pk_str pattern, unsigned flags, struct pk_error *err)
+{
+    pcre2_compile_context *context = pcre2_compile_context_create(re->memory);
+    unsigned char why[120];
+    PCRE2_SIZE at = 0;
+    int code = 0;
+
+    if (!context)
+        return pk_fail(err, PK_NO_MEMORY, "regular expression: out of memory");
+    (void)pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
+    re->code = pcre2_compile((PCRE2_SPTR)(pattern.at ? pattern.at : ""), pattern.len,
+                             options_of(flags), &code, &at, context);
+    pcre2_compile_context_free(context);
+    if (re->code)
+        return true;
+    if (code == PCRE2_ERROR_NOMEMORY || code == 121 /* failed to get memory while compiling */)
+        return pk_fail(err, PK_NO_MEMORY, "regular expression: out of memory");
+    (void)pcre2_get_error_message(code, why, sizeof why);
+    return pk_fail(err, PK_BAD_CONFIG, "not a regular expression: %s, at byte %zu",
+                   (const char *)why, at);
+}
+
+struct pk_regex *pk_regex_new(struct pk_arena *arena, pk_str pattern, unsigned flags,
+                              struct pk_error *err)
+{
+    struct pk_regex *re = pk_alloc(arena, sizeof *re);
+
+    if (pattern.len > PK_PATTERN_BYTES_MAX) {
+        (void)pk_fail(err, PK_BAD_CONFIG, "a regular expression has at most %d bytes",
+                      PK_PATTERN_BYTES_MAX);
+        return NULL;
+    }
+    if (re) {
+        re->from = arena->from;
+        re->memory = pcre2_general_context_create(take, give_back, &re->from);
+        re->limits = re->memory ? pcre2_match_context_create(re->memory) : NULL;
+    }
+    if (!re || !pk_defer(arena, release, re) || !re->limits) {
+        (void)pk_fail(err, PK_NO_MEMORY, "regular expression: out of memory");
+        return NULL;
+    }
+    if (!compile(re, pattern, flags, err))
+        return NULL;
+    (void)pcre2_set_match_limit(re->limits, MATCH_LIMIT);
+    (void)pcre2_set_depth_limit(re->limits, DEPTH_LIMIT);
+    (void)pcre2_set_heap_limit(re->limits, HEAP_KIB_MAX);
+    if (flags & PK_REGEX_JIT) /* where it cannot, the interpreter does it */
+        (void)pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE);
+    return re;
+}
+
+enum pk_found pk_regex_find(const struct pk_regex *re, pk_str text, size_t from,
+                            struct pk_match *match)
+{
+    PCRE2_SPTR at = (PCRE2_SPTR)(text.at ? text.at : "");
+    uint32_t options = from ? PCRE2_NO_UTF_CHECK : 0;
+    pcre2_match_data *found;
+
+    if (from > text.len)
+        return PK_FOUND_NOT;
+    found = pcre2_match_data_create(1, re->memory);
+    if (!found)
+        return PK_FOUND_GAVE_UP;
+    int rc = pcre2_match(re->code, at, text.len, from, options, found, re->limits);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        rc = pcre2_match(re->code, at, text.len, from, options | PCRE2_NO_JIT, found, re->limits);
+    if (rc >= 0 && match) {
+        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(found);
+
+        *match = (struct pk_match){ends[0], ends[1]}; /* \K in a lookahead may turn them around */
+        if (match->start > match->end)
+            match->start = match->end;
+    }
+    pcre2_match_data_free(found);
+    return rc >= 0 ? PK_FOUND : rc == PCRE2_ERROR_NOMATCH ? PK_FOUND_NOT : PK_FOUND_GAVE_UP;
+}
+
+size_t pk_regex_after(pk_str text, const struct pk_match *match)
+{
+    size_t at = match->end;
+
+    if (match->start < match->end || at == text.len)
+        return match->start < match->end ? at : text.len + 1;
+    do
+        at++;
+    while (at < text.len && ((unsigned char)text.at[at] & 0xc0) == 0x80);
+    return at;
+}
