@@ -34,23 +34,30 @@ static bool add_canonical(struct pk_arena *arena, crypto_generichash_state *h,
     return !out.failed;
 }
 
-/* Tenants must not share answers: a target counts with its key, a literal one by its hash. */
-static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
-                       const struct pk_target *t)
+static bool add_params(struct pk_arena *arena, crypto_generichash_state *h, pk_str object)
 {
     struct pk_error unused = {0};
     struct pk_json params;
 
+    if (object.len == 0) {
+        add_piece(h, PK_NONE);
+        return true;
+    }
+    return pk_json_parse(arena, object, "params", &params, &unused) &&
+           add_canonical(arena, h, &params, NULL);
+}
+
+/* Tenants must not share answers: a target counts with its key, a literal one by its hash. */
+static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
+                       const struct pk_target *t)
+{
     add_piece(h, pk_str_of(t->provider->name));
     add_piece(h, t->base_url);
     add_piece(h, t->key.slug);
     add_piece(h, t->key.kind == PK_KEY_SEALED ? PK_NONE : t->key.value);
-    if (t->override_params.len == 0) {
-        add_piece(h, PK_NONE);
-        return true;
-    }
-    return pk_json_parse(arena, t->override_params, "override_params", &params, &unused) &&
-           add_canonical(arena, h, &params, NULL);
+    for (int i = 0; i < t->params.drop_count; i++)
+        add_piece(h, t->params.drops[i]);
+    return add_params(arena, h, t->params.defaults) && add_params(arena, h, t->params.overrides);
 }
 
 /* A client's header that goes to the provider may name a tenant, or ask for another answer. */

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * The key covers all that shapes the answer: the canonical body with each target's
- * override_params, the targets' providers, base URLs and keys and the client headers that they are sent
+ * default_params, override_params and drop_params, the targets' providers, base URLs and keys and the client headers that they are sent
  * (so that no two tenants share an answer), the front's dialect, and the namespace. It leaves out what does not: stream,
  * stream_options, user, metadata, retries, timeouts, weights.
  */

@@ -60,7 +60,7 @@ struct pk_call {
     struct pk_error error;
     struct pk_answer answer;
     bool overridden[PK_NODES_MAX];
-    pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's override_params */
+    pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's changes */
 
     struct pk_asked asked; /* the question that is running, or was the last */
 

@@ -63,37 +63,17 @@ static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_
     forward_listed(c, t, out);
 }
 
-/* The client's body with the target's override_params; the same for every try at the target. */
+/* The client's body as the target wants it; the same for every try at the target. */
 static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *body)
 {
     int i = c->node;
 
-    if (!c->overridden[i]) {
-        c->overrides[i] = c->req->body;
-        if (t->override_params.len &&
-            !pk_json_merge(c->arena, c->req->body, t->override_params, "override_params",
-                           &c->overrides[i], &c->error))
-            return false;
-        c->overridden[i] = true;
-    }
+    if (!c->overridden[i] &&
+        !pk_params_apply(c->arena, &t->params, c->req->body, &c->overrides[i], &c->error))
+        return false;
+    c->overridden[i] = true;
     *body = c->overrides[i];
     return true;
-}
-
-/* The model after the target's overrides. */
-static pk_str model_of(struct pk_call *c, const struct pk_target *t)
-{
-    struct pk_error unused = {0};
-    struct pk_json doc;
-
-    if (t->override_params.len &&
-        pk_json_parse(c->arena, t->override_params, "override_params", &doc, &unused)) {
-        int model = pk_json_get(&doc, 0, "model");
-
-        if (model >= 0)
-            return pk_json_str(c->arena, &doc, model);
-    }
-    return pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
 }
 
 static void open_span(struct pk_call *c, const struct pk_target *t)
@@ -137,7 +117,7 @@ bool pk_call_build(struct pk_call *c)
         open_span(c, t);
         return false;
     }
-    c->record.request_model = model_of(c, t);
+    c->record.request_model = pk_params_model(c->arena, &t->params, &c->body);
     open_span(c, t);
     if (!pk_dialect_request(c->arena, c->front, t->provider, body, &c->exchange.body,
                             &c->record.dropped, &c->error))

@@ -35,7 +35,7 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         .virtual_key = d->set.virtual_key,
         .provider = d->set.virtual_key.len ? NULL : pk_provider_find(d->set.provider),
         .custom_host = d->set.custom_host,
-        .override_params = d->set.override_params,
+        .params = d->set.params,
         .retry = d->set.retry,
         .timeouts = d->set.timeouts,
         .cache = d->set.cache,

@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "json.h"
+#include "params.h"
 #include "provider.h"
 #include "route.h"
 #include "url.h"
@@ -66,7 +67,7 @@ struct pk_target {
     pk_str custom_host;                 /* base URL from the config; empty = the provider's own */
     pk_str base_url;                    /* what is called, without a trailing slash */
     struct pk_key key;
-    pk_str override_params; /* JSON object, inherited ones merged in; empty = none */
+    struct pk_params params; /* inherited ones merged in */
     struct pk_retry retry;
     struct pk_timeouts timeouts;
     struct pk_cache_policy cache;

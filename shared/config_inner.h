@@ -15,7 +15,8 @@ enum { PK_WEIGHT_SCALE = 1000 }; /* a weight of 1 */
 /* What a target is made of and an inner node hands down. */
 struct pk_settings {
     pk_str provider, virtual_key, api_key;
-    pk_str custom_host, override_params;
+    pk_str custom_host;
+    struct pk_params params;
     struct pk_retry retry;
     struct pk_timeouts timeouts;
     struct pk_cache_policy cache;

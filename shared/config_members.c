@@ -6,6 +6,7 @@
 
 #include "http.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { WEIGHT_MAX = 1000000 };
@@ -203,21 +204,54 @@ static bool node_custom_host(struct pk_config_reader *p, int value, void *into)
     return true;
 }
 
-static bool node_override(struct pk_config_reader *p, int value, void *into)
+/* Members of an object join those that were inherited, and win over them. */
+static bool read_params(struct pk_config_reader *p, const char *name, int value, pk_str *into)
 {
-    struct pk_draft *d = into;
+    char path[64];
 
     if (pk_json_type(&p->doc, value) != PK_JSON_OBJECT)
-        return pk_config_fail(p, "override_params", "must be an object");
+        return pk_config_fail(p, name, "must be an object");
+    (void)snprintf(path, sizeof path, "%s.stream", name);
     if (pk_json_get(&p->doc, value, "stream") >= 0)
-        return pk_config_fail(p, "override_params.stream", "the client decides whether to stream");
+        return pk_config_fail(p, path, "the client decides whether to stream");
     pk_str own = pk_copy(p->arena, pk_json_raw(&p->doc, value));
-    if (d->set.override_params.len == 0) {
-        d->set.override_params = own;
+    if (into->len == 0) {
+        *into = own;
         return true;
     }
-    return pk_json_merge(p->arena, d->set.override_params, own, "override_params",
-                         &d->set.override_params, p->err);
+    return pk_json_merge(p->arena, *into, own, name, into, p->err);
+}
+
+static bool node_override(struct pk_config_reader *p, int value, void *into)
+{
+    return read_params(p, "override_params", value,
+                       &((struct pk_draft *)into)->set.params.overrides);
+}
+
+static bool node_default(struct pk_config_reader *p, int value, void *into)
+{
+    return read_params(p, "default_params", value, &((struct pk_draft *)into)->set.params.defaults);
+}
+
+static bool node_drop(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_params *params = &((struct pk_draft *)into)->set.params;
+
+    if (pk_json_type(&p->doc, value) != PK_JSON_ARRAY)
+        return pk_config_fail(p, "drop_params", "must be a list of paths");
+    for (int v = pk_json_first(&p->doc, value); v >= 0; v = pk_json_next(&p->doc, value, v)) {
+        pk_str path = PK_NONE;
+
+        if (params->drop_count == PK_DROPS_MAX)
+            return pk_config_fail(p, "drop_params", "more than %d paths", PK_DROPS_MAX);
+        if (!pk_config_read_text(p, "drop_params", v, PK_SLUG_BYTES_MAX, &path))
+            return false;
+        if (!pk_params_check_drop(path))
+            return pk_config_fail(p, "drop_params", "\"%.*s\" is no path like a.b or a[*].b",
+                                  PK_FMT(path));
+        params->drops[params->drop_count++] = path;
+    }
+    return true;
 }
 
 static bool node_retry(struct pk_config_reader *p, int value, void *into)
@@ -297,6 +331,8 @@ const struct pk_config_member pk_config_members[] = {
     {"api_key", node_api_key},
     {"custom_host", node_custom_host},
     {"override_params", node_override},
+    {"default_params", node_default},
+    {"drop_params", node_drop},
     {"retry", node_retry},
     {"cache", node_cache},
     {"request_timeout", node_request_timeout},

@@ -62,6 +62,9 @@ static void errors_name_the_path(void)
         {"{\"provider\":\"openai\",\"override_params\":[]}", "override_params: must be an object"},
         {"{\"provider\":\"openai\",\"override_params\":{\"stream\":true}}",
          "override_params.stream: the client decides whether to stream"},
+        {"{\"provider\":\"openai\",\"drop_params\":[\"a..b\"]}",
+         "drop_params: \"a..b\" is no path like a.b or a[*].b"},
+        {"{\"provider\":\"openai\",\"default_params\":7}", "default_params: must be an object"},
         {"{\"provider\":\"openai\",\"provider\":\"groq\"}", "provider: given twice"},
         {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}",
          "api_key: give virtual_key or api_key, not both"},
@@ -95,7 +98,7 @@ static void both_spellings_mean_the_same(void)
         if (!EXPECT(parse(texts[i])))
             printf("# %s\n", err.msg);
         EXPECT(pk_str_is(t->virtual_key, "k"));
-        EXPECT(pk_str_is(t->override_params, "{\"model\":\"m\"}"));
+        EXPECT(pk_str_is(t->params.overrides, "{\"model\":\"m\"}"));
         EXPECT(t->timeouts.request_ms == 30000);
         EXPECT(t->retry.attempts == 2 && !t->retry.use_retry_after);
         EXPECT(pk_statuses_have(&t->retry.on_statuses, 500));
@@ -112,8 +115,8 @@ static void targets_inherit_and_override(void)
               "{\"provider\":\"groq\",\"retry\":{\"attempts\":0}}]}"));
     EXPECT(config.target_count == 2);
     EXPECT(config.targets[0].retry.attempts == 3 && config.targets[1].retry.attempts == 0);
-    EXPECT(pk_str_is(config.targets[0].override_params, "{\"model\":\"b\",\"top_p\":1}"));
-    EXPECT(pk_str_is(config.targets[1].override_params, "{\"model\":\"a\",\"top_p\":1}"));
+    EXPECT(pk_str_is(config.targets[0].params.overrides, "{\"model\":\"b\",\"top_p\":1}"));
+    EXPECT(pk_str_is(config.targets[1].params.overrides, "{\"model\":\"a\",\"top_p\":1}"));
     EXPECT(config.targets[1].cache.mode == PK_CACHE_SIMPLE);
     EXPECT(config.cache.max_age_s == PK_CACHE_AGE_S_DEFAULT);
     EXPECT(pk_str_is(config.targets[1].path, "config.targets[1]"));
