@@ -223,7 +223,7 @@ static void start(struct pk_run *run)
 {
     struct pk_error err;
 
-    run->task.call = pk_call_new(run->arena, &run->snapshot->config, run->snapshot->prices,
+    run->task.call = pk_call_new(run->arena, &run->snapshot->config, run->snapshot->facts,
                                  &run->request, pk_clock_us(), pk_random_next(&seed), &err);
     if (!run->task.call)
         pk_throw(&err, PK_NONE, NULL);

@@ -76,8 +76,8 @@ static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk
     q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);
     if (!q->snapshot || !pk_conn_online(c, err))
         return false;
-    struct pk_call *call = pk_call_new(&q->arena, &q->snapshot->config, q->snapshot->prices,
-                                       &q->req, pk_clock_us(), pk_random_next(&c->random), err);
+    struct pk_call *call = pk_call_new(&q->arena, &q->snapshot->config, q->snapshot->facts, &q->req,
+                                       pk_clock_us(), pk_random_next(&c->random), err);
     if (!call || !pk_drive(c, call, &q->arena, &q->body, err))
         return false;
     q->record = pk_call_record(call);

@@ -79,7 +79,7 @@ static bool check_body(struct pk_call *c, struct pk_error *err)
 }
 
 struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *config,
-                            const struct pk_prices *prices, const struct pk_request *req,
+                            const struct pk_facts *facts, const struct pk_request *req,
                             int64_t now_us, uint64_t seed, struct pk_error *err)
 {
     static const char *const sources[] = {"sqlite", "postgres", "http"};
@@ -92,7 +92,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     }
     c->arena = arena;
     c->config = config;
-    c->prices = prices;
+    c->facts = facts;
     c->req = req;
     c->front = req->front ? req->front : &pk_dialect_openai;
     c->random = seed;

@@ -84,13 +84,18 @@ struct pk_reply {
     pk_str headers; /* relayed from the provider: "name: value\n" lines */
 };
 
+/* What is known outside of calls and decides about them, as of one moment; any number of calls share it. */
+struct pk_facts {
+    struct pk_prices prices;
+};
+
 struct pk_call;
 
-/* `config`, `prices`, what `req` points to and `arena` must outlive the call. Checks the body:
+/* `config`, `facts`, what `req` points to and `arena` must outlive the call. Checks the body:
  * PK_BAD_JSON, PK_BAD_REQUEST. NULL with *err filled on failure. `now_us` is microseconds since
  * 1970 and stamps the record; `seed` decides ids, jitter and load balancing. */
 struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *config,
-                            const struct pk_prices *prices, const struct pk_request *req,
+                            const struct pk_facts *facts, const struct pk_request *req,
                             int64_t now_us, uint64_t seed, struct pk_error *err) PK_MUST_CHECK;
 
 /* `mono_us` is monotonic microseconds and never goes back; next.until_ms is in milliseconds of the

@@ -27,6 +27,7 @@ void pk_call_span_end(struct pk_call *c)
 static void note_cost(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
+    const struct pk_prices *prices = &c->facts->prices;
     const char *why = NULL;
 
     if (r->usage.source == PK_USAGE_NONE) {
@@ -34,10 +35,10 @@ static void note_cost(struct pk_call *c)
         return;
     }
     /* Some providers answer with a dated name that the price list does not have. */
-    r->cost_known = pk_price_cost(c->prices, r->provider, r->model, &r->usage, r->started_us,
+    r->cost_known = pk_price_cost(prices, r->provider, r->model, &r->usage, r->started_us,
                                   &r->cost_pusd, &why) ||
-                    pk_price_cost(c->prices, r->provider, r->request_model, &r->usage,
-                                  r->started_us, &r->cost_pusd, &why);
+                    pk_price_cost(prices, r->provider, r->request_model, &r->usage, r->started_us,
+                                  &r->cost_pusd, &why);
     if (!r->cost_known)
         r->cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(r->model));
 }

@@ -33,7 +33,7 @@ struct pk_call {
     enum pk_call_state state;
     struct pk_arena *arena;
     const struct pk_config *config;
-    const struct pk_prices *prices;
+    const struct pk_facts *facts;
     const struct pk_request *req;
     const struct pk_dialect *front;
     struct pk_json body; /* the client's */

@@ -12,7 +12,7 @@ static struct loopback server;
 static struct pk_xfer *x;
 static struct pk_loop *loop;
 static struct pk_error err;
-static const struct pk_prices no_prices;
+static const struct pk_facts no_facts;
 static const char chat[] =
     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
 static const char stream[] = "{\"model\":\"m\",\"stream\":true,\"messages\":[]}";
@@ -51,7 +51,7 @@ static void begin(struct job *j, const char *body, const char *more, const char 
             pk_config_parse(&j->arena, config_of(j, "fallback", more, paths), j->config, &err) &&
             pk_config_ready(j->config, &err)))
         printf("#   %s\n", err.msg);
-    j->task.call = pk_call_new(&j->arena, j->config, &no_prices, &j->req, pk_clock_us(), 7, &err);
+    j->task.call = pk_call_new(&j->arena, j->config, &no_facts, &j->req, pk_clock_us(), 7, &err);
     EXPECT(j->task.call);
     pk_loop_start(loop, &j->task);
 }
@@ -368,7 +368,7 @@ static void a_denied_host_is_the_calls_error(void)
     pk_arena_init(&j.arena, pk_allocator_malloc(), 16 << 20);
     j.config = pk_alloc(&j.arena, sizeof *j.config);
     EXPECT(pk_config_parse(&j.arena, text, j.config, &err));
-    j.task.call = pk_call_new(&j.arena, j.config, &no_prices, &j.req, pk_clock_us(), 7, &err);
+    j.task.call = pk_call_new(&j.arena, j.config, &no_facts, &j.req, pk_clock_us(), 7, &err);
     EXPECT(j.task.call);
     pk_loop_start(loop, &j.task);
     EXPECT(run(&j, 1, 1000) == 1);

@@ -7,7 +7,7 @@
  *
  * Entries are counted: the resolver holds one reference while it keeps an entry, each caller one until
  * it releases it. A new epoch drops all that is kept; calls in progress go on with what they have.
- * A price list is shared by the entries of its epoch in the same way. One thread at a time.
+ * The facts of an epoch, such as its price list, are shared by its entries in the same way. One thread at a time.
  */
 #include "resolve.h"
 
@@ -20,16 +20,16 @@ enum {
     ENTRY_BYTES_MAX = 16 << 20, /* what one entry may hold */
 };
 
-struct list {
+struct moment {
     struct pk_arena arena;
-    struct pk_prices prices;
+    struct pk_facts facts;
     int holds;
 };
 
 struct entry {
     struct pk_snapshot snapshot; /* first: what the caller has is the entry */
     struct pk_arena arena;
-    struct list *list;
+    struct moment *moment;
     pk_str reference;
     int64_t until_us; /* when the first of its keys expires */
     uint64_t used;    /* the resolver's clock when it was last asked for */
@@ -42,15 +42,15 @@ struct pk_resolver {
     int count;
     uint64_t clock;
     int64_t epoch;
-    struct list *list; /* of this epoch; NULL until asked for */
+    struct moment *moment; /* of this epoch; NULL until asked for */
 };
 
-static void drop_list(struct pk_resolver *r, struct list *l)
+static void drop_facts(struct pk_resolver *r, struct moment *m)
 {
-    if (!l || --l->holds > 0)
+    if (!m || --m->holds > 0)
         return;
-    pk_arena_free(&l->arena);
-    r->from.free(r->from.ctx, l);
+    pk_arena_free(&m->arena);
+    r->from.free(r->from.ctx, m);
 }
 
 static void drop_entry(struct pk_resolver *r, struct entry *e)
@@ -58,7 +58,7 @@ static void drop_entry(struct pk_resolver *r, struct entry *e)
     PK_ASSERT(e->holds > 0);
     if (--e->holds > 0)
         return;
-    drop_list(r, e->list);
+    drop_facts(r, e->moment);
     pk_arena_free(&e->arena);
     r->from.free(r->from.ctx, e);
 }
@@ -75,8 +75,8 @@ static void forget_all(struct pk_resolver *r)
 {
     while (r->count)
         forget(r, r->count - 1);
-    drop_list(r, r->list);
-    r->list = NULL;
+    drop_facts(r, r->moment);
+    r->moment = NULL;
 }
 
 struct pk_resolver *pk_resolver_new(struct pk_allocator from)
@@ -201,20 +201,20 @@ static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_
 
 /* --- keeping --------------------------------------------------------------------------- */
 
-static bool load_list(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
+static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
 {
-    if (r->list)
+    if (r->moment)
         return true;
-    struct list *l = r->from.alloc(r->from.ctx, sizeof *l);
-    if (!l)
+    struct moment *m = r->from.alloc(r->from.ctx, sizeof *m);
+    if (!m)
         return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
-    *l = (struct list){.holds = 1};
-    pk_arena_init(&l->arena, r->from, ENTRY_BYTES_MAX);
-    if (!pk_store_prices_load(s, &l->arena, &l->prices, err)) {
-        drop_list(r, l);
+    *m = (struct moment){.holds = 1};
+    pk_arena_init(&m->arena, r->from, ENTRY_BYTES_MAX);
+    if (!pk_store_prices_load(s, &m->arena, &m->facts.prices, err)) {
+        drop_facts(r, m);
         return false;
     }
-    r->list = l;
+    r->moment = m;
     return true;
 }
 
@@ -231,13 +231,13 @@ static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str refe
     e->holds = 1;
     pk_arena_init(&e->arena, r->from, ENTRY_BYTES_MAX);
     e->reference = pk_copy(&e->arena, reference);
-    if (!fill(e, s, now_us, err) || !load_list(r, s, err)) {
+    if (!fill(e, s, now_us, err) || !load_facts(r, s, err)) {
         drop_entry(r, e);
         return NULL;
     }
-    e->list = r->list;
-    e->list->holds++;
-    e->snapshot.prices = &e->list->prices;
+    e->moment = r->moment;
+    e->moment->holds++;
+    e->snapshot.facts = &e->moment->facts;
     return e;
 }
 
@@ -321,7 +321,7 @@ void pk_snapshot_release(struct pk_resolver *r, const struct pk_snapshot *snapsh
 const struct pk_prices *pk_resolver_prices(struct pk_resolver *r, struct pk_store *s,
                                            struct pk_error *err)
 {
-    if (!follow_epoch(r, s, err) || !load_list(r, s, err))
+    if (!follow_epoch(r, s, err) || !load_facts(r, s, err))
         return NULL;
-    return &r->list->prices;
+    return &r->moment->facts.prices;
 }

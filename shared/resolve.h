@@ -13,10 +13,10 @@
 
 struct pk_resolver;
 
-/* A resolved config and the prices of the same moment; lives until the last release. */
+/* A resolved config and the facts of the same moment; lives until the last release. */
 struct pk_snapshot {
     struct pk_config config;
-    const struct pk_prices *prices;
+    const struct pk_facts *facts;
 };
 
 /* `from` supplies memory for what is kept (it may not be a call's arena). NULL: no memory. */

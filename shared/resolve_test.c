@@ -194,7 +194,7 @@ static void a_name_is_a_config_before_a_key_before_a_provider(void)
     EXPECT(s->config.targets[0].key.kind == PK_KEY_ENV);
     EXPECT(pk_str_is(s->config.targets[0].key.value, "OPENAI_API_KEY"));
     EXPECT(pk_str_is(s->config.targets[0].key.origin, s->config.targets[0].provider->base_url));
-    EXPECT(s->prices->count > 100);
+    EXPECT(s->facts->prices.count > 100);
     pk_snapshot_release(resolver, s);
 
     EXPECT(put_key("openai", "anthropic", "env:K", ""));
@@ -304,7 +304,7 @@ static void a_change_is_seen_at_once_and_calls_in_progress_keep_theirs(void)
     EXPECT(before && after && before != after);
     EXPECT(pk_str_is(pk_str_of(before->config.targets[0].provider->name), "openai"));
     EXPECT(pk_str_is(pk_str_of(after->config.targets[0].provider->name), "anthropic"));
-    EXPECT(before->prices->count == after->prices->count);
+    EXPECT(before->facts->prices.count == after->facts->prices.count);
     pk_snapshot_release(resolver, before);
     pk_snapshot_release(resolver, after);
 }

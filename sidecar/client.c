@@ -391,7 +391,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk
     if (!c->meaning)
         return false;
     snapshot = c->meaning->snapshot;
-    c->task.call = pk_call_new(&c->arena, &snapshot->config, snapshot->prices, &c->req,
+    c->task.call = pk_call_new(&c->arena, &snapshot->config, snapshot->facts, &c->req,
                                pk_clock_us(), pk_random_next(&t->random), err);
     return c->task.call != NULL;
 }

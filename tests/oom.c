@@ -88,7 +88,7 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
 static bool run(const struct life *l, int allocations)
 {
     static struct run r;
-    struct pk_prices prices = {NULL, 0};
+    struct pk_facts facts = {0};
     struct pk_call *c = NULL;
 
     r = (struct run){.request = {.body = pk_str_of(l->body)}};
@@ -100,7 +100,7 @@ static bool run(const struct life *l, int allocations)
         "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"}}",
         l->provider);
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
-        c = pk_call_new(&r.arena, &r.config, &prices, &r.request, 0, 1, &r.err);
+        c = pk_call_new(&r.arena, &r.config, &facts, &r.request, 0, 1, &r.err);
     bool ok = c && drive(&r, l, c);
     EXPECT(ok || r.err.code != PK_OK);
     EXPECT(!ok || !r.arena.failed || r.err.code == PK_OK);

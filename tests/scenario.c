@@ -39,7 +39,7 @@ static const char *const event_names[] = {
 static const struct pk_price price_rows[] = {
     {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
 };
-static const struct pk_prices prices = {price_rows, 1};
+static const struct pk_facts facts = {.prices = {price_rows, 1}};
 
 /* "\n" becomes a line feed. */
 static pk_str unescaped(struct play *p, const char *text)
@@ -198,7 +198,7 @@ static bool make_call(struct play *p)
     if (p->request.body.len == 0)
         p->request.body =
             PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
-    p->call = pk_call_new(&p->arena, &p->config, &prices, &p->request, 1000000, 7, &err);
+    p->call = pk_call_new(&p->arena, &p->config, &facts, &p->request, 1000000, 7, &err);
     if (!p->call)
         printf("# %s\n", err.msg);
     return p->call != NULL;

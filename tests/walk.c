@@ -140,7 +140,7 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
 /* Returns the number of steps. */
 static int live(struct walk *w, uint64_t seed)
 {
-    struct pk_prices prices = {NULL, 0};
+    struct pk_facts facts = {0};
     struct pk_error err = {0};
     int steps = 0;
 
@@ -150,7 +150,7 @@ static int live(struct walk *w, uint64_t seed)
     w->request.body = pk_str_of(bodies[roll(w, PK_COUNT(bodies))]);
     if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config,
                                &err)))
-        w->call = pk_call_new(&w->arena, &w->config, &prices, &w->request, 0, seed, &err);
+        w->call = pk_call_new(&w->arena, &w->config, &facts, &w->request, 0, seed, &err);
     struct pk_next next = {.op = PK_OP_DONE};
     struct pk_event ev = {.kind = PK_EV_START};
     while (EXPECT(w->call) && EXPECT(steps < 10000)) {
