@@ -97,6 +97,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->front = req->front ? req->front : &pk_dialect_openai;
     c->random = seed;
     c->node = -1;
+    c->span = -1;
     c->next.op = PK_OP_DONE;
     c->collected = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);

@@ -84,7 +84,7 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
 
 static void note_first_byte(struct pk_call *c)
 {
-    struct pk_span *s = &c->record.spans[c->record.span_count - 1];
+    struct pk_span *s = &c->record.spans[c->span];
 
     if (s->first_byte_us == 0)
         s->first_byte_us = pk_call_now_us(c);

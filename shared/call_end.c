@@ -10,12 +10,11 @@ enum { NAME_BYTES_MAX = 256 };
 
 void pk_call_span_end(struct pk_call *c)
 {
-    struct pk_record *r = &c->record;
     struct pk_span *s;
 
-    if (r->span_count == 0)
+    if (c->span < 0)
         return;
-    s = &r->spans[r->span_count - 1];
+    s = &c->record.spans[c->span];
     s->ended_us = pk_call_now_us(c);
     s->status = c->status;
     s->code = c->error.code;

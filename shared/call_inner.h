@@ -47,6 +47,7 @@ struct pk_call {
 
     /* The attempt that is running, or was the last. */
     int node;  /* its leaf in the route; -1 before the first */
+    int span;  /* its span in the record; -1 before the first */
     int tries; /* at this target */
     struct pk_exchange exchange;
     int64_t attempt_deadline_ms; /* INT64_MAX = none */

@@ -80,8 +80,9 @@ static void open_span(struct pk_call *c, const struct pk_target *t)
 {
     struct pk_record *r = &c->record;
 
-    PK_ASSERT(r->span_count < (int)PK_COUNT(r->spans));
-    r->spans[r->span_count++] = (struct pk_span){
+    PK_ASSERT(r->span_count < PK_SPANS_MAX);
+    c->span = r->span_count++;
+    r->spans[c->span] = (struct pk_span){
         .kind = PK_SPAN_ATTEMPT,
         .target_path = t->path,
         .provider = pk_str_of(t->provider->name),

@@ -80,7 +80,7 @@ static int64_t backoff_ms(struct pk_call *c, const struct pk_retry *retry)
 
 static int try_again(struct pk_call *c, int64_t wait_ms)
 {
-    c->record.spans[c->record.span_count - 1].wait_ms = wait_ms;
+    c->record.spans[c->span].wait_ms = wait_ms;
     c->next.until_ms = c->now_ms + wait_ms;
     return pk_call_wait(c, ST_send, PK_OP_SLEEP);
 }

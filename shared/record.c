@@ -114,7 +114,7 @@ static void wire_ints(struct pk_wire *w, int64_t *const fields[], size_t count)
 
 static void wire_span(struct pk_wire *w, struct pk_span *s)
 {
-    pk_str *const texts[] = {&s->target_path, &s->provider, &s->model, &s->message};
+    pk_str *const texts[] = {&s->name, &s->target_path, &s->provider, &s->model, &s->message};
     int64_t *const times[] = {&s->started_us, &s->first_byte_us, &s->ended_us, &s->wait_ms};
 
     s->kind = (enum pk_span_kind)choice(w, (int)s->kind, PK_SPAN_GUARDRAIL);
@@ -131,6 +131,16 @@ void pk_usage_wire(struct pk_wire *w, struct pk_usage *u)
 
     u->source = (enum pk_usage_source)choice(w, (int)u->source, PK_USAGE_ESTIMATED);
     wire_ints(w, counts, PK_COUNT(counts));
+}
+
+static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
+{
+    pk_wire_bytes(w, f->id, sizeof f->id);
+    pk_wire_int(w, &f->at_us);
+    pk_wire_str(w, &f->trace_id);
+    pk_wire_int(w, &f->value);
+    pk_wire_bytes(w, &f->weight, sizeof f->weight);
+    pk_wire_str(w, &f->metadata);
 }
 
 static void wire_texts(struct pk_wire *w, struct pk_record *r)
@@ -173,6 +183,9 @@ static void wire_record(struct pk_wire *w, struct pk_record *r)
     pk_wire_small(w, &r->span_count, PK_COUNT(r->spans));
     for (int i = 0; i < r->span_count; i++)
         wire_span(w, &r->spans[i]);
+    pk_wire_small(w, &r->feedback_count, PK_FEEDBACK_MAX);
+    for (int i = 0; i < r->feedback_count; i++)
+        wire_feedback(w, &r->feedback[i]);
 }
 
 void pk_record_encode(const struct pk_record *r, struct pk_buf *out)

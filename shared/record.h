@@ -12,7 +12,12 @@
 #include "buf.h"
 #include "usage.h"
 
-enum { PK_UUID_BYTES = 16, PK_UUID_TEXT = 36 };
+enum {
+    PK_UUID_BYTES = 16,
+    PK_UUID_TEXT = 36,
+    PK_FEEDBACK_MAX = 8,
+    PK_SPANS_MAX = PK_ATTEMPTS_MAX + 8, /* the attempts always have room */
+};
 
 enum pk_status {
     PK_ST_SUCCESS,
@@ -43,6 +48,17 @@ struct pk_span {
     enum pk_code code;                           /* PK_OK, or why it did not do */
     pk_str message;                              /* the provider's words, or ours */
     int64_t wait_ms;                             /* slept after it, before a retry */
+    pk_str name;                                 /* of a guardrail */
+};
+
+/* What somebody thinks of a call: a row of pk_feedback. */
+struct pk_feedback {
+    uint8_t id[PK_UUID_BYTES];
+    int64_t at_us;
+    pk_str trace_id;
+    int64_t value;   /* -10..10 */
+    double weight;   /* 0..1 */
+    pk_str metadata; /* JSON object or empty */
 };
 
 struct pk_record {
@@ -72,8 +88,10 @@ struct pk_record {
     pk_str metadata;          /* JSON object or empty */
     pk_str request, response; /* JSON; empty when payloads are not logged */
     pk_str dropped;           /* request fields that the target could not take */
-    struct pk_span spans[PK_ATTEMPTS_MAX + 4];
+    struct pk_span spans[PK_SPANS_MAX];
     int span_count;
+    struct pk_feedback feedback[PK_FEEDBACK_MAX]; /* of its guardrails; written with the row */
+    int feedback_count;
 };
 
 const char *pk_status_name(enum pk_status status);             /* "client_closed" */

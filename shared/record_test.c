@@ -78,7 +78,14 @@ static struct pk_record full_record(void)
                                   503,
                                   PK_UPSTREAM,
                                   PK_STR("busy"),
-                                  250};
+                                  250,
+                                  PK_STR("no-pii")};
+    r.feedback_count = 1;
+    r.feedback[0] = (struct pk_feedback){.at_us = 9,
+                                         .trace_id = PK_STR("trace"),
+                                         .value = -5,
+                                         .weight = 0.5,
+                                         .metadata = PK_STR("{}")};
     return r;
 }
 
@@ -107,6 +114,7 @@ static void a_record_reads_back_as_it_was_written(void)
     EXPECT(back.usage.reasoning == 6 && back.usage.source == PK_USAGE_PROVIDER);
     EXPECT(back.cache_similarity > 0.96 && back.cache_similarity < 0.98);
     EXPECT(back.span_count == 2 && back.spans[1].status == 503 && back.spans[1].wait_ms == 250);
+    EXPECT(pk_str_is(back.spans[1].name, "no-pii") && back.feedback[0].value == -5);
     EXPECT(pk_str_is(back.spans[1].message, "busy") && back.spans[0].kind == PK_SPAN_CACHE);
 }
 

@@ -361,6 +361,7 @@ static bool put_span(struct record_write *w, int ord)
         pk_v_int(s->started_us),
         pk_v_int(s->ended_us - s->started_us),
         since(s->started_us, s->first_byte_us),
+        clean(w, s->name),
         clean(w, s->target_path),
         clean(w, s->provider),
         clean(w, s->model),
@@ -398,6 +399,9 @@ static bool put_record(struct record_write *w)
         return false;
     for (int i = 0; i < w->r->span_count; i++)
         if (!put_span(w, i))
+            return false;
+    for (int i = 0; i < w->r->feedback_count; i++)
+        if (!pk_store_feedback_add(w->store, &w->r->feedback[i], w->err))
             return false;
     return true;
 }

@@ -99,15 +99,6 @@ bool pk_store_cache_purge(struct pk_store *s, int64_t now_us, bool all, int64_t 
 bool pk_store_record_add(struct pk_store *s, const struct pk_record *r,
                          struct pk_error *err) PK_MUST_CHECK;
 
-struct pk_feedback {
-    uint8_t id[PK_UUID_BYTES];
-    int64_t at_us;
-    pk_str trace_id;
-    int64_t value;   /* -10..10 */
-    double weight;   /* 0..1 */
-    pk_str metadata; /* JSON object or empty */
-};
-
 /* Checks the ranges; the error names the argument. */
 bool pk_feedback_check(struct pk_arena *arena, const struct pk_feedback *f, struct pk_error *err);
 bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f,

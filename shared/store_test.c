@@ -64,7 +64,8 @@ static struct pk_record record(uint64_t n)
                                   503,
                                   PK_UPSTREAM,
                                   PK_STR("overloaded"),
-                                  0};
+                                  0,
+                                  PK_NONE};
     r.spans[1] = (struct pk_span){PK_SPAN_ATTEMPT,
                                   PK_STR("config.targets[1]"),
                                   PK_STR("openai"),
@@ -75,7 +76,8 @@ static struct pk_record record(uint64_t n)
                                   200,
                                   PK_OK,
                                   PK_NONE,
-                                  0};
+                                  0,
+                                  PK_NONE};
     return r;
 }
 
@@ -299,9 +301,15 @@ static void the_same_record_twice_is_one_row(void)
     struct pk_store *s = test_store(":memory:");
     struct pk_record r = record(1);
 
+    r.spans[1].name = PK_STR("no-pii");
+    r.feedback_count = 1;
+    r.feedback[0] = (struct pk_feedback){
+        .at_us = now_us, .trace_id = PK_STR("t"), .value = -5, .weight = 0.5, .metadata = PK_NONE};
     EXPECT(pk_store_record_add(s, &r, &err) && pk_store_record_add(s, &r, &err));
     EXPECT(test_says(s, "select count(*) from pk_logs", "1"));
-    EXPECT(test_says(s, "select count(*) from pk_spans", "2"));
+    EXPECT(test_says(s, "select count(*) || ' ' || max(name) from pk_spans", "2 no-pii"));
+    EXPECT(test_says(s, "select trace_id || ' ' || value || ' ' || weight from pk_feedback",
+                     "t -5 0.5"));
     pk_store_close(s);
 }
 

@@ -85,6 +85,7 @@ create table pk_span (
     started_us    bigint not null,
     duration_us   bigint not null,
     ttfb_us       bigint,                   -- from its start to the first byte of the answer
+    name          text,                     -- of a guardrail
     target_path   text,
     provider      text,
     model         text,
@@ -194,7 +195,7 @@ create view pk_logs as select
 create view pk_spans as select
     @uuid(s.log_id)@ as log_id, l.trace_id, s.ord, s.kind,
     @time(s.started_us)@ as started_at, @ms(s.duration_us)@ as latency_ms,
-    @ms(s.ttfb_us)@ as ttfb_ms,
+    @ms(s.ttfb_us)@ as ttfb_ms, s.name,
     s.target_path, s.provider, s.model, s.http_status, s.error_type, s.error_message, s.wait_ms
     from pk_span s join pk_log l on l.id = s.log_id;
 
