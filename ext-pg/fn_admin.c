@@ -6,6 +6,8 @@
  */
 #include "pk_pg.h"
 
+#include "store_audit.h"
+
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "utils/acl.h"
@@ -25,7 +27,10 @@ static bool any_null(FunctionCallInfo fcinfo, int required)
 
 static struct pk_store *store_of(FunctionCallInfo fcinfo, enum pk_access access)
 {
-    return pk_store_spi(pk_home_of(fcinfo), access);
+    struct pk_store *s = pk_store_spi(pk_home_of(fcinfo), access);
+
+    pk_store_act_as(s, "role", pk_str_of(GetUserNameFromId(GetUserId(), false)));
+    return s;
 }
 
 /* What a verb of the store returned: its error, or the one of Postgres behind it, is thrown. */

@@ -39,6 +39,8 @@ typedef bool pk_row_fn(void *ctx, const struct pk_value *columns, int count);
 
 struct pk_store;
 
+enum { PK_ACTOR_BYTES = 160 };
+
 struct pk_store_ops {
     /* Executes one statement with its $1..$n. `on_row` may be NULL. */
     bool (*exec)(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
@@ -53,7 +55,8 @@ struct pk_store_ops {
 /* The head of every engine's own struct, which starts zeroed. */
 struct pk_store {
     const struct pk_store_ops *ops;
-    struct pk_packer *packer; /* the verbs' own */
+    struct pk_packer *packer;   /* the verbs' own */
+    char actor[PK_ACTOR_BYTES]; /* who administers; store_audit.h */
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */

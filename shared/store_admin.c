@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Every change bumps the epoch in its own transaction, so that whoever sees the change sees the new
- * epoch too.
+ * Every change ends in pk_store_change_end() (store_audit.h).
  */
 #include "iso.h"
+#include "store_audit.h"
 #include "store_value.h"
 
 #include <string.h>
@@ -33,20 +33,6 @@ bool pk_slug_check(pk_str slug, struct pk_error *err)
            pk_fail(err, PK_BAD_REQUEST,
                    "slug: must be 1..%d of A-Z a-z 0-9 . _ - and begin with a letter or digit",
                    PK_SLUG_BYTES_MAX);
-}
-
-/* Ends what begin() began: commits with a new epoch, or undoes. */
-static bool settle(struct pk_store *s, bool ok, bool changed, int64_t now_us, struct pk_error *err)
-{
-    const struct pk_value args[] = {pk_v_int(now_us)};
-    struct pk_error ignored;
-
-    if (ok && changed)
-        ok = s->ops->exec(s, PK_SQL_epoch_bump, args, PK_COUNT(args), NULL, NULL, err);
-    if (ok)
-        return s->ops->end(s, true, err);
-    (void)s->ops->end(s, false, &ignored);
-    return false;
 }
 
 /* --- configs --------------------------------------------------------------------------- */
@@ -133,7 +119,10 @@ bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug
     if (!pk_slug_check(slug, err) || !check_config(s, arena, body, now_us, err) ||
         !s->ops->begin(s, err))
         return false;
-    return settle(s, put_config(s, slug, body, now_us, version, err), true, now_us, err);
+    bool ok = put_config(s, slug, body, now_us, version, err);
+    const struct pk_change change = {now_us, "config_put", slug,
+                                     pk_copyf(arena, "{\"version\":%lld}", (long long)*version)};
+    return pk_store_change_end(s, ok, &change, err);
 }
 
 bool pk_store_config_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
@@ -146,7 +135,8 @@ bool pk_store_config_delete(struct pk_store *s, pk_str slug, int64_t now_us, boo
         return false;
     bool ok = retire(s, slug, &version, err);
     *existed = ok && version > 0;
-    return settle(s, ok, *existed, now_us, err);
+    const struct pk_change change = {now_us, "config_delete", slug, PK_NONE};
+    return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }
 
 /* --- virtual keys ---------------------------------------------------------------------- */
@@ -319,7 +309,12 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     if (!pk_secret_seal(secrets, arena, slug, k.provider, k.key.origin, secret, &k.key, err) ||
         !s->ops->begin(s, err))
         return false;
-    return settle(s, put_key(s, &k, o.name, now_us, err), true, now_us, err);
+    bool ok = put_key(s, &k, o.name, now_us, err);
+    const struct pk_change change = {
+        now_us, "key_put", slug,
+        pk_copyf(arena, "{\"provider\":\"%s\",\"kind\":\"%s\",\"options\":%.*s}", p->name,
+                 kind_names[k.key.kind], PK_FMT(options.len ? options : PK_STR("{}")))};
+    return pk_store_change_end(s, ok, &change, err);
 }
 
 static bool mark(void *ctx, const struct pk_value *columns, int count)
@@ -361,7 +356,9 @@ bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
     };
     found = false;
     bool ok = s->ops->exec(s, PK_SQL_key_rotate, args, PK_COUNT(args), mark, &found, err);
-    return settle(s, ok && (found || not_there(slug, err)), true, now_us, err);
+    const struct pk_change change = {now_us, "key_rotate", slug,
+                                     pk_copyf(arena, "{\"kind\":\"%s\"}", kind_names[k.key.kind])};
+    return pk_store_change_end(s, ok && (found || not_there(slug, err)), &change, err);
 }
 
 bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
@@ -373,7 +370,8 @@ bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *
     if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))
         return false;
     bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), mark, existed, err);
-    return settle(s, ok, *existed, now_us, err);
+    const struct pk_change change = {now_us, "key_revoke", slug, PK_NONE};
+    return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }
 
 /* --- both ------------------------------------------------------------------------------ */

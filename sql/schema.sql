@@ -152,6 +152,16 @@ create table pk_virtual_key (
     revoked_us  bigint
 );
 
+-- One row an administrative change.
+create table pk_audit_item (
+    id     @serial@,
+    at_us  bigint not null,
+    actor  text not null,                   -- role:, key: or os: and a name
+    verb   text not null,                   -- the SQL function, without "pk_"
+    object text not null,                   -- the slug that it was about
+    detail @json@                           -- what changed; never a secret
+);
+
 -- Pico-dollars a token; null where not known.
 create table pk_price (
     provider       text not null,
@@ -213,6 +223,10 @@ create view pk_virtual_keys as select
     @time(k.expires_us)@ as expires_at, @time(k.created_us)@ as created_at,
     @time(k.updated_us)@ as updated_at
     from pk_virtual_key k;
+
+create view pk_audit as select
+    a.id, @time(a.at_us)@ as at, a.actor, a.verb, a.object, a.detail
+    from pk_audit_item a;
 
 -- Dollars per million tokens.
 create view pk_prices as select

@@ -119,6 +119,10 @@ where slug = $1 and revoked_us is null returning slug
 update pk_virtual_key set revoked_us = $2, updated_us = $2, secret = ''
 where slug = $1 and revoked_us is null returning slug
 
+-- name: audit_put(at_us bigint, actor text, verb text, object text, detail text)
+insert into pk_audit_item (at_us, actor, verb, object, detail)
+values ($1, $2, $3, $4, cast($5 as @json@))
+
 -- name: prices()
 select provider, model, above_tokens, from_us, to_us, input, cache_read, cache_write,
     cache_write_1h, output, reasoning

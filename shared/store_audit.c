@@ -1,0 +1,54 @@
+/* store_audit.c - see store_audit.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "store_audit.h"
+
+#include "store_value.h"
+
+#include <stdio.h>
+
+void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name)
+{
+    int len = snprintf(s->actor, sizeof s->actor, "%s:%.*s", kind, PK_FMT(name));
+    size_t end = len < 0 ? 0 : (size_t)len, bad;
+
+    if (end >= sizeof s->actor)
+        end = sizeof s->actor - 1;
+    if (!pk_utf8_valid((pk_str){s->actor, end}, &bad))
+        s->actor[bad] = 0; /* cut inside a character, or never one */
+}
+
+static bool put_row(struct pk_store *s, const struct pk_change *change, struct pk_error *err)
+{
+    const struct pk_value args[] = {
+        pk_v_int(change->at_us),
+        pk_v_required(pk_str_of(s->actor)),
+        pk_v_required(pk_str_of(change->verb)),
+        pk_v_required(change->object),
+        pk_v_text(change->detail),
+    };
+
+    return s->ops->exec(s, PK_SQL_audit_put, args, PK_COUNT(args), NULL, NULL, err);
+}
+
+static bool note(struct pk_store *s, const struct pk_change *change, struct pk_error *err)
+{
+    const struct pk_value now[] = {pk_v_int(change->at_us)};
+
+    return put_row(s, change, err) &&
+           s->ops->exec(s, PK_SQL_epoch_bump, now, PK_COUNT(now), NULL, NULL, err);
+}
+
+bool pk_store_change_end(struct pk_store *s, bool ok, const struct pk_change *change,
+                         struct pk_error *err)
+{
+    struct pk_error ignored;
+
+    if (ok && change)
+        ok = note(s, change, err);
+    if (ok)
+        return s->ops->end(s, true, err);
+    (void)s->ops->end(s, false, &ignored);
+    return false;
+}
