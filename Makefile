@@ -29,7 +29,7 @@ OPT  := $(if $(SAN),-O1 -fsanitize=address$(,)undefined -fno-sanitize-recover=al
 CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
 LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=address$(,)undefined)
-LIBS     := -lcurl -lsodium -lzstd -lpcre2-8 -lpthread -lm
+LIBS     := -lcurl -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
 CORE     := $(CORE_SRC:shared/%.c=$(BUILD)/shared/%.o)
