@@ -55,13 +55,20 @@ void pk_arena_init(struct pk_arena *a, struct pk_allocator from, size_t limit)
     *a = (struct pk_arena){.from = from, .limit = limit};
 }
 
+static void drop_block(struct pk_arena *a, struct pk_block *b)
+{
+    if (a->wipe)
+        explicit_bzero(b->bytes, b->used);
+    a->from.free(a->from.ctx, b);
+}
+
 void pk_arena_free(struct pk_arena *a)
 {
     for (struct pk_cleanup *c = a->cleanups; c; c = c->next)
         c->release(c->object);
     for (struct pk_block *b = a->blocks, *next; b; b = next) {
         next = b->next;
-        a->from.free(a->from.ctx, b);
+        drop_block(a, b);
     }
     a->blocks = NULL;
     a->cleanups = NULL;
@@ -167,7 +174,7 @@ static void give_back(struct pk_arena *a, void *bytes)
             continue;
         *link = b->next;
         a->used -= b->size;
-        a->from.free(a->from.ctx, b);
+        drop_block(a, b);
         return;
     }
 }

@@ -24,6 +24,7 @@ struct pk_arena {
     struct pk_cleanup *cleanups; /* newest first */
     size_t used, limit;          /* bytes held from the host now, and the most allowed */
     bool failed;                 /* sticky: some allocation did not succeed */
+    bool wipe;                   /* blocks are wiped before they go back: they hold a secret */
     bool torture;                /* tests: one block an allocation, so that each can fail */
 };
 

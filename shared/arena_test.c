@@ -36,6 +36,52 @@ static void what_is_allocated_is_zeroed_and_apart(void)
     pk_arena_free(&a);
 }
 
+/* Gives from one static block, so that what was given back can be looked at. */
+static char pool[1 << 20];
+static size_t pool_used;
+
+static void *from_pool(void *ctx, size_t size)
+{
+    char *at = pool + pool_used;
+
+    (void)ctx;
+    pool_used += (size + 63) / 64 * 64;
+    PK_ASSERT(pool_used <= sizeof pool);
+    return at;
+}
+
+static void to_pool(void *ctx, void *block)
+{
+    (void)ctx;
+    (void)block;
+}
+
+static bool pool_has(const char *text)
+{
+    return memmem(pool, sizeof pool, text, strlen(text)) != NULL;
+}
+
+static void an_arena_that_held_a_secret_is_wiped(void)
+{
+    const struct pk_allocator allocator = {NULL, from_pool, to_pool};
+
+    for (int wipe = 0; wipe < 2; wipe++) {
+        struct pk_arena a;
+
+        pk_arena_init(&a, allocator, 1 << 20);
+        a.wipe = wipe;
+        (void)pk_copy(&a, PK_STR("sk-in-a-small-block"));
+        char *large = pk_alloc(&a, 40000);
+        memcpy(large + 39000, "sk-in-a-large-one", 18);
+        EXPECT(pk_alloc_grow(&a, large, 40000, 90000)); /* the first is given back */
+        EXPECT(pool_has("sk-in-a-small-block") && pool_has("sk-in-a-large-one"));
+        pk_arena_free(&a);
+        EXPECT(pool_has("sk-in-a-small-block") == !wipe && pool_has("sk-in-a-large-one") == !wipe);
+        memset(pool, 0, pool_used);
+        pool_used = 0;
+    }
+}
+
 static void growing_keeps_what_was_there(void)
 {
     for (int torture = 0; torture < 2; torture++) {
@@ -117,6 +163,7 @@ static void integers_are_read_exactly(void)
 int main(void)
 {
     RUN(what_is_allocated_is_zeroed_and_apart);
+    RUN(an_arena_that_held_a_secret_is_wiped);
     RUN(growing_keeps_what_was_there);
     RUN(the_limit_is_an_error_that_stays);
     RUN(deferred_objects_go_with_the_arena);

@@ -230,6 +230,7 @@ static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str refe
     memset(e, 0, sizeof *e);
     e->holds = 1;
     pk_arena_init(&e->arena, r->from, ENTRY_BYTES_MAX);
+    e->arena.wipe = is_inline(reference); /* it may hold a key */
     e->reference = pk_copy(&e->arena, reference);
     if (!fill(e, s, now_us, err) || !load_facts(r, s, err)) {
         drop_entry(r, e);
