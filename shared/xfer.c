@@ -224,8 +224,10 @@ static bool head_done(struct pk_transfer *t)
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     t->status = (int)status;
     t->part = status < 200 ? PART_STATUS : PART_BODY;
-    if (t->part == PART_BODY)
+    if (t->part == PART_BODY) {
+        pk_transfer_hide_key(t, &t->head, 0);
         mark_ready(t);
+    }
     return true;
 }
 
@@ -259,16 +261,6 @@ static size_t on_header(char *line, size_t size, size_t count, void *self)
     return len == 0 || take_line(t, line, len) ? len : 0;
 }
 
-/* Some providers quote the key that they refuse, and errors go to logs and to people who may use a key
- * without knowing it. `from`: what had come before. */
-static void hide_key(struct pk_transfer *t, size_t from)
-{
-    if (t->status < 400)
-        return;
-    from = from > t->key_len ? from - t->key_len : 0;
-    pk_transfer_hide_key(t, t->fill.at + from, t->fill.len - from);
-}
-
 static size_t on_body(char *bytes, size_t size, size_t count, void *self)
 {
     struct pk_transfer *t = self;
@@ -287,7 +279,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
     size_t before = t->fill.len;
     if (!pk_bytes_add(&t->fill, bytes, len))
         return 0;
-    hide_key(t, before);
+    pk_transfer_hide_key(t, &t->fill, before);
     t->body_bytes += len;
     mark_ready(t);
     return len;
@@ -363,7 +355,7 @@ static void destroy(struct pk_transfer *t)
 {
     if (t->easy)
         curl_easy_cleanup(t->easy);
-    free(t->text.at);
+    pk_transfer_drop_text(t);
     free(t->head.at);
     free(t->fill.at);
     free(t->lent.at);
@@ -396,7 +388,8 @@ static void put_idle(struct pk_transfer *t)
 {
     struct pk_xfer *x = t->x;
 
-    shrink(&t->text);
+    if (t->text.cap > PK_VAULT_SLOT_BYTES)
+        pk_transfer_drop_text(t);
     shrink(&t->head);
     shrink(&t->fill);
     shrink(&t->lent);
@@ -416,7 +409,7 @@ static void put_idle(struct pk_transfer *t)
 
 static void init_curl(void)
 {
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT); /* a failure shows in curl_multi_init() */
+    (void)pk_curl_init(); /* a failure shows in curl_multi_init() */
 }
 
 static char *copy(const char *text)
@@ -466,7 +459,8 @@ struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *er
     x->secrets = o->secrets;
     x->allowed_hosts = copy(o->allowed_hosts);
     x->ca_file = o->ca_file ? copy(o->ca_file) : NULL;
-    if (x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
+    x->opened = pk_vault_take(&x->vault, PK_SECRET_BYTES_MAX);
+    if (x->opened && x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
         return x;
     (void)pk_fail(err, PK_NETWORK, "transport: cannot start: %s", strerror(errno));
     pk_xfer_free(x);
@@ -506,6 +500,8 @@ void pk_xfer_free(struct pk_xfer *x)
         unhush(&h);
     }
     pk_upstreams_drop(x);
+    pk_vault_give(&x->vault, x->opened, PK_SECRET_BYTES_MAX);
+    pk_vault_free(&x->vault);
     free(x->allowed_hosts);
     free(x->ca_file);
     free(x);
@@ -713,6 +709,23 @@ static bool report_end(struct pk_transfer *t, struct pk_event *ev)
     return true;
 }
 
+/* Moves what has come to where the host may see it; the beginning of a key waits for the rest. False:
+ * nothing but that is there. */
+static bool lend(struct pk_transfer *t)
+{
+    struct pk_bytes empty = t->lent;
+    size_t held = pk_transfer_held_back(t);
+
+    if (held == t->fill.len)
+        return false;
+    t->lent = t->fill;
+    t->fill = empty;
+    t->lent.len -= held;
+    if (held && !pk_bytes_add(&t->fill, t->lent.at + t->lent.len, held))
+        t->lent.len += held; /* no memory to wait with */
+    return true;
+}
+
 bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev)
 {
     PK_ASSERT(!t->told_end);
@@ -725,11 +738,7 @@ bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev)
         ev->headers = (pk_str){t->head.at, t->head.len};
         return true;
     }
-    if (t->fill.len) {
-        struct pk_bytes empty = t->lent;
-
-        t->lent = t->fill;
-        t->fill = empty;
+    if (t->fill.len && lend(t)) {
         ev->kind = PK_EV_BODY;
         ev->bytes = (pk_str){t->lent.at, t->lent.len};
         return true;

@@ -5,6 +5,7 @@
 #ifndef PK_XFER_INNER_H
 #define PK_XFER_INNER_H
 
+#include "vault.h"
 #include "xfer.h"
 #include "xfer_address.h"
 
@@ -71,7 +72,7 @@ struct pk_transfer {
     struct pk_transfer *next, *prev;             /* of those in progress, or of those idle */
     struct pk_transfer *ready_next, *ready_prev; /* of those with something to report */
 
-    struct pk_bytes text; /* the request's headers, the key among them: wiped at the end */
+    struct pk_bytes text; /* the request's headers, the key among them; in the vault */
     struct curl_slist lines[XFER_LINES_MAX];
     int line_count;
     size_t key_from, key_len; /* the key in `text`; 0 = none is sent */
@@ -108,6 +109,8 @@ struct pk_xfer {
     bool tls; /* https has been used: writing may raise SIGPIPE */
     int64_t connect_ms;
     const struct pk_secrets *secrets;
+    struct pk_vault vault;
+    char *opened; /* PK_SECRET_BYTES_MAX in the vault, where a key is opened */
     char *allowed_hosts, *ca_file;
 };
 
@@ -119,10 +122,21 @@ bool pk_bytes_size(struct pk_bytes *b, size_t cap);
 
 /* Everything about `t` that the exchange decides: where it goes, its headers and its body. */
 bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err);
-void pk_transfer_wipe(struct pk_transfer *t); /* the request's headers */
-void pk_transfer_hide_key(const struct pk_transfer *t, char *bytes, size_t len);
 void pk_upstream_release(struct pk_xfer *x, struct pk_upstream *u);
 void pk_upstreams_drop(struct pk_xfer *x);
+
+/* xfer_key.c: the key of a request, from when it is opened until it is wiped. */
+
+/* Room in the vault for `size` bytes of the request's headers. */
+bool pk_transfer_room(struct pk_transfer *t, size_t size);
+void pk_transfer_wipe(struct pk_transfer *t);      /* the request's headers; keeps the room */
+void pk_transfer_drop_text(struct pk_transfer *t); /* wipes them and gives the room back */
+/* Asterisks for the key in the answer's bytes [from, len), and where it began before. */
+void pk_transfer_hide_key(const struct pk_transfer *t, struct pk_bytes *b, size_t from);
+/* How many bytes at the end of what was received may be the beginning of the key. */
+size_t pk_transfer_held_back(const struct pk_transfer *t);
+/* Curl wipes what it frees, the headers that it sent among it, if it is not in use in this process yet. */
+CURLcode pk_curl_init(void);
 
 /* xfer_fault.c: what curl's result means; *err stays PK_OK for CURLE_OK with a whole answer. */
 void pk_transfer_explain(const struct pk_transfer *t, CURLcode result, struct pk_error *err);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { UPSTREAMS_MAX = 64, HIDDEN_KEY_BYTES_MIN = 8 };
+enum { UPSTREAMS_MAX = 64 };
 
 /* Curl's own business, or none of a request that pk makes. */
 static const char *const never_sent[] = {
@@ -251,7 +251,7 @@ static bool build(struct pk_transfer *t, const struct pk_exchange *ex, pk_str ke
 
     t->line_count = 0;
     t->key_len = 0;
-    if (!pk_bytes_size(&t->text, room))
+    if (!pk_transfer_room(t, room))
         return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", t->to->where);
     add_line(t, PK_STR("expect"), PK_NONE, PK_NONE);
     if (pk_http_header(ex->headers, "content-type").len == 0)
@@ -282,7 +282,7 @@ static bool add_headers(struct pk_transfer *t, const struct pk_exchange *ex, str
 {
     const struct pk_target *target = ex->target;
     pk_str key_header = pk_str_of(target->provider->key_header);
-    char secret[PK_SECRET_BYTES_MAX];
+    char *secret = t->x->opened;
     size_t len = 0;
 
     if (target->key.kind == PK_KEY_NONE || key_header.len == 0)
@@ -297,26 +297,6 @@ static bool add_headers(struct pk_transfer *t, const struct pk_exchange *ex, str
                             target->provider->name);
     pk_secret_wipe(secret, len);
     return ok;
-}
-
-void pk_transfer_wipe(struct pk_transfer *t)
-{
-    if (t->text.at)
-        pk_secret_wipe(t->text.at, t->text.cap);
-    t->text.len = 0;
-    t->key_len = 0;
-}
-
-/* Shorter ones cannot be told from ordinary words. */
-void pk_transfer_hide_key(const struct pk_transfer *t, char *bytes, size_t len)
-{
-    const char *key = t->text.at + t->key_from;
-    char *at = bytes;
-
-    if (t->key_len < HIDDEN_KEY_BYTES_MIN)
-        return;
-    while ((at = memmem(at, len - (size_t)(at - bytes), key, t->key_len)))
-        memset(at, '*', t->key_len);
 }
 
 /* --- the whole ------------------------------------------------------------------------------ */

@@ -660,6 +660,38 @@ static void an_error_that_repeats_the_key_is_told_without_it(void)
     EXPECT(o.status == 401 && strstr(o.body, "POST /denied"));
 }
 
+static void a_key_that_comes_back_in_two_pieces_is_hidden_too(void)
+{
+    struct outcome o;
+
+    target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("sk-literal-and-longer")};
+    o = get(url_to("127.0.0.1", "/split"));
+    EXPECT(o.status == 401 && o.last == PK_EV_END && o.bodies > 1);
+    EXPECT(strstr(o.body, "\r\nauthorization: Bearer *********************\r\n"));
+    EXPECT(strstr(o.head, "X-Request-Id: Bearer *********************\r\n"));
+    /* What only looks like it at first is not lost. */
+    target.key =
+        (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("}}}}}}}}}}}}}}}}}}}}}}}}")};
+    o = get(url_to("127.0.0.1", "/ok"));
+    EXPECT(strcmp(o.body, "{\"ok\":true}") == 0 && o.last == PK_EV_END);
+    target.key = (struct pk_key){0};
+}
+
+static void an_answer_that_repeats_the_key_is_told_without_it(void)
+{
+    struct outcome o;
+
+    target.key =
+        (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("sk-0123456789abcdef0123")};
+    o = get(url_to("127.0.0.1", "/echo"));
+    EXPECT(o.status == 200 && strstr(o.body, "Bearer ***********************\r\n"));
+    /* A local server's key may be any word. */
+    target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("application")};
+    o = get(url_to("127.0.0.1", "/echo"));
+    EXPECT(o.status == 200 && strstr(o.body, "Bearer application\r\n"));
+    target.key = (struct pk_key){0};
+}
+
 static void a_key_with_a_line_break_is_not_sent(void)
 {
     target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("sk-1\r\nx-evil: 1")};
@@ -941,6 +973,8 @@ int main(void)
     RUN(a_name_that_does_not_exist_is_an_error);
     RUN(a_key_is_sent_in_the_providers_header);
     RUN(an_error_that_repeats_the_key_is_told_without_it);
+    RUN(a_key_that_comes_back_in_two_pieces_is_hidden_too);
+    RUN(an_answer_that_repeats_the_key_is_told_without_it);
     RUN(a_key_with_a_line_break_is_not_sent);
     RUN(a_bound_key_goes_to_its_origin_only);
     RUN(a_sealed_key_is_opened_for_the_request);

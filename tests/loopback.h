@@ -115,6 +115,23 @@ static inline void loopback_pause(long ms)
     (void)nanosleep(&t, NULL);
 }
 
+/* The same once more, in two pieces that part amid the key, which is in a header of the answer too. */
+static inline bool loopback_split(struct loopback_conn *c)
+{
+    char head[256];
+    char *key = memmem(c->in, c->used, "Bearer ", 7);
+    size_t first = key ? (size_t)(key - c->in) + 13 : 0;
+    int n =
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 401 Unauthorized\r\nX-Request-Id: %.*s\r\nContent-Length: %zu\r\n\r\n",
+                 key ? (int)strcspn(key, "\r") : 0, key, c->used);
+
+    if (!loopback_send(c, head, (size_t)n) || !loopback_send(c, c->in, first))
+        return false;
+    loopback_pause(30);
+    return loopback_send(c, c->in + first, c->used - first);
+}
+
 static inline bool loopback_chunks(struct loopback_conn *c)
 {
     if (!loopback_say(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -310,7 +327,7 @@ static const struct {
     {"/garbage", loopback_garbage}, {"/nothing", loopback_nothing},
     {"/last", loopback_last},       {"/fickle", loopback_fickle},
     {"/limited", loopback_limited}, {"/chat", loopback_chat},
-    {"/stream", loopback_stream},
+    {"/stream", loopback_stream},   {"/split", loopback_split},
 };
 
 /* Reads until a request is whole; false when the client has gone. */
