@@ -35,7 +35,8 @@ struct pkd_call {
     bool paused; /* the client does not keep up */
     bool waits;  /* in t->waiting */
     bool cancelled;
-    void *input;                            /* what the request is in, once the client has left */
+    void *input; /* what the request is in, once the client has left */
+    size_t input_size;
     int64_t began_us;                       /* monotonic */
     struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
     struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
@@ -72,6 +73,8 @@ static void free_call(struct pkd_call *c)
 
     pkd_recall_release(t->resolver, c->meaning);
     pk_arena_free(&c->arena);
+    if (c->input)
+        pk_secret_wipe(c->input, c->input_size);
     free(c->input);
     *(c->prev ? &c->prev->next : &t->calls) = c->next;
     if (c->next)
@@ -352,7 +355,7 @@ void pkd_call_closed(struct pkd_conn *conn)
     if (!c)
         return;
     c->conn = NULL;
-    c->input = pkd_conn_take_input(conn);
+    c->input = pkd_conn_take_input(conn, &c->input_size);
     cancel(c);
 }
 
@@ -384,6 +387,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk
     pk_str reference;
 
     pkd_ask_read(req->headers, &ask);
+    c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
         !pkd_ask_reference(&c->arena, t->store, &ask, &c->req, &reference, err))
         return false;

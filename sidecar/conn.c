@@ -25,9 +25,9 @@ enum {
 
 /* --- output ------------------------------------------------------------------------------ */
 
-static bool reserve(struct pkd_bytes *b, size_t more, size_t min)
+static bool reserve(struct pkd_bytes *b, size_t more)
 {
-    size_t cap = b->cap ? b->cap : min;
+    size_t cap = b->cap ? b->cap : OUT_BYTES_MIN;
 
     if (more <= b->cap - b->len)
         return true;
@@ -41,6 +41,13 @@ static bool reserve(struct pkd_bytes *b, size_t more, size_t min)
     return true;
 }
 
+/* What clients send holds their credentials: it is wiped where it is not needed any more. */
+static void wipe_input(struct pkd_conn *c, size_t from)
+{
+    if (c->in.at)
+        explicit_bzero(c->in.at + from, c->in.cap - from);
+}
+
 static void fail(struct pkd_conn *c)
 {
     c->broken = true;
@@ -51,7 +58,7 @@ static void append(struct pkd_conn *c, const void *at, size_t len)
 {
     if (c->broken || len == 0)
         return;
-    if (!reserve(&c->out, len, OUT_BYTES_MIN)) {
+    if (!reserve(&c->out, len)) {
         fail(c);
         return;
     }
@@ -154,6 +161,7 @@ static void part(struct pkd_conn *c)
     }
     c->state = PKD_LINGER;
     c->in.len = c->raw = 0;
+    wipe_input(c, 0);
     pkd_server_set_timer(c->server, c, PKD_T_LINGER);
     pkd_server_queue(c->server, c);
 }
@@ -165,6 +173,7 @@ static void renew(struct pkd_conn *c)
 
     if (rest)
         memmove(c->in.at, c->in.at + c->raw, rest);
+    wipe_input(c, rest);
     c->in.len = rest;
     c->raw = 0;
     if (!rest)
@@ -339,10 +348,11 @@ void *pkd_conn_owner(const struct pkd_conn *c)
     return c->owner;
 }
 
-void *pkd_conn_take_input(struct pkd_conn *c)
+void *pkd_conn_take_input(struct pkd_conn *c, size_t *size)
 {
     void *input = c->in.at;
 
+    *size = c->in.cap;
     c->in = (struct pkd_bytes){0};
     return input;
 }
@@ -503,16 +513,32 @@ static bool advance(struct pkd_conn *c)
     return true;
 }
 
+/* Room for more. The bytes move by hand, so that nothing stays where they were. */
+static bool grow_input(struct pkd_conn *c)
+{
+    struct pkd_bytes larger = {.len = c->in.len, .cap = c->in.cap ? c->in.cap * 2 : IN_BYTES_MIN};
+
+    if (c->in.cap - c->in.len > 1)
+        return true;
+    larger.at = malloc(larger.cap);
+    if (!larger.at)
+        return false;
+    if (c->in.len)
+        memcpy(larger.at, c->in.at, c->in.len);
+    wipe_input(c, 0);
+    free(c->in.at);
+    c->in = larger;
+    return true;
+}
+
 /* Reads once. False: nothing came, or the connection is gone. */
 static bool fill(struct pkd_conn *c)
 {
-    size_t room = c->in.cap - c->in.len;
-
-    if (!reserve(&c->in, room > 1 ? 1 : IN_BYTES_MIN / 2, IN_BYTES_MIN)) {
+    if (!grow_input(c)) {
         fail(c);
         return false;
     }
-    room = c->in.cap - c->in.len;
+    size_t room = c->in.cap - c->in.len;
     ssize_t got = recv(c->fd, c->in.at + c->in.len, room, 0);
     if (got > 0) {
         c->in.len += (size_t)got;
@@ -587,6 +613,7 @@ void pkd_conn_expire(struct pkd_conn *c)
 
 void pkd_conn_release(struct pkd_conn *c)
 {
+    wipe_input(c, 0);
     free(c->in.at);
     free(c->out.at);
     c->in = c->out = (struct pkd_bytes){0};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct command {
@@ -76,6 +77,14 @@ bool pkd_master_key_path(const struct pkd_options *o, const char *store_path, ch
            pk_fail(err, PK_BAD_CONFIG, "--master-key-file: the path is too long");
 }
 
+/* Prompts and keys of everybody pass through here: no core dump is written, and another process of the same
+ * user cannot look in. */
+static void keep_memory_private(const struct pkd_options *o)
+{
+    if (!o->core_dumps)
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 static int run(int argc, char **argv, const struct command *command)
 {
     struct pk_arena arena;
@@ -84,10 +93,12 @@ static int run(int argc, char **argv, const struct command *command)
     int status = 2;
 
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    if (pkd_options_read(&arena, argc - 2, argv + 2, &options, &err))
+    if (pkd_options_read(&arena, argc - 2, argv + 2, &options, &err)) {
+        keep_memory_private(&options);
         status = command->run(&options);
-    else
+    } else {
         (void)fprintf(stderr, "pkd: %s\n", err.msg);
+    }
     pk_arena_free(&arena);
     return status;
 }

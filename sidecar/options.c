@@ -45,7 +45,7 @@ static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options 
         return *text || pk_fail(err, PK_NO_MEMORY, "--%s: out of memory", r->flag);
     case KIND_COUNT:
     case KIND_MS: return set_number(r, field, value, err);
-    case KIND_SWITCH: *(bool *)field = true; return true;
+    case KIND_SWITCH: *(bool *)field = !value || strcmp(value, "0") != 0; return true;
     }
     return false;
 }

@@ -74,7 +74,7 @@ void *pkd_conn_owner(const struct pkd_conn *c);
 
 /* The memory that the request's strings are in, for a host that needs them longer than the connection
  * lives. It is the host's to free(); only legal in `closed`. */
-void *pkd_conn_take_input(struct pkd_conn *c);
+void *pkd_conn_take_input(struct pkd_conn *c, size_t *size);
 
 struct pkd_head {
     int status;
