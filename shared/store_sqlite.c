@@ -342,8 +342,9 @@ struct state {
 static bool look(struct sqlite_store *s, struct state *now, struct pk_error *err)
 {
     *now = (struct state){0};
-    if (!pragma(s, "pragma application_id", &now->application_id, err) ||
-        !pragma(s, "select count(*) from sqlite_master", &now->tables, err))
+    /* In this order: another process may make both, at once, between the two. */
+    if (!pragma(s, "select count(*) from sqlite_master", &now->tables, err) ||
+        !pragma(s, "pragma application_id", &now->application_id, err))
         return false;
     if (now->tables && now->application_id != APPLICATION_ID)
         return fail_file(err, s->path, "is an SQLite database, but not a pk store");
