@@ -39,8 +39,10 @@ static struct pk_transfer *start(struct pk_xfer *x, void *owner)
     static const struct pk_provider provider = {
         .name = "bench", .base_url = "", .key_header = "authorization: Bearer "};
     static struct pk_target target = {.provider = &provider};
-    struct pk_exchange ex = {
-        pk_str_of(url), PK_STR("accept: application/json\n"), {body, sizeof body}, &target};
+    struct pk_exchange ex = {.url = pk_str_of(url),
+                             .headers = PK_STR("accept: application/json\n"),
+                             .body = {body, sizeof body},
+                             .target = &target};
     struct pk_error err;
 
     target.key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = PK_STR("sk-0123456789")};
