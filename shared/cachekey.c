@@ -73,14 +73,20 @@ static void add_header(crypto_generichash_state *h, const struct pk_request *req
     add_piece(h, value);
 }
 
-static void add_forwarded(struct pk_arena *arena, crypto_generichash_state *h,
-                          const struct pk_config *config, const struct pk_request *req)
+static bool may_answer(const struct pk_cache_question *q, int target)
 {
+    return q->targets >> target & 1;
+}
+
+static void add_forwarded(struct pk_arena *arena, crypto_generichash_state *h,
+                          const struct pk_cache_question *q)
+{
+    const struct pk_request *req = q->req;
     pk_str rest = req->forward;
 
-    for (int i = 0; i < config->target_count; i++)
-        for (int k = 0; k < config->targets[i].forward_count; k++)
-            add_header(h, req, config->targets[i].path, config->targets[i].forward[k]);
+    for (int i = 0; i < q->config->target_count; i++)
+        for (int k = 0; may_answer(q, i) && k < q->config->targets[i].forward_count; k++)
+            add_header(h, req, q->config->targets[i].path, q->config->targets[i].forward[k]);
     for (int i = 0; rest.len && i < PK_FORWARD_MAX; i++) {
         int comma = pk_str_find(rest, ',');
         size_t len = comma < 0 ? rest.len : (size_t)comma;
@@ -90,10 +96,10 @@ static void add_forwarded(struct pk_arena *arena, crypto_generichash_state *h,
     }
 }
 
-bool pk_cache_key(struct pk_arena *arena, const struct pk_config *config,
-                  const struct pk_request *req, const struct pk_json *body,
+bool pk_cache_key(struct pk_arena *arena, const struct pk_cache_question *q,
                   uint8_t key[PK_CACHE_KEY_BYTES], struct pk_error *err)
 {
+    const struct pk_request *req = q->req;
     crypto_generichash_state h;
 
     (void)crypto_generichash_init(&h, NULL, 0, PK_CACHE_KEY_BYTES);
@@ -101,11 +107,11 @@ bool pk_cache_key(struct pk_arena *arena, const struct pk_config *config,
     add_piece(&h, req->operation);
     add_piece(&h, pk_str_of(req->front ? req->front->name : "openai"));
     add_piece(&h, req->custom_host);
-    add_piece(&h, req->cache_ns.len ? req->cache_ns : config->cache.ns);
-    bool ok = add_canonical(arena, &h, body, ignored);
-    for (int i = 0; ok && i < config->target_count; i++)
-        ok = add_target(arena, &h, &config->targets[i]);
-    add_forwarded(arena, &h, config, req);
+    add_piece(&h, req->cache_ns.len ? req->cache_ns : q->config->cache.ns);
+    bool ok = add_canonical(arena, &h, q->body, ignored);
+    for (int i = 0; ok && i < q->config->target_count; i++)
+        ok = !may_answer(q, i) || add_target(arena, &h, &q->config->targets[i]);
+    add_forwarded(arena, &h, q);
     (void)crypto_generichash_final(&h, key, PK_CACHE_KEY_BYTES);
     return (ok && !arena->failed) || pk_fail(err, PK_NO_MEMORY, "cache key: out of memory");
 }

@@ -45,6 +45,8 @@ struct pk_call {
     int64_t deadline_ms;
     struct pk_next next;
 
+    struct pk_steer steer; /* what routing goes by; settled in pick */
+
     /* The attempt that is running, or was the last. */
     int node;  /* its leaf in the route; -1 before the first */
     int span;  /* its span in the record; -1 before the first */
@@ -142,6 +144,10 @@ static inline struct pk_fault pk_call_told(const struct pk_call *c)
         f.type = pk_str_of(pk_code_name(c->error.code));
     return f;
 }
+
+/* call_pick.c */
+uint64_t pk_call_targets(const struct pk_call *c); /* bit i: the route may come to target i */
+int pk_call_undecided(struct pk_call *c);          /* ends a call that no condition took anywhere */
 
 /* call_send.c: fills c->exchange for c->node and opens its span. False with c->error when the target
  * cannot take the request. */

@@ -1,4 +1,4 @@
-/* call_steps.c - the states around the attempts: pick, lookup, judge, answer, finish.
+/* call_steps.c - the states around the attempts: lookup, judge, answer, finish.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -8,14 +8,7 @@
 
 enum { BACKOFF_MS_FIRST = 500 };
 
-/* --- whom to ask, and the cache ---------------------------------------------------------------- */
-
-int pk_step_pick(struct pk_call *c, const struct pk_event *ev)
-{
-    (void)ev;
-    c->node = pk_route_first(&c->config->route, pk_random_next(&c->random));
-    return pk_call_go(c, ST_lookup);
-}
+/* --- the cache ---------------------------------------------------------------- */
 
 static int take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
 {
@@ -41,8 +34,9 @@ int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
         return take_hit(c, ev->entry);
     if (c->looked_up || c->req->cache_off || pk_call_target(c)->cache.mode == PK_CACHE_OFF)
         return pk_call_go(c, ST_send);
+    struct pk_cache_question q = {c->config, pk_call_targets(c), c->req, &c->body};
     c->looked_up = true;
-    if (!pk_cache_key(c->arena, c->config, c->req, &c->body, c->cache_key, &c->error))
+    if (!pk_cache_key(c->arena, &q, c->cache_key, &c->error))
         return pk_call_go(c, ST_finish);
     c->record.cache_status = c->req->cache_refresh ? PK_CS_REFRESH : PK_CS_MISS;
     return c->req->cache_refresh ? pk_call_go(c, ST_send)
@@ -107,9 +101,10 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
         if (wait_ms <= PK_BACKOFF_MS_MAX && c->now_ms + wait_ms < c->deadline_ms)
             return try_again(c, wait_ms);
     }
-    int node = out_of_attempts(c)
-                   ? -1
-                   : pk_route_next(&c->config->route, c->node, outcome, pk_random_next(&c->random));
+    int node =
+        out_of_attempts(c) ? -1 : pk_route_next(&c->config->route, &c->steer, c->node, outcome);
+    if (c->steer.undecided >= 0)
+        return pk_call_undecided(c);
     if (node < 0)
         return pk_call_go(c, c->answered ? ST_answer : ST_finish);
     c->node = node;

@@ -39,6 +39,8 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         .retry = d->set.retry,
         .timeouts = d->set.timeouts,
         .cache = d->set.cache,
+        .breaker = d->set.breaker,
+        .breaker_statuses = d->set.breaker_statuses,
         .forward_count = d->set.forward_count,
     };
     memcpy(t->forward, d->set.forward, sizeof t->forward);
@@ -48,6 +50,43 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         set_base_url(t);
     c->route.nodes[node].target = (int16_t)c->target_count++;
     return true;
+}
+
+/* What a sticky loadbalance knows a target by: its name, else whom it calls and how, so that neither its
+ * place in the list nor its weight matters. */
+static uint64_t id_of_target(const struct pk_draft *d)
+{
+    const pk_str parts[] = {d->set.provider,    d->set.virtual_key,     d->set.api_key,
+                            d->set.custom_host, d->set.params.defaults, d->set.params.overrides};
+    uint64_t id = PK_HASH_START;
+
+    for (size_t i = 0; i < PK_COUNT(parts); i++)
+        id = pk_hash_add(id, parts[i]);
+    return id;
+}
+
+static uint64_t id_of_group(const struct pk_route *r, int self)
+{
+    uint64_t id = PK_HASH_START;
+
+    for (int i = r->nodes[self].child; i >= 0; i = r->nodes[i].sibling)
+        id = pk_hash_add(id, (pk_str){(const char *)&r->nodes[i].id, sizeof r->nodes[i].id});
+    return id;
+}
+
+/* Twins get different ids, or one of them would never win. */
+static void tell_twins_apart(struct pk_route *r, int self)
+{
+    for (int i = r->nodes[self].child; i >= 0; i = r->nodes[i].sibling) {
+        int k = r->nodes[self].child;
+
+        while (k != i) {
+            bool twins = r->nodes[k].id == r->nodes[i].id;
+
+            r->nodes[i].id += twins ? 0x9e3779b97f4a7c15u : 0;
+            k = twins ? r->nodes[self].child : r->nodes[k].sibling;
+        }
+    }
 }
 
 static bool add_node(struct pk_config_reader *p, int value, const struct pk_settings *inherited,
@@ -77,7 +116,10 @@ static bool add_children(struct pk_config_reader *p, const struct pk_draft *d, i
     p->path[len] = 0;
     if (d->strategy == PK_LOADBALANCE && weight == 0)
         return pk_config_fail(p, "targets", "every weight is 0");
-    return true;
+    tell_twins_apart(r, self);
+    if (d->name.len == 0)
+        r->nodes[self].id = id_of_group(r, self);
+    return !d->conditional || pk_config_link_conditions(p, d->conditional, self);
 }
 
 static int depth_of(const struct pk_route *r, int node)
@@ -114,13 +156,17 @@ static bool add_node(struct pk_config_reader *p, int value, const struct pk_sett
     r->count++;
     r->nodes[self] = (struct pk_node){
         .strategy = d.targets < 0 ? PK_LEAF : d.strategy,
+        .by = d.by,
         .parent = (int16_t)parent,
         .child = -1,
         .sibling = -1,
         .target = -1,
         .weight = d.weight,
+        .id = d.name.len ? pk_hash_add(PK_HASH_START, d.name) : id_of_target(&d),
+        .name = d.name,
         .on_statuses = d.on_statuses,
     };
+    p->config->sticky[self] = d.sticky;
     if (d.targets < 0)
         return add_target(p, &d, self);
     if (depth_of(r, self) >= PK_DEPTH_MAX)

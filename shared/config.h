@@ -14,6 +14,7 @@
 #define PK_CONFIG_H
 
 #include "arena.h"
+#include "circuit.h"
 #include "json.h"
 #include "params.h"
 #include "provider.h"
@@ -71,12 +72,19 @@ struct pk_target {
     struct pk_retry retry;
     struct pk_timeouts timeouts;
     struct pk_cache_policy cache;
-    pk_str forward[PK_FORWARD_MAX]; /* client headers to pass on */
+    struct pk_breaker breaker;
+    struct pk_statuses breaker_statuses; /* failures for the breaker; not given = see circuit.h */
+    pk_str forward[PK_FORWARD_MAX];      /* client headers to pass on */
     int forward_count;
 };
 
+struct pk_conditional;
+struct pk_sticky;
+
 struct pk_config {
     struct pk_route route;
+    const struct pk_conditional *conditional[PK_NODES_MAX]; /* by node; NULL for the others */
+    const struct pk_sticky *sticky[PK_NODES_MAX];
     struct pk_target targets[PK_NODES_MAX];
     int target_count;
     /* Of the first target that has one: the cache is asked once, before any target; an answer is

@@ -8,7 +8,9 @@
 #ifndef PK_CONFIG_INNER_H
 #define PK_CONFIG_INNER_H
 
+#include "condition.h"
 #include "config.h"
+#include "sticky.h"
 
 enum { PK_WEIGHT_SCALE = 1000 }; /* a weight of 1 */
 
@@ -20,6 +22,8 @@ struct pk_settings {
     struct pk_retry retry;
     struct pk_timeouts timeouts;
     struct pk_cache_policy cache;
+    struct pk_breaker breaker;
+    struct pk_statuses breaker_statuses;
     pk_str forward[PK_FORWARD_MAX];
     int forward_count;
 };
@@ -31,8 +35,11 @@ struct pk_draft {
     pk_str provider, virtual_key, api_key; /* its own, not what it inherits */
     uint32_t weight;
     enum pk_strategy strategy;
+    enum pk_balance by;
     struct pk_statuses on_statuses;
-    bool has_strategy;
+    struct pk_conditional *conditional; /* NULL: no conditions, no default */
+    struct pk_sticky *sticky;           /* NULL: not sticky */
+    bool has_strategy, has_balance, has_breaker;
     int targets; /* value of "targets", or -1 */
 };
 
@@ -55,6 +62,16 @@ extern const struct pk_config_member pk_config_members[];
 
 /* A node that says whom to call drops what it inherited about that. */
 void pk_draft_settle(struct pk_draft *d);
+
+/* config_strategy.c: members of a node. */
+bool pk_config_read_strategy(struct pk_config_reader *p, int value, void *into);
+bool pk_config_read_breaker(struct pk_config_reader *p, int value, void *into);
+
+/* config_condition.c: members of a strategy, read into a draft; and, once the children of node `self` are
+ * there, the nodes that `then` and `default` name. */
+bool pk_config_read_conditions(struct pk_config_reader *p, int value, void *into);
+bool pk_config_read_default(struct pk_config_reader *p, int value, void *into);
+bool pk_config_link_conditions(struct pk_config_reader *p, struct pk_conditional *rule, int self);
 
 /* "PATH.NAME: what is wrong", PK_BAD_CONFIG. An empty name means the object itself. */
 bool pk_config_fail(struct pk_config_reader *p, const char *name, const char *fmt, ...)

@@ -11,7 +11,7 @@
 
 enum { WEIGHT_MAX = 1000000 };
 
-/* --- retry, cache, strategy ------------------------------------------------------------------ */
+/* --- retry, cache ------------------------------------------------------------------ */
 
 static bool retry_attempts(struct pk_config_reader *p, int value, void *into)
 {
@@ -80,48 +80,7 @@ static const struct pk_config_member cache_members[] = {
     {0},
 };
 
-static bool strategy_mode(struct pk_config_reader *p, int value, void *into)
-{
-    struct pk_draft *d = into;
-
-    if (pk_json_is(&p->doc, value, "single"))
-        d->strategy = PK_SINGLE;
-    else if (pk_json_is(&p->doc, value, "fallback"))
-        d->strategy = PK_FALLBACK;
-    else if (pk_json_is(&p->doc, value, "loadbalance"))
-        d->strategy = PK_LOADBALANCE;
-    else
-        return pk_config_fail(p, "mode", "must be \"single\", \"fallback\" or \"loadbalance\"");
-    return true;
-}
-
-static bool strategy_statuses(struct pk_config_reader *p, int value, void *into)
-{
-    return pk_config_read_statuses(p, "on_status_codes", value,
-                                   &((struct pk_draft *)into)->on_statuses);
-}
-
-static const struct pk_config_member strategy_members[] = {
-    {"mode", strategy_mode},
-    {"on_status_codes", strategy_statuses},
-    {0},
-};
-
 /* --- members of a node ----------------------------------------------------------------------- */
-
-static bool node_strategy(struct pk_config_reader *p, int value, void *into)
-{
-    struct pk_draft *d = into;
-
-    d->has_strategy = true;
-    if (!pk_config_read_member(p, "strategy", value, strategy_members, d))
-        return false;
-    if (d->strategy == PK_LEAF)
-        return pk_config_fail(p, "strategy.mode", "must be given");
-    if (d->on_statuses.given && d->strategy != PK_FALLBACK)
-        return pk_config_fail(p, "strategy.on_status_codes", "is for mode \"fallback\"");
-    return true;
-}
 
 static bool node_targets(struct pk_config_reader *p, int value, void *into)
 {
@@ -322,7 +281,8 @@ static bool node_strict(struct pk_config_reader *p, int value, void *into)
 }
 
 const struct pk_config_member pk_config_members[] = {
-    {"strategy", node_strategy},
+    {"strategy", pk_config_read_strategy},
+    {"cb_config", pk_config_read_breaker},
     {"targets", node_targets},
     {"name", node_name},
     {"weight", node_weight},

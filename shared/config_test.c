@@ -38,7 +38,7 @@ static void errors_name_the_path(void)
         {"{\"provider\":\"openai\",\"retry\":{\"onStatusCodes\":\"429\"}}",
          "retry.on_status_codes: must be a list of at most 32 HTTP statuses"},
         {"{\"strategy\":{\"mode\":\"random\"},\"targets\":[{\"provider\":\"openai\"}]}",
-         "strategy.mode: must be \"single\", \"fallback\" or \"loadbalance\""},
+         "strategy.mode: must be \"single\", \"fallback\", \"loadbalance\" or \"conditional\""},
         {"{\"strategy\":{},\"targets\":[{\"provider\":\"openai\"}]}",
          "strategy.mode: must be given"},
         {"{\"strategy\":{\"mode\":\"fallback\"}}", "targets: must be given with a strategy"},

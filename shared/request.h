@@ -22,6 +22,7 @@ struct pk_request {
     pk_str trace_id, span_id, parent_span_id, span_name; /* empty trace_id: one is made */
     pk_str metadata;                                     /* JSON object, or empty */
     pk_str user_id;     /* empty: metadata._user, else the body's user */
+    pk_str pathname;    /* the path of the URL that was called; empty = "/v1/chat/completions" */
     pk_str query_id;    /* groups the calls of one statement; may be empty */
     pk_str cache_ns;    /* over the config's namespace */
     bool cache_refresh; /* do not read, but store */

@@ -418,6 +418,7 @@ void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pk
         .operation = front == &pk_dialect_openai ? PK_STR("chat") : PK_STR("messages"),
         .body = req->body,
         .headers = req->headers,
+        .pathname = req->path,
         .source = PK_SOURCE_HTTP,
     };
     if (!prepare(c, req, &err)) {

@@ -6,7 +6,7 @@
  *     request {...}      the body (a short chat request when not given)
  *     options {...}      params.pk, as in SQL
  *     clock 250          a quarter of a second passes
- *     > event            what the host reports
+ *     > event            what the host reports; another start begins another call, with another seed
  *     < op               what the machine must ask for next; '*' at the end matches the rest
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
@@ -27,6 +27,7 @@ struct play {
     struct pk_next next;
     struct pk_cache_entry entry;
     int64_t mono_us;
+    uint64_t seed;
 };
 
 static const char *const event_names[] = {
@@ -198,7 +199,7 @@ static bool make_call(struct play *p)
     if (p->request.body.len == 0)
         p->request.body =
             PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
-    p->call = pk_call_new(&p->arena, &p->config, &facts, &p->request, 1000000, 7, &err);
+    p->call = pk_call_new(&p->arena, &p->config, &facts, &p->request, 1000000, p->seed++, &err);
     if (!p->call)
         printf("# %s\n", err.msg);
     return p->call != NULL;
@@ -259,7 +260,7 @@ static bool play_file(const char *path, bool torture)
 {
     FILE *f = fopen(path, "r");
     char line[8000];
-    struct play p = {.mono_us = 5000000};
+    struct play p = {.mono_us = 5000000, .seed = 7};
     int number = 0;
     bool ok = f != NULL;
 

@@ -3,7 +3,16 @@
 # A module may include its own header and modules of the same or a lower layer; a library's header only
 # where it is listed. A module is its file name up to the first '_'.
 BEGIN {
-    n = split("base arena,vault,buf,wire,iso json,sse,url,http,regex,traits schema,pii,injection,jwt near,usage,route,dialect,stream,provider,config,price,record,request,cachekey call,reply secret,xfer,loop,payload,store,journal,resolve writer host", L, " ")
+    n = split("base" \
+        " arena,vault,buf,wire,iso" \
+        " json,sse,url,http,regex,traits" \
+        " schema,pii,injection,jwt" \
+        " near,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
+        ",field,condition,sticky,circuit" \
+        " call,reply" \
+        " secret,xfer,loop,payload,store,journal,resolve" \
+        " writer" \
+        " host", L, " ")
     for (i = 1; i <= n; i++) {
         m = split(L[i], M, ",")
         for (j = 1; j <= m; j++) layer[M[j]] = i
