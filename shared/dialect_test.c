@@ -42,7 +42,9 @@ static void every_provider_can_be_addressed(void)
 
         EXPECT(pk_provider_find(pk_str_of(p->name)) == p);
         EXPECT(!pk_str_ends(base, "/") && p->dialect->chat_path[0] == '/');
-        EXPECT(pk_str_starts(base, "https://") || pk_str_starts(base, "http://127.0.0.1:"));
+        EXPECT(base.len == 0 || pk_str_starts(base, "https://") ||
+               pk_str_starts(base, "http://127.0.0.1:"));
+        EXPECT(base.len > 0 || *p->key_env == 0);
         EXPECT(pk_str_ends(key, " ") && pk_str_find(key, ':') > 0);
         EXPECT(pk_dialect_find(pk_str_of(p->dialect->name)) == p->dialect);
     }
