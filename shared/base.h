@@ -30,7 +30,12 @@ enum {
     PK_STREAM_BYTES_MAX = 64 << 20, /* what a relayed stream may assemble for log and cache */
     PK_EVENT_BYTES_MAX = 16 << 20,  /* one server-sent event */
     PK_CONFIG_BYTES_MAX = 1 << 20,  /* a config document */
-    PK_PATTERN_BYTES_MAX = 8 << 10, /* a regular expression */
+    PK_TEMPLATE_DEPTH_MAX = 32,     /* sections and partials inside of each other */
+    PK_TEMPLATE_STEPS_MAX = 1 << 20, /* tags and texts that one rendering may go through */
+    PK_VARIABLE_BYTES_MAX = 256,     /* a name in a template */
+    PK_PARTIALS_MAX = 64,          /* distinct partials of one prompt, those of partials included */
+    PK_PROMPT_BYTES_MAX = 1 << 20, /* a version of a prompt */
+    PK_PATTERN_BYTES_MAX = 8 << 10,         /* a regular expression */
     PK_METADATA_BYTES_MAX = 16 << 10,       /* the metadata of a call */
     PK_SLUG_BYTES_MAX = 128,                /* a slug, a trace id, a name */
     PK_URL_BYTES_MAX = 2048,                /* an upstream URL */

@@ -468,7 +468,7 @@ bool pk_json_string_is(const struct pk_json *doc, int string, pk_str name)
     return name.len == 0;
 }
 
-static int find(const struct pk_json *doc, int object, pk_str name)
+int pk_json_member(const struct pk_json *doc, int object, pk_str name)
 {
     int found = -1;
 
@@ -482,7 +482,7 @@ static int find(const struct pk_json *doc, int object, pk_str name)
 
 int pk_json_get(const struct pk_json *doc, int object, const char *name)
 {
-    return find(doc, object, pk_str_of(name));
+    return pk_json_member(doc, object, pk_str_of(name));
 }
 
 int pk_json_item(const struct pk_json *doc, int array, int i)
@@ -506,7 +506,7 @@ int pk_json_at(const struct pk_json *doc, const char *path)
             v = pk_json_item(doc, v, (int)strtol(path + 1, NULL, 10));
             path += strcspn(path, "]") + 1;
         } else {
-            v = find(doc, v, (pk_str){path, n});
+            v = pk_json_member(doc, v, (pk_str){path, n});
             path += n;
         }
         if (*path == '.')

@@ -6,7 +6,7 @@ BEGIN {
     n = split("base" \
         " arena,vault,buf,wire,iso" \
         " json,sse,url,http,regex,traits" \
-        " schema,pii,injection,jwt" \
+        " schema,pii,injection,jwt,mustache" \
         " near,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
         ",field,condition,sticky,circuit" \
         " call,reply" \
