@@ -8,7 +8,7 @@ BEGIN {
         " json,sse,url,http,regex,traits" \
         " schema,pii,injection,jwt,mustache" \
         " near,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
-        ",field,condition,sticky,circuit" \
+        ",field,condition,sticky,circuit,limit,estimate" \
         " call,reply" \
         " secret,xfer,loop,payload,store,journal,resolve" \
         " writer" \
