@@ -162,16 +162,17 @@ static int stream_broke(struct pk_call *c)
 
 static int stream_ended(struct pk_call *c)
 {
-    if (!c->streaming->complete) {
-        (void)pk_fail(&c->error, PK_BAD_ANSWER, "%s: the stream ended before its last event",
-                      pk_call_target(c)->provider->name);
-        return stream_broke(c);
-    }
-    if (!pk_stream_answer(c->streaming, &c->answer, &c->error))
+    bool whole = pk_stream_end(c->streaming, &c->out, &c->error);
+
+    if (whole && !c->streaming->complete)
+        whole = pk_fail(&c->error, PK_BAD_ANSWER, "%s: the stream ended before its last event",
+                        pk_call_target(c)->provider->name);
+    if (!whole || !pk_stream_answer(c->streaming, &c->answer, &c->error))
         return stream_broke(c);
     c->answered = true;
     if (!c->committed)
         return pk_call_go(c, ST_judge);
+    c->next.out = pk_buf_str(&c->out);
     return pk_call_go(c, ST_answer);
 }
 

@@ -16,14 +16,21 @@ static const char *const never_forwarded[] = {
     "x-pk-api-key", "content-type",
 };
 
+/* The client's own credentials, in the headers that some provider reads them from. */
+static const char *const credentials[] = {"authorization", "x-api-key", "api-key",
+                                          "x-goog-api-key"};
+
 static bool may_forward(const struct pk_target *t, pk_str name)
 {
     for (size_t i = 0; i < PK_COUNT(never_forwarded); i++)
         if (pk_str_is_nocase(name, never_forwarded[i]))
             return false;
-    /* The client's own credentials only where pk adds none. */
-    return t->key.kind == PK_KEY_NONE ||
-           (!pk_str_is_nocase(name, "authorization") && !pk_str_is_nocase(name, "x-api-key"));
+    if (t->key.kind == PK_KEY_NONE)
+        return true;
+    for (size_t i = 0; i < PK_COUNT(credentials); i++) /* only where pk adds none */
+        if (pk_str_is_nocase(name, credentials[i]))
+            return false;
+    return true;
 }
 
 static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, struct pk_buf *out)
@@ -126,7 +133,9 @@ bool pk_call_build(struct pk_call *c)
     add_headers(c, t, &headers);
     while (pk_str_ends(base, "/"))
         base.len--;
-    c->exchange.url = pk_copyf(c->arena, "%.*s%s", PK_FMT(base), t->provider->dialect->chat_path);
+    if (!pk_dialect_url(c->arena, t->provider->dialect, base, c->record.request_model, c->stream,
+                        &c->exchange.url, &c->error))
+        return false;
     c->exchange.headers = pk_buf_str(&headers);
     c->exchange.target = t;
     if (headers.failed || c->arena->failed)

@@ -170,6 +170,23 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
     return true;
 }
 
+bool pk_dialect_url(struct pk_arena *arena, const struct pk_dialect *back, pk_str base,
+                    pk_str model, bool stream, pk_str *url, struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
+
+    pk_buf_add(&out, base);
+    if (back->chat_path)
+        pk_buf_adds(&out, back->chat_path);
+    else if (!back->path(base, model, stream, &out, err))
+        return false;
+    *url = pk_buf_str(&out);
+    if (out.failed && !arena->failed)
+        return pk_fail(err, PK_BAD_REQUEST, "model: the URL would be longer than %d bytes",
+                       PK_URL_BYTES_MAX);
+    return !out.failed || pk_fail(err, PK_NO_MEMORY, "url: out of memory");
+}
+
 /* --- answers --------------------------------------------------------------------------------- */
 
 bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,

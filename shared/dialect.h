@@ -62,10 +62,12 @@ typedef void pk_delta_fn(struct pk_stream *s, const struct pk_delta *d);
 
 struct pk_dialect {
     const char *name;
-    const char *chat_path;   /* appended to the base URL */
+    const char *chat_path;   /* appended to the base URL; NULL: path() says it */
     const char *headers;     /* sent with every request: "name: value\n" lines, or "" */
     const char *error_event; /* the name of an error event in a stream, or "" */
 
+    /* As the back: appends what follows the base URL for this model. PK_BAD_REQUEST without one. */
+    bool (*path)(pk_str base, pk_str model, bool stream, struct pk_buf *out, struct pk_error *err);
     /* As the back: the provider's body for an OpenAI-shaped chat body. Appends to `dropped` (blank
      * separated) the fields that it cannot express. NULL: the body is OpenAI's already. */
     bool (*request)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
@@ -77,6 +79,9 @@ struct pk_dialect {
     /* As the back: the deltas of one event. PK_BAD_ANSWER when it is malformed. */
     bool (*event)(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *emit,
                   struct pk_error *err);
+    /* As the back: the deltas that the end of the bytes stands for, in a dialect without a terminal
+     * event; none when the answer is not whole. NULL: there is such an event. */
+    void (*end)(struct pk_stream *s, pk_delta_fn *emit);
     /* As the back: what an error body says. */
     void (*fault)(struct pk_arena *arena, const struct pk_json *body, struct pk_fault *f);
 
@@ -102,6 +107,10 @@ const struct pk_dialect *pk_dialect_find(pk_str name);
 bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
                         const struct pk_provider *provider, pk_str body, pk_str *out,
                         pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
+
+/* The URL of a chat request below `base`, which has no slash at its end. */
+bool pk_dialect_url(struct pk_arena *arena, const struct pk_dialect *back, pk_str base,
+                    pk_str model, bool stream, pk_str *url, struct pk_error *err) PK_MUST_CHECK;
 
 /* Reads a complete 2xx answer of `back` and gives it in `front`'s dialect; a->body is `body`
  * itself when both are the same. PK_BAD_ANSWER for what is no answer: text, HTML, truncated

@@ -41,7 +41,8 @@ static void every_provider_can_be_addressed(void)
         pk_str base = pk_str_of(p->base_url), key = pk_str_of(p->key_header);
 
         EXPECT(pk_provider_find(pk_str_of(p->name)) == p);
-        EXPECT(!pk_str_ends(base, "/") && p->dialect->chat_path[0] == '/');
+        EXPECT(!pk_str_ends(base, "/"));
+        EXPECT(p->dialect->chat_path ? p->dialect->chat_path[0] == '/' : p->dialect->path != NULL);
         EXPECT(base.len == 0 || pk_str_starts(base, "https://") ||
                pk_str_starts(base, "http://127.0.0.1:"));
         EXPECT(base.len > 0 || *p->key_env == 0);
@@ -65,13 +66,17 @@ static void providers_are_found_by_name(void)
         {"@ollama", "http://127.0.0.1:11434/v1/chat/completions"},
     };
 
+    struct pk_error err;
+
     begin();
     for (size_t i = 0; i < PK_COUNT(urls); i++) {
         const struct pk_provider *p = pk_provider_find(pk_str_of(urls[i].name));
+        pk_str url;
 
         if (EXPECT(p != NULL))
-            EXPECT(pk_str_is(pk_copyf(&arena, "%s%s", p->base_url, p->dialect->chat_path),
-                             urls[i].url));
+            EXPECT(pk_dialect_url(&arena, p->dialect, pk_str_of(p->base_url), PK_STR("m"), false,
+                                  &url, &err) &&
+                   pk_str_is(url, urls[i].url));
     }
     EXPECT(!pk_provider_find(PK_STR("OpenAI")) && !pk_provider_find(PK_NONE) &&
            !pk_provider_find(PK_STR("@")));

@@ -193,6 +193,14 @@ static bool within_limits(const struct pk_stream *s, struct pk_error *err)
     return true;
 }
 
+static bool ends_well(struct pk_stream *s, struct pk_error *err)
+{
+    if (!s->complete || s->content)
+        return true;
+    s->complete = false;
+    return pk_fail(err, PK_BAD_ANSWER, "stream: its end came without an answer");
+}
+
 static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struct pk_error *err)
 {
     pk_arena_free(&s->scratch);
@@ -205,10 +213,8 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
         return false;
     if (s->failed)
         return pk_fail(err, PK_UPSTREAM, "the provider ended the stream with an error");
-    if (s->complete && !s->content) {
-        s->complete = false;
-        return pk_fail(err, PK_BAD_ANSWER, "stream: its end came without an answer");
-    }
+    if (!ends_well(s, err))
+        return false;
     if (s->front == s->back && !s->withhold)
         pk_buf_add(s->out, ev->raw);
     return within_limits(s, err);
@@ -227,6 +233,17 @@ bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out, struc
     if (cut.code != PK_OK)
         *err = cut;
     return ok && cut.code == PK_OK;
+}
+
+bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err)
+{
+    if (s->complete || !s->back->end)
+        return true;
+    s->out = out;
+    s->back->end(s, pk_stream_take);
+    bool ok = ends_well(s, err) && within_limits(s, err);
+    s->out = NULL;
+    return ok;
 }
 
 bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error *err)

@@ -5,8 +5,9 @@
  *   bytes -> sse.h -> back->event -> deltas -+-> assembled: the answer for log and cache
  *                                            +-> front->print_delta -> bytes for the client
  *
- * When front and back are the same dialect the client gets each event's own bytes. Only an
- * event with a terminal delta makes the answer complete: a stream that merely ends is cut.
+ * When front and back are the same dialect the client gets each event's own bytes. Only a
+ * terminal delta makes the answer complete: a stream that merely ends is cut, unless its dialect can
+ * tell from what came that it is whole.
  */
 #ifndef PK_STREAM_H
 #define PK_STREAM_H
@@ -77,6 +78,10 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
  * s->failed and s->fault are set): what came before in the same bytes is in `out`. */
 bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out,
                     struct pk_error *err) PK_MUST_CHECK;
+
+/* Takes the end of the upstream bytes, and appends what it means for the client. Fails as
+ * pk_stream_feed() does; s->complete says whether the answer is whole. */
+bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err) PK_MUST_CHECK;
 
 /* Takes one delta: adds it to the answer and, while bytes are fed across dialects, prints it. */
 void pk_stream_take(struct pk_stream *s, const struct pk_delta *d);
