@@ -8,14 +8,45 @@
 
 enum { NAME_BYTES_MAX = 256 };
 
+/* Some providers answer with a dated name that the price list does not have. */
+static bool price_of(const struct pk_call *c, const struct pk_span *s, pk_str model,
+                     const struct pk_usage *usage, const char **why, int64_t *cost_pusd)
+{
+    const struct pk_prices *prices = &c->facts->prices;
+    int64_t at_us = c->record.started_us;
+
+    return pk_price_cost(prices, s->provider, model, usage, at_us, cost_pusd, why) ||
+           pk_price_cost(prices, s->provider, s->model, usage, at_us, cost_pusd, why);
+}
+
+/* What the attempt used, as far as the provider has said, is paid for whatever became of it. */
+static void note_used(struct pk_call *c, struct pk_span *s)
+{
+    const struct pk_usage *u = c->answered ? &c->answer.usage : &c->streaming->usage;
+    pk_str model = c->answered ? c->answer.model : c->streaming->model;
+    const char *why = NULL;
+
+    if (u->source == PK_USAGE_NONE)
+        return;
+    s->used = true;
+    s->input_tokens = u->input + u->cache_read + u->cache_write + u->cache_write_1h;
+    s->output_tokens = u->output + u->reasoning;
+    if (model.len == 0)
+        model = s->model;
+    s->cost_known = price_of(c, s, model, u, &why, &s->cost_pusd);
+    if (!s->cost_known)
+        c->record.cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(model));
+}
+
 void pk_call_span_end(struct pk_call *c)
 {
-    struct pk_span *s;
+    struct pk_span *s = c->span < 0 ? NULL : &c->record.spans[c->span];
 
-    if (c->span < 0)
-        return;
-    s = &c->record.spans[c->span];
+    if (!s || s->ended_us)
+        return; /* between two attempts */
     s->ended_us = pk_call_now_us(c);
+    if (c->answered || c->streaming)
+        note_used(c, s);
     s->status = c->status;
     s->code = c->error.code;
     s->message = c->fault.message.len ? c->fault.message
@@ -23,23 +54,23 @@ void pk_call_span_end(struct pk_call *c)
                                       : PK_NONE;
 }
 
-static void note_cost(struct pk_call *c)
+/* A call costs what all its steps cost, those too whose answer was dropped. True when one is known to have
+ * cost something. */
+static bool note_cost(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
-    const struct pk_prices *prices = &c->facts->prices;
-    const char *why = NULL;
+    bool known = true, any = false;
 
-    if (r->usage.source == PK_USAGE_NONE) {
-        r->cost_reason = PK_STR("the provider reported no usage");
-        return;
+    r->cost_pusd = 0;
+    for (int i = 0; i < r->span_count; i++) {
+        any = any || r->spans[i].used;
+        known = known && (!r->spans[i].used || r->spans[i].cost_known) &&
+                !__builtin_add_overflow(r->cost_pusd, r->spans[i].cost_pusd, &r->cost_pusd);
     }
-    /* Some providers answer with a dated name that the price list does not have. */
-    r->cost_known = pk_price_cost(prices, r->provider, r->model, &r->usage, r->started_us,
-                                  &r->cost_pusd, &why) ||
-                    pk_price_cost(prices, r->provider, r->request_model, &r->usage, r->started_us,
-                                  &r->cost_pusd, &why);
-    if (!r->cost_known)
-        r->cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(r->model));
+    r->cost_known = any && known;
+    if (!any)
+        r->cost_reason = PK_STR("no answer");
+    return any;
 }
 
 void pk_call_note_answer(struct pk_call *c)
@@ -51,7 +82,11 @@ void pk_call_note_answer(struct pk_call *c)
     r->model = c->answer.model.len ? c->answer.model : r->request_model;
     r->finish_reason = c->answer.finish_reason;
     r->usage = c->answer.usage;
-    note_cost(c);
+    (void)note_cost(c);
+    if (r->usage.source == PK_USAGE_NONE && (c->answered || c->committed)) {
+        r->cost_known = false;
+        r->cost_reason = PK_STR("the provider reported no usage");
+    }
 }
 
 void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
@@ -63,7 +98,7 @@ void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
     r->provider = pk_copy(c->arena, entry->provider);
     r->model = pk_copy(c->arena, entry->model);
     r->finish_reason = pk_copy(c->arena, entry->finish_reason);
-    r->cost_known = true; /* nothing was paid for this call */
+    r->cost_known = !note_cost(c) || r->cost_known; /* the entry is for nothing */
     r->cost_saved_pusd = entry->cost_known ? entry->cost_pusd : 0;
     r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
 }
@@ -142,6 +177,8 @@ void pk_call_close(struct pk_call *c)
     if (!c->answered && c->streaming &&
         pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
         pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
+    else if (!c->answered)
+        (void)note_cost(c);
     if (r->provider.len == 0 && r->request_model.len == 0)
         r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
     r->ended_us = pk_call_now_us(c);
@@ -154,8 +191,8 @@ void pk_call_close(struct pk_call *c)
     r->user_id = user_of(c);
     shorten_names(r);
     r->prompt = metadata_of(c, "_prompt");
-    if (!r->cost_known && r->cost_reason.len == 0)
-        r->cost_reason = PK_STR("no answer");
+    if (r->cost_known)
+        r->cost_reason = PK_NONE;
     if (!c->req->no_payload_log) {
         r->request = c->req->body;
         r->response = c->answer.body;

@@ -157,8 +157,8 @@ int pk_step_answer(struct pk_call *c, const struct pk_event *ev)
         .model = c->record.model,
         .finish_reason = c->record.finish_reason,
         .usage = c->record.usage,
-        .cost_known = c->record.cost_known,
-        .cost_pusd = c->record.cost_pusd,
+        .cost_known = c->record.spans[c->span].cost_known,
+        .cost_pusd = c->record.spans[c->span].cost_pusd,
     };
     return pk_call_wait(c, ST_answer, PK_OP_SAVE);
 }

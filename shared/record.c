@@ -115,13 +115,16 @@ static void wire_ints(struct pk_wire *w, int64_t *const fields[], size_t count)
 static void wire_span(struct pk_wire *w, struct pk_span *s)
 {
     pk_str *const texts[] = {&s->name, &s->target_path, &s->provider, &s->model, &s->message};
-    int64_t *const times[] = {&s->started_us, &s->first_byte_us, &s->ended_us, &s->wait_ms};
+    int64_t *const numbers[] = {&s->started_us,   &s->first_byte_us, &s->ended_us, &s->wait_ms,
+                                &s->input_tokens, &s->output_tokens, &s->cost_pusd};
 
     s->kind = (enum pk_span_kind)choice(w, (int)s->kind, PK_SPAN_GUARDRAIL);
     s->code = (enum pk_code)choice(w, (int)s->code, CODE_LAST);
     pk_wire_small(w, &s->status, HTTP_STATUS_MAX);
     wire_strings(w, texts, PK_COUNT(texts));
-    wire_ints(w, times, PK_COUNT(times));
+    wire_ints(w, numbers, PK_COUNT(numbers));
+    pk_wire_bool(w, &s->used);
+    pk_wire_bool(w, &s->cost_known);
 }
 
 void pk_usage_wire(struct pk_wire *w, struct pk_usage *u)

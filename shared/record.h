@@ -49,6 +49,10 @@ struct pk_span {
     pk_str message;                              /* the provider's words, or ours */
     int64_t wait_ms;                             /* slept after it, before a retry */
     pk_str name;                                 /* of a guardrail */
+    bool used;                                   /* the provider said how many tokens: */
+    int64_t input_tokens, output_tokens;         /* all of each, cached and hidden ones too */
+    bool cost_known;
+    int64_t cost_pusd;
 };
 
 /* What somebody thinks of a call: a row of pk_feedback. */

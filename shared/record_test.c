@@ -68,18 +68,23 @@ static struct pk_record full_record(void)
     fill_texts(&r);
     r.spans[0] = (struct pk_span){
         .kind = PK_SPAN_CACHE, .target_path = PK_STR("config"), .started_us = 1, .ended_us = 2};
-    r.spans[1] = (struct pk_span){PK_SPAN_ATTEMPT,
-                                  PK_STR("config.targets[0]"),
-                                  PK_STR("openai"),
-                                  PK_STR("gpt-1"),
-                                  3,
-                                  4,
-                                  5,
-                                  503,
-                                  PK_UPSTREAM,
-                                  PK_STR("busy"),
-                                  250,
-                                  PK_STR("no-pii")};
+    r.spans[1] = (struct pk_span){.kind = PK_SPAN_ATTEMPT,
+                                  .target_path = PK_STR("config.targets[0]"),
+                                  .provider = PK_STR("openai"),
+                                  .model = PK_STR("gpt-1"),
+                                  .started_us = 3,
+                                  .first_byte_us = 4,
+                                  .ended_us = 5,
+                                  .status = 503,
+                                  .code = PK_UPSTREAM,
+                                  .message = PK_STR("busy"),
+                                  .wait_ms = 250,
+                                  .name = PK_STR("no-pii"),
+                                  .used = true,
+                                  .input_tokens = 11,
+                                  .output_tokens = 12,
+                                  .cost_known = true,
+                                  .cost_pusd = 13};
     r.feedback_count = 1;
     r.feedback[0] = (struct pk_feedback){.at_us = 9,
                                          .trace_id = PK_STR("trace"),

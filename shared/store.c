@@ -369,6 +369,9 @@ static bool put_span(struct record_write *w, int ord)
         error_type(s->code),
         clean(w, s->message),
         pk_v_int(s->wait_ms),
+        pk_v_int_unless(!s->used, s->input_tokens),
+        pk_v_int_unless(!s->used, s->output_tokens),
+        pk_v_int_unless(!s->cost_known, s->cost_pusd),
     };
 
     return w->store->ops->exec(w->store, PK_SQL_span_put, args, PK_COUNT(args), NULL, NULL, w->err);

@@ -54,30 +54,22 @@ static struct pk_record record(uint64_t n)
     };
 
     pk_uuid7(now_us, random, r.id);
-    r.spans[0] = (struct pk_span){PK_SPAN_ATTEMPT,
-                                  PK_STR("config.targets[0]"),
-                                  PK_STR("openai"),
-                                  PK_STR("gpt-4o"),
-                                  now_us,
-                                  now_us + 900,
-                                  now_us + 1000,
-                                  503,
-                                  PK_UPSTREAM,
-                                  PK_STR("overloaded"),
-                                  0,
-                                  PK_NONE};
-    r.spans[1] = (struct pk_span){PK_SPAN_ATTEMPT,
-                                  PK_STR("config.targets[1]"),
-                                  PK_STR("openai"),
-                                  PK_STR("gpt-4o-mini"),
-                                  now_us + 1000,
-                                  now_us + 5000,
-                                  now_us + 250500,
-                                  200,
-                                  PK_OK,
-                                  PK_NONE,
-                                  0,
-                                  PK_NONE};
+    r.spans[0] = (struct pk_span){.target_path = PK_STR("config.targets[0]"),
+                                  .provider = PK_STR("openai"),
+                                  .model = PK_STR("gpt-4o"),
+                                  .started_us = now_us,
+                                  .first_byte_us = now_us + 900,
+                                  .ended_us = now_us + 1000,
+                                  .status = 503,
+                                  .code = PK_UPSTREAM,
+                                  .message = PK_STR("overloaded")};
+    r.spans[1] = (struct pk_span){.target_path = PK_STR("config.targets[1]"),
+                                  .provider = PK_STR("openai"),
+                                  .model = PK_STR("gpt-4o-mini"),
+                                  .started_us = now_us + 1000,
+                                  .first_byte_us = now_us + 5000,
+                                  .ended_us = now_us + 250500,
+                                  .status = 200};
     return r;
 }
 
@@ -302,12 +294,21 @@ static void the_same_record_twice_is_one_row(void)
     struct pk_record r = record(1);
 
     r.spans[1].name = PK_STR("no-pii");
+    r.spans[1].used = r.spans[1].cost_known = true;
+    r.spans[1].input_tokens = 7;
+    r.spans[1].output_tokens = 3;
+    r.spans[1].cost_pusd = 2000000;
     r.feedback_count = 1;
     r.feedback[0] = (struct pk_feedback){
         .at_us = now_us, .trace_id = PK_STR("t"), .value = -5, .weight = 0.5, .metadata = PK_NONE};
     EXPECT(pk_store_record_add(s, &r, &err) && pk_store_record_add(s, &r, &err));
     EXPECT(test_says(s, "select count(*) from pk_logs", "1"));
     EXPECT(test_says(s, "select count(*) || ' ' || max(name) from pk_spans", "2 no-pii"));
+    EXPECT(test_says(s,
+                     "select input_tokens || ' ' || output_tokens || ' ' || cost_usd from pk_spans "
+                     "where ord = 1",
+                     "7 3 2.0e-06"));
+    EXPECT(test_says(s, "select cost_usd is null from pk_spans where ord = 0", "1"));
     EXPECT(test_says(s, "select trace_id || ' ' || value || ' ' || weight from pk_feedback",
                      "t -5 0.5"));
     pk_store_close(s);

@@ -93,6 +93,9 @@ create table pk_span (
     error_type    text,
     error_message text,
     wait_ms       bigint not null,          -- slept after it, before the next
+    input_tokens  bigint,                   -- all that the provider counted, cached ones too
+    output_tokens bigint,                   -- hidden ones too
+    cost_pusd     bigint,
     primary key (log_id, ord)
 )@by_key@;
 
@@ -206,7 +209,8 @@ create view pk_spans as select
     @uuid(s.log_id)@ as log_id, l.trace_id, s.ord, s.kind,
     @time(s.started_us)@ as started_at, @ms(s.duration_us)@ as latency_ms,
     @ms(s.ttfb_us)@ as ttfb_ms, s.name,
-    s.target_path, s.provider, s.model, s.http_status, s.error_type, s.error_message, s.wait_ms
+    s.target_path, s.provider, s.model, s.http_status, s.error_type, s.error_message, s.wait_ms,
+    s.input_tokens, s.output_tokens, @usd(s.cost_pusd)@ as cost_usd
     from pk_span s join pk_log l on l.id = s.log_id;
 
 create view pk_feedback as select

@@ -69,10 +69,11 @@ on conflict (id) do nothing
 -- name: log_find(id uuid)
 select 1 from pk_log where id = $1
 
--- name: span_put(log_id uuid, ord bigint, kind text, started_us bigint, duration_us bigint, ttfb_us bigint, name text, target_path text, provider text, model text, http_status bigint, error_type text, error_message text, wait_ms bigint)
+-- name: span_put(log_id uuid, ord bigint, kind text, started_us bigint, duration_us bigint, ttfb_us bigint, name text, target_path text, provider text, model text, http_status bigint, error_type text, error_message text, wait_ms bigint, input bigint, output bigint, cost_pusd bigint)
 insert into pk_span (log_id, ord, kind, started_us, duration_us, ttfb_us, name, target_path,
-    provider, model, http_status, error_type, error_message, wait_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    provider, model, http_status, error_type, error_message, wait_ms, input_tokens, output_tokens,
+    cost_pusd)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 on conflict (log_id, ord) do nothing
 
 -- name: feedback_put(id uuid, created_us bigint, trace_id text, value bigint, weight double, metadata text)

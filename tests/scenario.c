@@ -7,6 +7,7 @@
  *     options {...}      params.pk, as in SQL
  *     clock 250          a quarter of a second passes
  *     > event            what the host reports; another start begins another call, with another seed
+ *     = spans ...        what the log says of the attempts so far: STATUS, what went wrong, wait, cost
  *     < op               what the machine must ask for next; '*' at the end matches the rest
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
@@ -38,9 +39,10 @@ static const char *const event_names[] = {
 };
 
 static const struct pk_price price_rows[] = {
+    {.provider = {"anthropic", 9}, .model = {"m", 1}, .input = 3000000, .output = 4000000},
     {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
 };
-static const struct pk_facts facts = {.prices = {price_rows, 1}};
+static const struct pk_facts facts = {.prices = {price_rows, 2}};
 
 /* "\n" becomes a line feed. */
 static pk_str unescaped(struct play *p, const char *text)
@@ -183,6 +185,22 @@ static void show_next(const struct play *p, char *text, size_t size)
             *c = '|';
 }
 
+static void show_spans(const struct play *p, char *text, size_t size)
+{
+    const struct pk_record *r = pk_call_record(p->call);
+    int len = snprintf(text, size, "spans");
+
+    for (int i = 0; i < r->span_count; i++) {
+        const struct pk_span *s = &r->spans[i];
+        char usd[32] = "?";
+
+        if (s->cost_known)
+            pk_usd_print(s->cost_pusd, usd);
+        len += snprintf(text + len, size - (size_t)len, "%s %d %s wait=%lld cost=%s", i ? "," : "",
+                        s->status, pk_code_name(s->code), (long long)s->wait_ms, usd);
+    }
+}
+
 static bool matches(const char *want, const char *got)
 {
     size_t n = strlen(want);
@@ -249,10 +267,13 @@ static bool play_line(struct play *p, const char *line)
         p->next = pk_call_step(p->call, p->mono_us, &ev);
         return true;
     }
-    show_next(p, got, sizeof got);
-    if (line[0] == '<' && matches(line + 2, got))
+    if (line[0] == '=' && p->call)
+        show_spans(p, got, sizeof got);
+    else
+        show_next(p, got, sizeof got);
+    if ((line[0] == '<' || line[0] == '=') && matches(line + 2, got))
         return true;
-    printf("# expected: %s\n# got:      < %s\n", line, got);
+    printf("# expected: %s\n# got:      %s\n", line, got);
     return false;
 }
 
