@@ -44,6 +44,8 @@ static const struct relation relations[] = {
     {"pk_feedback",     1, true,  NULL, {{"id", "f.id", K_UUID}, {"trace_id", "f.trace_id", K_TEXT}}},
     {"pk_configs",      1, false, NULL, {{"slug", "slug", K_TEXT}}},
     {"pk_virtual_keys", 1, true,  NULL, {{"slug", "k.slug", K_TEXT}}},
+    {"pk_limits",       0, false, NULL, {{0}}},
+    {"pk_alerts",       0, false, NULL, {{0}}},
     {"pk_audit",        1, true,  NULL, {{0}}},
     {"pk_prices",       0, false, NULL, {{"provider", "provider", K_TEXT}, {"model", "model", K_TEXT}}},
     {"pk_cache",        1, true,  NULL, {{"key", "e.key", K_HEX}}},

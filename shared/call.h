@@ -87,6 +87,7 @@ struct pk_reply {
 /* What is known outside of calls and decides about them, as of one moment; any number of calls share it. */
 struct pk_facts {
     struct pk_prices prices;
+    struct pk_limits limits;
 };
 
 struct pk_call;

@@ -5,6 +5,7 @@
 #include "limit.h"
 
 #include "record.h"
+#include "wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,34 @@ struct pk_slot pk_limit_slot(enum pk_limit_window window, bool rolling, int64_t 
                                 month_start(now_us / day_us, 1) * day_us};
     int64_t from = (now_us + shift) / length * length - shift;
     return (struct pk_slot){from, from + length};
+}
+
+/* --- bytes ------------------------------------------------------------------------------- */
+
+static void wire_hold(struct pk_wire *w, struct pk_hold *h)
+{
+    int64_t *const numbers[] = {&h->slot.from_us, &h->slot.until_us, &h->amount, &h->want,
+                                &h->used};
+    bool *const flags[] = {&h->rolling, &h->budget, &h->of_target, &h->applies};
+    int counts = (int)h->counts, window = (int)h->window;
+
+    pk_wire_str(w, &h->limit);
+    pk_wire_str(w, &h->subject);
+    pk_wire_small(w, &counts, PK_LC_COST);
+    pk_wire_small(w, &window, PK_LW_TOTAL);
+    h->counts = (enum pk_limit_counts)counts;
+    h->window = (enum pk_limit_window)window;
+    for (size_t i = 0; i < PK_COUNT(flags); i++)
+        pk_wire_bool(w, flags[i]);
+    for (size_t i = 0; i < PK_COUNT(numbers); i++)
+        pk_wire_int(w, numbers[i]);
+}
+
+void pk_holds_wire(struct pk_wire *w, struct pk_hold_list *holds)
+{
+    pk_wire_small(w, &holds->count, PK_HOLDS_MAX);
+    for (int i = 0; i < holds->count; i++)
+        wire_hold(w, &holds->rows[i]);
 }
 
 /* --- which limits apply ------------------------------------------------------------------ */

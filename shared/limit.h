@@ -93,7 +93,7 @@ struct pk_slot pk_limit_slot(enum pk_limit_window window, bool rolling, int64_t 
 
 /* --- documents: limit_read.c ------------------------------------------------------------- */
 
-/* What pk_limit_put() takes: {"counts", "amount", "window" [, "rolling", "alert_threshold"] [, one of
+/* What pk_limit_put() takes: {"counts", "amount", "per" [, "rolling", "alert_threshold"] [, one of
  * "virtual_key", "api_key", "config", "user", "role": a name, or "*" for each on its own; or "metadata":
  * {"member": "value"}]}. Dollars for "cost". Strings go to `arena`. PK_BAD_REQUEST names the member. */
 bool pk_limit_read(struct pk_arena *arena, pk_str slug, pk_str text, struct pk_limit *out,
@@ -149,6 +149,10 @@ struct pk_hold_list {
     struct pk_hold rows[PK_HOLDS_MAX]; /* by limit and subject: everybody locks in this order */
     int count;
 };
+
+/* Names the fields of all that there are (wire.h). */
+struct pk_wire;
+void pk_holds_wire(struct pk_wire *w, struct pk_hold_list *holds);
 
 /* Marks in `holds` what applies to `caller`, adding what is not there yet, and nothing else as applying.
  * PK_TOO_LARGE when a call comes under more than PK_HOLDS_MAX. */

@@ -193,11 +193,10 @@ static bool read_window(const struct reader *r, struct pk_limit *l)
     int rolling = pk_json_get(r->doc, 0, "rolling");
     enum pk_json_type type = pk_json_type(r->doc, rolling);
 
-    if (!pk_limit_window_of(pk_json_str(r->arena, r->doc, pk_json_get(r->doc, 0, "window")),
+    if (!pk_limit_window_of(pk_json_str(r->arena, r->doc, pk_json_get(r->doc, 0, "per")),
                             &l->window))
         return pk_fail(r->err, PK_BAD_REQUEST,
-                       "%s.window: must be second, minute, hour, day, week, month or total",
-                       r->path);
+                       "%s.per: must be second, minute, hour, day, week, month or total", r->path);
     if (rolling >= 0 && type != PK_JSON_TRUE && type != PK_JSON_FALSE)
         return pk_fail(r->err, PK_BAD_REQUEST, "%s.rolling: must be true or false", r->path);
     l->rolling = type == PK_JSON_TRUE;
@@ -210,8 +209,8 @@ bool pk_limit_read(struct pk_arena *arena, pk_str slug, pk_str text, struct pk_l
                    struct pk_error *err)
 {
     static const char *const names[] = {
-        "counts", "amount",   "window", "rolling", "alert_threshold", "api_key",
-        "config", "metadata", "role",   "user",    "virtual_key",     NULL};
+        "counts", "amount",   "per",  "rolling", "alert_threshold", "api_key",
+        "config", "metadata", "role", "user",    "virtual_key",     NULL};
     struct pk_json doc;
     struct reader r = {arena, &doc, "limit", err};
 

@@ -111,20 +111,17 @@ static void a_limit_says_what_it_counts_of_whom(void)
 {
     struct pk_limit l;
 
-    EXPECT(
-        reads("{\"counts\":\"requests\",\"amount\":5,\"window\":\"minute\",\"rolling\":true}", &l));
+    EXPECT(reads("{\"counts\":\"requests\",\"amount\":5,\"per\":\"minute\",\"rolling\":true}", &l));
     EXPECT(l.scope == PK_LS_ALL && l.counts == PK_LC_REQUESTS && l.amount == 5 && l.rolling);
     EXPECT(l.window == PK_LW_MINUTE && !l.budget && l.alert == -1);
-    EXPECT(reads("{\"counts\":\"cost\",\"amount\":2.5,\"window\":\"day\",\"alert_threshold\":2,"
+    EXPECT(reads("{\"counts\":\"cost\",\"amount\":2.5,\"per\":\"day\",\"alert_threshold\":2,"
                  "\"metadata\":{\"team\":\"red\"}}",
                  &l));
     EXPECT(l.scope == PK_LS_METADATA && pk_str_is(l.key, "team") && pk_str_is(l.value, "red"));
     EXPECT(l.budget && !l.rolling && l.amount == 2500000000000 && l.alert == 2000000000000);
-    EXPECT(
-        reads("{\"counts\":\"tokens\",\"amount\":1000,\"window\":\"total\",\"user\":\"*\"}", &l));
+    EXPECT(reads("{\"counts\":\"tokens\",\"amount\":1000,\"per\":\"total\",\"user\":\"*\"}", &l));
     EXPECT(l.scope == PK_LS_USER && l.value.len == 0 && l.budget && l.window == PK_LW_TOTAL);
-    EXPECT(
-        reads("{\"counts\":\"tokens\",\"amount\":1000,\"window\":\"hour\",\"role\":\"ann\"}", &l));
+    EXPECT(reads("{\"counts\":\"tokens\",\"amount\":1000,\"per\":\"hour\",\"role\":\"ann\"}", &l));
     EXPECT(l.scope == PK_LS_ROLE && pk_str_is(l.value, "ann") && !l.budget);
 }
 
@@ -155,7 +152,7 @@ static void dollars_are_exact(void)
 {
     for (size_t i = 0; i < PK_COUNT(dollars); i++) {
         struct pk_limit l;
-        pk_str text = pk_copyf(&arena, "{\"counts\":\"cost\",\"amount\":%s,\"window\":\"day\"}",
+        pk_str text = pk_copyf(&arena, "{\"counts\":\"cost\",\"amount\":%s,\"per\":\"day\"}",
                                dollars[i].text);
         bool ok = pk_limit_read(&arena, PK_STR("l"), text, &l, &err);
 
@@ -170,32 +167,27 @@ static const struct {
     {"[]", "limit: must be an object"},
     {"{}", "limit.counts: must be"},
     {"{\"counts\":\"calls\"}", "limit.counts: must be"},
-    {"{\"counts\":\"requests\",\"window\":\"day\"}", "limit.amount: must be an integer"},
-    {"{\"counts\":\"requests\",\"amount\":1.5,\"window\":\"day\"}",
+    {"{\"counts\":\"requests\",\"per\":\"day\"}", "limit.amount: must be an integer"},
+    {"{\"counts\":\"requests\",\"amount\":1.5,\"per\":\"day\"}",
      "limit.amount: must be an integer"},
-    {"{\"counts\":\"requests\",\"amount\":0,\"window\":\"day\"}",
-     "limit.amount: must be an integer"},
-    {"{\"counts\":\"cost\",\"amount\":\"5\",\"window\":\"day\"}", "limit.amount: must be dollars"},
-    {"{\"counts\":\"requests\",\"amount\":1}", "limit.window: must be"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"year\"}", "limit.window: must be"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"rolling\":1}",
-     "limit.rolling: must"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"total\",\"rolling\":true}",
-     "limit.rolling:"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"alert_threshold\":2}",
+    {"{\"counts\":\"requests\",\"amount\":0,\"per\":\"day\"}", "limit.amount: must be an integer"},
+    {"{\"counts\":\"cost\",\"amount\":\"5\",\"per\":\"day\"}", "limit.amount: must be dollars"},
+    {"{\"counts\":\"requests\",\"amount\":1}", "limit.per: must be"},
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"year\"}", "limit.per: must be"},
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"rolling\":1}", "limit.rolling: must"},
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"total\",\"rolling\":true}", "limit.rolling:"},
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"alert_threshold\":2}",
      "limit.alert_threshold: must not"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"team\":\"x\"}",
-     "no member \"team\""},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"user\":\"x\",\"config\":\"y\"}",
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"team\":\"x\"}", "no member \"team\""},
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"user\":\"x\",\"config\":\"y\"}",
      "limit.user: a limit counts one thing"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"user\":\"\"}",
-     "limit.user: must be"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"metadata\":{}}",
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"user\":\"\"}", "limit.user: must be"},
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"metadata\":{}}",
      "limit.metadata: must"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"metadata\":{\"a\":\"x\",\"b\":"
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"metadata\":{\"a\":\"x\",\"b\":"
      "\"y\"}}",
      "limit.metadata: must"},
-    {"{\"counts\":\"requests\",\"amount\":1,\"window\":\"day\",\"metadata\":{\"a\":1}}",
+    {"{\"counts\":\"requests\",\"amount\":1,\"per\":\"day\",\"metadata\":{\"a\":1}}",
      "limit.metadata: must"},
 };
 

@@ -189,6 +189,7 @@ static void wire_record(struct pk_wire *w, struct pk_record *r)
     pk_wire_small(w, &r->feedback_count, PK_FEEDBACK_MAX);
     for (int i = 0; i < r->feedback_count; i++)
         wire_feedback(w, &r->feedback[i]);
+    pk_holds_wire(w, &r->holds);
 }
 
 void pk_record_encode(const struct pk_record *r, struct pk_buf *out)

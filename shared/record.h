@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "buf.h"
+#include "limit.h"
 #include "usage.h"
 
 enum {
@@ -96,6 +97,7 @@ struct pk_record {
     int span_count;
     struct pk_feedback feedback[PK_FEEDBACK_MAX]; /* of its guardrails; written with the row */
     int feedback_count;
+    struct pk_hold_list holds; /* of limits; settled with the row */
 };
 
 const char *pk_status_name(enum pk_status status);             /* "client_closed" */

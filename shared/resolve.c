@@ -11,6 +11,8 @@
  */
 #include "resolve.h"
 
+#include "store_limit.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,7 +212,8 @@ static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_erro
         return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
     *m = (struct moment){.holds = 1};
     pk_arena_init(&m->arena, r->from, ENTRY_BYTES_MAX);
-    if (!pk_store_prices_load(s, &m->arena, &m->facts.prices, err)) {
+    if (!pk_store_prices_load(s, &m->arena, &m->facts.prices, err) ||
+        !pk_store_limits_load(s, &m->arena, &m->facts.limits, err)) {
         drop_facts(r, m);
         return false;
     }

@@ -5,6 +5,7 @@
  * Written once over the named statements of sql/statements.sql; the order of arguments and columns is
  * theirs. Configs and keys are in store_admin.c.
  */
+#include "store_limit.h"
 #include "store_value.h"
 
 #include <string.h>
@@ -377,20 +378,27 @@ static bool put_span(struct record_write *w, int ord)
     return w->store->ops->exec(w->store, PK_SQL_span_put, args, PK_COUNT(args), NULL, NULL, w->err);
 }
 
-/* Before the row is there: a call written again is no second hit. */
 static bool count_hit(struct record_write *w)
 {
-    const struct pk_store_ops *ops = w->store->ops;
-    const struct pk_value id[] = {pk_v_blob(w->r->id, PK_UUID_BYTES)};
     const struct pk_value args[] = {pk_v_blob(w->r->cache_key.at, w->r->cache_key.len),
                                     pk_v_int(w->r->started_us), pk_v_int(1)};
+
+    return w->r->cache_key.len == 0 || w->store->ops->exec(w->store, PK_SQL_cache_hit, args,
+                                                           PK_COUNT(args), NULL, NULL, w->err);
+}
+
+/* What adds to something, before the row is there: a call written again is no second hit, and pays once. */
+static bool put_once(struct record_write *w)
+{
+    const struct pk_value id[] = {pk_v_blob(w->r->id, PK_UUID_BYTES)};
     int64_t known = 0;
 
-    if (w->r->cache_key.len == 0)
+    if (w->r->cache_key.len == 0 && w->r->holds.count == 0)
         return true;
-    return ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id), count_row, &known, w->err) &&
-           (known ||
-            ops->exec(w->store, PK_SQL_cache_hit, args, PK_COUNT(args), NULL, NULL, w->err));
+    if (!w->store->ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id), count_row, &known,
+                             w->err))
+        return false;
+    return known || (count_hit(w) && pk_store_settle(w->store, w->r, w->err));
 }
 
 static bool put_record(struct record_write *w)
@@ -398,7 +406,7 @@ static bool put_record(struct record_write *w)
     struct pk_value payloads[2];
 
     if (!put_payload(w, w->r->request, &payloads[0]) ||
-        !put_payload(w, w->r->response, &payloads[1]) || !count_hit(w) || !put_log(w, payloads))
+        !put_payload(w, w->r->response, &payloads[1]) || !put_once(w) || !put_log(w, payloads))
         return false;
     for (int i = 0; i < w->r->span_count; i++)
         if (!put_span(w, i))

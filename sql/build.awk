@@ -21,6 +21,8 @@ BEGIN {
     word["ms()"]         = "(X / 1000.0)"          SUBSEP "(X / 1000.0::float8)"
     word["usd()"]        = "(X / 1e12)"            SUBSEP "trim_scale(X * 0.000000000001)"
     word["usd_m()"]      = "(X / 1e6)"             SUBSEP "trim_scale(X * 0.000001)"
+    word["units()"]      = "case when l.counts = 'cost' then (X) / 1e12 else X end" SUBSEP "case when l.counts = 'cost' then trim_scale((X) * 0.000000000001) else (X)::numeric end"
+    word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
     word["as_json()"]    = "X"                     SUBSEP "(X)::json"
     # parameter types in statements.sql, one letter each

@@ -155,6 +155,51 @@ create table pk_virtual_key (
     revoked_us  bigint
 );
 
+-- Budgets and rate limits. Those that belong to a key have its slug in theirs, and go with it.
+create table pk_limit (
+    slug       text primary key,
+    scope      text not null,               -- all api_key config metadata role user virtual_key
+    key        text,                        -- metadata: the member's name
+    value      text,                        -- of whom; null: of each on its own, or of all
+    owned      boolean not null,            -- by the key that is its value
+    counts     text not null,               -- requests tokens cost
+    per        text not null,               -- second minute hour day week month total
+    rolling    boolean not null,
+    budget     boolean not null,            -- else a rate
+    amount     bigint not null,             -- cost: pico-dollars
+    alert      bigint,
+    created_us bigint not null,
+    updated_us bigint not null
+);
+
+-- What was used of a limit, by whose count and by slot of time (shared/limit.h).
+create table pk_limit_use (
+    limit_slug text not null,
+    subject    text not null,               -- whose count; '' when there is one for all
+    slot_us    bigint not null,             -- when the slot begins
+    until_us   bigint not null,             -- it counts until then
+    keep_us    bigint not null,             -- the row is of interest until then
+    used       bigint not null,
+    reserved   bigint not null,             -- set aside by calls that run
+    refused    bigint not null,             -- calls
+    warned_us  bigint,                      -- when use reached the alert
+    refused_us bigint,                      -- when it first was in the way
+    primary key (limit_slug, subject, slot_us)
+)@by_key@;
+create index pk_limit_use_keep on pk_limit_use (keep_us);
+
+-- What calls that run have set aside; one that is not settled in time was cut short, and is given back.
+create table pk_reservation (
+    id         @uuid@ not null,             -- of the call
+    limit_slug text not null,
+    subject    text not null,
+    slot_us    bigint not null,
+    amount     bigint not null,
+    expires_us bigint not null,
+    primary key (id, limit_slug, subject)
+)@by_key@;
+create index pk_reservation_expires on pk_reservation (expires_us);
+
 -- One row an administrative change.
 create table pk_audit_item (
     id     @serial@,
@@ -227,6 +272,38 @@ create view pk_virtual_keys as select
     @time(k.expires_us)@ as expires_at, @time(k.created_us)@ as created_at,
     @time(k.updated_us)@ as updated_at
     from pk_virtual_key k;
+
+-- One row a limit and count; cost is in dollars.
+create view pk_limits as select
+    l.slug, l.scope as applies_to, l.key as metadata_key, l.value, u.subject, l.counts,
+    @units(l.amount)@ as amount, l.per, l.rolling,
+    @units(coalesce(u.used, 0))@ as used, @units(coalesce(r.amount, 0))@ as reserved,
+    @units(l.amount - coalesce(u.used, 0) - coalesce(r.amount, 0))@ as remaining,
+    coalesce(u.refused, 0) as refused, @units(l.alert)@ as alert_threshold,
+    case when u.until_us < 9000000000000000000 then @time(u.until_us)@ end as resets_at,
+    @time(l.created_us)@ as created_at, @time(l.updated_us)@ as updated_at
+    from pk_limit l
+    left join (select x.limit_slug, x.subject, cast(sum(x.used) as bigint) as used,
+                   cast(sum(x.refused) as bigint) as refused, min(x.until_us) as until_us
+               from pk_limit_use x where x.until_us > @now_us@
+               group by x.limit_slug, x.subject) u on u.limit_slug = l.slug
+    left join (select x.limit_slug, x.subject, cast(sum(y.amount) as bigint) as amount
+               from pk_reservation y join pk_limit_use x on x.limit_slug = y.limit_slug
+                   and x.subject = y.subject and x.slot_us = y.slot_us and x.until_us > @now_us@
+               where y.expires_us > @now_us@
+               group by x.limit_slug, x.subject) r
+        on r.limit_slug = u.limit_slug and r.subject = u.subject;
+
+-- When use reached the threshold of a limit, and when a budget was first in the way of a call.
+create view pk_alerts as
+    select @time(x.warned_us)@ as at, 'threshold' as kind, l.slug, l.scope as applies_to, x.subject,
+        l.counts, @units(l.amount)@ as amount, @units(l.alert)@ as alert_threshold, l.per
+    from pk_limit_use x join pk_limit l on l.slug = x.limit_slug where x.warned_us is not null
+    union all
+    select @time(x.refused_us)@ as at, 'exhausted' as kind, l.slug, l.scope as applies_to, x.subject,
+        l.counts, @units(l.amount)@ as amount, @units(l.alert)@ as alert_threshold, l.per
+    from pk_limit_use x join pk_limit l on l.slug = x.limit_slug
+    where x.refused_us is not null and l.budget;
 
 create view pk_audit as select
     a.id, @time(a.at_us)@ as at, a.actor, a.verb, a.object, a.detail

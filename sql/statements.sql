@@ -120,6 +120,100 @@ where slug = $1 and revoked_us is null returning slug
 update pk_virtual_key set revoked_us = $2, updated_us = $2, secret = ''
 where slug = $1 and revoked_us is null returning slug
 
+-- name: limits()
+select slug, scope, key, value, counts, per, rolling, budget, amount, alert from pk_limit
+
+-- name: limit_put(slug text, scope text, key text, value text, owned bool, counts text, per text, rolling bool, budget bool, amount bigint, alert bigint, now_us bigint)
+insert into pk_limit (slug, scope, key, value, owned, counts, per, rolling, budget, amount, alert,
+    created_us, updated_us)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+on conflict (slug) do update set scope = excluded.scope, key = excluded.key, value = excluded.value,
+    owned = excluded.owned, counts = excluded.counts, per = excluded.per,
+    rolling = excluded.rolling, budget = excluded.budget, amount = excluded.amount,
+    alert = excluded.alert, updated_us = excluded.updated_us
+
+-- name: limit_delete(slug text)
+delete from pk_limit where slug = $1 returning slug
+
+-- name: limit_use_delete(slug text)
+delete from pk_limit_use where limit_slug = $1
+
+-- name: reservation_delete(slug text)
+delete from pk_reservation where limit_slug = $1
+
+-- name: limit_owned(scope text, value text)
+select slug from pk_limit where scope = $1 and value = $2 and owned
+
+-- name: limit_list()
+select slug, scope, coalesce(key || '=', '') || coalesce(value, '*'), counts, per,
+    cast(amount as text)
+from pk_limit order by slug
+
+-- name: limit_lock(slug text)
+-- Whoever changes the use of a limit takes this first; in SQLite the transaction is enough.
+select amount from pk_limit where slug = $1
+
+-- name: limit_lock @postgres
+select amount from pk_limit where slug = $1 for update
+
+-- name: limit_take(slug text, subject text, slot_us bigint, until_us bigint, keep_us bigint, amount bigint, now_us bigint)
+-- Sets aside (or gives back) when the limit allows it; no row: it does not.
+insert into pk_limit_use (limit_slug, subject, slot_us, until_us, keep_us, used, reserved, refused)
+select l.slug, $2, $3, $4, $5, 0, $6, 0 from pk_limit l
+where l.slug = $1 and ($6 <= 0 or $6 + (
+    select coalesce(sum(u.used + u.reserved), 0) from pk_limit_use u
+    where u.limit_slug = $1 and u.subject = $2 and (u.until_us > $7 or u.slot_us = $3)) <= l.amount)
+on conflict (limit_slug, subject, slot_us) do update
+    set reserved = pk_limit_use.reserved + excluded.reserved
+returning slot_us
+
+-- name: limit_state(slug text, subject text, now_us bigint)
+select until_us, used, reserved from pk_limit_use
+where limit_slug = $1 and subject = $2 and until_us > $3 order by until_us
+
+-- name: limit_refused(slug text, subject text, slot_us bigint, until_us bigint, keep_us bigint, now_us bigint)
+insert into pk_limit_use (limit_slug, subject, slot_us, until_us, keep_us, used, reserved, refused,
+    refused_us)
+select l.slug, $2, $3, $4, $5, 0, 0, 1, $6 from pk_limit l where l.slug = $1
+on conflict (limit_slug, subject, slot_us) do update set refused = pk_limit_use.refused + 1,
+    refused_us = coalesce(pk_limit_use.refused_us, excluded.refused_us)
+
+-- name: limit_settle(slug text, subject text, slot_us bigint, until_us bigint, keep_us bigint, used bigint, released bigint, now_us bigint)
+insert into pk_limit_use (limit_slug, subject, slot_us, until_us, keep_us, used, reserved, refused)
+select l.slug, $2, $3, $4, $5, $6, 0 - $7, 0 from pk_limit l where l.slug = $1
+on conflict (limit_slug, subject, slot_us) do update set
+    used = pk_limit_use.used + excluded.used,
+    reserved = pk_limit_use.reserved + excluded.reserved,
+    warned_us = case when pk_limit_use.warned_us is null and exists (
+            select 1 from pk_limit l where l.slug = $1 and l.alert <= excluded.used + (
+                select coalesce(sum(u.used), 0) from pk_limit_use u
+                where u.limit_slug = $1 and u.subject = $2
+                    and (u.until_us > $8 or u.slot_us = $3)))
+        and not exists (
+            select 1 from pk_limit_use u where u.limit_slug = $1 and u.subject = $2
+                and u.until_us > $8 and u.warned_us is not null)
+        then $8 else pk_limit_use.warned_us end
+
+-- name: limit_use_purge(now_us bigint)
+delete from pk_limit_use where (limit_slug, subject, slot_us) in (
+    select limit_slug, subject, slot_us from pk_limit_use where keep_us <= $1 limit 100)
+
+-- name: reservation_put(id uuid, slug text, subject text, slot_us bigint, amount bigint, expires_us bigint)
+insert into pk_reservation (id, limit_slug, subject, slot_us, amount, expires_us)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (id, limit_slug, subject) do update
+    set amount = excluded.amount, expires_us = excluded.expires_us
+
+-- name: reservation_get(id uuid, slug text, subject text)
+select amount from pk_reservation where id = $1 and limit_slug = $2 and subject = $3
+
+-- name: reservation_end(id uuid, slug text, subject text)
+delete from pk_reservation where id = $1 and limit_slug = $2 and subject = $3 returning amount
+
+-- name: reservations_expired(now_us bigint)
+select id, limit_slug, subject, slot_us, amount from pk_reservation where expires_us <= $1
+order by expires_us limit 100
+
 -- name: audit_put(at_us bigint, actor text, verb text, object text, detail text)
 insert into pk_audit_item (at_us, actor, verb, object, detail)
 values ($1, $2, $3, $4, cast($5 as @json@))

@@ -8,8 +8,8 @@ BEGIN {
         " json,sse,url,http,regex,traits" \
         " schema,pii,injection,jwt,mustache" \
         " near,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
-        ",field,condition,sticky,circuit,limit,estimate" \
-        " call,reply" \
+        ",field,condition,sticky,circuit,limit,estimate,params" \
+        " call,reply,reserve" \
         " secret,xfer,loop,payload,store,journal,resolve" \
         " writer" \
         " host", L, " ")
