@@ -140,8 +140,10 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
     }
     c->answer.created_s = c->record.started_us / 1000000;
     if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer,
-                           &c->error))
+                           &c->error)) {
+        c->fault = c->answer.fault;
         return pk_call_go(c, ST_judge);
+    }
     c->answered = true;
     return pk_call_go(c, ST_judge);
 }

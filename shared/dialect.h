@@ -17,6 +17,11 @@
 struct pk_provider;
 struct pk_stream;
 
+/* What a provider's error says. Empty where it says nothing. */
+struct pk_fault {
+    pk_str message, type, param, code;
+};
+
 /* What a complete answer says, whatever the dialect. */
 struct pk_answer {
     pk_str id;
@@ -26,11 +31,7 @@ struct pk_answer {
     struct pk_usage usage;
     int64_t created_s; /* set by the caller: seconds since 1970, for fronts that print it */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
-};
-
-/* What a provider's error says. Empty where it says nothing. */
-struct pk_fault {
-    pk_str message, type, param, code;
+    struct pk_fault fault; /* when the answer is an error with a status that is none */
 };
 
 /* One piece of a streamed answer, whatever the dialect. Strings are valid until the next event. */

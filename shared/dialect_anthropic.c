@@ -196,7 +196,7 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
 {
     int usage = pk_json_get(doc, 0, "usage");
 
-    if (!pk_dialect_no_error(arena, doc, err) || !check_message(doc, err))
+    if (!pk_dialect_no_error(arena, doc, &a->fault, err) || !check_message(doc, err))
         return false;
     if (pk_json_type(doc, usage) > PK_JSON_NULL && pk_json_type(doc, usage) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
@@ -486,7 +486,8 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
 
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
         return false;
-    if (pk_str_is(ev->name, "error") || !pk_dialect_no_error(&s->scratch, &doc, &found)) {
+    if (pk_str_is(ev->name, "error") ||
+        !pk_dialect_no_error(&s->scratch, &doc, &error.fault, &found)) {
         pk_dialect_read_fault(&s->scratch, &doc, &error.fault);
         take(s, &error);
         return true;

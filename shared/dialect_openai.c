@@ -111,7 +111,7 @@ static bool check_choices(const struct pk_json *doc, struct pk_error *err)
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                    struct pk_buf *out, struct pk_error *err)
 {
-    if (!pk_dialect_no_error(arena, doc, err) || !check_choices(doc, err))
+    if (!pk_dialect_no_error(arena, doc, &a->fault, err) || !check_choices(doc, err))
         return false;
     if (!read_usage(doc, pk_json_get(doc, 0, "usage"), &a->usage))
         return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
@@ -320,7 +320,8 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
         return false;
     struct pk_error found = {0};
-    if (pk_str_is(ev->name, "error") || !pk_dialect_no_error(&s->scratch, &doc, &found)) {
+    if (pk_str_is(ev->name, "error") ||
+        !pk_dialect_no_error(&s->scratch, &doc, &error.fault, &found)) {
         pk_dialect_read_fault(&s->scratch, &doc, &error.fault);
         take(s, &error);
         return true;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { FAULT_BYTES_MAX = 4096, REASON_BYTES_MAX = 200 };
+enum { FAULT_BYTES_MAX = 4096 };
 /* Far beyond any context window; sums over many log rows, and their costs, must not overflow. */
 static const int64_t COUNT_MAX = 100 * 1000 * 1000;
 
@@ -172,18 +172,15 @@ void pk_dialect_read_fault(struct pk_arena *arena, const struct pk_json *doc, st
     f->message = pk_dialect_shorten(f->message, FAULT_BYTES_MAX);
 }
 
-bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, struct pk_error *err)
+bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f,
+                         struct pk_error *err)
 {
-    struct pk_fault f;
     int error = pk_json_get(doc, 0, "error");
     bool empty = pk_json_type(doc, error) <= PK_JSON_FALSE || pk_json_raw(doc, error).len <= 2;
 
     if (empty && !pk_json_is(doc, pk_json_get(doc, 0, "type"), "error"))
         return true;
-    pk_dialect_read_fault(arena, doc, &f);
-    if (f.message.len == 0)
-        return pk_fail(err, PK_UPSTREAM, "the provider answered with an error and no message");
-    f.message = pk_dialect_shorten(f.message, REASON_BYTES_MAX);
-    return pk_fail(err, PK_UPSTREAM, "the provider answered with an error: %.*s",
-                   PK_FMT(f.message));
+    pk_dialect_read_fault(arena, doc, f);
+    return pk_fail(err, PK_UPSTREAM, "the provider answered with an error%s",
+                   f->message.len ? "" : " and no message");
 }

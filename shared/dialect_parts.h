@@ -35,8 +35,9 @@ bool pk_dialect_parse(struct pk_arena *arena, pk_str text, struct pk_json *doc,
  * {"message":...}, {"detail":...}, and each of them as the first item of a list. */
 void pk_dialect_read_fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f);
 
-/* Fails with PK_UPSTREAM and the provider's words when the answer is an error object. */
-bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, struct pk_error *err);
+/* Fails with PK_UPSTREAM, and the provider's words in *f, when the answer is an error object. */
+bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f,
+                         struct pk_error *err);
 
 /* Whether the text was built; PK_NO_MEMORY or PK_TOO_LARGE when not. */
 bool pk_dialect_built(const struct pk_buf *out, const char *what,
