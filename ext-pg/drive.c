@@ -99,7 +99,7 @@ static void log_call(struct pk_run *run)
 {
     struct pk_buf entry = pk_buf_in(run->arena, PK_CALL_BYTES_MAX);
 
-    pk_journal_record(&entry, pk_call_record(run->task.call));
+    pk_journal_record(&entry, pk_call_logged(run->task.call));
     if (entry.failed)
         ereport(LOG, (errmsg("pk: no memory to log a call")));
     else
@@ -209,14 +209,44 @@ static void hang_on_context(struct pk_run *run)
     MemoryContextRegisterResetCallback(CurrentMemoryContext, going);
 }
 
+/* Once a session, since whoever does it does it all the time. */
+static void warn_of_literal_key(void)
+{
+    static bool warned;
+
+    if (!warned)
+        ereport(WARNING,
+                (errmsg("pk: the config holds a provider key, which pg_stat_activity shows and the "
+                        "server may log"),
+                 errhint("Store the key with pk_key_put(), and name it by virtual_key."),
+                 errhidestmt(true), errhidecontext(true)));
+    warned = true;
+}
+
+static void hide_what_config_says(const struct pk_config *config)
+{
+    pk_str unused;
+    bool literal = pk_config_has_literal_key(config, &unused), hide = literal;
+
+    for (int i = 0; i < config->target_count; i++)
+        hide = hide || config->targets[i].privacy.payloads != PK_PAYLOADS_FULL;
+    if (hide)
+        pk_hide_statement();
+    if (literal)
+        warn_of_literal_key();
+}
+
 static void resolve(struct pk_run *run, pk_str config)
 {
     struct pk_error err;
 
+    if (memmem(config.at, config.len, "\"api", 4)) /* api_key, apiKey: in case it is refused */
+        pk_hide_statement();
     run->snapshot = pk_resolve(pk_backend_resolver(), run->store, config, pk_clock_us(), &err);
     pk_store_spi_check(run->store);
     if (!run->snapshot)
         pk_throw(&err, PK_NONE, NULL);
+    hide_what_config_says(&run->snapshot->config);
 }
 
 static void start(struct pk_run *run)

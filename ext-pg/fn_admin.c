@@ -92,14 +92,6 @@ Datum pk_sql_config_delete(PG_FUNCTION_ARGS)
 
 /* --- keys -------------------------------------------------------------------------------- */
 
-/* An error in the rest of this statement is not logged with its text, which holds a secret. */
-static void keep_statement_out_of_log(void)
-{
-    (void)NewGUCNestLevel();
-    (void)set_config_option("log_min_error_statement", "panic", PGC_SUSET, PGC_S_SESSION,
-                            GUC_ACTION_SAVE, true, 0, false);
-}
-
 /* The server reads what a reference names, and sends it to a host that its author chose: that takes
  * the right to read it without pk. */
 static void check_may_refer(void)
@@ -129,7 +121,7 @@ Datum pk_sql_key_put(PG_FUNCTION_ARGS)
     if (any_null(fcinfo, 3))
         PG_RETURN_NULL();
     int level = NewGUCNestLevel();
-    keep_statement_out_of_log();
+    pk_hide_statement();
     struct pk_store *s = store_of(fcinfo, PK_WRITE);
     pk_str secret = pk_arg_text(fcinfo, 2);
     bool ok = pk_store_key_put(s, pk_arena_here(), secrets_for(secret), pk_arg_text(fcinfo, 0),
@@ -148,7 +140,7 @@ Datum pk_sql_key_rotate(PG_FUNCTION_ARGS)
     if (any_null(fcinfo, 2))
         PG_RETURN_NULL();
     int level = NewGUCNestLevel();
-    keep_statement_out_of_log();
+    pk_hide_statement();
     struct pk_store *s = store_of(fcinfo, PK_WRITE);
     pk_str secret = pk_arg_text(fcinfo, 1);
     bool ok = pk_store_key_rotate(s, pk_arena_here(), secrets_for(secret), pk_arg_text(fcinfo, 0),

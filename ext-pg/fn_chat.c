@@ -63,6 +63,16 @@ static bool add_metadata(struct pk_run *run, struct pk_error *err)
            pk_request_metadata(run->arena, req->metadata, err);
 }
 
+static struct pk_privacy session_privacy(void)
+{
+    struct pk_privacy p = {.payloads = (enum pk_payloads)pk_settings.log_payloads};
+
+    return pk_redact_parse(pk_str_of(pk_settings.log_redact), &p.redact)
+               ? p
+               : (struct pk_privacy){PK_PAYLOADS_NONE,
+                                     PK_PII_ALL}; /* was checked when it was set */
+}
+
 /* What the settings and the session say. */
 static bool complete(struct pk_run *run, struct pk_error *err)
 {
@@ -70,7 +80,9 @@ static bool complete(struct pk_run *run, struct pk_error *err)
 
     req->source = PK_SOURCE_POSTGRES;
     req->timeout_ms = capped_timeout(req->timeout_ms);
-    req->no_payload_log |= !pk_settings.log_payloads;
+    req->privacy = pk_privacy_join(req->privacy, session_privacy());
+    if (req->privacy.payloads != PK_PAYLOADS_FULL)
+        pk_hide_statement();
     req->query_id = pk_copyf(run->arena, "%x.%llx", (unsigned)MyProcPid,
                              (unsigned long long)GetCurrentStatementStartTimestamp());
     return add_metadata(run, err);
@@ -192,9 +204,11 @@ static Datum answer(FunctionCallInfo fcinfo, const struct verb *verb, bool json_
         PG_RETURN_NULL();
     MemoryContext inner = AllocSetContextCreate(outer, "pk call", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(inner);
+    int level = NewGUCNestLevel();
     pk_str config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
     if (!perform(fcinfo, verb, config, &out, &is_null, &err))
         pk_throw(&err, PK_NONE, NULL);
+    AtEOXact_GUC(true, level);
     MemoryContextSwitchTo(outer);
     Datum result = (Datum)0;
     if (!is_null)

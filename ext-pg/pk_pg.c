@@ -21,7 +21,16 @@ static const struct config_enum_entry on_error_words[] = {
     {NULL, 0, false},
 };
 
-enum kind { WORD, MILLISECONDS, FLAG, STRING };
+static const struct config_enum_entry payload_words[] = {
+    {"full", PK_PAYLOADS_FULL, false}, {"hash", PK_PAYLOADS_HASH, false},
+    {"none", PK_PAYLOADS_NONE, false}, {"on", PK_PAYLOADS_FULL, true},
+    {"true", PK_PAYLOADS_FULL, true},  {"yes", PK_PAYLOADS_FULL, true},
+    {"1", PK_PAYLOADS_FULL, true},     {"off", PK_PAYLOADS_NONE, true},
+    {"false", PK_PAYLOADS_NONE, true}, {"no", PK_PAYLOADS_NONE, true},
+    {"0", PK_PAYLOADS_NONE, true},     {NULL, 0, false},
+};
+
+enum kind { WORD, MILLISECONDS, STRING };
 
 struct setting {
     enum kind kind;
@@ -30,6 +39,7 @@ struct setting {
     GucContext context;
     int flags;
     GucStringCheckHook check;
+    const struct config_enum_entry *words; /* of a WORD; the first holds when nobody sets it */
 };
 
 static bool check_metadata(char **value, void **extra, GucSource source)
@@ -47,23 +57,35 @@ static bool check_metadata(char **value, void **extra, GucSource source)
     return ok;
 }
 
+static bool check_redact(char **value, void **extra, GucSource source)
+{
+    unsigned unused;
+
+    if (pk_redact_parse(pk_str_of(*value), &unused))
+        return true;
+    GUC_check_errdetail("It must be on, off or categories like EMAIL_ADDRESS,CREDIT_CARD.");
+    return false;
+}
+
 /* clang-format off */
 static const struct setting settings[] = {
     {WORD, "pk.on_error", "What a scalar call gives when the provider fails: raise, null or json.",
-     &pk_settings.on_error, PGC_USERSET, 0, NULL},
+     &pk_settings.on_error, PGC_USERSET, 0, NULL, on_error_words},
     {MILLISECONDS, "pk.timeout", "The longest that a call may take, retries included; 0 is as configured.",
-     &pk_settings.timeout_ms, PGC_USERSET, GUC_UNIT_MS, NULL},
+     &pk_settings.timeout_ms, PGC_USERSET, GUC_UNIT_MS, NULL, NULL},
     {MILLISECONDS, "pk.max_timeout", "The longest timeout that a session may ask for; 0 is no limit.",
-     &pk_settings.max_timeout_ms, PGC_SUSET, GUC_UNIT_MS, NULL},
+     &pk_settings.max_timeout_ms, PGC_SUSET, GUC_UNIT_MS, NULL, NULL},
     {STRING, "pk.allowed_hosts", "Hosts that may be called besides the providers' own and loopback.",
-     &pk_settings.allowed_hosts, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL},
-    {FLAG, "pk.log_payloads", "Whether requests and responses are kept in pk_logs.",
-     &pk_settings.log_payloads, PGC_SUSET, 0, NULL},
+     &pk_settings.allowed_hosts, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL},
+    {WORD, "pk.log_payloads", "What pk_logs keeps of requests and responses: full, hash or none.",
+     &pk_settings.log_payloads, PGC_SUSET, 0, NULL, payload_words},
+    {STRING, "pk.log_redact", "Personal data to replace in pk_logs: on, off or categories.",
+     &pk_settings.log_redact, PGC_SUSET, 0, check_redact, NULL},
     {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
-     &pk_settings.metadata, PGC_USERSET, 0, check_metadata},
+     &pk_settings.metadata, PGC_USERSET, 0, check_metadata, NULL},
     {STRING, "pk.master_key_file", "The file of the key that seals provider keys; empty is pk_master.key "
      "in the data directory.",
-     &pk_settings.master_key_file, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL},
+     &pk_settings.master_key_file, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL},
 };
 /* clang-format on */
 
@@ -71,16 +93,12 @@ static void define(const struct setting *s)
 {
     switch (s->kind) {
     case WORD:
-        DefineCustomEnumVariable(s->name, s->text, NULL, s->value, PK_ON_ERROR_RAISE,
-                                 on_error_words, s->context, s->flags, NULL, NULL, NULL);
+        DefineCustomEnumVariable(s->name, s->text, NULL, s->value, s->words[0].val, s->words,
+                                 s->context, s->flags, NULL, NULL, NULL);
         break;
     case MILLISECONDS:
         DefineCustomIntVariable(s->name, s->text, NULL, s->value, 0, 0, PK_TIMEOUT_MS_MAX,
                                 s->context, s->flags, NULL, NULL, NULL);
-        break;
-    case FLAG:
-        DefineCustomBoolVariable(s->name, s->text, NULL, s->value, true, s->context, s->flags, NULL,
-                                 NULL, NULL);
         break;
     case STRING:
         DefineCustomStringVariable(s->name, s->text, NULL, s->value, "", s->context, s->flags,

@@ -35,7 +35,8 @@ struct pk_settings {
     int timeout_ms; /* of a call; 0 = as configured */
     int max_timeout_ms;
     char *allowed_hosts;
-    bool log_payloads;
+    int log_payloads; /* enum pk_payloads */
+    char *log_redact;
     char *metadata; /* JSON object stamped on every call, or empty */
     char *master_key_file;
 };
@@ -53,6 +54,10 @@ Datum pk_jsonb_datum(pk_str s);
 struct pk_allocator pk_allocator_in(MemoryContext context);
 /* An arena that goes with the current memory context. */
 struct pk_arena *pk_arena_here(void);
+/* For the rest of this statement, what the server logs of an error has neither the statement's text, which
+ * holds a prompt or a key, nor a provider's words. The caller has begun a nest level of settings
+ * (NewGUCNestLevel), and ends it; an error does. */
+void pk_hide_statement(void);
 /* The error as one of Postgres; `detail` and `hint` may be empty or NULL. */
 _Noreturn void pk_throw(const struct pk_error *err, pk_str detail, const char *hint);
 

@@ -9,6 +9,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
@@ -97,6 +98,22 @@ struct pk_arena *pk_arena_here(void)
     return arena;
 }
 
+void pk_hide_statement(void)
+{
+    (void)set_config_option("log_min_error_statement", "panic", PGC_SUSET, PGC_S_SESSION,
+                            GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* What the provider said, for the client; the server's log gets it when the statement is there too. */
+static int add_detail(const char *words)
+{
+    if (!words[0])
+        return 0;
+    if (log_min_error_statement == PANIC)
+        errdetail_log("The provider's words are not logged.");
+    return errdetail("%s", words);
+}
+
 void pk_throw(const struct pk_error *err, pk_str detail, const char *hint)
 {
     const char *state = pk_code_sqlstate(err->code);
@@ -104,6 +121,6 @@ void pk_throw(const struct pk_error *err, pk_str detail, const char *hint)
 
     ereport(ERROR, (errcode(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])),
                     errmsg("%s", err->msg[0] ? err->msg : pk_code_name(err->code)),
-                    words[0] ? errdetail("%s", words) : 0, hint ? errhint("%s", hint) : 0));
+                    add_detail(words), hint ? errhint("%s", hint) : 0));
     pg_unreachable();
 }

@@ -125,12 +125,12 @@ static void save(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
 
 /* What is lost is counted by the writer and shown by pk_health(): a call that was paid for is not
  * failed because it could not be logged. */
-static void log_call(struct pk_conn *c, const struct pk_call *call, struct pk_arena *arena)
+static void log_call(struct pk_conn *c, struct pk_call *call, struct pk_arena *arena)
 {
     struct pk_buf entry = pk_buf_in(arena, PK_CALL_BYTES_MAX);
     struct pk_error unused;
 
-    pk_journal_record(&entry, pk_call_record(call));
+    pk_journal_record(&entry, pk_call_logged(call));
     (void)pk_conn_journal(c, &entry, 0, &unused);
 }
 

@@ -53,8 +53,7 @@ static bool apply_settings(struct query *q, struct pk_error *err)
     q->req.source = PK_SOURCE_SQLITE;
     if (q->req.timeout_ms == 0)
         q->req.timeout_ms = s->timeout_ms;
-    if (!s->log_payloads)
-        q->req.no_payload_log = true;
+    q->req.privacy = pk_privacy_join(q->req.privacy, s->privacy);
     if (metadata.len == 0)
         return true;
     if (q->req.metadata.len == 0) {

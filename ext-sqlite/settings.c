@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum name { STORE, ALLOWED_HOSTS, TIMEOUT, ON_ERROR, LOG_PAYLOADS, METADATA };
+enum name { STORE, ALLOWED_HOSTS, TIMEOUT, ON_ERROR, LOG_PAYLOADS, LOG_REDACT, METADATA };
 
 struct setting {
     const char *name;
@@ -89,15 +89,19 @@ static bool apply_on_error(struct pk_conn *c, pk_str text, struct pk_error *err)
 
 static bool apply_log_payloads(struct pk_conn *c, pk_str text, struct pk_error *err)
 {
-    static const char *const yes[] = {"1", "on", "true"}, *const no[] = {"0", "off", "false"};
+    return pk_payloads_parse(text, &c->settings.privacy.payloads) ||
+           pk_fail(err, PK_BAD_REQUEST, "log_payloads: must be full, hash or none");
+}
 
-    for (size_t i = 0; i < PK_COUNT(yes); i++) {
-        if (!pk_str_is_nocase(text, yes[i]) && !pk_str_is_nocase(text, no[i]))
-            continue;
-        c->settings.log_payloads = pk_str_is_nocase(text, yes[i]);
-        return true;
-    }
-    return pk_fail(err, PK_BAD_REQUEST, "log_payloads: must be on or off");
+static bool apply_log_redact(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    unsigned categories;
+
+    if (!pk_redact_parse(text, &categories))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "log_redact: must be on, off or categories like EMAIL_ADDRESS,CREDIT_CARD");
+    c->settings.privacy.redact = categories;
+    return true;
 }
 
 static bool apply_metadata(struct pk_conn *c, pk_str text, struct pk_error *err)
@@ -119,7 +123,8 @@ static const struct setting settings[] = {
     [ALLOWED_HOSTS] = {"allowed_hosts", NULL,    "PK_ALLOWED_HOSTS", apply_allowed_hosts},
     [TIMEOUT]       = {"timeout",       NULL,    NULL,               apply_timeout},
     [ON_ERROR]      = {"on_error",      "raise", NULL,               apply_on_error},
-    [LOG_PAYLOADS]  = {"log_payloads",  "on",    NULL,               apply_log_payloads},
+    [LOG_PAYLOADS]  = {"log_payloads",  "full",  "PK_LOG_PAYLOADS",  apply_log_payloads},
+    [LOG_REDACT]    = {"log_redact",    "off",   "PK_LOG_REDACT",    apply_log_redact},
     [METADATA]      = {"metadata",      NULL,    NULL,               apply_metadata},
 };
 /* clang-format on */
@@ -133,7 +138,7 @@ static int find(pk_str name, struct pk_error *err)
             return (int)i;
     (void)pk_fail(err, PK_NOT_FOUND,
                   "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
-                  "log_payloads and metadata",
+                  "log_payloads, log_redact and metadata",
                   PK_FMT(pk_str_sub(name, 0, 64)));
     return -1;
 }
@@ -150,7 +155,12 @@ static const char *effective(const struct pk_settings *s, enum name i)
 
 void pk_settings_init(struct pk_settings *s)
 {
-    *s = (struct pk_settings){.on_error = PK_RAISE, .log_payloads = true};
+    *s = (struct pk_settings){.on_error = PK_RAISE};
+    /* What the environment asks for and cannot be read must not mean less privacy. */
+    if (!pk_payloads_parse(pk_str_of(effective(s, LOG_PAYLOADS)), &s->privacy.payloads))
+        s->privacy.payloads = PK_PAYLOADS_NONE;
+    if (!pk_redact_parse(pk_str_of(effective(s, LOG_REDACT)), &s->privacy.redact))
+        s->privacy.redact = PK_PII_ALL;
 }
 
 void pk_settings_free(struct pk_settings *s)

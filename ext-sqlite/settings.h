@@ -5,7 +5,7 @@
 #ifndef PK_SETTINGS_H
 #define PK_SETTINGS_H
 
-#include "buf.h"
+#include "privacy.h"
 
 enum pk_on_error { PK_RAISE, PK_GIVE_NULL, PK_GIVE_JSON };
 
@@ -18,7 +18,7 @@ struct pk_settings {
     char *store;               /* path of the open store, or NULL while none is open */
     int64_t timeout_ms;        /* 0 = as configured */
     enum pk_on_error on_error; /* what scalars do when a provider fails */
-    bool log_payloads;
+    struct pk_privacy privacy; /* what the log may hold at most */
 };
 
 struct pk_conn;

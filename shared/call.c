@@ -96,6 +96,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->req = req;
     c->front = req->front ? req->front : &pk_dialect_openai;
     c->random = seed;
+    c->privacy = req->privacy;
     c->node = -1;
     c->span = -1;
     c->next.op = PK_OP_DONE;

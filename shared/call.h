@@ -115,5 +115,7 @@ pk_str pk_call_fault(const struct pk_call *c);
 /* Final at DONE. Before that, once `out` is not empty: trace_id, provider, target_path, attempts, retries,
  * cache_status and what went before are as they will stay. Lives as long as the call. */
 const struct pk_record *pk_call_record(const struct pk_call *c);
+/* What may be kept of it (privacy.h): this goes to the log, the record to the client. At DONE, once. */
+const struct pk_record *pk_call_logged(struct pk_call *c);
 
 #endif

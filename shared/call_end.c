@@ -49,6 +49,7 @@ void pk_call_span_end(struct pk_call *c)
         note_used(c, s);
     s->status = c->status;
     s->code = c->error.code;
+    s->quotes = c->fault.message.len > 0;
     s->message = c->fault.message.len ? c->fault.message
                  : c->error.code      ? pk_copy(c->arena, pk_str_of(c->error.msg))
                                       : PK_NONE;
@@ -189,12 +190,10 @@ void pk_call_close(struct pk_call *c)
                                      : c->reply.status;
     r->error_message = message_of(c);
     r->user_id = user_of(c);
-    shorten_names(r);
     r->prompt = metadata_of(c, "_prompt");
+    shorten_names(r);
     if (r->cost_known)
         r->cost_reason = PK_NONE;
-    if (!c->req->no_payload_log) {
-        r->request = c->req->body;
-        r->response = c->answer.body;
-    }
+    r->request = c->req->body;
+    r->response = c->answer.body;
 }

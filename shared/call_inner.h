@@ -73,6 +73,7 @@ struct pk_call {
     struct pk_reply reply;
     uint8_t cache_key[PK_CACHE_KEY_BYTES];
     struct pk_cache_entry save;
+    struct pk_privacy privacy; /* the strictest of the request and of the targets so far */
     struct pk_record record;
 };
 

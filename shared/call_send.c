@@ -120,6 +120,7 @@ bool pk_call_build(struct pk_call *c)
     struct pk_buf headers = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
     pk_str body = PK_NONE, base = c->req->custom_host.len ? c->req->custom_host : t->base_url;
 
+    c->privacy = pk_privacy_join(c->privacy, t->privacy);
     set_deadline(c, t);
     if (!overridden(c, t, &body)) {
         open_span(c, t);

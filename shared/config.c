@@ -42,6 +42,7 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         .breaker = d->set.breaker,
         .breaker_statuses = d->set.breaker_statuses,
         .forward_count = d->set.forward_count,
+        .privacy = d->set.privacy,
     };
     memcpy(t->forward, d->set.forward, sizeof t->forward);
     if (d->set.api_key.len)

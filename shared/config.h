@@ -17,6 +17,7 @@
 #include "circuit.h"
 #include "json.h"
 #include "params.h"
+#include "privacy.h"
 #include "provider.h"
 #include "route.h"
 #include "url.h"
@@ -76,6 +77,7 @@ struct pk_target {
     struct pk_statuses breaker_statuses; /* failures for the breaker; not given = see circuit.h */
     pk_str forward[PK_FORWARD_MAX];      /* client headers to pass on */
     int forward_count;
+    struct pk_privacy privacy; /* what the log may hold of calls to it */
 };
 
 struct pk_conditional;

@@ -26,6 +26,7 @@ struct pk_settings {
     struct pk_statuses breaker_statuses;
     pk_str forward[PK_FORWARD_MAX];
     int forward_count;
+    struct pk_privacy privacy;
 };
 
 /* One node of the document while its members are read. */

@@ -271,6 +271,41 @@ static bool node_forward(struct pk_config_reader *p, int value, void *into)
     return true;
 }
 
+static bool node_log_payloads(struct pk_config_reader *p, int value, void *into)
+{
+    struct pk_draft *d = into;
+
+    return (pk_json_type(&p->doc, value) == PK_JSON_STRING &&
+            pk_payloads_parse(pk_json_str(p->arena, &p->doc, value), &d->set.privacy.payloads)) ||
+           pk_config_fail(p, "log_payloads", "must be \"full\", \"hash\" or \"none\"");
+}
+
+/* true, false, or a list of categories. */
+static bool node_log_redact(struct pk_config_reader *p, int value, void *into)
+{
+    unsigned *categories = &((struct pk_draft *)into)->set.privacy.redact;
+    bool all;
+
+    *categories = 0;
+    if (pk_json_type(&p->doc, value) != PK_JSON_ARRAY) {
+        if (!pk_config_read_bool(p, "log_redact", value, &all))
+            return false;
+        *categories = all ? PK_PII_ALL : 0;
+        return true;
+    }
+    for (int v = pk_json_first(&p->doc, value); v >= 0; v = pk_json_next(&p->doc, value, v)) {
+        pk_str name = pk_json_type(&p->doc, v) == PK_JSON_STRING ? pk_json_str(p->arena, &p->doc, v)
+                                                                 : PK_NONE;
+        unsigned category = pk_pii_category(name);
+
+        if (!category)
+            return pk_config_fail(p, "log_redact", "\"%.*s\" is no category of personal data",
+                                  PK_FMT(pk_str_sub(name, 0, 32)));
+        *categories |= category;
+    }
+    return true;
+}
+
 /* Portkey's switch for provider extras in answers. pk never strips them, so both values do. */
 static bool node_strict(struct pk_config_reader *p, int value, void *into)
 {
@@ -299,6 +334,8 @@ const struct pk_config_member pk_config_members[] = {
     {"ttft_timeout", node_ttft_timeout},
     {"idle_timeout", node_idle_timeout},
     {"forward_headers", node_forward},
+    {"log_payloads", node_log_payloads},
+    {"log_redact", node_log_redact},
     {"strict_open_ai_compliance", node_strict},
     {0},
 };

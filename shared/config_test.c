@@ -65,6 +65,14 @@ static void errors_name_the_path(void)
         {"{\"provider\":\"openai\",\"drop_params\":[\"a..b\"]}",
          "drop_params: \"a..b\" is no path like a.b or a[*].b"},
         {"{\"provider\":\"openai\",\"default_params\":7}", "default_params: must be an object"},
+        {"{\"provider\":\"openai\",\"log_payloads\":\"some\"}",
+         "log_payloads: must be \"full\", \"hash\" or \"none\""},
+        {"{\"provider\":\"openai\",\"log_payloads\":false}",
+         "log_payloads: must be \"full\", \"hash\" or \"none\""},
+        {"{\"targets\":[{\"provider\":\"openai\",\"log_redact\":[\"EMAIL_ADDRESS\",\"SHOE_SIZE\"]}]"
+         "}",
+         "targets[0].log_redact: \"SHOE_SIZE\" is no category of personal data"},
+        {"{\"provider\":\"openai\",\"log_redact\":\"on\"}", "log_redact: must be true or false"},
         {"{\"provider\":\"openai\",\"provider\":\"groq\"}", "provider: given twice"},
         {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}",
          "api_key: give virtual_key or api_key, not both"},
@@ -104,6 +112,20 @@ static void both_spellings_mean_the_same(void)
         EXPECT(pk_statuses_have(&t->retry.on_statuses, 500));
         EXPECT(pk_str_is(t->custom_host, "http://localhost:1/v1"));
     }
+}
+
+static void what_the_log_may_hold_is_inherited(void)
+{
+    EXPECT(parse(
+        "{\"strategy\":{\"mode\":\"fallback\"},\"log_payloads\":\"hash\",\"logRedact\":true,"
+        "\"targets\":[{\"provider\":\"openai\"},{\"provider\":\"groq\",\"logPayloads\":\"none\","
+        "\"log_redact\":[\"EMAIL_ADDRESS\",\"CREDIT_CARD\"]},{\"provider\":\"openai\","
+        "\"log_payloads\":\"full\",\"log_redact\":false}]}"));
+    const struct pk_privacy *p[] = {&config.targets[0].privacy, &config.targets[1].privacy,
+                                    &config.targets[2].privacy};
+    EXPECT(p[0]->payloads == PK_PAYLOADS_HASH && p[0]->redact == PK_PII_ALL);
+    EXPECT(p[1]->payloads == PK_PAYLOADS_NONE && p[1]->redact == (PK_PII_EMAIL | PK_PII_CARD));
+    EXPECT(p[2]->payloads == PK_PAYLOADS_FULL && p[2]->redact == 0);
 }
 
 static void targets_inherit_and_override(void)
@@ -210,6 +232,7 @@ int main(void)
     RUN(errors_name_the_path);
     RUN(both_spellings_mean_the_same);
     RUN(targets_inherit_and_override);
+    RUN(what_the_log_may_hold_is_inherited);
     RUN(a_key_goes_with_its_provider);
     RUN(a_bound_key_stays_with_its_host);
     RUN(durations_have_units);

@@ -132,12 +132,11 @@ static bool read_log(struct pk_arena *arena, const struct pk_json *doc, int valu
                      struct pk_request *req, struct pk_error *err)
 {
     enum pk_json_type type = pk_json_type(doc, value);
+    pk_str word = type == PK_JSON_STRING ? pk_json_str(arena, doc, value) : pk_json_raw(doc, value);
 
-    (void)arena;
-    if (type != PK_JSON_TRUE && type != PK_JSON_FALSE)
-        return pk_fail(err, PK_BAD_REQUEST, "params.pk.log: must be true or false");
-    req->no_payload_log = type == PK_JSON_FALSE;
-    return true;
+    return pk_payloads_parse(word, &req->privacy.payloads) ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "params.pk.log: must be true, false, \"full\", \"hash\" or \"none\"");
 }
 
 static const struct option options[] = {

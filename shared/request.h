@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "dialect.h"
+#include "privacy.h"
 
 enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
 
@@ -32,7 +33,7 @@ struct pk_request {
         request_ms; /* request_timeout for every attempt, over the config's; 0 = as configured */
     pk_str custom_host; /* base URL for every target, over the config's; bound keys still refuse */
     pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
-    bool no_payload_log; /* keep request and response out of the log */
+    struct pk_privacy privacy; /* of the host's settings and the call's own options */
     enum pk_source source;
 };
 
@@ -40,7 +41,7 @@ struct pk_request {
  * when `plain_text` (SQLite has no JSON type). `params` is a JSON object merged over the body, or
  * empty; its "pk" member holds call options: metadata, trace_id, span_id, parent_span_id,
  * span_name, cache (false | "refresh" | {"namespace","force_refresh"}), timeout, request_timeout,
- * log (false: no payloads), user_id. An unknown option is an error that names it. "stream" is
+ * log (false, "full", "hash", "none"), user_id. An unknown option is an error that names it. "stream" is
  * refused: SQL returns one value. */
 bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, bool plain_text,
                      struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;

@@ -130,16 +130,25 @@ static bool read_host(const struct pkd_ask *ask, struct pk_request *req, struct 
     return pk_url_parse(ask->custom_host, "x-portkey-custom-host", &url, err);
 }
 
+static bool read_privacy(const struct pkd_ask *ask, struct pk_request *req, struct pk_error *err)
+{
+    enum pk_payloads *payloads = &req->privacy.payloads;
+
+    if (ask->log_payloads.len && !pk_payloads_parse(ask->log_payloads, payloads))
+        return pk_fail(err, PK_BAD_REQUEST, "x-portkey-log-payloads: must be full, hash or none");
+    if (pk_str_is_nocase(ask->disable_logging, "true") || pk_str_is_nocase(ask->debug, "false"))
+        *payloads = PK_PAYLOADS_NONE;
+    return true;
+}
+
 bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
                      struct pk_error *err)
 {
     if (!read_ids(ask, req, err) || !read_timeout(arena, ask, req, err) ||
-        !read_host(ask, req, err))
+        !read_host(ask, req, err) || !read_privacy(ask, req, err))
         return false;
     req->forward = ask->forward;
     req->cache_refresh = ask->cache_refresh.len && !pk_str_is_nocase(ask->cache_refresh, "false");
-    req->no_payload_log =
-        pk_str_is_nocase(ask->disable_logging, "true") || pk_str_is_nocase(ask->debug, "false");
     req->metadata = ask->metadata;
     return ask->metadata.len == 0 || pk_request_metadata(arena, ask->metadata, err);
 }

@@ -114,7 +114,7 @@ static void log_call(struct pkd_call *c, const struct pk_record *r)
     struct pkd_thread *t = c->thread;
     struct pk_buf entry = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
 
-    pk_journal_record(&entry, r);
+    pk_journal_record(&entry, pk_call_logged(c->task.call));
     hand_to_writer(t, &entry, 0);
     if (t->app->options->verbose)
         pkd_info("call trace_id=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
@@ -391,6 +391,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk
     if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
         !pkd_ask_reference(&c->arena, t->store, &ask, &c->req, &reference, err))
         return false;
+    c->req.privacy = pk_privacy_join(c->req.privacy, t->app->privacy);
     c->meaning = pkd_recall_resolve(&t->recall, t->resolver, t->store, reference, err);
     if (!c->meaning)
         return false;

@@ -67,13 +67,26 @@ static bool open_listeners(struct service *s, struct pk_error *err)
     return true;
 }
 
+static bool read_privacy(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+    struct pk_privacy *p = &s->app.privacy;
+
+    if (!pk_payloads_parse(pk_str_of(o->log_payloads), &p->payloads))
+        return pk_fail(err, PK_BAD_REQUEST, "--log-payloads: must be full, hash or none");
+    return pk_redact_parse(pk_str_of(o->log_redact), &p->redact) ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "--log-redact: must be on, off or categories like EMAIL_ADDRESS,CREDIT_CARD");
+}
+
 static bool open_shared(struct service *s, struct pk_error *err)
 {
     const struct pkd_options *o = s->app.options;
     struct pk_store *store;
 
     s->app.sqlite = pkd_sqlite_api(err);
-    if (!s->app.sqlite || !pkd_store_path(o, s->store_path, sizeof s->store_path, err) ||
+    if (!s->app.sqlite || !read_privacy(s, err) ||
+        !pkd_store_path(o, s->store_path, sizeof s->store_path, err) ||
         !pkd_master_key_path(o, s->store_path, s->key_path, sizeof s->key_path, err))
         return false;
     s->app.store_path = s->store_path;

@@ -11,6 +11,7 @@
 #include "flight.h"
 #include "loop.h"
 #include "options.h"
+#include "privacy.h"
 #include "recall.h"
 #include "server.h"
 
@@ -22,6 +23,7 @@ struct pkd_app {
     const struct pkd_options *options;
     const struct sqlite3_api_routines *sqlite;
     const char *store_path;
+    struct pk_privacy privacy; /* what the log may hold at most */
     struct pk_secrets *secrets;
     struct pk_writer *writer;
     struct pkd_flights *flights;

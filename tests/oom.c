@@ -30,7 +30,7 @@ struct life {
 
 /* clang-format off */
 static const struct life lives[] = {
-    {"json", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}]}",
+    {"json", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 anna@example.org\"}]}",
      "content-type: application/json",
      {"{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"}},
     {"stream", "openai", "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
@@ -80,7 +80,8 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
     r->err = *pk_call_error(c);
     if (r->err.code != PK_OK)
         return false;
-    const struct pk_record *rec = pk_call_record(c);
+    const struct pk_record *rec = pk_call_record(c), *kept = pk_call_logged(c);
+    EXPECT(!memmem(kept->request.at, kept->request.len, "anna@", 5));
     pk_str text;
     return pk_reply_try(&r->arena, rec, &r->err, rec->response, &text, &r->err);
 }
@@ -97,7 +98,8 @@ static bool run(const struct life *l, int allocations)
     r.arena.torture = true;
     pk_str text = pk_copyf(
         &r.arena,
-        "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"}}",
+        "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"},"
+        "\"log_redact\":true}",
         l->provider);
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
         c = pk_call_new(&r.arena, &r.config, &facts, &r.request, 0, 1, &r.err);

@@ -9,6 +9,7 @@
  *     > event            what the host reports; another start begins another call, with another seed
  *     = spans ...        what the log says of the attempts so far: STATUS, what went wrong, wait, cost
  *     < op               what the machine must ask for next; '*' at the end matches the rest
+ *     = FIELD TEXT       what the log keeps in a field at the end, NULL: nothing; "span N": its message
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
  * chat completion), chunk TEXT and finish (pieces of a stream), end, fail network | timeout, wake, saved,
@@ -210,6 +211,37 @@ static bool matches(const char *want, const char *got)
     return strcmp(want, got) == 0;
 }
 
+/* Compares one field of what the log keeps, "FIELD TEXT". */
+static bool kept(const struct play *p, const char *line)
+{
+    const struct pk_record *r = pk_call_logged(p->call);
+    const struct {
+        const char *name;
+        const pk_str *text;
+    } fields[] = {
+        {"request ", &r->request},         {"response ", &r->response},
+        {"metadata ", &r->metadata},       {"error_message ", &r->error_message},
+        {"user_id ", &r->user_id},         {"prompt ", &r->prompt},
+        {"span 0 ", &r->spans[0].message}, {"span 1 ", &r->spans[1].message},
+    };
+    char got[4000] = "no such field";
+
+    for (size_t i = 0; i < PK_COUNT(fields); i++) {
+        size_t len = strlen(fields[i].name);
+        pk_str text = fields[i].text->len ? *fields[i].text : PK_STR("NULL");
+
+        if (strncmp(line, fields[i].name, len) != 0)
+            continue;
+        (void)snprintf(got, sizeof got, "%.*s", PK_FMT(text));
+        line += len;
+        break;
+    }
+    if (matches(line, got))
+        return true;
+    printf("# expected: %s\n# kept:     %s\n", line, got);
+    return false;
+}
+
 static bool make_call(struct play *p)
 {
     struct pk_error err = {0};
@@ -260,13 +292,15 @@ static bool play_line(struct play *p, const char *line)
     if (!setting(p, line, &done) || done)
         return done;
     if (line[0] == '>' && read_event(p, line + 2, &ev)) {
-        if (ev.kind == PK_EV_START && !make_call(p))
+        if ((ev.kind == PK_EV_START || !p->call) && !make_call(p))
             return false;
         if (ev.kind == PK_EV_WAKE || (ev.kind == PK_EV_FAIL && ev.error.code == PK_TIMEOUT))
             p->mono_us = p->next.until_ms * 1000;
         p->next = pk_call_step(p->call, p->mono_us, &ev);
         return true;
     }
+    if (line[0] == '=' && p->call && strncmp(line, "= spans", 7) != 0)
+        return kept(p, line + 2);
     if (line[0] == '=' && p->call)
         show_spans(p, got, sizeof got);
     else

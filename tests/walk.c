@@ -16,7 +16,8 @@ static const char *const configs[] = {
     "\"provider\":\"groq\"},"
     "{\"provider\":\"anthropic\",\"idle_timeout\":\"1s\"}]},{\"provider\":\"openai\",\"retry\":{"
     "\"attempts\":5}}]}",
-    "{\"provider\":\"anthropic\",\"ttft_timeout\":\"2s\",\"retry\":{\"attempts\":1}}",
+    "{\"provider\":\"anthropic\",\"ttft_timeout\":\"2s\",\"retry\":{\"attempts\":1},"
+    "\"log_payloads\":\"none\",\"log_redact\":true}",
 };
 
 static const char *const bodies[] = {
@@ -135,6 +136,10 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
     EXPECT(r->trace_id.len > 0 && r->span_id.len > 0);
     for (int i = 0; i < r->span_count; i++)
         EXPECT(r->spans[i].ended_us >= r->spans[i].started_us);
+    const struct pk_record *kept = pk_call_logged(w->call);
+    bool full = w->config.targets[0].privacy.payloads == PK_PAYLOADS_FULL;
+    EXPECT(kept->request.len == (full ? r->request.len : 0));
+    EXPECT(kept->response.len == (full ? r->response.len : 0));
 }
 
 /* Returns the number of steps. */

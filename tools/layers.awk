@@ -8,7 +8,7 @@ BEGIN {
         " json,sse,url,http,regex,traits" \
         " schema,pii,injection,jwt,mustache" \
         " near,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
-        ",field,condition,sticky,circuit,limit,estimate,params" \
+        ",privacy,field,condition,sticky,circuit,limit,estimate,params" \
         " call,reply,reserve" \
         " secret,xfer,loop,payload,store,journal,resolve" \
         " writer" \
@@ -18,7 +18,7 @@ BEGIN {
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "cachekey secret payload"
+    lib["sodium.h"] = "cachekey privacy secret payload"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
     lib["openssl/evp.h"] = "jwt"

@@ -15,6 +15,7 @@ Each call names only what it checks:
 from decimal import Decimal
 
 SECRET = "sk-e2e-a-secret-that-must-not-appear"
+HASHES = set()  # of requests, seen by a case
 
 
 class E:
@@ -298,7 +299,30 @@ FAMILIES = [
               and r["response"]["choices"][0]["message"]["content"] == "hello big world")),
     Case("payloads stay out of the log when the caller says so",
          Call(lambda e: e.to("echo"), params={"pk": {"log": False}},
+              row={"request": None, "response": None, "input_tokens": 3}),
+         Call(lambda e: e.to("echo", log_payloads="none"), params={"pk": {"log": "full"}},
               row={"request": None, "response": None, "input_tokens": 3})),
+    Case("without payloads a provider's words are told but not kept",
+         Call(lambda e: e.to("status-400", log_payloads="none"), status=400, says="asked to answer 400",
+              row={"error_message": "openai answered 400", "request": None},
+              check=lambda a, r, m, s: s[0]["error_message"] is None)),
+    Case("hashes stand in for payloads; equal requests have equal ones",
+         *[Call(lambda e: e.to("echo"), params={"pk": {"log": "hash"}}, text="hello big world",
+                check=lambda a, r, m, s: HASHES.add(r["request"]["sha256"]) is None and
+                r["request"]["bytes"] > 20 and len(r["response"]["sha256"]) == 64)] * 2,
+         Call(lambda e: e.to("echo", logPayloads="hash"), "another text",
+              check=lambda a, r, m, s: r["request"]["sha256"] not in HASHES)),
+    Case("personal data is replaced in the log and nowhere else",
+         Call(lambda e: e.to("echo", log_redact=["EMAIL_ADDRESS"], cache={"mode": "simple"}),
+              "write to anna@example.org", {"pk": {"metadata": {"_user": "anna@example.org", "n": 1}}},
+              text="write to anna@example.org", cached="MISS",
+              row={"user_id": "{{EMAIL_ADDRESS}}", "metadata": {"_user": "{{EMAIL_ADDRESS}}", "n": 1}},
+              check=lambda a, r, m, s: r["request"]["messages"][0]["content"] == "write to {{EMAIL_ADDRESS}}"
+              and r["response"]["choices"][0]["message"]["content"] == "write to {{EMAIL_ADDRESS}}"
+              and "anna@example.org" in m.page("last")["body"]),
+         Call(lambda e: e.to("echo", log_redact=True, cache={"mode": "simple"}),
+              "write to anna@example.org", text="write to anna@example.org", cached="HIT",
+              check=lambda a, r, m, s: "anna" not in repr(r))),
 
     Case("names that others choose are cut in the log",
          Call(lambda e: e.to("echo"), params={"user": "\u00fc" * 1000, "pk": {"log": False}},

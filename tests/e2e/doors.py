@@ -371,6 +371,8 @@ def option_headers(options):
         headers["x-portkey-metadata"] = json.dumps(options["metadata"])
     if options.get("log") is False:
         headers["x-portkey-disable-logging"] = "true"
+    elif "log" in options:
+        headers["x-portkey-log-payloads"] = options["log"]
     return headers
 
 

@@ -241,10 +241,63 @@ def metadata_and_payload_settings_count(pg, mock, k):
     k.query("select pk_flush()")
     row = k.query("select metadata->>'team', metadata->>'run', request is null from pk_logs where trace_id = 'meta-1'")
     expect(row == [["a", "7", "t"]], row)
+    k.query("set pk.log_payloads = hash")
+    k.query("set pk.log_redact = 'EMAIL_ADDRESS'")
+    k.query(ASK, mock.config(), "x", model("gpt-4o", pk={"metadata": {"to": "anna@example.org"}, "trace_id": "hash-1",
+                                                         "log": "full"}))
+    k.query("reset pk.log_payloads")
+    expect(k.value(ASK, mock.config(), "to anna@example.org", model("gpt-4o", pk={"trace_id": "redact-1"})) ==
+           "to anna@example.org")
+    k.query("reset pk.log_redact")
+    k.query("select pk_flush()")
+    row = k.query("select request ->> 'sha256', metadata ->> 'to' from pk_logs where trace_id = 'hash-1'")
+    expect(len(row[0][0]) == 64 and row[0][1] == "{{EMAIL_ADDRESS}}", row)
+    row = k.query("select request #>> '{messages,0,content}', response #>> '{choices,0,message,content}' "
+                  "from pk_logs where trace_id = 'redact-1'")
+    expect(row == [["to {{EMAIL_ADDRESS}}"] * 2], row)
+    for name, wrong in ("log_payloads", "some"), ("log_redact", "SHOE_SIZE"):
+        expect_error("22023", lambda: k.query(f"set pk.{name} = '{wrong}'"))
     for wrong in "[1]", '{"a":1e200000}', '{"a":1e-20000}': # the last two are no jsonb
         expect_error("22023", lambda: k.query(f"set pk.metadata = '{wrong}'"))
     e = expect_error("22023", lambda: k.query(ASK, "a" + "\u00e9" * 100, "x", "{}"))
     expect(e.message.encode(), "is not UTF-8")
+
+
+@case
+def the_servers_log_holds_no_more_than_pk_logs_may(pg, mock, k):
+    """Neither the statement nor the provider's words, unless payloads are logged; the client is told all."""
+    key = "sk-a-literal-key-4711"
+    target = {"custom_host": mock.url, "override_params": {"model": "status-400"}}
+    k.query("select pk_key_put('mock', 'openai', 'sk-0123456789abcdef', $1)", json.dumps({"custom_host": mock.url}))
+    for name, payloads in ("loud", "full"), ("quiet", "none"):
+        k.query("select pk_config_put($1, $2)", name,
+                json.dumps({**target, "virtual_key": "mock", "log_payloads": payloads}))
+    before = pg.log_text().count("the config holds a provider key")
+    with pg.connect() as c:
+        def refused(sqlstate, config, prompt, options="{}"):
+            return expect_error(sqlstate, lambda: c.query(
+                f"select pk_ask('{config}', 'prompt {prompt}', null, '{options}')"))
+
+        expect("asked to answer 400" in refused("58000", "loud", "alpha").detail)
+        expect("asked to answer 400" in refused("58000", "quiet", "beta").detail, "the client is told")
+        refused("58000", "loud", "gamma", '{"pk": {"log": false}}')
+        refused("58000", json.dumps({**target, "provider": "openai", "api_key": key}), "delta")
+        refused("58000", json.dumps({**target, "provider": "openai", "apiKey": key}), "epsilon")
+        refused("22023", json.dumps({"provider": "openai", "api_key": key, "colour": 1}), "zeta")
+        c.query("select pk_config_put('quiet', $1)", json.dumps({
+            **target, "virtual_key": "mock", "log_payloads": "hash", "override_params": {"model": "hang"}}))
+        c.query("set statement_timeout = 300")
+        refused("57014", "quiet", "eta")
+        c.query("reset statement_timeout")
+        expect_error("22012", lambda: c.query("select 1 / 0, 'prompt theta'"))  # the setting is back
+    log = pg.log_text()
+    for word in "prompt alpha", "prompt theta":
+        expect(word in log, "what may be logged is, or this test shows nothing:", word)
+    for word in "beta", "gamma", "delta", "epsilon", "zeta", "eta":
+        expect("prompt " + word not in log, word, "is in the server's log")
+    expect(key not in log, "the key is in the server's log")
+    expect("The provider's words are not logged." in log)
+    expect(log.count("the config holds a provider key") == before + 1, "a session is warned once")
 
 
 @case

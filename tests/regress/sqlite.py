@@ -225,12 +225,25 @@ def settings_are_set_shown_and_put_back(folder):
     row = db.execute("select request, response, metadata from pk_logs where trace_id = 'quiet'").fetchone()
     equal(row[:2], (None, None))
     equal(json.loads(row[2]), {"app": "x", "env": "mine"})
+    equal(one(db, "select pk_set('log_payloads', 'hash')"), "hash")
+    one(db, "select pk_chat(?, 'write to anna@example.org', '{\"pk\":{\"trace_id\":\"hash\",\"log\":\"full\"}}')", config())
+    contains(one(db, "select request from pk_logs where trace_id = 'hash'"), '{"sha256":"')
+    one(db, "select pk_set('log_payloads', null)")
+    one(db, "select pk_set('log_redact', 'EMAIL_ADDRESS')")
+    equal(one(db, "select pk_ask(?, 'write to anna@example.org', null, '{\"pk\":{\"trace_id\":\"redact\"}}')", config()),
+          "write to anna@example.org")
+    request, response = db.execute("select request, response from pk_logs where trace_id = 'redact'").fetchone()
+    contains(request, "write to {{EMAIL_ADDRESS}}")
+    contains(response, "write to {{EMAIL_ADDRESS}}")
+    one(db, "select pk_set('log_redact', null)")
+    equal([one(db, f"select pk_get('{name}')") for name in ("log_payloads", "log_redact")], ["full", "off"])
     one(db, "select pk_set('timeout', 1)")
     contains(failure(db, "select pk_ask(?, 'x')", config("hang")), "pk: timeout_error: ")
     one(db, "select pk_set('timeout', '250ms')")
     contains(failure(db, "select pk_ask(?, 'x')", config("hang")), "pk: timeout_error: ")
     for bad, word in (("'nope', 1", "nope"), ("'on_error', 'maybe'", "on_error"), ("'timeout', 'soon'", "timeout"),
                       ("'metadata', '[1]'", "metadata"), ("'log_payloads', 2", "log_payloads"),
+                      ("'log_redact', 'SHOE_SIZE'", "log_redact"),
                       ("'store', '/dev/null/x.pkdb'", "/dev/null")):
         contains(failure(db, f"select pk_set({bad})"), "pk: ", word)
     contains(failure(db, "select pk_get('nope')"), "pk: not_found: ", "nope")
