@@ -10,6 +10,8 @@
 #include "dialect_parts.h"
 #include "http.h"
 
+#include <string.h>
+
 enum { ERROR_BODY_BYTES_MAX = 64 << 10 };
 
 int pk_step_send(struct pk_call *c, const struct pk_event *ev)
@@ -23,6 +25,7 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->status = 0;
     c->retry_after_ms = 0;
     c->streaming = NULL;
+    c->impatient = false;
     c->error = (struct pk_error){0};
     c->fault = (struct pk_fault){0};
     pk_buf_reset(&c->collected);
@@ -32,12 +35,23 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     return pk_call_wait_upstream(c, ST_head, PK_OP_SEND);
 }
 
+/* Whether the limit that passed is the client's own. */
+static bool gave_up(const struct pk_call *c, const struct pk_error *err)
+{
+    if (err->code != PK_TIMEOUT)
+        return false;
+    return c->now_ms >= c->deadline_ms
+               ? c->req->timeout_ms > 0
+               : c->req->request_ms > 0 && strcmp(c->attempt_limit, "request_timeout") == 0;
+}
+
 /* A transport failure, told in terms of the target and of the limit that passed. */
 static int failed(struct pk_call *c, const struct pk_event *ev, enum pk_call_state then)
 {
     const char *provider = pk_call_target(c)->provider->name;
 
     c->error = ev->error;
+    c->impatient = gave_up(c, &ev->error);
     if (ev->error.code == PK_TIMEOUT && c->now_ms >= c->deadline_ms)
         (void)pk_fail(&c->error, PK_TIMEOUT, "%s: the call's timeout has passed", provider);
     else if (ev->error.code == PK_TIMEOUT && c->now_ms >= c->attempt_deadline_ms)

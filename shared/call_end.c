@@ -38,6 +38,35 @@ static void note_used(struct pk_call *c, struct pk_span *s)
         c->record.cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(model));
 }
 
+static struct pk_outcome *outcome_of(struct pk_record *r, const struct pk_target *t)
+{
+    for (int i = 0; i < r->outcome_count; i++)
+        if (pk_str_eq(r->outcomes[i].target_path, t->path))
+            return &r->outcomes[i];
+    PK_ASSERT(r->outcome_count < (int)PK_COUNT(r->outcomes));
+    struct pk_outcome *o = &r->outcomes[r->outcome_count++];
+    *o = (struct pk_outcome){.target_path = t->path, .breaker = t->breaker};
+    return o;
+}
+
+/* For the target's circuit. An attempt that a client was too impatient for says nothing about it. */
+static void note_outcome(struct pk_call *c, const struct pk_span *s)
+{
+    const struct pk_target *t = pk_call_target(c);
+    struct pk_record *r = &c->record;
+
+    if (t->breaker.cooldown_ms == 0 || c->config->circuit.len == 0 || c->impatient ||
+        !pk_circuit_counts(c->error.code))
+        return;
+    r->circuit = c->config->circuit;
+    r->circuit_version = c->config->version;
+    struct pk_outcome *o = outcome_of(r, t);
+    o->attempts++;
+    o->failures += pk_circuit_failed(&t->breaker_statuses, c->error.code,
+                                     c->error.code == PK_OK ? c->status : c->error.status);
+    o->at_us = s->ended_us;
+}
+
 void pk_call_span_end(struct pk_call *c)
 {
     struct pk_span *s = c->span < 0 ? NULL : &c->record.spans[c->span];
@@ -47,6 +76,7 @@ void pk_call_span_end(struct pk_call *c)
     s->ended_us = pk_call_now_us(c);
     if (c->answered || c->streaming)
         note_used(c, s);
+    note_outcome(c, s);
     s->status = c->status;
     s->code = c->error.code;
     s->quotes = c->fault.message.len > 0;

@@ -54,6 +54,7 @@ struct pk_call {
     struct pk_exchange exchange;
     int64_t attempt_deadline_ms; /* INT64_MAX = none */
     const char *attempt_limit;   /* which setting that is, for the message */
+    bool impatient;              /* it ended by a limit that the client chose */
     int status;
     int64_t retry_after_ms;
     struct pk_buf collected;     /* the upstream body: a JSON answer, or an error's start */

@@ -40,6 +40,21 @@ static bool read_request(struct pk_call *c)
     return !c->arena->failed || pk_fail(&c->error, PK_NO_MEMORY, "conditions: out of memory");
 }
 
+/* What is known of each leaf for the model that it would be asked for. */
+static void settle(struct pk_call *c)
+{
+    struct pk_figure figures[PK_NODES_MAX];
+
+    for (int i = 0; c->config->figures && i < c->config->target_count; i++) {
+        const struct pk_target *t = &c->config->targets[i];
+        pk_str model = pk_params_model(c->arena, &t->params, &c->body);
+
+        figures[t->node] = pk_figure_find(
+            c->config->figures, pk_figure_id(t->path, pk_str_of(t->provider->name), model));
+    }
+    pk_route_settle(&c->config->route, &c->steer, c->config->figures ? figures : NULL);
+}
+
 static int picked(struct pk_call *c)
 {
     c->node = pk_route_first(&c->config->route, &c->steer);
@@ -50,9 +65,10 @@ int pk_step_pick(struct pk_call *c, const struct pk_event *ev)
 {
     (void)ev;
     c->steer.random = pk_random_next(&c->random);
+    c->steer.open = c->config->open;
     if (looks_at_request(c->config) && !read_request(c))
         return pk_call_go(c, ST_finish);
-    pk_route_settle(&c->config->route, &c->steer, NULL);
+    settle(c);
     return picked(c);
 }
 

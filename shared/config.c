@@ -246,3 +246,19 @@ bool pk_config_has_literal_key(const struct pk_config *config, pk_str *path)
     *path = config->api_key_at;
     return path->len > 0;
 }
+
+bool pk_config_has_breaker(const struct pk_config *config)
+{
+    for (int i = 0; i < config->target_count; i++)
+        if (config->targets[i].breaker.cooldown_ms)
+            return true;
+    return false;
+}
+
+bool pk_config_needs_figures(const struct pk_config *config)
+{
+    for (int i = 0; i < config->route.count; i++)
+        if (config->route.nodes[i].by != PK_BY_WEIGHT)
+            return true;
+    return false;
+}

@@ -15,6 +15,7 @@
 
 #include "arena.h"
 #include "circuit.h"
+#include "figure.h"
 #include "json.h"
 #include "params.h"
 #include "privacy.h"
@@ -95,7 +96,15 @@ struct pk_config {
     pk_str api_key_at; /* which node gives an api_key, "config.targets[0]"; empty = none does */
     pk_str slug;       /* set by the host for a stored config; goes to the log */
     int64_t version;
+    pk_str
+        circuit; /* set by the host: the name under which circuits are counted; empty: they are not */
+    uint64_t open;                    /* set by the host: bit n: the circuit of leaf n is open */
+    const struct pk_figures *figures; /* set by the host; NULL: nothing is known */
 };
+
+/* Whether some target has a circuit breaker; whether some loadbalance goes by figures. */
+bool pk_config_has_breaker(const struct pk_config *config);
+bool pk_config_needs_figures(const struct pk_config *config);
 
 /* All strings of *config live in `arena`; `text` may go. */
 bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *config,

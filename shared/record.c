@@ -136,6 +136,17 @@ void pk_usage_wire(struct pk_wire *w, struct pk_usage *u)
     wire_ints(w, counts, PK_COUNT(counts));
 }
 
+static void wire_outcome(struct pk_wire *w, struct pk_outcome *o)
+{
+    int64_t *const numbers[] = {&o->breaker.failures, &o->breaker.percentage, &o->breaker.minimum,
+                                &o->breaker.cooldown_ms, &o->at_us};
+
+    pk_wire_str(w, &o->target_path);
+    wire_ints(w, numbers, PK_COUNT(numbers));
+    pk_wire_small(w, &o->attempts, PK_ATTEMPTS_MAX);
+    pk_wire_small(w, &o->failures, PK_ATTEMPTS_MAX);
+}
+
 static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
 {
     pk_wire_bytes(w, f->id, sizeof f->id);
@@ -154,6 +165,7 @@ static void wire_texts(struct pk_wire *w, struct pk_record *r)
         &r->config,    &r->target_path,   &r->virtual_key,       &r->api_key,   &r->user_id,
         &r->prompt,    &r->error_message, &r->finish_reason,     &r->metadata,  &r->cost_reason,
         &r->request,   &r->response,      &r->guardrail_verdict, &r->dropped,   &r->cache_key,
+        &r->circuit,
     };
 
     wire_strings(w, texts, PK_COUNT(texts));
@@ -186,6 +198,10 @@ static void wire_record(struct pk_wire *w, struct pk_record *r)
     pk_wire_small(w, &r->span_count, PK_COUNT(r->spans));
     for (int i = 0; i < r->span_count; i++)
         wire_span(w, &r->spans[i]);
+    pk_wire_int(w, &r->circuit_version);
+    pk_wire_small(w, &r->outcome_count, PK_ATTEMPTS_MAX);
+    for (int i = 0; i < r->outcome_count; i++)
+        wire_outcome(w, &r->outcomes[i]);
     pk_wire_small(w, &r->feedback_count, PK_FEEDBACK_MAX);
     for (int i = 0; i < r->feedback_count; i++)
         wire_feedback(w, &r->feedback[i]);

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "buf.h"
+#include "circuit.h"
 #include "limit.h"
 #include "usage.h"
 
@@ -96,6 +97,10 @@ struct pk_record {
     pk_str dropped;           /* request fields that the target could not take */
     struct pk_span spans[PK_SPANS_MAX];
     int span_count;
+    pk_str circuit; /* under which name its circuits are counted; empty: none is */
+    int64_t circuit_version;
+    struct pk_outcome outcomes[PK_ATTEMPTS_MAX]; /* of targets that have a breaker */
+    int outcome_count;
     struct pk_feedback feedback[PK_FEEDBACK_MAX]; /* of its guardrails; written with the row */
     int feedback_count;
     struct pk_hold_list holds; /* of limits; settled with the row */

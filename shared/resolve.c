@@ -12,6 +12,7 @@
 #include "resolve.h"
 
 #include "store_limit.h"
+#include "store_route.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,10 @@ enum {
     KEPT_MAX = 64,              /* entries */
     KEY_BYTES_MAX = 16 << 10,   /* of a reference that is kept */
     ENTRY_BYTES_MAX = 16 << 20, /* what one entry may hold */
+    KNOWN_MAX = 16,
 };
+
+static const int64_t figures_us = 30 * 1000000; /* how long figures are taken for new */
 
 struct moment {
     struct pk_arena arena;
@@ -33,9 +37,17 @@ struct entry {
     struct pk_arena arena;
     struct moment *moment;
     pk_str reference;
-    int64_t until_us; /* when the first of its keys expires */
+    int64_t until_us; /* when the first of its keys expires, or a circuit closes */
     uint64_t used;    /* the resolver's clock when it was last asked for */
     int holds;
+};
+
+/* What was read from the log a moment ago. */
+struct known {
+    char slug[PK_SLUG_BYTES_MAX];
+    size_t len;
+    int64_t until_us;
+    struct pk_figures figures;
 };
 
 struct pk_resolver {
@@ -45,6 +57,8 @@ struct pk_resolver {
     uint64_t clock;
     int64_t epoch;
     struct moment *moment; /* of this epoch; NULL until asked for */
+    struct known *known;   /* KNOWN_MAX of them; NULL until asked for */
+    int known_next;        /* which is overwritten next */
 };
 
 static void drop_facts(struct pk_resolver *r, struct moment *m)
@@ -95,6 +109,8 @@ void pk_resolver_free(struct pk_resolver *r)
     if (!r)
         return;
     forget_all(r);
+    if (r->known)
+        r->from.free(r->from.ctx, r->known);
     r->from.free(r->from.ctx, r);
 }
 
@@ -180,6 +196,94 @@ static void use_environment(struct pk_target *t)
         .kind = PK_KEY_ENV, .value = pk_str_of(t->provider->key_env), .origin = base};
 }
 
+/* --- what routing goes by --------------------------------------------------------------- */
+
+/* The slug, or for a config that is not stored # and a hash of it. */
+static void name_circuits(struct entry *e)
+{
+    struct pk_config *config = &e->snapshot.config;
+    uint8_t hash[PK_PAYLOAD_HASH_BYTES];
+    struct pk_buf name = pk_buf_in(&e->arena, PK_SLUG_BYTES_MAX);
+
+    config->circuit = config->slug;
+    if (config->slug.len)
+        return;
+    pk_payload_hash(e->reference, hash);
+    pk_buf_addc(&name, '#');
+    for (int i = 0; i < 16; i++)
+        pk_buf_addf(&name, "%02x", hash[i]);
+    config->circuit = pk_buf_str(&name);
+}
+
+static struct known *find_known(struct pk_resolver *r, pk_str slug, int64_t now_us)
+{
+    for (int i = 0; i < KNOWN_MAX; i++) {
+        struct known *k = &r->known[i];
+
+        if (now_us < k->until_us && k->until_us <= now_us + figures_us &&
+            pk_str_eq((pk_str){k->slug, k->len}, slug))
+            return k;
+    }
+    return NULL;
+}
+
+/* What the log says of a config's targets, read at most every figures_us: also for configs that are made
+ * anew for each call. */
+static struct known *know(struct pk_resolver *r, struct pk_store *s, pk_str slug, int64_t now_us,
+                          struct pk_error *err)
+{
+    if (!r->known) {
+        r->known = r->from.alloc(r->from.ctx, KNOWN_MAX * sizeof *r->known);
+        if (!r->known) {
+            (void)pk_fail(err, PK_NO_MEMORY, "figures: out of memory");
+            return NULL;
+        }
+        memset(r->known, 0, KNOWN_MAX * sizeof *r->known);
+    }
+    struct known *k = find_known(r, slug, now_us);
+    if (k)
+        return k;
+    k = &r->known[r->known_next];
+    k->until_us = 0;
+    if (!pk_store_figures_load(s, slug, now_us, &k->figures, err))
+        return NULL;
+    r->known_next = (r->known_next + 1) % KNOWN_MAX;
+    memcpy(k->slug, slug.at ? slug.at : "", slug.len);
+    k->len = slug.len;
+    k->until_us = now_us + figures_us;
+    return k;
+}
+
+static bool copy_figures(struct pk_resolver *r, struct pk_store *s, struct entry *e, int64_t now_us,
+                         struct pk_error *err)
+{
+    struct pk_figures *copy = pk_alloc(&e->arena, sizeof *copy);
+    const struct known *k = copy ? know(r, s, e->snapshot.config.slug, now_us, err) : NULL;
+
+    if (!copy)
+        return pk_fail(err, PK_NO_MEMORY, "config: out of memory");
+    if (!k)
+        return false;
+    *copy = k->figures;
+    e->snapshot.config.figures = copy;
+    if (k->until_us < e->until_us)
+        e->until_us = k->until_us;
+    return true;
+}
+
+static bool look_around(struct pk_resolver *r, struct pk_store *s, struct entry *e, int64_t now_us,
+                        struct pk_error *err)
+{
+    struct pk_config *config = &e->snapshot.config;
+
+    if (pk_config_has_breaker(config)) {
+        name_circuits(e);
+        if (!pk_store_circuits_load(s, config, now_us, &e->until_us, err))
+            return false;
+    }
+    return !pk_config_needs_figures(config) || copy_figures(r, s, e, now_us, err);
+}
+
 static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_error *err)
 {
     struct pk_config *config = &e->snapshot.config;
@@ -235,7 +339,7 @@ static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str refe
     pk_arena_init(&e->arena, r->from, ENTRY_BYTES_MAX);
     e->arena.wipe = is_inline(reference); /* it may hold a key */
     e->reference = pk_copy(&e->arena, reference);
-    if (!fill(e, s, now_us, err) || !load_facts(r, s, err)) {
+    if (!fill(e, s, now_us, err) || !look_around(r, s, e, now_us, err) || !load_facts(r, s, err)) {
         drop_entry(r, e);
         return NULL;
     }

@@ -6,6 +6,7 @@
  * theirs. Configs and keys are in store_admin.c.
  */
 #include "store_limit.h"
+#include "store_route.h"
 #include "store_value.h"
 
 #include <string.h>
@@ -393,12 +394,13 @@ static bool put_once(struct record_write *w)
     const struct pk_value id[] = {pk_v_blob(w->r->id, PK_UUID_BYTES)};
     int64_t known = 0;
 
-    if (w->r->cache_key.len == 0 && w->r->holds.count == 0)
+    if (w->r->cache_key.len == 0 && w->r->holds.count == 0 && w->r->outcome_count == 0)
         return true;
     if (!w->store->ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id), count_row, &known,
                              w->err))
         return false;
-    return known || (count_hit(w) && pk_store_settle(w->store, w->r, w->err));
+    return known || (count_hit(w) && pk_store_settle(w->store, w->r, w->err) &&
+                     pk_store_circuits_count(w->store, w->r, w->err));
 }
 
 static bool put_record(struct record_write *w)

@@ -5,6 +5,7 @@
 #include "answer.h"
 
 #include "../shared/http.h"
+#include "../shared/json.h"
 
 #include <string.h>
 
@@ -56,6 +57,16 @@ static void add_number(struct pk_buf *out, const char *name, int64_t n)
     add(out, name, (pk_str){digits + at, sizeof digits - at});
 }
 
+/* Whom the answer came from and for which model: what the config's params made of the request. */
+static void add_option_params(struct pk_buf *out, const struct pk_record *r)
+{
+    pk_buf_adds(out, "x-portkey-last-used-option-params: {\"provider\":");
+    pk_json_quote(out, r->provider);
+    pk_buf_adds(out, ",\"model\":");
+    pk_json_quote(out, pk_str_sub(r->request_model, 0, PK_SLUG_BYTES_MAX));
+    pk_buf_adds(out, "}\r\n");
+}
+
 static void add_relayed(struct pk_buf *out, pk_str headers)
 {
     pk_str name, value;
@@ -81,6 +92,8 @@ pk_str pkd_answer_headers(struct pk_arena *arena, const struct pk_record *r,
         add(&out, "x-portkey-provider: ", r->provider);
     if (r->target_path.len)
         add(&out, "x-portkey-last-used-option-index: ", r->target_path);
+    if (r->target_path.len && r->provider.len)
+        add_option_params(&out, r);
     add_number(&out, "x-portkey-retry-attempt-count: ", r->retries_exhausted ? -1 : r->retries);
     add_number(&out, "x-pk-overhead-us: ", overhead_us > 0 ? overhead_us : 0);
     if (done && r->cost_known) {

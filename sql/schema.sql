@@ -141,6 +141,20 @@ create table pk_config (
     primary key (slug, version)
 );
 
+-- What came of the attempts at targets with a circuit breaker, in the window that is counted now. The
+-- circuit is open while until_us is not over.
+create table pk_circuit (
+    config      text not null,              -- a slug, or # and a hash of the config itself
+    version     bigint not null,            -- of the stored config; 0 = not stored
+    target_path text not null,
+    window_us   bigint not null,            -- when the window began
+    attempts    bigint not null,
+    failures    bigint not null,
+    opened_us   bigint,                     -- the last time it opened
+    until_us    bigint not null,            -- 0 = closed
+    primary key (config, version, target_path)
+);
+
 create table pk_virtual_key (
     slug        text primary key,
     name        text,
@@ -265,6 +279,14 @@ create view pk_feedback as select
 create view pk_configs as select
     c.slug, c.version, @as_json(c.body)@ as config, @time(c.created_us)@ as created_at
     from pk_config c where c.in_force;
+
+create view pk_circuits as select
+    c.config, c.version, c.target_path,
+    case when c.until_us > @now_us()@ then 'open' else 'closed' end as state,
+    c.attempts as requests, c.failures, @time(c.window_us)@ as counted_since,
+    @time(c.opened_us)@ as opened_at,
+    case when c.until_us > 0 then @time(c.until_us)@ end as until
+    from pk_circuit c;
 
 create view pk_virtual_keys as select
     k.slug, k.name, k.provider, k.custom_host, k.kind,

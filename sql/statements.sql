@@ -81,6 +81,46 @@ insert into pk_feedback_item (id, created_us, trace_id, value, weight, metadata)
 values ($1, $2, $3, $4, $5, cast($6 as @json@))
 on conflict (id) do nothing
 
+-- name: circuit_count(config text, version bigint, target_path text, at_us bigint, cooldown_us bigint, slack_us bigint, attempts bigint, failures bigint)
+-- A window that is over, or was opened and has cooled down, begins anew. An open one is left alone.
+insert into pk_circuit (config, version, target_path, window_us, attempts, failures, until_us)
+values ($1, $2, $3, $4, $7, $8, 0)
+on conflict (config, version, target_path) do update set
+    attempts = excluded.attempts + case when pk_circuit.until_us > 0
+        or $4 >= pk_circuit.window_us + $5 then 0 else pk_circuit.attempts end,
+    failures = excluded.failures + case when pk_circuit.until_us > 0
+        or $4 >= pk_circuit.window_us + $5 then 0 else pk_circuit.failures end,
+    window_us = case when pk_circuit.until_us > 0 or $4 >= pk_circuit.window_us + $5
+        then $4 else pk_circuit.window_us end,
+    until_us = 0
+where $4 >= pk_circuit.until_us and $4 >= pk_circuit.window_us - $6
+returning attempts, failures
+
+-- name: circuit_open(config text, version bigint, target_path text, opened_us bigint, until_us bigint)
+update pk_circuit set opened_us = $4, until_us = $5
+where config = $1 and version = $2 and target_path = $3
+
+-- name: circuit_purge(before_us bigint)
+delete from pk_circuit where window_us < $1 and until_us < $1
+
+-- name: circuits_open(config text, version bigint, now_us bigint)
+select target_path, until_us from pk_circuit where config = $1 and version = $2 and until_us > $3
+
+-- name: figures(since uuid, config text)
+-- Ids begin with the time, so the newest are last. What a client got wrong, or did not wait for, says nothing.
+select s.target_path, s.provider, coalesce(s.model, ''),
+    cast(sum(case when s.error_type is null then 1 else 0 end) as bigint),
+    cast(sum(case when s.error_type in ('connection_error', 'timeout_error', 'invalid_answer')
+        or s.http_status >= 500 or s.http_status in (408, 429) then 1 else 0 end) as bigint),
+    cast(sum(case when s.error_type is null then s.duration_us else 0 end) as bigint),
+    cast(coalesce(sum(s.cost_pusd), 0) as bigint),
+    cast(sum(case when s.cost_pusd is null then 0 else s.input_tokens + s.output_tokens end) as bigint)
+from (select id, config from pk_log where id >= $1 order by id desc limit 4000) l
+join pk_span s on s.log_id = l.id
+where coalesce(l.config, '') = $2 and s.kind = 'attempt' and s.target_path is not null
+group by s.target_path, s.provider, coalesce(s.model, '')
+order by count(*) desc limit 64
+
 -- name: config_get(slug text)
 select body, version from pk_config where slug = $1 and in_force
 

@@ -5,9 +5,12 @@
  *     config {...}       the config, as the client would send it
  *     request {...}      the body (a short chat request when not given)
  *     options {...}      params.pk, as in SQL
+ *     open PATH          the circuit of a target is open
+ *     latency PATH MS    what the log says of a target
  *     clock 250          a quarter of a second passes
  *     > event            what the host reports; another start begins another call, with another seed
  *     = spans ...        what the log says of the attempts so far: STATUS, what went wrong, wait, cost
+ *     = outcomes ...     what counts for circuits: PATH FAILURES/ATTEMPTS
  *     < op               what the machine must ask for next; '*' at the end matches the rest
  *     = FIELD TEXT       what the log keeps in a field at the end, NULL: nothing; "span N": its message
  *
@@ -30,6 +33,7 @@ struct play {
     struct pk_cache_entry entry;
     int64_t mono_us;
     uint64_t seed;
+    struct pk_figures figures;
 };
 
 static const char *const event_names[] = {
@@ -202,6 +206,17 @@ static void show_spans(const struct play *p, char *text, size_t size)
     }
 }
 
+static void show_outcomes(const struct play *p, char *text, size_t size)
+{
+    const struct pk_record *r = pk_call_record(p->call);
+    int len = snprintf(text, size, "outcomes");
+
+    for (int i = 0; i < r->outcome_count; i++)
+        len += snprintf(text + len, size - (size_t)len, " %.*s %d/%d",
+                        PK_FMT(r->outcomes[i].target_path), r->outcomes[i].failures,
+                        r->outcomes[i].attempts);
+}
+
 static bool matches(const char *want, const char *got)
 {
     size_t n = strlen(want);
@@ -255,6 +270,36 @@ static bool make_call(struct play *p)
     return p->call != NULL;
 }
 
+static const struct pk_target *target_at(const struct play *p, const char *path)
+{
+    for (int i = 0; i < p->config.target_count; i++)
+        if (strncmp(path, p->config.targets[i].path.at, strcspn(path, " ")) == 0)
+            return &p->config.targets[i];
+    return NULL;
+}
+
+static bool open_circuit(struct play *p, const char *path)
+{
+    const struct pk_target *t = target_at(p, path);
+
+    if (t)
+        p->config.open |= (uint64_t)1 << t->node;
+    return t != NULL;
+}
+
+static bool measure(struct play *p, const char *line)
+{
+    const struct pk_target *t = target_at(p, line);
+
+    if (!t)
+        return false;
+    p->figures.list[p->figures.count++] = (struct pk_measure){
+        pk_figure_id(t->path, pk_str_of(t->provider->name), PK_STR("m")),
+        {.latency_us = strtol(line + t->path.len, NULL, 10) * 1000, .cost_pusd = -1}};
+    p->config.figures = &p->figures;
+    return true;
+}
+
 static bool setting(struct play *p, const char *line, bool *done)
 {
     struct pk_error err = {0};
@@ -264,6 +309,12 @@ static bool setting(struct play *p, const char *line, bool *done)
     *done = true;
     if (strncmp(line, "config ", 7) == 0) {
         ok = pk_config_parse(&p->arena, pk_str_of(line + 7), &p->config, &err);
+        p->config.circuit = PK_STR("test");
+        p->figures.count = 0;
+    } else if (strncmp(line, "open ", 5) == 0) {
+        ok = open_circuit(p, line + 5);
+    } else if (strncmp(line, "latency ", 8) == 0) {
+        ok = measure(p, line + 8);
     } else if (strncmp(line, "request ", 8) == 0) {
         p->request.body = pk_copy(&p->arena, pk_str_of(line + 8));
     } else if (strncmp(line, "options ", 8) == 0) {
@@ -299,10 +350,13 @@ static bool play_line(struct play *p, const char *line)
         p->next = pk_call_step(p->call, p->mono_us, &ev);
         return true;
     }
-    if (line[0] == '=' && p->call && strncmp(line, "= spans", 7) != 0)
+    if (line[0] == '=' && p->call && strncmp(line, "= spans", 7) != 0 &&
+        strncmp(line, "= outcomes", 10) != 0)
         return kept(p, line + 2);
-    if (line[0] == '=' && p->call)
+    if (strncmp(line, "= spans", 7) == 0 && p->call)
         show_spans(p, got, sizeof got);
+    else if (strncmp(line, "= outcomes", 10) == 0 && p->call)
+        show_outcomes(p, got, sizeof got);
     else
         show_next(p, got, sizeof got);
     if ((line[0] == '<' || line[0] == '=') && matches(line + 2, got))

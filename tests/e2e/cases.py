@@ -37,6 +37,12 @@ class E:
         strategy = {"mode": mode, **more.pop("strategy", {})}
         return {"strategy": strategy, "targets": list(targets), **more}
 
+    def when(self, query, then, **named):
+        """Goes to `then` when the query holds, else to the last of the named targets."""
+        more = {"cache": named.pop("cache")} if "cache" in named else {}
+        return self.any("conditional", *[{**t, "name": n} for n, t in named.items()], strategy={
+            "conditions": [{"query": query, "then": then}], "default": list(named)[-1]}, **more)
+
     def fallback(self, *targets, **more):
         return self.any("fallback", *targets, **more)
 
@@ -204,6 +210,57 @@ FAMILIES = [
              {"provider": "openai", "apiKey": e.key, "customHost": e.base + "/v1",
               "overrideParams": {"model": m}} for m in ("status-503", "echo")]},
               text="hello big world", upstream=2)),
+
+    # --- conditions, stickiness, circuits, costs -----------------------------------------------
+    Case("a condition on metadata chooses the target",
+         *[Call(lambda e: e.when({"metadata.tier": {"$eq": "paid"}}, "premium",
+                                 premium=e.to("gpt-4o"), budget=e.to("gpt-4o-mini")),
+                params={"pk": {"metadata": {"tier": tier}}}, text="hello big world", upstream=1,
+                row={"request_model": model, "target_path": f"config.targets[{i}]"})
+           for tier, model, i in (("paid", "gpt-4o", 0), ("free", "gpt-4o-mini", 1))]),
+    Case("conditions look at params and at the path",
+         Call(lambda e: e.when({"params.temperature": {"$gte": 0.5, "$lt": "1"},
+                                "url.pathname": "/v1/chat/completions",
+                                "$or": [{"params.model": {"$regex": "^gpt-4"}},
+                                        {"params.model": {"$in": ["o1", "o3"]}}]}, "yes",
+                               yes=e.to(), no=e.to("status-500")),
+              params={"model": "o3", "temperature": 0.7}, text="hello big world",
+              row={"target_path": "config.targets[0]", "request_model": "o3"})),
+    Case("no condition and no default is the caller's error",
+         Call(lambda e: e.any("conditional", e.to("echo", name="a"), strategy={
+             "conditions": [{"query": {"metadata.tier": "paid"}, "then": "a"}]}),
+              code="invalid_request", status=400, says="no condition holds", upstream=0)),
+    Case("bad config: a condition that names nothing",
+         Call(lambda e: e.when({"metadata.tier": "paid"}, "premum", premium=e.to("echo"),
+                               budget=e.to("echo")), code="invalid_config", status=400,
+              says='strategy.conditions[0].then: no target here is called "premum"', upstream=0),
+         Call(lambda e: e.when({"metadata.tier": {"$eqq": "paid"}}, "premium",
+                               premium=e.to("echo"), budget=e.to("echo")), code="invalid_config",
+              says='strategy.conditions[0].query.metadata.tier: unknown operator "$eqq"')),
+    Case("tenants that conditions tell apart do not share answers",
+         *[Call(lambda e: e.when({"metadata.tier": "paid"}, "premium", premium=e.to("gpt-4o"),
+                                 budget=e.to("gpt-4o-mini"), cache={"mode": "simple"}),
+                "for tenants", {"pk": {"metadata": {"tier": tier, "n": n}}}, cached=cached)
+           for n, tier, cached in ((1, "paid", "MISS"), (2, "free", "MISS"), (3, "free", "HIT"),
+                                   (4, "paid", "HIT"))]),
+    Case("a sticky balance keeps users where they are, through every door",
+         *[Call(lambda e: e.any("loadbalance", *[e.to("echo", name=n) for n in "abc"], strategy={
+             "sticky": {"enabled": True, "hash_fields": ["metadata.user"], "ttl": 0}}),
+                params={"pk": {"metadata": {"user": user}}}, upstream=1,
+                row={"target_path": f"config.targets[{i}]"})
+           for user, i in (("ann", 0), ("bob", 1), ("eve", 2), ("ann", 0), ("bob", 1))]),
+    Case("a target that keeps failing is left alone",
+         *[Call(lambda e: e.fallback(e.to("status-500"), e.to("echo"), strategy={"cb_config": {
+             "failure_threshold": 2, "cooldown_interval": 600000}}),
+                text="hello big world", upstream=tries, row={"attempts": tries},
+                check=lambda *unused: __import__("time").sleep(0.02) or True)
+           for tries in (2, 2, 1, 1)]),
+    Case("an answer that is dropped is paid for",
+         Call(lambda e: e.fallback(e.to(), e.to(), strategy={"on_status_codes": [200]}),
+              params={"model": "gpt-4o"}, text="hello big world", upstream=2,
+              row={"cost_usd": Decimal("0.000075"), "input_tokens": 3},
+              check=lambda a, r, m, s: [x["cost_usd"] for x in s] == [Decimal("0.0000375")] * 2
+              and [x["input_tokens"] for x in s] == [3, 3])),
 
     # --- time ----------------------------------------------------------------------------------
     Case("an attempt that takes too long ends with 408",

@@ -209,14 +209,18 @@ def fallback_before_first_byte(door, e, mock):
 
 def response_headers(door, e, mock):
     """the answer's headers tell what happened"""
-    config = e.fallback(e.to("status-503"), e.to("echo"), cache={"mode": "simple"})
+    config = e.fallback(e.to("status-503"), e.fallback(e.to("status-503"), e.to("echo")),
+                        cache={"mode": "simple"})
     got = [door.request("/v1/chat/completions", {"model": "x", "messages": turn("headers")},
                         headers_for(e, config, **{"x-portkey-trace-id": "my-trace"}))[1]
            for _ in range(2)]
     return (got[0]["x-portkey-cache-status"] == "MISS" and got[1]["x-portkey-cache-status"] == "HIT"
             and got[0]["x-portkey-trace-id"] == "my-trace"
             and got[0]["x-portkey-provider"] == "openai"
-            and got[0]["x-portkey-last-used-option-index"] == "config.targets[1]"
+            and got[0]["x-portkey-last-used-option-index"] == "config.targets[1].targets[1]"
+            and got[1]["x-portkey-last-used-option-index"] == "config.targets[0]"
+            and json.loads(got[0]["x-portkey-last-used-option-params"])
+            == {"provider": "openai", "model": "echo"}
             and got[0]["x-portkey-retry-attempt-count"] == "0" and int(got[0]["x-pk-overhead-us"]) >= 0)
 
 
