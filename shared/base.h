@@ -35,7 +35,7 @@ enum {
     PK_VARIABLE_BYTES_MAX = 256,     /* a name in a template */
     PK_PARTIALS_MAX = 64,          /* distinct partials of one prompt, those of partials included */
     PK_PROMPT_BYTES_MAX = 1 << 20, /* a version of a prompt */
-    PK_PATTERN_BYTES_MAX = 8 << 10,         /* a regular expression */
+    PK_PATTERN_BYTES_MAX = 4 << 10,         /* a regular expression */
     PK_METADATA_BYTES_MAX = 16 << 10,       /* the metadata of a call */
     PK_SLUG_BYTES_MAX = 128,                /* a slug, a trace id, a name */
     PK_URL_BYTES_MAX = 2048,                /* an upstream URL */

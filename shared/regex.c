@@ -2,6 +2,11 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
+ * PCRE2's own limits count backtracking from one start, and not the characters that a repeat runs over, so
+ * that a pattern may still take the square of the text's length, or its cube. Instead every item of a pattern
+ * is preceded by a callout, which machine code calls too: how far the position has moved between two of them is
+ * what the work was. That costs about as much again as the match itself.
+ *
  * PCRE2 takes its memory from the allocator of the arena that the pattern belongs to. Machine code is mapped by
  * PCRE2 itself, so a compiled pattern is freed, not just forgotten. Machine code runs on a small stack of
  * its own; when that is too small the interpreter, which has a heap, tries again.
@@ -12,9 +17,17 @@
 #include <pcre2.h>
 
 enum {
-    MATCH_LIMIT = 1000000, /* backtracking steps from one start */
+    MATCH_LIMIT = 10000000, /* backtracking steps from one start */
     DEPTH_LIMIT = 100000,
     HEAP_KIB_MAX = 8 << 10,
+    BUDGET = 2000000,   /* of any look; about as many nanoseconds */
+    BUDGET_A_BYTE = 32, /* of text, more; usual patterns take 1 to 6 */
+};
+
+/* The work of one look. */
+struct meter {
+    size_t at;
+    int64_t left;
 };
 
 struct pk_regex {
@@ -50,8 +63,8 @@ static void release(void *object)
 
 static uint32_t options_of(unsigned flags)
 {
-    return PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY |
-           PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
+    return PCRE2_UTF | PCRE2_UCP | PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C |
+           PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
            (flags & PK_REGEX_NOCASE ? PCRE2_CASELESS : 0) |
            (flags & PK_REGEX_MULTILINE ? PCRE2_MULTILINE : 0) |
            (flags & PK_REGEX_DOTALL ? PCRE2_DOTALL : 0);
@@ -109,30 +122,77 @@ struct pk_regex *pk_regex_new(struct pk_arena *arena, pk_str pattern, unsigned f
     return re;
 }
 
-enum pk_found pk_regex_find(const struct pk_regex *re, pk_str text, size_t from,
-                            struct pk_match *match)
+static int charge(pcre2_callout_block *here, void *ctx)
+{
+    struct meter *m = ctx;
+    size_t at = here->current_position;
+
+    m->left -= 1 + (int64_t)(at > m->at ? at - m->at : m->at - at);
+    m->at = at;
+    return m->left > 0 ? 0 : PCRE2_ERROR_CALLOUT;
+}
+
+static int look(const struct pk_regex *re, pk_str text, size_t from, pcre2_match_data *found,
+                struct meter *m)
 {
     PCRE2_SPTR at = (PCRE2_SPTR)(text.at ? text.at : "");
     uint32_t options = from ? PCRE2_NO_UTF_CHECK : 0;
+    pcre2_match_context *limits = pcre2_match_context_copy(re->limits);
+
+    if (!limits)
+        return PCRE2_ERROR_NOMEMORY;
+    (void)pcre2_set_callout(limits, charge, m);
+    int rc = pcre2_match(re->code, at, text.len, from, options, found, limits);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        rc = pcre2_match(re->code, at, text.len, from, options | PCRE2_NO_JIT, found, limits);
+    pcre2_match_context_free(limits);
+    return rc;
+}
+
+/* `there` pairs are defined. */
+static void copy_groups(pcre2_match_data *found, int there, struct pk_match *groups, int count)
+{
+    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(found);
+
+    for (int i = 0; i < count; i++) {
+        bool set = i < there && ends[2 * i] != PCRE2_UNSET;
+
+        groups[i] = set ? (struct pk_match){ends[2 * i], ends[2 * i + 1]} : (struct pk_match){0, 0};
+        if (groups[i].start > groups[i].end) /* \K in a lookahead may turn them around */
+            groups[i].start = groups[i].end;
+    }
+}
+
+int64_t pk_regex_budget(pk_str text)
+{
+    return BUDGET + (int64_t)text.len * BUDGET_A_BYTE;
+}
+
+enum pk_found pk_regex_groups(const struct pk_regex *re, pk_str text, size_t from,
+                              struct pk_match *groups, int count, int64_t *budget)
+{
+    struct meter m = {from, *budget};
     pcre2_match_data *found;
 
     if (from > text.len)
         return PK_FOUND_NOT;
-    found = pcre2_match_data_create(1, re->memory);
+    found = pcre2_match_data_create(count > 0 ? (uint32_t)count : 1, re->memory);
     if (!found)
         return PK_FOUND_GAVE_UP;
-    int rc = pcre2_match(re->code, at, text.len, from, options, found, re->limits);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(re->code, at, text.len, from, options | PCRE2_NO_JIT, found, re->limits);
-    if (rc >= 0 && match) {
-        const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(found);
-
-        *match = (struct pk_match){ends[0], ends[1]}; /* \K in a lookahead may turn them around */
-        if (match->start > match->end)
-            match->start = match->end;
-    }
+    int rc = look(re, text, from, found, &m);
+    *budget = m.left;
+    if (rc >= 0)
+        copy_groups(found, rc ? rc : count, groups, count);
     pcre2_match_data_free(found);
     return rc >= 0 ? PK_FOUND : rc == PCRE2_ERROR_NOMATCH ? PK_FOUND_NOT : PK_FOUND_GAVE_UP;
+}
+
+enum pk_found pk_regex_find(const struct pk_regex *re, pk_str text, size_t from,
+                            struct pk_match *match)
+{
+    int64_t budget = pk_regex_budget(text);
+
+    return pk_regex_groups(re, text, from, match, match != NULL, &budget);
 }
 
 size_t pk_regex_after(pk_str text, const struct pk_match *match)

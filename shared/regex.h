@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * PCRE2 in JavaScript's spelling, which is what configs are written in: `$` is the very end, \uXXXX
- * and [] mean what they mean there, an unset back-reference is empty. Patterns and texts are UTF-8. A match
- * that backtracks too much, or needs too much memory, gives up: text from outside cannot hold a thread.
+ * and [] mean what they mean there, an unset back-reference is empty. Patterns and texts are UTF-8.
+ *
+ * What a match costs is counted, in characters passed over and steps taken, and bounded by the length of the
+ * text: one that needs more, or too much memory, gives up. The same pattern gives up on the same text, always.
  */
 #ifndef PK_REGEX_H
 #define PK_REGEX_H
@@ -42,6 +44,13 @@ struct pk_regex *pk_regex_new(struct pk_arena *arena, pk_str pattern, unsigned f
  * ended, which spares a second look at the text's encoding. */
 enum pk_found pk_regex_find(const struct pk_regex *re, pk_str text, size_t from,
                             struct pk_match *match);
+
+/* The same, with the parenthesised groups too: groups[0] is the whole match, and those that took no part are
+ * empty at 0. *budget (from pk_regex_budget) is what is left for this text, so that a walk over all matches is
+ * bounded as one look is. */
+enum pk_found pk_regex_groups(const struct pk_regex *re, pk_str text, size_t from,
+                              struct pk_match *groups, int count, int64_t *budget);
+int64_t pk_regex_budget(pk_str text);
 
 /* Where to look on after `match`: its end, or one character further when it is empty, so that a loop over
  * all matches ends. May be text.len + 1: stop then. */

@@ -86,6 +86,39 @@ static void a_catastrophic_pattern_gives_up(void)
     }
 }
 
+/* What PCRE2's own limits do not see: a repeat that runs over the rest of the text from every start. */
+static void a_quadratic_pattern_gives_up(void)
+{
+    static const char *const patterns[] = {"(?<!y)\\w+@\\d", "(?:(?=\\w+)a)+@\\d",
+                                           "(?:a|b|ab)+@\\d", "(?=.*@\\d)a", "\\w+(?:x|)\\w+@\\d"};
+    enum { LEN = 1 << 20 };
+    char *text = pk_alloc(&arena, LEN);
+
+    memset(text, 'a', LEN);
+    memcpy(text + LEN - 2, "@x", 2);
+    for (size_t i = 0; i < PK_COUNT(patterns); i++)
+        for (unsigned jit = 0; jit <= PK_REGEX_JIT; jit += PK_REGEX_JIT) {
+            struct pk_regex *re = compiled(patterns[i], jit);
+
+            EXPECT(pk_regex_find(re, (pk_str){text, LEN}, 0, NULL) == PK_FOUND_GAVE_UP);
+            EXPECT(pk_regex_find(re, PK_STR("aaaa@1"), 0, NULL) == PK_FOUND);
+        }
+}
+
+static void groups_are_found_and_the_budget_is_shared(void)
+{
+    struct pk_regex *re = compiled("(\\w+)@(x)?(\\w+)", PK_REGEX_JIT);
+    pk_str text = PK_STR("to ann@home");
+    int64_t budget = pk_regex_budget(text), before = budget;
+    struct pk_match g[6];
+
+    EXPECT(pk_regex_groups(re, text, 0, g, 6, &budget) == PK_FOUND && budget < before);
+    EXPECT(g[0].start == 3 && g[0].end == 11 && g[1].end == 6 && g[3].start == 7);
+    EXPECT(g[2].start == 0 && g[2].end == 0 && g[5].end == 0);
+    budget = 3;
+    EXPECT(pk_regex_groups(re, text, 0, g, 1, &budget) == PK_FOUND_GAVE_UP && budget <= 0);
+}
+
 static void deep_recursion_uses_the_heap_when_the_stack_is_small(void)
 {
     enum { LEN = 20000 };
@@ -164,6 +197,8 @@ int main(void)
     RUN(a_pattern_means_what_it_means_in_javascript);
     RUN(a_broken_pattern_is_told_where);
     RUN(a_catastrophic_pattern_gives_up);
+    RUN(a_quadratic_pattern_gives_up);
+    RUN(groups_are_found_and_the_budget_is_shared);
     RUN(deep_recursion_uses_the_heap_when_the_stack_is_small);
     RUN(text_that_is_no_utf8_is_not_judged);
     RUN(a_walk_over_all_matches_ends);
