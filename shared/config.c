@@ -43,6 +43,8 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         .breaker_statuses = d->set.breaker_statuses,
         .forward_count = d->set.forward_count,
         .privacy = d->set.privacy,
+        .guards = {d->set.guards[0], d->set.guards[1]},
+        .native = d->set.native,
     };
     memcpy(t->forward, d->set.forward, sizeof t->forward);
     if (d->set.api_key.len)
@@ -189,6 +191,10 @@ bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *conf
         return false;
     if (arena->failed)
         return pk_fail(err, PK_NO_MEMORY, "config: out of memory");
+    for (struct pk_guards *g = config->guards; g; g = g->next)
+        pk_guards_settle(g);
+    if (config->api_key_at.len == 0)
+        config->api_key_at = p.api_key_at;
     for (int i = config->target_count - 1; i >= 0; i--)
         if (config->targets[i].cache.mode != PK_CACHE_OFF)
             config->cache = config->targets[i].cache;

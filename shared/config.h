@@ -16,6 +16,7 @@
 #include "arena.h"
 #include "circuit.h"
 #include "figure.h"
+#include "guard.h"
 #include "json.h"
 #include "params.h"
 #include "privacy.h"
@@ -78,7 +79,9 @@ struct pk_target {
     struct pk_statuses breaker_statuses; /* failures for the breaker; not given = see circuit.h */
     pk_str forward[PK_FORWARD_MAX];      /* client headers to pass on */
     int forward_count;
-    struct pk_privacy privacy; /* what the log may hold of calls to it */
+    struct pk_privacy privacy;         /* what the log may hold of calls to it */
+    const struct pk_guards *guards[2]; /* by phase; NULL: none */
+    bool native; /* the client reads what is not OpenAI's: hook_results in a stream */
 };
 
 struct pk_conditional;
@@ -93,6 +96,7 @@ struct pk_config {
     /* Of the first target that has one: the cache is asked once, before any target; an answer is
      * stored by the policy of the target that gave it. */
     struct pk_cache_policy cache;
+    struct pk_guards *guards; /* every list that a target has, once each */
     pk_str api_key_at; /* which node gives an api_key, "config.targets[0]"; empty = none does */
     pk_str slug;       /* set by the host for a stored config; goes to the log */
     int64_t version;

@@ -27,6 +27,8 @@ struct pk_settings {
     pk_str forward[PK_FORWARD_MAX];
     int forward_count;
     struct pk_privacy privacy;
+    struct pk_guards *guards[2]; /* by phase */
+    bool native;
 };
 
 /* One node of the document while its members are read. */
@@ -41,7 +43,8 @@ struct pk_draft {
     struct pk_conditional *conditional; /* NULL: no conditions, no default */
     struct pk_sticky *sticky;           /* NULL: not sticky */
     bool has_strategy, has_balance, has_breaker;
-    int targets; /* value of "targets", or -1 */
+    struct pk_guards *guards[2]; /* its own, which replace what it inherits */
+    int targets;                 /* value of "targets", or -1 */
 };
 
 struct pk_config_reader {
@@ -49,7 +52,9 @@ struct pk_config_reader {
     struct pk_json doc;
     struct pk_config *config;
     struct pk_error *err;
-    char path[192]; /* of the object being read: "", "targets[1].retry" */
+    char path[192];    /* of the object being read: "", "targets[1].retry" */
+    pk_str api_key_at; /* as in struct pk_config: a guardrail may hold one too */
+    bool stored;       /* a stored guardrail is read: what an administrator may say is allowed */
 };
 
 /* A member that an object may have. `into` is what the object is read into. */
@@ -60,6 +65,13 @@ struct pk_config_member {
 
 /* The members of a node, read into a struct pk_draft. */
 extern const struct pk_config_member pk_config_members[];
+
+/* An object's members come from one or more tables, the first that has a name counts. */
+struct pk_config_table {
+    const struct pk_config_member *members;
+    void *into;
+    uint64_t seen; /* which of them were there */
+};
 
 /* A node that says whom to call drops what it inherited about that. */
 void pk_draft_settle(struct pk_draft *d);
@@ -78,11 +90,21 @@ bool pk_config_link_conditions(struct pk_config_reader *p, struct pk_conditional
 bool pk_config_fail(struct pk_config_reader *p, const char *name, const char *fmt, ...)
     PK_PRINTF(3, 4);
 
+/* Whether `key` spells `snake`, in snake_case or camelCase. */
+bool pk_config_spells(pk_str key, const char *snake);
+
 /* Reads every member of an object by its table; the second form descends into the member `name`. */
 bool pk_config_read_object(struct pk_config_reader *p, int object,
                            const struct pk_config_member *members, void *into);
 bool pk_config_read_member(struct pk_config_reader *p, const char *name, int value,
                            const struct pk_config_member *members, void *into);
+
+/* Reads the member whose key is the node `key`; *known is false when no table has it. */
+bool pk_config_read_key(struct pk_config_reader *p, int key, struct pk_config_table *tables,
+                        int count, bool *known);
+/* Goes on inside a part of the object ("checks[2]"), and back to the length that it returned. */
+size_t pk_config_enter(struct pk_config_reader *p, const char *fmt, ...) PK_PRINTF(2, 3);
+void pk_config_leave(struct pk_config_reader *p, size_t len);
 
 /* Values; the error names the member. Strings are copied into the arena and have 1 to `max` bytes. */
 bool pk_config_read_text(struct pk_config_reader *p, const char *name, int value, size_t max,

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-#include "config_inner.h"
+#include "guard_inner.h"
 
 #include "http.h"
 
@@ -144,6 +144,9 @@ void pk_draft_settle(struct pk_draft *d)
     }
     if (d->api_key.len)
         d->set.api_key = d->api_key;
+    for (int phase = 0; phase < 2; phase++)
+        if (d->guards[phase])
+            d->set.guards[phase] = d->guards[phase];
 }
 
 static bool node_custom_host(struct pk_config_reader *p, int value, void *into)
@@ -306,13 +309,70 @@ static bool node_log_redact(struct pk_config_reader *p, int value, void *into)
     return true;
 }
 
-/* Portkey's switch for provider extras in answers. pk never strips them, so both values do. */
+/* Portkey's switch for extras in answers. pk never strips a provider's; its own events in a stream, though,
+ * are only for clients that know them. */
 static bool node_strict(struct pk_config_reader *p, int value, void *into)
 {
-    bool unused;
+    bool strict = true;
 
-    (void)into;
-    return pk_config_read_bool(p, "strict_open_ai_compliance", value, &unused);
+    if (!pk_config_read_bool(p, "strict_open_ai_compliance", value, &strict))
+        return false;
+    ((struct pk_draft *)into)->set.native = !strict;
+    return true;
+}
+
+/* --- guardrails ------------------------------------------------------------------------------ */
+
+static bool node_guardrails(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_guards_read_both(p, value, ((struct pk_draft *)into)->guards);
+}
+
+/* A list of guardrails under any of the names that it has. */
+static bool guard_list(struct pk_config_reader *p, const char *name, int value,
+                       enum pk_guard_phase phase, struct pk_draft *d)
+{
+    const struct pk_guardrail like = {.phase = phase};
+
+    return pk_guards_read(p, name, value, &like, &d->guards[phase]);
+}
+
+static bool node_input(struct pk_config_reader *p, int value, void *into)
+{
+    return guard_list(p, "input_guardrails", value, PK_GUARD_INPUT, into);
+}
+
+static bool node_output(struct pk_config_reader *p, int value, void *into)
+{
+    return guard_list(p, "output_guardrails", value, PK_GUARD_OUTPUT, into);
+}
+
+static bool node_before(struct pk_config_reader *p, int value, void *into)
+{
+    return guard_list(p, "before_request_hooks", value, PK_GUARD_INPUT, into);
+}
+
+static bool node_after(struct pk_config_reader *p, int value, void *into)
+{
+    return guard_list(p, "after_request_hooks", value, PK_GUARD_OUTPUT, into);
+}
+
+static bool mutators(struct pk_config_reader *p, const char *name, int value,
+                     enum pk_guard_phase phase, struct pk_draft *d)
+{
+    const struct pk_guardrail like = {.phase = phase, .mutator = true};
+
+    return pk_guards_read(p, name, value, &like, &d->guards[phase]);
+}
+
+static bool node_input_mutators(struct pk_config_reader *p, int value, void *into)
+{
+    return mutators(p, "input_mutators", value, PK_GUARD_INPUT, into);
+}
+
+static bool node_output_mutators(struct pk_config_reader *p, int value, void *into)
+{
+    return mutators(p, "output_mutators", value, PK_GUARD_OUTPUT, into);
 }
 
 const struct pk_config_member pk_config_members[] = {
@@ -337,5 +397,12 @@ const struct pk_config_member pk_config_members[] = {
     {"log_payloads", node_log_payloads},
     {"log_redact", node_log_redact},
     {"strict_open_ai_compliance", node_strict},
+    {"guardrails", node_guardrails},
+    {"input_guardrails", node_input},
+    {"output_guardrails", node_output},
+    {"before_request_hooks", node_before},
+    {"after_request_hooks", node_after},
+    {"input_mutators", node_input_mutators},
+    {"output_mutators", node_output_mutators},
     {0},
 };

@@ -20,8 +20,29 @@ bool pk_config_fail(struct pk_config_reader *p, const char *name, const char *fm
                    *p->path || *name ? name : "config", why);
 }
 
+size_t pk_config_enter(struct pk_config_reader *p, const char *fmt, ...)
+{
+    size_t len = strlen(p->path), room = sizeof p->path - len;
+    va_list args;
+
+    if (len && room > 1) {
+        p->path[len] = '.';
+        p->path[len + 1] = 0;
+    }
+    size_t skip = len && room > 1 ? 1 : 0;
+    va_start(args, fmt);
+    (void)vsnprintf(p->path + len + skip, room - skip, fmt, args);
+    va_end(args);
+    return len;
+}
+
+void pk_config_leave(struct pk_config_reader *p, size_t len)
+{
+    p->path[len] = 0;
+}
+
 /* Whether `key` spells `snake`, in snake_case or camelCase. */
-static bool spells(pk_str key, const char *snake)
+bool pk_config_spells(pk_str key, const char *snake)
 {
     size_t i = 0;
 
@@ -42,30 +63,47 @@ static bool spells(pk_str key, const char *snake)
 static int member_of(const struct pk_config_member *members, pk_str key)
 {
     for (int i = 0; members[i].name; i++)
-        if (spells(key, members[i].name))
+        if (pk_config_spells(key, members[i].name))
             return i;
     return -1;
+}
+
+bool pk_config_read_key(struct pk_config_reader *p, int key, struct pk_config_table *tables,
+                        int count, bool *known)
+{
+    pk_str name = pk_json_str(p->arena, &p->doc, key);
+
+    for (int i = 0; i < count; i++) {
+        struct pk_config_table *t = &tables[i];
+        int m = member_of(t->members, name);
+
+        if (m < 0)
+            continue;
+        *known = true;
+        if (t->seen & 1ull << m)
+            return pk_config_fail(p, t->members[m].name, "given twice");
+        t->seen |= 1ull << m;
+        return t->members[m].read(p, key + 1, t->into);
+    }
+    *known = false;
+    return true;
 }
 
 bool pk_config_read_object(struct pk_config_reader *p, int object,
                            const struct pk_config_member *members, void *into)
 {
-    uint64_t seen = 0;
+    struct pk_config_table table = {.members = members, .into = into};
+    bool known;
 
     if (pk_json_type(&p->doc, object) != PK_JSON_OBJECT)
         return pk_config_fail(p, "", "must be an object, not %s",
                               pk_json_type_name(pk_json_type(&p->doc, object)));
     for (int k = pk_json_first(&p->doc, object); k >= 0; k = pk_json_next(&p->doc, object, k)) {
-        pk_str key = pk_json_str(p->arena, &p->doc, k);
-        int m = member_of(members, key);
-
-        if (m < 0)
-            return pk_config_fail(p, "", "unknown key \"%.*s\"", PK_FMT(pk_str_sub(key, 0, 64)));
-        if (seen & 1ull << m)
-            return pk_config_fail(p, members[m].name, "given twice");
-        seen |= 1ull << m;
-        if (!members[m].read(p, k + 1, into))
+        if (!pk_config_read_key(p, k, &table, 1, &known))
             return false;
+        if (!known)
+            return pk_config_fail(p, "", "unknown key \"%.*s\"",
+                                  PK_FMT(pk_str_sub(pk_json_str(p->arena, &p->doc, k), 0, 64)));
     }
     return true;
 }
@@ -73,12 +111,10 @@ bool pk_config_read_object(struct pk_config_reader *p, int object,
 bool pk_config_read_member(struct pk_config_reader *p, const char *name, int value,
                            const struct pk_config_member *members, void *into)
 {
-    size_t len = strlen(p->path);
-    bool ok;
+    size_t len = pk_config_enter(p, "%s", name);
+    bool ok = pk_config_read_object(p, value, members, into);
 
-    (void)snprintf(p->path + len, sizeof p->path - len, "%s%s", len ? "." : "", name);
-    ok = pk_config_read_object(p, value, members, into);
-    p->path[len] = 0;
+    pk_config_leave(p, len);
     return ok;
 }
 

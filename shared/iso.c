@@ -109,3 +109,32 @@ bool pk_iso_us(pk_str text, int64_t *at_us)
     *at_us = days * 86400 * us_per_s + clock - zone;
     return text.len == 0;
 }
+
+/* Writes `digits` digits and then `mark`. */
+static char *put(char *to, int64_t value, int digits, char mark)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        to[i] = (char)('0' + value % 10);
+    to[digits] = mark;
+    return to + digits + 1;
+}
+
+void pk_iso_print(int64_t at_us, char out[PK_ISO_BYTES])
+{
+    int64_t s = at_us / us_per_s, days = s / 86400, of_day = s % 86400;
+    int year = 1970, month = 1;
+    char *to = out;
+
+    for (; days >= 337 + days_in(year, 2); year++)
+        days -= 337 + days_in(year, 2);
+    for (; days >= days_in(year, month); month++)
+        days -= days_in(year, month);
+    to = put(to, year, 4, '-');
+    to = put(to, month, 2, '-');
+    to = put(to, days + 1, 2, 'T');
+    to = put(to, of_day / 3600, 2, ':');
+    to = put(to, of_day / 60 % 60, 2, ':');
+    to = put(to, of_day % 60, 2, '.');
+    to = put(to, at_us % us_per_s / 1000, 3, 'Z');
+    *to = 0;
+}

@@ -11,4 +11,9 @@
  * means UTC; a leap second counts as the next one. False when `text` is none. */
 bool pk_iso_us(pk_str text, int64_t *at_us);
 
+enum { PK_ISO_BYTES = 25 };
+
+/* "2030-01-31T12:00:00.123Z"; at_us is from 1970 to 9999. */
+void pk_iso_print(int64_t at_us, char out[PK_ISO_BYTES]);
+
 #endif

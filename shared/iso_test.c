@@ -6,6 +6,8 @@
 
 #include "test.h"
 
+#include <string.h>
+
 static void times_are_read_to_the_microsecond(void)
 {
     static const struct {
@@ -54,9 +56,26 @@ static void what_is_no_time_is_refused(void)
             printf("# %s\n", cases[i]);
 }
 
+static void times_are_printed_to_the_millisecond(void)
+{
+    static const char *const cases[] = {"1970-01-01T00:00:00.000Z", "2000-02-29T23:59:59.999Z",
+                                        "2025-11-21T11:38:32.123Z", "9999-12-31T23:59:59.001Z"};
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        char text[PK_ISO_BYTES] = "";
+        int64_t us = 0;
+
+        EXPECT(pk_iso_us(pk_str_of(cases[i]), &us));
+        pk_iso_print(us, text);
+        if (!EXPECT(strcmp(text, cases[i]) == 0))
+            printf("# %s\n", text);
+    }
+}
+
 int main(void)
 {
     RUN(times_are_read_to_the_microsecond);
     RUN(what_is_no_time_is_refused);
+    RUN(times_are_printed_to_the_millisecond);
     return test_end();
 }
