@@ -110,6 +110,9 @@ bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f,
 /* Whether `slug` can name something; PK_BAD_REQUEST. */
 bool pk_slug_check(pk_str slug, struct pk_error *err);
 
+/* Whether `body` is a config that may be stored: no literal api_key, and every virtual key is there. */
+bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str body, int64_t now_us,
+                           struct pk_error *err) PK_MUST_CHECK;
 /* Stores a checked config as the next version of `slug`. Refuses a literal api_key, an unknown
  * virtual key and a slug that is not [A-Za-z0-9][A-Za-z0-9._-]*. */
 bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,

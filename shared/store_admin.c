@@ -94,8 +94,8 @@ static bool put_config(struct pk_store *s, pk_str slug, pk_str body, int64_t now
            s->ops->exec(s, PK_SQL_config_put, args, PK_COUNT(args), read_version, version, err);
 }
 
-static bool check_config(struct pk_store *s, struct pk_arena *arena, pk_str body, int64_t now_us,
-                         struct pk_error *err)
+bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str body, int64_t now_us,
+                           struct pk_error *err)
 {
     struct pk_config *config = pk_alloc(arena, sizeof *config);
     pk_str path;
@@ -116,7 +116,7 @@ static bool check_config(struct pk_store *s, struct pk_arena *arena, pk_str body
 bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,
                          int64_t now_us, int64_t *version, struct pk_error *err)
 {
-    if (!pk_slug_check(slug, err) || !check_config(s, arena, body, now_us, err) ||
+    if (!pk_slug_check(slug, err) || !pk_store_config_check(s, arena, body, now_us, err) ||
         !s->ops->begin(s, err))
         return false;
     bool ok = put_config(s, slug, body, now_us, version, err);

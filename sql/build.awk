@@ -25,6 +25,7 @@ BEGIN {
     word["units()"]      = "case when l.counts = 'cost' then (X) / 1e12 else X end" SUBSEP "case when l.counts = 'cost' then trim_scale((X) * 0.000000000001) else (X)::numeric end"
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
+    word["object()"]     = "json_group_object(X)"  SUBSEP "coalesce(json_object_agg(X), '{}')"
     word["as_json()"]    = "X"                     SUBSEP "(X)::json"
     # parameter types in statements.sql, one letter each
     letter["bigint"] = "i"; letter["text"] = "t"; letter["blob"] = "b"

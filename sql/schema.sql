@@ -155,6 +155,34 @@ create table pk_circuit (
     primary key (config, version, target_path)
 );
 
+-- Every version of a prompt that ever was; "partial/NAME" is a partial. Deleted ones stay, out of use.
+create table pk_prompt (
+    slug        text not null,
+    version     integer not null,
+    created_us  bigint not null,
+    archived_us bigint,                     -- null: in use
+    hash        @blob@ not null,            -- BLAKE2b-256 of the canonical document
+    template    text not null,              -- JSON: messages, or a string
+    model       text,
+    parameters  text,                       -- JSON: all else of the request, tools too
+    config      text,                       -- slug or JSON
+    virtual_key text,
+    name        text,
+    description text,
+    details     text,                       -- JSON: kept, of no effect
+    primary key (slug, version)
+);
+
+-- The versions behind slug@label, by weight; "default" is what a bare slug means.
+create table pk_prompt_label (
+    slug       text not null,
+    label      text not null,
+    version    integer not null,
+    weight     integer not null,
+    updated_us bigint not null,
+    primary key (slug, label, version)
+);
+
 create table pk_virtual_key (
     slug        text primary key,
     name        text,
@@ -287,6 +315,16 @@ create view pk_circuits as select
     @time(c.opened_us)@ as opened_at,
     case when c.until_us > 0 then @time(c.until_us)@ end as until
     from pk_circuit c;
+
+-- `labels` are those of the version, with its weight among the versions that share one.
+create view pk_prompts as select
+    p.slug, p.version, p.name, p.description, @as_json(p.template)@ as template, p.model,
+    @as_json(p.parameters)@ as parameters, @as_json(p.parameters)@ -> 'tools' as tools,
+    p.config, p.virtual_key,
+    (select @object(l.label, l.weight)@ from pk_prompt_label l
+        where l.slug = p.slug and l.version = p.version) as labels,
+    @time(p.created_us)@ as created_at, @hex(p.hash)@ as hash
+    from pk_prompt p where p.archived_us is null;
 
 create view pk_virtual_keys as select
     k.slug, k.name, k.provider, k.custom_host, k.kind,

@@ -135,6 +135,42 @@ returning version
 -- name: config_list()
 select slug, cast(version as text) from pk_config where in_force order by slug
 
+-- name: prompt_get(slug text, version bigint)
+-- Version 0: the latest.
+select version, template, model, parameters, config, virtual_key, name, description, details,
+    created_us, hash
+from pk_prompt where slug = $1 and archived_us is null and ($2 = 0 or version = $2)
+order by version desc limit 1
+
+-- name: prompt_put(slug text, created_us bigint, hash blob, template text, model text, parameters text, config text, virtual_key text, name text, description text, details text)
+insert into pk_prompt (slug, version, created_us, hash, template, model, parameters, config,
+    virtual_key, name, description, details)
+values ($1, (select coalesce(max(version), 0) + 1 from pk_prompt where slug = $1), $2, $3, $4, $5,
+    $6, $7, $8, $9, $10, $11)
+returning version
+
+-- name: prompt_archive(slug text, now_us bigint)
+update pk_prompt set archived_us = $2 where slug = $1 and archived_us is null returning version
+
+-- name: prompt_label_get(slug text, label text)
+select version, weight from pk_prompt_label where slug = $1 and label = $2 order by version
+
+-- name: prompt_label_put(slug text, label text, version bigint, weight bigint, now_us bigint)
+insert into pk_prompt_label (slug, label, version, weight, updated_us) values ($1, $2, $3, $4, $5)
+on conflict (slug, label, version) do update set weight = excluded.weight,
+    updated_us = excluded.updated_us
+
+-- name: prompt_label_drop(slug text, label text, version bigint)
+-- NULL: every label, every version.
+delete from pk_prompt_label
+where slug = $1 and ($2 is null or label = $2) and ($3 is null or version = $3)
+
+-- name: prompt_list()
+select p.slug, cast(max(p.version) as text),
+    coalesce((select max(l.version) from pk_prompt_label l where l.slug = p.slug and l.label = 'default'),
+        max(p.version))
+from pk_prompt p where p.archived_us is null group by p.slug order by p.slug
+
 -- name: key_list()
 select slug, provider, case when revoked_us is null then 'active' else 'revoked' end
 from pk_virtual_key order by slug
