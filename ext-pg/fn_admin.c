@@ -17,7 +17,7 @@
 
 enum { FLUSH_WAIT_MS = 60 * 1000, PURGE_WAIT_MS = 1000 };
 
-static bool any_null(FunctionCallInfo fcinfo, int required)
+bool pk_args_null(FunctionCallInfo fcinfo, int required)
 {
     for (int i = 0; i < required; i++)
         if (PG_ARGISNULL(i))
@@ -25,7 +25,7 @@ static bool any_null(FunctionCallInfo fcinfo, int required)
     return false;
 }
 
-static struct pk_store *store_of(FunctionCallInfo fcinfo, enum pk_access access)
+struct pk_store *pk_store_of(FunctionCallInfo fcinfo, enum pk_access access)
 {
     struct pk_store *s = pk_store_spi(pk_home_of(fcinfo), access);
 
@@ -33,8 +33,7 @@ static struct pk_store *store_of(FunctionCallInfo fcinfo, enum pk_access access)
     return s;
 }
 
-/* What a verb of the store returned: its error, or the one of Postgres behind it, is thrown. */
-static void check(struct pk_store *s, bool ok, const struct pk_error *err)
+void pk_store_check(struct pk_store *s, bool ok, const struct pk_error *err)
 {
     pk_store_spi_check(s);
     if (!ok)
@@ -49,12 +48,12 @@ Datum pk_sql_config_put(PG_FUNCTION_ARGS)
     struct pk_error err;
     int64_t version = 0;
 
-    if (any_null(fcinfo, 2))
+    if (pk_args_null(fcinfo, 2))
         PG_RETURN_NULL();
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     bool ok = pk_store_config_put(s, pk_arena_here(), pk_arg_text(fcinfo, 0),
                                   pk_arg_json(fcinfo, 1, false), pk_clock_us(), &version, &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     PG_RETURN_INT64(version);
 }
 
@@ -65,12 +64,12 @@ Datum pk_sql_config_get(PG_FUNCTION_ARGS)
     int64_t version;
     pk_str body;
 
-    if (any_null(fcinfo, 1))
+    if (pk_args_null(fcinfo, 1))
         PG_RETURN_NULL();
-    struct pk_store *s = store_of(fcinfo, PK_READ);
+    struct pk_store *s = pk_store_of(fcinfo, PK_READ);
     bool ok =
         pk_store_config_get(s, pk_arena_here(), pk_arg_text(fcinfo, 0), &body, &version, &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     if (body.len == 0)
         PG_RETURN_NULL();
     return pk_jsonb_datum(body);
@@ -82,11 +81,11 @@ Datum pk_sql_config_delete(PG_FUNCTION_ARGS)
     struct pk_error err;
     bool existed = false;
 
-    if (any_null(fcinfo, 1))
+    if (pk_args_null(fcinfo, 1))
         PG_RETURN_NULL();
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     bool ok = pk_store_config_delete(s, pk_arg_text(fcinfo, 0), pk_clock_us(), &existed, &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     PG_RETURN_BOOL(existed);
 }
 
@@ -118,16 +117,16 @@ Datum pk_sql_key_put(PG_FUNCTION_ARGS)
 {
     struct pk_error err;
 
-    if (any_null(fcinfo, 3))
+    if (pk_args_null(fcinfo, 3))
         PG_RETURN_NULL();
     int level = NewGUCNestLevel();
     pk_hide_statement();
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     pk_str secret = pk_arg_text(fcinfo, 2);
     bool ok = pk_store_key_put(s, pk_arena_here(), secrets_for(secret), pk_arg_text(fcinfo, 0),
                                pk_arg_text(fcinfo, 1), secret, pk_arg_json(fcinfo, 3, false),
                                pk_clock_us(), &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     AtEOXact_GUC(true, level);
     return PG_GETARG_DATUM(0);
 }
@@ -137,15 +136,15 @@ Datum pk_sql_key_rotate(PG_FUNCTION_ARGS)
 {
     struct pk_error err;
 
-    if (any_null(fcinfo, 2))
+    if (pk_args_null(fcinfo, 2))
         PG_RETURN_NULL();
     int level = NewGUCNestLevel();
     pk_hide_statement();
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     pk_str secret = pk_arg_text(fcinfo, 1);
     bool ok = pk_store_key_rotate(s, pk_arena_here(), secrets_for(secret), pk_arg_text(fcinfo, 0),
                                   secret, pk_clock_us(), &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     AtEOXact_GUC(true, level);
     return PG_GETARG_DATUM(0);
 }
@@ -156,11 +155,11 @@ Datum pk_sql_key_revoke(PG_FUNCTION_ARGS)
     struct pk_error err;
     bool existed = false;
 
-    if (any_null(fcinfo, 1))
+    if (pk_args_null(fcinfo, 1))
         PG_RETURN_NULL();
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     bool ok = pk_store_key_revoke(s, pk_arg_text(fcinfo, 0), pk_clock_us(), &existed, &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     PG_RETURN_BOOL(existed);
 }
 
@@ -179,7 +178,7 @@ Datum pk_sql_feedback(PG_FUNCTION_ARGS)
     struct pk_error err;
     uint64_t random[2];
 
-    if (any_null(fcinfo, 2))
+    if (pk_args_null(fcinfo, 2))
         PG_RETURN_NULL();
     f.trace_id = pk_arg_text(fcinfo, 0);
     f.value = PG_GETARG_INT32(1);
@@ -190,9 +189,9 @@ Datum pk_sql_feedback(PG_FUNCTION_ARGS)
         pk_throw(&err, PK_NONE, NULL);
     pk_secret_random(random, sizeof random);
     pk_uuid7(f.at_us, random, f.id);
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     bool ok = pk_store_feedback_add(s, &f, &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     return uuid_datum(f.id);
 }
 
@@ -202,12 +201,12 @@ Datum pk_sql_cache_purge(PG_FUNCTION_ARGS)
     struct pk_error err;
     int64_t count = 0;
 
-    if (any_null(fcinfo, 1))
+    if (pk_args_null(fcinfo, 1))
         PG_RETURN_NULL();
     (void)pk_ring_flush(PURGE_WAIT_MS); /* answers that are on their way are purged too */
-    struct pk_store *s = store_of(fcinfo, PK_WRITE);
+    struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     bool ok = pk_store_cache_purge(s, pk_clock_us(), PG_GETARG_BOOL(0), &count, &err);
-    check(s, ok, &err);
+    pk_store_check(s, ok, &err);
     PG_RETURN_INT64(count);
 }
 

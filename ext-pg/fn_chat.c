@@ -1,4 +1,4 @@
-/* fn_chat.c - pk_chat, pk_ask and pk_try_chat: one call a row.
+/* fn_chat.c - pk_chat, pk_ask, pk_try_chat and pk_prompt: one call a row.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -13,7 +13,7 @@
 
 enum { DETAIL_BYTES_MAX = 2000 };
 
-/* Builds the request from the arguments behind `config`. */
+/* Builds the request from the arguments. */
 typedef bool build_fn(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err);
 /* Turns what came of the call into text; false with *err, or with *is_null for NULL. */
 typedef bool give_fn(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err);
@@ -21,7 +21,8 @@ typedef bool give_fn(struct pk_run *run, pk_str *out, bool *is_null, struct pk_e
 struct verb {
     build_fn *build;
     give_fn *give;
-    bool text; /* returns text, not jsonb */
+    int config; /* which argument that is */
+    bool text;  /* returns text, not jsonb */
 };
 
 /* --- the request ------------------------------------------------------------------------- */
@@ -36,6 +37,25 @@ static bool build_ask(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_err
 {
     return pk_request_ask(run->arena, pk_arg_text(fcinfo, 1), pk_arg_text(fcinfo, 2),
                           pk_arg_json(fcinfo, 3, false), &run->request, err);
+}
+
+static bool build_prompt(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
+{
+    run->use = (struct pk_prompt_use){.reference = pk_arg_text(fcinfo, 0),
+                                      .vars = pk_arg_json(fcinfo, 1, false),
+                                      .params = pk_arg_json(fcinfo, 3, false)};
+    pk_secret_random(&run->use.seed, sizeof run->use.seed);
+    return pk_request_options(run->arena, run->use.params, &run->request, err);
+}
+
+/* The rest of build_prompt(), from the store. */
+static bool use_prompt(struct pk_run *run, pk_str *config, struct pk_error *err)
+{
+    run->use.config = *config;
+    bool ok = pk_store_prompt_request(run->store, run->arena, &run->use, &run->request, err);
+    pk_store_spi_check(run->store);
+    *config = run->use.config;
+    return ok;
 }
 
 static int64_t capped_timeout(int64_t timeout_ms)
@@ -174,9 +194,10 @@ static bool give_try(struct pk_run *run, pk_str *out, bool *is_null, struct pk_e
 
 /* --- the functions ----------------------------------------------------------------------- */
 
-static const struct verb chat = {build_chat, give_chat, false};
-static const struct verb ask = {build_ask, give_text, true};
-static const struct verb try_chat = {build_chat, give_try, false};
+static const struct verb chat = {build_chat, give_chat, 0, false};
+static const struct verb ask = {build_ask, give_text, 0, true};
+static const struct verb try_chat = {build_chat, give_try, 0, false};
+static const struct verb prompt = {build_prompt, give_chat, 2, false};
 
 static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str config, pk_str *out,
                     bool *is_null, struct pk_error *err)
@@ -187,6 +208,8 @@ static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str con
     if (!verb->build(fcinfo, run, err) || !complete(run, err))
         return false;
     run->store = pk_store_spi(pk_home_of(fcinfo), PK_READ);
+    if (verb->build == build_prompt && !use_prompt(run, &config, err))
+        return false;
     pk_drive(run, config);
     if (run->body.failed)
         return pk_fail(err, PK_NO_MEMORY, "the answer is too large for the call's memory");
@@ -205,7 +228,8 @@ static Datum answer(FunctionCallInfo fcinfo, const struct verb *verb, bool json_
     MemoryContext inner = AllocSetContextCreate(outer, "pk call", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(inner);
     int level = NewGUCNestLevel();
-    pk_str config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
+    pk_str config =
+        json_config ? pk_arg_json(fcinfo, verb->config, true) : pk_arg_text(fcinfo, verb->config);
     if (!perform(fcinfo, verb, config, &out, &is_null, &err))
         pk_throw(&err, PK_NONE, NULL);
     AtEOXact_GUC(true, level);
@@ -252,4 +276,16 @@ PK_FUNCTION(pk_sql_try_chat_json);
 Datum pk_sql_try_chat_json(PG_FUNCTION_ARGS)
 {
     return answer(fcinfo, &try_chat, true);
+}
+
+PK_FUNCTION(pk_sql_prompt);
+Datum pk_sql_prompt(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &prompt, false);
+}
+
+PK_FUNCTION(pk_sql_prompt_json);
+Datum pk_sql_prompt_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &prompt, true);
 }

@@ -20,7 +20,7 @@
 #include "loop.h"
 #include "reply.h"
 #include "resolve.h"
-#include "store.h"
+#include "store_prompt.h"
 
 #define PK_FUNCTION(name)                                                                          \
     PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                      \
@@ -81,6 +81,15 @@ struct pk_store *pk_store_spi(struct pk_home home, enum pk_access access);
 void pk_store_spi_check(struct pk_store *s);
 /* In the worker: forgets the kept error, and says which it was (0: none). */
 int pk_store_spi_sqlstate(struct pk_store *s);
+
+/* --- fn_admin.c: for functions over the store's verbs -------------------------------------- */
+
+/* Whether one of the first `required` arguments is NULL. */
+bool pk_args_null(FunctionCallInfo fcinfo, int required);
+/* The store, acting as the role that calls. */
+struct pk_store *pk_store_of(FunctionCallInfo fcinfo, enum pk_access access);
+/* What a verb returned: its error, or the one of Postgres behind it, is thrown. */
+void pk_store_check(struct pk_store *s, bool ok, const struct pk_error *err);
 
 /* --- hits.c: the worker's count of cache hits ---------------------------------------------- */
 
@@ -177,6 +186,7 @@ struct pk_run {
     struct pk_store *store;
     const struct pk_snapshot *snapshot;
     struct pk_request request;
+    struct pk_prompt_use use; /* pk_prompt: what the request is made from */
     struct pk_task task;
     struct pk_buf body; /* the answer */
     bool live;          /* the loop knows the task */

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Each function is a body that fills *err, run by with_conn() with an arena and an open store.
+ * Each function is a body that fills *err, run by pk_with_conn() with an arena and an open store.
  */
 #include "functions.h"
 
@@ -10,11 +10,7 @@
 #include "provider.h"
 #include "value.h"
 
-typedef bool body_fn(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
-                     sqlite3_context *ctx, struct pk_error *err);
-
-/* NULL when one of the `required` arguments is. */
-static void with_conn(sqlite3_context *ctx, struct pk_args args, int required, body_fn *body)
+void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_body *body)
 {
     struct pk_conn *c = sqlite3_user_data(ctx);
     struct pk_arena arena;
@@ -258,7 +254,7 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
 #define FUNCTION(name, required)                                                                   \
     void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
     {                                                                                              \
-        with_conn(ctx, (struct pk_args){values, count}, required, name);                           \
+        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
     }
 FUNCTION(config_put, 2)
 FUNCTION(config_get, 1)

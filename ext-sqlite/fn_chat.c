@@ -1,4 +1,4 @@
-/* fn_chat.c - pk_chat, pk_ask and pk_try_chat: one call a row.
+/* fn_chat.c - pk_chat, pk_ask, pk_try_chat and pk_prompt: one call a row.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -6,6 +6,7 @@
 
 #include "drive.h"
 #include "reply.h"
+#include "store_prompt.h"
 #include "value.h"
 
 /* One evaluation of one function. */
@@ -14,13 +15,14 @@ struct query {
     struct pk_arena arena;
     struct pk_request req;
     pk_str config;
+    struct pk_prompt_use use; /* pk_prompt: what the request is made from, once the store is open */
     const struct pk_snapshot *snapshot;
     const struct pk_record *record; /* of the call, once it is over */
     struct pk_error outcome;        /* of the call: PK_OK, or why it failed */
     pk_str body;
 };
 
-/* Builds the request from the arguments behind `config`. */
+/* Builds the request from the arguments, and q->config. */
 typedef bool build_fn(struct query *q, struct pk_args args, struct pk_error *err);
 /* Turns what came of the call into the function's value. */
 typedef bool give_fn(struct query *q, sqlite3_context *ctx, struct pk_error *err);
@@ -29,7 +31,8 @@ static bool build_chat(struct query *q, struct pk_args args, struct pk_error *er
 {
     pk_str messages, params;
 
-    return pk_arg_text(args, 1, "messages", PK_BODY_BYTES_MAX, &messages, err) &&
+    return pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &q->config, err) &&
+           pk_arg_text(args, 1, "messages", PK_BODY_BYTES_MAX, &messages, err) &&
            pk_arg_text(args, 2, "params", PK_BODY_BYTES_MAX, &params, err) &&
            pk_request_chat(&q->arena, messages, params, true, &q->req, err);
 }
@@ -38,10 +41,32 @@ static bool build_ask(struct query *q, struct pk_args args, struct pk_error *err
 {
     pk_str prompt, system, params;
 
-    return pk_arg_text(args, 1, "prompt", PK_BODY_BYTES_MAX, &prompt, err) &&
+    return pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &q->config, err) &&
+           pk_arg_text(args, 1, "prompt", PK_BODY_BYTES_MAX, &prompt, err) &&
            pk_arg_text(args, 2, "system", PK_BODY_BYTES_MAX, &system, err) &&
            pk_arg_text(args, 3, "params", PK_BODY_BYTES_MAX, &params, err) &&
            pk_request_ask(&q->arena, prompt, system, params, &q->req, err);
+}
+
+static bool build_prompt(struct query *q, struct pk_args args, struct pk_error *err)
+{
+    struct pk_prompt_use *use = &q->use;
+
+    return pk_arg_text(args, 0, "prompt", PK_REFERENCE_BYTES_MAX, &use->reference, err) &&
+           pk_arg_text(args, 1, "variables", PK_BODY_BYTES_MAX, &use->vars, err) &&
+           pk_arg_text(args, 2, "config", PK_CONFIG_BYTES_MAX, &use->config, err) &&
+           pk_arg_text(args, 3, "params", PK_BODY_BYTES_MAX, &use->params, err) &&
+           pk_request_options(&q->arena, use->params, &q->req, err);
+}
+
+/* The rest of build_prompt(). */
+static bool use_prompt(struct query *q, struct pk_error *err)
+{
+    q->use.seed = pk_random_next(&q->conn->random);
+    if (!pk_store_prompt_request(q->conn->store, &q->arena, &q->use, &q->req, err))
+        return false;
+    q->config = q->use.config;
+    return true;
 }
 
 /* What the settings say and the call's own options do not. */
@@ -69,8 +94,8 @@ static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk
 {
     struct pk_conn *c = q->conn;
 
-    if (!pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &q->config, err) ||
-        !build(q, args, err) || !apply_settings(q, err) || !pk_conn_ready(c, err))
+    if (!build(q, args, err) || !apply_settings(q, err) || !pk_conn_ready(c, err) ||
+        (q->use.reference.at && !use_prompt(q, err)))
         return false;
     q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);
     if (!q->snapshot || !pk_conn_online(c, err))
@@ -170,4 +195,9 @@ void pk_fn_ask(sqlite3_context *ctx, int count, sqlite3_value **values)
 void pk_fn_try_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
     answer(ctx, (struct pk_args){values, count}, build_chat, give_try);
+}
+
+void pk_fn_prompt(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, build_prompt, give_chat);
 }

@@ -7,11 +7,20 @@
 #ifndef PK_FUNCTIONS_H
 #define PK_FUNCTIONS_H
 
-#include "conn.h"
+#include "value.h"
 
 typedef void pk_function(sqlite3_context *ctx, int count, sqlite3_value **values);
 
-pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat; /* fn_chat.c */
+/* What most functions are: a body that gives its value to `ctx` (none: NULL) or fills *err. */
+typedef bool pk_body(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
+                     sqlite3_context *ctx, struct pk_error *err);
+/* Runs it with an arena and an open store. NULL when one of the first `required` arguments is. fn_admin.c */
+void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_body *body);
+
+pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat, pk_fn_prompt; /* fn_chat.c */
+
+pk_function pk_fn_prompt_put, pk_fn_prompt_publish, pk_fn_prompt_get; /* fn_prompt.c */
+pk_function pk_fn_prompt_delete, pk_fn_render;
 
 pk_function pk_fn_config_put, pk_fn_config_get, pk_fn_config_delete; /* fn_admin.c */
 pk_function pk_fn_key_put, pk_fn_key_rotate, pk_fn_key_revoke;

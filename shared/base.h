@@ -34,6 +34,7 @@ enum {
     PK_TEMPLATE_STEPS_MAX = 1 << 20, /* tags and texts that one rendering may go through */
     PK_VARIABLE_BYTES_MAX = 256,     /* a name in a template */
     PK_PARTIALS_MAX = 64,          /* distinct partials of one prompt, those of partials included */
+    PK_REFERENCE_BYTES_MAX = 300,  /* a slug and a version or label of a prompt */
     PK_PROMPT_BYTES_MAX = 1 << 20, /* a version of a prompt */
     PK_PATTERN_BYTES_MAX = 4 << 10,         /* a regular expression */
     PK_METADATA_BYTES_MAX = 16 << 10,       /* the metadata of a call */

@@ -220,7 +220,7 @@ void pk_call_close(struct pk_call *c)
                                      : c->reply.status;
     r->error_message = message_of(c);
     r->user_id = user_of(c);
-    r->prompt = metadata_of(c, "_prompt");
+    r->prompt = c->req->prompt.len ? c->req->prompt : metadata_of(c, "_prompt");
     shorten_names(r);
     if (r->cost_known)
         r->cost_reason = PK_NONE;

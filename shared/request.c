@@ -172,34 +172,90 @@ static bool read_options(struct pk_arena *arena, const struct pk_json *doc, int 
     return true;
 }
 
-/* The body {"messages": ..., and the members of params}, and the options under params.pk. */
-static bool build(struct pk_arena *arena, pk_str messages, pk_str params, struct pk_request *req,
-                  struct pk_error *err)
+static bool parse_params(struct pk_arena *arena, pk_str params, struct pk_json *doc,
+                         struct pk_error *err)
+{
+    if (!pk_json_parse(arena, params.len ? params : PK_STR("{}"), "params", doc, err))
+        return false;
+    return pk_json_type(doc, 0) == PK_JSON_OBJECT ||
+           pk_fail(err, PK_BAD_REQUEST, "params: must be an object, not %s",
+                   pk_json_type_name(pk_json_type(doc, 0)));
+}
+
+static bool take_options(struct pk_arena *arena, const struct pk_json *params,
+                         struct pk_request *req, struct pk_error *err)
+{
+    int pk = pk_json_get(params, 0, "pk");
+
+    if (pk_json_true(params, pk_json_get(params, 0, "stream")))
+        return pk_fail(err, PK_BAD_REQUEST, "params.stream: SQL returns one value; leave it out");
+    return pk < 0 || read_options(arena, params, pk, req, err);
+}
+
+/* The body {"messages": ..., and the members of params}. */
+static bool take_body(struct pk_arena *arena, pk_str messages, const struct pk_json *params,
+                      struct pk_request *req, struct pk_error *err)
 {
     struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_json_edit edits[2] = {{PK_STR("pk"), PK_NONE}, {PK_STR("messages"), messages}};
-    struct pk_json doc;
 
     req->operation = PK_STR("chat");
-    if (!pk_json_parse(arena, params.len ? params : PK_STR("{}"), "params", &doc, err))
-        return false;
-    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
-        return pk_fail(err, PK_BAD_REQUEST, "params: must be an object, not %s",
-                       pk_json_type_name(pk_json_type(&doc, 0)));
-    int pk = pk_json_get(&doc, 0, "pk");
-    if (pk >= 0 && !read_options(arena, &doc, pk, req, err))
-        return false;
-    if (pk_json_get(&doc, 0, "messages") >= 0)
+    if (pk_json_get(params, 0, "messages") >= 0)
         return pk_fail(err, PK_BAD_REQUEST,
                        "params.messages: messages are an argument of their own");
-    if (pk_json_true(&doc, pk_json_get(&doc, 0, "stream")))
-        return pk_fail(err, PK_BAD_REQUEST, "params.stream: SQL returns one value; leave it out");
-    pk_json_splice(&body, &doc, 0, edits, 2);
+    pk_json_splice(&body, params, 0, edits, 2);
     if (body.failed)
         return pk_fail(err, PK_TOO_LARGE, "messages: the request is larger than %d MiB",
                        PK_BODY_BYTES_MAX >> 20);
     req->body = pk_buf_str(&body);
     return true;
+}
+
+static bool build(struct pk_arena *arena, pk_str messages, pk_str params, struct pk_request *req,
+                  struct pk_error *err)
+{
+    struct pk_json doc;
+
+    return parse_params(arena, params, &doc, err) && take_options(arena, &doc, req, err) &&
+           take_body(arena, messages, &doc, req, err);
+}
+
+bool pk_request_options(struct pk_arena *arena, pk_str params, struct pk_request *req,
+                        struct pk_error *err)
+{
+    struct pk_json doc;
+
+    return parse_params(arena, params, &doc, err) && take_options(arena, &doc, req, err);
+}
+
+bool pk_request_body(struct pk_arena *arena, pk_str messages, pk_str params, struct pk_request *req,
+                     struct pk_error *err)
+{
+    struct pk_json doc;
+
+    return parse_params(arena, params, &doc, err) && take_body(arena, messages, &doc, req, err);
+}
+
+/* A string member of the JSON object `text`; empty when there is none. */
+static pk_str member_of(struct pk_arena *arena, pk_str text, const char *name)
+{
+    struct pk_error unused;
+    struct pk_json doc;
+
+    if (text.len == 0 || !pk_json_parse(arena, text, name, &doc, &unused))
+        return PK_NONE;
+    return pk_json_str(arena, &doc, pk_json_get(&doc, 0, name));
+}
+
+pk_str pk_request_caller(struct pk_arena *arena, const struct pk_request *req, pk_str params)
+{
+    pk_str caller = req->user_id;
+
+    if (caller.len == 0)
+        caller = member_of(arena, req->metadata, "_user");
+    if (caller.len == 0)
+        caller = member_of(arena, params, "user");
+    return caller.len ? caller : req->trace_id;
 }
 
 static void add_turn(struct pk_buf *out, const char *role, pk_str text)

@@ -24,6 +24,7 @@ struct pk_request {
     pk_str metadata;                                     /* JSON object, or empty */
     pk_str user_id;     /* empty: metadata._user, else the body's user */
     pk_str pathname;    /* the path of the URL that was called; empty = "/v1/chat/completions" */
+    pk_str prompt;      /* "greet@3" that the body was made from; empty: metadata._prompt */
     pk_str query_id;    /* groups the calls of one statement; may be empty */
     pk_str cache_ns;    /* over the config's namespace */
     bool cache_refresh; /* do not read, but store */
@@ -45,6 +46,17 @@ struct pk_request {
  * refused: SQL returns one value. */
 bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, bool plain_text,
                      struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+
+/* The two halves of pk_request_chat(), for messages that depend on the options: what params.pk says; and the
+ * body, of `messages` (an array) and params without its "pk". "stream" is refused by the first only. */
+bool pk_request_options(struct pk_arena *arena, pk_str params, struct pk_request *req,
+                        struct pk_error *err) PK_MUST_CHECK;
+bool pk_request_body(struct pk_arena *arena, pk_str messages, pk_str params, struct pk_request *req,
+                     struct pk_error *err) PK_MUST_CHECK;
+
+/* Who asks, for what must not change from call to call: user_id, metadata._user, params.user, else the trace id
+ * that was given; empty when nothing was. */
+pk_str pk_request_caller(struct pk_arena *arena, const struct pk_request *req, pk_str params);
 
 /* One user turn, after a system message when `system` is not empty. */
 bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str params,

@@ -73,7 +73,9 @@ def null_in_is_null_out_without_a_call(folder):
     before = mock.requests()
     for sql in ("pk_chat(null, 'x')", "pk_chat(:c, null)", "pk_ask(:c, null)", "pk_ask(null, 'x')",
                 "pk_try_chat(:c, null)", "pk_cost(null, 1, 1)", "pk_config_get(null)", "pk_feedback('t', null)",
-                "pk_config_put('a', null)", "pk_key_put('a', 'openai', null)", "pk_get(null)"):
+                "pk_config_put('a', null)", "pk_prompt(null, '{}')", "pk_prompt('a', null)",
+                "pk_render('a', null)", "pk_prompt_put('a', null)", "pk_prompt_publish('a', null)",
+                "pk_prompt_get(null)", "pk_key_put('a', 'openai', null)", "pk_get(null)"):
         equal(db.execute(f"select {sql}", {"c": config()}).fetchone()[0], None)
     equal(mock.requests(), before)
 
@@ -125,6 +127,53 @@ def configs_are_stored_versioned_and_deleted(folder):
     equal(one(db, "select pk_config_delete('prod')"), 0)
     equal(one(db, "select pk_config_get('prod')"), None)
     contains(failure(db, "select pk_ask('prod', 'x')"), "pk: not_found: ", "prod")
+
+
+@case
+def prompts_have_versions_labels_and_partials(folder):
+    db = connect()
+    one(db, "select pk_key_put('k', 'openai', 'sk-prompt', ?)", json.dumps({"custom_host": mock.url}))
+    equal(one(db, "select pk_prompt_put('greet', 'Hello {{name}}')"), 1)
+    equal(one(db, "select pk_prompt_put('greet', ?)", json.dumps(
+        {"messages": [{"role": "user", "content": "Hi {{name}}"}], "model": "echo", "virtual_key": "k"})), 2)
+    equal(one(db, "select pk_prompt_put('greet', pk_prompt_get('greet'))"), 2)
+    equal(one(db, "select pk_prompt_publish('greet', 1)"), 1)
+    equal(one(db, "select pk_prompt_publish('greet', 2, 'production')"), 2)
+    equal(one(db, "select pk_render('greet', '{\"name\":\"Ann\"}') ->> '$[0].content'"), "Hello Ann")
+    equal(one(db, "select pk_prompt('greet@production', '{\"name\":\"\\\"Ann\\n\"}') "
+                  "->> '$.choices[0].message.content'"), 'Hi "Ann\n')
+    equal(db.execute("select prompt, virtual_key from pk_logs").fetchall(), [("greet@2", "k")])
+    contains(failure(db, "select pk_prompt('greet@2', '{}')"), 'prompt "greet@2": missing variable: name')
+    contains(failure(db, "select pk_prompt('greet', '{\"name\":1}')"), "no config and no virtual key")
+    contains(failure(db, "select pk_render('nobody', '{}')"), 'pk: not_found: prompt "nobody"')
+    contains(failure(db, "select pk_prompt_publish('greet', 1, 'x', -1)"), "weight: must be 0..65535")
+    one(db, "select pk_prompt_put('partial/me', '-- {{me}}')")
+    one(db, "select pk_prompt_put('letter', '{{body}} {{>me}}')")
+    equal(one(db, "select pk_render('letter', '{\"body\":\"B\",\"me\":\"M\"}') ->> '$[0].content'"), "B -- M")
+    equal(db.execute("select slug, version, labels from pk_prompts where slug = 'greet'").fetchall(),
+          [("greet", 1, '{"default":100}'), ("greet", 2, '{"production":100}')])
+    equal((one(db, "select pk_prompt_delete('greet')"), one(db, "select pk_prompt_delete('greet')")), (1, 0))
+    equal(one(db, "select pk_prompt_get('greet')"), None)
+
+
+@case
+def weighted_versions_are_sticky_for_a_user(folder):
+    db = connect()
+    one(db, "select pk_key_put('k', 'openai', 'sk-prompt', ?)", json.dumps({"custom_host": mock.url}))
+    for n in 1, 2:
+        one(db, "select pk_prompt_put('ab', ?)", json.dumps(
+            {"string": f"arm {n}", "model": "echo", "virtual_key": "k"}))
+        one(db, "select pk_prompt_publish('ab', ?, 'test', 50)", n)
+    ask = "select pk_prompt('ab@test', '{}', null, json(?)) ->> '$.choices[0].message.content'"
+    by_user = lambda i: one(db, ask, json.dumps({"pk": {"user_id": f"u{i}"}}))
+    arms = [by_user(i) for i in range(40)]
+    equal(arms, [by_user(i) for i in range(40)])
+    equal(set(arms), {"arm 1", "arm 2"})
+    equal(arms, [one(db, ask, json.dumps({"pk": {"metadata": {"_user": f"u{i}"}}})) for i in range(40)])
+    equal({one(db, ask, "{}") for _ in range(40)}, {"arm 1", "arm 2"})
+    one(db, "select pk_set('metadata', '{\"_user\": \"u7\"}')")
+    equal({one(db, ask, "{}") for _ in range(20)}, {arms[7]})
+    equal(db.execute("select count(distinct prompt) from pk_logs where prompt like 'ab@_'").fetchone(), (2,))
 
 
 @case
@@ -307,7 +356,8 @@ def the_cache_can_be_purged(folder):
 def every_relation_can_be_read(folder):
     db = connect()
     one(db, "select pk_ask(?, 'x')", config())
-    for name in ("pk_logs", "pk_spans", "pk_feedback", "pk_configs", "pk_virtual_keys", "pk_prices", "pk_cache",
+    for name in ("pk_logs", "pk_spans", "pk_feedback", "pk_configs", "pk_prompts", "pk_virtual_keys", "pk_prices",
+                 "pk_cache",
                  "pk_usage_hourly", "pk_usage_daily"):
         columns = [c[1] for c in db.execute(f"pragma table_info({name})")]
         got = db.execute(f"select * from {name}")
