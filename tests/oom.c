@@ -92,14 +92,20 @@ static bool run(const struct life *l, int allocations)
     struct pk_facts facts = {0};
     struct pk_call *c = NULL;
 
-    r = (struct run){.request = {.body = pk_str_of(l->body)}};
+    r = (struct run){
+        .request = {.body = pk_str_of(l->body), .metadata = PK_STR("{\"x\":\"\\u00e9\"}")}};
     left = allocations;
     pk_arena_init(&r.arena, (struct pk_allocator){NULL, take, give}, PK_CALL_BYTES_MAX);
     r.arena.torture = true;
     pk_str text = pk_copyf(
         &r.arena,
-        "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":{\"mode\":\"simple\"},"
-        "\"log_redact\":true}",
+        "{\"strategy\":{\"mode\":\"conditional\",\"conditions\":[{\"query\":{\"$or\":[{"
+        "\"params.model\":{\"$regex\":\"^n\"}},{\"metadata.x\":{\"$in\":[\"y\"]}}]},\"then\":"
+        "\"never\"}],\"default\":\"it\"},\"log_redact\":true,\"cache\":{\"mode\":\"simple\"},"
+        "\"cb_config\":{\"failure_threshold\":1},\"targets\":[{\"name\":\"never\",\"provider\":"
+        "\"groq\"},{\"name\":\"it\",\"strategy\":{\"mode\":\"loadbalance\",\"sticky\":{"
+        "\"hash_fields\":[\"prefix\",\"metadata.x\"]}},\"targets\":[{\"provider\":\"%s\","
+        "\"override_params\":{\"top_p\":1}}]}]}",
         l->provider);
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
         c = pk_call_new(&r.arena, &r.config, &facts, &r.request, 0, 1, &r.err);
