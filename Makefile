@@ -91,7 +91,7 @@ $(BUILD)/mock/%.o: tests/mock/%.c
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 $(BUILD)/mockd: $(MOCK_SRC:tests/mock/%.c=$(BUILD)/mock/%.o)
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson -lm
 
 PGXS_ARGS = PG_CONFIG=$(PG_CONFIG) PK_BUILD=$(abspath $(BUILD))
 pg: $(BUILD)/libpk.a
@@ -150,8 +150,7 @@ $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
 bench: deps-bench
-	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all $(BUILD)/bench-xfer $(BUILD)/bench-near \
-	    $(BUILD)/bench-route
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all $(BUILD)/bench-xfer $(BUILD)/bench-near
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run
 demo: deps-demo
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all

@@ -79,6 +79,9 @@ static void endpoint(struct ask *a, struct reply *r)
     a->dialect = messages || version[0] ? &anthropic : &openai;
     if (messages || ends(a->route, "/chat/completions")) {
         chat(a, r);
+    } else if (ends(a->route, "/embeddings")) {
+        a->dialect = &embeddings;
+        chat(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);
     } else {
