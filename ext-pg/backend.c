@@ -14,9 +14,10 @@
 
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 64 };
+enum { CONNECTIONS_MAX = 64, NEAR_BYTES_MAX = 64 << 20 };
 
 static struct pk_backend backend;
+static struct pk_near *near;
 static struct pk_secrets *secrets; /* NULL: there is no master key, or it cannot be read */
 static char *allowed;              /* what the transport was told last */
 
@@ -43,14 +44,32 @@ const struct pk_secrets *pk_backend_secrets(bool create)
     return secrets;
 }
 
+static pk_str default_embedder(void)
+{
+    return pk_str_of(pk_settings.embedder[0] ? pk_settings.embedder : getenv("PK_EMBEDDER"));
+}
+
 struct pk_resolver *pk_backend_resolver(void)
 {
+    struct pk_error err;
+
     if (!backend.resolver)
         backend.resolver = pk_resolver_new(pk_allocator_in(
             AllocSetContextCreate(TopMemoryContext, "pk configs", ALLOCSET_DEFAULT_SIZES)));
     if (!backend.resolver)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+    if (!pk_resolver_embedder(backend.resolver, default_embedder(), &err))
+        pk_throw(&err, PK_NONE, NULL);
     return backend.resolver;
+}
+
+struct pk_near *pk_backend_near(void)
+{
+    if (!near)
+        near = pk_near_new(pk_allocator_in(AllocSetContextCreate(TopMemoryContext, "pk vectors",
+                                                                 ALLOCSET_DEFAULT_SIZES)),
+                           NEAR_BYTES_MAX);
+    return near;
 }
 
 /* Frees the transport and what hangs on it; there may be no transfer. */
@@ -133,6 +152,9 @@ bool pk_backend_needs_secrets(const struct pk_config *config)
 {
     for (int i = 0; i < config->target_count; i++)
         if (config->targets[i].key.kind == PK_KEY_SEALED)
+            return true;
+    for (int i = 0; i < config->embedder_count; i++)
+        if (config->embedders[i].target.key.kind == PK_KEY_SEALED)
             return true;
     return false;
 }

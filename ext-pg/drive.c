@@ -30,17 +30,16 @@ static uint64_t seed;
 
 /* --- cache ------------------------------------------------------------------------------- */
 
-static bool find(struct pk_run *run, struct pk_cache_entry *entry)
+/* Called by the core: what Postgres throws is kept for pk_store_spi_check(). */
+static bool fetch(void *ctx, const uint8_t key[PK_CACHE_KEY_BYTES], struct pk_cache_entry *entry)
 {
+    const struct pk_run *run = ctx;
     struct pk_error unused;
     bool found = false;
 
-    if (!pk_store_cache_get(run->store, run->arena, pk_call_cache_key(run->task.call),
-                            pk_clock_us(), pk_call_max_age_s(run->task.call), entry, &found,
-                            &unused))
-        found = false;
-    pk_store_spi_check(run->store);
-    return found;
+    return pk_store_cache_get(run->store, run->arena, key, pk_clock_us(),
+                              pk_call_max_age_s(run->task.call), entry, &found, &unused) &&
+           found;
 }
 
 /* The position of this backend's own answer that is still on its way to the cache, or 0. */
@@ -52,16 +51,43 @@ static uint64 own_save(const uint8_t *key)
     return 0;
 }
 
+static void await_own_save(const uint8_t *key)
+{
+    uint64 own = own_save(key);
+
+    if (own)
+        (void)pk_ring_wait(own, OWN_SAVE_WAIT_MS);
+}
+
 static void lookup(struct pk_backend *b, struct pk_run *run)
 {
     struct pk_cache_entry entry;
     struct pk_event ev = {.kind = PK_EV_MISS};
-    uint64 own = own_save(pk_call_cache_key(run->task.call));
+    const uint8_t *key = pk_call_cache_key(run->task.call);
 
-    if (own)
-        (void)pk_ring_wait(own, OWN_SAVE_WAIT_MS);
-    if (find(run, &entry))
+    await_own_save(key);
+    if (fetch(run, key, &entry))
         ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &entry};
+    pk_store_spi_check(run->store);
+    pk_loop_answer(b->loop, &run->task, &ev);
+}
+
+static void look_near(struct pk_backend *b, struct pk_run *run)
+{
+    const struct pk_cache_vector *v = pk_call_vector(run->task.call);
+    struct pk_near_question q = {v, pk_call_threshold(run->task.call), fetch, run};
+    struct pk_near *near = pk_backend_near();
+    struct pk_cache_entry entry;
+    struct pk_near_match match;
+    struct pk_event ev = {.kind = PK_EV_MISS};
+
+    await_own_save(v->gate);
+    if (near && pk_store_near_find(run->store, near, &q, &entry, &match))
+        ev = (struct pk_event){.kind = PK_EV_HIT,
+                               .entry = &entry,
+                               .key = match.key,
+                               .similarity = (double)match.similarity};
+    pk_store_spi_check(run->store);
     pk_loop_answer(b->loop, &run->task, &ev);
 }
 
@@ -80,6 +106,19 @@ static void remember(const uint8_t *key, uint64 position)
     saved[i].position = position;
 }
 
+/* Under its gate too: whoever looks for its like has to see it. */
+static void save_vector(struct pk_run *run)
+{
+    const struct pk_cache_vector *v = pk_call_vector(run->task.call);
+    struct pk_buf entry = pk_buf_in(run->arena, PK_CALL_BYTES_MAX);
+
+    if (!v)
+        return;
+    pk_journal_vector(&entry, pk_call_cache_key(run->task.call), v);
+    if (!entry.failed)
+        remember(v->gate, pk_ring_put(pk_buf_str(&entry)));
+}
+
 static void save(struct pk_backend *b, struct pk_run *run)
 {
     struct pk_buf entry = pk_buf_in(run->arena, PK_CALL_BYTES_MAX);
@@ -90,6 +129,7 @@ static void save(struct pk_backend *b, struct pk_run *run)
                      pk_call_max_age_s(run->task.call));
     if (!entry.failed)
         remember(key, pk_ring_put(pk_buf_str(&entry)));
+    save_vector(run);
     pk_loop_answer(b->loop, &run->task, &ev);
 }
 
@@ -119,6 +159,7 @@ static bool perform(struct pk_backend *b, struct pk_run *run)
     pk_buf_add(&run->body, run->task.next.out);
     switch (run->task.next.op) {
     case PK_OP_LOOKUP: lookup(b, run); return true;
+    case PK_OP_NEAR: look_near(b, run); return true;
     case PK_OP_SAVE: save(b, run); return true;
     case PK_OP_SEND:
     case PK_OP_READ:

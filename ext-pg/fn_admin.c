@@ -195,19 +195,51 @@ Datum pk_sql_feedback(PG_FUNCTION_ARGS)
     return uuid_datum(f.id);
 }
 
-PK_FUNCTION(pk_sql_cache_purge);
-Datum pk_sql_cache_purge(PG_FUNCTION_ARGS)
+static int64_t purge(FunctionCallInfo fcinfo, const struct pk_cache_filter *filter)
 {
     struct pk_error err;
     int64_t count = 0;
 
-    if (pk_args_null(fcinfo, 1))
-        PG_RETURN_NULL();
     (void)pk_ring_flush(PURGE_WAIT_MS); /* answers that are on their way are purged too */
     struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
-    bool ok = pk_store_cache_purge(s, pk_clock_us(), PG_GETARG_BOOL(0), &count, &err);
+    bool ok = pk_store_cache_purge(s, filter, pk_clock_us(), &count, &err);
     pk_store_check(s, ok, &err);
-    PG_RETURN_INT64(count);
+    return count;
+}
+
+PK_FUNCTION(pk_sql_cache_purge);
+Datum pk_sql_cache_purge(PG_FUNCTION_ARGS)
+{
+    if (pk_args_null(fcinfo, 1))
+        PG_RETURN_NULL();
+    struct pk_cache_filter filter = {.all = PG_GETARG_BOOL(0)};
+    PG_RETURN_INT64(purge(fcinfo, &filter));
+}
+
+static Datum purge_filtered(FunctionCallInfo fcinfo, pk_str text)
+{
+    struct pk_cache_filter filter;
+    struct pk_error err;
+
+    if (!pk_cache_filter_read(pk_arena_here(), text, pk_clock_us(), &filter, &err))
+        pk_throw(&err, PK_NONE, NULL);
+    return Int64GetDatum(purge(fcinfo, &filter));
+}
+
+PK_FUNCTION(pk_sql_cache_purge_text);
+Datum pk_sql_cache_purge_text(PG_FUNCTION_ARGS)
+{
+    if (pk_args_null(fcinfo, 1))
+        PG_RETURN_NULL();
+    return purge_filtered(fcinfo, pk_arg_text(fcinfo, 0));
+}
+
+PK_FUNCTION(pk_sql_cache_purge_json);
+Datum pk_sql_cache_purge_json(PG_FUNCTION_ARGS)
+{
+    if (pk_args_null(fcinfo, 1))
+        PG_RETURN_NULL();
+    return purge_filtered(fcinfo, pk_arg_json(fcinfo, 0, false));
 }
 
 PK_FUNCTION(pk_sql_flush);

@@ -30,7 +30,7 @@ static const struct config_enum_entry payload_words[] = {
     {"0", PK_PAYLOADS_NONE, true},     {NULL, 0, false},
 };
 
-enum kind { WORD, MILLISECONDS, STRING };
+enum kind { WORD, MILLISECONDS, MEGABYTES, COUNT, STRING };
 
 struct setting {
     enum kind kind;
@@ -81,6 +81,13 @@ static const struct setting settings[] = {
      &pk_settings.log_payloads, PGC_SUSET, 0, NULL, payload_words},
     {STRING, "pk.log_redact", "Personal data to replace in pk_logs: on, off or categories.",
      &pk_settings.log_redact, PGC_SUSET, 0, check_redact, NULL},
+    {STRING, "pk.embedder", "The embedder of semantic caches that name none: JSON, or a provider's or virtual "
+     "key's slug; empty is PK_EMBEDDER of the server.",
+     &pk_settings.embedder, PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, NULL},
+    {MEGABYTES, "pk.cache_max_size", "How large the cache may become.",
+     &pk_settings.cache_max_mb, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL},
+    {COUNT, "pk.cache_max_entries", "How many answers the cache may hold.",
+     &pk_settings.cache_max_entries, PGC_SIGHUP, 0, NULL, NULL},
     {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
      &pk_settings.metadata, PGC_USERSET, 0, check_metadata, NULL},
     {STRING, "pk.master_key_file", "The file of the key that seals provider keys; empty is pk_master.key "
@@ -99,6 +106,15 @@ static void define(const struct setting *s)
     case MILLISECONDS:
         DefineCustomIntVariable(s->name, s->text, NULL, s->value, 0, 0, PK_TIMEOUT_MS_MAX,
                                 s->context, s->flags, NULL, NULL, NULL);
+        break;
+    case MEGABYTES:
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value,
+                                (int)(PK_CACHE_BYTES_MAX_DEFAULT >> 20), 1, INT_MAX, s->context,
+                                s->flags, NULL, NULL, NULL);
+        break;
+    case COUNT:
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value, PK_CACHE_ENTRIES_MAX_DEFAULT, 1,
+                                INT_MAX, s->context, s->flags, NULL, NULL, NULL);
         break;
     case STRING:
         DefineCustomStringVariable(s->name, s->text, NULL, s->value, "", s->context, s->flags,

@@ -20,6 +20,8 @@
 #include "loop.h"
 #include "reply.h"
 #include "resolve.h"
+#include "store_cache.h"
+#include "store_near.h"
 #include "store_prompt.h"
 
 #define PK_FUNCTION(name)                                                                          \
@@ -39,6 +41,8 @@ struct pk_settings {
     char *log_redact;
     char *metadata; /* JSON object stamped on every call, or empty */
     char *master_key_file;
+    char *embedder; /* of semantic caches that name none; empty: PK_EMBEDDER */
+    int cache_max_mb, cache_max_entries;
 };
 extern struct pk_settings pk_settings;
 
@@ -167,7 +171,10 @@ struct pk_backend {
  * progress: the transport may be made anew. Throws. */
 struct pk_backend *pk_backend(bool needs_secrets);
 bool pk_backend_needs_secrets(const struct pk_config *config);
+/* Knows the embedder of the settings. Throws. */
 struct pk_resolver *pk_backend_resolver(void);
+/* The memory for vectors of cached questions; NULL when there is none. */
+struct pk_near *pk_backend_near(void);
 /* The master key, for sealing; `create` makes the file. Throws. */
 const struct pk_secrets *pk_backend_secrets(bool create);
 const char *pk_master_key_path(void);

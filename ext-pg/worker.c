@@ -24,6 +24,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -81,6 +82,8 @@ static enum outcome apply_entries(pk_str bytes, uint64 *count)
     if (!pk_home_find(&home))
         return LATER;
     struct pk_store *store = pk_store_spi(home, PK_APPLY);
+    store->cache_max = (struct pk_cache_max){.bytes = (int64_t)pk_settings.cache_max_mb << 20,
+                                             .entries = pk_settings.cache_max_entries};
     while (pk_entry_next(&bytes, &entry)) {
         CHECK_FOR_INTERRUPTS();
         if (pk_journal_apply(store, entry, &err)) {
@@ -243,6 +246,14 @@ static bool may_leave(TimestampTz busy)
     return (idle || ShutdownRequestPending) && pk_ring_retire(ShutdownRequestPending);
 }
 
+static void follow_settings(void)
+{
+    if (!ConfigReloadPending)
+        return;
+    ConfigReloadPending = false;
+    ProcessConfigFile(PGC_SIGHUP);
+}
+
 static void work(MemoryContext context)
 {
     TimestampTz busy = GetCurrentTimestamp();
@@ -250,6 +261,7 @@ static void work(MemoryContext context)
 
     while (failures < RETRIES_MAX && !(failures > 0 && ShutdownRequestPending)) {
         CHECK_FOR_INTERRUPTS();
+        follow_settings();
         uint64 before = pk_ring_head();
         failures = drain(context) ? 0 : failures + 1;
         if (failures > 0) {

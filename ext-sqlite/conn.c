@@ -24,6 +24,7 @@ enum {
     ADD_WAIT_MS = 1000,    /* for room in the writer's queue */
     FLUSH_WAIT_MS = 10000, /* two busy timeouts of the store */
     CONNECTIONS = 16,
+    NEAR_BYTES_MAX = 64 << 20,
 };
 
 struct pk_conn *pk_conn_new(sqlite3 *db)
@@ -45,6 +46,7 @@ struct pk_conn *pk_conn_new(sqlite3 *db)
 static void close_store(struct pk_conn *c)
 {
     pk_resolver_free(c->resolver);
+    pk_near_free(c->near);
     if (c->views != c->store)
         pk_store_close(c->views);
     pk_store_close(c->store);
@@ -67,6 +69,7 @@ static void close_transport(struct pk_conn *c)
 static void forget(struct pk_conn *c)
 {
     c->resolver = NULL;
+    c->near = NULL;
     c->store = c->views = NULL;
     c->packer = NULL;
     c->writer = NULL;
@@ -153,13 +156,28 @@ bool pk_conn_open(struct pk_conn *c, const char *path, struct pk_error *err)
     c->writer = o.writer;
     c->resolver = o.resolver;
     pk_secret_random(&c->random, sizeof c->random);
-    return true;
+    return pk_settings_opened(c, err);
 }
 
 bool pk_conn_ready(struct pk_conn *c, struct pk_error *err)
 {
     return pk_hub_renew(drop_inherited, err) &&
            (c->store || pk_conn_open(c, pk_setting_store(&c->settings), err));
+}
+
+struct pk_near *pk_conn_near(struct pk_conn *c)
+{
+    if (!c->near)
+        c->near = pk_near_new(pk_allocator_malloc(), NEAR_BYTES_MAX);
+    return c->near;
+}
+
+void pk_conn_cache_max(struct pk_conn *c)
+{
+    if (c->writer)
+        pk_writer_cache_max(c->writer, c->settings.cache_max);
+    else if (c->store)
+        c->store->cache_max = c->settings.cache_max;
 }
 
 bool pk_conn_secrets(struct pk_conn *c, bool create, struct pk_error *err)

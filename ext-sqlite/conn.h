@@ -11,6 +11,7 @@
 
 #include <sqlite3ext.h>
 
+#include "near.h"
 #include "resolve.h"
 #include "settings.h"
 #include "writer.h"
@@ -31,6 +32,7 @@ struct pk_conn {
     struct pk_writer
         *writer; /* shared by the process; NULL: the store is private to this connection */
     struct pk_resolver *resolver;
+    struct pk_near *near; /* vectors of cached questions; NULL until one is looked for */
     struct pk_secrets *secrets;
     struct pk_xfer *xfer;
     struct pk_loop *loop;
@@ -51,6 +53,10 @@ bool pk_conn_ready(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
 bool pk_conn_open(struct pk_conn *c, const char *path, struct pk_error *err) PK_MUST_CHECK;
 /* The transport and its loop exist. */
 bool pk_conn_online(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
+/* The memory for vectors; NULL when there is none. */
+struct pk_near *pk_conn_near(struct pk_conn *c);
+/* Tells whoever writes how large the cache may become. */
+void pk_conn_cache_max(struct pk_conn *c);
 /* The master key is open. It is made when there is none and `create`. */
 bool pk_conn_secrets(struct pk_conn *c, bool create, struct pk_error *err) PK_MUST_CHECK;
 /* The connection for relations, with every row so far in it. */

@@ -12,6 +12,8 @@
 #include "drive.h"
 
 #include "loop.h"
+#include "store_cache.h"
+#include "store_near.h"
 
 #include <poll.h>
 #include <string.h>
@@ -111,6 +113,56 @@ static void lookup(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
     pk_loop_answer(c->loop, t, &ev);
 }
 
+/* An entry that near has found. */
+struct fetch {
+    struct pk_conn *conn;
+    struct pk_call *call;
+    struct pk_arena *arena;
+};
+
+static bool fetch(void *ctx, const uint8_t key[PK_CACHE_KEY_BYTES], struct pk_cache_entry *entry)
+{
+    const struct fetch *f = ctx;
+    struct pk_error unused;
+    bool found = false;
+
+    return pk_store_cache_get(f->conn->store, f->arena, key, pk_clock_us(),
+                              pk_call_max_age_s(f->call), entry, &found, &unused) &&
+           found;
+}
+
+static void look_near(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
+{
+    struct fetch from = {c, t->call, arena};
+    const struct pk_cache_vector *v = pk_call_vector(t->call);
+    struct pk_near_question q = {v, pk_call_threshold(t->call), fetch, &from};
+    struct pk_near *near = pk_conn_near(c);
+    struct pk_cache_entry entry;
+    struct pk_near_match match;
+    struct pk_event ev = {.kind = PK_EV_MISS};
+
+    if (c->writer)
+        (void)pk_writer_settle(c->writer, tag_of(v->gate), SETTLE_WAIT_MS);
+    if (near && pk_store_near_find(c->store, near, &q, &entry, &match))
+        ev = (struct pk_event){.kind = PK_EV_HIT,
+                               .entry = &entry,
+                               .key = match.key,
+                               .similarity = (double)match.similarity};
+    pk_loop_answer(c->loop, t, &ev);
+}
+
+static void save_vector(struct pk_conn *c, const struct pk_call *call, struct pk_arena *arena)
+{
+    const struct pk_cache_vector *v = pk_call_vector(call);
+    struct pk_buf entry = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_error unused;
+
+    if (!v)
+        return;
+    pk_journal_vector(&entry, pk_call_cache_key(call), v);
+    (void)pk_conn_journal(c, &entry, tag_of(v->gate), &unused);
+}
+
 static void save(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
 {
     const uint8_t *key = pk_call_cache_key(t->call);
@@ -120,6 +172,7 @@ static void save(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
 
     pk_journal_cache(&entry, key, pk_call_save(t->call), pk_clock_us(), pk_call_max_age_s(t->call));
     (void)pk_conn_journal(c, &entry, tag_of(key), &unused);
+    save_vector(c, t->call, arena);
     pk_loop_answer(c->loop, t, &ev);
 }
 
@@ -139,6 +192,7 @@ static bool perform(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena
 {
     switch (t->next.op) {
     case PK_OP_LOOKUP: lookup(c, t, arena); return false;
+    case PK_OP_NEAR: look_near(c, t, arena); return false;
     case PK_OP_SAVE: save(c, t, arena); return false;
     case PK_OP_DONE: return true;
     case PK_OP_SEND:

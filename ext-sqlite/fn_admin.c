@@ -8,6 +8,7 @@
 
 #include "hub.h"
 #include "provider.h"
+#include "store_cache.h"
 #include "value.h"
 
 void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_body *body)
@@ -165,16 +166,27 @@ static bool feedback(struct pk_conn *c, struct pk_arena *arena, struct pk_args a
     return true;
 }
 
-/* pk_cache_purge([all]): how many entries went; without `all`, those that have expired. */
+/* pk_cache_purge([all | filter]): how many entries went; without an argument, or with 0, those that have
+ * expired; with a filter (JSON) those that it says. */
 static bool cache_purge(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                         sqlite3_context *ctx, struct pk_error *err)
 {
+    struct pk_cache_filter filter = {0};
     int64_t count, all;
+    pk_str text;
     bool given;
 
-    (void)arena;
-    if (!pk_arg_int(args, 0, "all", &all, &given, err) || !pk_conn_flush(c, err) ||
-        !pk_store_cache_purge(c->store, pk_clock_us(), all != 0, &count, err))
+    if (args.count > 0 && sqlite3_value_type(args.at[0]) == SQLITE_TEXT) {
+        if (!pk_arg_text(args, 0, "filter", PK_CONFIG_BYTES_MAX, &text, err) ||
+            !pk_cache_filter_read(arena, text, pk_clock_us(), &filter, err))
+            return false;
+    } else {
+        if (!pk_arg_int(args, 0, "all", &all, &given, err))
+            return false;
+        filter.all = all != 0;
+    }
+    if (!pk_conn_flush(c, err) ||
+        !pk_store_cache_purge(c->store, &filter, pk_clock_us(), &count, err))
         return false;
     sqlite3_result_int64(ctx, count);
     return true;

@@ -6,11 +6,23 @@
 
 #include "conn.h"
 #include "request.h"
+#include "store_cache.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum name { STORE, ALLOWED_HOSTS, TIMEOUT, ON_ERROR, LOG_PAYLOADS, LOG_REDACT, METADATA };
+enum name {
+    STORE,
+    ALLOWED_HOSTS,
+    TIMEOUT,
+    ON_ERROR,
+    LOG_PAYLOADS,
+    LOG_REDACT,
+    EMBEDDER,
+    CACHE_MAX_SIZE,
+    CACHE_MAX_ENTRIES,
+    METADATA,
+};
 
 struct setting {
     const char *name;
@@ -104,6 +116,30 @@ static bool apply_log_redact(struct pk_conn *c, pk_str text, struct pk_error *er
     return true;
 }
 
+static bool apply_embedder(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    return !c->resolver || pk_resolver_embedder(c->resolver, text, err);
+}
+
+static bool apply_cache_max_size(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    if (!pk_cache_size_parse(text, &c->settings.cache_max.bytes))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "cache_max_size: must be megabytes, or a number with kB, MB, GB or TB");
+    pk_conn_cache_max(c);
+    return true;
+}
+
+static bool apply_cache_max_entries(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    int64_t *entries = &c->settings.cache_max.entries;
+
+    if (!pk_str_int(text, entries) || *entries < 1)
+        return pk_fail(err, PK_BAD_REQUEST, "cache_max_entries: must be 1 or more");
+    pk_conn_cache_max(c);
+    return true;
+}
+
 static bool apply_metadata(struct pk_conn *c, pk_str text, struct pk_error *err)
 {
     struct pk_arena arena;
@@ -125,6 +161,9 @@ static const struct setting settings[] = {
     [ON_ERROR]      = {"on_error",      "raise", NULL,               apply_on_error},
     [LOG_PAYLOADS]  = {"log_payloads",  "full",  "PK_LOG_PAYLOADS",  apply_log_payloads},
     [LOG_REDACT]    = {"log_redact",    "off",   "PK_LOG_REDACT",    apply_log_redact},
+    [EMBEDDER]      = {"embedder",      NULL,    "PK_EMBEDDER",      apply_embedder},
+    [CACHE_MAX_SIZE]    = {"cache_max_size",    "1GB",     "PK_CACHE_MAX_SIZE",    apply_cache_max_size},
+    [CACHE_MAX_ENTRIES] = {"cache_max_entries", "1000000", "PK_CACHE_MAX_ENTRIES", apply_cache_max_entries},
     [METADATA]      = {"metadata",      NULL,    NULL,               apply_metadata},
 };
 /* clang-format on */
@@ -138,7 +177,8 @@ static int find(pk_str name, struct pk_error *err)
             return (int)i;
     (void)pk_fail(err, PK_NOT_FOUND,
                   "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
-                  "log_payloads, log_redact and metadata",
+                  "log_payloads, log_redact, embedder, cache_max_size, cache_max_entries and "
+                  "metadata",
                   PK_FMT(pk_str_sub(name, 0, 64)));
     return -1;
 }
@@ -168,6 +208,16 @@ void pk_settings_free(struct pk_settings *s)
     for (size_t i = 0; i < PK_SETTINGS_MAX; i++)
         free(s->text[i]);
     free(s->store);
+}
+
+bool pk_settings_opened(struct pk_conn *c, struct pk_error *err)
+{
+    static const enum name told[] = {EMBEDDER, CACHE_MAX_SIZE, CACHE_MAX_ENTRIES};
+
+    for (size_t i = 0; i < PK_COUNT(told); i++)
+        if (!settings[told[i]].apply(c, pk_str_of(effective(&c->settings, told[i])), err))
+            return false;
+    return true;
 }
 
 bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value, struct pk_error *err)

@@ -6,10 +6,11 @@
 #define PK_SETTINGS_H
 
 #include "privacy.h"
+#include "store.h"
 
 enum pk_on_error { PK_RAISE, PK_GIVE_NULL, PK_GIVE_JSON };
 
-enum { PK_SETTINGS_MAX = 8 };
+enum { PK_SETTINGS_MAX = 16 };
 
 struct pk_settings {
     char *text[PK_SETTINGS_MAX]; /* as they were set; NULL: not set */
@@ -19,6 +20,7 @@ struct pk_settings {
     int64_t timeout_ms;        /* 0 = as configured */
     enum pk_on_error on_error; /* what scalars do when a provider fails */
     struct pk_privacy privacy; /* what the log may hold at most */
+    struct pk_cache_max cache_max;
 };
 
 struct pk_conn;
@@ -32,6 +34,9 @@ bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value,
 /* Its value now; at == NULL: none. Valid until the next set. */
 bool pk_setting_get(struct pk_conn *c, pk_str name, pk_str *value,
                     struct pk_error *err) PK_MUST_CHECK;
+
+/* Tells a store that has just been opened. */
+bool pk_settings_opened(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
 
 const char *pk_setting_store(const struct pk_settings *s); /* NULL: not set */
 /* What every call gets: "" when not set. */

@@ -23,6 +23,8 @@ enum {
     PK_NODES_MAX = 64,              /* nodes in one route tree */
     PK_DEPTH_MAX = 8,               /* nesting of strategies */
     PK_STATUSES_MAX = 32,           /* entries of an on_status_codes list */
+    PK_EMBEDDERS_MAX = 8,           /* embedders of one config */
+    PK_EMBEDDING_DIMS_MAX = 4096,   /* numbers of an embedding */
     PK_FORWARD_MAX = 16,            /* entries of a forward_headers list */
     PK_JSON_DEPTH_MAX = 128,        /* nesting of a JSON document */
     PK_JSON_NODES_MAX = 4 << 20,    /* values in a JSON document */

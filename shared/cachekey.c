@@ -96,22 +96,103 @@ static void add_forwarded(struct pk_arena *arena, crypto_generichash_state *h,
     }
 }
 
+/* All that decides who may share an answer, but for the body. */
+static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
+                      const struct pk_cache_question *q)
+{
+    const struct pk_request *req = q->req;
+    bool ok = true;
+
+    add_piece(h, req->operation);
+    add_piece(h, pk_str_of(req->front ? req->front->name : "openai"));
+    add_piece(h, req->custom_host);
+    add_piece(h, req->cache_ns.len ? req->cache_ns : q->policy->ns);
+    for (int i = 0; ok && i < q->config->target_count; i++)
+        ok = !may_answer(q, i) || add_target(arena, h, &q->config->targets[i]);
+    add_forwarded(arena, h, q);
+    return ok;
+}
+
+static bool finish(struct pk_arena *arena, crypto_generichash_state *h, bool ok, uint8_t *out,
+                   struct pk_error *err)
+{
+    (void)crypto_generichash_final(h, out, PK_CACHE_KEY_BYTES);
+    return (ok && !arena->failed) || pk_fail(err, PK_NO_MEMORY, "cache key: out of memory");
+}
+
 bool pk_cache_key(struct pk_arena *arena, const struct pk_cache_question *q,
                   uint8_t key[PK_CACHE_KEY_BYTES], struct pk_error *err)
 {
-    const struct pk_request *req = q->req;
     crypto_generichash_state h;
 
     (void)crypto_generichash_init(&h, NULL, 0, PK_CACHE_KEY_BYTES);
     add_piece(&h, PK_STR("pk cache 1"));
-    add_piece(&h, req->operation);
-    add_piece(&h, pk_str_of(req->front ? req->front->name : "openai"));
-    add_piece(&h, req->custom_host);
-    add_piece(&h, req->cache_ns.len ? req->cache_ns : q->config->cache.ns);
-    bool ok = add_canonical(arena, &h, q->body, ignored);
-    for (int i = 0; ok && i < q->config->target_count; i++)
-        ok = !may_answer(q, i) || add_target(arena, &h, &q->config->targets[i]);
-    add_forwarded(arena, &h, q);
-    (void)crypto_generichash_final(&h, key, PK_CACHE_KEY_BYTES);
-    return (ok && !arena->failed) || pk_fail(err, PK_NO_MEMORY, "cache key: out of memory");
+    bool ok = add_canonical(arena, &h, q->body, ignored) && add_scope(arena, &h, q);
+    return finish(arena, &h, ok, key, err);
+}
+
+/* --- likeness -------------------------------------------------------------------------------- */
+
+/* The text of a message's content: a string, or the one part of a list. */
+static int text_node(const struct pk_json *body, int content)
+{
+    if (pk_json_type(body, content) == PK_JSON_STRING)
+        return content;
+    if (pk_json_type(body, content) != PK_JSON_ARRAY || pk_json_count(body, content) != 1)
+        return -1;
+    int part = pk_json_item(body, content, 0), text = pk_json_get(body, part, "text");
+    bool is_text = pk_json_is(body, pk_json_get(body, part, "type"), "text") &&
+                   pk_json_type(body, text) == PK_JSON_STRING;
+    return is_text ? text : -1;
+}
+
+pk_str pk_cache_like(struct pk_arena *arena, const struct pk_json *body, int *node)
+{
+    int messages = pk_json_get(body, 0, "messages"), count = pk_json_count(body, messages);
+    int last = pk_json_item(body, messages, count - 1);
+
+    *node = -1;
+    if (count > PK_LIKE_MESSAGES_MAX || pk_json_count(body, pk_json_get(body, 0, "tools")) ||
+        pk_json_count(body, pk_json_get(body, 0, "functions")) ||
+        !pk_json_is(body, pk_json_get(body, last, "role"), "user"))
+        return PK_NONE;
+    int at = text_node(body, pk_json_get(body, last, "content"));
+    pk_str text = pk_json_str(arena, body, at);
+    if (pk_str_trim(text).len == 0 || text.len > PK_LIKE_TEXT_BYTES_MAX)
+        return PK_NONE;
+    *node = at;
+    return text;
+}
+
+/* The body with nothing where the text was. */
+static bool add_rest(struct pk_arena *arena, crypto_generichash_state *h,
+                     const struct pk_json *body, int node)
+{
+    struct pk_buf text = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    size_t from = body->nodes[node].start, to = body->nodes[node].end;
+    struct pk_error unused = {0};
+    struct pk_json rest;
+
+    pk_buf_add(&text, pk_str_sub(body->text, 0, from));
+    pk_buf_adds(&text, "null");
+    pk_buf_add(&text, pk_str_sub(body->text, to, body->text.len));
+    return !text.failed && pk_json_parse(arena, pk_buf_str(&text), "body", &rest, &unused) &&
+           add_canonical(arena, h, &rest, ignored);
+}
+
+bool pk_cache_gate(struct pk_arena *arena, const struct pk_cache_question *q, int node, int dims,
+                   uint8_t gate[PK_CACHE_KEY_BYTES], struct pk_error *err)
+{
+    const struct pk_embedder *e = &q->config->embedders[q->policy->embedder];
+    const int versions[] = {PK_TRAITS_VERSION, dims};
+    crypto_generichash_state h;
+
+    (void)crypto_generichash_init(&h, NULL, 0, PK_CACHE_KEY_BYTES);
+    add_piece(&h, PK_STR("pk gate 1"));
+    add_piece(&h, (pk_str){(const char *)versions, sizeof versions});
+    add_piece(&h, pk_str_of(e->target.provider->name));
+    add_piece(&h, e->target.base_url);
+    add_piece(&h, e->model);
+    bool ok = add_rest(arena, &h, q->body, node) && add_scope(arena, &h, q);
+    return finish(arena, &h, ok, gate, err);
 }

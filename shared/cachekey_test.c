@@ -29,7 +29,7 @@ static void key_of(const struct asked *a, uint8_t key[PK_CACHE_KEY_BYTES])
     memset(key, 0, PK_CACHE_KEY_BYTES);
     EXPECT(pk_config_parse(&arena, pk_str_of(a->config), &config, &err));
     EXPECT(pk_json_parse(&arena, req.body, "body", &body, &err));
-    struct pk_cache_question q = {&config, UINT64_MAX, &req, &body};
+    struct pk_cache_question q = {&config, UINT64_MAX, &config.targets[0].cache, &req, &body};
     EXPECT(pk_cache_key(&arena, &q, key, &err));
 }
 

@@ -15,7 +15,7 @@
  *             +---------------> relay -------+----complete-----+
  *                                 +--broke after bytes went out----> finish
  *
- * Each state is one function (call_steps.c, call_attempt.c, call_ask.c): it reads the event, changes
+ * Each state is one function (call_pick.c, call_cache.c, call_steps.c, call_attempt.c, call_ask.c): it reads the event, changes
  * the call, and either names the next op (and so waits) or asks to run the next state at once. Once a
  * byte has gone to the client the call may no longer change its mind (`committed`), so retry and
  * fallback are only ever decided in pk_step_judge().
@@ -39,6 +39,7 @@ static int (*const steps[])(struct pk_call *, const struct pk_event *) = {
 #define EV(kind) (1u << PK_EV_##kind)
 static const unsigned answers[] = {
     [PK_OP_LOOKUP] = EV(HIT) | EV(MISS),
+    [PK_OP_NEAR] = EV(HIT) | EV(MISS),
     [PK_OP_SEND] = EV(HEAD) | EV(FAIL),
     [PK_OP_READ] = EV(BODY) | EV(END) | EV(FAIL),
     [PK_OP_SLEEP] = EV(WAKE),

@@ -21,8 +21,8 @@
 /* What the host reports. */
 enum pk_event_kind {
     PK_EV_START,  /* begin */
-    PK_EV_HIT,    /* lookup found .entry */
-    PK_EV_MISS,   /* lookup found nothing, or failed (a cache never fails a call) */
+    PK_EV_HIT,    /* lookup found .entry; near found it under .key, with .similarity */
+    PK_EV_MISS,   /* nothing was found, or looking failed (a cache never fails a call) */
     PK_EV_HEAD,   /* upstream status line and headers: .status, .headers */
     PK_EV_BODY,   /* upstream body bytes: .bytes */
     PK_EV_END,    /* the upstream response is complete */
@@ -35,10 +35,19 @@ enum pk_event_kind {
 /* An entry of the response cache. */
 struct pk_cache_entry {
     pk_str body; /* the answer as JSON, in the dialect of the front that stored it */
+    pk_str ns;   /* for purging; not read back */
     pk_str provider, model, finish_reason;
     struct pk_usage usage;
     bool cost_known;
     int64_t cost_pusd;
+};
+
+/* The vector of a question, by which its like is found. */
+struct pk_cache_vector {
+    uint8_t gate[PK_CACHE_KEY_BYTES]; /* only vectors of one gate are compared */
+    struct pk_traits traits;
+    const float *at; /* of length 1 */
+    int dims;
 };
 
 struct pk_event {
@@ -47,6 +56,8 @@ struct pk_event {
     pk_str headers;                     /* HEAD: as in http.h; borrowed for this step */
     pk_str bytes;                       /* BODY; borrowed for this step */
     const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
+    const uint8_t *key;                 /* HIT after NEAR: the entry's; borrowed for this step */
+    double similarity;                  /* HIT after NEAR */
     struct pk_error error;              /* FAIL */
     int64_t waited_us;                  /* how long the host waited for this: not our own work */
 };
@@ -54,10 +65,11 @@ struct pk_event {
 /* What the host does next. `out` first, whatever the op. */
 enum pk_op {
     PK_OP_LOOKUP, /* look for pk_call_cache_key() in the cache -> HIT | MISS */
+    PK_OP_NEAR,   /* look for one near pk_call_vector()          -> HIT | MISS */
     PK_OP_SEND,   /* start pk_call_exchange()                   -> HEAD | FAIL */
     PK_OP_READ,   /* read on from the open response             -> BODY | END | FAIL */
     PK_OP_SLEEP,  /* wait                                       -> WAKE */
-    PK_OP_SAVE,   /* put pk_call_save() into the cache          -> SAVED */
+    PK_OP_SAVE,   /* put pk_call_save() into the cache, with pk_call_vector() -> SAVED */
     PK_OP_DONE,   /* nothing: the call is over, the record is final */
 };
 
@@ -103,8 +115,11 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
  * same clock. */
 struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev);
 
-const uint8_t *pk_call_cache_key(const struct pk_call *c);           /* at LOOKUP and SAVE */
-int64_t pk_call_max_age_s(const struct pk_call *c);                  /* at LOOKUP and SAVE */
+const uint8_t *pk_call_cache_key(const struct pk_call *c); /* at LOOKUP and SAVE */
+int64_t pk_call_max_age_s(const struct pk_call *c);        /* at LOOKUP, NEAR and SAVE */
+/* At NEAR; at SAVE: NULL when the answer is kept without one. */
+const struct pk_cache_vector *pk_call_vector(const struct pk_call *c);
+double pk_call_threshold(const struct pk_call *c);                   /* at NEAR */
 const struct pk_cache_entry *pk_call_save(const struct pk_call *c);  /* at SAVE */
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
 struct pk_reply pk_call_reply(const struct pk_call *c);

@@ -9,9 +9,12 @@
 #include "stream.h"
 
 /* One state, one function pk_step_NAME(). */
+/* clang-format off */
 #define STATES(S)                                                                                  \
     S(pick)                                                                                        \
-    S(lookup) S(send) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish) S(ask)
+    S(lookup) S(embed) S(near)                                                                     \
+    S(send) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish) S(ask)
+/* clang-format on */
 
 enum pk_call_state {
 #define S(name) ST_##name,
@@ -27,6 +30,16 @@ struct pk_asked {
     int status; /* of the answer; 0: none came */
     struct pk_buf body;
     struct pk_error error; /* PK_OK when the answer is whole, whatever its status */
+};
+
+/* The question as the semantic cache sees it. */
+struct pk_like {
+    bool ready; /* `vector` is whole */
+    pk_str text;
+    int node;     /* the text's value in the body */
+    int embedder; /* of the config */
+    struct pk_span *span;
+    struct pk_cache_vector vector;
 };
 
 struct pk_call {
@@ -68,11 +81,13 @@ struct pk_call {
 
     struct pk_asked asked; /* the question that is running, or was the last */
 
+    struct pk_like like;
     bool looked_up; /* the cache has been asked: once a call */
     bool committed; /* bytes have gone to the client: no more retry or fallback */
     bool answered;  /* c->answer is whole */
     struct pk_reply reply;
     uint8_t cache_key[PK_CACHE_KEY_BYTES];
+    pk_str cache_ns; /* the namespace in it */
     struct pk_cache_entry save;
     struct pk_privacy privacy; /* the strictest of the request and of the targets so far */
     struct pk_record record;
@@ -150,6 +165,9 @@ static inline struct pk_fault pk_call_told(const struct pk_call *c)
 /* call_pick.c */
 uint64_t pk_call_targets(const struct pk_call *c); /* bit i: the route may come to target i */
 int pk_call_undecided(struct pk_call *c);          /* ends a call that no condition took anywhere */
+
+/* call_cache.c: whether the answer is to be kept; fills c->save. */
+bool pk_call_keep(struct pk_call *c);
 
 /* call_send.c: fills c->exchange for c->node and opens its span. False with c->error when the target
  * cannot take the request. */

@@ -1,4 +1,4 @@
-/* call_steps.c - the states around the attempts: lookup, judge, answer, finish.
+/* call_steps.c - the states around the attempts: judge, answer, finish.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -7,41 +7,6 @@
 #include "http.h"
 
 enum { BACKOFF_MS_FIRST = 500 };
-
-/* --- the cache ---------------------------------------------------------------- */
-
-static int take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
-{
-    struct pk_error unused = {0};
-    struct pk_json doc;
-
-    c->answer.body = pk_copy(c->arena, entry->body);
-    if (!pk_json_parse(c->arena, c->answer.body, "cache", &doc, &unused))
-        return pk_call_go(c, ST_send); /* a damaged entry is no entry */
-    if (c->stream && !c->front->replay(&doc, c->with_usage, &c->out))
-        return pk_call_go(c, ST_send);
-    pk_call_note_hit(c, entry);
-    pk_call_reply_as(c, 200, c->stream);
-    c->next.out = c->stream ? pk_buf_str(&c->out) : c->answer.body;
-    c->committed = c->answered = true;
-    return pk_call_go(c, ST_finish);
-}
-
-/* Asks the cache, once a call: for the first target whose policy wants it. */
-int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
-{
-    if (ev->kind == PK_EV_HIT)
-        return take_hit(c, ev->entry);
-    if (c->looked_up || c->req->cache_off || pk_call_target(c)->cache.mode == PK_CACHE_OFF)
-        return pk_call_go(c, ST_send);
-    struct pk_cache_question q = {c->config, pk_call_targets(c), c->req, &c->body};
-    c->looked_up = true;
-    if (!pk_cache_key(c->arena, &q, c->cache_key, &c->error))
-        return pk_call_go(c, ST_finish);
-    c->record.cache_status = c->req->cache_refresh ? PK_CS_REFRESH : PK_CS_MISS;
-    return c->req->cache_refresh ? pk_call_go(c, ST_send)
-                                 : pk_call_wait(c, ST_lookup, PK_OP_LOOKUP);
-}
 
 /* --- judge ----------------------------------------------------------------------------------- */
 
@@ -115,13 +80,6 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-static bool may_save(const struct pk_call *c)
-{
-    return c->record.cache_status != PK_CS_DISABLED &&
-           pk_call_target(c)->cache.mode != PK_CACHE_OFF && c->status == 200 &&
-           !(c->streaming && c->streaming->lossy);
-}
-
 /* Gives a whole answer to the client; a stream has it already. */
 static void give_answer(struct pk_call *c)
 {
@@ -149,18 +107,7 @@ int pk_step_answer(struct pk_call *c, const struct pk_event *ev)
         pk_call_span_end(c); /* a relayed stream has not been judged */
     pk_call_note_answer(c);
     give_answer(c);
-    if (!may_save(c))
-        return pk_call_go(c, ST_finish);
-    c->save = (struct pk_cache_entry){
-        .body = c->answer.body,
-        .provider = c->record.provider,
-        .model = c->record.model,
-        .finish_reason = c->record.finish_reason,
-        .usage = c->record.usage,
-        .cost_known = c->record.spans[c->span].cost_known,
-        .cost_pusd = c->record.spans[c->span].cost_pusd,
-    };
-    return pk_call_wait(c, ST_answer, PK_OP_SAVE);
+    return pk_call_keep(c) ? pk_call_wait(c, ST_answer, PK_OP_SAVE) : pk_call_go(c, ST_finish);
 }
 
 /* An error that stands is told in the front's shape; to one who left, nothing. */

@@ -21,17 +21,14 @@ static pk_str path_here(struct pk_config_reader *p)
     return pk_copyf(p->arena, "config%s%s", *p->path ? "." : "", p->path);
 }
 
-static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int node)
+bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
+                           struct pk_target *t)
 {
-    struct pk_config *c = p->config;
-    struct pk_target *t = &c->targets[c->target_count];
-
     if (d->set.virtual_key.len && d->set.api_key.len)
         return pk_config_fail(p, "api_key", "give virtual_key or api_key, not both");
     *t = (struct pk_target){
         .name = d->name,
         .path = path_here(p),
-        .node = node,
         .virtual_key = d->set.virtual_key,
         .provider = d->set.virtual_key.len ? NULL : pk_provider_find(d->set.provider),
         .custom_host = d->set.custom_host,
@@ -51,6 +48,17 @@ static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int
         t->key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = d->set.api_key};
     if (t->provider)
         set_base_url(t);
+    return true;
+}
+
+static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int node)
+{
+    struct pk_config *c = p->config;
+    struct pk_target *t = &c->targets[c->target_count];
+
+    if (!pk_config_make_target(p, d, t))
+        return false;
+    t->node = node;
     c->route.nodes[node].target = (int16_t)c->target_count++;
     return true;
 }
@@ -195,22 +203,17 @@ bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *conf
         pk_guards_settle(g);
     if (config->api_key_at.len == 0)
         config->api_key_at = p.api_key_at;
-    for (int i = config->target_count - 1; i >= 0; i--)
-        if (config->targets[i].cache.mode != PK_CACHE_OFF)
-            config->cache = config->targets[i].cache;
     return true;
 }
 
 /* --- binding ----------------------------------------------------------------------------------- */
 
-bool pk_config_bind(struct pk_config *config, int target, const struct pk_provider *provider,
-                    struct pk_key key, pk_str key_host, struct pk_error *err)
+bool pk_config_bind(struct pk_target *t, const struct pk_provider *provider, struct pk_key key,
+                    pk_str key_host, struct pk_error *err)
 {
-    struct pk_target *t = &config->targets[target];
     struct pk_url wanted, owner;
     pk_str origin = key_host.len ? key_host : pk_str_of(provider->base_url);
 
-    PK_ASSERT(target < config->target_count);
     t->provider = provider;
     t->key = key;
     t->key.origin = origin;
@@ -229,21 +232,29 @@ bool pk_config_bind(struct pk_config *config, int target, const struct pk_provid
     return true;
 }
 
-bool pk_config_ready(const struct pk_config *config, struct pk_error *err)
+static bool target_ready(const struct pk_target *t, struct pk_error *err)
 {
-    for (int i = 0; i < config->target_count; i++) {
-        const struct pk_target *t = &config->targets[i];
+    if (!t->provider && t->virtual_key.len)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: \"%.*s\" is not bound",
+                       PK_FMT(t->path), PK_FMT(t->virtual_key));
+    if (!t->provider)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s: needs a provider, a virtual_key or targets",
+                       PK_FMT(t->path));
+    if (t->base_url.len == 0)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.custom_host: provider \"%s\" needs one",
+                       PK_FMT(t->path), t->provider->name);
+    return true;
+}
 
-        if (!t->provider && t->virtual_key.len)
-            return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: \"%.*s\" is not bound",
-                           PK_FMT(t->path), PK_FMT(t->virtual_key));
-        if (!t->provider)
-            return pk_fail(err, PK_BAD_CONFIG, "%.*s: needs a provider, a virtual_key or targets",
-                           PK_FMT(t->path));
-        if (t->base_url.len == 0)
-            return pk_fail(err, PK_BAD_CONFIG, "%.*s.custom_host: provider \"%s\" needs one",
-                           PK_FMT(t->path), t->provider->name);
-    }
+bool pk_config_ready(struct pk_config *config, struct pk_error *err)
+{
+    for (int i = 0; i < config->target_count; i++)
+        if (!target_ready(&config->targets[i], err))
+            return false;
+    for (int i = 0; i < config->embedder_count; i++)
+        if (!target_ready(&config->embedders[i].target, err) ||
+            !pk_embedder_ready(&config->embedders[i], err))
+            return false;
     return true;
 }
 

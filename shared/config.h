@@ -42,7 +42,9 @@ enum pk_cache_mode { PK_CACHE_OFF, PK_CACHE_SIMPLE, PK_CACHE_SEMANTIC };
 struct pk_cache_policy {
     enum pk_cache_mode mode;
     int64_t max_age_s;
-    pk_str ns; /* namespace; empty = none */
+    pk_str ns;        /* namespace; empty = none */
+    double threshold; /* semantic: how near is near enough, a cosine */
+    int embedder; /* semantic: which of the config's; -1 = not said yet, see pk_config_embed() */
 };
 
 enum pk_key_kind {
@@ -86,6 +88,12 @@ struct pk_target {
 
 struct pk_conditional;
 struct pk_sticky;
+/* Who turns texts into vectors, for the semantic cache. */
+struct pk_embedder {
+    struct pk_target target; /* the provider, key and host; no route leads there */
+    pk_str model;
+    int64_t dimensions; /* to ask for; 0 = as many as the model has */
+};
 
 struct pk_config {
     struct pk_route route;
@@ -93,10 +101,9 @@ struct pk_config {
     const struct pk_sticky *sticky[PK_NODES_MAX];
     struct pk_target targets[PK_NODES_MAX];
     int target_count;
-    /* Of the first target that has one: the cache is asked once, before any target; an answer is
-     * stored by the policy of the target that gave it. */
-    struct pk_cache_policy cache;
     struct pk_guards *guards; /* every list that a target has, once each */
+    struct pk_embedder embedders[PK_EMBEDDERS_MAX];
+    int embedder_count;
     pk_str api_key_at; /* which node gives an api_key, "config.targets[0]"; empty = none does */
     pk_str slug;       /* set by the host for a stored config; goes to the log */
     int64_t version;
@@ -114,14 +121,22 @@ bool pk_config_needs_figures(const struct pk_config *config);
 bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *config,
                      struct pk_error *err) PK_MUST_CHECK;
 
+/* Gives every semantic cache without an embedder the one that `otherwise` names: an object as in a config, or
+ * the slug of a provider or virtual key. PK_BAD_CONFIG when one is needed and `otherwise` is empty. Before
+ * binding. */
+bool pk_config_embed(struct pk_arena *arena, pk_str otherwise, struct pk_config *config,
+                     struct pk_error *err) PK_MUST_CHECK;
+
 /* Gives a target what its virtual key says: the provider, the key, and the key's own
  * custom_host (empty: the provider's base URL). A custom_host in the config that is not at the
  * key's origin is PK_HOST_DENIED: a stored key goes only to the host that it was stored with. */
-bool pk_config_bind(struct pk_config *config, int target, const struct pk_provider *provider,
-                    struct pk_key key, pk_str key_host, struct pk_error *err) PK_MUST_CHECK;
+bool pk_config_bind(struct pk_target *t, const struct pk_provider *provider, struct pk_key key,
+                    pk_str key_host, struct pk_error *err) PK_MUST_CHECK;
 
-/* Whether every target has a provider and a base URL; the error names the first that has not. */
-bool pk_config_ready(const struct pk_config *config, struct pk_error *err) PK_MUST_CHECK;
+/* Whether every target and embedder has a provider and a base URL, and every embedder a model, the usual one of
+ * its provider when it names none; the error names the first that has not. */
+bool pk_config_ready(struct pk_config *config, struct pk_error *err) PK_MUST_CHECK;
+bool pk_embedder_ready(struct pk_embedder *e, struct pk_error *err) PK_MUST_CHECK;
 
 /* Whether the document holds a literal api_key, in use or not, which must not be stored; *path names it. */
 bool pk_config_has_literal_key(const struct pk_config *config, pk_str *path);

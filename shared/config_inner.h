@@ -72,6 +72,14 @@ struct pk_config_table {
     void *into;
     uint64_t seen; /* which of them were there */
 };
+/* Those of them that say whom to call, for whatever else may be called; config_cache.c reads the cache's. */
+typedef bool pk_config_read_fn(struct pk_config_reader *p, int value, void *draft);
+pk_config_read_fn pk_config_read_provider, pk_config_read_virtual_key, pk_config_read_api_key,
+    pk_config_read_custom_host, pk_config_read_request_timeout, pk_config_read_cache;
+
+/* What a settled draft says about whom to call, with its path. */
+bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
+                           struct pk_target *t);
 
 /* A node that says whom to call drops what it inherited about that. */
 void pk_draft_settle(struct pk_draft *d);

@@ -11,7 +11,7 @@
 
 enum { WEIGHT_MAX = 1000000 };
 
-/* --- retry, cache ------------------------------------------------------------------ */
+/* --- retry ------------------------------------------------------------------------ */
 
 static bool retry_attempts(struct pk_config_reader *p, int value, void *into)
 {
@@ -44,42 +44,6 @@ static const struct pk_config_member retry_members[] = {
     {0},
 };
 
-static bool cache_mode(struct pk_config_reader *p, int value, void *into)
-{
-    struct pk_cache_policy *c = into;
-
-    if (pk_json_is(&p->doc, value, "simple"))
-        c->mode = PK_CACHE_SIMPLE;
-    else if (pk_json_is(&p->doc, value, "semantic"))
-        return pk_config_fail(p, "mode",
-                              "semantic needs an embedder, which this version does not have");
-    else
-        return pk_config_fail(p, "mode", "must be \"simple\" or \"semantic\"");
-    return true;
-}
-
-static bool cache_max_age(struct pk_config_reader *p, int value, void *into)
-{
-    struct pk_cache_policy *c = into;
-
-    if (!pk_json_int(&p->doc, value, &c->max_age_s) || c->max_age_s < 1 || c->max_age_s > INT32_MAX)
-        return pk_config_fail(p, "max_age", "must be seconds, 1 or more");
-    return true;
-}
-
-static bool cache_namespace(struct pk_config_reader *p, int value, void *into)
-{
-    return pk_config_read_text(p, "namespace", value, PK_SLUG_BYTES_MAX,
-                               &((struct pk_cache_policy *)into)->ns);
-}
-
-static const struct pk_config_member cache_members[] = {
-    {"mode", cache_mode},
-    {"max_age", cache_max_age},
-    {"namespace", cache_namespace},
-    {0},
-};
-
 /* --- members of a node ----------------------------------------------------------------------- */
 
 static bool node_targets(struct pk_config_reader *p, int value, void *into)
@@ -107,7 +71,7 @@ static bool node_weight(struct pk_config_reader *p, int value, void *into)
     return true;
 }
 
-static bool node_provider(struct pk_config_reader *p, int value, void *into)
+bool pk_config_read_provider(struct pk_config_reader *p, int value, void *into)
 {
     struct pk_draft *d = into;
     pk_str name = PK_NONE;
@@ -124,13 +88,13 @@ static bool node_provider(struct pk_config_reader *p, int value, void *into)
     return true;
 }
 
-static bool node_virtual_key(struct pk_config_reader *p, int value, void *into)
+bool pk_config_read_virtual_key(struct pk_config_reader *p, int value, void *into)
 {
     return pk_config_read_text(p, "virtual_key", value, PK_SLUG_BYTES_MAX,
                                &((struct pk_draft *)into)->virtual_key);
 }
 
-static bool node_api_key(struct pk_config_reader *p, int value, void *into)
+bool pk_config_read_api_key(struct pk_config_reader *p, int value, void *into)
 {
     return pk_config_read_text(p, "api_key", value, 4096, &((struct pk_draft *)into)->api_key);
 }
@@ -149,7 +113,7 @@ void pk_draft_settle(struct pk_draft *d)
             d->set.guards[phase] = d->guards[phase];
 }
 
-static bool node_custom_host(struct pk_config_reader *p, int value, void *into)
+bool pk_config_read_custom_host(struct pk_config_reader *p, int value, void *into)
 {
     struct pk_draft *d = into;
     struct pk_error why = {0};
@@ -224,17 +188,7 @@ static bool node_retry(struct pk_config_reader *p, int value, void *into)
     return pk_config_read_member(p, "retry", value, retry_members, &d->set.retry);
 }
 
-static bool node_cache(struct pk_config_reader *p, int value, void *into)
-{
-    struct pk_draft *d = into;
-
-    d->set.cache = (struct pk_cache_policy){.max_age_s = PK_CACHE_AGE_S_DEFAULT};
-    if (!pk_config_read_member(p, "cache", value, cache_members, &d->set.cache))
-        return false;
-    return d->set.cache.mode != PK_CACHE_OFF || pk_config_fail(p, "cache.mode", "must be given");
-}
-
-static bool node_request_timeout(struct pk_config_reader *p, int value, void *into)
+bool pk_config_read_request_timeout(struct pk_config_reader *p, int value, void *into)
 {
     return pk_config_read_duration(p, "request_timeout", value,
                                    &((struct pk_draft *)into)->set.timeouts.request_ms);
@@ -381,16 +335,16 @@ const struct pk_config_member pk_config_members[] = {
     {"targets", node_targets},
     {"name", node_name},
     {"weight", node_weight},
-    {"provider", node_provider},
-    {"virtual_key", node_virtual_key},
-    {"api_key", node_api_key},
-    {"custom_host", node_custom_host},
+    {"provider", pk_config_read_provider},
+    {"virtual_key", pk_config_read_virtual_key},
+    {"api_key", pk_config_read_api_key},
+    {"custom_host", pk_config_read_custom_host},
     {"override_params", node_override},
     {"default_params", node_default},
     {"drop_params", node_drop},
     {"retry", node_retry},
-    {"cache", node_cache},
-    {"request_timeout", node_request_timeout},
+    {"cache", pk_config_read_cache},
+    {"request_timeout", pk_config_read_request_timeout},
     {"ttft_timeout", node_ttft_timeout},
     {"idle_timeout", node_idle_timeout},
     {"forward_headers", node_forward},

@@ -140,7 +140,7 @@ static void targets_inherit_and_override(void)
     EXPECT(pk_str_is(config.targets[0].params.overrides, "{\"model\":\"b\",\"top_p\":1}"));
     EXPECT(pk_str_is(config.targets[1].params.overrides, "{\"model\":\"a\",\"top_p\":1}"));
     EXPECT(config.targets[1].cache.mode == PK_CACHE_SIMPLE);
-    EXPECT(config.cache.max_age_s == PK_CACHE_AGE_S_DEFAULT);
+    EXPECT(config.targets[0].cache.max_age_s == PK_CACHE_AGE_S_DEFAULT);
     EXPECT(pk_str_is(config.targets[1].path, "config.targets[1]"));
 }
 
@@ -165,13 +165,14 @@ static void a_bound_key_stays_with_its_host(void)
     EXPECT(parse("{\"virtual_key\":\"k\"}"));
     EXPECT(!pk_config_ready(&config, &err));
     EXPECT(strcmp(err.msg, "config.virtual_key: \"k\" is not bound") == 0);
-    EXPECT(pk_config_bind(&config, 0, openai, key, PK_NONE, &err) &&
+    EXPECT(pk_config_bind(&config.targets[0], openai, key, PK_NONE, &err) &&
            pk_config_ready(&config, &err));
     EXPECT(pk_str_is(config.targets[0].base_url, "https://api.openai.com/v1"));
     EXPECT(parse("{\"virtual_key\":\"k\",\"custom_host\":\"https://evil.example/v1\"}"));
-    EXPECT(!pk_config_bind(&config, 0, openai, key, PK_NONE, &err) && err.code == PK_HOST_DENIED);
+    EXPECT(!pk_config_bind(&config.targets[0], openai, key, PK_NONE, &err) &&
+           err.code == PK_HOST_DENIED);
     EXPECT(parse("{\"virtual_key\":\"k\",\"custom_host\":\"http://localhost:8/v2\"}"));
-    EXPECT(pk_config_bind(&config, 0, openai, key, PK_STR("http://localhost:8/v1"), &err));
+    EXPECT(pk_config_bind(&config.targets[0], openai, key, PK_STR("http://localhost:8/v1"), &err));
     EXPECT(pk_str_is(config.targets[0].base_url, "http://localhost:8/v2"));
 }
 

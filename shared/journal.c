@@ -6,10 +6,14 @@
  */
 #include "journal.h"
 
+#include "store_cache.h"
+#include "store_near.h"
 #include "wire.h"
 
+#include <string.h>
+
 enum { VERSION = 1 };
-enum kind { RECORD, CACHE, FEEDBACK };
+enum kind { RECORD, CACHE, FEEDBACK, VECTOR };
 
 struct cache_write {
     uint8_t key[PK_CACHE_KEY_BYTES];
@@ -24,7 +28,7 @@ static enum kind wire_head(struct pk_wire *w, enum kind kind)
     pk_wire_small(w, &version, VERSION);
     if (version != VERSION)
         w->failed = true;
-    pk_wire_small(w, &number, FEEDBACK);
+    pk_wire_small(w, &number, VECTOR);
     return (enum kind)number;
 }
 
@@ -32,6 +36,7 @@ static void wire_cache(struct pk_wire *w, struct cache_write *c)
 {
     pk_wire_bytes(w, c->key, sizeof c->key);
     pk_wire_str(w, &c->entry.body);
+    pk_wire_str(w, &c->entry.ns);
     pk_wire_str(w, &c->entry.provider);
     pk_wire_str(w, &c->entry.model);
     pk_wire_str(w, &c->entry.finish_reason);
@@ -40,6 +45,20 @@ static void wire_cache(struct pk_wire *w, struct cache_write *c)
     pk_wire_int(w, &c->entry.cost_pusd);
     pk_wire_int(w, &c->now_us);
     pk_wire_int(w, &c->max_age_s);
+}
+
+struct vector_write {
+    uint8_t key[PK_CACHE_KEY_BYTES], traits[PK_TRAITS_BYTES];
+    struct pk_cache_vector vector;
+    pk_str floats;
+};
+
+static void wire_vector(struct pk_wire *w, struct vector_write *v)
+{
+    pk_wire_bytes(w, v->key, sizeof v->key);
+    pk_wire_bytes(w, v->vector.gate, sizeof v->vector.gate);
+    pk_wire_bytes(w, v->traits, sizeof v->traits);
+    pk_wire_str(w, &v->floats);
 }
 
 static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
@@ -72,6 +91,21 @@ void pk_journal_cache(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
     wire_cache(&w, &c);
 }
 
+void pk_journal_vector(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
+                       const struct pk_cache_vector *vector)
+{
+    struct vector_write v = {
+        .vector = *vector,
+        .floats = {(const char *)vector->at, (size_t)vector->dims * sizeof *vector->at}};
+    struct pk_wire w = {.out = out};
+
+    for (int i = 0; i < PK_CACHE_KEY_BYTES; i++)
+        v.key[i] = key[i];
+    pk_traits_pack(&vector->traits, v.traits);
+    (void)wire_head(&w, VECTOR);
+    wire_vector(&w, &v);
+}
+
 void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f)
 {
     struct pk_feedback copy = *f;
@@ -100,7 +134,24 @@ static bool apply_cache(struct pk_store *s, struct pk_wire *w, struct pk_error *
     wire_cache(w, &c);
     if (!pk_wire_done(w) || c.now_us < 0 || c.max_age_s < 0)
         return damaged(err);
-    return pk_store_cache_put(s, c.key, &c.entry, c.now_us, c.max_age_s, err);
+    return pk_store_cache_put(s, c.key, &c.entry, c.now_us, c.max_age_s, err) &&
+           pk_store_cache_trim(s, c.now_us, err);
+}
+
+static bool apply_vector(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
+{
+    float floats[PK_EMBEDDING_DIMS_MAX];
+    struct vector_write v = {0};
+
+    wire_vector(w, &v);
+    if (!pk_wire_done(w) || v.floats.len == 0 || v.floats.len > sizeof floats ||
+        v.floats.len % sizeof *floats)
+        return damaged(err);
+    memcpy(floats, v.floats.at, v.floats.len); /* where they may be read as floats */
+    v.vector.at = floats;
+    v.vector.dims = (int)(v.floats.len / sizeof *floats);
+    v.vector.traits = pk_traits_unpack(v.traits);
+    return pk_store_near_put(s, v.key, &v.vector, err);
 }
 
 static bool apply_feedback(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
@@ -122,6 +173,7 @@ bool pk_journal_apply(struct pk_store *s, pk_str entry, struct pk_error *err)
     case RECORD: return apply_record(s, &w, err);
     case CACHE: return apply_cache(s, &w, err);
     case FEEDBACK: return apply_feedback(s, &w, err);
+    case VECTOR: return apply_vector(s, &w, err);
     }
     return damaged(err);
 }

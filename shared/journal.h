@@ -13,6 +13,9 @@
 void pk_journal_record(struct pk_buf *out, const struct pk_record *r);
 void pk_journal_cache(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
                       const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s);
+/* After the entry under the same key. */
+void pk_journal_vector(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
+                       const struct pk_cache_vector *vector);
 void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f);
 
 /* Writes one entry to the store. The caller may open a transaction around many. */

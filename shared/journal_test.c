@@ -4,6 +4,7 @@
  */
 #include "journal.h"
 
+#include "store_cache.h"
 #include "test_store.h"
 
 static struct pk_arena arena;
@@ -57,7 +58,18 @@ static struct pk_buf feedback_entry(void)
     return out;
 }
 
-static struct pk_buf (*const makers[])(void) = {record_entry, cache_entry, feedback_entry};
+/* Behind the entry that it belongs to. */
+static struct pk_buf vector_entry(void)
+{
+    struct pk_cache_vector v = {.gate = {5}, .at = (const float[]){0.6F, 0.8F}, .dims = 2};
+    struct pk_buf out = pk_buf_in(&arena, 1 << 16);
+
+    pk_journal_vector(&out, key, &v);
+    return out;
+}
+
+static struct pk_buf (*const makers[])(void) = {record_entry, cache_entry, feedback_entry,
+                                                vector_entry};
 
 static void every_kind_arrives_once_however_often_it_is_applied(void)
 {
@@ -75,6 +87,8 @@ static void every_kind_arrives_once_however_often_it_is_applied(void)
     EXPECT(test_says(s, "select count(*) || ' ' || http_status from pk_spans", "1 200"));
     EXPECT(test_says(s, "select count(*) || ' ' || value || ' ' || weight from pk_feedback",
                      "1 -3 0.25"));
+    EXPECT(test_says(s, "select count(*) || ' ' || hex(vector) from pk_cache_vector",
+                     "1 9A99193FCDCC4C3F"));
     EXPECT(pk_store_cache_get(s, &arena, key, now_us, 60, &e, &found, &err) && found);
     EXPECT(pk_str_is(e.body, "{\"a\":1}") && e.usage.input == 3 && e.cost_pusd == 9);
     EXPECT(!pk_store_cache_get(s, &arena, key, now_us + 60000000, 90, &e, &found, &err) || !found);

@@ -78,6 +78,7 @@ static void serve(struct job *j)
     take_out(j);
     switch (j->task.next.op) {
     case PK_OP_LOOKUP:
+    case PK_OP_NEAR:
         j->lookups++;
         pk_loop_answer(loop, &j->task, &miss);
         return;

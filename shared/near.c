@@ -454,22 +454,22 @@ struct search {
     dot_fn *dot;
     float threshold;
     struct coded q;
-    struct pk_near_match *best;
-    int count;
+    struct pk_near_matches *found;
 };
 
 static void offer(struct search *s, const struct fact *f, float similarity, float error)
 {
-    int i = s->count;
+    struct pk_near_matches *m = s->found;
+    int i = m->count;
 
-    if (i == PK_NEAR_BEST && similarity <= s->best[i - 1].similarity)
+    if (i == PK_NEAR_BEST && similarity <= m->list[i - 1].similarity)
         return;
     i -= i == PK_NEAR_BEST;
-    s->count = i + 1;
-    for (; i > 0 && s->best[i - 1].similarity < similarity; i--)
-        s->best[i] = s->best[i - 1];
-    s->best[i] = (struct pk_near_match){.id = f->id, .similarity = similarity, .error = error};
-    memcpy(s->best[i].key, f->key, sizeof f->key);
+    m->count = i + 1;
+    for (; i > 0 && m->list[i - 1].similarity < similarity; i--)
+        m->list[i] = m->list[i - 1];
+    m->list[i] = (struct pk_near_match){.id = f->id, .similarity = similarity, .error = error};
+    memcpy(m->list[i].key, f->key, sizeof f->key);
 }
 
 static void look_at(struct search *s, const struct block *b, size_t i)
@@ -489,16 +489,21 @@ static void look_at(struct search *s, const struct block *b, size_t i)
     offer(s, &b->facts[i], head + tail, error);
 }
 
-int pk_near_find(const struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
-                 const struct pk_near_item *like, double threshold,
-                 struct pk_near_match best[PK_NEAR_BEST])
+bool pk_near_enough(double cosine, double threshold)
+{
+    return cosine + 1e-6 >= threshold;
+}
+
+void pk_near_find(const struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
+                  const struct pk_near_item *like, double threshold, struct pk_near_matches *m)
 {
     const struct gate *g = find_gate(n, gate);
     struct search s = {
-        .gate = g, .like = like, .dot = n->dot, .threshold = (float)threshold, .best = best};
+        .gate = g, .like = like, .dot = n->dot, .threshold = (float)threshold, .found = m};
 
+    m->count = 0;
     if (!g || g->dims != like->dims)
-        return 0;
+        return;
     s.q.sizes = encode(g, like->vector, s.q.codes, s.q.codes + g->head);
     for (const struct block *b = g->blocks; b; b = b->next)
         for (size_t i = 0; i < (size_t)b->count; i++)
@@ -507,10 +512,9 @@ int pk_near_find(const struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
     for (const struct young *y = g->young; y; y = y->next) {
         double exact = pk_near_cosine(y->vector, like->vector, g->dims);
 
-        if (exact >= threshold && pk_traits_agree(&like->traits, &y->fact.traits))
+        if (pk_near_enough(exact, threshold) && pk_traits_agree(&like->traits, &y->fact.traits))
             offer(&s, &y->fact, (float)exact, 0);
     }
-    return s.count;
 }
 
 static bool forget_in(struct gate *g, struct block *b, int64_t id)

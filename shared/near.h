@@ -19,7 +19,7 @@
 
 enum {
     PK_NEAR_KEY_BYTES = 32, /* of gates and keys */
-    PK_NEAR_DIMS_MAX = 4096,
+    PK_NEAR_DIMS_MAX = PK_EMBEDDING_DIMS_MAX,
     PK_NEAR_GATE_MAX = 1 << 17, /* vectors of one gate */
     PK_NEAR_BEST = 8,           /* what a search returns at most */
     PK_NEAR_YOUNG_MAX = 64,     /* vectors of one gate that are not in the store yet */
@@ -43,6 +43,11 @@ struct pk_near_match {
     float error; /* the exact figure is at most so far away; 0: it is exact */
 };
 
+struct pk_near_matches {
+    struct pk_near_match list[PK_NEAR_BEST]; /* the best first */
+    int count;
+};
+
 /* At most about bytes_max from `from`, which must outlive it. NULL: no memory. */
 struct pk_near *pk_near_new(struct pk_allocator from, size_t bytes_max);
 void pk_near_free(struct pk_near *n); /* NULL is fine */
@@ -64,11 +69,9 @@ bool pk_near_add(struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
 void pk_near_add_young(struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
                        const struct pk_near_item *item);
 
-/* The nearest that agree with the item's traits and may be within the threshold, best first. Returns how
- * many. */
-int pk_near_find(const struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
-                 const struct pk_near_item *like, double threshold,
-                 struct pk_near_match best[PK_NEAR_BEST]);
+/* The nearest that agree with the item's traits and may be within the threshold. */
+void pk_near_find(const struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
+                  const struct pk_near_item *like, double threshold, struct pk_near_matches *m);
 
 /* Forgets a match whose row is gone. */
 void pk_near_forget(struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
@@ -76,6 +79,8 @@ void pk_near_forget(struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
 
 size_t pk_near_bytes(const struct pk_near *n);
 
+/* Whether a cosine reaches the threshold, as far as it can be computed. */
+bool pk_near_enough(double cosine, double threshold);
 /* The cosine of two vectors of length 1. */
 double pk_near_cosine(const float *a, const float *b, int dims);
 /* Scales to length 1; false when it has none, or a number is not finite. */

@@ -31,6 +31,17 @@ static struct pk_near *fresh(size_t bytes_max)
     return pk_near_new((struct pk_allocator){NULL, take, give}, bytes_max);
 }
 
+/* The matches into `best`; how many. */
+static int find(const struct pk_near *n, const uint8_t *where, const struct pk_near_item *like,
+                double threshold, struct pk_near_match best[PK_NEAR_BEST])
+{
+    struct pk_near_matches m;
+
+    pk_near_find(n, where, like, threshold, &m);
+    memcpy(best, m.list, sizeof m.list);
+    return m.count;
+}
+
 static float drawn(void)
 {
     return (float)(int32_t)(uint32_t)pk_random_next(&random_state) / 2147483648.0F;
@@ -68,7 +79,7 @@ static void compare(const struct pk_near *n, int count, int dims, const float *q
 {
     struct pk_near_match best[PK_NEAR_BEST];
     struct pk_near_item like = item_of(0, q, dims, "text");
-    int got = pk_near_find(n, gate, &like, threshold, best), want = 0;
+    int got = find(n, gate, &like, threshold, best), want = 0;
 
     for (int i = 0; i < count; i++) {
         double exact = pk_near_cosine(q, vectors[i], dims);
@@ -126,9 +137,9 @@ static void texts_that_say_something_else_are_not_found(void)
         EXPECT(pk_near_add(n, gate, &item));
     }
     struct pk_near_item like = item_of(0, v, 64, "the order 42");
-    EXPECT(pk_near_find(n, gate, &like, 0.95, best) == 1 && best[0].id == 42);
+    EXPECT(find(n, gate, &like, 0.95, best) == 1 && best[0].id == 42);
     like = item_of(0, v, 64, "order 101");
-    EXPECT(pk_near_find(n, gate, &like, 0.95, best) == 0);
+    EXPECT(find(n, gate, &like, 0.95, best) == 0);
     pk_near_free(n);
 }
 
@@ -141,9 +152,9 @@ static void gates_and_lengths_are_apart(void)
     draw(v, 64, 1);
     struct pk_near_item item = item_of(1, v, 64, "a"), shorter = item_of(2, v, 32, "a");
     EXPECT(pk_near_add(n, gate, &item) && !pk_near_add(n, gate, &shorter));
-    EXPECT(pk_near_find(n, elsewhere, &item, 0.9, best) == 0);
-    EXPECT(pk_near_find(n, gate, &shorter, 0.9, best) == 0);
-    EXPECT(pk_near_find(n, gate, &item, 0.9, best) == 1);
+    EXPECT(find(n, elsewhere, &item, 0.9, best) == 0);
+    EXPECT(find(n, gate, &shorter, 0.9, best) == 0);
+    EXPECT(find(n, gate, &item, 0.9, best) == 1);
     shorter.dims = PK_NEAR_DIMS_MAX + 1;
     EXPECT(!pk_near_add(n, elsewhere, &shorter));
     pk_near_free(n);
@@ -159,16 +170,16 @@ static void a_young_one_is_found_until_its_row_is_there(void)
     struct pk_near_item item = item_of(7, v, 64, "a");
     pk_near_add_young(n, gate, &item);
     pk_near_add_young(n, gate, &item);
-    EXPECT(pk_near_find(n, gate, &item, 1 - 1e-6, best) == 1);
+    EXPECT(find(n, gate, &item, 1 - 1e-6, best) == 1);
     EXPECT(best[0].id == 0 && memcmp(best[0].key, item.key, sizeof item.key) == 0);
     EXPECT(pk_near_add(n, gate, &item));
-    EXPECT(pk_near_find(n, gate, &item, 0.999, best) == 1 && best[0].id == 7);
+    EXPECT(find(n, gate, &item, 0.999, best) == 1 && best[0].id == 7);
     pk_near_forget(n, gate, &best[0]);
-    EXPECT(pk_near_find(n, gate, &item, 0.999, best) == 0);
+    EXPECT(find(n, gate, &item, 0.999, best) == 0);
     pk_near_add_young(n, gate, &item);
-    EXPECT(pk_near_find(n, gate, &item, 0.999, best) == 1);
+    EXPECT(find(n, gate, &item, 0.999, best) == 1);
     pk_near_forget(n, gate, &best[0]);
-    EXPECT(pk_near_find(n, gate, &item, 0.999, best) == 0);
+    EXPECT(find(n, gate, &item, 0.999, best) == 0);
     pk_near_free(n);
 }
 
@@ -186,7 +197,7 @@ static void what_is_forgotten_is_not_found_and_the_rest_is(void)
         pk_near_forget(n, gate, &(struct pk_near_match){.id = i + 1});
     for (int i = 0; i < 1000; i++) {
         struct pk_near_item like = item_of(0, vectors[i], 64, "a");
-        int count = pk_near_find(n, gate, &like, 0.999, best);
+        int count = find(n, gate, &like, 0.999, best);
 
         EXPECT(count == (i % 3 != 0) && (count == 0 || best[0].id == i + 1));
     }
@@ -209,14 +220,14 @@ static void memory_is_bounded(void)
             pk_near_looked(n, gate, (struct pk_near_range){.low = 0, .high = 1, .whole = true});
     }
     struct pk_near_item like = item_of(0, v, 384, "a");
-    EXPECT(pk_near_find(n, gate, &like, 0.9, best) == PK_NEAR_BEST);
+    EXPECT(find(n, gate, &like, 0.9, best) == PK_NEAR_BEST);
     for (int i = 0; i < 20000; i++) { /* another gate pushes this one out */
         struct pk_near_item item = item_of(i + 1, v, 384, "a");
 
         if (!pk_near_add(n, elsewhere, &item))
             break;
     }
-    EXPECT(pk_near_bytes(n) <= max && pk_near_find(n, gate, &like, 0.9, best) == 0);
+    EXPECT(pk_near_bytes(n) <= max && find(n, gate, &like, 0.9, best) == 0);
     EXPECT(!pk_near_range(n, gate).whole && pk_near_range(n, gate).low == INT64_MAX);
     pk_near_free(n);
 }
@@ -238,8 +249,8 @@ static void many_small_gates_fit_and_the_last_used_stay(void)
         pk_near_looked(n, name, (struct pk_near_range){.low = 1, .high = 1, .whole = true});
         (void)pk_near_range(n, (const uint8_t[PK_NEAR_KEY_BYTES]){0}); /* the first is in use */
     }
-    EXPECT(pk_near_find(n, (const uint8_t[PK_NEAR_KEY_BYTES]){0}, &item, 0.9, best) == 1);
-    EXPECT(pk_near_find(n, (const uint8_t[PK_NEAR_KEY_BYTES]){1}, &item, 0.9, best) == 0);
+    EXPECT(find(n, (const uint8_t[PK_NEAR_KEY_BYTES]){0}, &item, 0.9, best) == 1);
+    EXPECT(find(n, (const uint8_t[PK_NEAR_KEY_BYTES]){1}, &item, 0.9, best) == 0);
     pk_near_free(n);
 }
 

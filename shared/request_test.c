@@ -49,7 +49,8 @@ static void options_are_taken_out_of_the_body(void)
         pk_str_is(req.body, "{\"top_p\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"));
     EXPECT(pk_str_is(req.metadata, "{\"team\":\"a\"}") && pk_str_is(req.trace_id, "t1"));
     EXPECT(pk_str_is(req.cache_ns, "n") && req.cache_refresh && !req.cache_off);
-    EXPECT(req.timeout_ms == 5000 && req.request_ms == 250000 && req.privacy.payloads == PK_PAYLOADS_NONE);
+    EXPECT(req.timeout_ms == 5000 && req.request_ms == 250000 &&
+           req.privacy.payloads == PK_PAYLOADS_NONE);
     EXPECT(chat("\"x\"", "{\"pk\":{\"cache\":false}}", false) && req.cache_off);
 }
 

@@ -21,6 +21,7 @@ enum {
     KEPT_MAX = 64,              /* entries */
     KEY_BYTES_MAX = 16 << 10,   /* of a reference that is kept */
     ENTRY_BYTES_MAX = 16 << 20, /* what one entry may hold */
+    EMBEDDER_BYTES_MAX = 8 << 10,
     KNOWN_MAX = 16,
 };
 
@@ -37,6 +38,7 @@ struct entry {
     struct pk_arena arena;
     struct moment *moment;
     pk_str reference;
+    pk_str embedder;  /* the default one; borrowed while the entry is made */
     int64_t until_us; /* when the first of its keys expires, or a circuit closes */
     uint64_t used;    /* the resolver's clock when it was last asked for */
     int holds;
@@ -59,6 +61,9 @@ struct pk_resolver {
     struct moment *moment; /* of this epoch; NULL until asked for */
     struct known *known;   /* KNOWN_MAX of them; NULL until asked for */
     int known_next;        /* which is overwritten next */
+    bool embedder_told;
+    size_t embedder_len;
+    char embedder[EMBEDDER_BYTES_MAX];
 };
 
 static void drop_facts(struct pk_resolver *r, struct moment *m)
@@ -112,6 +117,27 @@ void pk_resolver_free(struct pk_resolver *r)
     if (r->known)
         r->from.free(r->from.ctx, r->known);
     r->from.free(r->from.ctx, r);
+}
+
+static pk_str default_embedder(const struct pk_resolver *r)
+{
+    if (r->embedder_told)
+        return (pk_str){r->embedder, r->embedder_len};
+    return pk_str_of(getenv("PK_EMBEDDER"));
+}
+
+bool pk_resolver_embedder(struct pk_resolver *r, pk_str embedder, struct pk_error *err)
+{
+    if (embedder.len > sizeof r->embedder)
+        return pk_fail(err, PK_TOO_LARGE, "embedder: longer than %d bytes", EMBEDDER_BYTES_MAX);
+    if (r->embedder_told && pk_str_eq(embedder, default_embedder(r)))
+        return true;
+    forget_all(r);
+    r->embedder_told = true;
+    r->embedder_len = embedder.len;
+    if (embedder.len)
+        memcpy(r->embedder, embedder.at, embedder.len);
+    return true;
 }
 
 /* --- what a reference means ------------------------------------------------------------ */
@@ -296,12 +322,15 @@ static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_
     if (e->arena.failed)
         return pk_fail(err, PK_NO_MEMORY, "config: out of memory");
     if (!pk_config_parse(&e->arena, text, config, err) ||
+        !pk_config_embed(&e->arena, e->embedder, config, err) ||
         !pk_store_config_bind(s, &e->arena, config, now_us, &e->until_us, err))
         return false;
     config->slug = slug;
     config->version = version;
     for (int i = 0; i < config->target_count; i++)
         use_environment(&config->targets[i]);
+    for (int i = 0; i < config->embedder_count; i++)
+        use_environment(&config->embedders[i].target);
     return pk_config_ready(config, err);
 }
 
@@ -339,6 +368,7 @@ static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str refe
     pk_arena_init(&e->arena, r->from, ENTRY_BYTES_MAX);
     e->arena.wipe = is_inline(reference); /* it may hold a key */
     e->reference = pk_copy(&e->arena, reference);
+    e->embedder = default_embedder(r);
     if (!fill(e, s, now_us, err) || !look_around(r, s, e, now_us, err) || !load_facts(r, s, err)) {
         drop_entry(r, e);
         return NULL;

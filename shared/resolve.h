@@ -23,6 +23,10 @@ struct pk_snapshot {
 struct pk_resolver *pk_resolver_new(struct pk_allocator from);
 void pk_resolver_free(struct pk_resolver *r);
 
+/* The embedder of semantic caches that name none, as in pk_config_embed(); before the first call it is what
+ * PK_EMBEDDER says. */
+bool pk_resolver_embedder(struct pk_resolver *r, pk_str embedder, struct pk_error *err);
+
 /* Names what was not found. Configs that hold a literal key are not kept. `now_us` decides whether a key
  * has expired. */
 const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, pk_str reference,

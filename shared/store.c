@@ -1,9 +1,9 @@
-/* store.c - the verbs over records, cache, feedback and prices (store.h).
+/* store.c - the verbs over records, feedback and prices (store.h).
  *
  * SPDX-License-Identifier: PostgreSQL
  *
  * Written once over the named statements of sql/statements.sql; the order of arguments and columns is
- * theirs. Configs and keys are in store_admin.c.
+ * theirs. Configs and keys are in store_admin.c, the cache in store_cache.c.
  */
 #include "store_limit.h"
 #include "store_route.h"
@@ -17,7 +17,7 @@ enum {
     SCRATCH_BYTES_MAX = PK_CALL_BYTES_MAX,
 };
 
-static const int64_t us_per_s = 1000000, us_per_day = 86400000000;
+static const int64_t us_per_day = 86400000000;
 
 void pk_store_close(struct pk_store *s)
 {
@@ -43,135 +43,12 @@ bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err)
     return s->ops->exec(s, PK_SQL_epoch, NULL, 0, read_int, epoch, err);
 }
 
-/* --- cache ----------------------------------------------------------------------------- */
-
-struct cache_read {
-    struct pk_store *store;
-    struct pk_arena *arena;
-    struct pk_cache_entry *entry;
-    struct pk_error *err;
-    bool found, failed;
-};
-
-static struct pk_usage usage_from(const struct pk_value *source, const struct pk_value *counts)
-{
-    struct pk_usage u = {PK_USAGE_NONE, counts[0].i, counts[1].i, counts[2].i,
-                         counts[3].i,   counts[4].i, counts[5].i};
-
-    for (int i = PK_USAGE_NONE; i <= PK_USAGE_ESTIMATED; i++)
-        if (pk_str_is(source->s, pk_usage_source_name((enum pk_usage_source)i)))
-            u.source = (enum pk_usage_source)i;
-    return u;
-}
-
-static bool read_entry(void *ctx, const struct pk_value *columns, int count)
-{
-    struct cache_read *read = ctx;
-    struct pk_cache_entry *e = read->entry;
-    struct pk_buf out = pk_buf_in(read->arena, PK_STREAM_BYTES_MAX);
-
-    PK_ASSERT(count == 13);
-    if (!pk_payload_unpack(&read->store->packer, columns[0].i, columns[1].s, &out, &e->body,
-                           read->err)) {
-        read->failed = true;
-        return false;
-    }
-    if (out.len == 0) /* borrowed from the row */
-        e->body = pk_copy(read->arena, e->body);
-    e->provider = pk_copy(read->arena, columns[2].s);
-    e->model = pk_copy(read->arena, columns[3].s);
-    e->finish_reason = pk_copy(read->arena, columns[4].s);
-    e->usage = usage_from(&columns[5], &columns[6]);
-    e->cost_known = columns[12].type != PK_V_NULL;
-    e->cost_pusd = columns[12].i;
-    read->found = true;
-    return false;
-}
-
-bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
-                        const uint8_t key[PK_CACHE_KEY_BYTES], int64_t now_us, int64_t max_age_s,
-                        struct pk_cache_entry *entry, bool *found, struct pk_error *err)
-{
-    struct cache_read read = {s, arena, entry, err, false, false};
-    int64_t oldest_us = max_age_s < now_us / us_per_s ? now_us - max_age_s * us_per_s : 0;
-    const struct pk_value args[] = {pk_v_blob(key, PK_CACHE_KEY_BYTES), pk_v_int(now_us),
-                                    pk_v_int(oldest_us)};
-
-    *entry = (struct pk_cache_entry){0};
-    *found = false;
-    if (!s->ops->exec(s, PK_SQL_cache_get, args, PK_COUNT(args), read_entry, &read, err) ||
-        read.failed)
-        return false;
-    if (arena->failed)
-        return pk_fail(err, PK_NO_MEMORY, "cache: out of memory");
-    *found = read.found;
-    return true;
-}
-
-static struct pk_value count_of(const struct pk_usage *u, int64_t tokens)
-{
-    return pk_v_int_unless(u->source == PK_USAGE_NONE, tokens);
-}
-
-static bool put_entry(struct pk_store *s, const uint8_t *key, const struct pk_cache_entry *e,
-                      const struct pk_payload *body, const int64_t times_us[2],
-                      struct pk_error *err)
-{
-    const struct pk_usage *u = &e->usage;
-    const struct pk_value args[] = {
-        pk_v_blob(key, PK_CACHE_KEY_BYTES),
-        pk_v_int(times_us[0]),
-        pk_v_int(times_us[1]),
-        pk_v_int(body->encoding),
-        pk_v_blob(body->bytes.at, body->bytes.len),
-        pk_v_text(e->provider),
-        pk_v_text(e->model),
-        pk_v_text(e->finish_reason),
-        pk_v_text(pk_str_of(pk_usage_source_name(u->source))),
-        count_of(u, u->input),
-        count_of(u, u->cache_read),
-        count_of(u, u->cache_write),
-        count_of(u, u->cache_write_1h),
-        count_of(u, u->output),
-        count_of(u, u->reasoning),
-        pk_v_int_unless(!e->cost_known, e->cost_pusd),
-    };
-
-    return s->ops->exec(s, PK_SQL_cache_put, args, PK_COUNT(args), NULL, NULL, err);
-}
-
-bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES],
-                        const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s,
-                        struct pk_error *err)
-{
-    struct pk_arena scratch;
-    struct pk_payload body;
-    int64_t times_us[2] = {now_us, INT64_MAX};
-
-    if (max_age_s < (INT64_MAX - now_us) / us_per_s)
-        times_us[1] = now_us + max_age_s * us_per_s;
-    pk_arena_init(&scratch, pk_allocator_malloc(), SCRATCH_BYTES_MAX);
-    bool ok = pk_payload_pack(&s->packer, &scratch, entry->body, &body, err) &&
-              put_entry(s, key, entry, &body, times_us, err);
-    pk_arena_free(&scratch);
-    return ok;
-}
-
 static bool count_row(void *ctx, const struct pk_value *columns, int count)
 {
     (void)columns;
     (void)count;
     ++*(int64_t *)ctx;
     return true;
-}
-
-bool pk_store_cache_purge(struct pk_store *s, int64_t now_us, bool all, int64_t *count,
-                          struct pk_error *err)
-{
-    const struct pk_value args[] = {pk_v_int(all ? INT64_MAX : now_us)};
-
-    *count = 0;
-    return s->ops->exec(s, PK_SQL_cache_purge, args, PK_COUNT(args), count_row, count, err);
 }
 
 /* --- records --------------------------------------------------------------------------- */
@@ -326,12 +203,12 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
         clean(w, r->error_message),
         clean(w, r->finish_reason),
         words(pk_usage_source_name(u->source)),
-        count_of(u, u->input),
-        count_of(u, u->output),
-        count_of(u, u->cache_read),
-        count_of(u, u->cache_write),
-        count_of(u, u->cache_write_1h),
-        count_of(u, u->reasoning),
+        pk_v_tokens(u, u->input),
+        pk_v_tokens(u, u->output),
+        pk_v_tokens(u, u->cache_read),
+        pk_v_tokens(u, u->cache_write),
+        pk_v_tokens(u, u->cache_write_1h),
+        pk_v_tokens(u, u->reasoning),
         pk_v_int_unless(!r->cost_known, r->cost_pusd),
         clean(w, r->cost_known ? PK_NONE : r->cost_reason),
         pk_v_int(r->cost_saved_pusd),

@@ -52,11 +52,17 @@ struct pk_store_ops {
     void (*close)(struct pk_store *s);
 };
 
+/* How large the cache may become; 0: as store_cache.h has it. */
+struct pk_cache_max {
+    int64_t bytes, entries;
+};
+
 /* The head of every engine's own struct, which starts zeroed. */
 struct pk_store {
     const struct pk_store_ops *ops;
     struct pk_packer *packer;   /* the verbs' own */
     char actor[PK_ACTOR_BYTES]; /* who administers; store_audit.h */
+    struct pk_cache_max cache_max;
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */
@@ -84,19 +90,6 @@ bool pk_store_default_path(char *out, size_t size, struct pk_error *err);
 
 /* Grows with every change of configs, keys or prices: what was loaded before is stale. */
 bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err) PK_MUST_CHECK;
-
-/* An entry that is not older than max_age_s and has not expired. Only reads: the hit is counted with
- * the record that names the entry's key. *entry's strings are in `arena`. */
-bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
-                        const uint8_t key[PK_CACHE_KEY_BYTES], int64_t now_us, int64_t max_age_s,
-                        struct pk_cache_entry *entry, bool *found,
-                        struct pk_error *err) PK_MUST_CHECK;
-bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES],
-                        const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s,
-                        struct pk_error *err) PK_MUST_CHECK;
-/* Deletes expired entries; *count says how many. */
-bool pk_store_cache_purge(struct pk_store *s, int64_t now_us, bool all, int64_t *count,
-                          struct pk_error *err) PK_MUST_CHECK;
 
 /* The log row, its spans and payloads, in one transaction, or in the caller's (ops->begin). Writing the same id twice leaves one row. */
 bool pk_store_record_add(struct pk_store *s, const struct pk_record *r,

@@ -388,8 +388,7 @@ bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struc
     return true;
 }
 
-static bool bind_target(struct pk_config *config, int target, const struct pk_virtual_key *k,
-                        struct pk_error *err)
+static bool bind_target(struct pk_target *t, const struct pk_virtual_key *k, struct pk_error *err)
 {
     const struct pk_provider *p = pk_provider_find(k->provider);
 
@@ -397,30 +396,42 @@ static bool bind_target(struct pk_config *config, int target, const struct pk_vi
         return pk_fail(err, PK_BAD_CONFIG,
                        "virtual key \"%.*s\": its provider \"%.*s\" is not known", PK_FMT(k->slug),
                        PK_FMT(k->provider));
-    return pk_config_bind(config, target, p, k->key, k->key.origin, err);
+    return pk_config_bind(t, p, k->key, k->key.origin, err);
+}
+
+struct binding {
+    struct pk_store *store;
+    struct pk_arena *arena;
+    int64_t now_us, until_us; /* until_us: when the first key expires */
+};
+
+static bool bind_key(struct binding *b, struct pk_target *t, struct pk_error *err)
+{
+    struct pk_virtual_key k;
+    bool found;
+
+    if (t->virtual_key.len == 0)
+        return true;
+    if (!pk_store_key_get(b->store, b->arena, t->virtual_key, &k, &found, err))
+        return false;
+    if (!found)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
+                       PK_FMT(t->path), PK_FMT(pk_str_sub(t->virtual_key, 0, PK_SLUG_BYTES_MAX)));
+    if (k.expires_us && k.expires_us < b->until_us)
+        b->until_us = k.expires_us;
+    return pk_virtual_key_usable(&k, b->now_us, err) && bind_target(t, &k, err);
 }
 
 bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_config *config,
                           int64_t now_us, int64_t *until_us, struct pk_error *err)
 {
-    *until_us = INT64_MAX;
-    for (int i = 0; i < config->target_count; i++) {
-        struct pk_target *t = &config->targets[i];
-        struct pk_virtual_key k;
-        bool found;
+    struct binding b = {s, arena, now_us, INT64_MAX};
+    bool ok = true;
 
-        if (t->virtual_key.len == 0)
-            continue;
-        if (!pk_store_key_get(s, arena, t->virtual_key, &k, &found, err))
-            return false;
-        if (!found)
-            return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
-                           PK_FMT(t->path),
-                           PK_FMT(pk_str_sub(t->virtual_key, 0, PK_SLUG_BYTES_MAX)));
-        if (!pk_virtual_key_usable(&k, now_us, err) || !bind_target(config, i, &k, err))
-            return false;
-        if (k.expires_us && k.expires_us < *until_us)
-            *until_us = k.expires_us;
-    }
-    return true;
+    for (int i = 0; ok && i < config->target_count; i++)
+        ok = bind_key(&b, &config->targets[i], err);
+    for (int i = 0; ok && i < config->embedder_count; i++)
+        ok = bind_key(&b, &config->embedders[i].target, err);
+    *until_us = b.until_us;
+    return ok;
 }

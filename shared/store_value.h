@@ -49,4 +49,10 @@ static inline struct pk_value pk_v_blob(const void *at, size_t len)
     return (struct pk_value){PK_V_BLOB, .s = {at, len}};
 }
 
+/* NULL when the provider reported no usage. */
+static inline struct pk_value pk_v_tokens(const struct pk_usage *u, int64_t tokens)
+{
+    return pk_v_int_unless(u->source == PK_USAGE_NONE, tokens);
+}
+
 #endif

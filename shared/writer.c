@@ -43,6 +43,7 @@ struct pk_writer {
     int64_t added, settled, dropped;
     int64_t refused; /* dropped before they were numbered */
     bool urgent, stop;
+    struct pk_cache_max cache_max;
     char last_error[256];
     int64_t tagged[TAGS]; /* the last entry under each tag */
 };
@@ -245,6 +246,7 @@ static void *run(void *arg)
         w->filling = w->writing;
         w->writing = full;
         w->urgent = false;
+        w->store->cache_max = w->cache_max;
         (void)pthread_mutex_unlock(&w->lock);
         write_all(w);
         (void)pthread_mutex_lock(&w->lock);
@@ -406,6 +408,13 @@ struct pk_writer_stats pk_writer_stats(struct pk_writer *w)
     memcpy(s.last_error, w->last_error, sizeof s.last_error);
     (void)pthread_mutex_unlock(&w->lock);
     return s;
+}
+
+void pk_writer_cache_max(struct pk_writer *w, struct pk_cache_max max)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->cache_max = max;
+    (void)pthread_mutex_unlock(&w->lock);
 }
 
 bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms)

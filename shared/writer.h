@@ -53,6 +53,9 @@ bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms);
 
 struct pk_writer_stats pk_writer_stats(struct pk_writer *w);
 
+/* How large the cache may become, from the next transaction on. */
+void pk_writer_cache_max(struct pk_writer *w, struct pk_cache_max max);
+
 /* Waits until the thread is between two transactions, and keeps it there until pk_writer_let_go(): before
  * fork(). False after wait_ms; then it is not held. */
 bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms);

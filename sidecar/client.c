@@ -12,7 +12,7 @@
 #include "answer.h"
 #include "ask.h"
 #include "log.h"
-#include "prompts.h"
+#include "store_cache.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,12 +155,12 @@ static void wait_no_more(struct pkd_call *c)
     c->wait_prev = c->wait_next = NULL;
 }
 
-static bool in_store(struct pkd_call *c, struct pk_cache_entry *entry)
+static bool in_store(struct pkd_call *c, const uint8_t *key, struct pk_cache_entry *entry)
 {
     struct pk_error err = {0};
     bool found = false;
 
-    if (!pk_store_cache_get(c->thread->store, &c->arena, c->waiter.key, pk_clock_us(),
+    if (!pk_store_cache_get(c->thread->store, &c->arena, key, pk_clock_us(),
                             pk_call_max_age_s(c->task.call), entry, &found, &err)) {
         pkd_warn("cache_unreadable why=\"%s\"", err.msg);
         return false; /* a cache never fails a call */
@@ -176,7 +176,8 @@ static void look_up(struct pkd_call *c)
     memcpy(c->waiter.key, pk_call_cache_key(c->task.call), sizeof c->waiter.key);
     c->waiter.inbox = c->thread->inbox;
     c->waiter.owner = c;
-    if (pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry) || in_store(c, &entry)) {
+    if (pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry) ||
+        in_store(c, c->waiter.key, &entry)) {
         answer_lookup(c, &entry);
         return;
     }
@@ -186,6 +187,45 @@ static void look_up(struct pkd_call *c)
     case PKD_ALONE:
     case PKD_LEADS: answer_lookup(c, NULL); break;
     }
+}
+
+/* An entry that is near: a moment old, or in the store. */
+static bool fetch(void *ctx, const uint8_t key[PK_CACHE_KEY_BYTES], struct pk_cache_entry *entry)
+{
+    struct pkd_call *c = ctx;
+
+    return pkd_flight_recent(c->thread->app->flights, key, &c->arena, entry) ||
+           in_store(c, key, entry);
+}
+
+static void look_near(struct pkd_call *c)
+{
+    struct pkd_thread *t = c->thread;
+    struct pk_near_question q = {pk_call_vector(c->task.call), pk_call_threshold(c->task.call),
+                                 fetch, c};
+    struct pk_event ev = {.kind = PK_EV_MISS};
+    struct pk_cache_entry entry = {0};
+    struct pk_near_match match;
+
+    if (pkd_similar_find(t->app->similar, t->store, &q, &entry, &match))
+        ev = (struct pk_event){.kind = PK_EV_HIT,
+                               .entry = &entry,
+                               .key = match.key,
+                               .similarity = (double)match.similarity};
+    pk_loop_answer(t->loop, &c->task, &ev);
+}
+
+/* The entry first, which it belongs to. */
+static void save_vector(struct pkd_call *c, const uint8_t *key)
+{
+    const struct pk_cache_vector *v = pk_call_vector(c->task.call);
+    struct pk_buf bytes = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
+
+    if (!v)
+        return;
+    pk_journal_vector(&bytes, key, v);
+    hand_to_writer(c->thread, &bytes, 0);
+    pkd_similar_save(c->thread->app->similar, key, v);
 }
 
 static void save(struct pkd_call *c)
@@ -199,6 +239,7 @@ static void save(struct pkd_call *c)
     pk_journal_cache(&bytes, key, entry, pk_clock_us(), pk_call_max_age_s(c->task.call));
     hand_to_writer(c->thread, &bytes, tag);
     pkd_flight_save(c->thread->app->flights, key, tag, entry);
+    save_vector(c, key);
     pk_loop_answer(c->thread->loop, &c->task, &(struct pk_event){.kind = PK_EV_SAVED});
 }
 
@@ -317,6 +358,7 @@ void pkd_call_step(struct pk_task *task)
         give(c);
     switch (task->next.op) {
     case PK_OP_LOOKUP: look_up(c); break;
+    case PK_OP_NEAR: look_near(c); break;
     case PK_OP_SAVE: save(c); break;
     case PK_OP_DONE: finish(c); break;
     case PK_OP_SEND:
@@ -380,19 +422,17 @@ static bool check_type(const struct pkd_ask *ask, struct pk_error *err)
     return pk_fail(err, PK_BAD_REQUEST, "content-type: must be application/json");
 }
 
-static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str prompt,
-                    struct pk_error *err)
+static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk_error *err)
 {
     struct pkd_thread *t = c->thread;
     const struct pk_snapshot *snapshot;
     struct pkd_ask ask;
-    pk_str reference = prompt;
+    pk_str reference;
 
     pkd_ask_read(req->headers, &ask);
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
-        !(prompt.len ? pkd_prompt_request : pkd_ask_reference)(&c->arena, t->store, &ask, &c->req,
-                                                               &reference, err))
+        !pkd_ask_reference(&c->arena, t->store, &ask, &c->req, &reference, err))
         return false;
     c->req.privacy = pk_privacy_join(c->req.privacy, t->app->privacy);
     c->meaning = pkd_recall_resolve(&t->recall, t->resolver, t->store, reference, err);
@@ -404,8 +444,8 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     return c->task.call != NULL;
 }
 
-static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
-                  const struct pk_dialect *front, pk_str prompt)
+void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
+                    const struct pk_dialect *front)
 {
     struct pk_error err = {0};
     struct pkd_call *c = new_call(t);
@@ -425,30 +465,11 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
         .pathname = req->path,
         .source = PK_SOURCE_HTTP,
     };
-    if (!prepare(c, req, prompt, &err)) {
+    if (!prepare(c, req, &err)) {
         pkd_answer_error(conn, &c->arena, front, &err);
         free_call(c);
         return;
     }
     pkd_conn_set_owner(conn, c);
     pk_loop_start(t->loop, &c->task);
-}
-
-void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
-                    const struct pk_dialect *front)
-{
-    begin(t, conn, req, front, PK_NONE);
-}
-
-void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *conn,
-                           const struct pkd_request *req, pk_str ref)
-{
-    struct pk_error err = {0};
-
-    if (ref.len) {
-        begin(t, conn, req, &pk_dialect_openai, ref);
-        return;
-    }
-    (void)pk_fail(&err, PK_NOT_FOUND, "prompt: the path names none");
-    pkd_answer_error(conn, &t->scratch, &pk_dialect_openai, &err);
 }

@@ -9,6 +9,7 @@
 #include "listen.h"
 #include "log.h"
 #include "sqlite.h"
+#include "store_cache.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -79,6 +80,20 @@ static bool read_privacy(struct service *s, struct pk_error *err)
                    "--log-redact: must be on, off or categories like EMAIL_ADDRESS,CREDIT_CARD");
 }
 
+static bool limit_cache(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+    struct pk_cache_max max;
+
+    if (!pk_cache_size_parse(pk_str_of(o->cache_max_size), &max.bytes))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "--cache-max-size: must be megabytes, or a number with kB, MB, GB or TB");
+    if (!pk_str_int(pk_str_of(o->cache_max_entries), &max.entries) || max.entries < 1)
+        return pk_fail(err, PK_BAD_REQUEST, "--cache-max-entries: must be 1 or more");
+    pk_writer_cache_max(s->app.writer, max);
+    return true;
+}
+
 static bool open_shared(struct service *s, struct pk_error *err)
 {
     const struct pkd_options *o = s->app.options;
@@ -97,9 +112,12 @@ static bool open_shared(struct service *s, struct pk_error *err)
     s->app.secrets = s->app.writer ? pk_secrets_open(s->key_path, true, err) : NULL;
     if (!s->app.secrets)
         return false;
+    if (!limit_cache(s, err))
+        return false;
     s->app.flights = pkd_flights_new(s->app.writer);
+    s->app.similar = pkd_similar_new();
     s->app.ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!s->app.flights || s->app.ended_fd < 0)
+    if (!s->app.flights || !s->app.similar || s->app.ended_fd < 0)
         return pk_fail(err, PK_NO_MEMORY, "no memory to start");
     return true;
 }
@@ -207,6 +225,7 @@ static void close_service(struct service *s)
         stats = pk_writer_stats(s->app.writer);
     }
     pkd_flights_free(s->app.flights);
+    pkd_similar_free(s->app.similar);
     pk_writer_free(s->app.writer);
     pk_secrets_free(s->app.secrets);
     if (s->local >= 0)

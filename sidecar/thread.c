@@ -147,7 +147,7 @@ static bool open_transport(struct pkd_thread *t, struct pk_error *err)
     t->inbox = t->wake_fd < 0 ? NULL : pkd_inbox_new(t->wake_fd);
     if (!t->loop || !t->resolver || !t->inbox)
         return pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
-    return true;
+    return pk_resolver_embedder(t->resolver, pk_str_of(t->app->options->embedder), err);
 }
 
 /* Gives each listener to the server, or closes it. */

@@ -14,6 +14,7 @@
 #include "privacy.h"
 #include "recall.h"
 #include "server.h"
+#include "similar.h"
 
 #include <stdatomic.h>
 
@@ -27,6 +28,7 @@ struct pkd_app {
     struct pk_secrets *secrets;
     struct pk_writer *writer;
     struct pkd_flights *flights;
+    struct pkd_similar *similar;
     atomic_bool stopping; /* finish what runs, take nothing new */
     atomic_int running;   /* threads that serve */
     int ended_fd;         /* an eventfd that each thread writes to when it is done */

@@ -13,6 +13,7 @@ BEGIN {
     word["json"]         = "text"                  SUBSEP "jsonb"
     word["uuid"]         = "blob"                  SUBSEP "uuid"
     word["serial"]       = "integer primary key"   SUBSEP "bigint generated always as identity primary key"
+    word["sequence"]     = "integer primary key autoincrement" SUBSEP "bigint generated always as identity primary key" # never given twice
     word["by_key"]       = " without rowid"        SUBSEP ""   # rows live in the primary key's tree
     # what people see; X is the argument
     word["uuid()"]       = "lower(substr(hex(X),1,8)||'-'||substr(hex(X),9,4)||'-'||substr(hex(X),13,4)||'-'||substr(hex(X),17,4)||'-'||substr(hex(X),21))" SUBSEP "X"

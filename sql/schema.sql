@@ -101,6 +101,7 @@ create table pk_span (
 
 create table pk_cache_entry (
     key           @blob@ primary key,
+    namespace     text,
     created_us    bigint not null,
     expires_us    bigint not null,
     hits          bigint not null default 0,
@@ -116,10 +117,31 @@ create table pk_cache_entry (
     cache_write_1h_tokens bigint,
     reasoning_tokens      bigint,
     cost_pusd     bigint,
+    bytes         bigint not null,          -- what it counts in pk_cache_size, without its vectors
     encoding      smallint not null,
     body          @blob@ not null
 );
 create index pk_cache_entry_expires on pk_cache_entry (expires_us);
+create index pk_cache_entry_used on pk_cache_entry ((coalesce(last_hit_us, created_us)));
+
+-- The question that an entry answers, for finding others like it.
+create table pk_cache_vector (
+    id     @sequence@,
+    gate   @blob@ not null,                 -- hash of all that must be equal, see cachekey.h
+    key    @blob@ not null,                 -- of the entry
+    traits @blob@ not null,                 -- traits.h
+    vector @blob@ not null,                 -- float32, of length 1
+    unique (key, gate)
+);
+create index pk_cache_vector_gate on pk_cache_vector (gate, id);
+
+-- How large the cache is: the sum of these. Whoever adds or deletes entries appends a row, so that nobody waits
+-- for another's; the writer adds them up.
+create table pk_cache_size (
+    id      @serial@,
+    entries bigint not null,
+    bytes   bigint not null
+);
 
 create table pk_feedback_item (
     id         @uuid@ primary key,
@@ -380,12 +402,13 @@ create view pk_prices as select
     from pk_price p;
 
 create view pk_cache as select
-    @hex(e.key)@ as key, e.provider, e.model, e.hits,
+    @hex(e.key)@ as key, e.namespace, e.provider, e.model, e.hits,
     e.input_tokens, e.output_tokens, e.cache_read_tokens,
     e.cache_write_tokens + e.cache_write_1h_tokens as cache_write_tokens, e.reasoning_tokens,
     @usd(e.cost_pusd)@ as cost_usd,
     @time(e.created_us)@ as created_at, @time(e.expires_us)@ as expires_at,
-    @time(e.last_hit_us)@ as last_hit_at,
+    @time(e.last_hit_us)@ as last_hit_at, e.bytes,
+    exists (select 1 from pk_cache_vector v where v.key = e.key) as semantic,
     @as_json(pk_payload_text(e.encoding, e.body))@ as response
     from pk_cache_entry e;
 

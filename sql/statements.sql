@@ -16,14 +16,17 @@ select encoding, body, provider, model, finish_reason, usage_source, input_token
     cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd
 from pk_cache_entry where key = $1 and expires_us > $2 and created_us >= $3
 
--- name: cache_put(key blob, created_us bigint, expires_us bigint, encoding bigint, body blob, provider text, model text, finish_reason text, usage_source text, input bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, output bigint, reasoning bigint, cost_pusd bigint)
-insert into pk_cache_entry (key, created_us, expires_us, encoding, body, provider, model,
+-- name: cache_bytes(key blob)
+select bytes from pk_cache_entry where key = $1
+
+-- name: cache_put(key blob, namespace text, created_us bigint, expires_us bigint, encoding bigint, body blob, bytes bigint, provider text, model text, finish_reason text, usage_source text, input bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, output bigint, reasoning bigint, cost_pusd bigint)
+insert into pk_cache_entry (key, namespace, created_us, expires_us, encoding, body, bytes, provider, model,
     finish_reason, usage_source, input_tokens, cache_read_tokens, cache_write_tokens,
     cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 on conflict (key) do update set created_us = excluded.created_us, expires_us = excluded.expires_us,
-    encoding = excluded.encoding, body = excluded.body, provider = excluded.provider,
-    model = excluded.model, finish_reason = excluded.finish_reason,
+    encoding = excluded.encoding, body = excluded.body, bytes = excluded.bytes,
+    provider = excluded.provider, model = excluded.model, finish_reason = excluded.finish_reason,
     usage_source = excluded.usage_source, input_tokens = excluded.input_tokens,
     cache_read_tokens = excluded.cache_read_tokens,
     cache_write_tokens = excluded.cache_write_tokens,
@@ -31,12 +34,68 @@ on conflict (key) do update set created_us = excluded.created_us, expires_us = e
     output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens,
     cost_pusd = excluded.cost_pusd, hits = 0, last_hit_us = null
 where excluded.created_us >= pk_cache_entry.created_us
+returning 1
 
 -- name: cache_hit(key blob, at_us bigint, hits bigint)
 update pk_cache_entry set hits = hits + $3, last_hit_us = $2 where key = $1
 
--- name: cache_purge(now_us bigint)
-delete from pk_cache_entry where expires_us <= $1 returning 1
+-- name: cache_purge(expired_us bigint, before_us bigint, namespace text, provider text, model text, prefix text, above blob, count bigint)
+-- A NULL asks for nothing. In the order of keys: the next call goes on above the largest of this.
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    where key > $7 and expires_us <= $1 and created_us < $2
+    and ($3 is null or namespace = $3) and ($4 is null or provider = $4)
+    and ($5 is null or model = $5) and ($6 is null or substr(model, 1, length($6)) = $6)
+    order by key limit $8)
+returning key, bytes
+
+-- name: cache_expired(now_us bigint, count bigint)
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    where expires_us <= $1 order by expires_us limit $2)
+returning key, bytes
+
+-- name: cache_expired @postgres
+-- An administrator's purge may hold them in a transaction that takes its time.
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    where expires_us <= $1 order by expires_us limit $2 for update skip locked)
+returning key, bytes
+
+-- name: cache_unused(count bigint)
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    order by coalesce(last_hit_us, created_us) limit $1)
+returning key, bytes
+
+-- name: cache_unused @postgres
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    order by coalesce(last_hit_us, created_us) limit $1 for update skip locked)
+returning key, bytes
+
+-- name: cache_size()
+select count(*), cast(coalesce(sum(entries), 0) as bigint), cast(coalesce(sum(bytes), 0) as bigint)
+from pk_cache_size
+
+-- name: cache_size_add(entries bigint, bytes bigint)
+insert into pk_cache_size (entries, bytes) values ($1, $2)
+
+-- name: cache_size_take()
+delete from pk_cache_size returning entries, bytes
+
+-- name: near_put(gate blob, key blob, traits blob, vector blob)
+-- Only beside an entry.
+insert into pk_cache_vector (gate, key, traits, vector)
+select $1, key, $3, $4 from pk_cache_entry where key = $2
+on conflict (key, gate) do nothing returning 1
+
+-- name: near_drop(key blob)
+delete from pk_cache_vector where key = $1 returning length(vector)
+
+-- name: near_newer(gate blob, above bigint, count bigint)
+select id, key, traits, vector from pk_cache_vector where gate = $1 and id > $2 order by id limit $3
+
+-- name: near_older(gate blob, below bigint, count bigint)
+select id, key, traits, vector from pk_cache_vector where gate = $1 and id < $2 order by id desc limit $3
+
+-- name: near_vector(id bigint)
+select vector from pk_cache_vector where id = $1
 
 -- name: payload_put(hash blob, created_us bigint, encoding bigint, bytes blob)
 -- In SQLite `returning` fills a table in memory, which costs more than payload_find.

@@ -25,22 +25,28 @@ static void give(void *ctx, void *block)
 
 struct life {
     const char *name, *provider, *body, *head;
-    const char *payloads[8];
+    const char *payloads[8]; /* "" ends an answer before the last */
+    const char *cache;       /* NULL: simple */
 };
 
 /* clang-format off */
 static const struct life lives[] = {
     {"json", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 anna@example.org\"}]}",
      "content-type: application/json",
-     {"{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"}},
+     {"{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"}, NULL},
     {"stream", "openai", "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
      "content-type: text/event-stream",
      {"data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n",
       "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
-      "data: [DONE]\n\n"}},
+      "data: [DONE]\n\n"}, NULL},
     {"translated", "anthropic", "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"hi\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\"}}}]}",
      "content-type: application/json",
-     {"{\"type\":\"message\",\"id\":\"m1\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}"}},
+     {"{\"type\":\"message\",\"id\":\"m1\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}"}, NULL},
+    {"semantic", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}]}",
+     "content-type: application/json",
+     {"{\"data\":[{\"embedding\":[1,2]}],\"usage\":{\"prompt_tokens\":1}}", "",
+      "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"},
+     "{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":\"e\"}}"},
 };
 /* clang-format on */
 
@@ -67,15 +73,17 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
 
     while (step(c, &next, &us, &ev)) {
         ev = (struct pk_event){.kind = PK_EV_SAVED};
-        if (next.op == PK_OP_LOOKUP)
+        if (next.op == PK_OP_LOOKUP || next.op == PK_OP_NEAR)
             ev.kind = PK_EV_MISS;
         else if (next.op == PK_OP_SEND)
             ev =
                 (struct pk_event){.kind = PK_EV_HEAD, .status = 200, .headers = pk_str_of(l->head)};
-        else if (next.op == PK_OP_READ && l->payloads[sent])
+        else if (next.op == PK_OP_READ && l->payloads[sent] && *l->payloads[sent])
             ev = (struct pk_event){.kind = PK_EV_BODY, .bytes = pk_str_of(l->payloads[sent++])};
-        else if (next.op == PK_OP_READ)
+        else if (next.op == PK_OP_READ) {
             ev.kind = PK_EV_END;
+            sent += l->payloads[sent] != NULL;
+        }
     }
     r->err = *pk_call_error(c);
     if (r->err.code != PK_OK)
@@ -92,21 +100,14 @@ static bool run(const struct life *l, int allocations)
     struct pk_facts facts = {0};
     struct pk_call *c = NULL;
 
-    r = (struct run){
-        .request = {.body = pk_str_of(l->body), .metadata = PK_STR("{\"x\":\"\\u00e9\"}")}};
+    r = (struct run){.request = {.body = pk_str_of(l->body)}};
     left = allocations;
     pk_arena_init(&r.arena, (struct pk_allocator){NULL, take, give}, PK_CALL_BYTES_MAX);
     r.arena.torture = true;
-    pk_str text = pk_copyf(
-        &r.arena,
-        "{\"strategy\":{\"mode\":\"conditional\",\"conditions\":[{\"query\":{\"$or\":[{"
-        "\"params.model\":{\"$regex\":\"^n\"}},{\"metadata.x\":{\"$in\":[\"y\"]}}]},\"then\":"
-        "\"never\"}],\"default\":\"it\"},\"log_redact\":true,\"cache\":{\"mode\":\"simple\"},"
-        "\"cb_config\":{\"failure_threshold\":1},\"targets\":[{\"name\":\"never\",\"provider\":"
-        "\"groq\"},{\"name\":\"it\",\"strategy\":{\"mode\":\"loadbalance\",\"sticky\":{"
-        "\"hash_fields\":[\"prefix\",\"metadata.x\"]}},\"targets\":[{\"provider\":\"%s\","
-        "\"override_params\":{\"top_p\":1}}]}]}",
-        l->provider);
+    pk_str text = pk_copyf(&r.arena,
+                           "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":%s,"
+                           "\"log_redact\":true}",
+                           l->provider, l->cache ? l->cache : "{\"mode\":\"simple\"}");
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
         c = pk_call_new(&r.arena, &r.config, &facts, &r.request, 0, 1, &r.err);
     bool ok = c && drive(&r, l, c);

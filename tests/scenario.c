@@ -31,6 +31,7 @@ struct play {
     struct pk_call *call;
     struct pk_next next;
     struct pk_cache_entry entry;
+    uint8_t key[PK_CACHE_KEY_BYTES]; /* of the entry that near finds */
     int64_t mono_us;
     uint64_t seed;
     struct pk_figures figures;
@@ -46,8 +47,9 @@ static const char *const event_names[] = {
 static const struct pk_price price_rows[] = {
     {.provider = {"anthropic", 9}, .model = {"m", 1}, .input = 3000000, .output = 4000000},
     {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
+    {.provider = {"openai", 6}, .model = {"text-embedding-3-small", 22}, .input = 20000},
 };
-static const struct pk_facts facts = {.prices = {price_rows, 2}};
+static const struct pk_facts facts = {.prices = {price_rows, PK_COUNT(price_rows)}};
 
 /* "\n" becomes a line feed. */
 static pk_str unescaped(struct play *p, const char *text)
@@ -111,6 +113,8 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
 
     switch (ev->kind) {
     case PK_EV_HIT:
+        ev->key = p->key;
+        ev->similarity = 0.97;
         p->entry = (struct pk_cache_entry){.body = completion(p, rest),
                                            .provider = PK_STR("openai"),
                                            .model = PK_STR("m"),
@@ -172,14 +176,20 @@ static void show_done(const struct play *p, char *text, size_t size)
 static void show_next(const struct play *p, char *text, size_t size)
 {
     static const char *const names[] = {
-        [PK_OP_LOOKUP] = "lookup", [PK_OP_SEND] = "send", [PK_OP_READ] = "read",
-        [PK_OP_SLEEP] = "sleep",   [PK_OP_SAVE] = "save", [PK_OP_DONE] = "done"};
+        [PK_OP_LOOKUP] = "lookup", [PK_OP_NEAR] = "near",   [PK_OP_SEND] = "send",
+        [PK_OP_READ] = "read",     [PK_OP_SLEEP] = "sleep", [PK_OP_SAVE] = "save",
+        [PK_OP_DONE] = "done"};
     const struct pk_next *n = &p->next;
     char op[400];
 
     (void)snprintf(op, sizeof op, "%s", names[n->op]);
     if (n->op == PK_OP_SEND)
         (void)snprintf(op, sizeof op, "send %.*s", PK_FMT(pk_call_exchange(p->call)->target->path));
+    else if (n->op == PK_OP_NEAR)
+        (void)snprintf(op, sizeof op, "near %d numbers, %.2f", pk_call_vector(p->call)->dims,
+                       pk_call_threshold(p->call));
+    else if (n->op == PK_OP_SAVE && pk_call_vector(p->call))
+        (void)snprintf(op, sizeof op, "save with vector");
     else if (n->op == PK_OP_SLEEP)
         (void)snprintf(op, sizeof op, "sleep %lld", (long long)(n->until_ms - p->mono_us / 1000));
     else if (n->op == PK_OP_DONE)
@@ -300,6 +310,17 @@ static bool measure(struct play *p, const char *line)
     return true;
 }
 
+/* As a host resolves it, with openai as the embedder that the environment names. */
+static bool read_config(struct play *p, pk_str text, struct pk_error *err)
+{
+    bool ok = pk_config_parse(&p->arena, text, &p->config, err) &&
+              pk_config_embed(&p->arena, PK_STR("openai"), &p->config, err);
+
+    for (int i = 0; ok && i < p->config.embedder_count; i++)
+        ok = pk_embedder_ready(&p->config.embedders[i], err);
+    return ok;
+}
+
 static bool setting(struct play *p, const char *line, bool *done)
 {
     struct pk_error err = {0};
@@ -308,7 +329,7 @@ static bool setting(struct play *p, const char *line, bool *done)
 
     *done = true;
     if (strncmp(line, "config ", 7) == 0) {
-        ok = pk_config_parse(&p->arena, pk_str_of(line + 7), &p->config, &err);
+        ok = read_config(p, pk_str_of(line + 7), &err);
         p->config.circuit = PK_STR("test");
         p->figures.count = 0;
     } else if (strncmp(line, "open ", 5) == 0) {

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
     struct pk_near *n = pk_near_new(pk_allocator_malloc(), (size_t)1 << 30);
     float *vectors = calloc((size_t)count * (size_t)dims, sizeof *vectors);
     double ours[ROUNDS], theirs[ROUNDS];
-    struct pk_near_match best[PK_NEAR_BEST];
+    struct pk_near_matches m;
     uint64_t random = 1;
     int found = 0, peers = 0;
 
@@ -94,7 +94,8 @@ int main(int argc, char **argv)
         struct pk_near_item like = {.vector = q, .dims = dims};
         double started = now_ms();
 
-        found += pk_near_find(n, gate, &like, 0.95, best);
+        pk_near_find(n, gate, &like, 0.95, &m);
+        found += m.count;
         ours[r] = now_ms() - started;
         started = now_ms();
         peers += scan(vectors, count, dims, q, 0.95F);

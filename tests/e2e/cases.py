@@ -33,6 +33,14 @@ class E:
     def claude(self, model="claude-test", path="", **more):
         return self.to(model, path, "anthropic", **more)
 
+    def semantic(self, model="echo", plan=None, **more):
+        """A target with a semantic cache whose embedder is the mock; `plan` is what that does."""
+        embedder = {"provider": "openai", "api_key": self.key, "model": "text-embedding-3-small",
+                    "custom_host": f"{self.base}{'/m/' + plan if plan else ''}/v1"}
+        cache = {"mode": "semantic", "similarity_threshold": 0.9, "embedder": embedder,
+                 **more.pop("cache", {})}
+        return self.to(model, cache=cache, **more)
+
     def any(self, mode, *targets, **more):
         strategy = {"mode": mode, **more.pop("strategy", {})}
         return {"strategy": strategy, "targets": list(targets), **more}
@@ -311,6 +319,76 @@ FAMILIES = [
          Call(lambda e: e.to("echo", cache={"mode": "simple"}), "for one tenant", cached="MISS"),
          Call(lambda e: {**e.to("echo", cache={"mode": "simple"}), "api_key": e.key + "-other"},
               "for one tenant", cached="MISS", upstream=1)),
+
+    # --- the semantic cache --------------------------------------------------------------------
+    Case("a question like another gets its answer",
+         Call(lambda e: e.semantic(None), "How do I reset my password?", {"model": "gpt-4o"},
+              cached="SEMANTIC MISS", upstream=2, text="How do I reset my password?",
+              row={"cache_status": "SEMANTIC MISS", "cache_similarity": None,
+                   "cost_usd": Decimal("0.00007512"), "attempts": 1},
+              check=lambda a, r, m, s: [(x["kind"], x["model"], x["cost_usd"]) for x in s] == [
+                  ("cache", "text-embedding-3-small", Decimal("1.2E-7")),
+                  ("attempt", "gpt-4o", Decimal("0.000075"))]),
+         Call(lambda e: e.semantic(None), "How can I reset the password, please?",
+              {"model": "gpt-4o"}, cached="SEMANTIC HIT", upstream=1,
+              text="How do I reset my password?",
+              row={"cache_status": "SEMANTIC HIT", "attempts": 0, "status": "success",
+                   "cost_usd": Decimal("1.4E-7"), "cost_saved_usd": Decimal("0.000075")},
+              check=lambda a, r, m, s: 0.9 < r["cache_similarity"] < 1),
+         Call(lambda e: e.semantic(None), "How do I reset my password?", {"model": "gpt-4o"},
+              cached="HIT", upstream=0, row={"cache_similarity": None}),
+         Call(lambda e: e.semantic(None), "Where is the nearest airport?", {"model": "gpt-4o"},
+              cached="SEMANTIC MISS", upstream=2)),
+    Case("what must not be answered alike is not",
+         *[Call(lambda e: e.semantic(), text, cached="SEMANTIC MISS", upstream=2, text=text)
+           for text in ("Cancel my order 12", "Cancel my order 13", "Don't cancel my order 12",
+                        "Mail the report to John", "Mail the report to Mary",
+                        "Enable the firewall rule", "Disable the firewall rule")],
+         Call(lambda e: e.semantic(), "Please cancel the order 12", cached="SEMANTIC HIT",
+              upstream=1, text="Cancel my order 12")),
+    Case("all but the last text must be equal for a similar answer",
+         Call(lambda e: e.semantic(), [{"role": "system", "content": "be brief"},
+                                       {"role": "user", "content": "what is a monad"}],
+              cached="SEMANTIC MISS"),
+         Call(lambda e: e.semantic(), [{"role": "system", "content": "be verbose"},
+                                       {"role": "user", "content": "what is the monad"}],
+              cached="SEMANTIC MISS"),
+         Call(lambda e: e.semantic(), [{"role": "system", "content": "be brief"},
+                                       {"role": "user", "content": "what is the monad"}],
+              {"temperature": 0.1}, cached="SEMANTIC MISS"),
+         Call(lambda e: e.semantic(cache={"namespace": "other"}), [
+             {"role": "system", "content": "be brief"},
+             {"role": "user", "content": "what is the monad"}], cached="SEMANTIC MISS"),
+         Call(lambda e: e.semantic(), [{"role": "system", "content": "be brief"},
+                                       {"role": "user", "content": [
+                                           {"type": "text", "text": "what is the monad"}]}],
+              cached="SEMANTIC MISS"),  # a list is another request than a text
+         Call(lambda e: e.semantic(), [{"role": "system", "content": "be brief"},
+                                       {"role": "user", "content": "what is the monad"}],
+              cached="SEMANTIC HIT", text="what is a monad")),
+    Case("an embedder that fails does not fail the call",
+         Call(lambda e: e.semantic(plan="status-500"), "one text", cached="SEMANTIC MISS",
+              upstream=2, text="one text", check=lambda a, r, m, s: s[0]["error_type"] ==
+              "provider_error" and "asked to answer 500" in s[0]["error_message"]),
+         Call(lambda e: e.semantic(plan="status-500"), "one text", cached="HIT", upstream=0),
+         Call(lambda e: e.semantic(cache={"embedder": {
+             "provider": "openai", "api_key": e.key, "custom_host": "http://127.0.0.1:1/v1"}}),
+              "another text", cached="SEMANTIC MISS", text="another text",
+              check=lambda a, r, m, s: s[0]["error_type"] == "connection_error")),
+    Case("requests with tools or pictures are looked up exactly",
+         Call(lambda e: e.semantic("tool-call"), params={"tools": [WEATHER]}, cached="MISS",
+              upstream=1),
+         Call(lambda e: e.semantic("tool-call"), params={"tools": [WEATHER]}, cached="HIT",
+              upstream=0)),
+    Case("a refresh replaces the answer that the like of it get",
+         Call(lambda e: e.semantic(), "the tallest tower", cached="SEMANTIC MISS"),
+         Call(lambda e: e.semantic(), "the tallest tower", {"pk": {"cache": "refresh"}},
+              cached="REFRESH", upstream=2),
+         Call(lambda e: e.semantic(), "the tallest of the towers", cached="SEMANTIC HIT",
+              upstream=1)),
+    Case("semantic mode without an embedder says what is missing",
+         Call(lambda e: e.to("echo", cache={"mode": "semantic"}), code="invalid_config",
+              says="config.cache.embedder: must be given for mode \"semantic\"", status=400)),
 
     # --- the anthropic dialect -------------------------------------------------------------------
     Case("anthropic: system, texts and limits are translated",

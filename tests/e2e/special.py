@@ -12,7 +12,6 @@ import sqlite3
 import threading
 import time
 
-import prompts
 from cases import SECRET, WEATHER
 from doors import Answer
 
@@ -325,10 +324,10 @@ def killed(door, e, mock):
     return clean and again and len(old) > 20 and not missing
 
 
-ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY
+ANY = [stored_config, bound_key, revoked_key, literal_key, feedback]
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
 HTTP = [streams_openai, streams_anthropic, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
-        huge_request, operation] + prompts.HTTP
+        huge_request, operation]
 LAST_HTTP = [killed]
 LAST = [secrets]  # when all the others have left their traces

@@ -1,0 +1,297 @@
+/* call_cache.c - the states that ask the cache: lookup, embed, near; and what goes into it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *   lookup --hit------------------------------------------> finish
+ *     | miss, or a refresh
+ *     +--semantic--> embed --(ask)--> near --hit----------> finish
+ *     |                                 | no vector, miss
+ *     +---------------------------------+-----------------> send
+ *
+ * A cache never fails a call: whatever goes wrong here leaves the call to its target, and its span says why.
+ */
+#include "call_inner.h"
+
+#include "near.h"
+#include "url.h"
+
+#include <math.h>
+
+enum { EMBED_MS_DEFAULT = 5000, TOKENS_MAX = 1 << 20 };
+
+static struct pk_cache_question question(const struct pk_call *c)
+{
+    return (struct pk_cache_question){
+        .config = c->config,
+        .targets = pk_call_targets(c),
+        .policy = &pk_call_target(c)->cache,
+        .req = c->req,
+        .body = &c->body,
+    };
+}
+
+/* False when the entry is damaged: then it is no entry. */
+static bool take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
+{
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    c->answer.body = pk_copy(c->arena, entry->body);
+    if (!pk_json_parse(c->arena, c->answer.body, "cache", &doc, &unused) ||
+        (c->stream && !c->front->replay(&doc, c->with_usage, &c->out)))
+        return false;
+    pk_call_note_hit(c, entry);
+    pk_call_reply_as(c, 200, c->stream);
+    c->next.out = c->stream ? pk_buf_str(&c->out) : c->answer.body;
+    c->committed = c->answered = true;
+    return true;
+}
+
+/* --- lookup ---------------------------------------------------------------------------------- */
+
+/* The exact entry is not wanted, or not there: a similar one may do. */
+static int without_exact(struct pk_call *c)
+{
+    struct pk_like *like = &c->like;
+
+    if (pk_call_target(c)->cache.mode != PK_CACHE_SEMANTIC)
+        return pk_call_go(c, ST_send);
+    like->text = pk_cache_like(c->arena, &c->body, &like->node);
+    return pk_call_go(c, like->node < 0 ? ST_send : ST_embed);
+}
+
+/* Asks the cache, once a call: for the first target whose policy wants it. */
+int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
+{
+    if (ev->kind == PK_EV_HIT && take_hit(c, ev->entry))
+        return pk_call_go(c, ST_finish);
+    if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS)
+        return without_exact(c);
+    if (c->looked_up || c->req->cache_off || pk_call_target(c)->cache.mode == PK_CACHE_OFF)
+        return pk_call_go(c, ST_send);
+    struct pk_cache_question q = question(c);
+    c->looked_up = true;
+    c->cache_ns = c->req->cache_ns.len ? c->req->cache_ns : q.policy->ns;
+    if (!pk_cache_key(c->arena, &q, c->cache_key, &c->error))
+        return pk_call_go(c, ST_finish);
+    c->record.cache_status = c->req->cache_refresh ? PK_CS_REFRESH : PK_CS_MISS;
+    return c->req->cache_refresh ? without_exact(c) : pk_call_wait(c, ST_lookup, PK_OP_LOOKUP);
+}
+
+/* --- embed ----------------------------------------------------------------------------------- */
+
+static const struct pk_embedder *embedder(const struct pk_call *c)
+{
+    return &c->config->embedders[c->like.embedder];
+}
+
+static struct pk_span *open_span(struct pk_call *c)
+{
+    struct pk_record *r = &c->record;
+    const struct pk_embedder *e = embedder(c);
+
+    PK_ASSERT(r->span_count < PK_SPANS_MAX);
+    r->spans[r->span_count] = (struct pk_span){
+        .kind = PK_SPAN_CACHE,
+        .target_path = e->target.path,
+        .provider = pk_str_of(e->target.provider->name),
+        .model = e->model,
+        .started_us = pk_call_now_us(c),
+        .ended_us = pk_call_now_us(c),
+    };
+    return &r->spans[r->span_count++];
+}
+
+/* POST /embeddings, as in OpenAI's reference. */
+static bool build(struct pk_call *c, struct pk_exchange *ex)
+{
+    const struct pk_embedder *e = embedder(c);
+    struct pk_buf body = pk_buf_in(c->arena, PK_BODY_BYTES_MAX);
+
+    pk_buf_adds(&body, "{\"model\":");
+    pk_json_quote(&body, e->model);
+    pk_buf_adds(&body, ",\"input\":");
+    pk_json_quote(&body, c->like.text);
+    if (e->dimensions)
+        pk_buf_addf(&body, ",\"dimensions\":%lld", (long long)e->dimensions);
+    pk_buf_addc(&body, '}');
+    *ex = (struct pk_exchange){
+        .url = pk_copyf(c->arena, "%.*s/embeddings", PK_FMT(e->target.base_url)),
+        .headers = PK_STR("content-type: application/json\naccept: application/json\n"),
+        .body = pk_buf_str(&body),
+        .target = &e->target,
+    };
+    return !body.failed && !c->arena->failed;
+}
+
+int pk_step_embed(struct pk_call *c, const struct pk_event *ev)
+{
+    struct pk_exchange ex;
+
+    (void)ev;
+    c->like.embedder = pk_call_target(c)->cache.embedder;
+    if (!c->req->cache_refresh)
+        c->record.cache_status = PK_CS_SEMANTIC_MISS;
+    if (!build(c, &ex))
+        return pk_call_go(c, ST_send);
+    c->like.span = open_span(c); /* one a call: attempts keep their room */
+    int64_t limit_ms = embedder(c)->target.timeouts.request_ms;
+    return pk_call_ask(c, &ex, limit_ms ? limit_ms : EMBED_MS_DEFAULT, ST_near);
+}
+
+/* --- near ------------------------------------------------------------------------------------ */
+
+/* The numbers of the list `at`, scaled to length 1. */
+static bool read_numbers(struct pk_call *c, const struct pk_json *doc, int at, struct pk_error *err)
+{
+    const struct pk_embedder *e = embedder(c);
+    int dims = pk_json_count(doc, at), i = 0;
+    double number;
+
+    if (pk_json_type(doc, at) != PK_JSON_ARRAY || dims < 1 || dims > PK_EMBEDDING_DIMS_MAX)
+        return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: must be a list of 1 to %d numbers",
+                       PK_EMBEDDING_DIMS_MAX);
+    if (e->dimensions && dims != e->dimensions)
+        return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: %d numbers instead of %lld", dims,
+                       (long long)e->dimensions);
+    float *vector = pk_alloc(c->arena, (size_t)dims * sizeof *vector);
+    if (!vector)
+        return pk_fail(err, PK_NO_MEMORY, "embedding: out of memory");
+    for (int v = pk_json_first(doc, at); v >= 0; v = pk_json_next(doc, at, v)) {
+        if (!pk_json_number(doc, v, &number))
+            return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: item %d is no number", i);
+        vector[i++] = (float)number;
+    }
+    c->like.vector.at = vector;
+    c->like.vector.dims = dims;
+    return pk_near_normalise(vector, dims) ||
+           pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: has no direction");
+}
+
+/* What the embedding costs; nobody is paid for one that is made on this machine. */
+static void note_price(struct pk_call *c, const struct pk_json *doc)
+{
+    const struct pk_embedder *e = embedder(c);
+    struct pk_usage usage = {.source = PK_USAGE_PROVIDER};
+    struct pk_span *s = c->like.span;
+    struct pk_error unused;
+    struct pk_url url;
+    const char *why = "the embedder reported no usage";
+
+    s->used = true;
+    if (pk_json_int(doc, pk_json_at(doc, "usage.prompt_tokens"), &usage.input) &&
+        usage.input >= 0 && usage.input <= TOKENS_MAX) {
+        s->input_tokens = usage.input;
+        s->cost_known = pk_price_cost(&c->facts->prices, s->provider, e->model, &usage,
+                                      c->record.started_us, &s->cost_pusd, &why);
+    }
+    if (s->cost_known)
+        return;
+    s->cost_known =
+        pk_url_parse(e->target.base_url, "custom_host", &url, &unused) && pk_url_is_loopback(&url);
+    if (!s->cost_known)
+        c->record.cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(e->model));
+}
+
+static bool read_vector(struct pk_call *c, struct pk_error *err)
+{
+    struct pk_asked *a = &c->asked;
+    struct pk_fault fault;
+    struct pk_json doc;
+
+    if (a->error.code != PK_OK) {
+        *err = a->error;
+        return false;
+    }
+    if (a->status < 200 || a->status > 299) {
+        pk_dialect_fault(c->arena, embedder(c)->target.provider->dialect, a->status,
+                         pk_buf_str(&a->body), &fault);
+        return pk_fail(err, PK_UPSTREAM, "the embedder answered %d: %.*s", a->status,
+                       PK_FMT(fault.message));
+    }
+    if (!pk_json_parse(c->arena, pk_buf_str(&a->body), "embedding", &doc, err))
+        return false;
+    note_price(c, &doc);
+    int list = pk_json_get(&doc, 0, "data");
+    if (pk_json_count(&doc, list) != 1)
+        return pk_fail(err, PK_BAD_ANSWER, "data: must have one item");
+    return read_numbers(c, &doc, pk_json_get(&doc, pk_json_item(&doc, list, 0), "embedding"), err);
+}
+
+/* The embedder's answer is in c->asked; true when there is a vector to look for. */
+static bool take_vector(struct pk_call *c)
+{
+    struct pk_cache_question q = question(c);
+    struct pk_like *like = &c->like;
+    struct pk_error err = {0};
+
+    like->ready = read_vector(c, &err) && pk_cache_gate(c->arena, &q, like->node, like->vector.dims,
+                                                        like->vector.gate, &err);
+    like->vector.traits = pk_traits_of(like->text);
+    like->span->ended_us = pk_call_now_us(c);
+    like->span->status = c->asked.status;
+    like->span->code = err.code;
+    like->span->message = err.code ? pk_copy(c->arena, pk_str_of(err.msg)) : PK_NONE;
+    return like->ready;
+}
+
+static bool take_similar(struct pk_call *c, const struct pk_event *ev)
+{
+    struct pk_record *r = &c->record;
+
+    if (!take_hit(c, ev->entry))
+        return false;
+    r->cache_status = PK_CS_SEMANTIC_HIT;
+    r->cache_similarity = round(ev->similarity * 1e6) / 1e6; /* what the measure is good for */
+    r->cache_key = pk_copy(c->arena, (pk_str){(const char *)ev->key, PK_CACHE_KEY_BYTES});
+    return true;
+}
+
+int pk_step_near(struct pk_call *c, const struct pk_event *ev)
+{
+    if (ev->kind == PK_EV_HIT && take_similar(c, ev))
+        return pk_call_go(c, ST_finish);
+    if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS || !take_vector(c) || c->req->cache_refresh)
+        return pk_call_go(c, ST_send);
+    return pk_call_wait(c, ST_near, PK_OP_NEAR);
+}
+
+/* --- what is kept ---------------------------------------------------------------------------- */
+
+/* Whole successes, by the policy of the target that gave them; not what a filter took something out of. */
+static bool may_keep(const struct pk_call *c)
+{
+    return c->record.cache_status != PK_CS_DISABLED &&
+           pk_call_target(c)->cache.mode != PK_CACHE_OFF && c->status == 200 &&
+           !(c->streaming && c->streaming->lossy) &&
+           !pk_str_is(c->answer.finish_reason, "content_filter");
+}
+
+bool pk_call_keep(struct pk_call *c)
+{
+    if (!may_keep(c))
+        return false;
+    c->save = (struct pk_cache_entry){
+        .body = c->answer.body,
+        .ns = c->cache_ns,
+        .provider = c->record.provider,
+        .model = c->record.model,
+        .finish_reason = c->record.finish_reason,
+        .usage = c->record.usage,
+        .cost_known = c->record.spans[c->span].cost_known,
+        .cost_pusd = c->record.spans[c->span].cost_pusd,
+    };
+    return true;
+}
+
+const struct pk_cache_vector *pk_call_vector(const struct pk_call *c)
+{
+    PK_ASSERT(c->next.op == PK_OP_NEAR || c->next.op == PK_OP_SAVE);
+    return c->like.ready ? &c->like.vector : NULL;
+}
+
+double pk_call_threshold(const struct pk_call *c)
+{
+    PK_ASSERT(c->next.op == PK_OP_NEAR);
+    return pk_call_target(c)->cache.threshold;
+}
