@@ -1,4 +1,4 @@
-/* fn_chat.c - pk_chat, pk_ask, pk_try_chat and pk_prompt: one call a row.
+/* fn_chat.c - pk_chat, pk_ask, pk_try_chat, pk_prompt and pk_replay: one call a row.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -10,19 +10,24 @@
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
+#include "utils/uuid.h"
 
-enum { DETAIL_BYTES_MAX = 2000 };
+enum { DETAIL_BYTES_MAX = 2000, OWN_ROW_WAIT_MS = 2000 };
 
 /* Builds the request from the arguments. */
 typedef bool build_fn(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err);
+/* The rest of it, from the store; *config may change. */
+typedef bool load_fn(struct pk_run *run, pk_str *config, struct pk_error *err);
 /* Turns what came of the call into text; false with *err, or with *is_null for NULL. */
 typedef bool give_fn(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err);
 
 struct verb {
     build_fn *build;
+    load_fn *load; /* NULL: nothing is in the store */
     give_fn *give;
-    int config; /* which argument that is */
-    bool text;  /* returns text, not jsonb */
+    int config;   /* which argument that is */
+    int required; /* NULL when one of so many is */
+    bool text;    /* returns text, not jsonb */
 };
 
 /* --- the request ------------------------------------------------------------------------- */
@@ -55,6 +60,24 @@ static bool use_prompt(struct pk_run *run, pk_str *config, struct pk_error *err)
     bool ok = pk_store_prompt_request(run->store, run->arena, &run->use, &run->request, err);
     pk_store_spi_check(run->store);
     *config = run->use.config;
+    return ok;
+}
+
+static bool build_replay(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
+{
+    memcpy(run->replay.id, PG_GETARG_UUID_P(0)->data, PK_UUID_BYTES);
+    return true;
+}
+
+/* The rest of build_replay(), from the store. */
+static bool use_log(struct pk_run *run, pk_str *config, struct pk_error *err)
+{
+    run->replay.config = *config;
+    if (pk_ring_open())
+        (void)pk_ring_flush(OWN_ROW_WAIT_MS); /* it may be this session's last call */
+    bool ok = pk_store_replay_request(run->store, run->arena, &run->replay, &run->request, err);
+    pk_store_spi_check(run->store);
+    *config = run->replay.config;
     return ok;
 }
 
@@ -194,10 +217,11 @@ static bool give_try(struct pk_run *run, pk_str *out, bool *is_null, struct pk_e
 
 /* --- the functions ----------------------------------------------------------------------- */
 
-static const struct verb chat = {build_chat, give_chat, 0, false};
-static const struct verb ask = {build_ask, give_text, 0, true};
-static const struct verb try_chat = {build_chat, give_try, 0, false};
-static const struct verb prompt = {build_prompt, give_chat, 2, false};
+static const struct verb chat = {build_chat, NULL, give_chat, 0, 2, false};
+static const struct verb ask = {build_ask, NULL, give_text, 0, 2, true};
+static const struct verb try_chat = {build_chat, NULL, give_try, 0, 2, false};
+static const struct verb prompt = {build_prompt, use_prompt, give_chat, 2, 2, false};
+static const struct verb replay = {build_replay, use_log, give_chat, 1, 1, false};
 
 static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str config, pk_str *out,
                     bool *is_null, struct pk_error *err)
@@ -208,7 +232,7 @@ static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str con
     if (!verb->build(fcinfo, run, err) || !complete(run, err))
         return false;
     run->store = pk_store_spi(pk_home_of(fcinfo), PK_READ);
-    if (verb->build == build_prompt && !use_prompt(run, &config, err))
+    if (verb->load && !verb->load(run, &config, err))
         return false;
     pk_drive(run, config);
     if (run->body.failed)
@@ -223,7 +247,7 @@ static Datum answer(FunctionCallInfo fcinfo, const struct verb *verb, bool json_
     bool is_null = false;
     pk_str out;
 
-    if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+    if (pk_args_null(fcinfo, verb->required))
         PG_RETURN_NULL();
     MemoryContext inner = AllocSetContextCreate(outer, "pk call", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(inner);
@@ -288,4 +312,16 @@ PK_FUNCTION(pk_sql_prompt_json);
 Datum pk_sql_prompt_json(PG_FUNCTION_ARGS)
 {
     return answer(fcinfo, &prompt, true);
+}
+
+PK_FUNCTION(pk_sql_replay);
+Datum pk_sql_replay(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &replay, false);
+}
+
+PK_FUNCTION(pk_sql_replay_json);
+Datum pk_sql_replay_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &replay, true);
 }

@@ -23,6 +23,7 @@
 #include "store_cache.h"
 #include "store_near.h"
 #include "store_prompt.h"
+#include "store_replay.h"
 
 #define PK_FUNCTION(name)                                                                          \
     PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                      \
@@ -193,7 +194,8 @@ struct pk_run {
     struct pk_store *store;
     const struct pk_snapshot *snapshot;
     struct pk_request request;
-    struct pk_prompt_use use; /* pk_prompt: what the request is made from */
+    struct pk_prompt_use use; /* pk_prompt, */
+    struct pk_replay replay;  /* pk_replay: what the request is made from */
     struct pk_task task;
     struct pk_buf body; /* the answer */
     bool live;          /* the loop knows the task */

@@ -1,4 +1,4 @@
-/* fn_chat.c - pk_chat, pk_ask, pk_try_chat and pk_prompt: one call a row.
+/* fn_chat.c - pk_chat, pk_ask, pk_try_chat, pk_prompt and pk_replay: one call a row.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -7,6 +7,7 @@
 #include "drive.h"
 #include "reply.h"
 #include "store_prompt.h"
+#include "store_replay.h"
 #include "value.h"
 
 /* One evaluation of one function. */
@@ -15,7 +16,8 @@ struct query {
     struct pk_arena arena;
     struct pk_request req;
     pk_str config;
-    struct pk_prompt_use use; /* pk_prompt: what the request is made from, once the store is open */
+    struct pk_prompt_use use; /* pk_prompt, pk_replay: what the request is made from, */
+    struct pk_replay replay;  /* once the store is open */
     const struct pk_snapshot *snapshot;
     const struct pk_record *record; /* of the call, once it is over */
     struct pk_error outcome;        /* of the call: PK_OK, or why it failed */
@@ -69,6 +71,27 @@ static bool use_prompt(struct query *q, struct pk_error *err)
     return true;
 }
 
+static bool build_replay(struct query *q, struct pk_args args, struct pk_error *err)
+{
+    pk_str id;
+
+    q->replay.given = true;
+    return pk_arg_text(args, 0, "log_id", PK_SLUG_BYTES_MAX, &id, err) &&
+           pk_arg_text(args, 1, "config", PK_CONFIG_BYTES_MAX, &q->replay.config, err) &&
+           (pk_uuid_parse(id, q->replay.id) ||
+            pk_fail(err, PK_BAD_REQUEST, "log_id: must be the id of a row of pk_logs"));
+}
+
+/* The rest of build_replay(). */
+static bool use_log(struct query *q, struct pk_error *err)
+{
+    if (!pk_conn_flush(q->conn, err) ||
+        !pk_store_replay_request(q->conn->store, &q->arena, &q->replay, &q->req, err))
+        return false;
+    q->config = q->replay.config;
+    return true;
+}
+
 /* What the settings say and the call's own options do not. */
 static bool apply_settings(struct query *q, struct pk_error *err)
 {
@@ -95,7 +118,7 @@ static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk
     struct pk_conn *c = q->conn;
 
     if (!build(q, args, err) || !apply_settings(q, err) || !pk_conn_ready(c, err) ||
-        (q->use.reference.at && !use_prompt(q, err)))
+        (q->use.reference.at && !use_prompt(q, err)) || (q->replay.given && !use_log(q, err)))
         return false;
     q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);
     if (!q->snapshot || !pk_conn_online(c, err))
@@ -165,12 +188,14 @@ static bool give_try(struct query *q, sqlite3_context *ctx, struct pk_error *err
     return true;
 }
 
-static void answer(sqlite3_context *ctx, struct pk_args args, build_fn *build, give_fn *give)
+/* NULL when one of the first `required` arguments is. */
+static void answer(sqlite3_context *ctx, struct pk_args args, int required, build_fn *build,
+                   give_fn *give)
 {
     struct query q = {.conn = sqlite3_user_data(ctx)};
     struct pk_error err;
 
-    if (pk_args_null(args, 2))
+    if (pk_args_null(args, required))
         return;
     pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     q.conn->busy++;
@@ -184,20 +209,25 @@ static void answer(sqlite3_context *ctx, struct pk_args args, build_fn *build, g
 
 void pk_fn_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, build_chat, give_chat);
+    answer(ctx, (struct pk_args){values, count}, 2, build_chat, give_chat);
 }
 
 void pk_fn_ask(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, build_ask, give_text);
+    answer(ctx, (struct pk_args){values, count}, 2, build_ask, give_text);
 }
 
 void pk_fn_try_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, build_chat, give_try);
+    answer(ctx, (struct pk_args){values, count}, 2, build_chat, give_try);
 }
 
 void pk_fn_prompt(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, build_prompt, give_chat);
+    answer(ctx, (struct pk_args){values, count}, 2, build_prompt, give_chat);
+}
+
+void pk_fn_replay(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, 1, build_replay, give_chat);
 }

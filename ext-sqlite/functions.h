@@ -17,7 +17,7 @@ typedef bool pk_body(struct pk_conn *c, struct pk_arena *arena, struct pk_args a
 /* Runs it with an arena and an open store. NULL when one of the first `required` arguments is. fn_admin.c */
 void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_body *body);
 
-pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat, pk_fn_prompt; /* fn_chat.c */
+pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat, pk_fn_prompt, pk_fn_replay; /* fn_chat.c */
 
 pk_function pk_fn_prompt_put, pk_fn_prompt_publish, pk_fn_prompt_get; /* fn_prompt.c */
 pk_function pk_fn_prompt_delete, pk_fn_render;

@@ -31,6 +31,7 @@ static const struct {
     {"pk_ask",           2, 4, DIRECT, pk_fn_ask},
     {"pk_try_chat",      2, 3, JSON,   pk_fn_try_chat},
     {"pk_prompt",        2, 4, JSON,   pk_fn_prompt},
+    {"pk_replay",        1, 2, JSON,   pk_fn_replay},
     {"pk_render",        2, 2, JSON,   pk_fn_render},
     {"pk_prompt_put",    2, 2, DIRECT, pk_fn_prompt_put},
     {"pk_prompt_publish", 2, 4, DIRECT, pk_fn_prompt_publish},

@@ -91,6 +91,26 @@ void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1])
     *to = 0;
 }
 
+bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES])
+{
+    char again[PK_UUID_TEXT + 1];
+    int digits = 0;
+
+    for (size_t i = 0; i < text.len && digits < 2 * PK_UUID_BYTES; i++) {
+        char c = text.at[i] >= 'A' && text.at[i] <= 'F' ? (char)(text.at[i] | 32) : text.at[i];
+        int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+        if (value < 0)
+            continue; /* a hyphen, or what the comparison below finds */
+        id[digits / 2] = (uint8_t)(digits % 2 ? id[digits / 2] << 4 | value : value);
+        digits++;
+    }
+    if (digits < 2 * PK_UUID_BYTES)
+        return false;
+    pk_uuid_print(id, again);
+    return pk_str_is_nocase(text, again);
+}
+
 /* --- bytes ----------------------------------------------------------------------------- */
 
 /* An enum as its number, checked against the last one when read. */

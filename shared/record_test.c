@@ -201,6 +201,14 @@ static void ids_sort_by_time_and_carry_version_7(void)
     pk_uuid_print(early, text);
     EXPECT(pk_str_is(pk_str_of(text), "017f22e2-79b0-7fff-bfff-ffffffffffff"));
     random[0] = random[1] = 0;
+    uint8_t back[PK_UUID_BYTES];
+    EXPECT(pk_uuid_parse(pk_str_of(text), back) && memcmp(back, early, sizeof back) == 0);
+    EXPECT(pk_uuid_parse(PK_STR("0123ABCD-ef01-7234-8567-89AbcDEF0123"), back) && back[2] == 0xab);
+    EXPECT(!pk_uuid_parse(PK_STR("0123abcdef0172348567-89abcdef0123"), back));
+    EXPECT(!pk_uuid_parse(PK_STR("0123abcd-ef01-7234-8567-89abcdef012"), back));
+    EXPECT(!pk_uuid_parse(PK_STR("0123abcd-ef01-7234-8567-89abcdef01234"), back));
+    EXPECT(!pk_uuid_parse(PK_STR("0123abcd-ef01-7234-8567-89abcdefzz0123"), back));
+    EXPECT(!pk_uuid_parse(PK_NONE, back));
     pk_uuid7(1645557742001000, random, late);
     pk_uuid_print(late, text);
     EXPECT(pk_str_is(pk_str_of(text), "017f22e2-79b1-7000-8000-000000000000"));

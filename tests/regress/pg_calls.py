@@ -35,6 +35,23 @@ def a_jsonb_config_and_message_list_work(pg, mock, k):
 
 
 @case
+def a_logged_call_is_replayed_in_its_trace(pg, mock, k):
+    first = json.loads(k.value("select pk_chat($1, '\"one two\"', $2)", mock.config(), model("gpt-4o")))
+    k.query("select pk_flush()")
+    row = k.value("select id from pk_logs where trace_id = $1", first["pk"]["trace_id"])
+    again = json.loads(k.value("select pk_replay($1, $2::jsonb)", row, mock.config()))
+    expect(again["choices"] == first["choices"], again)
+    expect(again["pk"]["trace_id"] == first["pk"]["trace_id"], again)
+    k.query("select pk_flush()")
+    expect(k.value("select count(*) from pk_logs a join pk_logs b on b.parent_span_id = a.span_id "
+                   "where a.id = $1 and b.span_name = 'replay'", row) == "1")
+    expect_error("22023", lambda: k.query("select pk_replay($1)", row), "config")
+    expect_error("22023", lambda: k.query("select pk_replay('00000000-0000-7000-8000-000000000000', 'openai')"),
+                 "there is no call")
+    expect(k.value("select pk_replay(null)") is None)
+
+
+@case
 def null_is_null_without_a_call(pg, mock, k):
     mock.reset()
     expect(k.value("select pk_ask(null::text, 'x')") is None)

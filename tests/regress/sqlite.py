@@ -36,6 +36,30 @@ def pk_chat_takes_an_array_of_messages_and_params(folder):
 
 
 @case
+def pk_replay_asks_a_logged_request_again(folder):
+    db = connect()
+    one(db, "select pk_key_put('k', 'openai', 'sk-replay', ?)", json.dumps({"custom_host": mock.url + "/v1"}))
+    one(db, "select pk_config_put('first', ?)",
+        '{"virtual_key":"k","override_params":{"model":"echo"}}')
+    first = json.loads(one(db, "select pk_chat('first', 'once more', '{\"user\":\"u\"}')"))
+    row = one(db, "select id from pk_logs where trace_id = ?", first["pk"]["trace_id"])
+    again = json.loads(one(db, "select pk_replay(?)", row))
+    equal(again["choices"], first["choices"])
+    equal(again["pk"]["trace_id"], first["pk"]["trace_id"])
+    other = json.loads(one(db, "select pk_replay(?, ?)", row.upper(), config("body-echo")))
+    equal(json.loads(other["choices"][0]["message"]["content"])["user"], "u")
+    equal(one(db, "select count(*) from pk_logs a join pk_logs b on b.parent_span_id = a.span_id "
+                  "where a.id = ? and b.span_name = 'replay' and b.user_id = 'u'", row), 2)
+    one(db, "select pk_ask(?, 'kept by nobody', null, '{\"pk\":{\"log\":false,\"trace_id\":\"t-off\"}}')",
+        config())
+    off = one(db, "select id from pk_logs where trace_id = 't-off'")
+    contains(failure(db, "select pk_replay(?, 'first')", off), "was not kept")
+    contains(failure(db, "select pk_replay('x')"), "log_id: must be the id of a row of pk_logs")
+    contains(failure(db, "select pk_replay('00000000-0000-7000-8000-000000000000')"), "there is no call")
+    equal(one(db, "select pk_replay(null)"), None)
+
+
+@case
 def json_results_nest_in_json_functions(folder):
     db = connect()
     equal(one(db, "select json_array(pk_chat(?, 'hi')) -> '$[0].choices[0].message.role'", config()),
