@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * Small requests are carved from blocks that double in size up to BLOCK_BYTES_MAX.
- * A large request gets a block of its own behind the one that is being filled, so
- * that growing it can hand the old one back.
+ * A request that the next block would not hold, or a large one, gets a block of its own behind the one that is
+ * being filled: it does not make the next block larger, and growing a large one can hand the old one back.
  */
 #include "arena.h"
 
@@ -72,7 +72,7 @@ void pk_arena_free(struct pk_arena *a)
     }
     a->blocks = NULL;
     a->cleanups = NULL;
-    a->used = 0;
+    a->used = a->next_size = 0;
     a->failed = false;
 }
 
@@ -108,19 +108,21 @@ static struct pk_block *add_large(struct pk_arena *a, size_t size)
     return b;
 }
 
+static size_t next_size(const struct pk_arena *a)
+{
+    return a->next_size ? a->next_size : BLOCK_BYTES_MIN;
+}
+
 static struct pk_block *add_block(struct pk_arena *a, size_t need)
 {
-    size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_BYTES_MIN;
+    size_t size = next_size(a);
 
-    if (size < BLOCK_BYTES_MIN)
-        size = BLOCK_BYTES_MIN;
-    if (size > BLOCK_BYTES_MAX)
-        size = BLOCK_BYTES_MAX;
-    if (size > a->limit - a->used || size < need)
+    if (size > a->limit - a->used)
         size = need;
     struct pk_block *b = new_block(a, size);
     if (!b)
         return NULL;
+    a->next_size = size < BLOCK_BYTES_MAX ? size * 2 : BLOCK_BYTES_MAX;
     b->next = a->blocks;
     a->blocks = b;
     return b;
@@ -146,7 +148,7 @@ static void *carve(struct pk_arena *a, size_t size)
         a->failed = true;
         return NULL;
     }
-    if (size >= LARGE_BYTES || a->torture) {
+    if (size >= LARGE_BYTES || size > next_size(a) || a->torture) {
         b = add_large(a, size);
         return b ? b->bytes : NULL;
     }

@@ -22,6 +22,7 @@ struct pk_arena {
     struct pk_allocator from;
     struct pk_block *blocks;     /* newest first; the first one is being filled */
     struct pk_cleanup *cleanups; /* newest first */
+    size_t next_size;            /* of the next block to be filled; 0: none has been yet */
     size_t used, limit;          /* bytes held from the host now, and the most allowed */
     bool failed;                 /* sticky: some allocation did not succeed */
     bool wipe;                   /* blocks are wiped before they go back: they hold a secret */
