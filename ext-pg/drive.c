@@ -12,11 +12,13 @@
  */
 #include "pk_pg.h"
 
+#include "asks.h"
+
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
-enum { SAVED_MAX = 256, OWN_SAVE_WAIT_MS = 1000 };
+enum { SAVED_MAX = 256, OWN_SAVE_WAIT_MS = 1000, RESERVE_WAIT_MS = 2000 };
 
 /* Where the last answers of this backend are in the ring. */
 static struct saved {
@@ -133,6 +135,18 @@ static void save(struct pk_backend *b, struct pk_run *run)
     pk_loop_answer(b->loop, &run->task, &ev);
 }
 
+/* --- limits ------------------------------------------------------------------------------- */
+
+static void reserve(struct pk_backend *b, struct pk_run *run)
+{
+    bool lenient = pk_settings.limits_unavailable == PK_UNAVAILABLE_ALLOW;
+    struct pk_reserve *r = palloc(sizeof *r);
+
+    pk_asks_reserve(pk_call_reserve(run->task.call), run->arena, RESERVE_WAIT_MS, r);
+    struct pk_event ev = pk_reserve_event(r, lenient);
+    pk_loop_answer(b->loop, &run->task, &ev);
+}
+
 /* --- the loop ---------------------------------------------------------------------------- */
 
 static void log_call(struct pk_run *run)
@@ -160,6 +174,7 @@ static bool perform(struct pk_backend *b, struct pk_run *run)
     switch (run->task.next.op) {
     case PK_OP_LOOKUP: lookup(b, run); return true;
     case PK_OP_NEAR: look_near(b, run); return true;
+    case PK_OP_RESERVE: reserve(b, run); return true;
     case PK_OP_SAVE: save(b, run); return true;
     case PK_OP_SEND:
     case PK_OP_READ:
@@ -189,6 +204,7 @@ static void abandon(struct pk_backend *b, struct pk_run *run)
 {
     struct pk_task *t;
 
+    pk_asks_drop();
     pk_loop_cancel(b->loop, &run->task);
     do
         t = pk_loop_next(b->loop);

@@ -122,6 +122,8 @@ static bool complete(struct pk_run *run, struct pk_error *err)
     struct pk_request *req = &run->request;
 
     req->source = PK_SOURCE_POSTGRES;
+    req->role = pk_str_of(GetUserNameFromId(GetUserId(), false));
+    req->output_assumed = pk_settings.output_assumed;
     req->timeout_ms = capped_timeout(req->timeout_ms);
     req->privacy = pk_privacy_join(req->privacy, session_privacy());
     if (req->privacy.payloads != PK_PAYLOADS_FULL)
@@ -146,8 +148,22 @@ static const char *hint_for_status(int status)
     return "The provider refused the request: check the model, the messages and params.";
 }
 
-static const char *hint_for(const struct pk_error *e)
+static const char *hint_for_rate(const struct pk_run *run)
 {
+    int64_t wait_ms = pk_call_retry_after_ms(run->task.call);
+
+    if (wait_ms == 0)
+        return "pk_limits shows what is left, and when there is more.";
+    return psprintf("Try again in " INT64_FORMAT " s.", (wait_ms + 999) / 1000);
+}
+
+static const char *hint_for(const struct pk_run *run, const struct pk_error *e)
+{
+    if (e->code == PK_RATE)
+        return hint_for_rate(run);
+    if (e->code == PK_BUDGET)
+        return "pk_limits shows what is left, and when there is more; pk_limit_put() changes a "
+               "limit.";
     if (e->code == PK_UPSTREAM)
         return hint_for_status(e->status);
     if (e->code == PK_BAD_ANSWER)
@@ -182,7 +198,7 @@ static bool give_failure(struct pk_run *run, pk_str *out, bool *is_null, struct 
     const struct pk_error *e = pk_call_error(run->task.call);
 
     switch ((enum pk_on_error)pk_settings.on_error) {
-    case PK_ON_ERROR_RAISE: pk_throw(e, detail_of(run), hint_for(e));
+    case PK_ON_ERROR_RAISE: pk_throw(e, detail_of(run), hint_for(run, e));
     case PK_ON_ERROR_NULL: *is_null = true; return true;
     case PK_ON_ERROR_JSON: break;
     }

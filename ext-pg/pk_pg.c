@@ -7,6 +7,8 @@
  */
 #include "pk_pg.h"
 
+#include "estimate.h"
+
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
@@ -30,7 +32,13 @@ static const struct config_enum_entry payload_words[] = {
     {"0", PK_PAYLOADS_NONE, true},     {NULL, 0, false},
 };
 
-enum kind { WORD, MILLISECONDS, MEGABYTES, COUNT, STRING };
+static const struct config_enum_entry unavailable_words[] = {
+    {"deny", PK_UNAVAILABLE_DENY, false},
+    {"allow", PK_UNAVAILABLE_ALLOW, false},
+    {NULL, 0, false},
+};
+
+enum kind { WORD, MILLISECONDS, MEGABYTES, COUNT, TOKENS, STRING };
 
 struct setting {
     enum kind kind;
@@ -88,6 +96,10 @@ static const struct setting settings[] = {
      &pk_settings.cache_max_mb, PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL},
     {COUNT, "pk.cache_max_entries", "How many answers the cache may hold.",
      &pk_settings.cache_max_entries, PGC_SIGHUP, 0, NULL, NULL},
+    {WORD, "pk.limits_unavailable", "When limits cannot be asked: deny calls, or allow them.",
+     &pk_settings.limits_unavailable, PGC_SUSET, 0, NULL, unavailable_words},
+    {TOKENS, "pk.output_tokens_assumed", "Output of a request that sets no limit, for limits.",
+     &pk_settings.output_assumed, PGC_SUSET, 0, NULL, NULL},
     {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
      &pk_settings.metadata, PGC_USERSET, 0, check_metadata, NULL},
     {STRING, "pk.master_key_file", "The file of the key that seals provider keys; empty is pk_master.key "
@@ -115,6 +127,10 @@ static void define(const struct setting *s)
     case COUNT:
         DefineCustomIntVariable(s->name, s->text, NULL, s->value, PK_CACHE_ENTRIES_MAX_DEFAULT, 1,
                                 INT_MAX, s->context, s->flags, NULL, NULL, NULL);
+        break;
+    case TOKENS:
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value, PK_OUTPUT_ASSUMED, 1, INT_MAX,
+                                s->context, s->flags, NULL, NULL, NULL);
         break;
     case STRING:
         DefineCustomStringVariable(s->name, s->text, NULL, s->value, "", s->context, s->flags,

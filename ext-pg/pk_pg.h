@@ -33,6 +33,8 @@
 
 enum pk_on_error { PK_ON_ERROR_RAISE, PK_ON_ERROR_NULL, PK_ON_ERROR_JSON };
 
+enum pk_unavailable { PK_UNAVAILABLE_DENY, PK_UNAVAILABLE_ALLOW };
+
 struct pk_settings {
     int on_error;   /* enum pk_on_error */
     int timeout_ms; /* of a call; 0 = as configured */
@@ -40,7 +42,9 @@ struct pk_settings {
     char *allowed_hosts;
     int log_payloads; /* enum pk_payloads */
     char *log_redact;
-    char *metadata; /* JSON object stamped on every call, or empty */
+    int limits_unavailable; /* enum pk_unavailable */
+    int output_assumed;     /* output tokens of a request that sets no limit */
+    char *metadata;         /* JSON object stamped on every call, or empty */
     char *master_key_file;
     char *embedder; /* of semantic caches that name none; empty: PK_EMBEDDER */
     int cache_max_mb, cache_max_entries;
@@ -118,6 +122,8 @@ bool pk_ring_drained(uint64 position);
 /* Until everything before `position` is committed: false when that takes longer than `max_ms`, or
  * no worker can run. Throws when interrupted. */
 bool pk_ring_wait(uint64 position, int max_ms);
+/* Sees to it that a worker runs, and wakes it. */
+void pk_ring_hurry(void);
 /* Until all that was put before, the spool too, is committed. */
 bool pk_ring_flush(int max_ms);
 

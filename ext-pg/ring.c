@@ -18,6 +18,8 @@
  */
 #include "pk_pg.h"
 
+#include "asks.h"
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "postmaster/interrupt.h"
@@ -30,7 +32,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define DIRECTORY_NAME "pk rings 1"
+#define DIRECTORY_NAME "pk rings 2"
 
 enum {
     DATABASES_MAX = 64,
@@ -62,6 +64,7 @@ struct ring {
     TimestampTz start_at, wait_at; /* not before: start a worker, wait for room */
     uint64 head, tail;
     uint64 put, applied, spooled, dropped, starts, failed_starts;
+    struct pk_asks asks;
     char bytes[RING_BYTES];
 };
 
@@ -111,7 +114,8 @@ static dsm_segment *make_ring(int slot)
     if (!segment)
         return NULL;
     struct ring *r = dsm_segment_address(segment);
-    memset(r, 0, offsetof(struct ring, bytes));
+    memset(r, 0, offsetof(struct ring, asks));
+    pk_asks_init(&r->asks, directory->tranche);
     LWLockInitialize(&r->lock, directory->tranche);
     ConditionVariableInit(&r->room);
     ConditionVariableInit(&r->drained);
@@ -144,6 +148,7 @@ static void find_ring(void)
         return;
     dsm_pin_mapping(segment);
     ring = dsm_segment_address(segment);
+    pk_asks_attach(&ring->asks);
     before_shmem_exit(at_exit, (Datum)0);
 }
 
@@ -264,7 +269,7 @@ static void wake_worker(void)
         SetLatch(&ProcGlobal->allProcs[ring->worker_proc].procLatch);
 }
 
-static void hurry_worker(void)
+void pk_ring_hurry(void)
 {
     ensure_worker();
     LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
@@ -331,7 +336,7 @@ static void spool(pk_str entry)
         ereport(LOG, (errmsg("pk: a log row or cache entry was lost: the queue is full and so is "
                              "pk_spool, or it cannot be written")));
     if (ring)
-        hurry_worker();
+        pk_ring_hurry();
 }
 
 static bool may_wait(void)
@@ -396,7 +401,7 @@ static bool wait_settled(uint64 position, bool all, int max_ms)
 
     ConditionVariablePrepareToSleep(&ring->drained);
     while (!settled(position, all) && GetCurrentTimestamp() < until && !RecoveryInProgress()) {
-        hurry_worker();
+        pk_ring_hurry();
         (void)ConditionVariableTimedSleep(&ring->drained, 20, PG_WAIT_EXTENSION);
     }
     ConditionVariableCancelSleep();
@@ -445,6 +450,8 @@ bool pk_ring_adopt(void)
         ring->sleeping = ring->closing = false;
     }
     LWLockRelease(&ring->lock);
+    if (free_place)
+        pk_asks_adopt();
     return free_place;
 }
 
@@ -508,7 +515,7 @@ void pk_ring_sleep(long ms)
     bool empty = ring->head == ring->tail;
     ring->sleeping = empty;
     LWLockRelease(&ring->lock);
-    if (empty)
+    if (empty && !pk_asks_waiting())
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
                         PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);

@@ -12,9 +12,13 @@
  * A batch that fails is tried entry by entry. An entry that can never be applied is dropped and
  * reported; anything else (no extension yet, a lock, a full disk) is tried again later.
  *
+ * It also answers backends that ask what a call may use (asks.c), before everything else.
+ *
  * At shutdown it drains what is there, and tells the ring that nobody will come.
  */
 #include "pk_pg.h"
+
+#include "asks.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -176,20 +180,45 @@ static bool drain_spool(void)
     return true;
 }
 
-static bool drain_ring(void)
+/* Whether there was something, or it failed. */
+enum drained { NOTHING, SOME, FAILED };
+
+static enum drained drain_batch(void)
 {
     uint64 upto, applied, dropped;
     char *bytes;
     size_t len;
 
-    while (pk_ring_read(BATCH_BYTES, &bytes, &len, &upto)) {
-        if (!apply((pk_str){bytes, len}, &applied, &dropped))
-            return false;
-        pk_ring_done(upto, applied, dropped);
-        pfree(bytes);
+    if (!pk_ring_read(BATCH_BYTES, &bytes, &len, &upto))
+        return NOTHING;
+    if (!apply((pk_str){bytes, len}, &applied, &dropped))
+        return FAILED;
+    pk_ring_done(upto, applied, dropped);
+    pfree(bytes);
+    return SOME;
+}
+
+/* What calls that are over have to settle. */
+static bool settle_calls(void)
+{
+    return drain_batch() == SOME;
+}
+
+static bool answer_asks(void)
+{
+    return pk_asks_serve(settle_calls);
+}
+
+/* Whoever waits for an answer does not wait for more than one batch. */
+static bool drain_ring(void)
+{
+    enum drained drained;
+
+    while ((drained = drain_batch()) == SOME) {
         reach_disk(false);
+        (void)answer_asks();
     }
-    return true;
+    return drained == NOTHING;
 }
 
 /* In a transaction of its own; a failure loses the counts and nothing else. */
@@ -243,7 +272,20 @@ static bool may_leave(TimestampTz busy)
 
     settle_hits(idle || ShutdownRequestPending);
     reach_disk(true);
-    return (idle || ShutdownRequestPending) && pk_ring_retire(ShutdownRequestPending);
+    return (idle || ShutdownRequestPending) && !pk_asks_waiting() &&
+           pk_ring_retire(ShutdownRequestPending);
+}
+
+/* Rows that come soon after the first are written with it; questions are answered at once. */
+static void linger(void)
+{
+    TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LINGER_MS);
+
+    for (TimestampTz now = GetCurrentTimestamp(); now < until && !ShutdownRequestPending;
+         now = GetCurrentTimestamp()) {
+        nap((long)((until - now) / 1000) + 1);
+        (void)answer_asks();
+    }
 }
 
 static void follow_settings(void)
@@ -262,6 +304,8 @@ static void work(MemoryContext context)
     while (failures < RETRIES_MAX && !(failures > 0 && ShutdownRequestPending)) {
         CHECK_FOR_INTERRUPTS();
         follow_settings();
+        if (answer_asks())
+            busy = GetCurrentTimestamp();
         uint64 before = pk_ring_head();
         failures = drain(context) ? 0 : failures + 1;
         if (failures > 0) {
@@ -274,8 +318,7 @@ static void work(MemoryContext context)
         if (pk_ring_head() == before)
             continue;
         busy = GetCurrentTimestamp();
-        if (!ShutdownRequestPending)
-            nap(LINGER_MS);
+        linger();
     }
 }
 

@@ -13,6 +13,7 @@
 
 #include "loop.h"
 #include "store_cache.h"
+#include "store_limit.h"
 #include "store_near.h"
 
 #include <poll.h>
@@ -176,6 +177,23 @@ static void save(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
     pk_loop_answer(c->loop, t, &ev);
 }
 
+/* Calls of this process that are over may not have been settled yet: when only that is in the way, the
+ * writer is waited for. */
+static void reserve(struct pk_conn *c, struct pk_task *t)
+{
+    struct pk_reserve r = *pk_call_reserve(t->call);
+    struct pk_reserve *const asked[] = {&r};
+
+    pk_store_reserve(c->store, asked, 1, pk_clock_us());
+    if (!r.granted && r.in_use && c->writer && pk_writer_stats(c->writer).pending > 0) {
+        (void)pk_writer_flush(c->writer, SETTLE_WAIT_MS);
+        r = *pk_call_reserve(t->call);
+        pk_store_reserve(c->store, asked, 1, pk_clock_us());
+    }
+    struct pk_event ev = pk_reserve_event(&r, c->settings.lenient);
+    pk_loop_answer(c->loop, t, &ev);
+}
+
 /* What is lost is counted by the writer and shown by pk_health(): a call that was paid for is not
  * failed because it could not be logged. */
 static void log_call(struct pk_conn *c, struct pk_call *call, struct pk_arena *arena)
@@ -193,6 +211,7 @@ static bool perform(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena
     switch (t->next.op) {
     case PK_OP_LOOKUP: lookup(c, t, arena); return false;
     case PK_OP_NEAR: look_near(c, t, arena); return false;
+    case PK_OP_RESERVE: reserve(c, t); return false;
     case PK_OP_SAVE: save(c, t, arena); return false;
     case PK_OP_DONE: return true;
     case PK_OP_SEND:

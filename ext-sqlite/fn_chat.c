@@ -6,6 +6,7 @@
 
 #include "drive.h"
 #include "reply.h"
+#include "store_audit.h"
 #include "store_prompt.h"
 #include "store_replay.h"
 #include "value.h"
@@ -99,6 +100,7 @@ static bool apply_settings(struct query *q, struct pk_error *err)
     pk_str metadata = pk_setting_metadata(s);
 
     q->req.source = PK_SOURCE_SQLITE;
+    q->req.output_assumed = s->output_assumed;
     if (q->req.timeout_ms == 0)
         q->req.timeout_ms = s->timeout_ms;
     q->req.privacy = pk_privacy_join(q->req.privacy, s->privacy);
@@ -120,6 +122,7 @@ static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk
     if (!build(q, args, err) || !apply_settings(q, err) || !pk_conn_ready(c, err) ||
         (q->use.reference.at && !use_prompt(q, err)) || (q->replay.given && !use_log(q, err)))
         return false;
+    q->req.role = pk_store_actor_name(c->store);
     q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);
     if (!q->snapshot || !pk_conn_online(c, err))
         return false;

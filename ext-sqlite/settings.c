@@ -22,6 +22,8 @@ enum name {
     CACHE_MAX_SIZE,
     CACHE_MAX_ENTRIES,
     METADATA,
+    LIMITS,
+    OUTPUT,
 };
 
 struct setting {
@@ -153,6 +155,26 @@ static bool apply_metadata(struct pk_conn *c, pk_str text, struct pk_error *err)
     return ok;
 }
 
+static bool apply_limits(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    bool lenient = pk_str_is(text, "allow");
+
+    if (!lenient && !pk_str_is(text, "deny"))
+        return pk_fail(err, PK_BAD_REQUEST, "limits_unavailable: must be deny or allow");
+    c->settings.lenient = lenient;
+    return true;
+}
+
+static bool apply_output(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    int64_t tokens = 0;
+
+    if (!pk_str_int(text, &tokens) || tokens < 1 || tokens > INT32_MAX)
+        return pk_fail(err, PK_BAD_REQUEST, "output_tokens_assumed: must be 1 or more");
+    c->settings.output_assumed = tokens;
+    return true;
+}
+
 /* clang-format off */
 static const struct setting settings[] = {
     [STORE]         = {"store",         NULL,    NULL,               apply_store},
@@ -165,6 +187,8 @@ static const struct setting settings[] = {
     [CACHE_MAX_SIZE]    = {"cache_max_size",    "1GB",     "PK_CACHE_MAX_SIZE",    apply_cache_max_size},
     [CACHE_MAX_ENTRIES] = {"cache_max_entries", "1000000", "PK_CACHE_MAX_ENTRIES", apply_cache_max_entries},
     [METADATA]      = {"metadata",      NULL,    NULL,               apply_metadata},
+    [LIMITS]        = {"limits_unavailable",    "deny", NULL,        apply_limits},
+    [OUTPUT]        = {"output_tokens_assumed", "4096", NULL,        apply_output},
 };
 /* clang-format on */
 
@@ -177,8 +201,8 @@ static int find(pk_str name, struct pk_error *err)
             return (int)i;
     (void)pk_fail(err, PK_NOT_FOUND,
                   "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
-                  "log_payloads, log_redact, embedder, cache_max_size, cache_max_entries and "
-                  "metadata",
+                  "log_payloads, log_redact, embedder, cache_max_size, cache_max_entries, "
+                  "metadata, limits_unavailable and output_tokens_assumed",
                   PK_FMT(pk_str_sub(name, 0, 64)));
     return -1;
 }

@@ -19,6 +19,8 @@ struct pk_settings {
     char *store;               /* path of the open store, or NULL while none is open */
     int64_t timeout_ms;        /* 0 = as configured */
     enum pk_on_error on_error; /* what scalars do when a provider fails */
+    int64_t output_assumed;    /* output tokens of a request that sets no limit; 0 = as usual */
+    bool lenient;              /* limits that cannot be asked hold nobody */
     struct pk_privacy privacy; /* what the log may hold at most */
     struct pk_cache_max cache_max;
 };

@@ -40,6 +40,7 @@ static int (*const steps[])(struct pk_call *, const struct pk_event *) = {
 static const unsigned answers[] = {
     [PK_OP_LOOKUP] = EV(HIT) | EV(MISS),
     [PK_OP_NEAR] = EV(HIT) | EV(MISS),
+    [PK_OP_RESERVE] = EV(GRANTED) | EV(REFUSED),
     [PK_OP_SEND] = EV(HEAD) | EV(FAIL),
     [PK_OP_READ] = EV(BODY) | EV(END) | EV(FAIL),
     [PK_OP_SLEEP] = EV(WAKE),
@@ -65,6 +66,7 @@ static void note_ids(struct pk_call *c)
     r->metadata = c->req->metadata;
     r->operation = c->req->operation;
     r->config = c->config->slug;
+    r->api_key = c->req->api_key;
 }
 
 static bool check_body(struct pk_call *c, struct pk_error *err)
@@ -128,6 +130,7 @@ static bool has_it_all(struct pk_call *c)
     if (!c->committed || !c->streaming || !c->streaming->complete ||
         !pk_stream_answer(c->streaming, &c->answer, &c->error))
         return false;
+    c->answered = true;
     pk_call_span_end(c);
     pk_call_note_answer(c);
     return true;
@@ -182,6 +185,18 @@ const struct pk_cache_entry *pk_call_save(const struct pk_call *c)
 {
     PK_ASSERT(c->next.op == PK_OP_SAVE);
     return &c->save;
+}
+
+const struct pk_reserve *pk_call_reserve(const struct pk_call *c)
+{
+    PK_ASSERT(c->next.op == PK_OP_RESERVE);
+    return c->reserve;
+}
+
+int64_t pk_call_retry_after_ms(const struct pk_call *c)
+{
+    PK_ASSERT(c->next.op == PK_OP_DONE);
+    return c->error.code == PK_RATE ? c->retry_after_ms : 0;
 }
 
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c)

@@ -17,19 +17,22 @@
 #include "price.h"
 #include "record.h"
 #include "request.h"
+#include "reserve.h"
 
 /* What the host reports. */
 enum pk_event_kind {
-    PK_EV_START,  /* begin */
-    PK_EV_HIT,    /* lookup found .entry; near found it under .key, with .similarity */
-    PK_EV_MISS,   /* nothing was found, or looking failed (a cache never fails a call) */
-    PK_EV_HEAD,   /* upstream status line and headers: .status, .headers */
-    PK_EV_BODY,   /* upstream body bytes: .bytes */
-    PK_EV_END,    /* the upstream response is complete */
-    PK_EV_FAIL,   /* no response, or no more of it: .error; PK_TIMEOUT when next.until_ms passed */
-    PK_EV_WAKE,   /* next.until_ms has passed */
-    PK_EV_SAVED,  /* the answer was handed to the cache, or could not be */
-    PK_EV_CANCEL, /* the client left or the statement was cancelled; legal at any time */
+    PK_EV_START, /* begin */
+    PK_EV_HIT,   /* lookup found .entry; near found it under .key, with .similarity */
+    PK_EV_MISS,  /* nothing was found, or looking failed (a cache never fails a call) */
+    PK_EV_HEAD,  /* upstream status line and headers: .status, .headers */
+    PK_EV_BODY,  /* upstream body bytes: .bytes */
+    PK_EV_END,   /* the upstream response is complete */
+    PK_EV_FAIL,  /* no response, or no more of it: .error; PK_TIMEOUT when next.until_ms passed */
+    PK_EV_WAKE,  /* next.until_ms has passed */
+    PK_EV_GRANTED, /* limits allow it: .reserve, or NULL when they could not be asked and need not be */
+    PK_EV_REFUSED, /* they do not: .reserve */
+    PK_EV_SAVED,   /* the answer was handed to the cache, or could not be */
+    PK_EV_CANCEL,  /* the client left or the statement was cancelled; legal at any time */
 };
 
 /* An entry of the response cache. */
@@ -58,19 +61,22 @@ struct pk_event {
     const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
     const uint8_t *key;                 /* HIT after NEAR: the entry's; borrowed for this step */
     double similarity;                  /* HIT after NEAR */
-    struct pk_error error;              /* FAIL */
-    int64_t waited_us;                  /* how long the host waited for this: not our own work */
+    const struct pk_reserve
+        *reserve;          /* GRANTED, REFUSED: with its answer; borrowed for this step */
+    struct pk_error error; /* FAIL */
+    int64_t waited_us;     /* how long the host waited for this: not our own work */
 };
 
 /* What the host does next. `out` first, whatever the op. */
 enum pk_op {
-    PK_OP_LOOKUP, /* look for pk_call_cache_key() in the cache -> HIT | MISS */
-    PK_OP_NEAR,   /* look for one near pk_call_vector()          -> HIT | MISS */
-    PK_OP_SEND,   /* start pk_call_exchange()                   -> HEAD | FAIL */
-    PK_OP_READ,   /* read on from the open response             -> BODY | END | FAIL */
-    PK_OP_SLEEP,  /* wait                                       -> WAKE */
-    PK_OP_SAVE,   /* put pk_call_save() into the cache, with pk_call_vector() -> SAVED */
-    PK_OP_DONE,   /* nothing: the call is over, the record is final */
+    PK_OP_LOOKUP,  /* look for pk_call_cache_key() in the cache -> HIT | MISS */
+    PK_OP_NEAR,    /* look for one near pk_call_vector()          -> HIT | MISS */
+    PK_OP_RESERVE, /* ask pk_call_reserve() of the limits       -> GRANTED | REFUSED */
+    PK_OP_SEND,    /* start pk_call_exchange()                   -> HEAD | FAIL */
+    PK_OP_READ,    /* read on from the open response             -> BODY | END | FAIL */
+    PK_OP_SLEEP,   /* wait                                       -> WAKE */
+    PK_OP_SAVE,    /* put pk_call_save() into the cache, with pk_call_vector() -> SAVED */
+    PK_OP_DONE,    /* nothing: the call is over, the record is final */
 };
 
 struct pk_next {
@@ -78,6 +84,10 @@ struct pk_next {
     int64_t until_ms; /* SLEEP: wake then; SEND, READ: give up then with FAIL PK_TIMEOUT */
     pk_str out;       /* bytes for the client, valid until the next step; often empty */
 };
+
+/* What a host reports of a question that the store has answered. `lenient`: limits that could not be asked
+ * hold nobody. */
+struct pk_event pk_reserve_event(const struct pk_reserve *answered, bool lenient);
 
 /* A request to send. It names the key; the transport adds it (secret.h). */
 struct pk_exchange {
@@ -121,10 +131,13 @@ int64_t pk_call_max_age_s(const struct pk_call *c);        /* at LOOKUP, NEAR an
 const struct pk_cache_vector *pk_call_vector(const struct pk_call *c);
 double pk_call_threshold(const struct pk_call *c);                   /* at NEAR */
 const struct pk_cache_entry *pk_call_save(const struct pk_call *c);  /* at SAVE */
+const struct pk_reserve *pk_call_reserve(const struct pk_call *c);   /* at RESERVE; copy it */
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
 struct pk_reply pk_call_reply(const struct pk_call *c);
 /* PK_OK, or why the call failed. At DONE. */
 const struct pk_error *pk_call_error(const struct pk_call *c);
+/* When to come back after PK_RATE; 0: nobody knows. At DONE. */
+int64_t pk_call_retry_after_ms(const struct pk_call *c);
 /* The provider's own words for the error, or empty. At DONE. */
 pk_str pk_call_fault(const struct pk_call *c);
 /* Final at DONE. Before that, once `out` is not empty: trace_id, provider, target_path, attempts, retries,

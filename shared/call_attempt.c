@@ -16,6 +16,8 @@ enum { ERROR_BODY_BYTES_MAX = 64 << 10 };
 
 int pk_step_send(struct pk_call *c, const struct pk_event *ev)
 {
+    bool ask;
+
     (void)ev;
     PK_ASSERT(!c->committed);
     PK_ASSERT(c->record.attempts < PK_ATTEMPTS_MAX);
@@ -30,8 +32,10 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->fault = (struct pk_fault){0};
     pk_buf_reset(&c->collected);
     pk_buf_reset(&c->out);
-    if (!pk_call_build(c))
+    if (!pk_call_build(c) || !pk_call_limited(c, &ask))
         return pk_call_go(c, ST_judge);
+    if (ask)
+        return pk_call_wait(c, ST_reserve, PK_OP_RESERVE);
     return pk_call_wait_upstream(c, ST_head, PK_OP_SEND);
 }
 

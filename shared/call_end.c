@@ -74,6 +74,7 @@ void pk_call_span_end(struct pk_call *c)
     if (!s || s->ended_us)
         return; /* between two attempts */
     s->ended_us = pk_call_now_us(c);
+    pk_call_estimate(c);
     if (c->answered || c->streaming)
         note_used(c, s);
     note_outcome(c, s);
@@ -171,7 +172,7 @@ static pk_str metadata_of(const struct pk_call *c, const char *name)
     return pk_json_str(c->arena, &metadata, pk_json_get(&metadata, 0, name));
 }
 
-static pk_str user_of(const struct pk_call *c)
+pk_str pk_call_user(const struct pk_call *c)
 {
     pk_str user = c->req->user_id.len ? c->req->user_id : metadata_of(c, "_user");
 
@@ -213,13 +214,14 @@ void pk_call_close(struct pk_call *c)
     if (r->provider.len == 0 && r->request_model.len == 0)
         r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
     r->ended_us = pk_call_now_us(c);
+    pk_call_settle(c);
     r->status = status_of(c);
     r->code = c->error.code;
     r->http_status = c->committed    ? c->reply.status
                      : c->error.code ? c->error.status
                                      : c->reply.status;
     r->error_message = message_of(c);
-    r->user_id = user_of(c);
+    r->user_id = pk_call_user(c);
     r->prompt = c->req->prompt.len ? c->req->prompt : metadata_of(c, "_prompt");
     shorten_names(r);
     if (r->cost_known)

@@ -13,7 +13,7 @@
 #define STATES(S)                                                                                  \
     S(pick)                                                                                        \
     S(lookup) S(embed) S(near)                                                                     \
-    S(send) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish) S(ask)
+    S(send) S(reserve) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish) S(ask)
 /* clang-format on */
 
 enum pk_call_state {
@@ -89,7 +89,8 @@ struct pk_call {
     uint8_t cache_key[PK_CACHE_KEY_BYTES];
     pk_str cache_ns; /* the namespace in it */
     struct pk_cache_entry save;
-    struct pk_privacy privacy; /* the strictest of the request and of the targets so far */
+    struct pk_reserve *reserve; /* what is asked at RESERVE; NULL before the first */
+    struct pk_privacy privacy;  /* the strictest of the request and of the targets so far */
     struct pk_record record;
 };
 
@@ -172,9 +173,18 @@ bool pk_call_keep(struct pk_call *c);
 /* call_send.c: fills c->exchange for c->node and opens its span. False with c->error when the target
  * cannot take the request. */
 bool pk_call_build(struct pk_call *c) PK_MUST_CHECK;
+void pk_call_set_deadline(struct pk_call *c); /* of an attempt that begins now */
+
+/* call_limit.c: what the attempt comes under. False with c->error when it may not be made; *ask: only if
+ * the host reserves c->reserve. */
+bool pk_call_limited(struct pk_call *c, bool *ask) PK_MUST_CHECK;
+void pk_call_settle(struct pk_call *c); /* what was used of the holds; at the end */
+void pk_call_estimate(
+    struct pk_call *c); /* usage that the provider did not report, when it matters */
 
 /* call_end.c: what the log says. */
-void pk_call_span_end(struct pk_call *c);    /* closes the span of the attempt from c->error */
+void pk_call_span_end(struct pk_call *c); /* closes the span of the attempt from c->error */
+pk_str pk_call_user(const struct pk_call *c);
 void pk_call_note_target(struct pk_call *c); /* where the attempt went */
 void pk_call_note_answer(struct pk_call *c); /* provider, model, usage, cost */
 void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry);

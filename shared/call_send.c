@@ -99,8 +99,9 @@ static void open_span(struct pk_call *c, const struct pk_target *t)
 }
 
 /* The earliest of the attempt's own limits; the call's deadline holds as well. */
-static void set_deadline(struct pk_call *c, const struct pk_target *t)
+void pk_call_set_deadline(struct pk_call *c)
 {
+    const struct pk_target *t = pk_call_target(c);
     int64_t request_ms = c->req->request_ms ? c->req->request_ms : t->timeouts.request_ms;
 
     c->attempt_deadline_ms = INT64_MAX;
@@ -121,13 +122,18 @@ bool pk_call_build(struct pk_call *c)
     pk_str body = PK_NONE, base = c->req->custom_host.len ? c->req->custom_host : t->base_url;
 
     c->privacy = pk_privacy_join(c->privacy, t->privacy);
-    set_deadline(c, t);
+    pk_call_set_deadline(c);
     if (!overridden(c, t, &body)) {
         open_span(c, t);
         return false;
     }
     c->record.request_model = pk_params_model(c->arena, &t->params, &c->body);
     open_span(c, t);
+    if (!pk_models_allow(&t->models, c->record.request_model))
+        return pk_fail(&c->error, PK_NO_PERMISSION,
+                       "virtual key \"%.*s\": model \"%.*s\" is not allowed",
+                       PK_FMT(t->virtual_key),
+                       PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
     if (!pk_dialect_request(c->arena, c->front, t->provider, body, &c->exchange.body,
                             &c->record.dropped, &c->error))
         return false;

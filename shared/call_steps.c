@@ -15,7 +15,7 @@ static bool may_retry(const struct pk_call *c, const struct pk_retry *retry)
 {
     static const int usual[] = {429, 500, 502, 503, 504, 529};
 
-    if (c->tries > retry->attempts)
+    if (c->tries > retry->attempts || c->error.code == PK_BUDGET || c->error.code == PK_RATE)
         return false;
     if (retry->on_statuses.given)
         return pk_statuses_have(&retry->on_statuses, c->error.status);
@@ -116,6 +116,9 @@ static void give_error(struct pk_call *c)
     struct pk_fault f = pk_call_told(c);
 
     pk_call_reply_as(c, c->error.status, false);
+    if (c->error.code == PK_RATE && c->retry_after_ms > 0)
+        c->reply.headers = pk_copyf(c->arena, "retry-after: %lld\n",
+                                    (long long)((c->retry_after_ms + 999) / 1000));
     pk_buf_reset(&c->out);
     c->front->print_error(&f, c->node < 0 ? PK_NONE : pk_call_provider(c), &c->out);
     c->next.out = pk_buf_str(&c->out);

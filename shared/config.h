@@ -18,6 +18,7 @@
 #include "figure.h"
 #include "guard.h"
 #include "json.h"
+#include "models.h"
 #include "params.h"
 #include "privacy.h"
 #include "provider.h"
@@ -73,6 +74,7 @@ struct pk_target {
     pk_str custom_host;                 /* base URL from the config; empty = the provider's own */
     pk_str base_url;                    /* what is called, without a trailing slash */
     struct pk_key key;
+    struct pk_models models; /* of the virtual key */
     struct pk_params params; /* inherited ones merged in */
     struct pk_retry retry;
     struct pk_timeouts timeouts;

@@ -162,6 +162,7 @@ static bool needs_host(const struct pk_task *t)
     switch (t->next.op) {
     case PK_OP_LOOKUP:
     case PK_OP_NEAR:
+    case PK_OP_RESERVE:
     case PK_OP_SAVE:
     case PK_OP_DONE: return true;
     case PK_OP_SEND:

@@ -13,6 +13,7 @@
  *         switch (t->next.op) {
  *         case PK_OP_LOOKUP: ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_NEAR:   ... pk_loop_answer(loop, t, &ev); break;
+ *         case PK_OP_RESERVE: ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_SAVE:   ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_DONE:   ... break;
  *         default:           pk_loop_resume(loop, t);   // only `out` was for the host

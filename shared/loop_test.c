@@ -82,6 +82,9 @@ static void serve(struct job *j)
         j->lookups++;
         pk_loop_answer(loop, &j->task, &miss);
         return;
+    case PK_OP_RESERVE: /* these calls have no limits */
+        EXPECT(false);
+        return;
     case PK_OP_SAVE:
         j->saves++;
         pk_loop_answer(loop, &j->task, &saved);

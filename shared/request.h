@@ -35,6 +35,10 @@ struct pk_request {
     pk_str custom_host; /* base URL for every target, over the config's; bound keys still refuse */
     pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
     struct pk_privacy privacy; /* of the host's settings and the call's own options */
+    pk_str api_key;            /* the name of the API key that it came with; empty: none */
+    pk_str role;               /* the SQL role, or the user of the process */
+    int64_t
+        output_assumed; /* output tokens of a request that sets no limit; 0: PK_OUTPUT_ASSUMED */
     enum pk_source source;
 };
 

@@ -19,6 +19,13 @@ void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name)
         s->actor[bad] = 0; /* cut inside a character, or never one */
 }
 
+pk_str pk_store_actor_name(const struct pk_store *s)
+{
+    pk_str actor = pk_str_of(s->actor);
+
+    return pk_str_sub(actor, (size_t)pk_str_find(actor, ':') + 1, actor.len);
+}
+
 static bool put_row(struct pk_store *s, const struct pk_change *change, struct pk_error *err)
 {
     const struct pk_value args[] = {

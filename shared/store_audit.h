@@ -21,6 +21,8 @@ struct pk_change {
  * PK_ACTOR_BYTES. A SQLite store begins with the user of the process. */
 void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name);
 
+pk_str pk_store_actor_name(const struct pk_store *s); /* without its kind */
+
 /* Ends what ops->begin() began. When `ok`, commits; with `change`, its row and a new epoch as well; NULL:
  * nothing changed. Otherwise undoes, and *err stays as it is. Returns whether it was `ok` and is kept. */
 bool pk_store_change_end(struct pk_store *s, bool ok, const struct pk_change *change,

@@ -13,6 +13,7 @@
 #include "ask.h"
 #include "log.h"
 #include "store_cache.h"
+#include "store_limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ enum {
     SPARES_MAX = 64,   /* calls kept for reuse, each with nothing but its struct */
     LOG_WAIT_MS = 100, /* how long a full writer may hold a thread up before a row is dropped */
     CACHE_TAG_BYTES = 8,
+    RESERVE_MAX = 64,    /* calls a transaction */
+    SETTLE_WAIT_MS = 50, /* for calls that are over and may be in the way of others */
 };
 
 struct pkd_call {
@@ -41,6 +44,7 @@ struct pkd_call {
     int64_t began_us;                       /* monotonic */
     struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
     struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
+    struct pkd_call *reserve_next;          /* in t->reserving */
 };
 
 /* --- birth and death ----------------------------------------------------------------------- */
@@ -271,6 +275,75 @@ void pkd_call_overdue(struct pkd_thread *t, int64_t now_ms)
     }
 }
 
+/* --- limits -------------------------------------------------------------------------------- */
+
+static void wait_for_limits(struct pkd_call *c)
+{
+    c->reserve_next = c->thread->reserving;
+    c->thread->reserving = c;
+}
+
+/* Asks again for those that only calls in progress are in the way of: some of these may be over, and
+ * wait to be written. */
+static void ask_again(struct pkd_thread *t, struct pk_reserve **asked, struct pkd_call **calls,
+                      int count)
+{
+    struct pk_reserve *again[RESERVE_MAX];
+    int n = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (asked[i]->granted || !asked[i]->in_use)
+            continue;
+        *asked[i] = *pk_call_reserve(calls[i]->task.call);
+        again[n++] = asked[i];
+    }
+    if (n == 0)
+        return;
+    (void)pk_writer_flush(t->app->writer, SETTLE_WAIT_MS);
+    pk_store_reserve(t->store, again, n, pk_clock_us());
+}
+
+static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count)
+{
+    struct pk_reserve *asked[RESERVE_MAX];
+    bool lenient = strcmp(t->app->options->limits, "allow") == 0;
+    int n = 0;
+
+    for (int i = 0; i < count; i++) {
+        asked[n] = pk_alloc(&calls[i]->arena, sizeof *asked[n]);
+        if (!asked[n]) { /* its memory is used up */
+            pk_loop_cancel(t->loop, &calls[i]->task);
+            continue;
+        }
+        *asked[n] = *pk_call_reserve(calls[i]->task.call);
+        calls[n++] = calls[i];
+    }
+    pk_store_reserve(t->store, asked, n, pk_clock_us());
+    if (pk_writer_stats(t->app->writer).pending > 0)
+        ask_again(t, asked, calls, n);
+    for (int i = 0; i < n; i++) {
+        struct pk_event ev = pk_reserve_event(asked[i], lenient);
+
+        if (asked[i]->refused < 0 && !asked[i]->granted)
+            pkd_warn("limits_unavailable why=\"%s\"", asked[i]->error.msg);
+        pk_loop_answer(t->loop, &calls[i]->task, &ev);
+    }
+}
+
+bool pkd_call_reserve(struct pkd_thread *t)
+{
+    struct pkd_call *calls[RESERVE_MAX];
+    int count = 0;
+
+    for (; t->reserving && count < RESERVE_MAX; count++) {
+        calls[count] = t->reserving;
+        t->reserving = calls[count]->reserve_next;
+    }
+    if (count > 0)
+        reserve_for(t, calls, count);
+    return count > 0;
+}
+
 /* --- what goes to the client --------------------------------------------------------------- */
 
 static struct pkd_head head_of(struct pkd_call *c, const struct pk_reply *reply, bool done)
@@ -359,6 +432,7 @@ void pkd_call_step(struct pk_task *task)
     switch (task->next.op) {
     case PK_OP_LOOKUP: look_up(c); break;
     case PK_OP_NEAR: look_near(c); break;
+    case PK_OP_RESERVE: wait_for_limits(c); break;
     case PK_OP_SAVE: save(c); break;
     case PK_OP_DONE: finish(c); break;
     case PK_OP_SEND:
@@ -463,6 +537,7 @@ void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pk
         .body = req->body,
         .headers = req->headers,
         .pathname = req->path,
+        .output_assumed = t->app->options->output,
         .source = PK_SOURCE_HTTP,
     };
     if (!prepare(c, req, &err)) {

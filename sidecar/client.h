@@ -18,6 +18,9 @@ void pkd_call_step(struct pk_task *task);
 void pkd_call_drained(struct pkd_conn *c);
 void pkd_call_closed(struct pkd_conn *c);
 
+/* Asks the limits for all calls that wait for it, in one transaction; false when there were none. */
+bool pkd_call_reserve(struct pkd_thread *t);
+
 /* Goes on with calls whose wait for another's answer is over. */
 void pkd_call_woken(struct pkd_thread *t);
 /* Ends waits that have passed their call's deadline; t->next_overdue_ms says when to look again. */

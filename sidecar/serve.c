@@ -247,6 +247,11 @@ int pkd_serve(const struct pkd_options *o)
         free(s);
         return 2;
     }
+    if (strcmp(o->limits, "deny") != 0 && strcmp(o->limits, "allow") != 0) {
+        pkd_error("cannot_start why=\"--limits-unavailable: must be deny or allow\"");
+        free(s);
+        return 2;
+    }
     raise_descriptor_limit();
     tune_allocator();
     s->app.options = o;

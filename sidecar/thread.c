@@ -56,6 +56,15 @@ void pkd_thread_wake(struct pkd_thread *t)
     (void)written; /* fails only when it is awake anyway */
 }
 
+/* Until no call has anything to do. */
+static void run_calls(struct pkd_thread *t)
+{
+    do
+        for (struct pk_task *task; (task = pk_loop_next(t->loop));)
+            pkd_call_step(task);
+    while (pkd_call_reserve(t));
+}
+
 static void begin_draining(struct pkd_thread *t)
 {
     t->draining = true;
@@ -72,8 +81,7 @@ static bool drained(struct pkd_thread *t)
         return false;
     pkd_warn("grace_over calls=%d connections=%d", t->call_count, pkd_server_count(t->server));
     pkd_call_cancel_all(t);
-    for (struct pk_task *task; (task = pk_loop_next(t->loop));)
-        pkd_call_step(task);
+    run_calls(t);
     return true;
 }
 
@@ -98,8 +106,7 @@ void *pkd_thread_run(void *thread)
     const uint64_t one = 1;
 
     while (!t->draining || !drained(t)) {
-        for (struct pk_task *task; (task = pk_loop_next(t->loop));)
-            pkd_call_step(task);
+        run_calls(t);
         pkd_server_turn(t->server, next_deadline_ms(t));
         if (t->next_overdue_ms != INT64_MAX && t->next_overdue_ms <= pk_clock_ms())
             pkd_call_overdue(t, pk_clock_ms());

@@ -75,6 +75,8 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
         ev = (struct pk_event){.kind = PK_EV_SAVED};
         if (next.op == PK_OP_LOOKUP || next.op == PK_OP_NEAR)
             ev.kind = PK_EV_MISS;
+        else if (next.op == PK_OP_RESERVE)
+            ev.kind = PK_EV_GRANTED;
         else if (next.op == PK_OP_SEND)
             ev =
                 (struct pk_event){.kind = PK_EV_HEAD, .status = 200, .headers = pk_str_of(l->head)};
@@ -97,17 +99,31 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
 static bool run(const struct life *l, int allocations)
 {
     static struct run r;
-    struct pk_facts facts = {0};
+    struct pk_limit limits[] = {
+        {.slug = PK_STR("a"), .scope = PK_LS_METADATA, .key = PK_STR("team")},
+        {.slug = PK_STR("b"),
+         .scope = PK_LS_METADATA,
+         .key = PK_STR("team"),
+         .counts = PK_LC_TOKENS},
+    };
+    struct pk_facts facts = {.limits = {limits, PK_COUNT(limits)}};
     struct pk_call *c = NULL;
 
-    r = (struct run){.request = {.body = pk_str_of(l->body)}};
+    r = (struct run){.request = {.body = pk_str_of(l->body),
+                                 .metadata = PK_STR("{\"x\":\"\\u00e9\",\"team\":\"red\"}")}};
     left = allocations;
     pk_arena_init(&r.arena, (struct pk_allocator){NULL, take, give}, PK_CALL_BYTES_MAX);
     r.arena.torture = true;
-    pk_str text = pk_copyf(&r.arena,
-                           "{\"provider\":\"%s\",\"override_params\":{\"top_p\":1},\"cache\":%s,"
-                           "\"log_redact\":true}",
-                           l->provider, l->cache ? l->cache : "{\"mode\":\"simple\"}");
+    pk_str text = pk_copyf(
+        &r.arena,
+        "{\"strategy\":{\"mode\":\"conditional\",\"conditions\":[{\"query\":{\"$or\":[{"
+        "\"params.model\":{\"$regex\":\"^n\"}},{\"metadata.x\":{\"$in\":[\"y\"]}}]},\"then\":"
+        "\"never\"}],\"default\":\"it\"},\"log_redact\":true,\"cache\":%s,"
+        "\"cb_config\":{\"failure_threshold\":1},\"targets\":[{\"name\":\"never\",\"provider\":"
+        "\"groq\"},{\"name\":\"it\",\"strategy\":{\"mode\":\"loadbalance\",\"sticky\":{"
+        "\"hash_fields\":[\"prefix\",\"metadata.x\"]}},\"targets\":[{\"provider\":\"%s\","
+        "\"override_params\":{\"top_p\":1}}]}]}",
+        l->cache ? l->cache : "{\"mode\":\"simple\"}", l->provider);
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
         c = pk_call_new(&r.arena, &r.config, &facts, &r.request, 0, 1, &r.err);
     bool ok = c && drive(&r, l, c);

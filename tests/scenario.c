@@ -8,15 +8,19 @@
  *     open PATH          the circuit of a target is open
  *     latency PATH MS    what the log says of a target
  *     clock 250          a quarter of a second passes
+ *     limit SLUG {...}   a limit is in force
+ *     key SLUG NAME [..] the virtual key SLUG is of provider NAME, for these models
+ *     api_key NAME       the call comes with this API key
  *     > event            what the host reports; another start begins another call, with another seed
  *     = spans ...        what the log says of the attempts so far: STATUS, what went wrong, wait, cost
  *     = outcomes ...     what counts for circuits: PATH FAILURES/ATTEMPTS
  *     < op               what the machine must ask for next; '*' at the end matches the rest
+ *     = holds ...        what it holds of limits: SLUG/SUBJECT USED/SET ASIDE
  *     = FIELD TEXT       what the log keeps in a field at the end, NULL: nothing; "span N": its message
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
- * chat completion), chunk TEXT and finish (pieces of a stream), end, fail network | timeout, wake, saved,
- * cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
+ * chat completion), chunk TEXT and finish (pieces of a stream), end, fail network | timeout, granted,
+ * refused SLUG RETRY_MS ("-": limits cannot be asked), wake, saved, cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
  * that the machine sees, so that every retry, fallback and timeout can be written down.
  */
 #include "call.h"
@@ -32,16 +36,19 @@ struct play {
     struct pk_next next;
     struct pk_cache_entry entry;
     uint8_t key[PK_CACHE_KEY_BYTES]; /* of the entry that near finds */
+    struct pk_facts facts;
+    struct pk_limit limits[8];
+    struct pk_reserve reserve;
     int64_t mono_us;
     uint64_t seed;
     struct pk_figures figures;
 };
 
 static const char *const event_names[] = {
-    [PK_EV_START] = "start",   [PK_EV_HIT] = "hit",   [PK_EV_MISS] = "miss",
-    [PK_EV_HEAD] = "head",     [PK_EV_BODY] = "body", [PK_EV_END] = "end",
-    [PK_EV_FAIL] = "fail",     [PK_EV_WAKE] = "wake", [PK_EV_SAVED] = "saved",
-    [PK_EV_CANCEL] = "cancel",
+    [PK_EV_START] = "start",   [PK_EV_HIT] = "hit",         [PK_EV_MISS] = "miss",
+    [PK_EV_HEAD] = "head",     [PK_EV_BODY] = "body",       [PK_EV_END] = "end",
+    [PK_EV_FAIL] = "fail",     [PK_EV_WAKE] = "wake",       [PK_EV_SAVED] = "saved",
+    [PK_EV_CANCEL] = "cancel", [PK_EV_GRANTED] = "granted", [PK_EV_REFUSED] = "refused",
 };
 
 static const struct pk_price price_rows[] = {
@@ -49,7 +56,6 @@ static const struct pk_price price_rows[] = {
     {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
     {.provider = {"openai", 6}, .model = {"text-embedding-3-small", 22}, .input = 20000},
 };
-static const struct pk_facts facts = {.prices = {price_rows, PK_COUNT(price_rows)}};
 
 /* "\n" becomes a line feed. */
 static pk_str unescaped(struct play *p, const char *text)
@@ -107,6 +113,40 @@ static bool shorthand(struct play *p, const char *name, const char *rest, struct
     return true;
 }
 
+static void grant(struct play *p, struct pk_event *ev)
+{
+    struct pk_reserve *r = &p->reserve;
+
+    *r = *pk_call_reserve(p->call);
+    r->granted = true;
+    for (int i = 0; i < r->holds.count; i++) {
+        if (r->holds.rows[i].want == r->holds.rows[i].amount)
+            continue;
+        r->holds.rows[i].amount = r->holds.rows[i].want;
+        r->holds.rows[i].slot = (struct pk_slot){1, 2};
+    }
+    ev->reserve = r;
+}
+
+/* "SLUG RETRY_MS", or "-" when the store does not answer. */
+static void refuse(struct play *p, const char *rest, struct pk_event *ev)
+{
+    struct pk_reserve *r = &p->reserve;
+    size_t len = strcspn(rest, " ");
+
+    *r = *pk_call_reserve(p->call);
+    ev->reserve = r;
+    (void)pk_fail(&r->error, PK_STORE, "limits cannot be asked");
+    for (int i = 0; i < r->holds.count; i++) {
+        if (!pk_str_eq(r->holds.rows[i].limit, (pk_str){rest, len}))
+            continue;
+        r->refused = i;
+        r->retry_after_ms = strtol(rest + len, NULL, 10);
+        (void)pk_fail(&r->error, r->holds.rows[i].budget ? PK_BUDGET : PK_RATE, "%.*s is used up",
+                      (int)len, rest);
+    }
+}
+
 static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
 {
     char *headers = NULL;
@@ -131,6 +171,8 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
         (void)pk_fail(&ev->error, strcmp(rest, "timeout") == 0 ? PK_TIMEOUT : PK_NETWORK,
                       "openai: %s", rest);
         break;
+    case PK_EV_GRANTED: grant(p, ev); break;
+    case PK_EV_REFUSED: refuse(p, rest, ev); break;
     case PK_EV_START:
     case PK_EV_MISS:
     case PK_EV_END:
@@ -173,12 +215,39 @@ static void show_done(const struct play *p, char *text, size_t size)
                    PK_FMT(r->error_message));
 }
 
+static void show_reserve(const struct play *p, char *text, size_t size)
+{
+    const struct pk_reserve *r = pk_call_reserve(p->call);
+    int len = snprintf(text, size, "reserve");
+
+    for (int i = 0; i < r->holds.count; i++) {
+        const struct pk_hold *h = &r->holds.rows[i];
+
+        if (h->want != h->amount)
+            len += snprintf(text + len, size - (size_t)len, " %.*s/%.*s=%lld", PK_FMT(h->limit),
+                            PK_FMT(h->subject), (long long)h->want);
+    }
+}
+
+static void show_holds(const struct play *p, char *text, size_t size)
+{
+    const struct pk_record *r = pk_call_logged(p->call);
+    int len = snprintf(text, size, "holds");
+
+    for (int i = 0; i < r->holds.count; i++) {
+        const struct pk_hold *h = &r->holds.rows[i];
+
+        len += snprintf(text + len, size - (size_t)len, " %.*s/%.*s %lld/%lld", PK_FMT(h->limit),
+                        PK_FMT(h->subject), (long long)h->used, (long long)h->amount);
+    }
+}
+
 static void show_next(const struct play *p, char *text, size_t size)
 {
     static const char *const names[] = {
-        [PK_OP_LOOKUP] = "lookup", [PK_OP_NEAR] = "near",   [PK_OP_SEND] = "send",
-        [PK_OP_READ] = "read",     [PK_OP_SLEEP] = "sleep", [PK_OP_SAVE] = "save",
-        [PK_OP_DONE] = "done"};
+        [PK_OP_LOOKUP] = "lookup", [PK_OP_NEAR] = "near",      [PK_OP_SEND] = "send",
+        [PK_OP_READ] = "read",     [PK_OP_SLEEP] = "sleep",    [PK_OP_SAVE] = "save",
+        [PK_OP_DONE] = "done",     [PK_OP_RESERVE] = "reserve"};
     const struct pk_next *n = &p->next;
     char op[400];
 
@@ -192,6 +261,8 @@ static void show_next(const struct play *p, char *text, size_t size)
         (void)snprintf(op, sizeof op, "save with vector");
     else if (n->op == PK_OP_SLEEP)
         (void)snprintf(op, sizeof op, "sleep %lld", (long long)(n->until_ms - p->mono_us / 1000));
+    else if (n->op == PK_OP_RESERVE)
+        show_reserve(p, op, sizeof op);
     else if (n->op == PK_OP_DONE)
         show_done(p, op, sizeof op);
     (void)snprintf(text, size, "%s%s%.*s", op, n->out.len ? " out=" : "", PK_FMT(n->out));
@@ -274,7 +345,7 @@ static bool make_call(struct play *p)
     if (p->request.body.len == 0)
         p->request.body =
             PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
-    p->call = pk_call_new(&p->arena, &p->config, &facts, &p->request, 1000000, p->seed++, &err);
+    p->call = pk_call_new(&p->arena, &p->config, &p->facts, &p->request, 1000000, p->seed++, &err);
     if (!p->call)
         printf("# %s\n", err.msg);
     return p->call != NULL;
@@ -321,6 +392,46 @@ static bool read_config(struct play *p, pk_str text, struct pk_error *err)
     return ok;
 }
 
+/* "SLUG {...}" */
+static bool add_limit(struct play *p, const char *rest, struct pk_error *err)
+{
+    size_t len = strcspn(rest, " ");
+    int n = p->facts.limits.count;
+
+    if (n == (int)PK_COUNT(p->limits) ||
+        !pk_limit_read(&p->arena, pk_copy(&p->arena, (pk_str){rest, len}),
+                       pk_copy(&p->arena, pk_str_of(rest + len)), &p->limits[n], err))
+        return false;
+    pk_limits_sort(p->limits, n + 1);
+    p->facts.limits = (struct pk_limits){p->limits, n + 1};
+    return true;
+}
+
+/* "SLUG PROVIDER [MODELS]": what the store says of a virtual key. */
+static bool bind_key(struct play *p, const char *rest, struct pk_error *err)
+{
+    char slug[32], name[32];
+    int skip = 0;
+    struct pk_json doc;
+
+    if (sscanf(rest, "%31s %31s%n", slug, name, &skip) != 2)
+        return false;
+    pk_str models = pk_copy(&p->arena, pk_str_trim(pk_str_of(rest + skip)));
+    for (int i = 0; i < p->config.target_count; i++) {
+        struct pk_target *t = &p->config.targets[i];
+
+        if (!pk_str_is(t->virtual_key, slug))
+            continue;
+        if (!pk_config_bind(t, pk_provider_find(pk_str_of(name)), t->key, PK_NONE, err))
+            return false;
+        if (models.len && (!pk_json_parse(&p->arena, models, "models", &doc, err) ||
+                           !pk_models_read(&p->arena, &doc, 0, "models", &t->models.allowed,
+                                           &t->models.allowed_count, err)))
+            return false;
+    }
+    return true;
+}
+
 static bool setting(struct play *p, const char *line, bool *done)
 {
     struct pk_error err = {0};
@@ -345,6 +456,12 @@ static bool setting(struct play *p, const char *line, bool *done)
         ok = pk_request_chat(&p->arena, PK_STR("[]"), params, false, &from, &err);
         p->request = from;
         p->request.body = body;
+    } else if (strncmp(line, "limit ", 6) == 0) {
+        ok = add_limit(p, line + 6, &err);
+    } else if (strncmp(line, "key ", 4) == 0) {
+        ok = bind_key(p, line + 4, &err);
+    } else if (strncmp(line, "api_key ", 8) == 0) {
+        p->request.api_key = pk_copy(&p->arena, pk_str_of(line + 8));
     } else if (strncmp(line, "clock ", 6) == 0) {
         p->mono_us += strtol(line + 6, NULL, 10) * 1000;
     } else {
@@ -371,12 +488,15 @@ static bool play_line(struct play *p, const char *line)
         p->next = pk_call_step(p->call, p->mono_us, &ev);
         return true;
     }
-    if (line[0] == '=' && p->call && strncmp(line, "= spans", 7) != 0 &&
-        strncmp(line, "= outcomes", 10) != 0)
+    bool holds = strncmp(line, "= holds", 7) == 0, spans = strncmp(line, "= spans", 7) == 0;
+    bool outcomes = strncmp(line, "= outcomes", 10) == 0;
+    if (line[0] == '=' && p->call && !spans && !holds && !outcomes)
         return kept(p, line + 2);
-    if (strncmp(line, "= spans", 7) == 0 && p->call)
+    if (holds && p->call)
+        show_holds(p, got, sizeof got);
+    else if (spans && p->call)
         show_spans(p, got, sizeof got);
-    else if (strncmp(line, "= outcomes", 10) == 0 && p->call)
+    else if (outcomes && p->call)
         show_outcomes(p, got, sizeof got);
     else
         show_next(p, got, sizeof got);
@@ -390,7 +510,8 @@ static bool play_file(const char *path, bool torture)
 {
     FILE *f = fopen(path, "r");
     char line[8000];
-    struct play p = {.mono_us = 5000000, .seed = 7};
+    struct play p = {
+        .mono_us = 5000000, .seed = 7, .facts = {.prices = {price_rows, PK_COUNT(price_rows)}}};
     int number = 0;
     bool ok = f != NULL;
 

@@ -18,10 +18,26 @@ static const char *const configs[] = {
     "\"attempts\":5}}]}",
     "{\"provider\":\"anthropic\",\"ttft_timeout\":\"2s\",\"retry\":{\"attempts\":1},"
     "\"log_payloads\":\"none\",\"log_redact\":true}",
+    "{\"strategy\":{\"mode\":\"fallback\",\"on_status_codes\":[200,408,429,500,502,503]},"
+    "\"cb_config\":{\"failure_threshold\":1},\"targets\":[{\"strategy\":{\"mode\":"
+    "\"conditional\",\"conditions\":[{\"query\":{\"metadata.n\":{\"$gt\":4}},\"then\":\"a\"},{"
+    "\"query\":{\"metadata.n\":{\"$regex\":\"[01]\"}},\"then\":\"b\"}]},\"targets\":[{\"name\":"
+    "\"a\",\"provider\":\"openai\",\"retry\":{\"attempts\":1}},{\"name\":\"b\",\"strategy\":{"
+    "\"mode\":\"loadbalance\",\"by\":\"cost\",\"sticky\":{\"hash_fields\":[\"metadata.n\"]}},"
+    "\"targets\":[{\"provider\":\"groq\"},{\"provider\":\"anthropic\"}]}]},{\"provider\":"
+    "\"openai\"},{\"provider\":\"anthropic\"}]}",
     "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"groq\"},{\"provider\":"
     "\"openai\",\"cache\":{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":"
     "\"e\"}"
     "}}]}",
+};
+
+static const char *const metadata[] = {"", "{\"n\":0}", "{\"n\":3,\"team\":\"red\"}",
+                                       "{\"n\":7,\"team\":1,\"_user\":\"ann\"}"};
+
+static const struct pk_price price_rows[] = {
+    {.provider = {"anthropic", 9}, .model = {"m", 1}, .input = 3, .output = 4},
+    {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1, .output = 2},
 };
 
 static const char *const bodies[] = {
@@ -78,15 +94,56 @@ struct walk {
     struct pk_request request;
     struct pk_call *call;
     struct pk_cache_entry entry;
+    struct pk_facts facts;
+    struct pk_reserve reserve;
     uint8_t key[PK_CACHE_KEY_BYTES];
     uint64_t random;
     int64_t mono_us;
-    bool out_seen;
+    bool out_seen, granted;
+};
+
+/* None, the first, the first two, all; the cost at groq is not known. */
+static const struct pk_limit limit_rows[] = {
+    {.slug = {"all", 3}, .scope = PK_LS_ALL, .window = PK_LW_MINUTE, .rolling = true},
+    {.slug = {"each", 4}, .scope = PK_LS_METADATA, .key = {"team", 4}, .counts = PK_LC_TOKENS},
+    {.slug = {"user", 4},
+     .scope = PK_LS_USER,
+     .value = {"ann", 3},
+     .counts = PK_LC_COST,
+     .window = PK_LW_TOTAL,
+     .budget = true},
 };
 
 static unsigned roll(struct walk *w, size_t n)
 {
     return (unsigned)(pk_random_next(&w->random) % n);
+}
+
+/* All of it, without asking, or one of them is in the way, or nobody knows. */
+static void reserve(struct walk *w, struct pk_event *ev)
+{
+    struct pk_reserve *r = &w->reserve;
+
+    *r = *pk_call_reserve(w->call);
+    ev->reserve = r;
+    ev->kind = PK_EV_GRANTED;
+    w->granted = true;
+    for (int i = 0; i < r->holds.count; i++) {
+        EXPECT(r->holds.rows[i].want >= 0 && r->holds.rows[i].amount >= 0);
+        if (r->holds.rows[i].want == r->holds.rows[i].amount)
+            continue;
+        r->holds.rows[i].amount = r->holds.rows[i].want;
+        r->holds.rows[i].slot = (struct pk_slot){1, 2};
+    }
+    if (roll(w, 6) == 0)
+        ev->reserve = NULL;
+    if (roll(w, 6) != 0)
+        return;
+    *r = *pk_call_reserve(w->call);
+    *ev = (struct pk_event){.kind = PK_EV_REFUSED, .reserve = r};
+    r->refused = (int)roll(w, (size_t)r->holds.count + 1) - 1;
+    r->retry_after_ms = roll(w, 2000);
+    (void)pk_fail(&r->error, r->refused < 0 ? PK_STORE : PK_RATE, "no");
 }
 
 static struct pk_event answer(struct walk *w, const struct pk_next *next)
@@ -99,6 +156,7 @@ static struct pk_event answer(struct walk *w, const struct pk_next *next)
     switch (next->op) {
     case PK_OP_LOOKUP:
     case PK_OP_NEAR: ev.kind = roll(w, 4) ? PK_EV_MISS : PK_EV_HIT; break;
+    case PK_OP_RESERVE: reserve(w, &ev); break;
     case PK_OP_SEND: ev.kind = roll(w, 6) ? PK_EV_HEAD : PK_EV_FAIL; break;
     case PK_OP_READ:
         ev.kind = roll(w, 8) == 0 ? PK_EV_FAIL : roll(w, 5) == 0 ? PK_EV_END : PK_EV_BODY;
@@ -130,10 +188,40 @@ static void tick(struct walk *w, const struct pk_next *next, const struct pk_eve
         w->mono_us = until_us;
 }
 
+/* A call costs what its attempts cost; its circuits have seen no more attempts than there were. */
+static void keep_accounts(const struct pk_record *r)
+{
+    int64_t cost_pusd = 0;
+    int outcomes = 0;
+
+    for (int i = 0; i < r->span_count; i++) {
+        EXPECT(r->spans[i].used || !r->spans[i].cost_known);
+        EXPECT(!r->cost_known || !r->spans[i].used || r->spans[i].cost_known);
+        cost_pusd += r->spans[i].cost_pusd;
+    }
+    EXPECT(!r->cost_known || r->cost_pusd == cost_pusd);
+    EXPECT(r->cost_known == (r->cost_reason.len == 0));
+    for (int i = 0; i < r->outcome_count; i++) {
+        EXPECT(r->outcomes[i].failures <= r->outcomes[i].attempts);
+        EXPECT(r->outcomes[i].breaker.cooldown_ms > 0 && r->circuit.len > 0);
+        outcomes += r->outcomes[i].attempts;
+    }
+    EXPECT(outcomes <= r->attempts);
+}
+
+/* Whether what is sent is a question to another service, which limits do not ask about. */
+static bool is_ask(const struct walk *w)
+{
+    const struct pk_target *t = pk_call_exchange(w->call)->target;
+
+    return t < w->config.targets || t >= w->config.targets + w->config.target_count;
+}
+
 static void keep_promises(struct walk *w, const struct pk_next *next)
 {
     EXPECT(!(w->out_seen && (next->op == PK_OP_SEND || next->op == PK_OP_SLEEP ||
                              next->op == PK_OP_LOOKUP || next->op == PK_OP_NEAR)));
+    EXPECT(next->op != PK_OP_SEND || is_ask(w) || w->facts.limits.count == 0 || w->granted);
     w->out_seen = w->out_seen || next->out.len > 0;
     if (next->op != PK_OP_DONE)
         return;
@@ -144,8 +232,11 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
     EXPECT(r->status != PK_ST_SUCCESS || w->out_seen);
     EXPECT(r->ended_us >= r->started_us && r->upstream_us <= r->ended_us - r->started_us);
     EXPECT(r->trace_id.len > 0 && r->span_id.len > 0);
+    for (int i = 0; i < r->holds.count; i++)
+        EXPECT(r->holds.rows[i].used >= 0 && r->holds.rows[i].slot.until_us > 0);
     for (int i = 0; i < r->span_count; i++)
         EXPECT(r->spans[i].ended_us >= r->spans[i].started_us);
+    keep_accounts(r);
     const struct pk_record *kept = pk_call_logged(w->call);
     bool full = w->config.targets[0].privacy.payloads == PK_PAYLOADS_FULL;
     EXPECT(kept->request.len == (full ? r->request.len : 0));
@@ -155,17 +246,22 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
 /* Returns the number of steps. */
 static int live(struct walk *w, uint64_t seed)
 {
-    struct pk_facts facts = {0};
     struct pk_error err = {0};
     int steps = 0;
 
     *w = (struct walk){.random = seed, .mono_us = 1000000};
     pk_arena_init(&w->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     w->entry = (struct pk_cache_entry){.body = pk_str_of(payloads[roll(w, PK_COUNT(payloads))])};
+    w->request.metadata = pk_str_of(metadata[roll(w, PK_COUNT(metadata))]);
+    w->facts = (struct pk_facts){.prices = {price_rows, PK_COUNT(price_rows)},
+                                 .limits = {limit_rows, (int)roll(w, PK_COUNT(limit_rows) + 1)}};
     w->request.body = pk_str_of(bodies[roll(w, PK_COUNT(bodies))]);
     if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config,
-                               &err)))
-        w->call = pk_call_new(&w->arena, &w->config, &facts, &w->request, 0, seed, &err);
+                               &err))) {
+        w->config.circuit = PK_STR("c");
+        w->config.open = roll(w, 2) ? 0 : pk_random_next(&w->random);
+        w->call = pk_call_new(&w->arena, &w->config, &w->facts, &w->request, 0, seed, &err);
+    }
     struct pk_next next = {.op = PK_OP_DONE};
     struct pk_event ev = {.kind = PK_EV_START};
     while (EXPECT(w->call) && EXPECT(steps < 10000)) {

@@ -8,7 +8,7 @@ BEGIN {
         " json,sse,url,http,regex,traits" \
         " schema,pii,injection,jwt,mustache" \
         " near,prompt,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
-        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,params" \
+        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
         " call,reply,reserve" \
         " secret,xfer,loop,payload,store,journal,resolve" \
         " writer" \

@@ -1,0 +1,263 @@
+/* call_limit.c - the state reserve: what a call comes under sets aside the most that the attempt may use.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Asked before each attempt, but answered by the host only when more is needed than the call holds
+ * already: a retry after an answer without a bill needs nothing more. Once a call has a hold it keeps it
+ * until its record settles it, with what the spans say was used.
+ *
+ *   requests   a call is one; of a virtual key each target that is asked is one, retries included
+ *   tokens     what all attempts used, and the bound of the next (estimate.h)
+ *   cost       the same in pico-dollars
+ *
+ * A refusal by the limits of the target's virtual key is a failure of that target; any other stands.
+ */
+#include "call_inner.h"
+
+#include "estimate.h"
+
+#include <string.h>
+
+static bool is_of(const struct pk_call *c, const struct pk_span *s, pk_str virtual_key)
+{
+    for (int i = 0; i < c->config->target_count; i++) {
+        const struct pk_target *t = &c->config->targets[i];
+
+        if (pk_str_eq(t->path, s->target_path))
+            return pk_str_eq(t->virtual_key, virtual_key);
+    }
+    return false;
+}
+
+/* What the spans that count for a hold have used. What has no known price is charged as it was set
+ * aside. */
+static int64_t used_so_far(const struct pk_call *c, const struct pk_hold *h)
+{
+    int64_t used = 0;
+
+    for (int i = 0; i < c->record.span_count; i++) {
+        const struct pk_span *s = &c->record.spans[i];
+
+        if (!s->used || (h->of_target && !is_of(c, s, h->subject)))
+            continue;
+        if (h->counts == PK_LC_TOKENS)
+            used += s->input_tokens + s->output_tokens;
+        else if (s->cost_known)
+            used += s->cost_pusd;
+        else
+            used = used > h->amount ? used : h->amount;
+    }
+    return used > PK_LIMIT_AMOUNT_MAX ? PK_LIMIT_AMOUNT_MAX : used;
+}
+
+static bool any_counts(const struct pk_hold_list *holds, enum pk_limit_counts counts)
+{
+    for (int i = 0; i < holds->count; i++)
+        if (holds->rows[i].applies && holds->rows[i].counts == counts)
+            return true;
+    return false;
+}
+
+/* The bound of the request that is about to be sent, in tokens and, when that is limited, in money. */
+struct most {
+    int64_t tokens, pusd;
+};
+
+static bool find_most(struct pk_call *c, struct most *most)
+{
+    struct pk_hold_list *holds = &c->record.holds;
+    bool cost = any_counts(holds, PK_LC_COST);
+    struct pk_json body;
+
+    *most = (struct most){0, 0};
+    if (!cost && !any_counts(holds, PK_LC_TOKENS))
+        return true;
+    if (!pk_json_parse(c->arena, c->exchange.body, "request", &body, &c->error))
+        return false;
+    struct pk_bound bound = pk_estimate_bound(&body, c->req->output_assumed);
+    most->tokens = bound.input + bound.output;
+    if (!cost || pk_estimate_cost(&c->facts->prices, pk_call_provider(c), c->record.request_model,
+                                  &bound, c->record.started_us, &most->pusd))
+        return true;
+    return pk_fail(
+        &c->error, PK_BUDGET,
+        "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",
+        pk_call_target(c)->provider->name,
+        PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
+}
+
+static void set_want(const struct pk_call *c, struct pk_hold *h, const struct most *most)
+{
+    switch (h->counts) {
+    case PK_LC_REQUESTS: h->want = h->of_target ? h->used + (c->tries == 1) : 1; break;
+    case PK_LC_TOKENS: h->want = used_so_far(c, h) + most->tokens; break;
+    case PK_LC_COST: h->want = used_so_far(c, h) + most->pusd; break;
+    }
+    if (h->want > PK_LIMIT_AMOUNT_MAX)
+        h->want = PK_LIMIT_AMOUNT_MAX;
+}
+
+static struct pk_caller caller_of(const struct pk_call *c)
+{
+    return (struct pk_caller){
+        .virtual_key = pk_call_target(c)->virtual_key,
+        .api_key = c->req->api_key,
+        .config = c->config->slug,
+        .user = pk_call_user(c),
+        .role = c->req->role,
+        .metadata = c->req->metadata,
+    };
+}
+
+/* What the host is asked to reserve. */
+static bool prepare(struct pk_call *c)
+{
+    int64_t left_ms = c->deadline_ms - c->now_ms + PK_SETTLE_MS_MAX;
+
+    if (!c->reserve)
+        c->reserve = pk_alloc(c->arena, sizeof *c->reserve);
+    if (!c->reserve)
+        return pk_fail(&c->error, PK_NO_MEMORY, "limits: out of memory");
+    *c->reserve = (struct pk_reserve){
+        .expires_us = pk_call_now_us(c) + left_ms * 1000, .holds = c->record.holds, .refused = -1};
+    memcpy(c->reserve->id, c->record.id, sizeof c->reserve->id);
+    return true;
+}
+
+bool pk_call_limited(struct pk_call *c, bool *ask)
+{
+    struct pk_hold_list *holds = &c->record.holds;
+    struct pk_caller caller;
+    struct most most;
+
+    *ask = false;
+    if (c->facts->limits.count == 0)
+        return true;
+    caller = caller_of(c);
+    if (!pk_limits_match(c->arena, &c->facts->limits, &caller, holds, &c->error) ||
+        !find_most(c, &most))
+        return false;
+    for (int i = 0; i < holds->count; i++) {
+        struct pk_hold *h = &holds->rows[i];
+
+        h->want = h->amount;
+        if (h->applies)
+            set_want(c, h, &most);
+        *ask = *ask || h->want > h->amount;
+    }
+    return !*ask || prepare(c);
+}
+
+/* What the attempt holds from now on. Without an answer of the store nothing is set aside, and what was used
+ * will be charged all the same. */
+static void take(struct pk_call *c, const struct pk_reserve *r)
+{
+    for (int i = 0; i < c->record.holds.count; i++) {
+        struct pk_hold *h = &c->record.holds.rows[i];
+
+        if (h->applies && h->counts == PK_LC_REQUESTS)
+            h->used = h->want;
+        if (r) {
+            h->amount = r->holds.rows[i].amount;
+            h->slot = r->holds.rows[i].slot;
+        } else if (h->amount == 0) {
+            h->slot = pk_limit_slot(h->window, h->rolling, pk_call_now_us(c));
+        }
+    }
+}
+
+int pk_step_reserve(struct pk_call *c, const struct pk_event *ev)
+{
+    const struct pk_reserve *r = ev->reserve;
+
+    if (ev->kind == PK_EV_GRANTED) {
+        PK_ASSERT(!r || r->holds.count == c->record.holds.count);
+        take(c, r);
+        pk_call_set_deadline(c);
+        return pk_call_wait_upstream(c, ST_head, PK_OP_SEND);
+    }
+    PK_ASSERT(r && r->error.code != PK_OK && r->refused < c->record.holds.count);
+    c->error = r->error;
+    c->retry_after_ms = r->retry_after_ms;
+    if (r->refused >= 0 && c->record.holds.rows[r->refused].of_target)
+        return pk_call_go(c, ST_judge);
+    pk_call_span_end(c);
+    return pk_call_go(c, ST_finish);
+}
+
+struct pk_event pk_reserve_event(const struct pk_reserve *r, bool lenient)
+{
+    if (r->granted)
+        return (struct pk_event){.kind = PK_EV_GRANTED, .reserve = r};
+    if (r->refused < 0 && lenient)
+        return (struct pk_event){.kind = PK_EV_GRANTED};
+    return (struct pk_event){.kind = PK_EV_REFUSED, .reserve = r};
+}
+
+/* A request was charged when it was let through; of the rest, the spans know by now. */
+void pk_call_settle(struct pk_call *c)
+{
+    struct pk_hold_list *holds = &c->record.holds;
+    int kept = 0;
+
+    for (int i = 0; i < holds->count; i++) {
+        struct pk_hold *h = &holds->rows[i];
+
+        if (h->slot.until_us == 0)
+            continue; /* nothing was ever granted */
+        if (h->counts != PK_LC_REQUESTS)
+            h->used = used_so_far(c, h);
+        holds->rows[kept++] = *h;
+    }
+    holds->count = kept;
+}
+
+/* --- usage that nobody reported ------------------------------------------------------------ */
+
+static int64_t output_of(const struct pk_stream *s)
+{
+    int64_t tokens = 0;
+
+    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++)
+        tokens += pk_estimate_tokens(pk_buf_str(&s->choices[i].text)) +
+                  pk_estimate_tokens(pk_buf_str(&s->choices[i].reasoning)) +
+                  pk_estimate_tokens(pk_buf_str(&s->choices[i].refusal));
+    for (int i = 0; i < s->tool_count; i++)
+        tokens += pk_estimate_tokens(s->tools[i].name) +
+                  pk_estimate_tokens(pk_buf_str(&s->tools[i].arguments));
+    return tokens;
+}
+
+static void estimate_cut(struct pk_call *c, struct pk_usage *u)
+{
+    int64_t output = output_of(c->streaming);
+
+    if (u->source == PK_USAGE_NONE)
+        u->input = pk_estimate_tokens_of(c->arena, &c->body);
+    if (output > u->output + u->reasoning)
+        u->output = output - u->reasoning;
+    u->source = PK_USAGE_ESTIMATED;
+}
+
+static void estimate_answer(struct pk_call *c, struct pk_usage *u)
+{
+    struct pk_error unused = {0};
+    struct pk_json answer;
+
+    u->input = pk_estimate_tokens_of(c->arena, &c->body);
+    if (pk_json_parse(c->arena, c->answer.body, "answer", &answer, &unused))
+        u->output = pk_estimate_tokens_of(c->arena, &answer);
+    u->source = PK_USAGE_ESTIMATED;
+}
+
+void pk_call_estimate(struct pk_call *c)
+{
+    bool limited = false;
+
+    for (int i = 0; i < c->record.holds.count; i++)
+        limited = limited || c->record.holds.rows[i].applies;
+    if (c->answered && c->answer.usage.source == PK_USAGE_NONE && limited)
+        estimate_answer(c, &c->answer.usage);
+    else if (!c->answered && c->streaming && c->streaming->content && !c->streaming->complete)
+        estimate_cut(c, &c->streaming->usage);
+}
