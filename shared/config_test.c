@@ -17,75 +17,71 @@ static bool parse(const char *text)
     return pk_config_parse(&arena, pk_str_of(text), &config, &err);
 }
 
+static const struct {
+    const char *text, *message;
+} error_cases[] = {
+    {"{\"provider\":\"openai\",\"retry\":{\"attempts\":6}}", "retry.attempts: must be 0..5"},
+    {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\"},{"
+     "\"provider\":\"openai\",\"retry\":{\"attempts\":9}}]}",
+     "targets[1].retry.attempts: must be 0..5"},
+    {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"strategy\":{\"mode\":\"single\"},"
+     "\"targets\":[{\"provider\":\"openai\",\"weight\":-1}]}]}",
+     "targets[0].targets[0].weight: must be 0..1000000"},
+    {"{\"provder\":\"openai\"}", "config: unknown key \"provder\""},
+    {"{\"provider\":\"nope\"}", "provider: unknown provider \"nope\""},
+    {"{\"provider\":7}", "provider: must be a string"},
+    {"{\"provider\":\"\"}", "provider: must have 1 to 128 bytes"},
+    {"{\"provider\":\"openai\",\"retry\":{\"on_status_codes\":[42]}}",
+     "retry.on_status_codes: must hold HTTP statuses, 100..599"},
+    {"{\"provider\":\"openai\",\"retry\":{\"onStatusCodes\":\"429\"}}",
+     "retry.on_status_codes: must be a list of at most 32 HTTP statuses"},
+    {"{\"strategy\":{\"mode\":\"random\"},\"targets\":[{\"provider\":\"openai\"}]}",
+     "strategy.mode: must be \"single\", \"fallback\", \"loadbalance\" or \"conditional\""},
+    {"{\"strategy\":{},\"targets\":[{\"provider\":\"openai\"}]}", "strategy.mode: must be given"},
+    {"{\"strategy\":{\"mode\":\"fallback\"}}", "targets: must be given with a strategy"},
+    {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[]}",
+     "targets: must be a list with at least one target"},
+    {"{\"targets\":[{\"provider\":\"openai\"},{\"provider\":\"groq\"}]}",
+     "strategy: must be given with more than one target"},
+    {"{\"strategy\":{\"mode\":\"loadbalance\"},\"targets\":[{\"provider\":\"openai\","
+     "\"weight\":0}]}",
+     "targets: every weight is 0"},
+    {"{\"provider\":\"openai\",\"cache\":{\"mode\":\"simple\",\"max_age\":0}}",
+     "cache.max_age: must be seconds, 1 or more"},
+    {"{\"provider\":\"openai\",\"cache\":{}}", "cache.mode: must be given"},
+    {"{\"provider\":\"openai\",\"cache\":\"simple\"}", "cache: must be an object, not a string"},
+    {"{\"provider\":\"openai\",\"request_timeout\":0}", "request_timeout: must be milliseconds"},
+    {"{\"provider\":\"openai\",\"request_timeout\":\"soon\"}",
+     "request_timeout: must be milliseconds"},
+    {"{\"provider\":\"openai\",\"custom_host\":\"ftp://x\"}", "custom_host: "},
+    {"{\"provider\":\"openai\",\"override_params\":[]}", "override_params: must be an object"},
+    {"{\"provider\":\"openai\",\"override_params\":{\"stream\":true}}",
+     "override_params.stream: the client decides whether to stream"},
+    {"{\"provider\":\"openai\",\"drop_params\":[\"a..b\"]}",
+     "drop_params: \"a..b\" is no path like a.b or a[*].b"},
+    {"{\"provider\":\"openai\",\"default_params\":7}", "default_params: must be an object"},
+    {"{\"provider\":\"openai\",\"log_payloads\":\"some\"}",
+     "log_payloads: must be \"full\", \"hash\" or \"none\""},
+    {"{\"provider\":\"openai\",\"log_payloads\":false}",
+     "log_payloads: must be \"full\", \"hash\" or \"none\""},
+    {"{\"targets\":[{\"provider\":\"openai\",\"log_redact\":[\"EMAIL_ADDRESS\",\"SHOE_SIZE\"]}]"
+     "}",
+     "targets[0].log_redact: \"SHOE_SIZE\" is no category of personal data"},
+    {"{\"provider\":\"openai\",\"log_redact\":\"on\"}", "log_redact: must be true or false"},
+    {"{\"provider\":\"openai\",\"provider\":\"groq\"}", "provider: given twice"},
+    {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}", "api_key: give virtual_key or api_key, not both"},
+    {"[]", "config: must be an object, not an array"},
+    {"{", "config: not valid JSON at byte 1: "},
+};
+
 static void errors_name_the_path(void)
 {
-    static const struct {
-        const char *text, *message;
-    } cases[] = {
-        {"{\"provider\":\"openai\",\"retry\":{\"attempts\":6}}", "retry.attempts: must be 0..5"},
-        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\"},{"
-         "\"provider\":\"openai\",\"retry\":{\"attempts\":9}}]}",
-         "targets[1].retry.attempts: must be 0..5"},
-        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"strategy\":{\"mode\":\"single\"},"
-         "\"targets\":[{\"provider\":\"openai\",\"weight\":-1}]}]}",
-         "targets[0].targets[0].weight: must be 0..1000000"},
-        {"{\"provder\":\"openai\"}", "config: unknown key \"provder\""},
-        {"{\"provider\":\"nope\"}", "provider: unknown provider \"nope\""},
-        {"{\"provider\":7}", "provider: must be a string"},
-        {"{\"provider\":\"\"}", "provider: must have 1 to 128 bytes"},
-        {"{\"provider\":\"openai\",\"retry\":{\"on_status_codes\":[42]}}",
-         "retry.on_status_codes: must hold HTTP statuses, 100..599"},
-        {"{\"provider\":\"openai\",\"retry\":{\"onStatusCodes\":\"429\"}}",
-         "retry.on_status_codes: must be a list of at most 32 HTTP statuses"},
-        {"{\"strategy\":{\"mode\":\"random\"},\"targets\":[{\"provider\":\"openai\"}]}",
-         "strategy.mode: must be \"single\", \"fallback\", \"loadbalance\" or \"conditional\""},
-        {"{\"strategy\":{},\"targets\":[{\"provider\":\"openai\"}]}",
-         "strategy.mode: must be given"},
-        {"{\"strategy\":{\"mode\":\"fallback\"}}", "targets: must be given with a strategy"},
-        {"{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[]}",
-         "targets: must be a list with at least one target"},
-        {"{\"targets\":[{\"provider\":\"openai\"},{\"provider\":\"groq\"}]}",
-         "strategy: must be given with more than one target"},
-        {"{\"strategy\":{\"mode\":\"loadbalance\"},\"targets\":[{\"provider\":\"openai\","
-         "\"weight\":0}]}",
-         "targets: every weight is 0"},
-        {"{\"provider\":\"openai\",\"cache\":{\"mode\":\"simple\",\"max_age\":0}}",
-         "cache.max_age: must be seconds, 1 or more"},
-        {"{\"provider\":\"openai\",\"cache\":{}}", "cache.mode: must be given"},
-        {"{\"provider\":\"openai\",\"cache\":\"simple\"}",
-         "cache: must be an object, not a string"},
-        {"{\"provider\":\"openai\",\"request_timeout\":0}",
-         "request_timeout: must be milliseconds"},
-        {"{\"provider\":\"openai\",\"request_timeout\":\"soon\"}",
-         "request_timeout: must be milliseconds"},
-        {"{\"provider\":\"openai\",\"custom_host\":\"ftp://x\"}", "custom_host: "},
-        {"{\"provider\":\"openai\",\"override_params\":[]}", "override_params: must be an object"},
-        {"{\"provider\":\"openai\",\"override_params\":{\"stream\":true}}",
-         "override_params.stream: the client decides whether to stream"},
-        {"{\"provider\":\"openai\",\"drop_params\":[\"a..b\"]}",
-         "drop_params: \"a..b\" is no path like a.b or a[*].b"},
-        {"{\"provider\":\"openai\",\"default_params\":7}", "default_params: must be an object"},
-        {"{\"provider\":\"openai\",\"log_payloads\":\"some\"}",
-         "log_payloads: must be \"full\", \"hash\" or \"none\""},
-        {"{\"provider\":\"openai\",\"log_payloads\":false}",
-         "log_payloads: must be \"full\", \"hash\" or \"none\""},
-        {"{\"targets\":[{\"provider\":\"openai\",\"log_redact\":[\"EMAIL_ADDRESS\",\"SHOE_SIZE\"]}]"
-         "}",
-         "targets[0].log_redact: \"SHOE_SIZE\" is no category of personal data"},
-        {"{\"provider\":\"openai\",\"log_redact\":\"on\"}", "log_redact: must be true or false"},
-        {"{\"provider\":\"openai\",\"provider\":\"groq\"}", "provider: given twice"},
-        {"{\"virtual_key\":\"a\",\"api_key\":\"b\"}",
-         "api_key: give virtual_key or api_key, not both"},
-        {"[]", "config: must be an object, not an array"},
-        {"{", "config: not valid JSON at byte 1: "},
-    };
-
-    for (size_t i = 0; i < PK_COUNT(cases); i++) {
-        bool ok = !parse(cases[i].text) &&
-                  strncmp(err.msg, cases[i].message, strlen(cases[i].message)) == 0;
+    for (size_t i = 0; i < PK_COUNT(error_cases); i++) {
+        bool ok = !parse(error_cases[i].text) &&
+                  strncmp(err.msg, error_cases[i].message, strlen(error_cases[i].message)) == 0;
 
         if (!EXPECT(ok))
-            printf("# %s\n# got: %s\n", cases[i].text, err.msg);
+            printf("# %s\n# got: %s\n", error_cases[i].text, err.msg);
     }
 }
 

@@ -40,6 +40,24 @@ static void fill_texts(struct pk_record *r)
     r->dropped = PK_STR("seed");
 }
 
+static void fill_lists(struct pk_record *r)
+{
+    r->circuit = PK_STR("prod");
+    r->circuit_version = 3;
+    r->outcome_count = 1;
+    r->outcomes[0] = (struct pk_outcome){.target_path = PK_STR("config.targets[0]"),
+                                         .breaker = {5, 20, 10, 60000},
+                                         .attempts = 2,
+                                         .failures = 1,
+                                         .at_us = 17};
+    r->feedback_count = 1;
+    r->feedback[0] = (struct pk_feedback){.at_us = 9,
+                                          .trace_id = PK_STR("trace"),
+                                          .value = -5,
+                                          .weight = 0.5,
+                                          .metadata = PK_STR("{}")};
+}
+
 static struct pk_record full_record(void)
 {
     struct pk_record r = {
@@ -85,20 +103,7 @@ static struct pk_record full_record(void)
                                   .output_tokens = 12,
                                   .cost_known = true,
                                   .cost_pusd = 13};
-    r.circuit = PK_STR("prod");
-    r.circuit_version = 3;
-    r.outcome_count = 1;
-    r.outcomes[0] = (struct pk_outcome){.target_path = PK_STR("config.targets[0]"),
-                                        .breaker = {5, 20, 10, 60000},
-                                        .attempts = 2,
-                                        .failures = 1,
-                                        .at_us = 17};
-    r.feedback_count = 1;
-    r.feedback[0] = (struct pk_feedback){.at_us = 9,
-                                         .trace_id = PK_STR("trace"),
-                                         .value = -5,
-                                         .weight = 0.5,
-                                         .metadata = PK_STR("{}")};
+    fill_lists(&r);
     return r;
 }
 
