@@ -182,13 +182,17 @@ bool pk_store_prompt_request(struct pk_store *s, struct pk_arena *arena, struct 
     pk_str messages, params;
     struct pk_prompt p;
 
+    if (use->preview && draw.key.len == 0)
+        draw.key = use->vars;
     if (!pk_store_prompt_load(s, arena, use->reference, draw, &p, err) ||
         !pk_prompt_render(arena, &p, use->vars, &messages, err) ||
         !pk_prompt_params(arena, &p, use->params, &params, err) ||
         !pk_request_body(arena, messages, params, req, err))
         return false;
     req->prompt = pk_prompt_label(arena, &p);
-    return use->config.len > 0 || pk_prompt_config(arena, &p, &use->config, err);
+    use->virtual_key = p.virtual_key;
+    return use->config.len > 0 || use->no_config || use->preview ||
+           pk_prompt_config(arena, &p, &use->config, err);
 }
 
 /* --- putting --------------------------------------------------------------------------- */

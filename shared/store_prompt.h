@@ -31,7 +31,11 @@ struct pk_prompt_use {
     pk_str reference, vars; /* vars: JSON object */
     pk_str params;          /* JSON object over the prompt's own parameters, or empty */
     pk_str config;          /* the caller's, or empty: then the prompt's is put here */
-    uint64_t seed;          /* draws the version when nobody is known to call (pk_request_caller) */
+    bool no_config;         /* the caller will find one elsewhere */
+    bool preview;       /* nothing will be called: no config is needed; of unknown callers, equal
+                               variables draw the same */
+    pk_str virtual_key; /* out: the prompt's own, or empty */
+    uint64_t seed;      /* draws the version when nobody is known to call (pk_request_caller) */
 };
 
 /* Fills body, operation and prompt of *req, whose options are known already. */

@@ -12,6 +12,7 @@
 #include "answer.h"
 #include "ask.h"
 #include "log.h"
+#include "prompts.h"
 #include "store_cache.h"
 #include "store_limit.h"
 
@@ -496,17 +497,19 @@ static bool check_type(const struct pkd_ask *ask, struct pk_error *err)
     return pk_fail(err, PK_BAD_REQUEST, "content-type: must be application/json");
 }
 
-static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk_error *err)
+static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str prompt,
+                    struct pk_error *err)
 {
     struct pkd_thread *t = c->thread;
     const struct pk_snapshot *snapshot;
     struct pkd_ask ask;
-    pk_str reference;
+    pk_str reference = prompt;
 
     pkd_ask_read(req->headers, &ask);
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
-        !pkd_ask_reference(&c->arena, t->store, &ask, &c->req, &reference, err))
+        !(prompt.len ? pkd_prompt_request : pkd_ask_reference)(&c->arena, t->store, &ask, &c->req,
+                                                               &reference, err))
         return false;
     c->req.privacy = pk_privacy_join(c->req.privacy, t->app->privacy);
     c->meaning = pkd_recall_resolve(&t->recall, t->resolver, t->store, reference, err);
@@ -518,8 +521,8 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, struct pk
     return c->task.call != NULL;
 }
 
-void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
-                    const struct pk_dialect *front)
+static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
+                  const struct pk_dialect *front, pk_str prompt)
 {
     struct pk_error err = {0};
     struct pkd_call *c = new_call(t);
@@ -540,11 +543,30 @@ void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pk
         .output_assumed = t->app->options->output,
         .source = PK_SOURCE_HTTP,
     };
-    if (!prepare(c, req, &err)) {
+    if (!prepare(c, req, prompt, &err)) {
         pkd_answer_error(conn, &c->arena, front, &err);
         free_call(c);
         return;
     }
     pkd_conn_set_owner(conn, c);
     pk_loop_start(t->loop, &c->task);
+}
+
+void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
+                    const struct pk_dialect *front)
+{
+    begin(t, conn, req, front, PK_NONE);
+}
+
+void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *conn,
+                           const struct pkd_request *req, pk_str ref)
+{
+    struct pk_error err = {0};
+
+    if (ref.len) {
+        begin(t, conn, req, &pk_dialect_openai, ref);
+        return;
+    }
+    (void)pk_fail(&err, PK_NOT_FOUND, "prompt: the path names none");
+    pkd_answer_error(conn, &t->scratch, &pk_dialect_openai, &err);
 }

@@ -11,6 +11,10 @@
 void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
                     const struct pk_dialect *front);
 
+/* The same through the prompt `ref`: the body has variables, and parameters over the prompt's. */
+void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
+                           pk_str ref);
+
 /* The loop has returned the task of a call: takes what it has for the client and does what it asks. */
 void pkd_call_step(struct pk_task *task);
 

@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "client.h"
 #include "feedback.h"
+#include "prompts.h"
 #include "url.h"
 
 #include <stdlib.h>
@@ -32,6 +33,18 @@ static void serve_chat(struct pkd_thread *t, struct pkd_conn *c, const struct pk
 static void serve_messages(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
 {
     pkd_call_begin(t, c, req, &pk_dialect_anthropic);
+}
+
+static void serve_prompt_completions(struct pkd_thread *t, struct pkd_conn *c,
+                                     const struct pkd_request *req)
+{
+    pkd_call_begin_prompt(t, c, req, pkd_prompt_ref(&t->scratch, req));
+}
+
+static void serve_prompt_render(struct pkd_thread *t, struct pkd_conn *c,
+                                const struct pkd_request *req)
+{
+    pkd_prompt_render(t, c, req);
 }
 
 static void serve_feedback(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
@@ -171,21 +184,66 @@ static const struct pk_dialect *front_of(pk_str path)
     return pk_str_starts(path, "/v1/messages") ? &pk_dialect_anthropic : &pk_dialect_openai;
 }
 
+/* Whether `path` has the shape of `pattern`, in which "*" is one segment that is not empty. */
+static bool matches(const char *pattern, pk_str path)
+{
+    size_t i = 0;
+
+    for (; *pattern; pattern++) {
+        if (*pattern != '*') {
+            if (i == path.len || path.at[i++] != *pattern)
+                return false;
+            continue;
+        }
+        size_t from = i;
+        while (i < path.len && path.at[i] != '/')
+            i++;
+        if (i == from)
+            return false;
+    }
+    return i == path.len;
+}
+
+static const char *method_name(enum pkd_method method)
+{
+    switch (method) {
+    case PKD_GET: return "GET, HEAD";
+    case PKD_POST: return "POST";
+    case PKD_HEAD:
+    case PKD_OPTIONS:
+    case PKD_OTHER: break;
+    }
+    return "";
+}
+
+/* The methods that the path takes; empty when there is no such path. */
+static pk_str allowed(struct pkd_thread *t, pk_str path)
+{
+    struct pk_buf out = pk_buf_in(&t->scratch, PK_HEADERS_BYTES_MAX);
+
+    for (size_t i = 0; i < PK_COUNT(endpoints); i++)
+        if (matches(endpoints[i].path, path))
+            pk_buf_addf(&out, "%s, ", method_name(endpoints[i].method));
+    if (out.len)
+        pk_buf_adds(&out, "OPTIONS");
+    return pk_buf_str(&out);
+}
+
 static void refuse_method(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
-                          const struct endpoint *e)
+                          pk_str allow)
 {
     struct pk_error err = {0};
     struct pk_buf out = pk_buf_in(&t->scratch, PK_HEADERS_BYTES_MAX);
-    const char *allow = e->method == PKD_GET ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
     struct pkd_head head = {.status = 405, .content_type = "application/json"};
     struct pk_fault fault = {.type = PK_STR("invalid_request")};
 
-    head.headers = pk_copyf(&t->scratch, "allow: %s\r\n", allow);
+    head.headers = pk_copyf(&t->scratch, "allow: %.*s\r\n", PK_FMT(allow));
     if (req->method == PKD_OPTIONS) {
         pkd_answer_text(c, 204, head.headers, "");
         return;
     }
-    (void)pk_fail(&err, PK_BAD_REQUEST, "%s takes %s", e->path, allow);
+    (void)pk_fail(&err, PK_BAD_REQUEST, "%.*s takes %.*s", PK_FMT(pk_str_sub(req->path, 0, 128)),
+                  PK_FMT(allow));
     fault.message = pk_str_of(err.msg);
     front_of(req->path)->print_error(&fault, PK_NONE, &out);
     pkd_conn_reply(c, &head, pk_buf_str(&out));
@@ -201,12 +259,14 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
         return;
     }
     for (size_t i = 0; i < PK_COUNT(endpoints); i++) {
-        if (!pk_str_is(req->path, endpoints[i].path))
-            continue;
-        if (method == endpoints[i].method)
+        if (method == endpoints[i].method && matches(endpoints[i].path, req->path)) {
             endpoints[i].serve(t, c, req);
-        else
-            refuse_method(t, c, req, &endpoints[i]);
+            return;
+        }
+    }
+    pk_str allow = allowed(t, req->path);
+    if (allow.len) {
+        refuse_method(t, c, req, allow);
         return;
     }
     if (method == PKD_OPTIONS && pk_str_is(req->path, "*")) {

@@ -147,6 +147,14 @@ class Sqlite(Door):
         marks = ", ".join("?" * (2 + len(more)))
         return self.call(f"select pk_ask({marks})", as_text(config), prompt, *map(as_text, more))
 
+    def prompt(self, ref, variables, config=None, params=None):
+        return sql_answer(self, self.call("select pk_prompt(?, ?, ?, ?)", ref, *map(
+            as_text, (variables, config, params))))
+
+    def render(self, ref, variables):
+        got = self.call("select pk_render(?, ?)", ref, as_text(variables))
+        return got if isinstance(got, Answer) else loads(got)
+
     def rows(self, relation, trace_id):
         cursor = self.db.execute(f"select * from {relation} where trace_id = ?", (trace_id,))
         names = [c[0] for c in cursor.description]
@@ -216,6 +224,15 @@ class Postgres(Door):
         types = ["text", "text", "text", "jsonb"][:2 + len(more)]
         marks = ", ".join(f"${i + 1}::{t}" for i, t in enumerate(types))
         return self.call(f"select pk_ask({marks})", as_text(config), prompt, *map(as_text, more))
+
+    def prompt(self, ref, variables, config=None, params=None):
+        return sql_answer(self, self.call(
+            "select pk_prompt($1::text, $2::jsonb, $3::text, $4::jsonb)", ref, *map(
+                as_text, (variables, config, params))))
+
+    def render(self, ref, variables):
+        got = self.call("select pk_render($1::text, $2::jsonb)", ref, as_text(variables))
+        return got if isinstance(got, Answer) else loads(got)
 
     def rows(self, relation, trace_id):
         rows = self.db.query(f"select row_to_json(r) from {relation} r where trace_id = $1", trace_id)
@@ -301,6 +318,18 @@ class Http(Door):
         body = json.dumps({**params, "messages": messages}, default=str)
         return self.answer(*self.request("/v1/chat/completions", body, headers))
 
+    def prompt(self, ref, variables, config=None, params=None):
+        params = dict(params or {})
+        headers = option_headers(params.pop("pk", {}))
+        if config is not None:
+            headers["x-portkey-config"] = as_text(config)
+        return self.answer(*self.request(f"/v1/prompts/{ref}/completions",
+                                         {"variables": variables, **params}, headers))
+
+    def render(self, ref, variables):
+        answer = self.answer(*self.request(f"/v1/prompts/{ref}/render", {"variables": variables}, {}))
+        return answer.body["data"]["messages"] if answer.ok else answer
+
     def answer(self, status, headers, text):
         try:
             body = loads(text)
@@ -339,6 +368,15 @@ def listening(process, log_text):
             break
         time.sleep(0.01)
     raise RuntimeError("the daemon did not start: " + log_text())
+
+
+def sql_answer(door, got):
+    """What a function that raises gave, as an Answer."""
+    if isinstance(got, Answer):
+        return got
+    door.seen.append(str(got))
+    body = loads(got)
+    return Answer(body, cached=body["pk"]["cache_status"])
 
 
 def sql_chat(door, sql, config, messages, params):

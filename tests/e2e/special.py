@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 
+import prompts
 from cases import SECRET, WEATHER
 from doors import Answer
 
@@ -324,10 +325,10 @@ def killed(door, e, mock):
     return clean and again and len(old) > 20 and not missing
 
 
-ANY = [stored_config, bound_key, revoked_key, literal_key, feedback]
+ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
 HTTP = [streams_openai, streams_anthropic, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
-        huge_request, operation]
+        huge_request, operation] + prompts.HTTP
 LAST_HTTP = [killed]
 LAST = [secrets]  # when all the others have left their traces

@@ -2,21 +2,51 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
+#include "condition.h"
 #include "config.h"
 #include "fuzz.h"
 
+/* What conditions choose for a request. A pattern may give up on it. */
+static void choose(struct pk_arena *arena, const struct pk_config *config, struct pk_steer *steer)
+{
+    struct pk_request req = {.metadata =
+                                 PK_STR("{\"a\":{\"b\":[1,\"aaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}}")};
+    struct pk_field_source from;
+    struct pk_error err = {0};
+    struct pk_json body;
+
+    PK_ASSERT(pk_json_parse(arena, PK_STR("{\"model\":\"m\"}"), "body", &body, &err));
+    PK_ASSERT(pk_field_source_init(&from, arena, &req, &body, &err));
+    for (int i = 0; i < config->route.count; i++) {
+        int child = -1;
+
+        if (!config->conditional[i])
+            continue;
+        PK_ASSERT(pk_conditional_choose(config->conditional[i], &from, &child, &err) ||
+                  err.code != PK_OK);
+        PK_ASSERT(child < 0 || config->route.nodes[child].parent == i);
+        steer->chosen[i] = (int16_t)child;
+        err = (struct pk_error){0};
+    }
+}
+
 /* The route names leaves that are targets, and ends for any run of statuses. */
-static void walk(const struct pk_config *config, uint64_t seed)
+static void walk(struct pk_arena *arena, const struct pk_config *config, uint64_t seed)
 {
     const struct pk_route *r = &config->route;
-    int node = pk_route_first(r, seed);
+    struct pk_steer steer = {.random = seed, .open = seed * 0x9e3779b97f4a7c15u};
+
+    choose(arena, config, &steer);
+    pk_route_settle(r, &steer, NULL);
+    int node = pk_route_first(r, &steer);
 
     for (int tries = 0; node >= 0; tries++) {
         PK_ASSERT(node < r->count && tries < PK_NODES_MAX);
         PK_ASSERT(r->nodes[node].strategy == PK_LEAF);
         PK_ASSERT(r->nodes[node].target >= 0 && r->nodes[node].target < config->target_count);
         PK_ASSERT(pk_route_fallback_index(r, node) >= 0);
-        node = pk_route_next(r, node, tries % 2 ? 408 : 503, seed + (uint64_t)tries);
+        PK_ASSERT(pk_route_reaches(r, &steer, node));
+        node = pk_route_next(r, &steer, node, tries % 2 ? 408 : 503);
     }
 }
 
@@ -41,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (pk_config_parse(&arena, fuzz_text(bytes, size), config, &err)) {
         PK_ASSERT(config->target_count > 0 && config->target_count <= PK_NODES_MAX);
         check_ranges(config);
-        walk(config, size);
+        walk(&arena, config, size);
         (void)pk_config_has_literal_key(config, &path);
         for (int i = 0; pk_config_ready(config, &err) && i < config->target_count; i++)
             PK_ASSERT(config->targets[i].provider && config->targets[i].base_url.len);
