@@ -27,13 +27,63 @@ static void print_text(struct pk_buf *out, const char *name, pk_str text)
         print_member(out, name, pk_buf_str(&quoted));
 }
 
+/* The members that a document has beside its parameters. */
+static bool is_beside(const struct pk_json *doc, int key)
+{
+    static const char *const names[] = {"tools", "tool_choice", "functions", "function_call",
+                                        "response_format"};
+
+    for (size_t i = 0; i < PK_COUNT(names); i++)
+        if (pk_json_is(doc, key, names[i]))
+            return true;
+    return false;
+}
+
+/* Members of the object `doc`, those that are `beside` or the others; without braces. */
+static void print_members(struct pk_buf *out, const struct pk_json *doc, bool beside)
+{
+    for (int k = pk_json_first(doc, 0); k >= 0; k = pk_json_next(doc, 0, k)) {
+        if (is_beside(doc, k) != beside)
+            continue;
+        if (out->len)
+            pk_buf_addc(out, ',');
+        pk_buf_add(out, pk_json_raw(doc, k));
+        pk_buf_addc(out, ':');
+        pk_buf_add(out, pk_json_raw(doc, k + 1));
+    }
+}
+
+static void print_parameters(struct pk_buf *out, pk_str parameters)
+{
+    struct pk_buf plain = pk_buf_in(out->arena, out->max), beside = plain;
+    struct pk_error unused;
+    struct pk_json doc;
+
+    if (parameters.len == 0)
+        return;
+    if (!pk_json_parse(out->arena, parameters, "parameters", &doc, &unused)) {
+        out->failed = true; /* no memory: it was parsed before it was stored */
+        return;
+    }
+    print_members(&plain, &doc, false);
+    print_members(&beside, &doc, true);
+    if (plain.len)
+        pk_buf_addf(out, "%s\"parameters\":{%.*s}", out->len > 1 ? "," : "",
+                    PK_FMT(pk_buf_str(&plain)));
+    if (beside.len) {
+        pk_buf_addc(out, ',');
+        pk_buf_add(out, pk_buf_str(&beside));
+    }
+    out->failed = out->failed || plain.failed || beside.failed;
+}
+
 void pk_prompt_print(const struct pk_prompt *p, struct pk_buf *out)
 {
     PK_ASSERT(out->len == 0);
     pk_buf_addc(out, '{');
     print_member(out, pk_str_starts(p->template, "[") ? "messages" : "string", p->template);
     print_text(out, "model", p->model);
-    print_member(out, "parameters", p->parameters);
+    print_parameters(out, p->parameters);
     if (pk_str_starts(p->config, "{"))
         print_member(out, "config", p->config);
     else

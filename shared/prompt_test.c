@@ -56,8 +56,8 @@ static void a_document_is_read_in_both_shapes(void)
         {"{" HI ",\"model\":\"m\",\"parameters\":{\"temperature\":0.10},\"tools\":[1],"
          "\"tool_choice\":\"auto\",\"response_format\":{\"type\":\"text\"},\"virtual_key\":\"k\"}",
          "{\"messages\":[{\"content\":\"hi\",\"role\":\"user\"}],\"model\":\"m\",\"parameters\":{"
-         "\"response_format\":{\"type\":\"text\"},\"temperature\":0.10,\"tool_choice\":\"auto\","
-         "\"tools\":[1]},\"virtual_key\":\"k\"}"},
+         "\"temperature\":0.10},\"response_format\":{\"type\":\"text\"},\"tool_choice\":\"auto\","
+         "\"tools\":[1],\"virtual_key\":\"k\"}"},
         {"{\"name\":\"n\",\"collection_id\":\"c\",\"string\":\"s\",\"parameters\":{\"model\":\"m\"}"
          ","
          "\"functions\":null,\"tools\":null,\"virtual_key\":\"k\",\"version_description\":\"d\","

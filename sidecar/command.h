@@ -14,6 +14,7 @@ int pkd_serve(const struct pkd_options *o);
 int pkd_doctor(const struct pkd_options *o);
 int pkd_key(const struct pkd_options *o);
 int pkd_config(const struct pkd_options *o);
+int pkd_prompt(const struct pkd_options *o);
 
 /* The store that the options name; `out` receives its path. */
 bool pkd_store_path(const struct pkd_options *o, char *out, size_t size,

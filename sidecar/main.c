@@ -22,6 +22,12 @@ static const struct command commands[] = {
     {"key", "put SLUG PROVIDER [JSON-OPTIONS] < SECRET | list | revoke SLUG",
      "virtual keys: provider keys under a name", pkd_key},
     {"config", "put SLUG < JSON | get SLUG | list | delete SLUG", "stored configs", pkd_config},
+    {"prompt",
+     "put SLUG < JSON-OR-TEXT | get REF | list | publish SLUG VERSION [LABEL [WEIGHT]] | render "
+     "REF < JSON | "
+     "delete SLUG",
+     "stored prompts, their versions and labels; REF is SLUG, SLUG@VERSION or SLUG@LABEL",
+     pkd_prompt},
 };
 
 _Noreturn void pk_bug(const char *file, int line, const char *what)

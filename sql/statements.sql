@@ -230,8 +230,7 @@ where slug = $1 and ($2 is null or label = $2) and ($3 is null or version = $3)
 
 -- name: prompt_list()
 select p.slug, cast(max(p.version) as text),
-    coalesce((select max(l.version) from pk_prompt_label l where l.slug = p.slug and l.label = 'default'),
-        max(p.version))
+    (select @object(l.label, l.version)@ from pk_prompt_label l where l.slug = p.slug)
 from pk_prompt p where p.archived_us is null group by p.slug order by p.slug
 
 -- name: key_list()

@@ -54,6 +54,11 @@ def add_key(pkd, slug, provider, base):
                    input=b"sk-of-the-provider", check=True, stdout=subprocess.DEVNULL)
 
 
+def add_prompt(pkd, slug, document):
+    subprocess.run([program("pkd"), "prompt", "put", slug, "--store", pkd.store],
+                   input=json.dumps(document).encode(), check=True, stdout=subprocess.DEVNULL)
+
+
 def play(language, pkd, mock):
     """Runs the cases of one language; they print their own lines."""
     command, done = LANGUAGES[language]
@@ -89,6 +94,11 @@ def main():
     add_key(pkd, "oai", "openai", mock.base)
     add_key(pkd, "oai-down", "openai", f"http://127.0.0.1:{mock.port}/m/status-503/v1")
     add_key(pkd, "ant", "anthropic", mock.base)
+    add_prompt(pkd, "partial/sign", "-- {{from}}")
+    add_prompt(pkd, "pp-greet", {
+        "string": json.dumps([{"role": "system", "content": "Be {{tone}}."},
+                              {"role": "user", "content": 'Say "{{words}}" {{>sign}}'}]),
+        "model": "echo", "parameters": {"temperature": 0.5, "max_tokens": 99}, "virtual_key": "oai"})
     for language in LANGUAGES:
         play(language, pkd, mock)
     pkd.stop()

@@ -81,3 +81,21 @@ await check('portkey_streams_and_hits_the_cache', async () => {
   const again = await client.chat.completions.create({ model: 'gpt-4o', messages });
   assert.equal(again.getHeaders()['cache-status'], 'HIT');
 });
+
+const variables = { tone: 'kind', words: 'a "b"\nc', from: 'me' };
+
+await check('portkey_completes_and_renders_prompts', async () => {
+  const client = portkey({});
+  const answer = await client.prompts.completions.create({ promptID: 'pp-greet', variables });
+  assert.equal(answer.choices[0].message.content, 'Say "a "b"\nc" -- me');
+  let text = '';
+  for await (const chunk of await client.prompts.completions.create({ promptID: 'pp-greet@1', variables, stream: true }))
+    text += chunk.choices[0]?.delta.content ?? '';
+  assert.equal(text, 'Say "a "b"\nc" -- me');
+  const shown = await client.prompts.render({ promptID: 'pp-greet', variables, temperature: 0.25 });
+  assert.equal(shown.success, true);
+  assert.deepEqual([shown.data.model, shown.data.temperature, shown.data.max_tokens], ['echo', 0.25, 99]);
+  assert.equal(shown.data.messages[0].content, 'Be kind.');
+  await assert.rejects(client.prompts.completions.create({ promptID: 'pp-greet', variables: {} }),
+    /missing variables: tone, words, from/);
+});

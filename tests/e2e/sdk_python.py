@@ -1,5 +1,6 @@
 """The Python SDKs against a running pkd; tests/e2e/sdk.py starts it. PKD is its address."""
 import asyncio
+import json
 import os
 import sys
 import traceback
@@ -175,6 +176,40 @@ def portkey_options_and_feedback_meet_in_the_log():
     f = client.feedback.create(trace_id="trace-python", value=5, weight=0.5)
     assert f.status == "success" and len(f.feedback_ids) == 1
     raised(Exception, lambda: client.feedback.create(trace_id="trace-python", value=11))
+
+
+VARIABLES = {"tone": "kind", "words": 'a "b"\nc', "from": "me"}
+
+
+@case
+def portkey_completes_prompts_and_streams_them():
+    create = portkey().prompts.completions.create
+    r = create(prompt_id="pp-greet", variables=VARIABLES)
+    assert r.choices[0].message.content == 'Say "a "b"\nc" -- me' and r.usage.total_tokens > 0
+    text = "".join(c.choices[0].delta.content or "" for c in create(
+        prompt_id="pp-greet@latest", variables=VARIABLES, stream=True) if c.choices)
+    assert text == 'Say "a "b"\nc" -- me'
+    r = create(prompt_id="pp-greet@1", variables=VARIABLES, model="body-echo", temperature=1, top_p=0.5,
+               max_tokens=7)
+    body = json.loads(r.choices[0].message.content)
+    assert (body["temperature"], body["top_p"], body["max_tokens"]) == (1, 0.5, 7)
+    assert "variables" not in body and "top_k" not in body, body
+
+
+@case
+def portkey_prompts_say_what_is_missing():
+    e = raised(Exception, lambda: portkey().prompts.completions.create(
+        prompt_id="pp-greet", variables={"tone": "x"}))
+    assert e.status_code == 400 and "missing variables: words, from" in str(e), e
+    e = raised(Exception, lambda: portkey().prompts.completions.create(prompt_id="pp-nobody", variables={}))
+    assert e.status_code == 404, e
+
+
+@case
+def portkey_renders_prompts():
+    r = portkey().prompts.render(prompt_id="pp-greet", variables=VARIABLES, temperature=0.25)
+    assert r.success and r.data.model == "echo" and r.data.temperature == 0.25 and r.data.max_tokens == 99
+    assert [m.content for m in r.data.messages] == ["Be kind.", 'Say "a "b"\nc" -- me']
 
 
 @case

@@ -320,7 +320,28 @@ def keys_and_configs_are_kept_from_the_shell():
     shutil.rmtree(folder)
 
 
-run(help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
+def prompts_are_kept_from_the_shell():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    prompt = lambda *words, **more: pkd_command("prompt", *words, "--store", folder + "/t.pkdb", **more)
+    expect(prompt("put", "greet", stdin="Hello {{name}}\n")[:2] == (0, "greet@1\n"))
+    expect(prompt("put", "greet", stdin='{"string": "Hi {{name}}", "model": "echo"}')[:2] == (0, "greet@2\n"))
+    expect(prompt("put", "greet", stdin="{{#name}}")[0] == 1)
+    expect(prompt("publish", "greet", "1")[0] == 0)
+    expect(prompt("publish", "greet", "2", "ab", "30")[0] == 0)
+    expect(prompt("publish", "greet", "3")[0] == 1)
+    expect(prompt("publish", "greet", "two")[0] == 1)
+    expect(prompt("list")[1] == 'greet\t2\t{"ab":2,"default":1}\n')
+    expect(json.loads(prompt("get", "greet@latest")[1]) == {"string": "Hi {{name}}", "model": "echo"})
+    expect(json.loads(prompt("render", "greet", stdin='{"name": "\\"A\\""}')[1]) == [
+        {"role": "user", "content": 'Hello "A"'}])
+    code, _, err = prompt("render", "greet", stdin="{}")
+    expect(code == 1 and 'prompt "greet@1": missing variable: name' in err, err)
+    expect(prompt("delete", "greet")[0] == 0 and prompt("delete", "greet")[0] == 1)
+    expect(prompt("get", "greet")[0] == 1 and prompt("frobnicate")[0] == 2)
+    shutil.rmtree(folder)
+
+
+run(prompts_are_kept_from_the_shell, help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
     it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
     sigterm_lets_calls_finish, the_grace_period_is_bounded, a_second_signal_ends_it_at_once,
     what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_stays_small_under_256_connections,

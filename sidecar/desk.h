@@ -1,0 +1,35 @@
+/* desk.h - subcommands that administer a store from a shell: `pkd NOUN VERB ...`.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PKD_DESK_H
+#define PKD_DESK_H
+
+#include "command.h"
+
+enum { PKD_PATH_BYTES_MAX = 4096, PKD_STDIN_BYTES_MAX = PK_CONFIG_BYTES_MAX };
+
+struct pkd_desk {
+    const struct pkd_options *options;
+    struct pk_arena arena;
+    struct pk_store *store;
+    char store_path[PKD_PATH_BYTES_MAX];
+};
+
+struct pkd_verb {
+    const char *name, *words;
+    int words_min, words_max; /* behind the verb */
+    bool (*run)(struct pkd_desk *d, char **words, int count, struct pk_error *err);
+};
+
+/* Opens the store and runs the verb that the options name; when there is none, says which there are. `verbs`
+ * ends with a NULL name. The exit status. */
+int pkd_desk_run(const struct pkd_options *o, const char *noun, const struct pkd_verb *verbs);
+
+/* All of stdin, without blanks around it. */
+bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err) PK_MUST_CHECK;
+
+/* Prints the rows of a statement without parameters, columns apart by tabs. */
+bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, struct pk_error *err) PK_MUST_CHECK;
+
+#endif
