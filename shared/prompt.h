@@ -14,7 +14,7 @@
  * A "string" is one user turn, unless it holds a JSON array of messages, as Portkey's does. Instead of an
  * object the document may be a string: that template and nothing else. A model "@SLUG/MODEL" is the config
  * SLUG and MODEL. What is null is not given. A partial is text for {{>NAME}} in the templates of others: its
- * document is a string, or has a "string" and no more than name and description. Strict: an unknown
+ * document is a string, or has "string", name, description, collection_id and workspace_id. Strict: an unknown
  * member, a wrong type and a broken template are errors that name the path.
  */
 #ifndef PK_PROMPT_H
@@ -47,7 +47,7 @@ struct pk_prompt {
  * live in `arena`, or are parts of `text`. */
 bool pk_prompt_parse(struct pk_arena *arena, pk_str text, bool plain_text, struct pk_prompt *p,
                      struct pk_error *err) PK_MUST_CHECK;
-/* The same of a partial, which fills template, name and description. */
+/* The same of a partial, which fills template, name, description and details. */
 bool pk_prompt_parse_partial(struct pk_arena *arena, pk_str text, bool plain_text,
                              struct pk_prompt *p, struct pk_error *err) PK_MUST_CHECK;
 

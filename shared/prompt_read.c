@@ -271,11 +271,13 @@ static bool read_parameters(struct reader *r, int value, const struct member *m)
 #define T(type)  (1u << PK_JSON_##type)
 #define FIELD(f) offsetof(struct pk_prompt, f)
 /* clang-format off */
-static const struct member members[] = { /* the first four are a partial's too */
+static const struct member members[] = { /* the first six are a partial's too */
     {"string",              "a string",              T(STRING),             read_string,     0, 0},
     {"name",                "a string",              T(STRING),             read_text,       FIELD(name), NAME_BYTES_MAX},
     {"description",         "a string",              T(STRING),             read_text,       FIELD(description), DESCRIPTION_BYTES_MAX},
     {"version_description", "a string",              T(STRING),             read_text,       FIELD(description), DESCRIPTION_BYTES_MAX},
+    {"collection_id",       "a string",              T(STRING),             read_detail,     0, 0},
+    {"workspace_id",        "a string",              T(STRING),             read_detail,     0, 0},
     {"messages",            "an array",              T(ARRAY),              read_messages,   0, 0},
     {"model",               "a string",              T(STRING),             read_text,       FIELD(model), NAME_BYTES_MAX},
     {"parameters",          "an object",             T(OBJECT),             read_parameters, 0, 0},
@@ -286,8 +288,6 @@ static const struct member members[] = { /* the first four are a partial's too *
     {"response_format",     "an object",             T(OBJECT),             read_parameter,  0, 0},
     {"config",              "a string or an object", T(STRING) | T(OBJECT), read_config,     FIELD(config), PK_SLUG_BYTES_MAX},
     {"virtual_key",         "a string",              T(STRING),             read_text,       FIELD(virtual_key), PK_SLUG_BYTES_MAX},
-    {"collection_id",       "a string",              T(STRING),             read_detail,     0, 0},
-    {"workspace_id",        "a string",              T(STRING),             read_detail,     0, 0},
     {"template_metadata",   "an object",             T(OBJECT),             read_detail,     0, 0},
     {"is_raw_template",     "0 or 1",                T(NUMBER) | T(TRUE) | T(FALSE), read_detail, 0, 0},
 };
@@ -295,7 +295,7 @@ static const struct member members[] = { /* the first four are a partial's too *
 #undef T
 #undef FIELD
 
-enum { PARTIAL_MEMBERS = 4 };
+enum { PARTIAL_MEMBERS = 6 };
 
 static const struct member *find_member(const struct reader *r, int key)
 {

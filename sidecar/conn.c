@@ -380,6 +380,8 @@ static enum pkd_method method_of(unsigned method)
     case HTTP_GET: return PKD_GET;
     case HTTP_HEAD: return PKD_HEAD;
     case HTTP_POST: return PKD_POST;
+    case HTTP_PUT: return PKD_PUT;
+    case HTTP_DELETE: return PKD_DELETE;
     case HTTP_OPTIONS: return PKD_OPTIONS;
     }
     return PKD_OTHER;

@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "client.h"
 #include "feedback.h"
+#include "prompt_admin.h"
 #include "prompts.h"
 #include "url.h"
 
@@ -46,6 +47,22 @@ static void serve_prompt_render(struct pkd_thread *t, struct pkd_conn *c,
 {
     pkd_prompt_render(t, c, req);
 }
+
+#define PROMPT_ADMIN(verb)                                                                         \
+    static void serve_prompt_##verb(struct pkd_thread *t, struct pkd_conn *c,                      \
+                                    const struct pkd_request *req)                                 \
+    {                                                                                              \
+        pkd_prompt_admin(t, c, req, PKD_PROMPT_##verb);                                            \
+    }
+PROMPT_ADMIN(create)
+PROMPT_ADMIN(list)
+PROMPT_ADMIN(get)
+PROMPT_ADMIN(update)
+PROMPT_ADMIN(delete)
+PROMPT_ADMIN(publish)
+PROMPT_ADMIN(versions)
+PROMPT_ADMIN(label)
+#undef PROMPT_ADMIN
 
 static void serve_feedback(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
 {
@@ -140,8 +157,10 @@ static void serve_models(struct pkd_thread *t, struct pkd_conn *c, const struct 
 
 /* --- the gate -------------------------------------------------------------------------------- */
 
-#define GET  PKD_GET
-#define POST PKD_POST
+#define GET    PKD_GET
+#define POST   PKD_POST
+#define PUT    PKD_PUT
+#define DELETE PKD_DELETE
 static const struct endpoint endpoints[] = {
 #define ENDPOINT(method, path, handler) {method, path, serve_##handler},
 #include "endpoints.def"
@@ -149,6 +168,8 @@ static const struct endpoint endpoints[] = {
 };
 #undef GET
 #undef POST
+#undef PUT
+#undef DELETE
 
 /* The host of "host", "host:port" or an origin is loopback by name, or one that we were told of. */
 static bool is_our_name(struct pkd_thread *t, pk_str host)
@@ -209,6 +230,8 @@ static const char *method_name(enum pkd_method method)
     switch (method) {
     case PKD_GET: return "GET, HEAD";
     case PKD_POST: return "POST";
+    case PKD_PUT: return "PUT";
+    case PKD_DELETE: return "DELETE";
     case PKD_HEAD:
     case PKD_OPTIONS:
     case PKD_OTHER: break;

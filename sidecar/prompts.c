@@ -5,45 +5,12 @@
 #include "prompts.h"
 
 #include "answer.h"
+#include "path.h"
 #include "store_prompt.h"
-
-/* --- the path ------------------------------------------------------------------------------- */
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* With %XX as the bytes that they mean; empty when one is broken or a NUL. */
-static pk_str unescaped(struct pk_arena *arena, pk_str s)
-{
-    struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
-
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.at[i] != '%') {
-            pk_buf_addc(&out, s.at[i]);
-            continue;
-        }
-        int high = i + 2 < s.len ? hex(s.at[i + 1]) : -1, low = high < 0 ? -1 : hex(s.at[i + 2]);
-        if (low < 0 || high + low == 0)
-            return PK_NONE;
-        pk_buf_addc(&out, (char)(high << 4 | low));
-        i += 2;
-    }
-    return out.failed ? PK_NONE : pk_buf_str(&out);
-}
 
 pk_str pkd_prompt_ref(struct pk_arena *arena, const struct pkd_request *req)
 {
-    pk_str rest = pk_str_sub(req->path, sizeof "/v1/prompts/" - 1, req->path.len);
-    int slash = pk_str_find(rest, '/');
-    pk_str ref = unescaped(arena, pk_str_sub(rest, 0, slash < 0 ? rest.len : (size_t)slash));
-    size_t bad;
-
-    return pk_utf8_valid(ref, &bad) ? ref : PK_NONE;
+    return pkd_path_segment(arena, req->path, 2);
 }
 
 /* --- the body ------------------------------------------------------------------------------- */

@@ -233,6 +233,20 @@ select p.slug, cast(max(p.version) as text),
     (select @object(l.label, l.version)@ from pk_prompt_label l where l.slug = p.slug)
 from pk_prompt p where p.archived_us is null group by p.slug order by p.slug
 
+-- name: prompt_page()
+select p.slug, p.version, p.name, p.model, p.details, p.created_us,
+    (select min(f.created_us) from pk_prompt f where f.slug = p.slug and f.archived_us is null)
+from pk_prompt p
+where p.archived_us is null and p.version =
+    (select max(n.version) from pk_prompt n where n.slug = p.slug and n.archived_us is null)
+order by p.slug
+
+-- name: prompt_versions(slug text)
+select p.version, p.template, p.model, p.parameters, p.description, p.created_us,
+    (select min(l.label) from pk_prompt_label l
+        where l.slug = p.slug and l.version = p.version and l.label <> 'default')
+from pk_prompt p where p.slug = $1 and p.archived_us is null order by p.version desc
+
 -- name: key_list()
 select slug, provider, case when revoked_us is null then 'active' else 'revoked' end
 from pk_virtual_key order by slug

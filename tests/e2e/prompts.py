@@ -224,5 +224,41 @@ def paths(door, e, mock):
                 {"variables": []}, {"messages": []}, {"pk": {}}, [], "{")] == [400] * 5)
 
 
+def administered(door, e, mock):
+    """prompts are created, listed, changed, published and deleted over HTTP, as Portkey's are"""
+    def ask(method, path, body=None):
+        status, _, text = door.request("/v1/prompts" + path, "" if body is None else body, {}, method)
+        return status, json.loads(text) if text else None
+
+    key(door, e)
+    made = ask("POST", "", {"name": "Über alles!", "collection_id": "c", "string": json.dumps([user("A {{x}}")]),
+                            "parameters": {"temperature": 0}, "virtual_key": "prompts", "model": "echo"})
+    slug = made[1]["slug"]
+    same = ask("PUT", f"/{slug}", {"patch": True, "string": json.dumps([user("A {{x}}")])})
+    more = ask("PUT", f"/{slug}", {"string": "B {{x}}", "tools": [{"type": "function"}], "model": "@prompts/m"})
+    got, first = ask("GET", f"/{slug}"), ask("GET", f"/{slug}/versions/{slug}@1")
+    ask("PUT", f"/{slug}/makeDefault", {"version": 1})
+    ask("PUT", f"/{slug}/versions/2", {"label_id": "next"})
+    listed, versions = ask("GET", "?search=alles&page_size=5"), ask("GET", f"/{slug}/versions")
+    bad = [ask(*request)[0] for request in (
+        ("GET", "/nobody"), ("PUT", "/nobody", {}), ("DELETE", "/nobody"), ("GET", "/nobody/versions"),
+        ("GET", f"/{slug}/versions/9"), ("GET", f"/{slug}/versions/other@1"), ("PUT", f"/{slug}", {"nope": 1}),
+        ("PUT", f"/{slug}", {"status": "archived"}), ("PUT", f"/{slug}/makeDefault", {"version": "1"}),
+        ("PUT", f"/{slug}/versions/1", {}), ("POST", "", {"string": "x"}), ("POST", "", {"slug": slug, "string": "x"}),
+        ("GET", "?page_size=x"), ("DELETE", ""), ("POST", "/a/b/c", {}))]
+    rendered = [door.render(slug + at, {"x": 1})[0]["content"] for at in ("", "@next")]
+    deleted = ask("DELETE", f"/{slug}"), ask("GET", f"/{slug}")
+    return (made == (200, {"id": slug, "slug": slug, "version_id": slug + "@1", "object": "prompt"})
+            and slug == "pp-ber-alles" and same[1]["prompt_version_id"] == slug + "@1"
+            and more[1]["prompt_version_id"] == slug + "@2"
+            and (got[1]["string"], got[1]["config"], got[1]["model"]) == ("B {{x}}", "prompts", "m")
+            and "virtual_key" not in got[1] and got[1]["tools"] == [{"type": "function"}]
+            and json.loads(first[1]["string"]) == [user("A {{x}}")] and first[1]["virtual_key"] == "prompts"
+            and listed[1]["total"] == 1 and listed[1]["data"][0]["name"] == "Über alles!"
+            and [(v["prompt_version"], v["label_id"]) for v in versions[1]["data"]] == [(2, "next"), (1, None)]
+            and rendered == ["A 1", "B 1"] and (deleted[0][0], deleted[1][0]) == (200, 404)
+            and bad == [404] * 6 + [400] * 7 + [405, 404] or print("#", bad, made, got, first, listed, versions))
+
+
 ANY = [called, contained, overridden, versions, missing, partials, sticky, cached, refused]
-HTTP = [streams, renders, whom, paths]
+HTTP = [streams, renders, whom, paths, administered]

@@ -99,3 +99,25 @@ await check('portkey_completes_and_renders_prompts', async () => {
   await assert.rejects(client.prompts.completions.create({ promptID: 'pp-greet', variables: {} }),
     /missing variables: tone, words, from/);
 });
+
+await check('portkey_administers_prompts_and_partials', async () => {
+  const { prompts } = portkey({});
+  const made = await prompts.create({ name: 'From node', collection_id: 'c', string: 'A {{x}}',
+    parameters: { temperature: 0 }, virtual_key: 'oai', model: 'echo' });
+  assert.equal(made.slug, 'pp-from-node');
+  assert.equal((await prompts.update(made.slug, { string: 'B {{x}}' })).prompt_version_id, 'pp-from-node@2');
+  await prompts.publish(made.slug, { version: 1 });
+  assert.equal((await prompts.retrieve(made.slug)).prompt_version, 1);
+  assert.equal((await prompts.versions.list(made.slug)).total, 2);
+  await prompts.versions.update(made.slug, 'pp-from-node@2', { label_id: 'production' });
+  assert.equal((await prompts.versions.retrieve(made.slug, '2')).string, 'B {{x}}');
+  assert.equal((await prompts.list({ search: 'from-node' })).data[0].object, 'prompt');
+  const part = await prompts.partials.create({ name: 'node part', string: 'p' });
+  assert.equal(part.slug, 'pp-node-part');
+  await prompts.partials.update(part.slug, { string: 'q' });
+  await prompts.partials.publish(part.slug, { version: 2 });
+  assert.equal((await prompts.partials.retrieve(part.slug)).version, 2);
+  await prompts.partials.delete(part.slug);
+  await prompts.delete(made.slug);
+  await assert.rejects(prompts.retrieve(made.slug));
+});

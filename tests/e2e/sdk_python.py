@@ -213,6 +213,55 @@ def portkey_renders_prompts():
 
 
 @case
+def portkey_administers_prompts_and_partials():
+    prompts = portkey().prompts
+    made = prompts.create(name="Sum Up, please", collection_id="c1", string="Sum up: {{text}}", model="echo",
+                          parameters={"temperature": 0.1}, virtual_key="oai", version_description="first")
+    assert (made.id, made.slug, made.version_id) == ("pp-sum-up-please",) * 2 + ("pp-sum-up-please@1",), made
+    assert prompts.create(name="Sum Up, please", collection_id="c1", string="x",
+                          parameters={}).slug == "pp-sum-up-please-2"
+    got = prompts.retrieve(made.slug)
+    assert (got.string, got.parameters, got.model, got.virtual_key, got.prompt_version, got.status) == (
+        "Sum up: {{text}}", {"temperature": 0.1}, "echo", "oai", 1, "active"), got
+    assert (got.name, got.collection_id, got.prompt_version_description) == ("Sum Up, please", "c1", "first")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    put = prompts.update(made.slug, string="In short: {{text}}", tools=tools)
+    assert put.prompt_version_id == made.slug + "@2", put
+    got = prompts.retrieve(made.slug)
+    assert (got.prompt_version, got.string, got.tools, got.virtual_key) == (
+        2, "In short: {{text}}", tools, "oai"), got
+    prompts.publish(made.slug, version=1)
+    say = lambda ref: prompts.completions.create(prompt_id=ref, variables={"text": "t"}).choices[0].message.content
+    assert (say(made.slug), say(made.slug + "@latest")) == ("Sum up: t", "In short: t")
+    prompts.versions.update(made.slug, made.slug + "@2", label_id="staging")
+    assert say(made.slug + "@staging") == "In short: t"
+    listed = prompts.versions.list(made.slug)
+    assert [(v["prompt_version"], v["label_id"]) for v in listed.data] == [(2, "staging"), (1, None)], listed
+    assert prompts.versions.retrieve(made.slug, "1").prompt_version == 1
+    found = prompts.list(search="sum-up", page_size=1)
+    assert found.total == 2 and [p["slug"] for p in found.data] == [made.slug], found
+    prompts.delete(made.slug)
+    raised(Exception, lambda: prompts.retrieve(made.slug))
+
+    partials = prompts.partials
+    footer = partials.create(name="Footer", string="-- {{who}}", version_description="d")
+    assert footer.version_id == "pp-footer@1", footer
+    prompts.create(name="Letter", collection_id="c", string="Dear, {{>pp-footer}}", parameters={})
+    render = lambda: prompts.render(prompt_id="pp-letter", variables={"who": "me"}).data.messages[0].content
+    assert render() == "Dear, -- me"
+    assert partials.update("pp-footer", string="== {{who}}").prompt_partial_version_id == "pp-footer@2"
+    assert render() == "Dear, == me"
+    partials.publish("pp-footer", version=1)
+    assert render() == "Dear, -- me" and partials.retrieve("pp-footer").string == "-- {{who}}"
+    assert [v["version"] for v in partials.versions.list("pp-footer").data] == ["2", "1"]
+    assert any(p["slug"] == "pp-footer" for p in partials.list().data)
+    partials.delete("pp-footer")
+    e = raised(Exception, render)
+    assert "partial/pp-footer" in str(e), e
+    prompts.delete("pp-letter")
+
+
+@case
 def portkey_passes_provider_key_host_and_headers():
     r = portkey(provider="openai", Authorization="Bearer sk-mine", custom_host=MOCK,
                 forward_headers=["x-mine"]).chat.completions.create(

@@ -1,0 +1,515 @@
+/* prompt_admin.c - see prompt_admin.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "prompt_admin.h"
+
+#include "answer.h"
+#include "iso.h"
+#include "path.h"
+#include "store_prompt.h"
+
+#include <string.h>
+
+enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100, PAGE_ROWS_MAX = 1000 };
+
+/* One request. */
+struct desk {
+    struct pk_arena *arena;
+    struct pk_store *store;
+    const struct pkd_request *req;
+    bool partial;   /* of a partial, not a prompt */
+    pk_str slug;    /* in the store: with its prefix; empty: the path has none */
+    pk_str version; /* the path's, or empty */
+    struct pk_buf out;
+    struct pk_error *err;
+};
+
+/* --- printing ------------------------------------------------------------------------------- */
+
+static void add_raw(struct desk *d, const char *name, pk_str json)
+{
+    struct pk_buf *out = &d->out;
+
+    if (json.len == 0)
+        return;
+    pk_buf_addf(out, "%s\"%s\":", out->len && out->at[out->len - 1] != '{' ? "," : "", name);
+    pk_buf_add(out, json);
+}
+
+/* null when it is empty. */
+static void add_text(struct desk *d, const char *name, pk_str text)
+{
+    struct pk_buf quoted = pk_buf_in(d->arena, PK_BODY_BYTES_MAX);
+
+    if (text.len)
+        pk_json_quote(&quoted, text);
+    add_raw(d, name, text.len ? pk_buf_str(&quoted) : PK_STR("null"));
+}
+
+static void add_time(struct desk *d, const char *name, int64_t at_us)
+{
+    char text[PK_ISO_BYTES];
+
+    pk_iso_print(at_us, text);
+    add_text(d, name, pk_str_of(text));
+}
+
+static void add_number(struct desk *d, const char *name, int64_t number)
+{
+    add_raw(d, name, pk_copyf(d->arena, "%lld", (long long)number));
+}
+
+/* As Portkey has it, without the prefix of a partial. */
+static pk_str shown_slug(const struct desk *d, pk_str slug)
+{
+    return d->partial ? pk_str_sub(slug, sizeof "partial/" - 1, slug.len) : slug;
+}
+
+static pk_str version_id(const struct desk *d, pk_str slug, int64_t version)
+{
+    return pk_copyf(d->arena, "%.*s@%lld", PK_FMT(shown_slug(d, slug)), (long long)version);
+}
+
+/* A template as Portkey's "string": messages as a text that is JSON. */
+static void add_template(struct desk *d, pk_str template)
+{
+    if (pk_str_starts(template, "["))
+        add_text(d, "string", template);
+    else
+        add_raw(d, "string", template);
+}
+
+static const char *kind_of(const struct desk *d)
+{
+    return d->partial ? "partial" : "prompt";
+}
+
+static void add_ids(struct desk *d, pk_str slug)
+{
+    add_text(d, "id", shown_slug(d, slug));
+    add_text(d, "slug", shown_slug(d, slug));
+}
+
+/* --- bodies --------------------------------------------------------------------------------- */
+
+static bool read_body(struct desk *d, struct pk_json *doc)
+{
+    if (!pk_json_parse(d->arena, d->req->body, "body", doc, d->err))
+        return false;
+    return pk_json_type(doc, 0) == PK_JSON_OBJECT ||
+           pk_fail(d->err, PK_BAD_REQUEST, "body: must be an object, not %s",
+                   pk_json_type_name(pk_json_type(doc, 0)));
+}
+
+/* "pp-" and the letters and digits of the name, with a '-' for what is between. */
+static pk_str slug_of_name(struct desk *d, pk_str name)
+{
+    struct pk_buf out = pk_buf_in(d->arena, PK_SLUG_BYTES_MAX);
+    bool gap = true;
+
+    pk_buf_adds(&out, "pp");
+    for (size_t i = 0; i < name.len && out.len < SLUG_NAME_MAX; i++) {
+        char c = name.at[i], lower = (char)(c | 0x20);
+        bool letter = lower >= 'a' && lower <= 'z';
+
+        if (!letter && (c < '0' || c > '9')) {
+            gap = true;
+            continue;
+        }
+        if (gap)
+            pk_buf_addc(&out, '-');
+        gap = false;
+        pk_buf_addc(&out, letter ? lower : c);
+    }
+    return pk_buf_str(&out);
+}
+
+static pk_str stored_slug(struct desk *d, pk_str slug)
+{
+    return pk_copyf(d->arena, "%s%.*s", d->partial ? "partial/" : "", PK_FMT(slug));
+}
+
+/* *found tells whether there is such a prompt; false when the store fails. */
+static bool find(struct desk *d, pk_str slug, struct pk_prompt *p, bool *found)
+{
+    *found =
+        pk_store_prompt_get(d->store, d->arena, slug, (struct pk_draw){.key = slug}, p, d->err);
+    return *found || d->err->code == PK_NOT_FOUND;
+}
+
+/* A slug that is free, from the body's "slug" or made from its "name". */
+static bool choose_slug(struct desk *d, const struct pk_json *doc)
+{
+    pk_str given = pk_json_str(d->arena, doc, pk_json_get(doc, 0, "slug"));
+    pk_str name = pk_json_str(d->arena, doc, pk_json_get(doc, 0, "name"));
+    pk_str base = given.len ? given : slug_of_name(d, name);
+    struct pk_prompt unused;
+    bool found = true;
+
+    if (given.len == 0 && name.len == 0)
+        return pk_fail(d->err, PK_BAD_REQUEST, "name: must be given");
+    for (int i = 1; found && i <= (given.len ? 1 : SLUG_TRIES); i++) {
+        d->slug = stored_slug(d, i == 1 ? base : pk_copyf(d->arena, "%.*s-%d", PK_FMT(base), i));
+        if (!find(d, d->slug, &unused, &found))
+            return false;
+    }
+    return !found || pk_fail(d->err, PK_BAD_REQUEST, "slug: there is a %s called \"%.*s\" already",
+                             kind_of(d), PK_FMT(pk_str_sub(base, 0, PK_SLUG_BYTES_MAX)));
+}
+
+static bool put(struct desk *d, pk_str text, int64_t *version)
+{
+    struct pk_prompt_draft draft = {.slug = d->slug, .text = text, .at_us = pk_clock_us()};
+
+    return pk_store_prompt_put(d->store, d->arena, &draft, version, d->err);
+}
+
+static bool spliced(struct desk *d, const struct pk_json *doc, const struct pk_json_edit *edits,
+                    int count, pk_str *out)
+{
+    struct pk_buf text = pk_buf_in(d->arena, PK_BODY_BYTES_MAX);
+
+    pk_json_splice(&text, doc, 0, edits, count);
+    *out = pk_buf_str(&text);
+    return !text.failed || pk_fail(d->err, PK_TOO_LARGE, "body: too large");
+}
+
+/* --- the verbs ------------------------------------------------------------------------------ */
+
+static bool create(struct desk *d)
+{
+    const struct pk_json_edit no_slug = {PK_STR("slug"), PK_NONE};
+    struct pk_json doc;
+    pk_str text;
+    int64_t version;
+
+    if (!read_body(d, &doc) || !choose_slug(d, &doc) || !spliced(d, &doc, &no_slug, 1, &text) ||
+        !put(d, text, &version))
+        return false;
+    add_ids(d, d->slug);
+    add_text(d, "version_id", version_id(d, d->slug, version));
+    add_text(d, "object", pk_str_of(kind_of(d)));
+    return true;
+}
+
+/* What a new body replaces of the document that was: what it says, and what contradicts it. */
+static bool merge(struct desk *d, const struct pk_json *body, const struct pk_prompt *was,
+                  pk_str *out)
+{
+    static const char *const pairs[][2] = {
+        {"string", "messages"},
+        {"messages", "string"},
+        {"config", "virtual_key"},
+        {"virtual_key", "config"},
+        {"version_description", "description"},
+        {"description", "version_description"},
+    };
+    static const struct pk_json_edit not_ours[] = {{{"patch", 5}, {NULL, 0}},
+                                                   {{"status", 6}, {NULL, 0}}};
+    struct pk_json_edit edits[PK_COUNT(pairs) + 2];
+    struct pk_buf document = pk_buf_in(d->arena, PK_BODY_BYTES_MAX);
+    struct pk_json old;
+    pk_str base, over;
+    int count = 0;
+
+    pk_prompt_print(was, &document);
+    if (document.failed || !pk_json_parse(d->arena, pk_buf_str(&document), "prompt", &old, d->err))
+        return pk_fail(d->err, PK_NO_MEMORY, "prompt: out of memory");
+    for (size_t i = 0; i < PK_COUNT(pairs); i++)
+        if (pk_json_get(body, 0, pairs[i][0]) >= 0)
+            edits[count++] = (struct pk_json_edit){pk_str_of(pairs[i][1]), PK_NONE};
+    if (pk_str_starts(pk_json_str(d->arena, body, pk_json_get(body, 0, "model")), "@")) {
+        edits[count++] = (struct pk_json_edit){PK_STR("config"), PK_NONE};
+        edits[count++] = (struct pk_json_edit){PK_STR("virtual_key"), PK_NONE};
+    }
+    return spliced(d, &old, edits, count, &base) &&
+           spliced(d, body, not_ours, PK_COUNT(not_ours), &over) &&
+           pk_json_merge(d->arena, base, over, "body", out, d->err);
+}
+
+static bool update(struct desk *d)
+{
+    struct pk_json body;
+    struct pk_prompt was;
+    pk_str latest = pk_copyf(d->arena, "%.*s@latest", PK_FMT(d->slug)), text, id;
+    int64_t version;
+
+    if (!read_body(d, &body) ||
+        !pk_store_prompt_get(d->store, d->arena, latest, (struct pk_draw){.seed = 1}, &was, d->err))
+        return false;
+    int status = pk_json_get(&body, 0, "status");
+    if (status >= 0 && !pk_json_is(&body, status, "active"))
+        return pk_fail(d->err, PK_BAD_REQUEST, "status: delete a %s to archive it", kind_of(d));
+    if (!merge(d, &body, &was, &text) || !put(d, text, &version))
+        return false;
+    id = version_id(d, d->slug, version);
+    add_ids(d, d->slug);
+    add_text(d, d->partial ? "prompt_partial_version_id" : "prompt_version_id", id);
+    return true;
+}
+
+static bool delete_all(struct desk *d)
+{
+    bool existed;
+
+    if (!pk_store_prompt_delete(d->store, d->slug, pk_clock_us(), &existed, d->err))
+        return false;
+    add_raw(d, "success", PK_STR("true"));
+    return existed || pk_fail(d->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"", kind_of(d),
+                              PK_FMT(shown_slug(d, d->slug)));
+}
+
+static bool publish_as(struct desk *d, int64_t version, pk_str label)
+{
+    struct pk_publication what = {.slug = d->slug,
+                                  .label = label,
+                                  .version = version,
+                                  .weight = PK_WEIGHT_ALONE,
+                                  .at_us = pk_clock_us()};
+
+    add_raw(d, "success", PK_STR("true"));
+    return pk_store_prompt_publish(d->store, d->arena, &what, d->err);
+}
+
+/* {"version": 3} */
+static bool publish(struct desk *d)
+{
+    struct pk_json body;
+    int64_t version;
+
+    if (!read_body(d, &body))
+        return false;
+    if (!pk_json_int(&body, pk_json_get(&body, 0, "version"), &version))
+        return pk_fail(d->err, PK_BAD_REQUEST, "version: must be a number");
+    return publish_as(d, version, PK_NONE);
+}
+
+/* "3", or "slug@3", which we gave as the version's id. */
+static bool read_version(struct desk *d, int64_t *version)
+{
+    int at = pk_str_find(d->version, '@');
+    pk_str number = at < 0 ? d->version : pk_str_sub(d->version, (size_t)at + 1, d->version.len);
+
+    if (at >= 0 && !pk_str_eq(pk_str_sub(d->version, 0, (size_t)at), shown_slug(d, d->slug)))
+        number = PK_NONE;
+    return (pk_str_int(number, version) && *version > 0) ||
+           pk_fail(d->err, PK_NOT_FOUND, "version: there is none called \"%.*s\"",
+                   PK_FMT(pk_str_sub(d->version, 0, PK_SLUG_BYTES_MAX)));
+}
+
+/* {"label_id": "production"} */
+static bool label(struct desk *d)
+{
+    struct pk_json body;
+    int64_t version;
+
+    if (!read_body(d, &body) || !read_version(d, &version))
+        return false;
+    pk_str name = pk_json_str(d->arena, &body, pk_json_get(&body, 0, "label_id"));
+    return name.len ? publish_as(d, version, name)
+                    : pk_fail(d->err, PK_BAD_REQUEST, "label_id: must be the name of a label");
+}
+
+static bool get(struct desk *d)
+{
+    static const char *const theirs[] = {"messages", "string", "description"};
+    struct pk_json_edit edits[PK_COUNT(theirs)];
+    struct pk_buf document = pk_buf_in(d->arena, PK_BODY_BYTES_MAX);
+    struct pk_prompt p;
+    struct pk_json doc;
+    pk_str reference = d->slug, rest;
+    int64_t version;
+
+    if (d->version.len) {
+        if (!read_version(d, &version))
+            return false;
+        reference = pk_copyf(d->arena, "%.*s@%lld", PK_FMT(d->slug), (long long)version);
+    }
+    if (!pk_store_prompt_get(d->store, d->arena, reference, (struct pk_draw){.key = reference}, &p,
+                             d->err))
+        return false;
+    pk_prompt_print(&p, &document);
+    for (size_t i = 0; i < PK_COUNT(theirs); i++)
+        edits[i] = (struct pk_json_edit){pk_str_of(theirs[i]), PK_NONE};
+    if (document.failed ||
+        !pk_json_parse(d->arena, pk_buf_str(&document), "prompt", &doc, d->err) ||
+        !spliced(d, &doc, edits, PK_COUNT(edits), &rest))
+        return pk_fail(d->err, PK_NO_MEMORY, "prompt: out of memory");
+    const char *kind = d->partial ? "version" : "prompt_version";
+    add_ids(d, p.slug);
+    add_template(d, p.template);
+    add_number(d, kind, p.version);
+    add_text(d, d->partial ? "prompt_partial_version_id" : "prompt_version_id",
+             version_id(d, p.slug, p.version));
+    add_text(d, d->partial ? "version_description" : "prompt_version_description", p.description);
+    add_text(d, "status", PK_STR("active"));
+    add_time(d, "created_at", p.created_us);
+    add_time(d, "last_updated_at", p.created_us);
+    if (rest.len > 2) {
+        pk_buf_addc(&d->out, ',');
+        pk_buf_add(&d->out, pk_str_sub(rest, 1, rest.len - 2));
+    }
+    return true;
+}
+
+/* --- lists ---------------------------------------------------------------------------------- */
+
+static void begin_item(struct desk *d, int64_t count)
+{
+    pk_buf_adds(&d->out, count ? ",{" : "{");
+}
+
+struct page {
+    struct desk *d;
+    pk_str search, collection;
+    int64_t skip, rows; /* how many to leave out, and then to show */
+    int64_t total, shown;
+};
+
+static bool holds(pk_str text, pk_str part)
+{
+    return part.len == 0 || (text.len >= part.len && memmem(text.at, text.len, part.at, part.len));
+}
+
+static bool list_row(void *ctx, const struct pk_value *v, int count)
+{
+    struct page *page = ctx;
+    struct desk *d = page->d;
+    pk_str slug = v[0].s, collection = PK_NONE;
+    struct pk_error unused;
+    struct pk_json details;
+
+    PK_ASSERT(count == 7);
+    if (pk_str_starts(slug, "partial/") != d->partial)
+        return true;
+    if (v[4].s.len && pk_json_parse(d->arena, v[4].s, "details", &details, &unused))
+        collection = pk_json_str(d->arena, &details, pk_json_get(&details, 0, "collection_id"));
+    if (!(holds(slug, page->search) || holds(v[2].s, page->search)) ||
+        (page->collection.len && !pk_str_eq(collection, page->collection)))
+        return true;
+    if (page->total++ < page->skip || page->shown == page->rows)
+        return true;
+    begin_item(d, page->shown++);
+    add_ids(d, slug);
+    add_text(d, "name", v[2].s);
+    add_text(d, "collection_id", collection);
+    if (!d->partial)
+        add_text(d, "model", v[3].s);
+    add_text(d, "status", PK_STR("active"));
+    add_time(d, "created_at", v[6].i);
+    add_time(d, "last_updated_at", v[5].i);
+    add_text(d, "object", pk_str_of(kind_of(d)));
+    pk_buf_addc(&d->out, '}');
+    return true;
+}
+
+static bool list(struct desk *d)
+{
+    struct page page = {.d = d, .rows = PAGE_ROWS_DEFAULT};
+    pk_str query = d->req->query;
+    int64_t number = 0;
+
+    page.search = pkd_query_value(d->arena, query, "search");
+    page.collection = pkd_query_value(d->arena, query, "collection_id");
+    if (!pkd_query_number(d->arena, query, "page_size", PAGE_ROWS_MAX, &page.rows, d->err) ||
+        !pkd_query_number(d->arena, query, "current_page", INT32_MAX, &number, d->err))
+        return false;
+    page.skip = number * page.rows;
+    add_text(d, "object", PK_STR("list"));
+    add_raw(d, "data", PK_STR("["));
+    if (!d->store->ops->exec(d->store, PK_SQL_prompt_page, NULL, 0, list_row, &page, d->err))
+        return false;
+    pk_buf_addc(&d->out, ']');
+    add_number(d, "total", page.total);
+    return true;
+}
+
+static bool version_row(void *ctx, const struct pk_value *v, int count)
+{
+    struct page *page = ctx;
+    struct desk *d = page->d;
+
+    PK_ASSERT(count == 7);
+    begin_item(d, page->shown++);
+    add_text(d, "id", version_id(d, d->slug, v[0].i));
+    add_text(d, d->partial ? "prompt_partial_id" : "prompt_id", shown_slug(d, d->slug));
+    if (d->partial) {
+        add_text(d, "slug", shown_slug(d, d->slug));
+        add_text(d, "version", pk_copyf(d->arena, "%lld", (long long)v[0].i));
+        add_template(d, v[1].s);
+    } else {
+        add_number(d, "prompt_version", v[0].i);
+        pk_buf_adds(&d->out, ",\"prompt_template\":{");
+        add_template(d, v[1].s);
+        add_text(d, "model", v[2].s);
+        add_raw(d, "parameters", v[3].s);
+        pk_buf_addc(&d->out, '}');
+        add_text(d, "label_id", v[6].s);
+    }
+    add_text(d, d->partial ? "description" : "prompt_description", v[4].s);
+    add_time(d, "created_at", v[5].i);
+    add_text(d, "status", PK_STR("active"));
+    add_text(d, "object", pk_str_of(kind_of(d)));
+    pk_buf_addc(&d->out, '}');
+    return true;
+}
+
+static bool versions(struct desk *d)
+{
+    const struct pk_value args[] = {{.type = PK_V_TEXT, .s = d->slug}};
+    struct page page = {.d = d};
+
+    add_text(d, "object", PK_STR("list"));
+    add_raw(d, "data", PK_STR("["));
+    if (!d->store->ops->exec(d->store, PK_SQL_prompt_versions, args, 1, version_row, &page, d->err))
+        return false;
+    pk_buf_addc(&d->out, ']');
+    add_number(d, "total", page.shown);
+    return page.shown > 0 || pk_fail(d->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"",
+                                     kind_of(d), PK_FMT(shown_slug(d, d->slug)));
+}
+
+/* --- the door ------------------------------------------------------------------------------- */
+
+static bool (*const verbs[])(struct desk *) = {
+    [PKD_PROMPT_create] = create,     [PKD_PROMPT_list] = list,
+    [PKD_PROMPT_get] = get,           [PKD_PROMPT_update] = update,
+    [PKD_PROMPT_delete] = delete_all, [PKD_PROMPT_publish] = publish,
+    [PKD_PROMPT_versions] = versions, [PKD_PROMPT_label] = label,
+};
+
+/* Reads the path; what is no slug is found to be none by the store. */
+static void read_path(struct desk *d)
+{
+    int at = 2;
+
+    d->partial = pk_str_is(pkd_path_segment(d->arena, d->req->path, at), "partials");
+    at += d->partial;
+    pk_str slug = pkd_path_segment(d->arena, d->req->path, at);
+    d->slug = stored_slug(d, slug);
+    if (pk_str_is(pkd_path_segment(d->arena, d->req->path, at + 1), "versions"))
+        d->version = pkd_path_segment(d->arena, d->req->path, at + 2);
+}
+
+void pkd_prompt_admin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
+                      enum pkd_prompt_verb verb)
+{
+    struct pk_error err = {0};
+    struct desk d = {.arena = &t->scratch,
+                     .store = t->store,
+                     .req = req,
+                     .out = pk_buf_in(&t->scratch, PK_BODY_BYTES_MAX),
+                     .err = &err};
+
+    read_path(&d);
+    pk_buf_addc(&d.out, '{');
+    bool ok = verbs[verb](&d);
+    pk_buf_addc(&d.out, '}');
+    if (ok && (d.out.failed || t->scratch.failed))
+        ok = pk_fail(&err, PK_NO_MEMORY, "prompt: out of memory");
+    if (ok)
+        pkd_answer_json(c, 200, pk_buf_str(&d.out));
+    else
+        pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+}
