@@ -53,6 +53,30 @@ static void equal_requests_share(void)
     EXPECT(shared(a, b));
 }
 
+/* What a condition has chosen decides who may answer, and so what is the same question. */
+static void only_targets_that_may_answer_count(void)
+{
+    static struct pk_config config;
+    static const uint64_t sets[] = {1, 2, 3, 3};
+    uint8_t keys[PK_COUNT(sets)][PK_CACHE_KEY_BYTES];
+    struct pk_request req = {.body = PK_STR("{\"messages\":[]}")};
+    struct pk_error err;
+    struct pk_json body;
+
+    EXPECT(pk_config_parse(&arena,
+                           PK_STR("{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[" OPENAI
+                                  "}," OPENAI ",\"override_params\":{\"model\":\"m\"}}]}"),
+                           &config, &err));
+    EXPECT(pk_json_parse(&arena, req.body, "body", &body, &err));
+    for (size_t i = 0; i < PK_COUNT(sets); i++) {
+        struct pk_cache_question q = {&config, sets[i], &config.targets[0].cache, &req, &body};
+
+        EXPECT(pk_cache_key(&arena, &q, keys[i], &err));
+        for (size_t k = 0; k < i; k++)
+            EXPECT((memcmp(keys[k], keys[i], sizeof keys[i]) == 0) == (sets[k] == sets[i]));
+    }
+}
+
 static void another_key_is_another_tenant(void)
 {
     struct asked a = {.config = OPENAI ",\"api_key\":\"sk-a\"}"};
@@ -97,6 +121,7 @@ int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     RUN(equal_requests_share);
+    RUN(only_targets_that_may_answer_count);
     RUN(another_key_is_another_tenant);
     RUN(a_header_that_is_forwarded_counts);
     RUN(a_header_that_the_request_forwards_counts);

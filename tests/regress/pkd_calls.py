@@ -139,6 +139,43 @@ def fallback_and_retries_are_reported():
     expect(status == 503 and h["x-portkey-retry-attempt-count"] == "-1", h)
 
 
+def a_condition_sees_the_path():
+    def to(name, model):
+        return {"name": name, "provider": "anthropic", "api_key": "k", "custom_host": mock.base,
+                "override_params": {"model": model}}
+
+    cfg = json.dumps({"strategy": {"mode": "conditional", "default": "rest", "conditions": [
+        {"query": {"url.pathname": "/v1/messages", "metadata.tier": {"$ne": "free"}}, "then": "messages"}]},
+        "targets": [to("messages", "gpt-4o"), to("rest", "gpt-4o-mini")]})
+    for path, tier, index in (("/v1/messages", "paid", 0), ("/v1/messages", "free", 1),
+                              ("/v1/chat/completions", "paid", 1)):
+        body = json.dumps(MESSAGES) if path == "/v1/messages" else chat_body("x")
+        status, h, got = pkd.http("POST", path, body, {
+            "x-portkey-config": cfg, "x-portkey-metadata": json.dumps({"tier": tier})})
+        expect(status == 200 and h["x-portkey-last-used-option-index"] == f"config.targets[{index}]", got)
+
+
+def an_open_circuit_is_open_in_every_daemon_until_it_closes():
+    cfg = json.dumps({**json.loads(fallback("status-500", "echo")),
+                      "cb_config": {"failure_threshold": 2, "cooldown_interval": "1s"}})
+    other = Pkd(folder=pkd.folder)
+
+    def first_of(daemon):
+        before = mock.page("stats")["by_model"].get("status-500", 0)
+        status, h, _ = chat(daemon, mock, cfg=cfg)
+        expect(status == 200 and h["x-portkey-last-used-option-index"] == "config.targets[1]", h)
+        return mock.page("stats")["by_model"].get("status-500", 0) > before
+
+    expect(first_of(pkd))
+    expect(first_of(other))
+    expect(until(lambda: not first_of(pkd)))
+    expect(not first_of(other) or pkd.rows("select 1 from pk_circuits where state = 'closed'"))
+    expect(until(lambda: first_of(other)))  # closed again
+    rows = pkd.rows("select requests > 0 from pk_circuits where config like '#%'")
+    expect(rows == [(1,), (1,)], rows)
+    expect(other.stop() == 0)
+
+
 def provider_errors_keep_their_status():
     for code in 400, 401, 404, 429, 500, 529:
         status, h, body = chat(pkd, mock, "status-%d" % code)
@@ -460,7 +497,8 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     messages_are_served_to_anthropic_clients, headers_alone_name_provider_and_key,
     a_config_without_target_takes_the_provider_of_the_headers, the_model_may_name_the_provider,
     what_is_missing_is_said, bad_steering_headers_are_refused, a_host_beyond_the_allowed_is_refused,
-    fallback_and_retries_are_reported, provider_errors_keep_their_status, a_timeout_is_a_408,
+    fallback_and_retries_are_reported, a_condition_sees_the_path,
+    an_open_circuit_is_open_in_every_daemon_until_it_closes, provider_errors_keep_their_status, a_timeout_is_a_408,
     trace_ids_and_metadata_come_back_and_are_logged, payloads_stay_out_of_the_log_when_asked,
     headers_are_forwarded_only_when_asked, a_provider_header_alone_uses_the_environment,
     gateway_keys_are_not_sent_to_providers, models_are_listed, feedback_is_taken, health_is_told,
