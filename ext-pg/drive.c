@@ -80,15 +80,11 @@ static void look_near(struct pk_backend *b, struct pk_run *run)
     struct pk_near_question q = {v, pk_call_threshold(run->task.call), fetch, run};
     struct pk_near *near = pk_backend_near();
     struct pk_cache_entry entry;
-    struct pk_near_match match;
     struct pk_event ev = {.kind = PK_EV_MISS};
 
     await_own_save(v->gate);
-    if (near && pk_store_near_find(run->store, near, &q, &entry, &match))
-        ev = (struct pk_event){.kind = PK_EV_HIT,
-                               .entry = &entry,
-                               .key = match.key,
-                               .similarity = (double)match.similarity};
+    if (near && pk_store_near_find(run->store, near, &q, &entry))
+        ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &entry};
     pk_store_spi_check(run->store);
     pk_loop_answer(b->loop, &run->task, &ev);
 }

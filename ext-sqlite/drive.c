@@ -139,16 +139,12 @@ static void look_near(struct pk_conn *c, struct pk_task *t, struct pk_arena *are
     struct pk_near_question q = {v, pk_call_threshold(t->call), fetch, &from};
     struct pk_near *near = pk_conn_near(c);
     struct pk_cache_entry entry;
-    struct pk_near_match match;
     struct pk_event ev = {.kind = PK_EV_MISS};
 
     if (c->writer)
         (void)pk_writer_settle(c->writer, tag_of(v->gate), SETTLE_WAIT_MS);
-    if (near && pk_store_near_find(c->store, near, &q, &entry, &match))
-        ev = (struct pk_event){.kind = PK_EV_HIT,
-                               .entry = &entry,
-                               .key = match.key,
-                               .similarity = (double)match.similarity};
+    if (near && pk_store_near_find(c->store, near, &q, &entry))
+        ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &entry};
     pk_loop_answer(c->loop, t, &ev);
 }
 

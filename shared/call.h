@@ -22,7 +22,7 @@
 /* What the host reports. */
 enum pk_event_kind {
     PK_EV_START, /* begin */
-    PK_EV_HIT,   /* lookup found .entry; near found it under .key, with .similarity */
+    PK_EV_HIT,   /* lookup or near found .entry */
     PK_EV_MISS,  /* nothing was found, or looking failed (a cache never fails a call) */
     PK_EV_HEAD,  /* upstream status line and headers: .status, .headers */
     PK_EV_BODY,  /* upstream body bytes: .bytes */
@@ -37,8 +37,10 @@ enum pk_event_kind {
 
 /* An entry of the response cache. */
 struct pk_cache_entry {
-    pk_str body; /* the answer as JSON, in the dialect of the front that stored it */
-    pk_str ns;   /* for purging; not read back */
+    uint8_t key[PK_CACHE_KEY_BYTES];
+    double similarity; /* of its question to the one that is asked; 0: they are equal */
+    pk_str body;       /* the answer as JSON, in the dialect of the front that stored it */
+    pk_str ns;         /* for purging; not read back */
     pk_str provider, model, finish_reason;
     struct pk_usage usage;
     bool cost_known;
@@ -59,8 +61,6 @@ struct pk_event {
     pk_str headers;                     /* HEAD: as in http.h; borrowed for this step */
     pk_str bytes;                       /* BODY; borrowed for this step */
     const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
-    const uint8_t *key;                 /* HIT after NEAR: the entry's; borrowed for this step */
-    double similarity;                  /* HIT after NEAR */
     const struct pk_reserve
         *reserve;          /* GRANTED, REFUSED: with its answer; borrowed for this step */
     struct pk_error error; /* FAIL */

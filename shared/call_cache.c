@@ -15,7 +15,7 @@
 #include "near.h"
 #include "url.h"
 
-#include <math.h>
+#include <string.h>
 
 enum { EMBED_MS_DEFAULT = 5000, TOKENS_MAX = 1 << 20 };
 
@@ -235,21 +235,9 @@ static bool take_vector(struct pk_call *c)
     return like->ready;
 }
 
-static bool take_similar(struct pk_call *c, const struct pk_event *ev)
-{
-    struct pk_record *r = &c->record;
-
-    if (!take_hit(c, ev->entry))
-        return false;
-    r->cache_status = PK_CS_SEMANTIC_HIT;
-    r->cache_similarity = round(ev->similarity * 1e6) / 1e6; /* what the measure is good for */
-    r->cache_key = pk_copy(c->arena, (pk_str){(const char *)ev->key, PK_CACHE_KEY_BYTES});
-    return true;
-}
-
 int pk_step_near(struct pk_call *c, const struct pk_event *ev)
 {
-    if (ev->kind == PK_EV_HIT && take_similar(c, ev))
+    if (ev->kind == PK_EV_HIT && take_hit(c, ev->entry))
         return pk_call_go(c, ST_finish);
     if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS || !take_vector(c) || c->req->cache_refresh)
         return pk_call_go(c, ST_send);
@@ -281,6 +269,7 @@ bool pk_call_keep(struct pk_call *c)
         .cost_known = c->record.spans[c->span].cost_known,
         .cost_pusd = c->record.spans[c->span].cost_pusd,
     };
+    memcpy(c->save.key, c->cache_key, sizeof c->save.key);
     return true;
 }
 

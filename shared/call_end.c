@@ -6,6 +6,8 @@
 
 #include "dialect_parts.h"
 
+#include <math.h>
+
 enum { NAME_BYTES_MAX = 256 };
 
 /* Some providers answer with a dated name that the price list does not have. */
@@ -125,8 +127,9 @@ void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
 {
     struct pk_record *r = &c->record;
 
-    r->cache_status = PK_CS_HIT;
-    r->cache_key = (pk_str){(const char *)c->cache_key, PK_CACHE_KEY_BYTES};
+    r->cache_status = entry->similarity > 0 ? PK_CS_SEMANTIC_HIT : PK_CS_HIT;
+    r->cache_similarity = round(entry->similarity * 1e6) / 1e6; /* what the measure is good for */
+    r->cache_key = pk_copy(c->arena, (pk_str){(const char *)entry->key, PK_CACHE_KEY_BYTES});
     r->provider = pk_copy(c->arena, entry->provider);
     r->model = pk_copy(c->arena, entry->model);
     r->finish_reason = pk_copy(c->arena, entry->finish_reason);

@@ -75,6 +75,7 @@ bool pk_store_cache_get(struct pk_store *s, struct pk_arena *arena,
                                     pk_v_int(oldest_us)};
 
     *entry = (struct pk_cache_entry){0};
+    memcpy(entry->key, key, sizeof entry->key);
     *found = false;
     if (!s->ops->exec(s, PK_SQL_cache_get, args, PK_COUNT(args), read_entry, &read, err) ||
         read.failed)

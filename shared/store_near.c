@@ -186,12 +186,15 @@ bool pk_store_near_measure(struct pk_store *s, const struct pk_cache_vector *v, 
 }
 
 bool pk_store_near_fetch(const struct pk_near_question *q, const struct pk_near_matches *m,
-                         struct pk_cache_entry *entry, struct pk_near_match *match)
+                         struct pk_cache_entry *entry)
 {
     for (int i = 0; i < m->count; i++) {
-        *match = m->list[i];
-        if (match->similarity > PK_NEAR_GONE && q->fetch(q->ctx, match->key, entry))
-            return true;
+        const struct pk_near_match *match = &m->list[i];
+
+        if (match->similarity <= PK_NEAR_GONE || !q->fetch(q->ctx, match->key, entry))
+            continue;
+        entry->similarity = (double)match->similarity;
+        return true;
     }
     return false;
 }
@@ -211,7 +214,7 @@ static bool forget_gone(struct pk_near *n, const uint8_t *gate, const struct pk_
 }
 
 bool pk_store_near_find(struct pk_store *s, struct pk_near *n, const struct pk_near_question *q,
-                        struct pk_cache_entry *entry, struct pk_near_match *match)
+                        struct pk_cache_entry *entry)
 {
     struct pk_near_matches m;
     struct pk_error unused;
@@ -223,7 +226,7 @@ bool pk_store_near_find(struct pk_store *s, struct pk_near *n, const struct pk_n
         pk_store_near_search(n, q->vector, q->threshold, &m);
         if (!pk_store_near_measure(s, q->vector, q->threshold, &m, &unused))
             return false;
-        if (pk_store_near_fetch(q, &m, entry, match))
+        if (pk_store_near_fetch(q, &m, entry))
             return true;
         gone = forget_gone(n, q->vector->gate, &m);
     }

@@ -40,13 +40,13 @@ struct pk_near_question {
     void *ctx;
 };
 
-/* The entry of the first match that has one; false: none has. */
+/* The entry of the first match that has one, with its similarity; false: none has. */
 bool pk_store_near_fetch(const struct pk_near_question *q, const struct pk_near_matches *m,
-                         struct pk_cache_entry *entry, struct pk_near_match *match);
+                         struct pk_cache_entry *entry);
 
-/* The nearest entry there is. *found is false also when memory or the store failed: a cache never fails a
+/* The nearest entry there is. False also when memory or the store failed: a cache never fails a
  * call. For hosts in which one thread at a time uses `n`. */
 bool pk_store_near_find(struct pk_store *s, struct pk_near *n, const struct pk_near_question *q,
-                        struct pk_cache_entry *entry, struct pk_near_match *match);
+                        struct pk_cache_entry *entry);
 
 #endif

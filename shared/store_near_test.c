@@ -59,14 +59,13 @@ static int find(const float *at, const char *text, double threshold, double *sim
     struct pk_cache_vector v = question(at, text);
     struct pk_near_question q = {&v, threshold, fetch, store};
     struct pk_cache_entry entry;
-    struct pk_near_match match;
     int i;
 
-    if (!pk_store_near_find(store, near, &q, &entry, &match))
+    if (!pk_store_near_find(store, near, &q, &entry))
         return 0;
-    memcpy(&i, match.key, sizeof i);
+    memcpy(&i, entry.key, sizeof i);
     EXPECT(pk_str_eq(entry.body, pk_copyf(&arena, "{\"n\":%d}", i)));
-    *similarity = (double)match.similarity;
+    *similarity = entry.similarity;
     return i;
 }
 

@@ -34,7 +34,7 @@ static void note_steering(struct pkd_ask *ask, pk_str name, pk_str value)
 {
     for (size_t i = 0; i < PK_COUNT(steering); i++) {
         if (pk_str_is_nocase(name, steering[i].name)) {
-            *(pk_str *)(void *)((char *)ask + steering[i].at) = value;
+            *(pk_str *)(void *)((char *)ask + steering[i].at) = value.at ? value : PK_STR("");
             return;
         }
     }
@@ -148,7 +148,8 @@ bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct p
         !read_host(ask, req, err) || !read_privacy(ask, req, err))
         return false;
     req->forward = ask->forward;
-    req->cache_refresh = ask->cache_refresh.len && !pk_str_is_nocase(ask->cache_refresh, "false");
+    req->cache_refresh = ask->cache_refresh.at && !pk_str_is_nocase(ask->cache_refresh, "false");
+    req->cache_off = pk_str_is_nocase(ask->debug, "false");
     req->metadata = ask->metadata;
     return ask->metadata.len == 0 || pk_request_metadata(arena, ask->metadata, err);
 }

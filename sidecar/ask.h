@@ -9,7 +9,7 @@
 #include "server.h"
 #include "store.h"
 
-/* The headers of headers.def, trimmed; empty when not sent. */
+/* The headers of headers.def, trimmed; at == NULL when not sent. */
 struct pkd_ask {
 #define HEADER(field, name) pk_str field;
 #include "headers.def"

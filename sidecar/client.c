@@ -173,6 +173,15 @@ static bool in_store(struct pkd_call *c, const uint8_t *key, struct pk_cache_ent
     return found;
 }
 
+/* What the writer knows the entry under `key` by. */
+static uint64_t tag_of(const uint8_t *key)
+{
+    uint64_t tag;
+
+    memcpy(&tag, key, CACHE_TAG_BYTES);
+    return tag;
+}
+
 static void look_up(struct pkd_call *c)
 {
     struct pkd_flights *flights = c->thread->app->flights;
@@ -210,13 +219,12 @@ static void look_near(struct pkd_call *c)
                                  fetch, c};
     struct pk_event ev = {.kind = PK_EV_MISS};
     struct pk_cache_entry entry = {0};
-    struct pk_near_match match;
 
-    if (pkd_similar_find(t->app->similar, t->store, &q, &entry, &match))
-        ev = (struct pk_event){.kind = PK_EV_HIT,
-                               .entry = &entry,
-                               .key = match.key,
-                               .similarity = (double)match.similarity};
+    if (pkd_similar_find(t->app->similar, t->store, &q, &entry)) {
+        ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &entry};
+        if (c->waiter.role == PKD_LEADS) /* for those who ask the same, and wait */
+            pkd_flight_save(t->app->flights, c->waiter.key, tag_of(c->waiter.key), &entry);
+    }
     pk_loop_answer(t->loop, &c->task, &ev);
 }
 
@@ -238,9 +246,8 @@ static void save(struct pkd_call *c)
     const struct pk_cache_entry *entry = pk_call_save(c->task.call);
     const uint8_t *key = pk_call_cache_key(c->task.call);
     struct pk_buf bytes = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
-    uint64_t tag;
+    uint64_t tag = tag_of(key);
 
-    memcpy(&tag, key, CACHE_TAG_BYTES);
     pk_journal_cache(&bytes, key, entry, pk_clock_us(), pk_call_max_age_s(c->task.call));
     hand_to_writer(c->thread, &bytes, tag);
     pkd_flight_save(c->thread->app->flights, key, tag, entry);

@@ -104,8 +104,7 @@ static bool forget_gone(struct pkd_similar *s, const uint8_t *gate, const struct
 }
 
 bool pkd_similar_find(struct pkd_similar *s, struct pk_store *store,
-                      const struct pk_near_question *q, struct pk_cache_entry *entry,
-                      struct pk_near_match *match)
+                      const struct pk_near_question *q, struct pk_cache_entry *entry)
 {
     struct pk_near_matches m;
     struct pk_error unused;
@@ -115,7 +114,7 @@ bool pkd_similar_find(struct pkd_similar *s, struct pk_store *store,
         if (!search(s, store, q, &m) ||
             !pk_store_near_measure(store, q->vector, q->threshold, &m, &unused))
             return false;
-        if (pk_store_near_fetch(q, &m, entry, match))
+        if (pk_store_near_fetch(q, &m, entry))
             return true;
         gone = forget_gone(s, q->vector->gate, &m);
     }

@@ -19,8 +19,7 @@ void pkd_similar_free(struct pkd_similar *s);
 
 /* As pk_store_near_find(), over the calling thread's store. */
 bool pkd_similar_find(struct pkd_similar *s, struct pk_store *store,
-                      const struct pk_near_question *q, struct pk_cache_entry *entry,
-                      struct pk_near_match *match);
+                      const struct pk_near_question *q, struct pk_cache_entry *entry);
 
 /* Keeps the vector of an entry that is on its way to the store. */
 void pkd_similar_save(struct pkd_similar *s, const uint8_t key[PK_CACHE_KEY_BYTES],

@@ -35,7 +35,6 @@ struct play {
     struct pk_call *call;
     struct pk_next next;
     struct pk_cache_entry entry;
-    uint8_t key[PK_CACHE_KEY_BYTES]; /* of the entry that near finds */
     struct pk_facts facts;
     struct pk_limit limits[8];
     struct pk_reserve reserve;
@@ -153,9 +152,8 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
 
     switch (ev->kind) {
     case PK_EV_HIT:
-        ev->key = p->key;
-        ev->similarity = 0.97;
-        p->entry = (struct pk_cache_entry){.body = completion(p, rest),
+        p->entry = (struct pk_cache_entry){.similarity = p->next.op == PK_OP_NEAR ? 0.97 : 0,
+                                           .body = completion(p, rest),
                                            .provider = PK_STR("openai"),
                                            .model = PK_STR("m"),
                                            .cost_known = true,

@@ -96,7 +96,6 @@ struct walk {
     struct pk_cache_entry entry;
     struct pk_facts facts;
     struct pk_reserve reserve;
-    uint8_t key[PK_CACHE_KEY_BYTES];
     uint64_t random;
     int64_t mono_us;
     bool out_seen, granted;
@@ -169,8 +168,7 @@ static struct pk_event answer(struct walk *w, const struct pk_next *next)
     ev.headers = pk_str_of(heads[roll(w, PK_COUNT(heads))]);
     ev.bytes = pk_str_of(payloads[roll(w, PK_COUNT(payloads))]);
     ev.entry = &w->entry;
-    ev.key = w->key;
-    ev.similarity = 0.96;
+    w->entry.similarity = next->op == PK_OP_NEAR ? 0.96 : 0;
     if (ev.kind == PK_EV_FAIL)
         (void)pk_fail(&ev.error, roll(w, 2) ? PK_NETWORK : PK_TIMEOUT, "broken");
     return ev;

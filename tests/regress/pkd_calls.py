@@ -419,11 +419,14 @@ def an_equal_request_is_a_hit_at_once():
 def cache_headers_are_obeyed():
     text = uuid.uuid4().hex
     chat(pkd, mock, "echo", text, cfg=cached())
-    for value, status in ("true", "REFRESH"), ("false", "HIT"):
+    for value, status in ("true", "REFRESH"), ("", "REFRESH"), ("false", "HIT"):
         _, h, _ = chat(pkd, mock, "echo", text, {"x-portkey-cache-force-refresh": value}, cached())
         expect(h["x-portkey-cache-status"] == status, h)
     _, h, _ = chat(pkd, mock, "echo", text, {"x-portkey-cache-namespace": "other"}, cached())
     expect(h["x-portkey-cache-status"] == "MISS", h)
+    for value, status in ("false", "DISABLED"), ("true", "HIT"):
+        _, h, _ = chat(pkd, mock, "echo", text, {"x-portkey-debug": value}, cached())
+        expect(h["x-portkey-cache-status"] == status, h)
 
 
 def together(count, call):

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""The cache through pkd: streams from similar questions, waiting for one another, bounds, other processes.
+
+    tests/regress/pkd_cache.py BUILD
+"""
+import json
+import os
+import sqlite3
+import subprocess
+import threading
+import time
+import uuid
+
+from pkd_harness import Mock, Pkd, Skip, chat, end, expect, program, run, until
+
+mock = Mock()
+host = mock.base[:-len("/v1")]
+
+
+def similar(plan="", **cache):
+    """A config whose embedder is the mock; `plan` is put before the embedder's path."""
+    return json.dumps({
+        "provider": "openai", "api_key": "sk-test", "custom_host": mock.base,
+        "cache": {"mode": "semantic", "similarity_threshold": 0.9, "namespace": "n",
+                  "embedder": {"provider": "openai", "api_key": "sk-test", "model": "e",
+                               "custom_host": f"{host}{plan}/v1"}, **cache}})
+
+
+def word():
+    return "x" + uuid.uuid4().hex
+
+
+def status_of(answer):
+    expect(answer[0] == 200, answer)
+    return answer[1]["x-portkey-cache-status"]
+
+
+def embeddings():
+    return mock.page("stats")["by_path"].get("/v1/embeddings", 0)
+
+
+def events(body):
+    return [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: {")]
+
+
+def together(count, call):
+    results = [None] * count
+
+    def one(i):
+        results[i] = call(i)
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return results
+
+
+def a_similar_question_is_answered_as_a_stream():
+    w = word()
+    first = chat(pkd, mock, "echo", f"How do I open {w}?", cfg=similar())
+    expect(status_of(first) == "SEMANTIC MISS")
+    got = chat(pkd, mock, "echo", f"How can I open {w}, please?", cfg=similar(), stream=True,
+               stream_options={"include_usage": True})
+    expect(status_of(got) == "SEMANTIC HIT" and got[1]["content-type"] == "text/event-stream")
+    parts = events(got[2])
+    text = "".join(e["choices"][0]["delta"].get("content") or "" for e in parts if e["choices"])
+    expect(text == f"How do I open {w}?" and parts[-1]["usage"]["prompt_tokens"] > 0, got[2])
+    expect(got[2].endswith(b"data: [DONE]\n\n"), got[2])
+
+
+def a_stream_answers_a_similar_question():
+    w = word()
+    expect(status_of(chat(pkd, mock, "echo", f"How do I close {w}?", cfg=similar(),
+                          stream=True)) == "SEMANTIC MISS")
+    got = chat(pkd, mock, "echo", f"How can I close {w}?", cfg=similar())
+    expect(status_of(got) == "SEMANTIC HIT", got)
+    expect(json.loads(got[2])["choices"][0]["message"]["content"] == f"How do I close {w}?", got[2])
+
+
+def the_anthropic_dialect_has_it_too():
+    w = word()
+    config = json.dumps({**json.loads(similar()), "provider": "anthropic"})
+
+    def ask(text, stream):
+        body = {"model": "claude-test", "max_tokens": 50, "stream": stream,
+                "messages": [{"role": "user", "content": text}]}
+        return pkd.http("POST", "/v1/messages", json.dumps(body), {"x-portkey-config": config})
+    expect(status_of(ask(f"What is {w}?", False)) == "SEMANTIC MISS")
+    got = ask(f"Tell me what {w} is", True)
+    expect(status_of(got) == "SEMANTIC HIT" and b"event: message_stop" in got[2], got)
+    text = "".join(e["delta"].get("text", "") for e in events(got[2])
+                   if e["type"] == "content_block_delta")
+    expect(text == f"What is {w}?", got[2])
+
+
+def equal_questions_that_wait_are_embedded_once():
+    for server in pkd, Pkd("--threads", "3"):
+        w = word()
+        expect(status_of(chat(server, mock, "echo", f"How do I paint {w}?", cfg=similar())) ==
+               "SEMANTIC MISS")
+        before = embeddings()
+        got = together(30, lambda i: chat(server, mock, "echo", f"How can I paint {w}?",
+                                          cfg=similar("/d/300")))
+        # The delay is the embedder's address, which its vectors belong to.
+        states = sorted(status_of(g) for g in got)
+        expect(states == ["HIT"] * 29 + ["SEMANTIC MISS"], states)
+        expect(embeddings() == before + 1, embeddings() - before)
+        before = embeddings()
+        got = together(30, lambda i: chat(server, mock, "echo", f"How could I paint {w}?",
+                                          cfg=similar("/d/300")))
+        expect([status_of(g) for g in got] == ["SEMANTIC HIT"] * 30, [status_of(g) for g in got])
+        expect(embeddings() == before + 1, embeddings() - before)
+        if server is not pkd:
+            expect(server.stop() == 0)
+
+
+def a_thread_finds_what_another_has_just_saved():
+    server = Pkd("--threads", "4")
+    for _ in range(20):
+        w = word()
+        expect(status_of(chat(server, mock, "echo", f"Where is {w}?", cfg=similar())) ==
+               "SEMANTIC MISS")
+        got = chat(server, mock, "echo", f"Tell me where {w} is", cfg=similar())
+        expect(status_of(got) == "SEMANTIC HIT", got)
+    expect(server.stop() == 0)
+
+
+def what_another_process_saved_is_found():
+    if not os.path.exists(program("pk.so")):
+        raise Skip("no pk.so")
+    w = word()
+    script = ("import sqlite3, sys\n"
+              "db = sqlite3.connect(':memory:')\n"
+              "db.enable_load_extension(True)\n"
+              f"db.load_extension({program('pk')!r})\n"
+              "db.execute('select pk_set(?, ?)', ('store', sys.argv[1]))\n"
+              "print(db.execute('select pk_chat(?, ?, ?)', sys.argv[2:5]).fetchone()[0])\n"
+              "db.execute('select pk_flush()')\n")
+
+    def in_sql(text):
+        out = subprocess.run([os.environ.get("PYTHON", "/usr/bin/python3"), "-c", script, pkd.store, similar(),
+                              text, '{"model": "echo"}'], capture_output=True, check=False)
+        expect(out.returncode == 0, out.stderr)
+        return json.loads(out.stdout)["pk"]["cache_status"]
+    expect(in_sql(f"How deep is {w}?") == "SEMANTIC MISS")
+    expect(until(lambda: status_of(chat(pkd, mock, "echo", f"Tell me how deep {w} is",
+                                        cfg=similar())) == "SEMANTIC HIT"))
+    expect(in_sql(f"How deep is the {w}, please?") == "SEMANTIC HIT")
+
+
+def a_purge_is_seen():
+    w = word()
+    for text, status in (f"Who is {w}?", "SEMANTIC MISS"), (f"Tell me who {w} is", "SEMANTIC HIT"):
+        expect(status_of(chat(pkd, mock, "echo", text, cfg=similar())) == status)
+    expect(pkd.rows_within("select count(*) from pk_cache_vector", lambda r: r[0][0] > 0)[0][0] > 0)
+    time.sleep(0.3)  # until it is not a moment old any more
+    with sqlite3.connect(pkd.store, timeout=10) as db:
+        db.execute("delete from pk_cache_entry")
+        db.execute("delete from pk_cache_vector")
+    db.close()
+    expect(status_of(chat(pkd, mock, "echo", f"Tell me who {w} is, please", cfg=similar())) ==
+           "SEMANTIC MISS")
+
+
+def the_cache_stays_within_bounds_under_load():
+    server = Pkd("--cache-max-entries", "50", "--cache-max-size", "1MB", "--threads", "2")
+    config = json.dumps({**json.loads(similar()), "cache": {"mode": "simple"}})
+    texts = [word() for _ in range(400)]
+    got = together(8, lambda t: [status_of(chat(server, mock, "echo", x, cfg=config))
+                                 for x in texts[t::8]])
+    expect(all(s == "MISS" for part in got for s in part))
+    rows = server.rows_within("select count(*) from pk_log", lambda r: r[0][0] == 400)
+    expect(rows == [(400,)], rows)
+    entries, counted, size = server.rows(
+        "select (select count(*) from pk_cache_entry), (select sum(entries) from pk_cache_size), "
+        "(select sum(bytes) from pk_cache_size)")[0]
+    expect(30 <= entries <= 50 and counted == entries and size < 1 << 20, (entries, counted, size))
+    time.sleep(0.2)
+    last = [x for part in range(8) for x in texts[part::8][-1:]]
+    states = [status_of(chat(server, mock, "echo", x, cfg=config)) for x in last]
+    expect(states.count("HIT") >= 7, states)
+    expect(server.stop() == 0)
+
+
+def bytes_are_bounded_too():
+    server = Pkd("--cache-max-size", "64kB")
+    config = json.dumps({**json.loads(similar()), "cache": {"mode": "simple"}})
+    for _ in range(40):
+        text = " ".join(uuid.uuid4().hex for _ in range(150))  # does not compress well
+        expect(status_of(chat(server, mock, "echo", text, cfg=config)) == "MISS")
+    rows = server.rows_within("select count(*) from pk_log", lambda r: r[0][0] == 40)
+    expect(rows == [(40,)], rows)
+    size, = server.rows("select sum(bytes) from pk_cache_size")[0]
+    expect(20000 < size <= 64 << 10, size)
+    expect(server.stop() == 0)
+
+
+def the_default_embedder_is_an_option():
+    embedder = {"provider": "openai", "api_key": "k", "model": "e", "custom_host": mock.base}
+    config = json.dumps({"provider": "openai", "api_key": "k", "custom_host": mock.base,
+                         "cache": {"mode": "semantic", "similarity_threshold": 0.9}})
+    for how in ({"env": {"PK_EMBEDDER": json.dumps(embedder)}}, None):
+        options = [] if how else ["--embedder", json.dumps(embedder)]
+        server = Pkd(*options, **(how or {}))
+        w = word()
+        for text, status in (f"Why {w}?", "SEMANTIC MISS"), (f"Tell me why {w}", "SEMANTIC HIT"):
+            expect(status_of(chat(server, mock, "echo", text, cfg=config)) == status)
+        expect(server.stop() == 0)
+    status, _, body = chat(pkd, mock, "echo", "x", cfg=config)
+    expect(status == 400 and b"config.cache.embedder: must be given" in body, body)
+
+
+def limits_that_are_none_are_refused():
+    for option, value in (("--cache-max-size", "much"), ("--cache-max-entries", "0")):
+        out = subprocess.run([program("pkd"), "serve", "--listen", "127.0.0.1:0", option, value],
+                             env={**os.environ, "PK_STORE": os.path.join(pkd.folder, "other.pkdb")},
+                             capture_output=True, timeout=30, check=False)
+        expect(out.returncode == 1 and option.encode() + b": must be" in out.stderr, out)
+
+
+pkd = Pkd()
+run(a_similar_question_is_answered_as_a_stream, a_stream_answers_a_similar_question,
+    the_anthropic_dialect_has_it_too, equal_questions_that_wait_are_embedded_once,
+    a_thread_finds_what_another_has_just_saved, what_another_process_saved_is_found, a_purge_is_seen,
+    the_cache_stays_within_bounds_under_load, bytes_are_bounded_too,
+    the_default_embedder_is_an_option, limits_that_are_none_are_refused)
+expect(pkd.stop() == 0)
+mock.stop()
+end()
