@@ -2,9 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Follows Anthropic's reference of POST /v1/messages. Values are copied as they stand in the text.
- * Top-level fields are rows of a table; a field without a row is dropped and reported. What
- * would change the meaning of the conversation (a part that cannot be sent) is an error instead.
+ * Follows Anthropic's reference of POST /v1/messages.
  *
  *   max_tokens        is required there: max_completion_tokens, max_tokens, else 4096
  *   temperature       is clamped to 0..1
@@ -14,12 +12,12 @@
  *                     without one, max_tokens is the budget and 4096
  *   sampling          temperature, top_p and top_k are dropped where thinking forbids them
  */
-#include "dialect_parts.h"
+#include "dialect_make.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_TOKENS_DEFAULT = 4096, BUDGET_MIN = 1024, PATH_BYTES_MAX = 96 };
+enum { MAX_TOKENS_DEFAULT = 4096, BUDGET_MIN = 1024 };
 
 /* How a model thinks. */
 enum thinks {
@@ -61,61 +59,9 @@ struct plan {
     int64_t max_tokens; /* to be written; 0 = as the client said */
 };
 
-struct maker {
-    const struct pk_json *in;
-    struct pk_arena *arena;
-    struct pk_buf *out, *dropped;
-    struct pk_error *err;
-    struct plan plan;
-    const char *role;          /* of the message being written; NULL = none is open */
-    char path[PATH_BYTES_MAX]; /* the place in the request, for errors */
-};
-
-/* --- small parts ----------------------------------------------------------------------------- */
-
-static int get(const struct maker *m, int object, const char *name)
+static struct plan *plan_of(const struct pk_maker *m)
 {
-    return pk_json_get(m->in, object, name);
-}
-
-static enum pk_json_type type_of(const struct maker *m, int value)
-{
-    return pk_json_type(m->in, value);
-}
-
-static bool has(const struct maker *m, int object, const char *name)
-{
-    return pk_dialect_has(m->in, object, name);
-}
-
-static pk_str string(const struct maker *m, int value)
-{
-    return pk_json_str(m->arena, m->in, value);
-}
-
-static void drop(const struct maker *m, const char *name)
-{
-    pk_dialect_drop(m->dropped, pk_str_of(name));
-}
-
-/* Copies a member as it is, under a name of its own. */
-static void copy(const struct maker *m, int object, const char *from, const char *to)
-{
-    if (has(m, object, from))
-        pk_dialect_raw(m->out, to, pk_json_raw(m->in, get(m, object, from)));
-}
-
-static bool refuse(const struct maker *m, const char *what)
-{
-    return pk_fail(m->err, PK_BAD_REQUEST, "%s: %s", m->path, what);
-}
-
-static bool listed(const struct maker *m, int value, const char *const names[])
-{
-    for (int i = 0; names[i]; i++)
-        if (pk_json_is(m->in, value, names[i]))
-            return true;
-    return false;
+    return m->own;
 }
 
 /* --- thinking -------------------------------------------------------------------------------- */
@@ -130,29 +76,29 @@ static enum thinks thinks(pk_str model)
 }
 
 /* A forced tool call leaves no room to think. */
-static bool forces_tool(const struct maker *m)
+static bool forces_tool(const struct pk_maker *m)
 {
     static const char *const free_choices[] = {"auto", "none", NULL};
-    int choice = get(m, 0, "tool_choice"), type = get(m, choice, "type");
+    int choice = pk_make_get(m, 0, "tool_choice"), type = pk_make_get(m, choice, "type");
 
-    return type_of(m, choice) > PK_JSON_NULL && !listed(m, choice, free_choices) &&
-           !listed(m, type, free_choices);
+    return pk_make_type(m, choice) > PK_JSON_NULL && !pk_make_listed(m, choice, free_choices) &&
+           !pk_make_listed(m, type, free_choices);
 }
 
 /* Whether the conversation stands in the middle of a tool's use without the thinking that led to
  * it, which a model with a budget refuses to go on from. */
-static bool thoughts_are_missing(const struct maker *m)
+static bool thoughts_are_missing(const struct pk_maker *m)
 {
-    int messages = get(m, 0, "messages"), last = -1;
+    int messages = pk_make_get(m, 0, "messages"), last = -1;
 
     for (int i = pk_json_first(m->in, messages); i >= 0; i = pk_json_next(m->in, messages, i))
-        if (pk_json_is(m->in, get(m, i, "role"), "assistant"))
+        if (pk_json_is(m->in, pk_make_get(m, i, "role"), "assistant"))
             last = i;
-    return pk_json_count(m->in, get(m, last, "tool_calls")) > 0 &&
-           pk_json_count(m->in, get(m, last, "thinking_blocks")) == 0;
+    return pk_json_count(m->in, pk_make_get(m, last, "tool_calls")) > 0 &&
+           pk_json_count(m->in, pk_make_get(m, last, "thinking_blocks")) == 0;
 }
 
-static int64_t budget_of(const struct maker *m, int effort)
+static int64_t budget_of(const struct pk_maker *m, int effort)
 {
     static const struct {
         const char *effort;
@@ -166,101 +112,71 @@ static int64_t budget_of(const struct maker *m, int effort)
     return 0;
 }
 
-static void plan_budget(struct maker *m, int64_t budget, int64_t max_tokens)
+static void plan_budget(struct pk_maker *m, int64_t budget, int64_t max_tokens)
 {
     if (max_tokens && max_tokens - BUDGET_MIN < budget)
         budget = max_tokens - BUDGET_MIN;
     if (budget < BUDGET_MIN || forces_tool(m) || thoughts_are_missing(m)) {
-        drop(m, "reasoning_effort");
+        pk_make_drop(m, "reasoning_effort");
         return;
     }
-    m->plan.budget = budget;
-    m->plan.thinking = true;
+    plan_of(m)->budget = budget;
+    plan_of(m)->thinking = true;
     if (max_tokens == 0)
-        m->plan.max_tokens = budget + MAX_TOKENS_DEFAULT;
+        plan_of(m)->max_tokens = budget + MAX_TOKENS_DEFAULT;
 }
 
-static void plan_effort(struct maker *m, int64_t max_tokens)
+static void plan_effort(struct pk_maker *m, int64_t max_tokens)
 {
-    int effort = get(m, 0, "reasoning_effort");
+    int effort = pk_make_get(m, 0, "reasoning_effort");
     int64_t budget = budget_of(m, effort);
 
-    if (type_of(m, effort) <= PK_JSON_NULL || pk_json_is(m->in, effort, "none"))
+    if (pk_make_type(m, effort) <= PK_JSON_NULL || pk_json_is(m->in, effort, "none"))
         return;
-    if (budget == 0 || m->plan.model == THINKS_NEVER) {
-        drop(m, "reasoning_effort");
-    } else if (m->plan.model != THINKS_BUDGET) {
-        m->plan.effort =
+    if (budget == 0 || plan_of(m)->model == THINKS_NEVER) {
+        pk_make_drop(m, "reasoning_effort");
+    } else if (plan_of(m)->model != THINKS_BUDGET) {
+        plan_of(m)->effort =
             pk_json_is(m->in, effort, "minimal") ? PK_STR("\"low\"") : pk_json_raw(m->in, effort);
-        m->plan.adaptive = !has(m, 0, "thinking") && !forces_tool(m);
-        m->plan.thinking = m->plan.thinking || m->plan.adaptive;
-        if (max_tokens == 0 && m->plan.thinking)
-            m->plan.max_tokens = budget + MAX_TOKENS_DEFAULT;
-    } else if (has(m, 0, "thinking")) {
-        drop(m, "reasoning_effort");
+        plan_of(m)->adaptive = !pk_make_has(m, 0, "thinking") && !forces_tool(m);
+        plan_of(m)->thinking = plan_of(m)->thinking || plan_of(m)->adaptive;
+        if (max_tokens == 0 && plan_of(m)->thinking)
+            plan_of(m)->max_tokens = budget + MAX_TOKENS_DEFAULT;
+    } else if (pk_make_has(m, 0, "thinking")) {
+        pk_make_drop(m, "reasoning_effort");
     } else {
         plan_budget(m, budget, max_tokens);
     }
 }
 
-static int max_tokens_member(const struct maker *m)
+static int max_tokens_member(const struct pk_maker *m)
 {
-    return get(m, 0, has(m, 0, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens");
+    return pk_make_get(
+        m, 0, pk_make_has(m, 0, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens");
 }
 
-static bool plan(struct maker *m)
+static bool make_plan(struct pk_maker *m)
 {
-    int thinking = get(m, 0, "thinking"), given = max_tokens_member(m);
+    int thinking = pk_make_get(m, 0, "thinking"), given = max_tokens_member(m);
     int64_t max_tokens = 0;
 
-    if (type_of(m, given) > PK_JSON_NULL &&
+    if (pk_make_type(m, given) > PK_JSON_NULL &&
         (!pk_json_int(m->in, given, &max_tokens) || max_tokens < 1))
         return pk_fail(m->err, PK_BAD_REQUEST, "max_tokens: must be a positive integer");
-    m->plan.model = thinks(string(m, get(m, 0, "model")));
-    m->plan.thinking = type_of(m, thinking) > PK_JSON_NULL &&
-                       !pk_json_is(m->in, get(m, thinking, "type"), "disabled");
+    plan_of(m)->model = thinks(pk_make_string(m, pk_make_get(m, 0, "model")));
+    plan_of(m)->thinking = pk_make_type(m, thinking) > PK_JSON_NULL &&
+                           !pk_json_is(m->in, pk_make_get(m, thinking, "type"), "disabled");
     plan_effort(m, max_tokens);
-    if (max_tokens == 0 && m->plan.max_tokens == 0)
-        m->plan.max_tokens = MAX_TOKENS_DEFAULT;
+    if (max_tokens == 0 && plan_of(m)->max_tokens == 0)
+        plan_of(m)->max_tokens = MAX_TOKENS_DEFAULT;
     return true;
 }
 
 /* --- top-level fields ------------------------------------------------------------------------ */
 
-static bool as_it_is(struct maker *m, int value, const char *name)
-{
-    pk_dialect_raw(m->out, name, pk_json_raw(m->in, value));
-    return true;
-}
-
-/* Written elsewhere, or without a meaning there: dropped in silence. */
-static bool nothing(struct maker *m, int value, const char *name)
-{
-    (void)m;
-    (void)value;
-    (void)name;
-    return true;
-}
-
-static bool stop(struct maker *m, int value, const char *name)
-{
-    (void)name;
-    if (type_of(m, value) == PK_JSON_STRING) {
-        pk_dialect_key(m->out, "stop_sequences");
-        pk_buf_addc(m->out, '[');
-        pk_buf_add(m->out, pk_json_raw(m->in, value));
-        pk_buf_addc(m->out, ']');
-    } else if (type_of(m, value) != PK_JSON_ARRAY) {
-        return pk_fail(m->err, PK_BAD_REQUEST, "stop: must be a string or a list of strings");
-    } else if (pk_json_count(m->in, value)) {
-        pk_dialect_raw(m->out, "stop_sequences", pk_json_raw(m->in, value));
-    }
-    return true;
-}
-
 /* A sampling parameter, where the model takes it. Thinking allows only temperature 1 and a top_p
  * of 0.95 or more. */
-static bool sampling(struct maker *m, int value, const char *name)
+static bool sampling(struct pk_maker *m, int value, const char *name)
 {
     double number;
     pk_str raw = pk_json_raw(m->in, value);
@@ -269,8 +185,8 @@ static bool sampling(struct maker *m, int value, const char *name)
         return pk_fail(m->err, PK_BAD_REQUEST, "%s: must be a number", name);
     bool top_p = strcmp(name, "top_p") == 0, temperature = strcmp(name, "temperature") == 0;
     bool fits = (temperature && number >= 1) || (top_p && number >= 0.95);
-    if (m->plan.model == THINKS_ITSELF || (m->plan.thinking && !fits)) {
-        drop(m, name);
+    if (plan_of(m)->model == THINKS_ITSELF || (plan_of(m)->thinking && !fits)) {
+        pk_make_drop(m, name);
         return true;
     }
     if (temperature && number > 1)
@@ -281,7 +197,7 @@ static bool sampling(struct maker *m, int value, const char *name)
     return true;
 }
 
-static bool user(struct maker *m, int value, const char *name)
+static bool user(struct pk_maker *m, int value, const char *name)
 {
     (void)name;
     pk_dialect_key(m->out, "metadata");
@@ -291,26 +207,18 @@ static bool user(struct maker *m, int value, const char *name)
     return true;
 }
 
-/* One answer is what there is; more cannot be had. */
-static bool one_answer(struct maker *m, int value, const char *name)
-{
-    if (!pk_str_is(pk_json_raw(m->in, value), "1"))
-        drop(m, name);
-    return true;
-}
-
 /* --- output_config --------------------------------------------------------------------------- */
 
 /* {"type":"json_schema","schema":...}, or empty when the format is text or cannot be expressed. */
-static pk_str format_of(const struct maker *m)
+static pk_str format_of(const struct pk_maker *m)
 {
-    int format = get(m, 0, "response_format"), type = get(m, format, "type");
-    int schema = get(m, get(m, format, "json_schema"), "schema");
+    int format = pk_make_get(m, 0, "response_format"), type = pk_make_get(m, format, "type");
+    int schema = pk_make_get(m, pk_make_get(m, format, "json_schema"), "schema");
 
-    if (type_of(m, format) <= PK_JSON_NULL || pk_json_is(m->in, type, "text"))
+    if (pk_make_type(m, format) <= PK_JSON_NULL || pk_json_is(m->in, type, "text"))
         return PK_NONE;
-    if (!pk_json_is(m->in, type, "json_schema") || type_of(m, schema) != PK_JSON_OBJECT) {
-        drop(m, "response_format");
+    if (!pk_json_is(m->in, type, "json_schema") || pk_make_type(m, schema) != PK_JSON_OBJECT) {
+        pk_make_drop(m, "response_format");
         return PK_NONE;
     }
     struct pk_buf out = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
@@ -321,18 +229,18 @@ static pk_str format_of(const struct maker *m)
 }
 
 /* The client's own output_config, with what its OpenAI fields mean. */
-static void write_output_config(struct maker *m)
+static void write_output_config(struct pk_maker *m)
 {
-    int own = get(m, 0, "output_config");
+    int own = pk_make_get(m, 0, "output_config");
     pk_str format = format_of(m);
     struct pk_json_edit edits[2];
     int count = 0;
 
-    if (m->plan.effort.len && !has(m, own, "effort"))
-        edits[count++] = (struct pk_json_edit){PK_STR("effort"), m->plan.effort};
-    if (format.len && !has(m, own, "format"))
+    if (plan_of(m)->effort.len && !pk_make_has(m, own, "effort"))
+        edits[count++] = (struct pk_json_edit){PK_STR("effort"), plan_of(m)->effort};
+    if (format.len && !pk_make_has(m, own, "format"))
         edits[count++] = (struct pk_json_edit){PK_STR("format"), format};
-    if (type_of(m, own) == PK_JSON_OBJECT) {
+    if (pk_make_type(m, own) == PK_JSON_OBJECT) {
         struct pk_buf out = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
 
         pk_json_splice(&out, m->in, own, edits, count);
@@ -350,35 +258,36 @@ static void write_output_config(struct maker *m)
 
 /* --- tools ----------------------------------------------------------------------------------- */
 
-static bool write_function(struct maker *m, int tool, int function)
+static bool write_function(struct pk_maker *m, int tool, int function)
 {
-    if (type_of(m, get(m, function, "name")) != PK_JSON_STRING)
-        return refuse(m, "function.name is missing");
+    if (pk_make_type(m, pk_make_get(m, function, "name")) != PK_JSON_STRING)
+        return pk_make_refuse(m, "function.name is missing");
     pk_dialect_comma(m->out);
     pk_buf_addc(m->out, '{');
-    copy(m, function, "name", "name");
-    copy(m, function, "description", "description");
-    if (has(m, function, "parameters"))
-        copy(m, function, "parameters", "input_schema");
+    pk_make_copy(m, function, "name", "name");
+    pk_make_copy(m, function, "description", "description");
+    if (pk_make_has(m, function, "parameters"))
+        pk_make_copy(m, function, "parameters", "input_schema");
     else
         pk_dialect_raw(m->out, "input_schema", PK_STR("{\"type\":\"object\",\"properties\":{}}"));
-    copy(m, function, "strict", "strict");
-    copy(m, has(m, tool, "cache_control") ? tool : function, "cache_control", "cache_control");
+    pk_make_copy(m, function, "strict", "strict");
+    pk_make_copy(m, pk_make_has(m, tool, "cache_control") ? tool : function, "cache_control",
+                 "cache_control");
     pk_buf_addc(m->out, '}');
     return true;
 }
 
 /* Anthropic's own tools (web search, bash ...) stand as they are. */
-static bool write_tool(struct maker *m, int tool)
+static bool write_tool(struct pk_maker *m, int tool)
 {
-    int function = get(m, tool, "function");
+    int function = pk_make_get(m, tool, "function");
 
-    if (type_of(m, tool) != PK_JSON_OBJECT)
-        return refuse(m, "must be an object");
-    if (type_of(m, function) == PK_JSON_OBJECT)
+    if (pk_make_type(m, tool) != PK_JSON_OBJECT)
+        return pk_make_refuse(m, "must be an object");
+    if (pk_make_type(m, function) == PK_JSON_OBJECT)
         return write_function(m, tool, function);
-    if (type_of(m, get(m, tool, "name")) != PK_JSON_STRING) {
-        drop(m, m->path);
+    if (pk_make_type(m, pk_make_get(m, tool, "name")) != PK_JSON_STRING) {
+        pk_make_drop(m, m->path);
         return true;
     }
     pk_dialect_comma(m->out);
@@ -386,11 +295,11 @@ static bool write_tool(struct maker *m, int tool)
     return true;
 }
 
-static bool tools(struct maker *m, int value, const char *name)
+static bool tools(struct pk_maker *m, int value, const char *name)
 {
     int i = 0;
 
-    if (type_of(m, value) != PK_JSON_ARRAY)
+    if (pk_make_type(m, value) != PK_JSON_ARRAY)
         return pk_fail(m->err, PK_BAD_REQUEST, "tools: must be a list");
     if (pk_json_count(m->in, value) == 0)
         return true;
@@ -406,21 +315,22 @@ static bool tools(struct maker *m, int value, const char *name)
 }
 
 /* {"type":...} up to its closing brace; false when the choice cannot be expressed. */
-static bool write_choice(struct maker *m, int choice, struct pk_buf *out)
+static bool write_choice(struct pk_maker *m, int choice, struct pk_buf *out)
 {
     static const char *const own[] = {"auto", "none", "any", "tool", NULL};
-    int type = get(m, choice, "type"), name = get(m, get(m, choice, "function"), "name");
+    int type = pk_make_get(m, choice, "type"),
+        name = pk_make_get(m, pk_make_get(m, choice, "function"), "name");
 
-    if (type_of(m, choice) <= PK_JSON_NULL || pk_json_is(m->in, choice, "auto")) {
+    if (pk_make_type(m, choice) <= PK_JSON_NULL || pk_json_is(m->in, choice, "auto")) {
         pk_buf_adds(out, "{\"type\":\"auto\"");
     } else if (pk_json_is(m->in, choice, "none")) {
         pk_buf_adds(out, "{\"type\":\"none\"");
     } else if (pk_json_is(m->in, choice, "required") || pk_json_is(m->in, choice, "any")) {
         pk_buf_adds(out, "{\"type\":\"any\"");
-    } else if (pk_json_is(m->in, type, "function") && type_of(m, name) == PK_JSON_STRING) {
+    } else if (pk_json_is(m->in, type, "function") && pk_make_type(m, name) == PK_JSON_STRING) {
         pk_buf_adds(out, "{\"type\":\"tool\"");
         pk_dialect_raw(out, "name", pk_json_raw(m->in, name));
-    } else if (listed(m, type, own)) {
+    } else if (pk_make_listed(m, type, own)) {
         pk_str raw = pk_json_raw(m->in, choice);
 
         pk_dialect_line(out, pk_str_sub(raw, 0, raw.len - 1));
@@ -431,17 +341,18 @@ static bool write_choice(struct maker *m, int choice, struct pk_buf *out)
 }
 
 /* A choice without tools is refused there and means nothing here. */
-static void write_tool_choice(struct maker *m)
+static void write_tool_choice(struct pk_maker *m)
 {
-    int choice = get(m, 0, "tool_choice"), parallel = get(m, 0, "parallel_tool_calls");
-    bool single = type_of(m, parallel) == PK_JSON_FALSE;
+    int choice = pk_make_get(m, 0, "tool_choice"),
+        parallel = pk_make_get(m, 0, "parallel_tool_calls");
+    bool single = pk_make_type(m, parallel) == PK_JSON_FALSE;
     struct pk_buf out = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
 
-    if (pk_json_count(m->in, get(m, 0, "tools")) == 0 ||
-        (type_of(m, choice) <= PK_JSON_NULL && !single))
+    if (pk_json_count(m->in, pk_make_get(m, 0, "tools")) == 0 ||
+        (pk_make_type(m, choice) <= PK_JSON_NULL && !single))
         return;
     if (!write_choice(m, choice, &out)) {
-        drop(m, "tool_choice");
+        pk_make_drop(m, "tool_choice");
         return;
     }
     if (single && !pk_str_starts(pk_buf_str(&out), "{\"type\":\"none\""))
@@ -454,7 +365,7 @@ static void write_tool_choice(struct maker *m)
 
 /* Opens the message that the next block goes into: blocks of the same role share one, so that
  * parallel tool results and what the user adds to them stand together. */
-static void open_message(struct maker *m, const char *role)
+static void open_message(struct pk_maker *m, const char *role)
 {
     if (m->role && strcmp(m->role, role) == 0) {
         pk_dialect_comma(m->out);
@@ -467,7 +378,7 @@ static void open_message(struct maker *m, const char *role)
     m->role = role;
 }
 
-static void close_message(struct maker *m)
+static void close_message(struct pk_maker *m)
 {
     if (m->role)
         pk_buf_adds(m->out, "]}");
@@ -475,9 +386,9 @@ static void close_message(struct maker *m)
 }
 
 /* A text block; none for empty text, which the API refuses. */
-static void write_text(struct maker *m, const char *role, int text, int cache)
+static void write_text(struct pk_maker *m, const char *role, int text, int cache)
 {
-    if (type_of(m, text) != PK_JSON_STRING || pk_json_raw(m->in, text).len <= 2)
+    if (pk_make_type(m, text) != PK_JSON_STRING || pk_json_raw(m->in, text).len <= 2)
         return;
     if (role)
         open_message(m, role);
@@ -485,25 +396,11 @@ static void write_text(struct maker *m, const char *role, int text, int cache)
         pk_dialect_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"text\"");
     pk_dialect_raw(m->out, "text", pk_json_raw(m->in, text));
-    copy(m, cache, "cache_control", "cache_control");
+    pk_make_copy(m, cache, "cache_control", "cache_control");
     pk_buf_addc(m->out, '}');
 }
 
-/* What "data:TYPE;...;base64,DATA" says; false when it is not one. */
-static bool data_url(pk_str url, pk_str *media, pk_str *bytes)
-{
-    int comma = pk_str_find(url, ',');
-    pk_str head = comma < 0 ? PK_NONE : pk_str_sub(url, 5, (size_t)comma - 5);
-    int semicolon = pk_str_find(head, ';');
-
-    if (!pk_str_starts(url, "data:") || semicolon <= 0 || !pk_str_ends(head, ";base64"))
-        return false;
-    *media = pk_str_sub(head, 0, (size_t)semicolon);
-    *bytes = pk_str_sub(url, (size_t)comma + 1, url.len);
-    return true;
-}
-
-static void write_base64(struct maker *m, pk_str media, pk_str bytes)
+static void write_base64(struct pk_maker *m, pk_str media, pk_str bytes)
 {
     pk_buf_adds(m->out, "{\"type\":\"base64\"");
     pk_dialect_text(m->out, "media_type", media);
@@ -511,63 +408,60 @@ static void write_base64(struct maker *m, pk_str media, pk_str bytes)
     pk_buf_addc(m->out, '}');
 }
 
-static void write_source_url(struct maker *m, pk_str url)
+static void write_source_url(struct pk_maker *m, pk_str url)
 {
     pk_buf_adds(m->out, "{\"type\":\"url\"");
     pk_dialect_text(m->out, "url", url);
     pk_buf_addc(m->out, '}');
 }
 
-static bool is_web(pk_str url)
-{
-    return pk_str_starts(url, "http://") || pk_str_starts(url, "https://");
-}
-
-static void open_block(struct maker *m, const char *type)
+static void open_block(struct pk_maker *m, const char *type)
 {
     pk_dialect_comma(m->out);
     pk_buf_addf(m->out, "{\"type\":\"%s\"", type);
 }
 
-static bool write_image(struct maker *m, int part)
+static bool write_image(struct pk_maker *m, int part)
 {
-    int image = get(m, part, "image_url"), detail = get(m, image, "detail");
-    pk_str url = string(m, type_of(m, image) == PK_JSON_STRING ? image : get(m, image, "url"));
+    int image = pk_make_get(m, part, "image_url"), detail = pk_make_get(m, image, "detail");
+    pk_str url = pk_make_image_url(m, part);
     pk_str media = PK_NONE, bytes = PK_NONE;
-    bool inlined = data_url(url, &media, &bytes);
+    bool inlined = pk_make_data_url(url, &media, &bytes);
 
-    if (!inlined && !is_web(url))
-        return refuse(m, "image_url must be a data: URL in base64, or http(s)");
-    if (type_of(m, detail) > PK_JSON_NULL && !pk_json_is(m->in, detail, "auto"))
-        drop(m, "image_url.detail");
+    if (!inlined && !pk_make_is_web(url))
+        return pk_make_refuse(m, "image_url must be a data: URL in base64, or http(s)");
+    if (pk_make_type(m, detail) > PK_JSON_NULL && !pk_json_is(m->in, detail, "auto"))
+        pk_make_drop(m, "image_url.detail");
     open_block(m, pk_str_is(media, "application/pdf") ? "document" : "image");
     pk_dialect_key(m->out, "source");
     if (inlined)
         write_base64(m, media, bytes);
     else
         write_source_url(m, url);
-    copy(m, part, "cache_control", "cache_control");
+    pk_make_copy(m, part, "cache_control", "cache_control");
     pk_buf_addc(m->out, '}');
     return true;
 }
 
 /* A file by its bytes, by the id that Anthropic gave it, or by its address. */
-static bool write_file_source(struct maker *m, int file)
+static bool write_file_source(struct pk_maker *m, int file)
 {
-    pk_str data = string(m, get(m, file, "file_data")), id = string(m, get(m, file, "file_id"));
+    pk_str data = pk_make_string(m, pk_make_get(m, file, "file_data")),
+           id = pk_make_string(m, pk_make_get(m, file, "file_id"));
     pk_str media = PK_STR("application/pdf"), bytes = data;
-    bool inlined = data.len && (data_url(data, &media, &bytes) || !pk_str_starts(data, "data:"));
+    bool inlined =
+        data.len && (pk_make_data_url(data, &media, &bytes) || !pk_str_starts(data, "data:"));
     bool image = pk_str_starts(media, "image/");
 
     if (!inlined && id.len == 0)
-        return refuse(m, "a file needs file_data in base64, or file_id");
+        return pk_make_refuse(m, "a file needs file_data in base64, or file_id");
     if (inlined && !image && !pk_str_is(media, "application/pdf"))
-        return refuse(m, "only PDF and image files can be sent to this provider");
+        return pk_make_refuse(m, "only PDF and image files can be sent to this provider");
     open_block(m, image ? "image" : "document");
     pk_dialect_key(m->out, "source");
     if (inlined) {
         write_base64(m, media, bytes);
-    } else if (is_web(id)) {
+    } else if (pk_make_is_web(id)) {
         write_source_url(m, id);
     } else {
         pk_buf_adds(m->out, "{\"type\":\"file\"");
@@ -575,35 +469,36 @@ static bool write_file_source(struct maker *m, int file)
         pk_buf_addc(m->out, '}');
     }
     if (!image)
-        copy(m, file, "filename", "title");
+        pk_make_copy(m, file, "filename", "title");
     return true;
 }
 
-static bool write_file(struct maker *m, int part)
+static bool write_file(struct pk_maker *m, int part)
 {
-    if (!write_file_source(m, get(m, part, "file")))
+    if (!write_file_source(m, pk_make_get(m, part, "file")))
         return false;
-    copy(m, part, "cache_control", "cache_control");
+    pk_make_copy(m, part, "cache_control", "cache_control");
     pk_buf_addc(m->out, '}');
     return true;
 }
 
 /* One part of a content list, as a block. `role` opens its message; NULL: inside a tool result. */
-static bool write_part(struct maker *m, const char *role, int part)
+static bool write_part(struct pk_maker *m, const char *role, int part)
 {
     static const char *const own[] = {"image",       "document",         "search_result",
                                       "thinking",    "tool_use",         "redacted_thinking",
                                       "tool_result", "container_upload", NULL};
-    int type = get(m, part, "type");
+    int type = pk_make_get(m, part, "type");
 
     if (pk_json_is(m->in, type, "text") || pk_json_is(m->in, type, "refusal")) {
-        write_text(m, role, get(m, part, pk_json_is(m->in, type, "text") ? "text" : "refusal"),
+        write_text(m, role,
+                   pk_make_get(m, part, pk_json_is(m->in, type, "text") ? "text" : "refusal"),
                    part);
         return true;
     }
     bool image = pk_json_is(m->in, type, "image_url"), file = pk_json_is(m->in, type, "file");
-    if (!image && !file && !listed(m, type, own))
-        return refuse(m, "a part of this type cannot be sent to this provider");
+    if (!image && !file && !pk_make_listed(m, type, own))
+        return pk_make_refuse(m, "a part of this type cannot be sent to this provider");
     if (role)
         open_message(m, role);
     if (image)
@@ -615,18 +510,18 @@ static bool write_part(struct maker *m, const char *role, int part)
     return true;
 }
 
-static bool write_content(struct maker *m, const char *role, int message, int index)
+static bool write_content(struct pk_maker *m, const char *role, int message, int index)
 {
-    int content = get(m, message, "content"), i = 0;
+    int content = pk_make_get(m, message, "content"), i = 0;
 
-    if (type_of(m, content) <= PK_JSON_NULL)
+    if (pk_make_type(m, content) <= PK_JSON_NULL)
         return true;
-    if (type_of(m, content) == PK_JSON_STRING) {
+    if (pk_make_type(m, content) == PK_JSON_STRING) {
         write_text(m, role, content, message);
         return true;
     }
-    if (type_of(m, content) != PK_JSON_ARRAY)
-        return refuse(m, "content must be a string or a list of parts");
+    if (pk_make_type(m, content) != PK_JSON_ARRAY)
+        return pk_make_refuse(m, "content must be a string or a list of parts");
     for (int p = pk_json_first(m->in, content); p >= 0; p = pk_json_next(m->in, content, p), i++) {
         (void)snprintf(m->path, sizeof m->path, "messages[%d].content[%d]", index, i);
         if (!write_part(m, role, p))
@@ -637,48 +532,32 @@ static bool write_content(struct maker *m, const char *role, int message, int in
 
 /* --- messages -------------------------------------------------------------------------------- */
 
-/* A call's arguments, which are JSON in a string, as the JSON itself. */
-static bool write_arguments(struct maker *m, int arguments)
+static bool write_call(struct pk_maker *m, int call)
 {
-    struct pk_json doc;
-    struct pk_error unused;
-    pk_str text = pk_str_trim(string(m, arguments));
+    int function = pk_make_get(m, call, "function");
+    pk_str input = PK_NONE;
 
-    if (type_of(m, arguments) == PK_JSON_OBJECT)
-        text = pk_json_raw(m->in, arguments);
-    if (text.len == 0)
-        text = PK_STR("{}");
-    if (!pk_json_parse(m->arena, text, "arguments", &doc, &unused) ||
-        pk_json_type(&doc, 0) != PK_JSON_OBJECT)
-        return refuse(m, "function.arguments must be a JSON object in a string");
-    pk_dialect_raw(m->out, "input", text);
-    return true;
-}
-
-static bool write_call(struct maker *m, int call)
-{
-    int function = get(m, call, "function");
-
-    if (type_of(m, get(m, call, "id")) != PK_JSON_STRING ||
-        type_of(m, get(m, function, "name")) != PK_JSON_STRING)
-        return refuse(m, "a tool call needs an id and function.name");
+    if (pk_make_type(m, pk_make_get(m, call, "id")) != PK_JSON_STRING ||
+        pk_make_type(m, pk_make_get(m, function, "name")) != PK_JSON_STRING)
+        return pk_make_refuse(m, "a tool call needs an id and function.name");
     open_message(m, "assistant");
     pk_buf_adds(m->out, "{\"type\":\"tool_use\"");
-    copy(m, call, "id", "id");
-    copy(m, function, "name", "name");
-    if (!write_arguments(m, get(m, function, "arguments")))
+    pk_make_copy(m, call, "id", "id");
+    pk_make_copy(m, function, "name", "name");
+    if (!pk_make_arguments(m, pk_make_get(m, function, "arguments"), &input))
         return false;
-    copy(m, call, "cache_control", "cache_control");
+    pk_dialect_raw(m->out, "input", input);
+    pk_make_copy(m, call, "cache_control", "cache_control");
     pk_buf_addc(m->out, '}');
     return true;
 }
 
-static bool write_calls(struct maker *m, int message, int index)
+static bool write_calls(struct pk_maker *m, int message, int index)
 {
-    int calls = get(m, message, "tool_calls"), i = 0;
+    int calls = pk_make_get(m, message, "tool_calls"), i = 0;
 
-    if (type_of(m, calls) > PK_JSON_NULL && type_of(m, calls) != PK_JSON_ARRAY)
-        return refuse(m, "tool_calls must be a list");
+    if (pk_make_type(m, calls) > PK_JSON_NULL && pk_make_type(m, calls) != PK_JSON_ARRAY)
+        return pk_make_refuse(m, "tool_calls must be a list");
     for (int c = pk_json_first(m->in, calls); c >= 0; c = pk_json_next(m->in, calls, c), i++) {
         (void)snprintf(m->path, sizeof m->path, "messages[%d].tool_calls[%d]", index, i);
         if (!write_call(m, c))
@@ -688,38 +567,38 @@ static bool write_calls(struct maker *m, int message, int index)
 }
 
 /* Thinking goes first, as it came: the API checks its signature. */
-static bool write_assistant(struct maker *m, int message, int index)
+static bool write_assistant(struct pk_maker *m, int message, int index)
 {
-    int blocks = get(m, message, "thinking_blocks");
+    int blocks = pk_make_get(m, message, "thinking_blocks");
 
     close_message(m);
     for (int b = pk_json_first(m->in, blocks); b >= 0; b = pk_json_next(m->in, blocks, b)) {
         open_message(m, "assistant");
         pk_dialect_line(m->out, pk_json_raw(m->in, b));
     }
-    if (pk_json_count(m->in, blocks) == 0 && has(m, message, "reasoning_content"))
-        drop(m, "messages.reasoning_content");
-    if (has(m, message, "audio"))
-        drop(m, "messages.audio");
-    if (has(m, message, "function_call"))
-        return refuse(m, "function_call is not understood: use tool_calls");
+    if (pk_json_count(m->in, blocks) == 0 && pk_make_has(m, message, "reasoning_content"))
+        pk_make_drop(m, "messages.reasoning_content");
+    if (pk_make_has(m, message, "audio"))
+        pk_make_drop(m, "messages.audio");
+    if (pk_make_has(m, message, "function_call"))
+        return pk_make_refuse(m, "function_call is not understood: use tool_calls");
     if (!write_content(m, "assistant", message, index))
         return false;
-    write_text(m, "assistant", get(m, message, "refusal"), -1);
+    write_text(m, "assistant", pk_make_get(m, message, "refusal"), -1);
     return write_calls(m, message, index);
 }
 
-static bool write_result(struct maker *m, int message, int index)
+static bool write_result(struct pk_maker *m, int message, int index)
 {
-    int content = get(m, message, "content");
+    int content = pk_make_get(m, message, "content");
 
-    if (type_of(m, get(m, message, "tool_call_id")) != PK_JSON_STRING)
-        return refuse(m, "tool_call_id is missing");
+    if (pk_make_type(m, pk_make_get(m, message, "tool_call_id")) != PK_JSON_STRING)
+        return pk_make_refuse(m, "tool_call_id is missing");
     open_message(m, "user");
     pk_buf_adds(m->out, "{\"type\":\"tool_result\"");
-    copy(m, message, "tool_call_id", "tool_use_id");
-    if (type_of(m, content) == PK_JSON_STRING) {
-        copy(m, message, "content", "content");
+    pk_make_copy(m, message, "tool_call_id", "tool_use_id");
+    if (pk_make_type(m, content) == PK_JSON_STRING) {
+        pk_make_copy(m, message, "content", "content");
     } else if (pk_json_count(m->in, content)) {
         pk_dialect_key(m->out, "content");
         pk_buf_addc(m->out, '[');
@@ -727,37 +606,30 @@ static bool write_result(struct maker *m, int message, int index)
             return false;
         pk_buf_addc(m->out, ']');
     }
-    copy(m, message, "is_error", "is_error");
-    copy(m, message, "cache_control", "cache_control");
+    pk_make_copy(m, message, "is_error", "is_error");
+    pk_make_copy(m, message, "cache_control", "cache_control");
     pk_buf_addc(m->out, '}');
     return true;
 }
 
-static bool is_system(const struct maker *m, int message)
+static bool write_message(struct pk_maker *m, int message, int index)
 {
-    static const char *const roles[] = {"system", "developer", NULL};
+    int role = pk_make_get(m, message, "role");
 
-    return listed(m, get(m, message, "role"), roles);
-}
-
-static bool write_message(struct maker *m, int message, int index)
-{
-    int role = get(m, message, "role");
-
-    if (has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
-        drop(m, "messages.name");
+    if (pk_make_has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
+        pk_make_drop(m, "messages.name");
     if (pk_json_is(m->in, role, "user"))
         return write_content(m, "user", message, index);
     if (pk_json_is(m->in, role, "assistant"))
         return write_assistant(m, message, index);
     if (pk_json_is(m->in, role, "tool"))
         return write_result(m, message, index);
-    return is_system(m, message) ||
-           refuse(m, "role must be system, developer, user, assistant or tool");
+    return pk_make_is_system(m, message) ||
+           pk_make_refuse(m, "role must be system, developer, user, assistant or tool");
 }
 
 /* Every system message, wherever it stands, as text blocks. */
-static bool write_system(struct maker *m, int messages)
+static bool write_system(struct pk_maker *m, int messages)
 {
     struct pk_buf *out = m->out, blocks = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
     bool ok = true;
@@ -767,7 +639,7 @@ static bool write_system(struct maker *m, int messages)
     for (int v = pk_json_first(m->in, messages); v >= 0 && ok;
          v = pk_json_next(m->in, messages, v), i++) {
         (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
-        if (is_system(m, v))
+        if (pk_make_is_system(m, v))
             ok = write_content(m, NULL, v, i);
     }
     m->out = out;
@@ -780,11 +652,11 @@ static bool write_system(struct maker *m, int messages)
     return true;
 }
 
-static bool write_messages(struct maker *m)
+static bool write_messages(struct pk_maker *m)
 {
-    int messages = get(m, 0, "messages"), i = 0;
+    int messages = pk_make_get(m, 0, "messages"), i = 0;
 
-    if (type_of(m, messages) != PK_JSON_ARRAY)
+    if (pk_make_type(m, messages) != PK_JSON_ARRAY)
         return pk_fail(m->err, PK_BAD_REQUEST, "messages: must be a list");
     if (!write_system(m, messages))
         return false;
@@ -806,64 +678,40 @@ static bool write_messages(struct maker *m)
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    bool (*write)(struct maker *m, int value, const char *name);
-} fields[] = {
-    {"model", nothing},
-    {"messages", nothing},
-    {"max_tokens", nothing},
-    {"max_completion_tokens", nothing},
-    {"reasoning_effort", nothing},
-    {"response_format", nothing},
-    {"output_config", nothing},
-    {"tool_choice", nothing},
-    {"parallel_tool_calls", nothing},
-    {"stream_options", nothing}, /* usage is always told */
-    {"stream", as_it_is},
-    {"temperature", sampling},
-    {"top_p", sampling},
-    {"top_k", sampling},
-    {"stop", stop},
-    {"n", one_answer},
-    {"thinking", as_it_is},
-    {"user", user},
-    {"tools", tools},
-    {"cache_control", as_it_is}, /* from here: Anthropic's own */
-    {"container", as_it_is},
-    {"context_management", as_it_is},
-    {"inference_geo", as_it_is},
-    {"mcp_servers", as_it_is},
+static const struct pk_make_field fields[] = {
+    {"model", "model", pk_make_nothing},
+    {"messages", "messages", pk_make_nothing},
+    {"max_tokens", "max_tokens", pk_make_nothing},
+    {"max_completion_tokens", "max_completion_tokens", pk_make_nothing},
+    {"reasoning_effort", "reasoning_effort", pk_make_nothing},
+    {"response_format", "response_format", pk_make_nothing},
+    {"output_config", "output_config", pk_make_nothing},
+    {"tool_choice", "tool_choice", pk_make_nothing},
+    {"parallel_tool_calls", "parallel_tool_calls", pk_make_nothing},
+    {"stream_options", "stream_options", pk_make_nothing}, /* usage is always told */
+    {"stream", "stream", pk_make_same},
+    {"temperature", "temperature", sampling},
+    {"top_p", "top_p", sampling},
+    {"top_k", "top_k", sampling},
+    {"stop", "stop_sequences", pk_make_list},
+    {"n", "n", pk_make_one},
+    {"thinking", "thinking", pk_make_same},
+    {"user", "user", user},
+    {"tools", "tools", tools},
+    {"cache_control", "cache_control", pk_make_same}, /* from here: Anthropic's own */
+    {"container", "container", pk_make_same},
+    {"context_management", "context_management", pk_make_same},
+    {"inference_geo", "inference_geo", pk_make_same},
+    {"mcp_servers", "mcp_servers", pk_make_same},
 };
 
-static void report_unknown(struct maker *m)
+static void write_thinking(struct pk_maker *m)
 {
-    for (int k = pk_json_first(m->in, 0); k >= 0; k = pk_json_next(m->in, 0, k)) {
-        bool known = pk_json_type(m->in, k + 1) == PK_JSON_NULL;
-
-        for (size_t i = 0; i < PK_COUNT(fields) && !known; i++)
-            known = pk_json_is(m->in, k, fields[i].name);
-        if (!known)
-            pk_dialect_drop(m->dropped, string(m, k));
-    }
-}
-
-static bool write_fields(struct maker *m)
-{
-    for (size_t i = 0; i < PK_COUNT(fields); i++)
-        if (has(m, 0, fields[i].name) &&
-            !fields[i].write(m, get(m, 0, fields[i].name), fields[i].name))
-            return false;
-    return true;
-}
-
-static void write_thinking(struct maker *m)
-{
-    if (m->plan.budget) {
+    if (plan_of(m)->budget) {
         pk_dialect_key(m->out, "thinking");
         pk_buf_addf(m->out, "{\"type\":\"enabled\",\"budget_tokens\":%lld}",
-                    (long long)m->plan.budget);
-    } else if (m->plan.adaptive) {
+                    (long long)plan_of(m)->budget);
+    } else if (plan_of(m)->adaptive) {
         pk_dialect_raw(m->out, "thinking", PK_STR("{\"type\":\"adaptive\"}"));
     }
 }
@@ -871,23 +719,25 @@ static void write_thinking(struct maker *m)
 bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                           struct pk_error *err)
 {
-    struct maker m = {.in = body, .arena = out->arena, .out = out, .dropped = dropped, .err = err};
+    struct pk_maker m = pk_make(body, out, dropped, err);
+    struct plan plan = {0};
 
-    if (!plan(&m))
+    m.own = &plan;
+    if (!make_plan(&m))
         return false;
     pk_buf_addc(out, '{');
-    copy(&m, 0, "model", "model");
+    pk_make_copy(&m, 0, "model", "model");
     pk_dialect_key(out, "max_tokens");
-    if (m.plan.max_tokens)
-        pk_buf_addf(out, "%lld", (long long)m.plan.max_tokens);
+    if (plan.max_tokens)
+        pk_buf_addf(out, "%lld", (long long)plan.max_tokens);
     else
         pk_buf_add(out, pk_json_raw(body, max_tokens_member(&m)));
-    if (!write_messages(&m) || !write_fields(&m))
+    if (!write_messages(&m) || !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
     write_thinking(&m);
     write_tool_choice(&m);
     write_output_config(&m);
-    report_unknown(&m);
+    pk_make_report(&m, fields, PK_COUNT(fields));
     pk_buf_addc(out, '}');
     return true;
 }
