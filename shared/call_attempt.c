@@ -95,6 +95,7 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
         (void)pk_fail(&c->error, PK_NO_MEMORY, "stream: out of memory");
         return pk_call_go(c, ST_judge);
     }
+    c->streaming->asked = c->record.request_model;
     if (pk_call_target(c)->timeouts.ttft_ms == 0)
         c->attempt_deadline_ms = INT64_MAX; /* request_timeout was for the head */
     return pk_call_wait_upstream(c, ST_relay, PK_OP_READ);
@@ -157,6 +158,7 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
                                    : pk_call_wait_upstream(c, ST_collect, PK_OP_READ);
     }
     c->answer.created_s = c->record.started_us / 1000000;
+    c->answer.asked = c->record.request_model;
     if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer,
                            &c->error)) {
         c->fault = c->answer.fault;

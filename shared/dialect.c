@@ -196,7 +196,7 @@ bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
     struct pk_json doc;
     struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
 
-    *a = (struct pk_answer){.created_s = a->created_s};
+    *a = (struct pk_answer){.created_s = a->created_s, .asked = a->asked};
     PK_ASSERT(front == back || front->print_delta);
     if (!pk_dialect_parse(arena, body, &doc, err) ||
         !back->answer(arena, &doc, a, front == back ? NULL : &made, err))

@@ -30,6 +30,7 @@ struct pk_answer {
         finish_reason; /* stop | length | tool_calls | content_filter | the provider's own word */
     struct pk_usage usage;
     int64_t created_s; /* set by the caller: seconds since 1970, for fronts that print it */
+    pk_str asked;      /* set by the caller: the model asked for, where the provider names none */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
     struct pk_fault fault; /* when the answer is an error with a status that is none */
 };
@@ -41,7 +42,11 @@ enum pk_delta_kind {
     PK_DELTA_REASONING, /* text: visible thinking */
     PK_DELTA_THINKING,  /* text: a whole, signed thinking block as JSON, to be sent back */
     PK_DELTA_REFUSAL,   /* text */
-    PK_DELTA_TOOL,      /* tool = its index; id and name at its start; text = arguments */
+    PK_DELTA_TOOL,      /* tool = its index; id, name and extra at its start; text = arguments */
+    PK_DELTA_IMAGE,     /* text: an image as a data: URL */
+    PK_DELTA_LOGPROBS,  /* text: items of OpenAI's logprobs.content, as JSON */
+    PK_DELTA_EXTRA,     /* text: the message's extra_content as JSON, to be sent back */
+    PK_DELTA_MEMBER,    /* name, text: a member of the choice beside OpenAI's own, as JSON */
     PK_DELTA_FINISH,    /* text = finish_reason in OpenAI's words */
     PK_DELTA_USAGE,     /* usage, whole (a later one replaces it) */
     PK_DELTA_OTHER,     /* something that the log's answer cannot show; text = its name */
@@ -54,6 +59,7 @@ struct pk_delta {
     int choice; /* 0 unless the client asked for several */
     int tool;
     pk_str id, name, text;
+    pk_str extra; /* a tool call's extra_content as JSON, to be sent back; may be empty */
     struct pk_usage usage;
     struct pk_fault fault;
 };
@@ -86,7 +92,8 @@ struct pk_dialect {
     /* As the back: what an error body says. */
     void (*fault)(struct pk_arena *arena, const struct pk_json *body, struct pk_fault *f);
 
-    /* As the front: one delta as events for the client. NULL: it fronts only its own providers. */
+    /* As the front, from here on; all NULL: it is never one. One delta as events for the client; NULL:
+     * it fronts only its own providers. */
     void (*print_delta)(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out);
     /* As the front: the assembled answer of a stream as one JSON document. */
     void (*print_answer)(const struct pk_stream *s, struct pk_buf *out);
@@ -97,7 +104,7 @@ struct pk_dialect {
 };
 
 /* dialects.def names them all. */
-extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic;
+extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_dialect_gemini;
 
 const struct pk_dialect *pk_dialect_find(pk_str name);
 

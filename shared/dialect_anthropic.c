@@ -175,15 +175,11 @@ static bool print_openai(struct pk_arena *arena, const struct pk_json *doc,
                          const struct pk_answer *a, struct pk_buf *out)
 {
     int content = pk_json_get(doc, 0, "content");
-    struct pk_stream *s =
-        pk_stream_new(arena, &pk_dialect_openai, &pk_dialect_anthropic, false, a->created_s);
+    struct pk_stream *s = pk_stream_of(arena, &pk_dialect_anthropic, a);
     struct reader r = {.s = s, .doc = doc, .emit = pk_stream_take};
 
     if (!s)
         return false;
-    s->id = a->id;
-    s->model = a->model;
-    s->usage = a->usage;
     for (int b = pk_json_first(doc, content); b >= 0; b = pk_json_next(doc, content, b))
         emit_block(&r, b);
     emit_end(&r, 0);

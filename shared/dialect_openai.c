@@ -342,7 +342,7 @@ static void print_head(struct pk_buf *out, const char *object, const struct pk_s
     pk_json_quote(out, s->id);
     pk_buf_addf(out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object,
                 (long long)s->created_s);
-    pk_json_quote(out, s->model);
+    pk_json_quote(out, s->model.len ? s->model : s->asked);
 }
 
 static void open_chunk(struct pk_stream *s, struct pk_buf *out)
@@ -393,17 +393,45 @@ static void print_tool(struct pk_stream *s, const struct pk_delta *d, struct pk_
     }
     pk_buf_adds(out, "\"arguments\":");
     pk_json_quote(out, d->text);
-    pk_buf_adds(out, "}}]");
+    pk_buf_addc(out, '}');
+    pk_dialect_raw(out, "extra_content", d->extra);
+    pk_buf_adds(out, "}]");
     close_delta(out);
 }
 
-static void print_thinking(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+static void print_list(struct pk_stream *s, const struct pk_delta *d, const char *name,
+                       struct pk_buf *out)
 {
     open_delta(s, d, out);
-    pk_buf_adds(out, "\"thinking_blocks\":[");
-    pk_dialect_line(out, d->text);
+    pk_dialect_key(out, name);
+    pk_buf_addc(out, '[');
+    if (d->kind == PK_DELTA_IMAGE)
+        pk_dialect_image(out, d->text);
+    else
+        pk_dialect_line(out, d->text);
     pk_buf_addc(out, ']');
     close_delta(out);
+}
+
+static void print_extra(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    open_delta(s, d, out);
+    pk_dialect_raw(out, "extra_content", d->text);
+    close_delta(out);
+}
+
+static void print_logprobs(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
+{
+    open_delta(s, d, out);
+    pk_buf_adds(out, "},\"logprobs\":{\"content\":[");
+    pk_dialect_line(out, d->text);
+    pk_buf_adds(out, "]},\"finish_reason\":null}]}\n\n");
+}
+
+static void print_members(const struct pk_stream_choice *c, struct pk_buf *out)
+{
+    for (int i = 0; c->more && i < c->more->member_count; i++)
+        pk_dialect_raw(out, c->more->members[i].name.at, pk_buf_str(&c->more->members[i].json));
 }
 
 static void print_finish(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
@@ -411,6 +439,7 @@ static void print_finish(struct pk_stream *s, const struct pk_delta *d, struct p
     open_delta(s, d, out);
     pk_buf_adds(out, "},\"finish_reason\":");
     pk_json_quote(out, d->text);
+    print_members(&s->choices[d->choice], out);
     pk_buf_adds(out, "}]}\n\n");
 }
 
@@ -436,10 +465,14 @@ static void print_delta(struct pk_stream *s, const struct pk_delta *d, struct pk
     case PK_DELTA_TEXT: print_text(s, d, "content", out); break;
     case PK_DELTA_REASONING: print_text(s, d, "reasoning_content", out); break;
     case PK_DELTA_REFUSAL: print_text(s, d, "refusal", out); break;
-    case PK_DELTA_THINKING: print_thinking(s, d, out); break;
+    case PK_DELTA_THINKING: print_list(s, d, "thinking_blocks", out); break;
     case PK_DELTA_TOOL: print_tool(s, d, out); break;
+    case PK_DELTA_IMAGE: print_list(s, d, "images", out); break;
+    case PK_DELTA_LOGPROBS: print_logprobs(s, d, out); break;
+    case PK_DELTA_EXTRA: print_extra(s, d, out); break;
     case PK_DELTA_FINISH: print_finish(s, d, out); break;
     case PK_DELTA_DONE: print_done(s, out); break;
+    case PK_DELTA_MEMBER:       /* with the finish reason */
     case PK_DELTA_USAGE:        /* at the end, when asked for */
     case PK_DELTA_OTHER:        /* has no place in this dialect */
     case PK_DELTA_ERROR: break; /* the caller ends the stream with it */
@@ -447,15 +480,6 @@ static void print_delta(struct pk_stream *s, const struct pk_delta *d, struct pk
 }
 
 /* --- whole documents ------------------------------------------------------------------------- */
-
-static int tools_of(const struct pk_stream *s, int choice)
-{
-    int count = 0;
-
-    for (int i = 0; i < s->tool_count; i++)
-        count += s->tools[i].choice == choice;
-    return count;
-}
 
 static void print_tools(const struct pk_stream *s, int choice, struct pk_buf *out)
 {
@@ -473,15 +497,27 @@ static void print_tools(const struct pk_stream *s, int choice, struct pk_buf *ou
         pk_json_quote(out, t->name);
         pk_buf_adds(out, ",\"arguments\":");
         pk_json_quote(out, pk_buf_str(&t->arguments));
-        pk_buf_adds(out, "}}");
+        pk_buf_addc(out, '}');
+        pk_dialect_raw(out, "extra_content", t->extra);
+        pk_buf_addc(out, '}');
     }
+    pk_buf_addc(out, ']');
+}
+
+static void print_items(const char *name, const struct pk_buf *items, struct pk_buf *out)
+{
+    if (items->len == 0)
+        return;
+    pk_dialect_key(out, name);
+    pk_buf_addc(out, '[');
+    pk_buf_add(out, pk_buf_str(items));
     pk_buf_addc(out, ']');
 }
 
 static void print_message(const struct pk_stream *s, int i, struct pk_buf *out)
 {
     const struct pk_stream_choice *c = &s->choices[i];
-    bool tools = tools_of(s, i) > 0, silent = tools || c->refusal.len;
+    bool tools = pk_stream_tools(s, i) > 0, silent = tools || c->refusal.len;
 
     pk_buf_adds(out, "{\"role\":\"assistant\",\"content\":");
     if (c->text.len == 0 && silent)
@@ -492,13 +528,30 @@ static void print_message(const struct pk_stream *s, int i, struct pk_buf *out)
         pk_dialect_text(out, "refusal", pk_buf_str(&c->refusal));
     if (c->reasoning.len)
         pk_dialect_text(out, "reasoning_content", pk_buf_str(&c->reasoning));
-    if (c->thinking.len) {
-        pk_buf_adds(out, ",\"thinking_blocks\":[");
-        pk_buf_add(out, pk_buf_str(&c->thinking));
-        pk_buf_addc(out, ']');
+    print_items("thinking_blocks", &c->thinking, out);
+    if (c->more) {
+        print_items("images", &c->more->images, out);
+        pk_dialect_raw(out, "extra_content", c->more->extra);
     }
     if (tools)
         print_tools(s, i, out);
+    pk_buf_addc(out, '}');
+}
+
+static void print_choice(const struct pk_stream *s, int i, struct pk_buf *out)
+{
+    const struct pk_stream_choice *c = &s->choices[i];
+
+    pk_dialect_comma(out);
+    pk_buf_addf(out, "{\"index\":%d,\"message\":", i);
+    print_message(s, i, out);
+    if (c->more && c->more->logprobs.len) {
+        pk_buf_adds(out, ",\"logprobs\":{\"content\":[");
+        pk_buf_add(out, pk_buf_str(&c->more->logprobs));
+        pk_buf_adds(out, "]}");
+    }
+    pk_dialect_text(out, "finish_reason", c->finish_reason);
+    print_members(c, out);
     pk_buf_addc(out, '}');
 }
 
@@ -507,13 +560,8 @@ static void print_answer(const struct pk_stream *s, struct pk_buf *out)
     print_head(out, "chat.completion", s);
     pk_buf_adds(out, ",\"choices\":[");
     for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
-        if (!s->choices[i].used && i > 0)
-            continue;
-        pk_dialect_comma(out);
-        pk_buf_addf(out, "{\"index\":%d,\"message\":", i);
-        print_message(s, i, out);
-        pk_dialect_text(out, "finish_reason", s->choices[i].finish_reason);
-        pk_buf_addc(out, '}');
+        if (s->choices[i].used || i == 0)
+            print_choice(s, i, out);
     }
     pk_buf_addc(out, ']');
     if (s->usage.source != PK_USAGE_NONE) {
@@ -600,6 +648,20 @@ static void replay_members(const struct replay *r, int message, bool thinking)
     }
 }
 
+/* What else a choice has, logprobs for one, in its last chunk. */
+static void replay_rest(const struct replay *r, int choice)
+{
+    for (int k = pk_json_first(r->doc, choice); k >= 0; k = pk_json_next(r->doc, choice, k)) {
+        if (pk_json_is(r->doc, k, "index") || pk_json_is(r->doc, k, "message") ||
+            pk_json_is(r->doc, k, "finish_reason") || pk_json_type(r->doc, k + 1) == PK_JSON_NULL)
+            continue;
+        pk_dialect_comma(r->out);
+        pk_dialect_line(r->out, pk_json_raw(r->doc, k));
+        pk_buf_addc(r->out, ':');
+        pk_dialect_line(r->out, pk_json_raw(r->doc, k + 1));
+    }
+}
+
 static void replay_choice(struct replay *r, int choice, int position)
 {
     int message = pk_json_get(r->doc, choice, "message");
@@ -616,9 +678,7 @@ static void replay_choice(struct replay *r, int choice, int position)
     replay_members(r, message, false);
     open_replayed(r);
     pk_buf_addc(r->out, '}');
-    if (pk_dialect_has(r->doc, choice, "logprobs"))
-        pk_dialect_raw(r->out, "logprobs",
-                       pk_json_raw(r->doc, pk_json_get(r->doc, choice, "logprobs")));
+    replay_rest(r, choice);
     pk_dialect_raw(r->out, "finish_reason", finish.len ? finish : PK_STR("\"stop\""));
     pk_buf_adds(r->out, "}]}\n\n");
 }

@@ -55,6 +55,15 @@ void pk_dialect_text(struct pk_buf *out, const char *name, pk_str text)
         pk_buf_adds(out, "null");
 }
 
+void pk_dialect_image(struct pk_buf *out, pk_str url)
+{
+    if (out->len)
+        pk_dialect_comma(out);
+    pk_buf_adds(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":");
+    pk_json_quote(out, url);
+    pk_buf_adds(out, "}}");
+}
+
 bool pk_dialect_built(const struct pk_buf *out, const char *what, struct pk_error *err)
 {
     if (out->arena->failed)

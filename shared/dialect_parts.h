@@ -19,6 +19,9 @@ void pk_dialect_text(struct pk_buf *out, const char *name, pk_str text);
 /* Appends JSON text with its line breaks as blanks: inside strings it has none. */
 void pk_dialect_line(struct pk_buf *out, pk_str json);
 
+/* Appends an image of an answer, by its data: URL, as the next item. */
+void pk_dialect_image(struct pk_buf *out, pk_str url);
+
 /* Whether a member is there and not null. */
 bool pk_dialect_has(const struct pk_json *doc, int object, const char *name);
 /* A count of tokens; 0 for anything that is none. */

@@ -59,7 +59,7 @@ static void providers_are_found_by_name(void)
     } urls[] = {
         {"openai", "https://api.openai.com/v1/chat/completions"},
         {"anthropic", "https://api.anthropic.com/v1/messages"},
-        {"google", "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions"},
+        {"google", "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"},
         {"groq", "https://api.groq.com/openai/v1/chat/completions"},
         {"perplexity-ai", "https://api.perplexity.ai/chat/completions"},
         {"deepinfra", "https://api.deepinfra.com/v1/openai/chat/completions"},
@@ -81,6 +81,44 @@ static void providers_are_found_by_name(void)
     EXPECT(!pk_provider_find(PK_STR("OpenAI")) && !pk_provider_find(PK_NONE) &&
            !pk_provider_find(PK_STR("@")));
     EXPECT(!pk_dialect_find(PK_STR("latin")));
+    end();
+}
+
+static void a_model_in_the_path_is_one_segment(void)
+{
+    static const struct {
+        const char *base, *model, *url;
+        bool stream;
+    } cases[] = {
+        {"https://h/v1beta", "gemini-2.5-flash",
+         "https://h/v1beta/models/gemini-2.5-flash:generateContent", false},
+        {"https://h", "m", "https://h/v1beta/models/m:streamGenerateContent?alt=sse", true},
+        {"https://h/v1", "models/m", "https://h/v1/models/m:generateContent", false},
+        {"https://h/x", "tunedModels/t-1", "https://h/x/v1beta/tunedModels/t-1:generateContent",
+         false},
+        {"https://h/v1beta", "../../x?y#z%\n \xc3\xa4",
+         "https://h/v1beta/models/..%2F..%2Fx%3Fy%23z%25%0A%20%C3%A4:generateContent", false},
+        {"https://h/v1beta", "", NULL, false},
+        {"https://h/v1beta", "models/", NULL, false},
+    };
+    struct pk_error err;
+    pk_str url;
+
+    begin();
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        bool ok = pk_dialect_url(&arena, &pk_dialect_gemini, pk_str_of(cases[i].base),
+                                 pk_str_of(cases[i].model), cases[i].stream, &url, &err);
+
+        if (!EXPECT(ok ? cases[i].url && pk_str_is(url, cases[i].url)
+                       : !cases[i].url && err.code == PK_BAD_REQUEST))
+            printf("# %s\n", cases[i].model);
+    }
+    struct pk_buf longest = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
+    for (int i = 0; i < PK_URL_BYTES_MAX; i++)
+        pk_buf_addc(&longest, 'm');
+    EXPECT(!pk_dialect_url(&arena, &pk_dialect_gemini, PK_STR("https://h"), pk_buf_str(&longest),
+                           false, &url, &err) &&
+           err.code == PK_BAD_REQUEST);
     end();
 }
 
@@ -175,42 +213,63 @@ static void hostile_requests_are_refused(void)
 
 static const struct {
     const char *body;
-    enum pk_code openai, anthropic;
+    enum pk_code openai, anthropic, gemini;
 } no_answers[] = {
-    {"", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"  \n", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"<html><body>hi</body></html>", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"OK", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"null", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"[]", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"choices\":[{\"message\":{\"content\":\"x\"}}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"content\":[{\"type\":\"text\",\"text\":\"x\"}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"error\":{\"message\":\"no\"}}", PK_UPSTREAM, PK_UPSTREAM},
-    {"{\"error\":\"no\"}", PK_UPSTREAM, PK_UPSTREAM},
-    {"{\"type\":\"error\",\"error\":{}}", PK_UPSTREAM, PK_UPSTREAM},
+    {"", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"  \n", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"<html><body>hi</body></html>", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"OK", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"null", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"[]", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"choices\":[{\"message\":{\"content\":\"x\"}}", PK_BAD_ANSWER, PK_BAD_ANSWER,
+     PK_BAD_ANSWER},
+    {"{\"content\":[{\"type\":\"text\",\"text\":\"x\"}", PK_BAD_ANSWER, PK_BAD_ANSWER,
+     PK_BAD_ANSWER},
+    {"{\"error\":{\"message\":\"no\"}}", PK_UPSTREAM, PK_UPSTREAM, PK_UPSTREAM},
+    {"{\"error\":\"no\"}", PK_UPSTREAM, PK_UPSTREAM, PK_UPSTREAM},
+    {"{\"type\":\"error\",\"error\":{}}", PK_UPSTREAM, PK_UPSTREAM, PK_UPSTREAM},
     {"{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"error\":{\"code\":502}}", PK_UPSTREAM,
-     PK_UPSTREAM},
-    {"{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"error\":null}", PK_OK, PK_BAD_ANSWER},
-    {"{\"choices\":{}}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"choices\":[]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"choices\":[5]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"choices\":[{\"message\":\"x\"}]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"choices\":[{\"message\":{\"content\":5}}]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
+     PK_UPSTREAM, PK_UPSTREAM},
+    {"{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"error\":null}", PK_OK, PK_BAD_ANSWER,
+     PK_BAD_ANSWER},
+    {"{\"choices\":{}}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"choices\":[]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"choices\":[5]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"choices\":[{\"message\":\"x\"}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"choices\":[{\"message\":{\"content\":5}}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
     {"{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":\"x\"}}]}", PK_BAD_ANSWER,
-     PK_BAD_ANSWER},
+     PK_BAD_ANSWER, PK_BAD_ANSWER},
     {"{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":{}}]}", PK_BAD_ANSWER,
-     PK_BAD_ANSWER},
+     PK_BAD_ANSWER, PK_BAD_ANSWER},
     {"{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":\"many\"}", PK_BAD_ANSWER,
-     PK_BAD_ANSWER},
-    {"{\"content\":\"x\"}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"content\":[5]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"content\":[{\"type\":\"text\"}]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
-    {"{\"content\":[{\"type\":\"text\",\"text\":7}]}", PK_BAD_ANSWER, PK_BAD_ANSWER},
+     PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"content\":\"x\"}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"content\":[5]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"content\":[{\"type\":\"text\"}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"content\":[{\"type\":\"text\",\"text\":7}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
     {"{\"content\":[{\"type\":\"text\",\"text\":\"x\"}],\"usage\":[]}", PK_BAD_ANSWER,
-     PK_BAD_ANSWER},
+     PK_BAD_ANSWER, PK_BAD_ANSWER},
     {"{\"content\":[{\"type\":\"new\"},{\"type\":\"tool_use\"}],\"stop_reason\":5,\"usage\":null}",
-     PK_BAD_ANSWER, PK_OK},
+     PK_BAD_ANSWER, PK_OK, PK_BAD_ANSWER},
+    {"{\"candidates\":[]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[7]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[{}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"content\":7}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"content\":{\"parts\":{}}}]}", PK_BAD_ANSWER, PK_BAD_ANSWER,
+     PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"content\":{\"parts\":[7]}}]}", PK_BAD_ANSWER, PK_BAD_ANSWER,
+     PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{}}]}}]}", PK_BAD_ANSWER,
+     PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"finishReason\":7}]}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":7}", PK_BAD_ANSWER,
+     PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"promptFeedback\":{}}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_BAD_ANSWER},
+    {"{\"candidates\":[{\"index\":99,\"finishReason\":\"STOP\"},{\"finishReason\":\"NEW_ONE\"}],"
+     "\"usageMetadata\":null}",
+     PK_BAD_ANSWER, PK_BAD_ANSWER, PK_OK},
+    {"{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}", PK_BAD_ANSWER, PK_BAD_ANSWER, PK_OK},
 };
 
 static enum pk_code answer(const struct pk_dialect *back, pk_str body)
@@ -228,7 +287,8 @@ static void what_is_no_answer_is_never_a_success(void)
         pk_str body = pk_str_of(no_answers[i].body);
 
         if (!EXPECT(answer(&pk_dialect_openai, body) == no_answers[i].openai) ||
-            !EXPECT(answer(&pk_dialect_anthropic, body) == no_answers[i].anthropic))
+            !EXPECT(answer(&pk_dialect_anthropic, body) == no_answers[i].anthropic) ||
+            !EXPECT(answer(&pk_dialect_gemini, body) == no_answers[i].gemini))
             printf("# %s\n", no_answers[i].body);
     }
     end();
@@ -253,6 +313,8 @@ static void odd_counts_are_never_negative(void)
         "tokens\":1}",
         "{\"prompt_tokens\":1e300,\"completion_tokens\":99999999999999999999999}",
         "{\"prompt_tokens_details\":[],\"completion_tokens_details\":7,\"cached_tokens\":{}}",
+        "{\"promptTokenCount\":5,\"cachedContentTokenCount\":50,\"candidatesTokenCount\":-2,"
+        "\"thoughtsTokenCount\":1e300,\"toolUsePromptTokenCount\":\"x\"}",
         "{\"input_tokens\":-1,\"output_tokens\":2,\"output_tokens_details\":{\"thinking_tokens\":"
         "90}}",
         "{\"input_tokens\":1,\"cache_creation\":{\"ephemeral_1h_input_tokens\":9223372036854775807,"
@@ -276,6 +338,13 @@ static void odd_counts_are_never_negative(void)
                                  &err));
         if (!EXPECT(sane(&a.usage)))
             printf("# %s\n", counts[i]);
+        EXPECT(pk_dialect_answer(
+            &arena, &pk_dialect_openai, &pk_dialect_gemini,
+            pk_copyf(&arena, "{\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":%s}",
+                     counts[i]),
+            &a, &err));
+        if (!EXPECT(sane(&a.usage)))
+            printf("# %s\n", counts[i]);
     }
     end();
 }
@@ -289,7 +358,7 @@ static struct pk_stream *stream(const struct pk_dialect *front, const struct pk_
 
     *out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
     *err = (struct pk_error){0};
-    if (!pk_stream_feed(s, bytes, out, err))
+    if (!pk_stream_feed(s, bytes, out, err) || !pk_stream_end(s, out, err))
         EXPECT(err->code != PK_OK);
     return s;
 }
@@ -299,6 +368,9 @@ static struct pk_stream *stream(const struct pk_dialect *front, const struct pk_
 #define BLOCK                                                                                      \
     "data: "                                                                                       \
     "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\"}}\n\n"
+
+#define PART(part, more) "data: {\"candidates\":[{\"content\":{\"parts\":[" part "]}" more "}]}\n\n"
+#define STOP             ",\"finishReason\":\"STOP\""
 
 static const struct {
     const struct pk_dialect *back;
@@ -352,6 +424,26 @@ static const struct {
      false, false},
     {&pk_dialect_anthropic, "data: {\"type\":\"error\"}\n\n", PK_UPSTREAM, false, false},
     {&pk_dialect_anthropic, "data: {\"type\":\"new_kind\"}\n\ndata: {}\n\n", PK_OK, false, true},
+    {&pk_dialect_gemini, "", PK_OK, false, false},
+    {&pk_dialect_gemini, "data: {}\n\n", PK_OK, false, false},
+    {&pk_dialect_gemini, "data: [DONE]\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_gemini, "data: [{}]\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_gemini, "data: {\"candidates\":{}}\n\n", PK_BAD_ANSWER, false, false},
+    {&pk_dialect_gemini, "data: {\"error\":{\"code\":503}}\n\n", PK_UPSTREAM, false, false},
+    {&pk_dialect_gemini, PART("{\"text\":\"x\"}", ""), PK_OK, false, false},
+    {&pk_dialect_gemini, PART("{\"text\":\"x\"}", STOP), PK_OK, true, false},
+    {&pk_dialect_gemini, PART("{\"text\":\"x\"}", STOP) "data: {\"candidates\":[{", PK_OK, true,
+     false},
+    {&pk_dialect_gemini, PART("{\"text\":\"x\"}", STOP) PART("{\"text\":\"y\"}", ",\"index\":1"),
+     PK_OK, false, false},
+    {&pk_dialect_gemini, PART("{\"text\":\"x\"}", ",\"index\":16"), PK_OK, false, true},
+    {&pk_dialect_gemini, PART("{\"executableCode\":{}}", STOP), PK_OK, true, true},
+    {&pk_dialect_gemini, PART("{\"inlineData\":{\"mimeType\":\"audio/L16\",\"data\":\"x\"}}", STOP),
+     PK_OK, true, true},
+    {&pk_dialect_gemini, PART("{\"functionCall\":{\"name\":\"f\",\"willContinue\":true}}", STOP),
+     PK_OK, true, true},
+    {&pk_dialect_gemini, PART("{\"functionCall\":{\"name\":\"f\",\"args\":[]}}", STOP),
+     PK_BAD_ANSWER, false, false},
 };
 
 static void hostile_streams_are_told_from_good_ones(void)
@@ -423,14 +515,18 @@ static void too_many_tools_are_passed_but_not_kept(void)
 
 static void a_long_stream_stays_small(void)
 {
-    const struct pk_dialect *backs[] = {&pk_dialect_openai, &pk_dialect_anthropic};
-    pk_str start[] = {PK_STR(""), PK_STR(BLOCK)};
-    pk_str event[] = {PK_STR(CHUNK("{\"content\":\"x\"}")),
-                      PK_STR("data: {\"type\":\"content_block_delta\",\"index\":0,"
-                             "\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n")};
+    const struct pk_dialect *backs[] = {&pk_dialect_openai, &pk_dialect_anthropic,
+                                        &pk_dialect_gemini};
+    pk_str start[] = {PK_STR(""), PK_STR(BLOCK), PK_STR("")};
+    pk_str event[] = {
+        PK_STR(CHUNK("{\"content\":\"x\"}")),
+        PK_STR("data: {\"type\":\"content_block_delta\",\"index\":0,"
+               "\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n"),
+        PK_STR(PART("{\"text\":\"x\"}", STOP ",\"safetyRatings\":[{\"category\":\"HARM_CATEGORY_"
+                                             "HARASSMENT\",\"probability\":\"NEGLIGIBLE\"}]"))};
     struct pk_error err;
 
-    for (int b = 0; b < 2; b++) {
+    for (size_t b = 0; b < PK_COUNT(backs); b++) {
         begin();
         struct pk_stream *s = pk_stream_new(&arena, &pk_dialect_openai, backs[b], true, 0);
         struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
@@ -756,6 +852,7 @@ int main(void)
 {
     RUN(every_provider_can_be_addressed);
     RUN(providers_are_found_by_name);
+    RUN(a_model_in_the_path_is_one_segment);
     RUN(what_needs_no_change_is_the_client_s_own_bytes);
     RUN(an_anthropic_client_reaches_only_anthropic_so_far);
     RUN(hostile_requests_are_refused);

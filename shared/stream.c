@@ -56,6 +56,20 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
     return s;
 }
 
+struct pk_stream *pk_stream_of(struct pk_arena *arena, const struct pk_dialect *back,
+                               const struct pk_answer *a)
+{
+    struct pk_stream *s = pk_stream_new(arena, &pk_dialect_openai, back, false, a->created_s);
+
+    if (s) {
+        s->id = a->id;
+        s->model = a->model;
+        s->asked = a->asked;
+        s->usage = a->usage;
+    }
+    return s;
+}
+
 /* --- the answer so far ----------------------------------------------------------------------- */
 
 static struct pk_stream_tool *add_tool(struct pk_stream *s, const struct pk_delta *d)
@@ -106,6 +120,8 @@ static void take_tool(struct pk_stream *s, const struct pk_delta *d)
         t->id = pk_copy(s->arena, d->id);
     if (t->name.len == 0)
         t->name = pk_copy(s->arena, d->name);
+    if (t->extra.len == 0)
+        t->extra = pk_copy(s->arena, d->extra);
     pk_buf_add(&t->arguments, d->text);
 }
 
@@ -128,11 +144,50 @@ static void add_text(struct pk_stream *s, struct pk_buf *to, pk_str text)
     pk_buf_add(to, text);
 }
 
-static void add_thinking(struct pk_buf *to, pk_str block)
+static void add_item(struct pk_buf *to, pk_str json)
 {
     if (to->len)
         pk_buf_addc(to, ',');
-    pk_dialect_line(to, block);
+    pk_dialect_line(to, json);
+}
+
+/* A later one of the same name replaces it. */
+static void take_member(struct pk_stream *s, struct pk_stream_more *more, const struct pk_delta *d)
+{
+    int i = 0;
+
+    while (i < more->member_count && !pk_str_eq(more->members[i].name, d->name))
+        i++;
+    if (i == PK_STREAM_MEMBERS_MAX) {
+        s->lossy = true;
+        return;
+    }
+    if (i == more->member_count) {
+        more->members[i] = (struct pk_stream_member){pk_copy(s->arena, d->name), text_in(s->arena)};
+        more->member_count++;
+    }
+    pk_buf_reset(&more->members[i].json); /* some providers tell it in every event */
+    pk_dialect_line(&more->members[i].json, d->text);
+}
+
+static void take_more(struct pk_stream *s, struct pk_stream_choice *c, const struct pk_delta *d)
+{
+    if (!c->more) {
+        c->more = pk_alloc(s->arena, sizeof *c->more);
+        if (!c->more)
+            return;
+        c->more->images = c->more->logprobs = text_in(s->arena);
+    }
+    if (d->kind == PK_DELTA_IMAGE) {
+        s->content = true;
+        pk_dialect_image(&c->more->images, d->text);
+    } else if (d->kind == PK_DELTA_LOGPROBS) {
+        add_item(&c->more->logprobs, d->text);
+    } else if (d->kind == PK_DELTA_EXTRA) {
+        c->more->extra = pk_copy(s->arena, d->text);
+    } else {
+        take_member(s, c->more, d);
+    }
 }
 
 static void assemble(struct pk_stream *s, const struct pk_delta *d)
@@ -147,8 +202,12 @@ static void assemble(struct pk_stream *s, const struct pk_delta *d)
     case PK_DELTA_TEXT: add_text(s, &c->text, d->text); break;
     case PK_DELTA_REASONING: add_text(s, &c->reasoning, d->text); break;
     case PK_DELTA_REFUSAL: add_text(s, &c->refusal, d->text); break;
-    case PK_DELTA_THINKING: add_thinking(&c->thinking, d->text); break;
+    case PK_DELTA_THINKING: add_item(&c->thinking, d->text); break;
     case PK_DELTA_TOOL: take_tool(s, d); break;
+    case PK_DELTA_IMAGE:
+    case PK_DELTA_LOGPROBS:
+    case PK_DELTA_EXTRA:
+    case PK_DELTA_MEMBER: take_more(s, c, d); break;
     case PK_DELTA_FINISH:
         c->finish_reason = pk_copy(s->arena, d->text);
         s->content = true;
@@ -176,9 +235,13 @@ static bool text_failed(const struct pk_stream *s)
     bool failed =
         s->message.content.failed || s->message.text.failed || s->message.citations.failed;
 
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++)
-        failed = failed || s->choices[i].text.failed || s->choices[i].reasoning.failed ||
-                 s->choices[i].refusal.failed || s->choices[i].thinking.failed;
+    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+        const struct pk_stream_choice *c = &s->choices[i];
+
+        failed = failed || c->text.failed || c->reasoning.failed || c->refusal.failed ||
+                 c->thinking.failed ||
+                 (c->more && (c->more->images.failed || c->more->logprobs.failed));
+    }
     for (int i = 0; i < s->tool_count; i++)
         failed = failed || s->tools[i].arguments.failed;
     return failed;
@@ -246,6 +309,15 @@ bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err
     return ok;
 }
 
+int pk_stream_tools(const struct pk_stream *s, int choice)
+{
+    int count = 0;
+
+    for (int i = 0; i < s->tool_count; i++)
+        count += s->tools[i].choice == choice;
+    return count;
+}
+
 bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error *err)
 {
     struct pk_buf body = text_in(s->arena);
@@ -257,6 +329,7 @@ bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error 
         .finish_reason = s->choices[0].finish_reason,
         .usage = s->usage,
         .created_s = s->created_s,
+        .asked = s->asked,
         .body = pk_buf_str(&body),
     };
     return pk_dialect_built(&body, "answer", err);

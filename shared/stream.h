@@ -14,19 +14,34 @@
 
 #include "dialect.h"
 
-enum { PK_STREAM_CHOICES_MAX = 16, PK_STREAM_TOOLS_MAX = 128 };
+enum { PK_STREAM_CHOICES_MAX = 16, PK_STREAM_TOOLS_MAX = 128, PK_STREAM_MEMBERS_MAX = 8 };
 
 struct pk_stream_tool {
     int choice, index;
-    pk_str id, name;
+    pk_str id, name, extra;
     struct pk_buf arguments;
+};
+
+struct pk_stream_member {
+    pk_str name;
+    struct pk_buf json;
+};
+
+/* What few answers have. */
+struct pk_stream_more {
+    struct pk_buf images, logprobs; /* their items as JSON, separated by commas */
+    pk_str extra;                   /* the message's extra_content */
+    struct pk_stream_member members[PK_STREAM_MEMBERS_MAX];
+    int member_count;
 };
 
 struct pk_stream_choice {
     bool used;
     struct pk_buf text, reasoning, refusal;
-    struct pk_buf thinking; /* whole thinking blocks as JSON, separated by commas */
+    struct pk_buf thinking;      /* whole thinking blocks as JSON, separated by commas */
+    struct pk_stream_more *more; /* NULL: nothing of it has come */
     pk_str finish_reason;
+    pk_str ended; /* the provider's word for it, where more may follow */
 };
 
 /* An Anthropic message while its events come: blocks are put together one after the other. */
@@ -49,6 +64,7 @@ struct pk_stream {
     const struct pk_dialect *front, *back;
     bool with_usage;   /* the client asked for usage in the stream */
     int64_t created_s; /* seconds since 1970, for fronts that print it */
+    pk_str asked;      /* the model asked for; may be set after pk_stream_new() */
     struct pk_sse sse;
     struct pk_buf *out; /* where deltas are printed during a feed */
 
@@ -73,6 +89,10 @@ struct pk_stream {
 struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect *front,
                                 const struct pk_dialect *back, bool with_usage, int64_t created_s);
 
+/* A stream to put a complete answer together with, in OpenAI's shape: id, model and usage are in `a`. */
+struct pk_stream *pk_stream_of(struct pk_arena *arena, const struct pk_dialect *back,
+                               const struct pk_answer *a);
+
 /* Takes upstream bytes and appends the client's to `out`. False when the stream is malformed
  * (PK_BAD_ANSWER), over a limit (PK_TOO_LARGE), or carried the provider's error (PK_UPSTREAM;
  * s->failed and s->fault are set): what came before in the same bytes is in `out`. */
@@ -85,6 +105,9 @@ bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err
 
 /* Takes one delta: adds it to the answer and, while bytes are fed across dialects, prints it. */
 void pk_stream_take(struct pk_stream *s, const struct pk_delta *d);
+
+/* How many tool calls a choice has so far. */
+int pk_stream_tools(const struct pk_stream *s, int choice);
 
 /* The assembled answer; of a stream that was cut, as far as it came. */
 bool pk_stream_answer(struct pk_stream *s, struct pk_answer *a, struct pk_error *err) PK_MUST_CHECK;

@@ -11,6 +11,7 @@
  *   NAME.stream.sse            -> .stream.out.sse, and .stream.answer.json, .stream.usage
  *   NAME.replay.json           -> .replay.out.sse
  *   NAME.error.STATUS.body     -> .error.STATUS.out.json
+ * An answer and a stream called "both-NAME" are the same answer: its .answer.out.json is for both.
  * JSON is compared in its canonical form, everything else byte by byte. ".plain." in the name of a
  * stream: the client did not ask for usage. GOLDEN_WRITE=1 writes what comes out where a file is
  * missing, to be read and kept.
@@ -164,6 +165,7 @@ static void feed(struct outcome *o, const char *name, pk_str in, size_t cut, siz
         o->ok = pk_stream_feed(o->s, pk_str_sub(in, at, n), &o->out, &o->err);
         at += pk_str_sub(in, at, n).len;
     }
+    o->ok = o->ok && pk_stream_end(o->s, &o->out, &o->err);
 }
 
 static void expect_same(const struct outcome *a, const struct outcome *b)
@@ -192,6 +194,19 @@ static void check_cuts(const struct outcome *whole, const char *name, pk_str in)
     arena = kept;
 }
 
+/* What came in pieces is what would have come at once. */
+static void check_both(const struct pk_answer *a)
+{
+    char *kind = stem + strlen(stem) - strlen(".stream");
+    pk_str want;
+
+    if (EXPECT(read_file(pk_copyf(&arena, "%.*s.answer.out.json", (int)(kind - stem), stem).at,
+                         &want)) &&
+        !EXPECT(pk_str_eq(canonical(a->body), canonical(want))))
+        printf("# %s\n# want %.*s\n# got  %.*s\n", stem, PK_FMT(canonical(want)),
+               PK_FMT(canonical(a->body)));
+}
+
 static void check_stream(const char *name, pk_str in)
 {
     struct outcome o;
@@ -207,6 +222,8 @@ static void check_stream(const char *name, pk_str in)
     if (EXPECT(pk_stream_answer(o.s, &a, &err))) {
         check(".answer.json", a.body);
         check_usage(&a.usage, ".usage");
+        if (pk_str_starts(pk_str_of(name), "both-"))
+            check_both(&a);
     }
     check_cuts(&o, name, in);
 }
@@ -299,5 +316,6 @@ int main(int argc, char **argv)
 
     run_folder(folder, "openai");
     run_folder(folder, "anthropic");
+    run_folder(folder, "gemini");
     return test_end();
 }

@@ -47,6 +47,13 @@ static const struct life lives[] = {
      {"{\"data\":[{\"embedding\":[1,2]}],\"usage\":{\"prompt_tokens\":1}}", "",
       "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"},
      "{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":\"e\"}}"},
+    {"gemini", "google", "{\"model\":\"gemini-3-pro\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"h\\u00e9\"},{\"role\":\"assistant\",\"reasoning\":\"r\",\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":[{\"type\":\"text\",\"text\":\"1\"}]}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{}}}}},{\"type\":\"function\",\"function\":{\"name\":\"url_context\"}}],\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"const\":1}}}}",
+     "content-type: application/json",
+     {"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"t\",\"thought\":true},{\"text\":\"x\"},{\"functionCall\":{\"name\":\"f\",\"args\":{}},\"thoughtSignature\":\"s\"},{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"x\"}}]},\"finishReason\":\"STOP\",\"groundingMetadata\":{},\"logprobsResult\":{\"chosenCandidates\":[{\"token\":\"x\",\"logProbability\":-1}]}}],\"usageMetadata\":{\"promptTokenCount\":1},\"modelVersion\":\"m\",\"responseId\":\"r\"}"}, NULL},
+    {"gemini stream", "google", "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+     "content-type: text/event-stream",
+     {"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}],\"modelVersion\":\"m\",\"responseId\":\"r\"}\n\n",
+      "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"},\"thoughtSignature\":\"s\"}]},\"finishReason\":\"STOP\",\"groundingMetadata\":{}}],\"usageMetadata\":{\"promptTokenCount\":1}}\n\n"}, NULL},
 };
 /* clang-format on */
 

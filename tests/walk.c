@@ -26,6 +26,7 @@ static const char *const configs[] = {
     "\"mode\":\"loadbalance\",\"by\":\"cost\",\"sticky\":{\"hash_fields\":[\"metadata.n\"]}},"
     "\"targets\":[{\"provider\":\"groq\"},{\"provider\":\"anthropic\"}]}]},{\"provider\":"
     "\"openai\"},{\"provider\":\"anthropic\"}]}",
+    "{\"provider\":\"google\",\"retry\":{\"attempts\":1},\"cache\":{\"mode\":\"simple\"}}",
     "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"groq\"},{\"provider\":"
     "\"openai\",\"cache\":{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":"
     "\"e\"}"
@@ -76,6 +77,11 @@ static const char *const payloads[] = {
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
     "{\"data\":[{\"embedding\":[1,2]}],\"usage\":{\"prompt_tokens\":1}}",
     "{\"data\":[{\"embedding\":[0,1e999]}]}",
+    "data: "
+    "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}],\"responseId\":\"r\"}\n\n",
+    "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"}}]},"
+    "\"finishReason\":\"STOP\"}]}\n\n",
+    "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}]}",
     "<html>",
     "",
     "data: ",

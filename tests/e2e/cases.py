@@ -41,6 +41,9 @@ class E:
                  **more.pop("cache", {})}
         return self.to(model, cache=cache, **more)
 
+    def gemini(self, model="gemini-test", path="", **more):
+        return self.to(model, path, "google", **more)
+
     def any(self, mode, *targets, **more):
         strategy = {"mode": mode, **more.pop("strategy", {})}
         return {"strategy": strategy, "targets": list(targets), **more}
@@ -419,6 +422,78 @@ FAMILIES = [
     Case("anthropic: the provider's words are in the error",
          Call(lambda e: e.claude("status-529"), status=529, says="asked to answer 529",
               row={"provider": "anthropic", "status": "error"})),
+
+    # --- the gemini dialect ----------------------------------------------------------------------
+    Case("gemini: system, texts and limits are translated",
+         Call(lambda e: e.gemini("gemini-2.5-flash"), [{"role": "system", "content": "be brief"},
+                                                       {"role": "user", "content": "hello big world"}],
+              {"max_tokens": 7, "stop": "END", "temperature": 0.5}, text="hello big world",
+              row={"provider": "google", "model": "gemini-2.5-flash", "input_tokens": 5,
+                   "output_tokens": 3, "finish_reason": "stop", "cost_usd": Decimal("0.000009")},
+              check=sent(systemInstruction={"parts": [{"text": "be brief"}]},
+                         generationConfig={"maxOutputTokens": 7, "temperature": 0.5,
+                                           "stopSequences": ["END"]}))),
+    Case("gemini: the model is in the path and the key in its own header",
+         Call(lambda e: e.gemini("echo:x/y?z"), status=200,
+              check=lambda a, r, m, s: m.page("last")["path"] ==
+              "/v1/models/echo%3Ax%2Fy%3Fz:generateContent"
+              and SECRET in m.page("last")["headers"]["x-goog-api-key"]
+              and "authorization" not in m.page("last")["headers"])),
+    Case("gemini: without a model nothing is sent",
+         Call(lambda e: {**e.gemini(), "override_params": {"top_p": 1}}, code="invalid_request",
+              status=400, says="model", upstream=0)),
+    Case("gemini: thoughts and what came from the cache are counted apart",
+         Call(lambda e: e.gemini("gemini-2.5-flash", "/m/echo:cached=2:reasoning=4"),
+              row={"input_tokens": 1, "cache_read_tokens": 2, "output_tokens": 3,
+                   "reasoning_tokens": 4, "cost_usd": Decimal("0.00001786")})),
+    Case("gemini: tools, their calls with signatures, and the results go both ways",
+         Call(lambda e: e.gemini("gemini-3-pro-preview", "/m/tool-call"), "weather?",
+              {"tools": [WEATHER], "tool_choice": "required"},
+              row={"finish_reason": "tool_calls"},
+              check=lambda a, r, m, s: a.body["choices"][0]["message"]["tool_calls"][0]["function"]
+              == {"name": "weather", "arguments": '{"city":"mock"}'}
+              and a.body["choices"][0]["message"]["tool_calls"][0]["extra_content"] ==
+              {"google": {"thought_signature": "bW9jaw=="}}
+              and '"parametersJsonSchema"' in m.page("last")["body"]
+              and '"mode":"ANY"' in m.page("last")["body"]),
+         Call(lambda e: e.gemini("gemini-3-pro-preview"), [
+             {"role": "user", "content": "weather?"},
+             {"role": "assistant", "content": None, "tool_calls": [
+                 {"id": "call_1", "type": "function",
+                  "extra_content": {"google": {"thought_signature": "bW9jaw=="}},
+                  "function": {"name": "weather", "arguments": '{"city":"Paris"}'}},
+                 {"id": "call_2", "type": "function",
+                  "function": {"name": "clock", "arguments": ""}}]},
+             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+             {"role": "tool", "tool_call_id": "call_2", "content": "12:00"}], {"tools": [WEATHER]},
+              status=200, check=sent_text('"thoughtSignature":"bW9jaw=="', '"output":"sunny"',
+                                          '"name":"clock"'))),
+    Case("gemini: calls of another provider's model are accepted without a signature",
+         Call(lambda e: e.gemini("gemini-3-pro-preview"), [
+             {"role": "user", "content": "weather?"},
+             {"role": "assistant", "content": None, "tool_calls": [
+                 {"id": "call_1", "type": "function",
+                  "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}]},
+             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}], status=200)),
+    Case("gemini: several choices",
+         Call(lambda e: e.gemini("echo"), params={"n": 2}, row={"output_tokens": 6},
+              check=lambda a, r, m, s: [c["index"] for c in a.body["choices"]] == [0, 1])),
+    Case("gemini: a fallback to it, and from it",
+         Call(lambda e: e.fallback(e.to("status-500"), e.gemini()), text="hello big world",
+              row={"provider": "google", "fallback_index": 1}),
+         Call(lambda e: e.fallback(e.gemini("status-503"), e.claude()), text="hello big world",
+              spans=[("google", 503, "provider_error"), ("anthropic", 200, None)])),
+    Case("gemini: the provider's words are in the error",
+         Call(lambda e: e.gemini("status-429"), status=429, says="asked to answer 429",
+              row={"provider": "google", "status": "error"})),
+    *[Case(f"gemini: hostile answer: {model}",
+           Call(lambda e, model=model: e.gemini(model), code="invalid_answer", status=502,
+                row={"status": "error", "error_type": "invalid_answer"}))
+      for model in ("html-200", "empty-200", "truncated-json", "wrong-types", "bad-utf8",
+                    "no-end")],
+    Case("gemini: an error with status 200",
+         Call(lambda e: e.gemini("error-in-200"), code="provider_error", status=502,
+              says="asked to answer 500")),
 
     # --- what is logged ------------------------------------------------------------------------
     Case("metadata, trace and spans of the caller are in the log",

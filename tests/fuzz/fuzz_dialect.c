@@ -68,15 +68,16 @@ static struct fed feed(struct pk_arena *arena, const struct pk_dialect *back, pk
     f.s = pk_stream_new(arena, &pk_dialect_openai, back, true, 0);
     for (size_t at = 0; at < text.len && f.ok; at += step)
         f.ok = pk_stream_feed(f.s, pk_str_sub(text, at, step), &f.out, &err);
+    f.ok = f.ok && pk_stream_end(f.s, &f.out, &err);
     return f;
 }
 
 /* Translated, a stream says the same however it is cut. */
-static void cut(pk_str text, size_t step)
+static void cut(const struct pk_dialect *back, pk_str text, size_t step)
 {
     struct pk_arena arena = fuzz_arena();
-    struct fed whole = feed(&arena, &pk_dialect_anthropic, text, text.len + 1);
-    struct fed pieces = feed(&arena, &pk_dialect_anthropic, text, step);
+    struct fed whole = feed(&arena, back, text, text.len + 1);
+    struct fed pieces = feed(&arena, back, text, step);
 
     PK_ASSERT(whole.ok == pieces.ok && whole.s->complete == pieces.s->complete);
     PK_ASSERT(whole.s->lossy == pieces.s->lossy && whole.s->content == pieces.s->content);
@@ -91,9 +92,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     request("openai", text);
     request("mistral-ai", text);
     request("anthropic", text);
+    request("google", text);
     replay(&pk_dialect_openai, text);
     replay(&pk_dialect_anthropic, text);
-    if (size > 1)
-        cut(pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
+    if (size > 1) {
+        cut(&pk_dialect_anthropic, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
+        cut(&pk_dialect_gemini, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
+    }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* answer.c - the endpoints: two dialects' chat, the list of models, the mock's own pages.
+/* answer.c - the endpoints: each dialect's chat, the list of models, the mock's own pages.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -20,12 +20,14 @@ static bool ends(const char *path, const char *end)
     return len >= n && strcmp(path + len - n, end) == 0;
 }
 
-/* The key as either dialect sends it. */
+/* The key as any of the dialects sends it. */
 static void read_key(struct ask *a)
 {
     char value[ASK_KEY_MAX];
 
     ask_header(a, "x-api-key", a->key, sizeof(a->key));
+    if (!a->key[0])
+        ask_header(a, "x-goog-api-key", a->key, sizeof(a->key));
     ask_header(a, "authorization", value, sizeof(value));
     if (!a->key[0] && strncasecmp(value, "Bearer ", 7) == 0)
         (void)snprintf(a->key, sizeof(a->key), "%s", value + 7);
@@ -58,29 +60,41 @@ static void own_page(struct ask *a, struct reply *r)
     }
 }
 
+static bool generates(const struct ask *a)
+{
+    return ends(a->route, ":generateContent") || ends(a->route, ":streamGenerateContent");
+}
+
+static void choose_dialect(struct ask *a)
+{
+    char version[64], google[ASK_KEY_MAX];
+
+    ask_header(a, "anthropic-version", version, sizeof(version));
+    ask_header(a, "x-goog-api-key", google, sizeof(google));
+    a->dialect = &openai;
+    if (generates(a) || (google[0] && ends(a->route, "/models")))
+        a->dialect = &gemini;
+    else if (version[0] || ends(a->route, "/messages"))
+        a->dialect = &anthropic;
+    else if (ends(a->route, "/embeddings"))
+        a->dialect = &embeddings;
+}
+
 static void parse(struct ask *a)
 {
-    const char *model;
-
     a->json = cJSON_ParseWithLength(a->body->at ? a->body->at : "", a->body->len);
-    model = json_text(a->json, "model");
-    a->model = model ? model : "";
+    if (generates(a) || a->dialect != &gemini)
+        a->dialect->read(a);
     if (!a->plan[0])
         (void)snprintf(a->plan, sizeof(a->plan), "%s", a->model);
-    ask_read(a);
 }
 
 static void endpoint(struct ask *a, struct reply *r)
 {
-    bool messages = ends(a->route, "/messages");
-    char version[64], message[200];
+    char message[200];
 
-    ask_header(a, "anthropic-version", version, sizeof(version));
-    a->dialect = messages || version[0] ? &anthropic : &openai;
-    if (messages || ends(a->route, "/chat/completions")) {
-        chat(a, r);
-    } else if (ends(a->route, "/embeddings")) {
-        a->dialect = &embeddings;
+    if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
+        ends(a->route, "/embeddings")) {
         chat(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);
@@ -102,6 +116,7 @@ void answer(const char *method, const char *path, const struct text *headers,
     if (strncmp(a.route, "/__mock/", 8) == 0) {
         own_page(&a, &r);
     } else {
+        choose_dialect(&a);
         parse(&a);
         stats_note(&a, at_ms);
         text_addf(&r.headers, "x-request-id: req_mock_%lld\r\n", (long long)stats.requests);

@@ -295,4 +295,5 @@ static void models(struct reply *r)
                         "\"last_id\":\"claude-sonnet-4-5\"}");
 }
 
-const struct dialect anthropic = {"anthropic", check, answer, stream, error, error_event, models};
+const struct dialect anthropic = {"anthropic", ask_read, check,       answer,
+                                  stream,      error,    error_event, models};

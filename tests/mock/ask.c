@@ -81,9 +81,8 @@ void content_text(const cJSON *content, struct text *out)
     }
 }
 
-/* Words of a text, or of all texts of a list of parts, so that a test can count them by hand. cJSON
- * limits the nesting. */
-static int count_words(const cJSON *v) // NOLINT(misc-no-recursion)
+/* So that a test can count them by hand. cJSON limits the nesting. */
+int ask_words(const cJSON *v) // NOLINT(misc-no-recursion)
 {
     static const char *const members[] = {"text", "content"};
     int words = cJSON_IsString(v) ? words_in(v->valuestring, strlen(v->valuestring)) : 0;
@@ -91,9 +90,9 @@ static int count_words(const cJSON *v) // NOLINT(misc-no-recursion)
 
     if (cJSON_IsObject(v))
         for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-            words += count_words(cJSON_GetObjectItemCaseSensitive(v, members[i]));
+            words += ask_words(cJSON_GetObjectItemCaseSensitive(v, members[i]));
     if (cJSON_IsArray(v)) {
-        cJSON_ArrayForEach(item, v) words += count_words(item);
+        cJSON_ArrayForEach(item, v) words += ask_words(item);
     }
     return words;
 }
@@ -102,18 +101,20 @@ void ask_read(struct ask *a)
 {
     const cJSON *messages = cJSON_GetObjectItemCaseSensitive(a->json, "messages");
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(a->json, "n");
+    const char *model = json_text(a->json, "model");
     const cJSON *message;
 
+    a->model = model ? model : "";
     cJSON_ArrayForEach(message, messages)
     {
         const char *role = json_text(message, "role");
-        a->prompt_tokens += count_words(message);
+        a->prompt_tokens += ask_words(message);
         if (!role || strcmp(role, "user") != 0)
             continue;
         text_free(&a->user);
         content_text(cJSON_GetObjectItemCaseSensitive(message, "content"), &a->user);
     }
-    a->prompt_tokens += count_words(cJSON_GetObjectItemCaseSensitive(a->json, "system"));
+    a->prompt_tokens += ask_words(cJSON_GetObjectItemCaseSensitive(a->json, "system"));
     a->stream = json_true(a->json, "stream");
     a->n = cJSON_IsNumber(n) && n->valueint > 0 && n->valueint <= 128 ? n->valueint : 1;
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(a->json, "stream_options");

@@ -24,6 +24,7 @@ struct ask {
     int64_t wait_ms, jitter_ms; /* from /d/MS/ and /j/MS/ */
     cJSON *json;
     const char *model;     /* never NULL */
+    char name[512];        /* the model's, where it stands in the path */
     char key[ASK_KEY_MAX]; /* the provider key; empty when none came */
     bool stream, usage;    /* usage: the stream shall end with it */
     int n;                 /* choices wanted */
@@ -35,8 +36,11 @@ struct ask {
 void ask_route(struct ask *a);
 /* The value of a header into `out`, or an empty string. */
 void ask_header(const struct ask *a, const char *name, char *out, size_t size);
-/* Counts the words of all messages and notes the last user turn. */
+/* Reads a body with "model", "messages" and "stream" in it: counts the words of all messages and notes
+ * the last user turn. */
 void ask_read(struct ask *a);
+/* Words of a text, or of all texts of a list of parts. */
+int ask_words(const cJSON *v);
 void ask_free(struct ask *a);
 
 /* Text of a message's content: a string, or the "text" parts of an array. */

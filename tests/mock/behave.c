@@ -235,7 +235,7 @@ static void wrong_types(struct show *s)
 {
     static const char body[] =
         "{\"id\":5,\"object\":[],\"model\":7,\"role\":{},\"choices\":{\"0\":\"x\"},"
-        "\"content\":7,\"stop_reason\":[],\"usage\":\"many\"}";
+        "\"content\":7,\"candidates\":{\"0\":\"x\"},\"stop_reason\":[],\"usage\":\"many\"}";
 
     raw(s, 200, NULL, "");
     if (!s->a->stream) {
@@ -346,11 +346,16 @@ static void tool_call(struct show *s)
     const cJSON *tool =
         cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(s->a->json, "tools"), 0);
     const cJSON *function = cJSON_GetObjectItemCaseSensitive(tool, "function");
+    const cJSON *declared = cJSON_GetObjectItemCaseSensitive(tool, "functionDeclarations");
+
+    if (declared)
+        function = cJSON_GetArrayItem(declared, 0);
     const cJSON *schema = cJSON_GetObjectItemCaseSensitive(function, "parameters");
     const char *name = json_text(function ? function : tool, "name");
 
     if (!schema)
-        schema = cJSON_GetObjectItemCaseSensitive(tool, "input_schema");
+        schema = cJSON_GetObjectItemCaseSensitive(
+            declared ? function : tool, declared ? "parametersJsonSchema" : "input_schema");
     if (schema)
         tool_arguments(schema, &s->text);
     else

@@ -25,6 +25,8 @@ struct content {
 
 struct dialect {
     const char *name;
+    /* Fills the ask from its path and JSON. */
+    void (*read)(struct ask *a);
     /* False when the request is refused; the reply holds the error then. */
     bool (*check)(const struct ask *a, struct reply *r);
     void (*answer)(const struct ask *a, const struct content *c, struct reply *r);
@@ -36,7 +38,7 @@ struct dialect {
     void (*models)(struct reply *r);
 };
 
-extern const struct dialect openai, anthropic, embeddings;
+extern const struct dialect openai, anthropic, gemini, embeddings;
 
 /* The first piece of text for one event of a stream: blanks, then a word. */
 size_t word_len(const char *s, size_t len);

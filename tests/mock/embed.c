@@ -153,4 +153,5 @@ static void models(struct reply *r)
 }
 
 /* There are no streams of them: a request for one gets the whole. */
-const struct dialect embeddings = {"embeddings", check, answer, answer, error, error_event, models};
+const struct dialect embeddings = {"embeddings", ask_read, check,       answer,
+                                   answer,       error,    error_event, models};

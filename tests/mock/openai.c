@@ -255,4 +255,5 @@ static void models(struct reply *r)
               "\"owned_by\":\"mock\"}]}");
 }
 
-const struct dialect openai = {"openai", check, answer, stream, error, error_event, models};
+const struct dialect openai = {"openai", ask_read, check,       answer,
+                               stream,   error,    error_event, models};

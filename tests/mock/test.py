@@ -25,7 +25,10 @@ class Mock:
     def post(self, model, path="/v1/chat/completions", key="k", **body):
         body = {"model": model, "messages": [{"role": "user", "content": "one two  three"}], **body}
         headers = {"Content-Type": "application/json"}
-        if key and "messages" in path.rsplit("/", 1)[1]:
+        if key and ":" in path:
+            headers["x-goog-api-key"] = key
+            body = {"contents": [{"role": "user", "parts": [{"text": "one two  three"}]}]}
+        elif key and "messages" in path.rsplit("/", 1)[1]:
             headers.update({"x-api-key": key, "anthropic-version": "2023-06-01"})
         elif key:
             headers["Authorization"] = "Bearer " + key
@@ -62,12 +65,15 @@ def echoes_the_last_user_text(m):
             and answer["usage"]["prompt_tokens"] == 3 and answer["usage"]["completion_tokens"] == 3)
 
 
-def streams_both_dialects_word_by_word(m):
+def streams_each_dialect_word_by_word(m):
     status, headers, body = m.post("x", stream=True, stream_options={"include_usage": True})
     text = "".join(c["delta"].get("content", "") for e in events(body) for c in e["choices"])
     native = events(m.post("x", "/v1/messages", max_tokens=5, stream=True)[2])
     other = "".join(e["delta"].get("text", "") for e in native if "delta" in e)
-    return (text == other == "one two  three" and body.endswith(b"data: [DONE]\n\n")
+    google = m.post("x", "/v1beta/models/x:streamGenerateContent?alt=sse")[2]
+    third = "".join(p["text"] for e in events(google)
+                    for p in e["candidates"][0]["content"]["parts"])
+    return (text == other == third == "one two  three" and body.endswith(b"data: [DONE]\n\n")
             and events(body)[-1]["usage"]["total_tokens"] == 6
             and native[-1]["type"] == "message_stop" and status == 200
             and headers["Content-Type"].startswith("text/event-stream"))
@@ -161,7 +167,7 @@ def answers_pipelined_requests_in_order(m):
     return got.count(b"HTTP/1.1 200") == 21 and got.rindex(b" 404 ") < got.rindex(b" 200 ")
 
 
-CASES = [echoes_the_last_user_text, streams_both_dialects_word_by_word,
+CASES = [echoes_the_last_user_text, streams_each_dialect_word_by_word,
          refuses_what_the_real_ones_refuse, counts_sequences_by_model_and_key,
          says_when_to_try_again, waits_as_long_as_the_path_says, a_path_may_choose_the_plan,
          breaks_off_where_it_should, makes_bodies_of_a_size, echoes_body_and_headers,
