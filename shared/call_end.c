@@ -51,14 +51,15 @@ static struct pk_outcome *outcome_of(struct pk_record *r, const struct pk_target
     return o;
 }
 
-/* For the target's circuit. An attempt that a client was too impatient for says nothing about it. */
+/* For the target's circuit. An attempt that a client was too impatient for, or sent elsewhere, says nothing
+ * about it. */
 static void note_outcome(struct pk_call *c, const struct pk_span *s)
 {
     const struct pk_target *t = pk_call_target(c);
     struct pk_record *r = &c->record;
 
     if (t->breaker.cooldown_ms == 0 || c->config->circuit.len == 0 || c->impatient ||
-        !pk_circuit_counts(c->error.code))
+        c->req->custom_host.len || !pk_circuit_counts(c->error.code))
         return;
     r->circuit = c->config->circuit;
     r->circuit_version = c->config->version;

@@ -229,8 +229,13 @@ def broken_stream(door, e, mock):
 def fallback_before_first_byte(door, e, mock):
     """a stream falls back as long as nothing was sent"""
     data = stream(door, "/v1/chat/completions", e.fallback(e.to("status-503"), e.to("error-in-200"),
-                  e.to("echo")), {"messages": turn("hi")})
-    return len(data) > 1 and data[-1] == "[DONE]"
+                  e.claude("error-in-200"), e.to("echo")), {"messages": turn("hi")})
+    native = stream(door, "/v1/messages", e.fallback(e.claude("status-529"), e.claude("error-in-200"),
+                    e.claude("drop-head"), e.claude(None)),
+                    {"model": "claude-x", "max_tokens": 9, "messages": turn("hi")})
+    return (len(data) > 1 and data[-1] == "[DONE]"
+            and [json.loads(d)["type"] for d in native].count("error") == 0
+            and json.loads(native[-1])["type"] == "message_stop")
 
 
 def response_headers(door, e, mock):

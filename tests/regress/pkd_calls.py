@@ -176,6 +176,16 @@ def an_open_circuit_is_open_in_every_daemon_until_it_closes():
     expect(other.stop() == 0)
 
 
+def a_host_that_the_client_chose_opens_no_circuit():
+    cfg = json.dumps({**json.loads(fallback("status-500", "status-501")), "cb_config": {"failure_threshold": 1}})
+    status, h, _ = chat(pkd, mock, cfg=cfg, headers={"x-portkey-custom-host": "http://127.0.0.1:9/v1"})
+    expect(status == 502, status)
+    expect(pkd.rows_within(f"select 1 from pk_logs where trace_id = '{h['x-portkey-trace-id']}'", bool))
+    counted = len(pkd.rows("select 1 from pk_circuits"))
+    expect(chat(pkd, mock, cfg=cfg)[0] == 501)
+    expect(pkd.rows_within("select 1 from pk_circuits", lambda rows: len(rows) == counted + 2))
+
+
 def provider_errors_keep_their_status():
     for code in 400, 401, 404, 429, 500, 529:
         status, h, body = chat(pkd, mock, "status-%d" % code)
@@ -501,7 +511,8 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     a_config_without_target_takes_the_provider_of_the_headers, the_model_may_name_the_provider,
     what_is_missing_is_said, bad_steering_headers_are_refused, a_host_beyond_the_allowed_is_refused,
     fallback_and_retries_are_reported, a_condition_sees_the_path,
-    an_open_circuit_is_open_in_every_daemon_until_it_closes, provider_errors_keep_their_status, a_timeout_is_a_408,
+    an_open_circuit_is_open_in_every_daemon_until_it_closes, a_host_that_the_client_chose_opens_no_circuit,
+    provider_errors_keep_their_status, a_timeout_is_a_408,
     trace_ids_and_metadata_come_back_and_are_logged, payloads_stay_out_of_the_log_when_asked,
     headers_are_forwarded_only_when_asked, a_provider_header_alone_uses_the_environment,
     gateway_keys_are_not_sent_to_providers, models_are_listed, feedback_is_taken, health_is_told,
