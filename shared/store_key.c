@@ -1,0 +1,314 @@
+/* store_key.c - the verbs over virtual keys (store.h).
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Every change ends in pk_store_change_end() (store_audit.h).
+ */
+#include "iso.h"
+#include "store_audit.h"
+#include "store_value.h"
+
+enum { NAME_BYTES_MAX = 256 };
+
+static const char *const kind_names[] = {
+    [PK_KEY_ENV] = "env",
+    [PK_KEY_FILE] = "file",
+    [PK_KEY_SEALED] = "sealed",
+};
+
+/* --- virtual keys ---------------------------------------------------------------------- */
+
+struct key_row {
+    struct pk_arena *arena;
+    struct pk_virtual_key *key;
+    pk_str name;
+    bool found;
+};
+
+static enum pk_key_kind key_kind(pk_str name)
+{
+    for (size_t i = 0; i < PK_COUNT(kind_names); i++)
+        if (kind_names[i] && pk_str_is(name, kind_names[i]))
+            return (enum pk_key_kind)i;
+    return PK_KEY_NONE;
+}
+
+static bool read_key(void *ctx, const struct pk_value *columns, int count)
+{
+    struct key_row *row = ctx;
+    struct pk_virtual_key *k = row->key;
+
+    PK_ASSERT(count == 8);
+    k->provider = pk_copy(row->arena, columns[0].s);
+    k->custom_host = pk_copy(row->arena, columns[1].s);
+    k->key.origin = pk_copy(row->arena, columns[2].s);
+    k->key.kind = key_kind(columns[3].s);
+    k->key.value = pk_copy(row->arena, columns[4].s);
+    k->active = columns[5].type == PK_V_NULL;
+    k->expires_us = columns[6].i;
+    row->name = pk_copy(row->arena, columns[7].s);
+    row->found = true;
+    return false;
+}
+
+static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_required(slug)};
+
+    *row->key = (struct pk_virtual_key){.slug = pk_copy(row->arena, slug)};
+    row->key->key.slug = row->key->slug;
+    if (!s->ops->exec(s, PK_SQL_key_get, args, PK_COUNT(args), read_key, row, err))
+        return false;
+    return !row->arena->failed || pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
+}
+
+bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
+                      struct pk_virtual_key *key, bool *found, struct pk_error *err)
+{
+    struct key_row row = {.arena = arena, .key = key};
+
+    *found = false;
+    if (!get_key(s, slug, &row, err))
+        return false;
+    *found = row.found;
+    return true;
+}
+
+/* What pk_key_put() takes besides the secret. */
+struct key_options {
+    pk_str custom_host, name;
+    int64_t expires_us; /* 0 = never */
+};
+
+static bool read_text(struct pk_arena *arena, const struct pk_json *doc, int value,
+                      const char *name, pk_str *out, struct pk_error *err)
+{
+    if (pk_json_type(doc, value) != PK_JSON_STRING)
+        return pk_fail(err, PK_BAD_REQUEST, "options.%s: must be a string, not %s", name,
+                       pk_json_type_name(pk_json_type(doc, value)));
+    *out = pk_json_str(arena, doc, value);
+    return true;
+}
+
+static bool read_option(struct pk_arena *arena, const struct pk_json *doc, int name,
+                        struct key_options *o, struct pk_error *err)
+{
+    pk_str text = PK_NONE;
+
+    if (pk_json_is(doc, name, "custom_host"))
+        return read_text(arena, doc, name + 1, "custom_host", &o->custom_host, err);
+    if (pk_json_is(doc, name, "name")) {
+        if (!read_text(arena, doc, name + 1, "name", &o->name, err))
+            return false;
+        return o->name.len <= NAME_BYTES_MAX ||
+               pk_fail(err, PK_BAD_REQUEST, "options.name: must be 1..%d bytes", NAME_BYTES_MAX);
+    }
+    if (pk_json_is(doc, name, "expires_at"))
+        return read_text(arena, doc, name + 1, "expires_at", &text, err) &&
+               (pk_iso_us(text, &o->expires_us) ||
+                pk_fail(err, PK_BAD_REQUEST,
+                        "options.expires_at: must be a time like 2030-01-31T12:00:00Z"));
+    return pk_fail(err, PK_BAD_REQUEST, "options: there is no option \"%.*s\"",
+                   PK_FMT(pk_json_str(arena, doc, name)));
+}
+
+static bool read_options(struct pk_arena *arena, pk_str text, struct key_options *o,
+                         struct pk_error *err)
+{
+    struct pk_json doc;
+
+    *o = (struct key_options){0};
+    if (text.len == 0)
+        return true;
+    if (!pk_json_parse(arena, text, "options", &doc, err))
+        return false;
+    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_REQUEST, "options: must be an object");
+    for (int v = pk_json_first(&doc, 0); v >= 0; v = pk_json_next(&doc, 0, v))
+        if (!read_option(arena, &doc, v, o, err))
+            return false;
+    return true;
+}
+
+/* The base URL that the key may be sent to. */
+static bool origin_of(const struct pk_provider *p, const struct key_options *o, pk_str *origin,
+                      struct pk_error *err)
+{
+    struct pk_url url;
+
+    *origin = o->custom_host.len ? o->custom_host : pk_str_of(p->base_url);
+    if (origin->len == 0)
+        return pk_fail(err, PK_BAD_REQUEST, "options.custom_host: provider \"%s\" needs one",
+                       p->name);
+    if (o->custom_host.len == 0)
+        return true;
+    while (pk_str_ends(*origin, "/"))
+        origin->len--;
+    return pk_url_parse(*origin, "options.custom_host", &url, err);
+}
+
+static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, pk_str name, int64_t now_us,
+                    struct pk_error *err)
+{
+    const struct pk_value args[] = {
+        pk_v_text(k->slug),
+        pk_v_text(name),
+        pk_v_text(k->provider),
+        pk_v_text(k->custom_host),
+        pk_v_text(k->key.origin),
+        pk_v_text(pk_str_of(kind_names[k->key.kind])),
+        pk_v_blob(k->key.value.at, k->key.value.len),
+        pk_v_int(now_us),
+        pk_v_int_unless(k->expires_us == 0, k->expires_us),
+    };
+
+    return s->ops->exec(s, PK_SQL_key_put, args, PK_COUNT(args), NULL, NULL, err);
+}
+
+bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
+                      pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,
+                      struct pk_error *err)
+{
+    struct key_options o;
+    struct pk_virtual_key k = {.slug = slug};
+    const struct pk_provider *p = pk_provider_find(provider);
+
+    if (!pk_slug_check(slug, err))
+        return false;
+    if (!p)
+        return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
+                       PK_FMT(pk_str_sub(provider, 0, PK_SLUG_BYTES_MAX)));
+    if (!read_options(arena, options, &o, err) || !origin_of(p, &o, &k.key.origin, err))
+        return false;
+    k.provider = pk_str_of(p->name);
+    k.custom_host = o.custom_host.len ? k.key.origin : PK_NONE;
+    k.expires_us = o.expires_us;
+    if (!pk_secret_seal(secrets, arena, slug, k.provider, k.key.origin, secret, &k.key, err) ||
+        !s->ops->begin(s, err))
+        return false;
+    bool ok = put_key(s, &k, o.name, now_us, err);
+    const struct pk_change change = {
+        now_us, "key_put", slug,
+        pk_copyf(arena, "{\"provider\":\"%s\",\"kind\":\"%s\",\"options\":%.*s}", p->name,
+                 kind_names[k.key.kind], PK_FMT(options.len ? options : PK_STR("{}")))};
+    return pk_store_change_end(s, ok, &change, err);
+}
+
+static bool mark(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)columns;
+    (void)count;
+    *(bool *)ctx = true;
+    return true;
+}
+
+static bool not_there(pk_str slug, struct pk_error *err)
+{
+    return pk_fail(err, PK_NOT_FOUND, "virtual key: there is none called \"%.*s\"",
+                   PK_FMT(pk_str_sub(slug, 0, PK_SLUG_BYTES_MAX)));
+}
+
+bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
+                         const struct pk_secrets *secrets, pk_str slug, pk_str secret,
+                         int64_t now_us, struct pk_error *err)
+{
+    struct pk_virtual_key k;
+    bool found;
+
+    if (!pk_slug_check(slug, err) || !pk_store_key_get(s, arena, slug, &k, &found, err))
+        return false;
+    if (!found)
+        return not_there(slug, err);
+    if (!k.active)
+        return pk_fail(err, PK_BAD_REQUEST, "virtual key \"%.*s\": is revoked; put it anew",
+                       PK_FMT(slug));
+    if (!pk_secret_seal(secrets, arena, slug, k.provider, k.key.origin, secret, &k.key, err) ||
+        !s->ops->begin(s, err))
+        return false;
+    const struct pk_value args[] = {
+        pk_v_text(slug),
+        pk_v_text(pk_str_of(kind_names[k.key.kind])),
+        pk_v_blob(k.key.value.at, k.key.value.len),
+        pk_v_int(now_us),
+    };
+    found = false;
+    bool ok = s->ops->exec(s, PK_SQL_key_rotate, args, PK_COUNT(args), mark, &found, err);
+    const struct pk_change change = {now_us, "key_rotate", slug,
+                                     pk_copyf(arena, "{\"kind\":\"%s\"}", kind_names[k.key.kind])};
+    return pk_store_change_end(s, ok && (found || not_there(slug, err)), &change, err);
+}
+
+bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
+                         struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_required(slug), pk_v_int(now_us)};
+
+    *existed = false;
+    if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))
+        return false;
+    bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), mark, existed, err);
+    const struct pk_change change = {now_us, "key_revoke", slug, PK_NONE};
+    return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
+}
+
+/* --- both ------------------------------------------------------------------------------ */
+
+bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struct pk_error *err)
+{
+    if (!k->active)
+        return pk_fail(err, PK_NO_KEY, "virtual key \"%.*s\": is revoked", PK_FMT(k->slug));
+    if (k->expires_us && now_us >= k->expires_us)
+        return pk_fail(err, PK_NO_KEY, "virtual key \"%.*s\": has expired", PK_FMT(k->slug));
+    if (k->key.kind == PK_KEY_NONE)
+        return pk_fail(err, PK_STORE, "virtual key \"%.*s\": is of a newer version",
+                       PK_FMT(k->slug));
+    return true;
+}
+
+static bool bind_target(struct pk_target *t, const struct pk_virtual_key *k, struct pk_error *err)
+{
+    const struct pk_provider *p = pk_provider_find(k->provider);
+
+    if (!p)
+        return pk_fail(err, PK_BAD_CONFIG,
+                       "virtual key \"%.*s\": its provider \"%.*s\" is not known", PK_FMT(k->slug),
+                       PK_FMT(k->provider));
+    return pk_config_bind(t, p, k->key, k->key.origin, err);
+}
+
+struct binding {
+    struct pk_store *store;
+    struct pk_arena *arena;
+    int64_t now_us, until_us; /* until_us: when the first key expires */
+};
+
+static bool bind_key(struct binding *b, struct pk_target *t, struct pk_error *err)
+{
+    struct pk_virtual_key k;
+    bool found;
+
+    if (t->virtual_key.len == 0)
+        return true;
+    if (!pk_store_key_get(b->store, b->arena, t->virtual_key, &k, &found, err))
+        return false;
+    if (!found)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
+                       PK_FMT(t->path), PK_FMT(pk_str_sub(t->virtual_key, 0, PK_SLUG_BYTES_MAX)));
+    if (k.expires_us && k.expires_us < b->until_us)
+        b->until_us = k.expires_us;
+    return pk_virtual_key_usable(&k, b->now_us, err) && bind_target(t, &k, err);
+}
+
+bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_config *config,
+                          int64_t now_us, int64_t *until_us, struct pk_error *err)
+{
+    struct binding b = {s, arena, now_us, INT64_MAX};
+    bool ok = true;
+
+    for (int i = 0; ok && i < config->target_count; i++)
+        ok = bind_key(&b, &config->targets[i], err);
+    for (int i = 0; ok && i < config->embedder_count; i++)
+        ok = bind_key(&b, &config->embedders[i].target, err);
+    *until_us = b.until_us;
+    return ok;
+}
