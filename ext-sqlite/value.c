@@ -91,6 +91,7 @@ void pk_result_json(sqlite3_context *ctx, pk_str text)
 static int result_code(enum pk_code code)
 {
     switch (code) {
+    case PK_UNAUTHORIZED:
     case PK_NO_PERMISSION:
     case PK_HOST_DENIED: return SQLITE_AUTH;
     case PK_CANCELLED: return SQLITE_INTERRUPT;

@@ -225,6 +225,10 @@ bool pk_embedder_ready(struct pk_embedder *e, struct pk_error *err)
     for (size_t i = 0; e->model.len == 0 && i < PK_COUNT(usual_models); i++)
         if (strcmp(usual_models[i].provider, t->provider->name) == 0)
             e->model = pk_str_of(usual_models[i].model);
-    return e->model.len || pk_fail(err, PK_BAD_CONFIG, "%.*s.model: must be given for provider %s",
-                                   PK_FMT(t->path), t->provider->name);
+    if (e->model.len == 0)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.model: must be given for provider %s",
+                       PK_FMT(t->path), t->provider->name);
+    return pk_models_allow(&t->models, e->model) ||
+           pk_fail(err, PK_NO_PERMISSION, "virtual key \"%.*s\": model \"%.*s\" is not allowed",
+                   PK_FMT(t->virtual_key), PK_FMT(e->model));
 }

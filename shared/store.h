@@ -121,10 +121,11 @@ struct pk_virtual_key {
     struct pk_key key;
     bool active;
     int64_t expires_us; /* 0 = never */
+    struct pk_models models;
 };
 
-/* `options` is a JSON object or empty: custom_host, expires_at (ISO 8601), name. Unknown options are
- * errors. An existing slug is replaced. `secret` is "env:NAME", "file:PATH" or the key itself,
+/* `options` is a JSON object or empty: custom_host, expires_at (ISO 8601), name, allowed_models and
+ * denied_models (models.h), rate_limits and usage_limits (limit.h). Unknown options are errors. An existing slug is replaced. `secret` is "env:NAME", "file:PATH" or the key itself,
  * which is sealed. */
 bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
                       pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,

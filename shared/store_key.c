@@ -6,6 +6,7 @@
  */
 #include "iso.h"
 #include "store_audit.h"
+#include "store_limit.h"
 #include "store_value.h"
 
 enum { NAME_BYTES_MAX = 256 };
@@ -21,7 +22,7 @@ static const char *const kind_names[] = {
 struct key_row {
     struct pk_arena *arena;
     struct pk_virtual_key *key;
-    pk_str name;
+    pk_str allowed, denied; /* JSON arrays, or empty */
     bool found;
 };
 
@@ -38,7 +39,7 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
     struct key_row *row = ctx;
     struct pk_virtual_key *k = row->key;
 
-    PK_ASSERT(count == 8);
+    PK_ASSERT(count == 9);
     k->provider = pk_copy(row->arena, columns[0].s);
     k->custom_host = pk_copy(row->arena, columns[1].s);
     k->key.origin = pk_copy(row->arena, columns[2].s);
@@ -46,9 +47,19 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
     k->key.value = pk_copy(row->arena, columns[4].s);
     k->active = columns[5].type == PK_V_NULL;
     k->expires_us = columns[6].i;
-    row->name = pk_copy(row->arena, columns[7].s);
+    row->allowed = pk_copy(row->arena, columns[7].s);
+    row->denied = pk_copy(row->arena, columns[8].s);
     row->found = true;
     return false;
+}
+
+static bool parse_models(struct pk_arena *arena, pk_str text, const pk_str **list, int *count,
+                         struct pk_error *err)
+{
+    struct pk_json doc;
+
+    return text.len == 0 || (pk_json_parse(arena, text, "models", &doc, err) &&
+                             pk_models_read(arena, &doc, 0, "models", list, count, err));
 }
 
 static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct pk_error *err)
@@ -59,7 +70,11 @@ static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct
     row->key->key.slug = row->key->slug;
     if (!s->ops->exec(s, PK_SQL_key_get, args, PK_COUNT(args), read_key, row, err))
         return false;
-    return !row->arena->failed || pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
+    if (row->arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
+    struct pk_models *m = &row->key->models;
+    return parse_models(row->arena, row->allowed, &m->allowed, &m->allowed_count, err) &&
+           parse_models(row->arena, row->denied, &m->denied, &m->denied_count, err);
 }
 
 bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
@@ -77,55 +92,114 @@ bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
 /* What pk_key_put() takes besides the secret. */
 struct key_options {
     pk_str custom_host, name;
-    int64_t expires_us; /* 0 = never */
+    int64_t expires_us;     /* 0 = never */
+    pk_str allowed, denied; /* JSON arrays, or empty */
+    struct pk_limit_list limits;
 };
 
-static bool read_text(struct pk_arena *arena, const struct pk_json *doc, int value,
-                      const char *name, pk_str *out, struct pk_error *err)
+struct option_reader {
+    struct pk_arena *arena;
+    struct pk_json doc;
+    struct pk_limit_owner owner;
+    struct pk_error *err;
+};
+
+static bool read_text(struct option_reader *r, int value, const char *name, pk_str *out)
 {
-    if (pk_json_type(doc, value) != PK_JSON_STRING)
-        return pk_fail(err, PK_BAD_REQUEST, "options.%s: must be a string, not %s", name,
-                       pk_json_type_name(pk_json_type(doc, value)));
-    *out = pk_json_str(arena, doc, value);
+    enum pk_json_type type = pk_json_type(&r->doc, value);
+
+    if (type != PK_JSON_STRING)
+        return pk_fail(r->err, PK_BAD_REQUEST, "options.%s: must be a string, not %s", name,
+                       pk_json_type_name(type));
+    *out = pk_json_str(r->arena, &r->doc, value);
     return true;
 }
 
-static bool read_option(struct pk_arena *arena, const struct pk_json *doc, int name,
-                        struct key_options *o, struct pk_error *err)
+static bool read_host(struct option_reader *r, int value, struct key_options *o)
+{
+    return read_text(r, value, "custom_host", &o->custom_host);
+}
+
+static bool read_name(struct option_reader *r, int value, struct key_options *o)
+{
+    if (!read_text(r, value, "name", &o->name))
+        return false;
+    return o->name.len <= NAME_BYTES_MAX ||
+           pk_fail(r->err, PK_BAD_REQUEST, "options.name: must be 1..%d bytes", NAME_BYTES_MAX);
+}
+
+static bool read_expiry(struct option_reader *r, int value, struct key_options *o)
 {
     pk_str text = PK_NONE;
 
-    if (pk_json_is(doc, name, "custom_host"))
-        return read_text(arena, doc, name + 1, "custom_host", &o->custom_host, err);
-    if (pk_json_is(doc, name, "name")) {
-        if (!read_text(arena, doc, name + 1, "name", &o->name, err))
-            return false;
-        return o->name.len <= NAME_BYTES_MAX ||
-               pk_fail(err, PK_BAD_REQUEST, "options.name: must be 1..%d bytes", NAME_BYTES_MAX);
-    }
-    if (pk_json_is(doc, name, "expires_at"))
-        return read_text(arena, doc, name + 1, "expires_at", &text, err) &&
-               (pk_iso_us(text, &o->expires_us) ||
-                pk_fail(err, PK_BAD_REQUEST,
-                        "options.expires_at: must be a time like 2030-01-31T12:00:00Z"));
-    return pk_fail(err, PK_BAD_REQUEST, "options: there is no option \"%.*s\"",
-                   PK_FMT(pk_json_str(arena, doc, name)));
+    return read_text(r, value, "expires_at", &text) &&
+           (pk_iso_us(text, &o->expires_us) ||
+            pk_fail(r->err, PK_BAD_REQUEST,
+                    "options.expires_at: must be a time like 2030-01-31T12:00:00Z"));
 }
 
-static bool read_options(struct pk_arena *arena, pk_str text, struct key_options *o,
+static bool read_models(struct option_reader *r, int value, const char *name, pk_str *out)
+{
+    const pk_str *list;
+    int count;
+
+    *out = pk_json_raw(&r->doc, value);
+    return pk_models_read(r->arena, &r->doc, value, name, &list, &count, r->err);
+}
+
+static bool read_allowed(struct option_reader *r, int value, struct key_options *o)
+{
+    return read_models(r, value, "options.allowed_models", &o->allowed);
+}
+
+static bool read_denied(struct option_reader *r, int value, struct key_options *o)
+{
+    return read_models(r, value, "options.denied_models", &o->denied);
+}
+
+static bool read_rates(struct option_reader *r, int value, struct key_options *o)
+{
+    return pk_limit_read_rates(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
+}
+
+static bool read_budgets(struct option_reader *r, int value, struct key_options *o)
+{
+    return pk_limit_read_budgets(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
+}
+
+static const struct {
+    const char *name;
+    bool (*read)(struct option_reader *r, int value, struct key_options *o);
+} known_options[] = {
+    {"custom_host", read_host},     {"name", read_name},
+    {"expires_at", read_expiry},    {"allowed_models", read_allowed},
+    {"denied_models", read_denied}, {"rate_limits", read_rates},
+    {"usage_limits", read_budgets},
+};
+
+static bool read_option(struct option_reader *r, int name, struct key_options *o)
+{
+    for (size_t i = 0; i < PK_COUNT(known_options); i++)
+        if (pk_json_is(&r->doc, name, known_options[i].name))
+            return known_options[i].read(r, name + 1, o);
+    return pk_fail(r->err, PK_BAD_REQUEST, "options: there is no option \"%.*s\"",
+                   PK_FMT(pk_str_sub(pk_json_str(r->arena, &r->doc, name), 0, 64)));
+}
+
+static bool read_options(struct pk_arena *arena, pk_str slug, pk_str text, struct key_options *o,
                          struct pk_error *err)
 {
-    struct pk_json doc;
+    struct option_reader r = {.arena = arena, .owner = {PK_LS_VIRTUAL_KEY, slug}, .err = err};
 
     *o = (struct key_options){0};
     if (text.len == 0)
         return true;
-    if (!pk_json_parse(arena, text, "options", &doc, err))
+    if (!pk_json_parse(arena, text, "options", &r.doc, err))
         return false;
-    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
+    if (pk_json_type(&r.doc, 0) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_REQUEST, "options: must be an object");
-    for (int v = pk_json_first(&doc, 0); v >= 0; v = pk_json_next(&doc, 0, v))
-        if (!read_option(arena, &doc, v, o, err))
+    for (int v = pk_json_first(&r.doc, 0); v >= 0; v = pk_json_next(&r.doc, 0, v))
+        if (!read_option(&r, v, o))
             return false;
     return true;
 }
@@ -147,12 +221,12 @@ static bool origin_of(const struct pk_provider *p, const struct key_options *o, 
     return pk_url_parse(*origin, "options.custom_host", &url, err);
 }
 
-static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, pk_str name, int64_t now_us,
-                    struct pk_error *err)
+static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, const struct key_options *o,
+                    int64_t now_us, struct pk_error *err)
 {
     const struct pk_value args[] = {
         pk_v_text(k->slug),
-        pk_v_text(name),
+        pk_v_text(o->name),
         pk_v_text(k->provider),
         pk_v_text(k->custom_host),
         pk_v_text(k->key.origin),
@@ -160,6 +234,8 @@ static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, pk_str n
         pk_v_blob(k->key.value.at, k->key.value.len),
         pk_v_int(now_us),
         pk_v_int_unless(k->expires_us == 0, k->expires_us),
+        pk_v_text(o->allowed),
+        pk_v_text(o->denied),
     };
 
     return s->ops->exec(s, PK_SQL_key_put, args, PK_COUNT(args), NULL, NULL, err);
@@ -172,13 +248,14 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     struct key_options o;
     struct pk_virtual_key k = {.slug = slug};
     const struct pk_provider *p = pk_provider_find(provider);
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
 
     if (!pk_slug_check(slug, err))
         return false;
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
                        PK_FMT(pk_str_sub(provider, 0, PK_SLUG_BYTES_MAX)));
-    if (!read_options(arena, options, &o, err) || !origin_of(p, &o, &k.key.origin, err))
+    if (!read_options(arena, slug, options, &o, err) || !origin_of(p, &o, &k.key.origin, err))
         return false;
     k.provider = pk_str_of(p->name);
     k.custom_host = o.custom_host.len ? k.key.origin : PK_NONE;
@@ -186,7 +263,8 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     if (!pk_secret_seal(secrets, arena, slug, k.provider, k.key.origin, secret, &k.key, err) ||
         !s->ops->begin(s, err))
         return false;
-    bool ok = put_key(s, &k, o.name, now_us, err);
+    bool ok = put_key(s, &k, &o, now_us, err) &&
+              pk_store_limits_own(s, arena, &owner, &o.limits, now_us, err);
     const struct pk_change change = {
         now_us, "key_put", slug,
         pk_copyf(arena, "{\"provider\":\"%s\",\"kind\":\"%s\",\"options\":%.*s}", p->name,
@@ -273,6 +351,7 @@ static bool bind_target(struct pk_target *t, const struct pk_virtual_key *k, str
         return pk_fail(err, PK_BAD_CONFIG,
                        "virtual key \"%.*s\": its provider \"%.*s\" is not known", PK_FMT(k->slug),
                        PK_FMT(k->provider));
+    t->models = k->models;
     return pk_config_bind(t, p, k->key, k->key.origin, err);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "store_limit.h"
 
+#include "store_apikey.h"
 #include "store_audit.h"
 #include "store_value.h"
 
@@ -142,6 +143,9 @@ static bool check_value(struct pk_store *s, struct pk_arena *arena, const struct
         if (!pk_store_config_get(s, arena, l->value, &body, &version, err))
             return false;
         found = body.len > 0;
+    } else if (l->value.len && l->scope == PK_LS_API_KEY) {
+        if (!pk_store_api_key_known(s, l->value, &found, err))
+            return false;
     }
     return found || pk_fail(err, PK_NOT_FOUND, "limit.%s: there is none called \"%.*s\"",
                             pk_limit_scope_name(l->scope),

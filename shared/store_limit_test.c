@@ -339,6 +339,39 @@ static void the_limits_of_a_key_are_replaced_with_it(void)
     EXPECT(!pk_store_limit_delete(s, list.rows[0].slug, now, &existed, &err));
 }
 
+static bool put_key(const char *options)
+{
+    return pk_store_key_put(s, &arena, NULL, PK_STR("k"), PK_STR("openai"), PK_STR("env:K"),
+                            pk_str_of(options), now, &err);
+}
+
+static void a_key_brings_its_limits_and_models(void)
+{
+    struct pk_virtual_key k;
+    bool found;
+
+    begin("l", "{\"counts\":\"requests\",\"amount\":5,\"per\":\"hour\"}");
+    EXPECT(
+        put_key("{\"allowed_models\":[\"gpt-4o*\"],\"denied_models\":[\"*-pro\"],\"rate_limits\":[{"
+                "\"type\":\"requests\",\"unit\":\"rpm\",\"value\":60}],\"usage_limits\":{"
+                "\"credit_limit\":10,\"periodic_reset\":\"monthly\"}}"));
+    EXPECT(test_says(s,
+                     "select group_concat(slug || ' ' || amount, ', ') from (select * from "
+                     "pk_limits order by slug)",
+                     "l 5, virtual_key:k:cost:month 10.0, virtual_key:k:requests:minute 60"));
+    EXPECT(test_says(s, "select allowed_models || denied_models from pk_virtual_keys",
+                     "[\"gpt-4o*\"][\"*-pro\"]"));
+    EXPECT(pk_store_key_get(s, &arena, PK_STR("k"), &k, &found, &err) && found);
+    EXPECT(pk_models_allow(&k.models, PK_STR("gpt-4o-mini")));
+    EXPECT(!pk_models_allow(&k.models, PK_STR("gpt-4o-pro")));
+    EXPECT(put_key("{}"));
+    EXPECT(test_says(s, "select group_concat(slug) from pk_limit", "l"));
+    EXPECT(pk_store_key_get(s, &arena, PK_STR("k"), &k, &found, &err) &&
+           k.models.allowed_count == 0);
+    EXPECT(!put_key("{\"allowed_models\":[]}") && strstr(err.msg, "options.allowed_models"));
+    EXPECT(!put_key("{\"colour\":1}") && strstr(err.msg, "no option \"colour\""));
+}
+
 /* --- several processes ------------------------------------------------------------------- */
 
 static void in_child(const char *path, int number, int out, bool settles)
@@ -472,6 +505,7 @@ int main(void)
     RUN(the_views_show_dollars);
     RUN(a_limit_on_what_is_not_there_is_refused);
     RUN(the_limits_of_a_key_are_replaced_with_it);
+    RUN(a_key_brings_its_limits_and_models);
     RUN(many_processes_never_set_aside_more_than_there_is);
     RUN(many_processes_never_use_more_than_there_is);
     RUN(a_process_that_is_killed_loses_what_it_set_aside);

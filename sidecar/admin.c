@@ -9,19 +9,40 @@
 
 #include <stdio.h>
 
-static bool key_put(struct pkd_desk *d, char **words, int count, struct pk_error *err)
+/* The secret of stdin, and the master key to seal it. */
+static struct pk_secrets *take_secret(struct pkd_desk *d, pk_str *secret, struct pk_error *err)
 {
     char path[PKD_PATH_BYTES_MAX];
-    pk_str secret = PK_NONE, options = count > 2 ? pk_str_of(words[2]) : PK_NONE;
 
-    if (!pkd_desk_stdin(d, &secret, err) ||
+    if (!pkd_desk_stdin(d, secret, err) ||
         !pkd_master_key_path(d->options, d->store_path, path, sizeof path, err))
-        return false;
-    struct pk_secrets *secrets = pk_secrets_open(path, true, err);
+        return NULL;
+    return pk_secrets_open(path, true, err);
+}
+
+static bool key_put(struct pkd_desk *d, char **words, int count, struct pk_error *err)
+{
+    pk_str secret = PK_NONE, options = count > 2 ? pk_str_of(words[2]) : PK_NONE;
+    struct pk_secrets *secrets = take_secret(d, &secret, err);
+
     if (!secrets)
         return false;
     bool put = pk_store_key_put(d->store, &d->arena, secrets, pk_str_of(words[0]),
                                 pk_str_of(words[1]), secret, options, pk_clock_us(), err);
+    pk_secrets_free(secrets);
+    return put;
+}
+
+static bool key_rotate(struct pkd_desk *d, char **words, int count, struct pk_error *err)
+{
+    pk_str secret = PK_NONE;
+    struct pk_secrets *secrets = take_secret(d, &secret, err);
+
+    (void)count;
+    if (!secrets)
+        return false;
+    bool put = pk_store_key_rotate(d->store, &d->arena, secrets, pk_str_of(words[0]), secret,
+                                   pk_clock_us(), err);
     pk_secrets_free(secrets);
     return put;
 }
@@ -88,6 +109,7 @@ static bool config_delete(struct pkd_desk *d, char **words, int count, struct pk
 
 static const struct pkd_verb key_verbs[] = {
     {"put", "SLUG PROVIDER [JSON-OPTIONS] < SECRET", 2, 3, key_put},
+    {"rotate", "SLUG < SECRET", 1, 1, key_rotate},
     {"list", "", 0, 0, key_list},
     {"revoke", "SLUG", 1, 1, key_revoke},
     {NULL, NULL, 0, 0, NULL},

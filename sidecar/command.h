@@ -13,6 +13,8 @@
 int pkd_serve(const struct pkd_options *o);
 int pkd_doctor(const struct pkd_options *o);
 int pkd_key(const struct pkd_options *o);
+int pkd_apikey(const struct pkd_options *o);
+int pkd_limit(const struct pkd_options *o);
 int pkd_config(const struct pkd_options *o);
 int pkd_prompt(const struct pkd_options *o);
 

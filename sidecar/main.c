@@ -19,8 +19,12 @@ struct command {
 static const struct command commands[] = {
     {"serve", "", "answer HTTP requests until SIGTERM", pkd_serve},
     {"doctor", "", "say what is wrong with this installation", pkd_doctor},
-    {"key", "put SLUG PROVIDER [JSON-OPTIONS] < SECRET | list | revoke SLUG",
+    {"key",
+     "put SLUG PROVIDER [JSON-OPTIONS] < SECRET | rotate SLUG < SECRET | list | revoke SLUG",
      "virtual keys: provider keys under a name", pkd_key},
+    {"apikey", "create NAME [JSON-OPTIONS] | list | rotate NAME [JSON-OPTIONS] | revoke NAME",
+     "keys for this gateway; with the first of them every request needs one", pkd_apikey},
+    {"limit", "put SLUG < JSON | list | delete SLUG", "budgets and rate limits", pkd_limit},
     {"config", "put SLUG < JSON | get SLUG | list | delete SLUG", "stored configs", pkd_config},
     {"prompt",
      "put SLUG < JSON-OR-TEXT | get REF | list | publish SLUG VERSION [LABEL [WEIGHT]] | render "

@@ -216,7 +216,27 @@ create table pk_virtual_key (
     created_us  bigint not null,
     updated_us  bigint not null,
     expires_us  bigint,
-    revoked_us  bigint
+    revoked_us  bigint,
+    allowed_models text,                    -- JSON arrays of patterns; null: all
+    denied_models  text
+);
+
+-- Keys for the gateway itself, over HTTP: only their hashes.
+create table pk_api_key (
+    name         text primary key,
+    description  text,
+    hash         @blob@ not null,           -- BLAKE2b-256 of the key
+    hint         text not null,             -- its last letters
+    old_hash     @blob@,                    -- of the one before, which holds until:
+    old_until_us bigint,
+    scopes       text not null,             -- call admin logs, blank separated
+    config       text,                      -- of calls that name none
+    config_fixed boolean not null,          -- they may not name any
+    metadata     @json@,                    -- stamped on every call, over its own
+    created_us   bigint not null,
+    updated_us   bigint not null,
+    expires_us   bigint,
+    revoked_us   bigint
 );
 
 -- Budgets and rate limits. Those that belong to a key have its slug in theirs, and go with it.
@@ -352,8 +372,18 @@ create view pk_virtual_keys as select
     k.slug, k.name, k.provider, k.custom_host, k.kind,
     case when k.revoked_us is null then 'active' else 'revoked' end as status,
     @time(k.expires_us)@ as expires_at, @time(k.created_us)@ as created_at,
-    @time(k.updated_us)@ as updated_at
+    @time(k.updated_us)@ as updated_at,
+    @as_json(k.allowed_models)@ as allowed_models, @as_json(k.denied_models)@ as denied_models
     from pk_virtual_key k;
+
+create view pk_api_keys as select
+    k.name, k.description,
+    case when k.revoked_us is not null then 'revoked'
+         when k.expires_us <= @now_us@ then 'expired' else 'active' end as status,
+    k.scopes, k.config, not k.config_fixed as allow_config_override, k.metadata, k.hint,
+    @time(k.created_us)@ as created_at, @time(k.updated_us)@ as updated_at,
+    @time(k.expires_us)@ as expires_at, @time(k.old_until_us)@ as old_key_until
+    from pk_api_key k;
 
 -- One row a limit and count; cost is in dollars.
 create view pk_limits as select

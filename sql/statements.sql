@@ -252,16 +252,18 @@ select slug, provider, case when revoked_us is null then 'active' else 'revoked'
 from pk_virtual_key order by slug
 
 -- name: key_get(slug text)
-select provider, custom_host, origin, kind, secret, revoked_us, expires_us, name
+select provider, custom_host, origin, kind, secret, revoked_us, expires_us, allowed_models,
+    denied_models
 from pk_virtual_key where slug = $1
 
--- name: key_put(slug text, name text, provider text, custom_host text, origin text, kind text, secret blob, now_us bigint, expires_us bigint)
+-- name: key_put(slug text, name text, provider text, custom_host text, origin text, kind text, secret blob, now_us bigint, expires_us bigint, allowed text, denied text)
 insert into pk_virtual_key (slug, name, provider, custom_host, origin, kind, secret, created_us,
-    updated_us, expires_us)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+    updated_us, expires_us, allowed_models, denied_models)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)
 on conflict (slug) do update set name = excluded.name, provider = excluded.provider,
     custom_host = excluded.custom_host, origin = excluded.origin, kind = excluded.kind,
     secret = excluded.secret, updated_us = excluded.updated_us, expires_us = excluded.expires_us,
+    allowed_models = excluded.allowed_models, denied_models = excluded.denied_models,
     revoked_us = null
 
 -- name: key_rotate(slug text, kind text, secret blob, now_us bigint)
@@ -271,6 +273,37 @@ where slug = $1 and revoked_us is null returning slug
 -- name: key_revoke(slug text, now_us bigint)
 update pk_virtual_key set revoked_us = $2, updated_us = $2, secret = ''
 where slug = $1 and revoked_us is null returning slug
+
+-- name: api_keys()
+select name, hash, old_hash, old_until_us, scopes, config, config_fixed, metadata, expires_us,
+    revoked_us
+from pk_api_key
+
+-- name: api_key_state(name text)
+select case when revoked_us is null then 1 else 0 end from pk_api_key where name = $1
+
+-- name: api_key_put(name text, description text, hash blob, hint text, scopes text, config text, config_fixed bool, metadata text, now_us bigint, expires_us bigint)
+insert into pk_api_key (name, description, hash, hint, scopes, config, config_fixed, metadata,
+    created_us, updated_us, expires_us)
+values ($1, $2, $3, $4, $5, $6, $7, cast($8 as @json@), $9, $9, $10)
+on conflict (name) do update set description = excluded.description, hash = excluded.hash,
+    hint = excluded.hint, old_hash = null, old_until_us = null, scopes = excluded.scopes,
+    config = excluded.config, config_fixed = excluded.config_fixed, metadata = excluded.metadata,
+    created_us = excluded.created_us, updated_us = excluded.updated_us,
+    expires_us = excluded.expires_us, revoked_us = null
+
+-- name: api_key_rotate(name text, hash blob, hint text, old_until_us bigint, now_us bigint)
+update pk_api_key set old_hash = case when $4 > $5 then hash end,
+    old_until_us = case when $4 > $5 then $4 end, hash = $2, hint = $3, updated_us = $5
+where name = $1 and revoked_us is null returning name
+
+-- name: api_key_revoke(name text, now_us bigint)
+update pk_api_key set revoked_us = $2, updated_us = $2 where name = $1 and revoked_us is null
+returning name
+
+-- name: api_key_list()
+select name, case when revoked_us is null then 'active' else 'revoked' end, scopes, hint
+from pk_api_key order by name
 
 -- name: limits()
 select slug, scope, key, value, counts, per, rolling, budget, amount, alert from pk_limit

@@ -10,7 +10,7 @@ BEGIN {
         " near,prompt,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
         " call,reply,reserve" \
-        " secret,xfer,loop,payload,store,journal,resolve" \
+        " secret,apikey,xfer,loop,payload,store,journal,resolve" \
         " writer" \
         " host", L, " ")
     for (i = 1; i <= n; i++) {
@@ -18,7 +18,7 @@ BEGIN {
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "cachekey privacy secret payload"
+    lib["sodium.h"] = "apikey cachekey privacy secret payload"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
     lib["openssl/evp.h"] = "jwt"
