@@ -150,7 +150,8 @@ $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
 bench: deps-bench
-	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all $(BUILD)/bench-xfer $(BUILD)/bench-near
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all \
+	    $(addprefix $(BUILD)/bench-,xfer near route checks)
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run
 demo: deps-demo
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all

@@ -130,7 +130,10 @@ static const struct {
 };
 /* clang-format on */
 
+/* How far one pattern has come. */
 struct progress {
+    uint64_t any;              /* classes of all steps */
+    int last;                  /* step */
     int64_t at[STEPS_MAX];     /* the last word that ended this much of the pattern; -1: none */
     bool discussed[STEPS_MAX]; /* the text had been speaking of attacks when it started */
     bool quoted[STEPS_MAX];
@@ -149,13 +152,13 @@ static void raise(double *weights, enum name name, double weight)
 
 /* --- words ----------------------------------------------------------------------------------------- */
 
-static int steps_of(const struct pattern *p)
+static void start(struct progress *s, const struct pattern *p)
 {
-    int n = STEPS_MAX;
-
-    while (p->steps[n - 1] == 0)
-        n--;
-    return n;
+    for (int k = 0; k < STEPS_MAX; k++) {
+        s->at[k] = -1;
+        s->any |= p->steps[k];
+        s->last = p->steps[k] ? k : s->last;
+    }
 }
 
 /* Word number `i` may go on with what is there of the pattern, or start it. Back to front, so that one
@@ -163,10 +166,9 @@ static int steps_of(const struct pattern *p)
 static bool advance(const struct pattern *p, struct progress *s, int64_t i,
                     const struct pk_injection_word *word, bool discussed)
 {
-    int last = steps_of(p) - 1;
     bool ended = false;
 
-    for (int k = last; k >= 0; k--) {
+    for (int k = s->last; k >= 0; k--) {
         if (!(word->classes & p->steps[k]))
             continue;
         if (k > 0 && (s->at[k - 1] < 0 || i - s->at[k - 1] > p->gap + 1))
@@ -174,33 +176,32 @@ static bool advance(const struct pattern *p, struct progress *s, int64_t i,
         s->at[k] = i;
         s->discussed[k] = k ? s->discussed[k - 1] : discussed;
         s->quoted[k] = k ? s->quoted[k - 1] : word->quoted;
-        ended = ended || k == last;
+        ended = ended || k == s->last;
     }
     return ended;
 }
 
 static void follow(struct pk_injection_reader *r, struct score *out)
 {
-    struct progress progress[PK_COUNT(patterns)];
+    struct progress progress[PK_COUNT(patterns)] = {0};
     struct pk_injection_word word;
     int64_t discussed = -DISCUSS_WORDS - 1;
 
     for (size_t p = 0; p < PK_COUNT(patterns); p++)
-        for (int k = 0; k < STEPS_MAX; k++)
-            progress[p].at[k] = -1;
+        start(&progress[p], &patterns[p]);
     for (int64_t i = 0; pk_injection_next(r, &word); i++) {
         if (word.classes & IN(DISCUSS)) {
             discussed = i;
             out->discusses = true;
         }
         for (size_t p = 0; word.classes && p < PK_COUNT(patterns); p++) {
-            const struct pattern *pattern = &patterns[p];
-            int last = steps_of(pattern) - 1;
+            struct progress *s = &progress[p];
 
-            if (!advance(pattern, &progress[p], i, &word, i - discussed <= DISCUSS_WORDS))
+            if (!(word.classes & s->any) ||
+                !advance(&patterns[p], s, i, &word, i - discussed <= DISCUSS_WORDS))
                 continue;
-            double weight = pattern->weight * (progress[p].discussed[last] ? 0.55 : 1);
-            raise(progress[p].quoted[last] ? out->quoted : out->plain, pattern->name, weight);
+            raise(s->quoted[s->last] ? out->quoted : out->plain, patterns[p].name,
+                  patterns[p].weight * (s->discussed[s->last] ? 0.55 : 1));
         }
     }
 }
@@ -224,14 +225,30 @@ static bool starts_nocase(pk_str s, const char *prefix)
     return true;
 }
 
+static bool starts_markup(pk_str text, size_t i)
+{
+    switch (text.at[i]) {
+    case '<':
+    case '[':
+    case '\n': return true;
+    case 'b':
+    case 'B':
+    case 'd':
+    case 'D':
+    case 'e':
+    case 'E': return i == 0 || lower(text.at[i - 1]) < 'a' || lower(text.at[i - 1]) > 'z';
+    default: return false;
+    }
+}
+
 static void find_markup(pk_str text, struct score *out)
 {
     for (size_t i = 0; i < text.len; i++) {
+        if (!starts_markup(text, i))
+            continue;
         char c = lower(text.at[i]);
         pk_str rest = pk_str_sub(text, i, text.len);
 
-        if (!strchr("<[\nbed", c))
-            continue;
         for (size_t m = 0; m < PK_COUNT(markup); m++)
             if (markup[m].text[0] == c && starts_nocase(rest, markup[m].text))
                 raise(out->plain, FAKE_MARKUP, markup[m].weight);
@@ -282,7 +299,7 @@ static double combined(const struct score *s)
     return 1 - innocent;
 }
 
-static void find_payloads(pk_str text, struct score *out)
+static void find_payloads(const struct pk_injection_index *index, pk_str text, struct score *out)
 {
     char decoded[PAYLOAD_BYTES_MAX];
     int found = 0;
@@ -296,7 +313,7 @@ static void find_payloads(pk_str text, struct score *out)
         start = i + 1;
         if (inner.len == 0)
             continue;
-        struct pk_injection_reader r = {.text = inner};
+        struct pk_injection_reader r = {.index = index, .text = inner};
         struct score score = {0};
 
         found++;
@@ -319,14 +336,16 @@ static void judge_disguise(const struct pk_injection_reader *r, struct score *s)
 
 void pk_injection_score(pk_str text, struct pk_injection *out)
 {
-    struct pk_injection_reader r = {.text = text};
+    struct pk_injection_index index;
+    struct pk_injection_reader r = {.index = &index, .text = text};
     struct score s = {0};
     double all[NAMES];
 
     *out = (struct pk_injection){0};
+    pk_injection_index_init(&index);
     follow(&r, &s);
     find_markup(text, &s);
-    find_payloads(text, &s);
+    find_payloads(&index, text, &s);
     judge_disguise(&r, &s);
     out->score = combined(&s);
     for (int n = 0; n < NAMES; n++)

@@ -62,23 +62,31 @@ struct pk_injection_word {
     bool quoted;
 };
 
+/* Where in the table of words those with each first byte start. */
+struct pk_injection_index {
+    uint16_t first[257];
+};
+
+void pk_injection_index_init(struct pk_injection_index *index);
+/* The classes of a folded word, or 0. */
+uint64_t pk_injection_classes(const struct pk_injection_index *index, pk_str word);
+
 /* Reads a text word by word. What was done to hide words is counted on the way. */
 struct pk_injection_reader {
+    const struct pk_injection_index *index;
     pk_str text;
     size_t at;
     uint32_t before; /* the character before `at` */
     bool quoted;
-    int hidden; /* invisible characters inside of Latin words */
-    int tags;   /* characters of the invisible tag alphabet */
-    int bidi;   /* forced changes of direction */
-    int mixed;  /* words with letters of two scripts that look alike */
-    int digits; /* known words with digits for letters */
-    int apart;  /* known words spelled with their letters apart */
+    size_t apart_end; /* of letters spelled apart that are too many for a word */
+    int hidden;       /* invisible characters inside of Latin words */
+    int tags;         /* characters of the invisible tag alphabet */
+    int bidi;         /* forced changes of direction */
+    int mixed;        /* words with letters of two scripts that look alike */
+    int digits;       /* known words with digits for letters */
+    int apart;        /* known words spelled with their letters apart */
 };
 
 bool pk_injection_next(struct pk_injection_reader *r, struct pk_injection_word *out);
-
-/* The classes of a folded word, or 0. */
-uint64_t pk_injection_classes(pk_str word);
 
 #endif

@@ -9,59 +9,71 @@
 
 #include <string.h>
 
-enum { WIDE_CHARS_MAX = 6, STEMS_MAX = 12, APART_MIN = 4, APART_MAX = 64 };
+enum { WIDE_CHARS_MAX = 6, STEMS_MAX = 12, APART_MIN = 4, APART_MAX = 16 };
 
 #define IN(name) PK_CLASS_BIT(name)
 
-static const struct {
+static const struct row {
     const char *word;
+    uint8_t len;
     uint64_t classes;
 } words[] = {
-#define WORD(word, classes) {word, classes},
+#define WORD(word, classes) {word, sizeof(word) - 1, classes},
 #include "injection_words.def"
 #undef WORD
 };
 
 /* --- looking up ---------------------------------------------------------------------------------- */
 
-static pk_str stem_of(size_t row, bool *open)
+void pk_injection_index_init(struct pk_injection_index *index)
 {
-    pk_str s = pk_str_of(words[row].word);
+    size_t row = 0;
 
-    *open = pk_str_ends(s, "*");
-    return pk_str_sub(s, 0, s.len - *open);
+    for (int c = 0; c <= 256; c++) {
+        while (row < PK_COUNT(words) && (unsigned char)words[row].word[0] < c)
+            row++;
+        index->first[c] = (uint16_t)row;
+    }
 }
 
-static int compared(pk_str a, pk_str b)
+static bool is_open(const struct row *r)
 {
-    size_t n = a.len < b.len ? a.len : b.len;
-    int c = n ? memcmp(a.at, b.at, n) : 0;
+    return r->word[r->len - 1] == '*';
+}
 
-    return c ? c : (a.len > b.len) - (a.len < b.len);
+/* The order of the row's stem and the word. */
+static int compared(const struct row *r, pk_str word)
+{
+    size_t stem = r->len - (size_t)is_open(r), n = stem < word.len ? stem : word.len;
+    int c = memcmp(r->word, word.at, n);
+
+    return c ? c : (stem > word.len) - (stem < word.len);
 }
 
 /* The word's row is the last one that is not behind it; its stem's is that, or one of a few before. */
-uint64_t pk_injection_classes(pk_str word)
+uint64_t pk_injection_classes(const struct pk_injection_index *index, pk_str word)
 {
-    size_t low = 0, high = PK_COUNT(words);
-    bool open;
+    size_t low, high, first;
 
+    if (word.len == 0)
+        return 0;
+    low = first = index->first[(unsigned char)word.at[0]];
+    high = index->first[(unsigned char)word.at[0] + 1];
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (compared(stem_of(middle, &open), word) <= 0)
+        if (compared(&words[middle], word) <= 0)
             low = middle + 1;
         else
             high = middle;
     }
-    for (size_t back = 1; back <= STEMS_MAX && back <= low; back++) {
-        pk_str stem = stem_of(low - back, &open);
+    for (size_t back = 1; back <= STEMS_MAX && low - first >= back; back++) {
+        const struct row *r = &words[low - back];
+        size_t stem = r->len - (size_t)is_open(r);
 
-        if (word.len == 0 || stem.at[0] != word.at[0])
-            return 0;
-        if (stem.len <= word.len && memcmp(stem.at, word.at, stem.len) == 0 &&
-            (open || stem.len == word.len))
-            return words[low - back].classes;
+        if (stem == word.len ? memcmp(r->word, word.at, stem) == 0
+                             : is_open(r) && stem < word.len && memcmp(r->word, word.at, stem) == 0)
+            return r->classes;
     }
     return 0;
 }
@@ -131,9 +143,13 @@ static bool is_wide(uint32_t p)
 
 static struct character character_at(pk_str s, size_t at)
 {
-    struct character c = {.kind = SEPARATOR};
-    uint32_t p;
+    struct character c = {.kind = SEPARATOR, .bytes = 1};
+    uint32_t p = (unsigned char)s.at[at];
 
+    if ((p | 32) >= 'a' && (p | 32) <= 'z') /* most are */
+        return (struct character){LATIN, p, p | 32, 1};
+    if (p == ' ')
+        return (struct character){SEPARATOR, p, p, 1};
     c.point = code_point(s, at, &c.bytes);
     c.folded = p = undressed(c.point);
     if (p >= 'A' && p <= 'Z')
@@ -178,11 +194,14 @@ static void add(struct word *w, const struct character *c)
     w->digit = w->digit || c->kind == DIGIT;
     if (w->len > PK_INJECTION_WORD_MAX)
         return;
+    if (p < 0x80) {
+        w->at[w->len++] = (char)p;
+        return;
+    }
     if (p >= 0x800)
         w->at[w->len++] = (char)(0xe0 | p >> 12);
-    if (p >= 0x80)
-        w->at[w->len++] = (char)(p >= 0x800 ? 0x80 | (p >> 6 & 0x3f) : 0xc0 | p >> 6);
-    w->at[w->len++] = (char)(p >= 0x80 ? 0x80 | (p & 0x3f) : p);
+    w->at[w->len++] = (char)(p >= 0x800 ? 0x80 | (p >> 6 & 0x3f) : 0xc0 | p >> 6);
+    w->at[w->len++] = (char)(0x80 | (p & 0x3f));
 }
 
 /* Greek and Cyrillic letters that look like Latin ones, both folded. */
@@ -255,7 +274,8 @@ static void note(struct pk_injection_reader *r, const struct character *c, bool 
 
 static void pass(struct pk_injection_reader *r, const struct character *c, bool inside)
 {
-    note(r, c, inside);
+    if (c->kind != LATIN || c->bytes > 1)
+        note(r, c, inside);
     r->at += c->bytes;
     if (!(c->point >= 0xe0020 && c->point <= 0xe007f && r->before == 0x1f3f4))
         r->before = c->point;
@@ -295,7 +315,8 @@ static uint64_t wide_word(struct pk_injection_reader *r)
         end[n++] = at;
     }
     for (size_t i = n; i > 0; i--) {
-        uint64_t classes = pk_injection_classes(pk_str_sub(r->text, r->at, end[i - 1] - r->at));
+        uint64_t classes =
+            pk_injection_classes(r->index, pk_str_sub(r->text, r->at, end[i - 1] - r->at));
 
         if (classes) {
             r->at = end[i - 1];
@@ -315,40 +336,41 @@ static uint64_t classes_of(struct pk_injection_reader *r, struct word *w)
     bool mixed = w->latin && w->other;
     if (mixed)
         make_latin(w);
-    classes = pk_injection_classes((pk_str){w->at, w->len});
+    classes = pk_injection_classes(r->index, (pk_str){w->at, w->len});
     r->mixed += mixed && classes;
     if (classes || !w->digit || !w->latin)
         return classes;
     digits_to_letters(w);
-    classes = pk_injection_classes((pk_str){w->at, w->len});
+    classes = pk_injection_classes(r->index, (pk_str){w->at, w->len});
     r->digits += classes != 0;
     return classes;
 }
 
-/* Letters with one separator between each: reads on, and leaves the word that they spell in *w. Where they
- * spell nothing, the reader goes back behind the first. */
-static uint64_t spelled_apart(struct pk_injection_reader *r, struct word *w)
+/* Letters with one separator between each: reads on to the last, and gives the classes of the word that they
+ * spell. Where they spell nothing, the reader goes back behind the first. Of a row longer than any word nothing
+ * is asked again. */
+static uint64_t spelled_apart(struct pk_injection_reader *r, const struct word *w)
 {
-    struct pk_injection_reader first = *r;
+    struct pk_injection_reader first = *r, back = *r;
     struct word all = *w, next;
+    int letters = 1;
 
-    while (all.len < PK_INJECTION_WORD_MAX) {
-        struct pk_injection_reader back = *r;
-
-        if (!read_word(r, &next) || next.len != 1 || next.start != back.at + 1) {
-            *r = back;
-            break;
-        }
-        all.at[all.len++] = next.at[0];
-        all.latin = all.latin || next.latin;
+    for (; read_word(r, &next) && next.len == 1 && next.start == back.at + 1; letters++) {
+        if (letters < APART_MAX)
+            all.at[all.len++] = next.at[0];
         all.digit = all.digit || next.digit;
+        back = *r;
     }
-    uint64_t classes = all.len >= APART_MIN ? classes_of(r, &all) : 0;
-    if (classes)
+    *r = back;
+    uint64_t classes = letters >= APART_MIN && letters <= APART_MAX ? classes_of(r, &all) : 0;
+    if (classes) {
         r->apart++;
-    else
-        *r = first;
-    return classes;
+        return classes;
+    }
+    *r = first;
+    if (letters > APART_MAX)
+        r->apart_end = back.at;
+    return 0;
 }
 
 bool pk_injection_next(struct pk_injection_reader *r, struct pk_injection_word *out)
@@ -364,7 +386,7 @@ bool pk_injection_next(struct pk_injection_reader *r, struct pk_injection_word *
         return true;
     }
     out->quoted = r->quoted;
-    if (w.len == 1)
+    if (w.len == 1 && w.latin && w.start >= r->apart_end)
         out->classes = spelled_apart(r, &w);
     if (!out->classes)
         out->classes = classes_of(r, &w);

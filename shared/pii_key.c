@@ -67,6 +67,8 @@ size_t pk_pii_iban_at(pk_str text, size_t i)
 
 /* --- keys ------------------------------------------------------------------------------- */
 
+enum { PREFIX_WORD_MAX = 6 }; /* "github" */
+
 enum charset { ALNUM, WORDS, DASHED, UPPER, HEX }; /* WORDS: _ too; DASHED: - too */
 
 /* What starts as the prefix says and goes on with at least `min` characters of the set; `exact`: with no
@@ -198,6 +200,20 @@ static size_t block_at(pk_str text, size_t i)
     return at - i;
 }
 
+/* Whether a key may start here, at little cost: AKIA, ASIA, AIza, or a short word before one of - _ . */
+static bool may_be_key(pk_str text, size_t i)
+{
+    size_t n = 0;
+    unsigned char c;
+
+    if (text.at[i] == 'A')
+        return true;
+    while (n < PREFIX_WORD_MAX && pk_pii_alnum(pk_pii_char(text, i + n)))
+        n++;
+    c = pk_pii_char(text, i + n);
+    return c == '-' || c == '_' || c == '.';
+}
+
 size_t pk_pii_key_at(pk_str text, size_t i)
 {
     unsigned char c = pk_pii_char(text, i);
@@ -208,6 +224,8 @@ size_t pk_pii_key_at(pk_str text, size_t i)
         return 0;
     if (c == 'e')
         return jwt_at(text, i);
+    if (!may_be_key(text, i))
+        return 0;
     for (size_t s = 0; s < PK_COUNT(shapes); s++) {
         size_t len = c == (unsigned char)shapes[s].prefix[0] ? shape_at(&shapes[s], text, i) : 0;
 

@@ -97,6 +97,16 @@ static bool starts_alone(pk_str text, size_t i)
     return true;
 }
 
+/* How many digits there are from `i` on, as far as it matters. */
+static int digits_from(pk_str text, size_t i)
+{
+    int n = 0;
+
+    while (n < DIGITS_MAX && pk_pii_digit(pk_pii_char(text, i + (size_t)n)))
+        n++;
+    return n;
+}
+
 static int digits_in(const struct groups *g, int count)
 {
     int digits = 0;
@@ -199,7 +209,7 @@ size_t pk_pii_card_at(pk_str text, size_t i)
 {
     struct groups g;
 
-    if (!pk_pii_digit(pk_pii_char(text, i)) || !starts_alone(text, i) || !read_groups(text, i, &g))
+    if (digits_from(text, i) < 4 || !starts_alone(text, i) || !read_groups(text, i, &g))
         return 0;
     for (int count = g.count; count > 0; count--) {
         int digits = digits_in(&g, count);
@@ -216,9 +226,9 @@ size_t pk_pii_card_at(pk_str text, size_t i)
 size_t pk_pii_ssn_at(pk_str text, size_t i)
 {
     struct groups g;
-    int count = 0;
+    int count = 0, front = digits_from(text, i);
 
-    if (!pk_pii_digit(pk_pii_char(text, i)) || !starts_alone(text, i) || !read_groups(text, i, &g))
+    if ((front != 3 && front != 9) || !starts_alone(text, i) || !read_groups(text, i, &g))
         return 0;
     if (g.count >= 3 && lens_are(&g, "324") && seps_are(&g, 3, "- ", true))
         count = 3;
@@ -366,6 +376,18 @@ static const struct {
 static const char *const phone_marks[] = {"电话",      "手机",  "電話",     "携帯", "전화",
                                           "téléphone", "móvil", "teléfono", "тел"};
 
+static bool has_phone_mark(pk_str s)
+{
+    size_t i = 0;
+
+    while (i < s.len && (unsigned char)s.at[i] < 0x80)
+        i++;
+    for (size_t m = 0; i < s.len && m < PK_COUNT(phone_marks); m++)
+        if (memmem(s.at, s.len, phone_marks[m], strlen(phone_marks[m])))
+            return true;
+    return false;
+}
+
 static bool hint_of(pk_str word, enum pk_pii_hint *hint)
 {
     char padded[HINT_BYTES + 3] = " ";
@@ -387,9 +409,8 @@ enum pk_pii_hint pk_pii_hint(pk_str text, size_t i)
     size_t from = i > 2 * HINT_BYTES ? i - 2 * HINT_BYTES : 0;
     enum pk_pii_hint hint = PK_PII_HINT_NONE;
 
-    for (size_t m = 0; m < PK_COUNT(phone_marks); m++)
-        if (memmem(text.at + from, i - from, phone_marks[m], strlen(phone_marks[m])))
-            return PK_PII_HINT_PHONE;
+    if (has_phone_mark(pk_str_sub(text, from, i - from)))
+        return PK_PII_HINT_PHONE;
     for (int words = 0; words < HINT_WORDS && hint == PK_PII_HINT_NONE; words++) {
         size_t end = i, start;
 
