@@ -22,8 +22,9 @@ static pk_str read_again(const char *text, bool partial, bool plain_text)
     struct pk_json doc;
 
     err = (struct pk_error){0};
-    if (!(partial ? pk_prompt_parse_partial : pk_prompt_parse)(&arena, pk_str_of(text), plain_text,
-                                                               &p, &err))
+    bool ok = partial ? pk_prompt_parse_partial(&arena, pk_str_of(text), plain_text, &p, &err)
+                      : pk_prompt_parse(&arena, pk_str_of(text), plain_text, &p, &err);
+    if (!ok)
         return pk_str_of(err.msg);
     pk_prompt_print(&p, &out);
     if (!pk_json_parse(&arena, pk_buf_str(&out), "printed", &doc, &err))

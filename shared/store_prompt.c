@@ -296,6 +296,14 @@ static pk_str detail_of(struct pk_arena *arena, int64_t version)
     return pk_copyf(arena, "{\"version\":%lld}", (long long)version);
 }
 
+static bool parse_draft(struct pk_arena *arena, const struct pk_prompt_draft *draft,
+                        struct pk_prompt *p, struct pk_error *err)
+{
+    return is_partial(draft->slug)
+               ? pk_prompt_parse_partial(arena, draft->text, draft->plain_text, p, err)
+               : pk_prompt_parse(arena, draft->text, draft->plain_text, p, err);
+}
+
 bool pk_store_prompt_put(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_prompt_draft *draft, int64_t *version,
                          struct pk_error *err)
@@ -303,10 +311,8 @@ bool pk_store_prompt_put(struct pk_store *s, struct pk_arena *arena,
     uint8_t hash[PK_PAYLOAD_HASH_BYTES];
     struct pk_prompt p, before;
     struct prompt_row latest = {.arena = arena, .p = &before};
-    bool partial = is_partial(draft->slug);
 
-    if (!check_slug(draft->slug, err) || !(partial ? pk_prompt_parse_partial : pk_prompt_parse)(
-                                             arena, draft->text, draft->plain_text, &p, err))
+    if (!check_slug(draft->slug, err) || !parse_draft(arena, draft, &p, err))
         return false;
     p.slug = draft->slug;
     if (!check_target(s, arena, &p, draft->at_us, err) || !check_partials(s, arena, &p, err) ||
