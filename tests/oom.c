@@ -98,7 +98,7 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
     if (r->err.code != PK_OK)
         return false;
     const struct pk_record *rec = pk_call_record(c), *kept = pk_call_logged(c);
-    EXPECT(!memmem(kept->request.at, kept->request.len, "anna@", 5));
+    EXPECT(kept->request.len == 0 || !memmem(kept->request.at, kept->request.len, "anna@", 5));
     pk_str text;
     return pk_reply_try(&r->arena, rec, &r->err, rec->response, &text, &r->err);
 }

@@ -183,7 +183,8 @@ def a_host_that_the_client_chose_opens_no_circuit():
     expect(pkd.rows_within(f"select 1 from pk_logs where trace_id = '{h['x-portkey-trace-id']}'", bool))
     counted = len(pkd.rows("select 1 from pk_circuits"))
     expect(chat(pkd, mock, cfg=cfg)[0] == 501)
-    expect(pkd.rows_within("select 1 from pk_circuits", lambda rows: len(rows) == counted + 2))
+    rows = pkd.rows_within("select 1 from pk_circuits", lambda rows: len(rows) == counted + 2)
+    expect(len(rows) == counted + 2, rows)
 
 
 def provider_errors_keep_their_status():
