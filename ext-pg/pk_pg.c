@@ -75,6 +75,16 @@ static bool check_redact(char **value, void **extra, GucSource source)
     return false;
 }
 
+static bool check_keep(char **value, void **extra, GucSource source)
+{
+    int64_t unused;
+
+    if (!(*value)[0] || pk_keep_parse(pk_str_of(*value), &unused))
+        return true;
+    GUC_check_errdetail("It must be off or a time like 30d or 12h.");
+    return false;
+}
+
 /* clang-format off */
 static const struct setting settings[] = {
     {WORD, "pk.on_error", "What a scalar call gives when the provider fails: raise, null or json.",
@@ -100,6 +110,16 @@ static const struct setting settings[] = {
      &pk_settings.limits_unavailable, PGC_SUSET, 0, NULL, unavailable_words},
     {TOKENS, "pk.output_tokens_assumed", "Output of a request that sets no limit, for limits.",
      &pk_settings.output_assumed, PGC_SUSET, 0, NULL, NULL},
+    {STRING, "pk.retention_logs", "How long log rows are kept, like 30d; it is written to the store.",
+     &pk_settings.retention[PK_KEPT_LOGS], PGC_SIGHUP, 0, check_keep, NULL},
+    {STRING, "pk.retention_payloads", "How long requests and responses are kept after their last use.",
+     &pk_settings.retention[PK_KEPT_PAYLOADS], PGC_SIGHUP, 0, check_keep, NULL},
+    {STRING, "pk.retention_cache", "How long cached answers are kept, whatever their max_age.",
+     &pk_settings.retention[PK_KEPT_CACHE], PGC_SIGHUP, 0, check_keep, NULL},
+    {STRING, "pk.retention_feedback", "How long feedback is kept.",
+     &pk_settings.retention[PK_KEPT_FEEDBACK], PGC_SIGHUP, 0, check_keep, NULL},
+    {STRING, "pk.retention_audit", "How long rows of pk_audit are kept.",
+     &pk_settings.retention[PK_KEPT_AUDIT], PGC_SIGHUP, 0, check_keep, NULL},
     {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
      &pk_settings.metadata, PGC_USERSET, 0, check_metadata, NULL},
     {STRING, "pk.master_key_file", "The file of the key that seals provider keys; empty is pk_master.key "

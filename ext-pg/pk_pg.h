@@ -24,6 +24,7 @@
 #include "store_near.h"
 #include "store_prompt.h"
 #include "store_replay.h"
+#include "store_setting.h"
 
 #define PK_FUNCTION(name)                                                                          \
     PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                      \
@@ -42,9 +43,10 @@ struct pk_settings {
     char *allowed_hosts;
     int log_payloads; /* enum pk_payloads */
     char *log_redact;
-    int limits_unavailable; /* enum pk_unavailable */
-    int output_assumed;     /* output tokens of a request that sets no limit */
-    char *metadata;         /* JSON object stamped on every call, or empty */
+    char *retention[PK_KEPT_COUNT]; /* of the server's files; empty: not there */
+    int limits_unavailable;         /* enum pk_unavailable */
+    int output_assumed;             /* output tokens of a request that sets no limit */
+    char *metadata;                 /* JSON object stamped on every call, or empty */
     char *master_key_file;
     char *embedder; /* of semantic caches that name none; empty: PK_EMBEDDER */
     int cache_max_mb, cache_max_entries;
@@ -165,6 +167,14 @@ void pk_spool_done(Oid database);
 
 /* Asks for a background worker for this database; false: no slot is free. */
 bool pk_worker_start(void);
+/* What every worker does first: signals, the database, settings. */
+void pk_worker_prepare(Oid database);
+
+/* --- retention.c ------------------------------------------------------------------------- */
+
+/* In the writer, when it has nothing to write: deletes some old rows, if it is time. Returns how many ms later it
+ * will be again. */
+long pk_retention_turn(void);
 
 /* --- backend.c: what a backend keeps for its life ---------------------------------------- */
 

@@ -13,6 +13,7 @@
  * reported; anything else (no extension yet, a lock, a full disk) is tried again later.
  *
  * It also answers backends that ask what a call may use (asks.c), before everything else.
+ * Between two rounds it deletes old rows (retention.c), which does not count as being busy.
  *
  * At shutdown it drains what is there, and tells the ring that nobody will come.
  */
@@ -312,9 +313,12 @@ static void work(MemoryContext context)
             nap(RETRY_MS);
             continue;
         }
+        long pause_ms = pk_retention_turn();
         if (may_leave(busy))
             return;
-        pk_ring_sleep(pk_hits_due(true) ? IDLE_MS / 2 : IDLE_MS);
+        pk_ring_sleep(pause_ms < IDLE_MS / 2 ? pause_ms
+                      : pk_hits_due(true)    ? IDLE_MS / 2
+                                             : IDLE_MS);
         if (pk_ring_head() == before)
             continue;
         busy = GetCurrentTimestamp();
@@ -322,7 +326,7 @@ static void work(MemoryContext context)
     }
 }
 
-static void prepare(Oid database)
+void pk_worker_prepare(Oid database)
 {
     pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -335,11 +339,16 @@ static void prepare(Oid database)
     SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("session_replication_role", "origin", PGC_SUSET, PGC_S_OVERRIDE);
+    /* Every statement finds its rows by an index, in its order; a planner without statistics may think
+     * that a whole table is cheaper. */
+    SetConfigOption("enable_seqscan", "off", PGC_USERSET, PGC_S_OVERRIDE);
+    SetConfigOption("enable_bitmapscan", "off", PGC_USERSET, PGC_S_OVERRIDE);
+    SetConfigOption("enable_sort", "off", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
 void pk_worker_main(Datum database)
 {
-    prepare(DatumGetObjectId(database));
+    pk_worker_prepare(DatumGetObjectId(database));
     if (!pk_ring_open() || !pk_ring_adopt())
         proc_exit(0);
     work(AllocSetContextCreate(TopMemoryContext, "pk writer", ALLOCSET_DEFAULT_SIZES));

@@ -2,15 +2,12 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Between two waits of at most SLICE_MS it looks whether the statement was interrupted. SQLite 3.41 and
- * later answer that directly. Before, a small statement on the same connection is stepped: while the
- * outer one runs, the flag is not cleared, so it ends with SQLITE_INTERRUPT. It is stepped on newer
- * versions too, because it is long enough to call the progress handler that a program may have set,
- * which is how Python hears of Ctrl-C. It is prepared when a call first has to wait, and gone at its end:
- * a statement kept longer would make sqlite3_close() fail.
+ * Between two waits of at most SLICE_MS, and at least every half of that however busy the transport is, it
+ * looks whether the statement was interrupted.
  */
 #include "drive.h"
 
+#include "interrupt.h"
 #include "loop.h"
 #include "store_cache.h"
 #include "store_limit.h"
@@ -23,60 +20,6 @@ enum {
     SLICE_MS = 10,
     SETTLE_WAIT_MS = 2000, /* for an answer that this process has just stored */
 };
-
-/* About 1,150 opcodes, 9 us. */
-static const char probe_sql[] = "with recursive c(x) as (select 1 union all select x + 1 from c "
-                                "where x < 60) select max(x) from c";
-
-struct probe {
-    sqlite3 *db;
-    sqlite3_stmt *stmt;
-    bool unusable; /* an authorizer may refuse it */
-    int64_t last_ms;
-};
-
-/* The functions of sqlite3_api that came after the version that we are compiled with follow it. */
-static bool flag_is_set(sqlite3 *db)
-{
-    const char *end =
-        (const char *)&sqlite3_api->value_encoding + sizeof sqlite3_api->value_encoding;
-    int (*is_interrupted)(sqlite3 *);
-
-    if (sqlite3_libversion_number() < 3041000)
-        return false;
-    memcpy(&is_interrupted, end, sizeof is_interrupted);
-    return is_interrupted(db) != 0;
-}
-
-static bool interrupted(struct probe *p)
-{
-    if (flag_is_set(p->db))
-        return true;
-    if (p->unusable)
-        return false;
-    int rc = SQLITE_OK;
-    if (!p->stmt)
-        rc = sqlite3_prepare_v2(p->db, probe_sql, -1, &p->stmt, NULL);
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(p->stmt);
-        (void)sqlite3_reset(p->stmt);
-    }
-    if (rc == SQLITE_INTERRUPT)
-        return true;
-    p->unusable = rc != SQLITE_ROW;
-    return false;
-}
-
-/* At most once in half a slice, however busy the transport is. */
-static bool probe_due(struct probe *p)
-{
-    int64_t now = pk_clock_ms();
-
-    if (now - p->last_ms < SLICE_MS / 2)
-        return false;
-    p->last_ms = now;
-    return true;
-}
 
 static void wait_slice(const struct pk_conn *c)
 {
@@ -219,7 +162,7 @@ static bool perform(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena
 
 static void run(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena, struct pk_buf *out)
 {
-    struct probe probe = {.db = c->db, .last_ms = pk_clock_ms()};
+    struct pk_interrupt interrupt = {.db = c->db, .last_ms = pk_clock_ms()};
     bool cancelled = false;
 
     pk_loop_start(c->loop, t);
@@ -234,12 +177,12 @@ static void run(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena, st
         } else {
             wait_slice(c);
         }
-        if (!cancelled && probe_due(&probe) && interrupted(&probe)) {
+        if (!cancelled && pk_interrupted(&interrupt, SLICE_MS / 2)) {
             cancelled = true;
             pk_loop_cancel(c->loop, t);
         }
     }
-    (void)sqlite3_finalize(probe.stmt);
+    pk_interrupt_end(&interrupt);
 }
 
 bool pk_drive(struct pk_conn *c, struct pk_call *call, struct pk_arena *arena, pk_str *body,

@@ -29,6 +29,8 @@ pk_function pk_fn_feedback, pk_fn_cache_purge, pk_fn_flush, pk_fn_health, pk_fn_
 pk_function pk_fn_limit_put, pk_fn_limit_delete; /* fn_limit.c */
 pk_function pk_fn_api_key_create, pk_fn_api_key_rotate, pk_fn_api_key_revoke;
 
+pk_function pk_fn_retention_run; /* fn_retention.c */
+
 pk_function pk_fn_cost, pk_fn_version; /* fn_pure.c */
 
 /* The relations as read-only virtual tables, vtab.c. An SQLite result code. */

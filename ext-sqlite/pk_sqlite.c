@@ -50,6 +50,7 @@ static const struct {
     {"pk_api_key_revoke", 1, 1, DIRECT, pk_fn_api_key_revoke},
     {"pk_feedback",      2, 4, DIRECT, pk_fn_feedback},
     {"pk_cache_purge",   0, 1, DIRECT, pk_fn_cache_purge},
+    {"pk_retention_run", 0, 0, JSON,   pk_fn_retention_run},
     {"pk_set",           2, 2, DIRECT, pk_fn_set},
     {"pk_get",           1, 1, DIRECT, pk_fn_get},
     {"pk_flush",         0, 0, DIRECT, pk_fn_flush},

@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "request.h"
 #include "store_cache.h"
+#include "store_setting.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -202,7 +203,7 @@ static int find(pk_str name, struct pk_error *err)
     (void)pk_fail(err, PK_NOT_FOUND,
                   "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
                   "log_payloads, log_redact, embedder, cache_max_size, cache_max_entries, "
-                  "metadata, limits_unavailable and output_tokens_assumed",
+                  "metadata, limits_unavailable and output_tokens_assumed, and those of retention",
                   PK_FMT(pk_str_sub(name, 0, 64)));
     return -1;
 }
@@ -232,6 +233,39 @@ void pk_settings_free(struct pk_settings *s)
     for (size_t i = 0; i < PK_SETTINGS_MAX; i++)
         free(s->text[i]);
     free(s->store);
+    free(s->stored);
+}
+
+static bool set_stored(struct pk_conn *c, pk_str name, pk_str value, struct pk_error *err)
+{
+    struct pk_arena arena;
+
+    if (!pk_conn_ready(c, err))
+        return false;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    bool ok = pk_store_setting_put(c->store, &arena, name, value, pk_clock_us(), err);
+    pk_arena_free(&arena);
+    if (ok && c->writer)
+        pk_writer_sweep(c->writer);
+    return ok;
+}
+
+static bool get_stored(struct pk_conn *c, pk_str name, pk_str *value, struct pk_error *err)
+{
+    struct pk_arena arena;
+    pk_str found = PK_NONE;
+
+    if (!pk_conn_ready(c, err))
+        return false;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    bool ok = pk_store_setting_get(c->store, &arena, name, &found, err);
+    free(c->settings.stored);
+    c->settings.stored = found.len ? strndup(found.at, found.len) : NULL;
+    if (found.len && !c->settings.stored)
+        ok = pk_fail(err, PK_NO_MEMORY, "settings: out of memory");
+    pk_arena_free(&arena);
+    *value = pk_str_of(c->settings.stored);
+    return ok;
 }
 
 bool pk_settings_opened(struct pk_conn *c, struct pk_error *err)
@@ -246,6 +280,8 @@ bool pk_settings_opened(struct pk_conn *c, struct pk_error *err)
 
 bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value, struct pk_error *err)
 {
+    if (pk_store_setting_known(name))
+        return set_stored(c, name, value, err);
     int i = find(name, err);
     char *copy = NULL, *old;
 
@@ -269,6 +305,8 @@ bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value, struct pk_erro
 
 bool pk_setting_get(struct pk_conn *c, pk_str name, pk_str *value, struct pk_error *err)
 {
+    if (pk_store_setting_known(name))
+        return get_stored(c, name, value, err);
     int i = find(name, err);
 
     if (i < 0)

@@ -14,6 +14,7 @@ enum { PK_SETTINGS_MAX = 16 };
 
 struct pk_settings {
     char *text[PK_SETTINGS_MAX]; /* as they were set; NULL: not set */
+    char *stored;                /* the one of the store that was read last */
 
     /* what they mean */
     char *store;               /* path of the open store, or NULL while none is open */
@@ -30,7 +31,8 @@ struct pk_conn;
 void pk_settings_init(struct pk_settings *s);
 void pk_settings_free(struct pk_settings *s);
 
-/* Sets `name`, or what it was at first when value.at is NULL. The error names the setting. */
+/* Sets `name`, or what it was at first when value.at is NULL. Those of store_setting.h are kept in the store, and
+ * hold for everybody who opens it. The error names the setting. */
 bool pk_setting_set(struct pk_conn *c, pk_str name, pk_str value,
                     struct pk_error *err) PK_MUST_CHECK;
 /* Its value now; at == NULL: none. Valid until the next set. */

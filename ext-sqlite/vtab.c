@@ -49,6 +49,7 @@ static const struct relation relations[] = {
     {"pk_api_keys",     1, true,  NULL, {{"name", "k.name", K_TEXT}}},
     {"pk_limits",       0, false, NULL, {{0}}},
     {"pk_alerts",       0, false, NULL, {{0}}},
+    {"pk_settings",     1, true,  NULL, {{0}}},
     {"pk_audit",        1, true,  NULL, {{0}}},
     {"pk_prices",       0, false, NULL, {{"provider", "provider", K_TEXT}, {"model", "model", K_TEXT}}},
     {"pk_cache",        1, true,  NULL, {{"key", "e.key", K_HEX}}},

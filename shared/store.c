@@ -111,12 +111,14 @@ static bool find_payload(struct pk_store *s, const uint8_t *hash, struct payload
     return s->ops->exec(s, PK_SQL_payload_find, args, PK_COUNT(args), read_payload, row, err);
 }
 
-/* A payload in use again is kept longer, written at most once a day. */
+/* A payload in use again is kept longer, noted at most once in touch_us. */
 static bool touch_payload(struct record_write *w, const struct payload_row *row)
 {
     const struct pk_value args[] = {pk_v_int(row->id), pk_v_int(w->r->started_us)};
 
-    return w->r->started_us - row->created_us < us_per_day ||
+    int64_t touch_us = w->store->payload_touch_us ? w->store->payload_touch_us : us_per_day;
+
+    return w->r->started_us - row->created_us < touch_us ||
            w->store->ops->exec(w->store, PK_SQL_payload_touch, args, PK_COUNT(args), NULL, NULL,
                                w->err);
 }

@@ -50,6 +50,12 @@ struct pk_store_ops {
     bool (*begin)(struct pk_store *s, struct pk_error *err);
     bool (*end)(struct pk_store *s, bool commit, struct pk_error *err);
     void (*close)(struct pk_store *s);
+    /* Gives at most `max` unused pages back to the file system, *pages says how many; some stay, for what
+     * comes next. NULL: not the engine's way. */
+    bool (*shrink)(struct pk_store *s, int max, int64_t *pages, struct pk_error *err);
+    /* After many changes: copies what is in the write-ahead log to where it belongs; *behind is how many pages
+     * had to stay there because of readers. NULL likewise. */
+    bool (*settle)(struct pk_store *s, int64_t *behind, struct pk_error *err);
 };
 
 /* How large the cache may become; 0: as store_cache.h has it. */
@@ -61,6 +67,7 @@ struct pk_cache_max {
 struct pk_store {
     const struct pk_store_ops *ops;
     struct pk_packer *packer;   /* the verbs' own */
+    int64_t payload_touch_us;   /* how old the note of a payload's last use may be; 0 = a day */
     char actor[PK_ACTOR_BYTES]; /* who administers; store_audit.h */
     struct pk_cache_max cache_max;
 };

@@ -355,6 +355,32 @@ bool pk_store_cache_trim(struct pk_store *s, int64_t now_us, struct pk_error *er
     return ok;
 }
 
+bool pk_store_cache_sweep(struct pk_store *s, int64_t now_us, int64_t before_us, int64_t *count,
+                          struct pk_error *err)
+{
+    const struct pk_value due[] = {pk_v_int(now_us), pk_v_int(before_us)};
+    const struct pk_value expired[] = {due[0], pk_v_int(PK_CACHE_EVICT_MAX)};
+    const struct pk_value old[] = {due[1], expired[1]};
+    int64_t found = 0;
+
+    *count = 0;
+    if (!s->ops->exec(s, PK_SQL_cache_due, due, PK_COUNT(due), first_int, &found, err))
+        return false;
+    if (!found)
+        return true;
+    struct deleted *d = new_deleted(s, err);
+    bool ok = d && s->ops->begin(s, err);
+    if (ok) {
+        ok = drop(d, PK_SQL_cache_expired, expired, PK_COUNT(expired), err);
+        if (ok && d->count == 0)
+            ok = drop(d, PK_SQL_cache_old, old, PK_COUNT(old), err);
+        ok = settle(s, ok, err);
+    }
+    *count = ok ? d->count : 0;
+    free(d);
+    return ok;
+}
+
 /* --- purging ---------------------------------------------------------------------------------- */
 
 struct purge {

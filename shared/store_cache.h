@@ -35,6 +35,11 @@ bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES
  * PK_CACHE_EVICT_MAX in all. */
 bool pk_store_cache_trim(struct pk_store *s, int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
 
+/* Deletes up to PK_CACHE_EVICT_MAX entries that have expired or were made before `before_us`, in a transaction of
+ * its own; *count says how many. */
+bool pk_store_cache_sweep(struct pk_store *s, int64_t now_us, int64_t before_us, int64_t *count,
+                          struct pk_error *err) PK_MUST_CHECK;
+
 /* Entries and bytes now. */
 bool pk_store_cache_size(struct pk_store *s, int64_t *entries, int64_t *bytes,
                          struct pk_error *err);

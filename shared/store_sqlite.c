@@ -28,6 +28,7 @@ enum {
     BUSY_STEP_MS = 5,
     APPLICATION_ID = 0x706b6462, /* "pkdb", in the file's header */
     PATH_SHOWN = 150,            /* bytes of the path in a message */
+    SPARE_PAGES_MIN = 256,
 };
 
 static const char *const texts[] = {
@@ -60,6 +61,7 @@ static const char *const before_wal[] = {
 static const char *const after_wal[] = {
     "pragma synchronous = normal", "pragma cache_size = -2000", /* KB */
     "pragma wal_autocheckpoint = 4000", /* pages; hot index pages are copied back once for many */
+    "pragma journal_size_limit = 33554432", /* what a long read has made of the log is cut off later */
 };
 
 struct sqlite_store {
@@ -284,7 +286,58 @@ static void close_store(struct pk_store *store)
     free(s);
 }
 
-static const struct pk_store_ops ops = {exec, begin, end, close_store};
+/* Steps to the end: each step of the pragma moves one page. */
+static int vacuum(const sqlite3_api_routines *sqlite3_api, sqlite3 *db, int64_t pages)
+{
+    char sql[64];
+    sqlite3_stmt *st = NULL;
+
+    (void)snprintf(sql, sizeof sql, "pragma incremental_vacuum(%lld)", (long long)pages);
+    int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+    while (rc == SQLITE_OK || rc == SQLITE_ROW)
+        rc = sqlite3_step(st);
+    (void)sqlite3_finalize(st);
+    return rc;
+}
+
+/* A twentieth of the file, or a megabyte, stays free for the rows to come. */
+static bool shrink(struct pk_store *store, int max, int64_t *pages, struct pk_error *err)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    int64_t all, unused, spare, left;
+
+    *pages = 0;
+    if (!same_process(s, err) || !pragma(s, "pragma page_count", &all, err) ||
+        !pragma(s, "pragma freelist_count", &unused, err))
+        return false;
+    spare = all / 20 > SPARE_PAGES_MIN ? all / 20 : SPARE_PAGES_MIN;
+    if (unused <= spare)
+        return true;
+    int rc = vacuum(s->api, s->db, unused - spare < max ? unused - spare : max);
+    if (rc != SQLITE_DONE)
+        return fail_sqlite(s, rc, err);
+    if (!pragma(s, "pragma freelist_count", &left, err))
+        return false;
+    *pages = unused - left;
+    return true;
+}
+
+/* What a reader still needs stays where it is. The file becomes smaller with this, not before. */
+static bool settle(struct pk_store *store, int64_t *behind, struct pk_error *err)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    const sqlite3_api_routines *sqlite3_api = s->api;
+    int all = 0, copied = 0;
+
+    *behind = 0;
+    if (!same_process(s, err))
+        return false;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &all, &copied);
+    *behind = all - copied;
+    return rc == SQLITE_OK || rc == SQLITE_BUSY || fail_sqlite(s, rc, err);
+}
+
+static const struct pk_store_ops ops = {exec, begin, end, close_store, shrink, settle};
 
 /* --- schema ---------------------------------------------------------------------------- */
 

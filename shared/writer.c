@@ -5,10 +5,13 @@
  *   pk_writer_add -> filling ==swap==> writing -> transactions of PK_WRITER_GROUP_MAX entries
  *
  * Two buffers change places under the lock; the thread reads `writing` without it. Entries are
- * numbered in the order in which they came: `added` have come, `settled` of them are over. The
- * thread sleeps without a timeout while nothing waits, and is woken once a window, not once an entry.
+ * numbered in the order in which they came: `added` have come, `settled` of them are over. While nothing
+ * waits the thread sleeps until it is to sweep, and is woken once a window, not once an entry.
  */
 #include "writer.h"
+
+#include "store_sweep.h"
+#include "xfer.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +24,7 @@ enum {
     KEEP_BYTES = 1 << 20,   /* a buffer that grew larger is given back when empty */
     WAKE_BYTES = 256 << 10, /* this much waiting ends the window early */
     ROUND_PAUSE_MS = 100,   /* between two tries at a transaction */
+    FIRST_SWEEP_MS = 1000,  /* after the start; a process that ends before sweeps once at its end */
 };
 
 /* Entries one behind the other, each after its length. */
@@ -32,6 +36,8 @@ struct queue {
 
 struct pk_writer {
     struct pk_store *store; /* the thread's alone once it runs */
+    struct pk_sweep sweep;  /* the thread's alone */
+    bool has_swept;         /* likewise */
     pthread_t thread;
     pthread_mutex_t busy; /* held during a transaction; taken before `lock` */
     pthread_mutex_t lock;
@@ -42,6 +48,7 @@ struct pk_writer {
     struct queue filling, writing;
     int64_t added, settled, dropped;
     int64_t refused; /* dropped before they were numbered */
+    int64_t sweep_at_ms;
     bool urgent, stop;
     struct pk_cache_max cache_max;
     char last_error[256];
@@ -218,14 +225,47 @@ static void write_all(struct pk_writer *w)
     }
 }
 
+/* One step, without the lock; when the next one is due is the result. A store that cannot be swept is
+ * tried again later: what it refuses it refuses the entries too, and they tell. */
+static int64_t sweep(struct pk_writer *w)
+{
+    struct pk_error ignored;
+    enum pk_sweep_then then = PK_SWEEP_OVER;
+
+    (void)pthread_mutex_lock(&w->busy);
+    int64_t from_us = pk_clock_mono_us();
+    bool ok = pk_store_sweep(w->store, &w->sweep, pk_clock_us(), &then, &ignored);
+    int64_t to_us = pk_clock_mono_us();
+    (void)pthread_mutex_unlock(&w->busy);
+    pk_sweep_took(&w->sweep, to_us - from_us);
+    w->has_swept = true;
+    return to_us / 1000 + pk_sweep_pause_ms(ok, then);
+}
+
+/* With the lock, which is released meanwhile: one step, if it is time. */
+static void sweep_if_due(struct pk_writer *w)
+{
+    if (now_ms() < w->sweep_at_ms)
+        return;
+    w->sweep_at_ms = INT64_MAX; /* pk_writer_sweep() may say otherwise while the step runs */
+    (void)pthread_mutex_unlock(&w->lock);
+    int64_t next_ms = sweep(w);
+    (void)pthread_mutex_lock(&w->lock);
+    if (next_ms < w->sweep_at_ms)
+        w->sweep_at_ms = next_ms;
+}
+
 /* Waits, with the lock, until there is something to write and its window is over; false when the
  * writer was stopped and nothing is left. */
 static bool gather(struct pk_writer *w)
 {
     while (w->filling.len == 0) {
+        struct timespec next = at_ms(w->sweep_at_ms);
+
         if (w->stop)
             return false;
-        (void)pthread_cond_wait(&w->work, &w->lock);
+        if (pthread_cond_timedwait(&w->work, &w->lock, &next) != 0)
+            sweep_if_due(w);
     }
     struct timespec until = at_ms(w->filling.first_ms + PK_WRITER_WINDOW_MS);
     while (!w->urgent && !w->stop && w->filling.len < WAKE_BYTES)
@@ -252,8 +292,11 @@ static void *run(void *arg)
         (void)pthread_mutex_lock(&w->lock);
         empty(&w->writing);
         (void)pthread_cond_broadcast(&w->done);
+        sweep_if_due(w);
     }
     (void)pthread_mutex_unlock(&w->lock);
+    if (!w->has_swept)
+        (void)sweep(w);
     return NULL;
 }
 
@@ -321,6 +364,7 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
         return NULL;
     }
     w->store = store;
+    w->sweep_at_ms = now_ms() + FIRST_SWEEP_MS;
     (void)pthread_mutex_init(&w->busy, NULL);
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_condattr_init(&attr);
@@ -414,6 +458,14 @@ void pk_writer_cache_max(struct pk_writer *w, struct pk_cache_max max)
 {
     (void)pthread_mutex_lock(&w->lock);
     w->cache_max = max;
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+void pk_writer_sweep(struct pk_writer *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->sweep_at_ms = 0;
+    (void)pthread_cond_signal(&w->work);
     (void)pthread_mutex_unlock(&w->lock);
 }
 

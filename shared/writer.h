@@ -8,6 +8,9 @@
  * behind, pk_writer_add() waits, so that little is lost when the process dies; what does not fit
  * in the end is dropped and counted.
  *
+ * When nothing waits the thread sweeps: rows that are older than the store's retention go, a step at a time
+ * (store_sweep.h); while entries keep coming, a step now and then, so that it keeps up.
+ *
  * Every function may be called from any thread. A child made by fork() has no such thread: it may
  * only call pk_writer_orphan(), for a writer that was held at the fork.
  */
@@ -55,6 +58,9 @@ struct pk_writer_stats pk_writer_stats(struct pk_writer *w);
 
 /* How large the cache may become, from the next transaction on. */
 void pk_writer_cache_max(struct pk_writer *w, struct pk_cache_max max);
+
+/* Sweeps soon, rather than at the next turn: the retention has changed. */
+void pk_writer_sweep(struct pk_writer *w);
 
 /* Waits until the thread is between two transactions, and keeps it there until pk_writer_let_go(): before
  * fork(). False after wait_ms; then it is not held. */

@@ -19,16 +19,37 @@ struct fake {
     atomic_int fail_begins; /* that many begins fail */
     atomic_int poison;      /* the row with this value is always refused */
     atomic_int slow_ms;     /* a commit takes this long */
+    atomic_int old;         /* rows of feedback that may go */
 };
 
 static struct fake fake;
+
+/* The statements of a sweep, as if feedback had a retention while there is old one. */
+static bool fake_sweep(enum pk_stmt stmt, const struct pk_value *args, pk_row_fn *on_row, void *ctx)
+{
+    const struct pk_value setting[] = {{.type = PK_V_TEXT, .s = PK_STR("retention_feedback")},
+                                       {.type = PK_V_TEXT, .s = PK_STR("1d")}};
+    const struct pk_value one = {.type = PK_V_INT, .i = 1};
+
+    if (stmt == PK_SQL_settings && fake.old)
+        (void)on_row(ctx, setting, 2);
+    else if (stmt == PK_SQL_sweep_feedback && fake.old)
+        (void)on_row(ctx, &one, 1);
+    for (int64_t i = 0; stmt == PK_SQL_sweep_feedback_delete && i < args[2].i && fake.old; i++) {
+        PK_ASSERT(fake.opened == 1);
+        fake.old--;
+        (void)on_row(ctx, &one, 1);
+    }
+    return stmt == PK_SQL_settings || stmt == PK_SQL_cache_due || stmt == PK_SQL_sweep_feedback ||
+           stmt == PK_SQL_sweep_feedback_delete;
+}
 
 static bool fake_exec(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
                       pk_row_fn *on_row, void *ctx, struct pk_error *err)
 {
     (void)s;
-    (void)on_row;
-    (void)ctx;
+    if (fake_sweep(stmt, args, on_row, ctx))
+        return true;
     if (stmt != PK_SQL_feedback_put)
         return pk_fail(err, PK_STORE, "unexpected statement %d", (int)stmt);
     if (count > 3 && fake.poison && args[3].i == fake.poison)
@@ -71,7 +92,8 @@ static void fake_close(struct pk_store *s)
     fake.closed++;
 }
 
-static const struct pk_store_ops fake_ops = {fake_exec, fake_begin, fake_end, fake_close};
+static const struct pk_store_ops fake_ops = {fake_exec,  fake_begin, fake_end,
+                                             fake_close, NULL,       NULL};
 
 static struct pk_writer *start(void)
 {
@@ -271,6 +293,56 @@ static void a_held_writer_writes_nothing_until_it_is_let_go(void)
     pk_writer_free(w);
 }
 
+static bool within(int64_t ms, bool (*good)(void))
+{
+    int64_t until = now_ms() + ms;
+
+    while (!good() && now_ms() < until)
+        (void)usleep(1000);
+    return good();
+}
+
+static bool swept(void)
+{
+    return fake.old == 0;
+}
+
+static void old_rows_go_while_nothing_waits(void)
+{
+    struct pk_writer *w = start();
+
+    fake.old = 2000;
+    pk_writer_sweep(w);
+    EXPECT(within(10000, swept));
+    EXPECT(fake.commits >= 2000 / 512); /* in steps, each a transaction */
+    pk_writer_free(w);
+}
+
+static void old_rows_go_while_entries_come(void)
+{
+    struct pk_writer *w = start();
+    int64_t until = now_ms() + 10000;
+    int added = 0;
+
+    fake.old = 2000;
+    pk_writer_sweep(w);
+    while (fake.old && now_ms() < until)
+        added += add(w, 1, 0, 0, 5000);
+    EXPECT(fake.old == 0);
+    pk_writer_free(w);
+    EXPECT(fake.rows == added);
+}
+
+static void a_short_lived_writer_sweeps_at_its_end(void)
+{
+    struct pk_writer *w = start();
+
+    fake.old = 10;
+    EXPECT(add(w, 1, 0, 0, 0));
+    pk_writer_free(w);
+    EXPECT(fake.rows == 1 && fake.old == 0);
+}
+
 int main(void)
 {
     RUN(entries_are_written_in_groups_within_the_window);
@@ -284,5 +356,8 @@ int main(void)
     RUN(a_full_queue_drops_and_counts);
     RUN(adding_waits_for_a_thread_that_falls_behind);
     RUN(a_held_writer_writes_nothing_until_it_is_let_go);
+    RUN(old_rows_go_while_nothing_waits);
+    RUN(old_rows_go_while_entries_come);
+    RUN(a_short_lived_writer_sweeps_at_its_end);
     return test_end();
 }

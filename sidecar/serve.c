@@ -10,6 +10,7 @@
 #include "log.h"
 #include "sqlite.h"
 #include "store_cache.h"
+#include "store_setting.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -94,6 +95,26 @@ static bool limit_cache(struct service *s, struct pk_error *err)
     return true;
 }
 
+/* What is given here holds for whoever opens the store. */
+static bool store_retention(const struct pkd_options *o, struct pk_store *store,
+                            struct pk_error *err)
+{
+    const char *const given[] = {
+        [PK_KEPT_LOGS] = o->retention_logs,   [PK_KEPT_PAYLOADS] = o->retention_payloads,
+        [PK_KEPT_CACHE] = o->retention_cache, [PK_KEPT_FEEDBACK] = o->retention_feedback,
+        [PK_KEPT_AUDIT] = o->retention_audit,
+    };
+    struct pk_arena arena;
+    bool ok = true;
+
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    for (int i = 0; ok && i < PK_KEPT_COUNT; i++)
+        ok = !given[i] || pk_store_setting_put(store, &arena, pk_str_of(pk_kept_setting(i)),
+                                               pk_str_of(given[i]), pk_clock_us(), err);
+    pk_arena_free(&arena);
+    return ok;
+}
+
 static bool open_shared(struct service *s, struct pk_error *err)
 {
     const struct pkd_options *o = s->app.options;
@@ -108,6 +129,10 @@ static bool open_shared(struct service *s, struct pk_error *err)
     store = pk_store_sqlite(s->app.sqlite, s->store_path, err);
     if (!store)
         return false;
+    if (!store_retention(o, store, err)) {
+        pk_store_close(store);
+        return false;
+    }
     s->app.writer = pk_writer_new(store, err);
     s->app.secrets = s->app.writer ? pk_secrets_open(s->key_path, true, err) : NULL;
     if (!s->app.secrets)

@@ -14,15 +14,24 @@ insert into pk_meta (name, value) values
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
+-- What an operator has set for everybody who opens this store (shared/setting.h).
+create table pk_setting (
+    name       text primary key,
+    value      text not null,
+    updated_us bigint not null
+);
+
 -- What was sent and answered, once however often. Small ones are plain text (encoding 0), others
--- zstd (1). created_us is when it was last used, give or take a day.
+-- zstd (1). created_us is when it was last used, give or take a day. A log row may outlive its payloads, so
+-- that a number must not be given to another.
 create table pk_payload (
-    id         @serial@,
+    id         @sequence@,
     hash       @blob@ not null unique,   -- BLAKE2b-256 of the text
     created_us bigint not null,
     encoding   smallint not null,
     bytes      @blob@ not null
 );
+create index pk_payload_created on pk_payload (created_us);
 
 -- One row a call. Token counts are disjoint: adding them up counts each token once.
 create table pk_log (
@@ -122,6 +131,7 @@ create table pk_cache_entry (
     body          @blob@ not null
 );
 create index pk_cache_entry_expires on pk_cache_entry (expires_us);
+create index pk_cache_entry_created on pk_cache_entry (created_us);
 create index pk_cache_entry_used on pk_cache_entry ((coalesce(last_hit_us, created_us)));
 
 -- The question that an entry answers, for finding others like it.
@@ -420,6 +430,8 @@ create view pk_alerts as
 create view pk_audit as select
     a.id, @time(a.at_us)@ as at, a.actor, a.verb, a.object, a.detail
     from pk_audit_item a;
+
+create view pk_settings as select s.name, s.value, @time(s.updated_us)@ as updated_at from pk_setting s;
 
 -- Dollars per million tokens.
 create view pk_prices as select

@@ -59,6 +59,20 @@ delete from pk_cache_entry where key in (select key from pk_cache_entry
     where expires_us <= $1 order by expires_us limit $2 for update skip locked)
 returning key, bytes
 
+-- name: cache_due(now_us bigint, before_us bigint)
+select 1 where exists (select 1 from pk_cache_entry where expires_us <= $1)
+    or exists (select 1 from pk_cache_entry where created_us < $2)
+
+-- name: cache_old(before_us bigint, count bigint)
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    where created_us < $1 order by created_us limit $2)
+returning key, bytes
+
+-- name: cache_old @postgres
+delete from pk_cache_entry where key in (select key from pk_cache_entry
+    where created_us < $1 order by created_us limit $2 for update skip locked)
+returning key, bytes
+
 -- name: cache_unused(count bigint)
 delete from pk_cache_entry where key in (select key from pk_cache_entry
     order by coalesce(last_hit_us, created_us) limit $1)
@@ -398,6 +412,76 @@ delete from pk_reservation where id = $1 and limit_slug = $2 and subject = $3 re
 -- name: reservations_expired(now_us bigint)
 select id, limit_slug, subject, slot_us, amount from pk_reservation where expires_us <= $1
 order by expires_us limit 100
+
+-- Settings of the store, and what goes by them (shared/store_sweep.c). The deletes take a few of the oldest
+-- rows, found by an index, behind those that went before: Postgres goes over deleted rows again and again
+-- while a transaction may still see them. An array of keys is always looked up by the index there.
+
+-- name: settings()
+select name, value from pk_setting
+
+-- name: setting_put(name text, value text, now_us bigint)
+insert into pk_setting (name, value, updated_us) values ($1, $2, $3)
+on conflict (name) do update set value = excluded.value, updated_us = excluded.updated_us
+
+-- name: setting_delete(name text)
+delete from pk_setting where name = $1
+
+-- name: sweep_logs(after uuid, before uuid, rows bigint)
+-- The last of the oldest rows. UUIDv7 sort by time.
+select id from (select id from pk_log where id > $1 and id < $2 order by id limit $3) o
+order by id desc limit 1
+
+-- name: sweep_logs_delete(after uuid, upto uuid)
+delete from pk_log where id > $1 and id <= $2 returning 1
+
+-- name: sweep_spans_delete(after uuid, upto uuid)
+delete from pk_span where log_id > $1 and log_id <= $2 returning 1
+
+-- name: sweep_payloads(from_us bigint, before_us bigint)
+select 1 from pk_payload where created_us >= $1 and created_us < $2 limit 1
+
+-- name: sweep_payloads_delete(from_us bigint, before_us bigint, rows bigint, bytes bigint)
+-- One at least; no more once they have so many bytes.
+delete from pk_payload where id in (
+    select id from (
+        select id, len, sum(len) over (order by created_us, id) as upto from (
+            select id, created_us, length(bytes) as len from pk_payload
+            where created_us >= $1 and created_us < $2 order by created_us, id limit $3) a) b
+    where upto - len < $4) returning created_us
+
+-- name: sweep_payloads_delete @postgres
+delete from pk_payload where id = any (array(
+    select id from (
+        select id, len, sum(len) over (order by created_us, id) as upto from (
+            select id, created_us, length(bytes) as len from pk_payload
+            where created_us >= $1 and created_us < $2 order by created_us, id limit $3) a) b
+    where upto - len < $4)) returning created_us
+
+-- name: sweep_feedback(after uuid, before uuid)
+select 1 from pk_feedback_item where id > $1 and id < $2 limit 1
+
+-- name: sweep_feedback_delete(after uuid, before uuid, rows bigint)
+delete from pk_feedback_item where id in (
+    select id from pk_feedback_item where id > $1 and id < $2 order by id limit $3) returning id
+
+-- name: sweep_feedback_delete @postgres
+delete from pk_feedback_item where id = any (array(
+    select id from pk_feedback_item where id > $1 and id < $2 order by id limit $3)) returning id
+
+-- name: sweep_audit(after bigint, before_us bigint)
+-- Numbers grow with the time.
+select 1 from (select at_us from pk_audit_item where id > $1 order by id limit 1) o where at_us < $2
+
+-- name: sweep_audit_delete(after bigint, before_us bigint, rows bigint)
+delete from pk_audit_item where id in (
+    select id from (select id, at_us from pk_audit_item where id > $1 order by id limit $3) o
+    where at_us < $2) returning id
+
+-- name: sweep_audit_delete @postgres
+delete from pk_audit_item where id = any (array(
+    select id from (select id, at_us from pk_audit_item where id > $1 order by id limit $3) o
+    where at_us < $2)) returning id
 
 -- name: audit_put(at_us bigint, actor text, verb text, object text, detail text)
 insert into pk_audit_item (at_us, actor, verb, object, detail)
