@@ -158,6 +158,52 @@ static void a_breaker_and_a_session_as_portkey_documents_them(void)
     EXPECT(config.sticky[0] != NULL);
 }
 
+static void a_cache_may_be_semantic(void)
+{
+    EXPECT(parse(
+        "{\"cache\":{\"mode\":\"semantic\",\"max_age\":3600},\"virtual_key\":\"openai-vk\"}"));
+    EXPECT(config.targets[0].cache.mode == PK_CACHE_SEMANTIC);
+    EXPECT(parse("{\"cache\":{\"mode\":\"semantic\",\"maxAge\":3600,\"similarityThreshold\":0.9},"
+                 "\"targets\":[{\"virtualKey\":\"openai-key\"}]}"));
+    EXPECT(config.targets[0].cache.max_age_s == 3600);
+    EXPECT(
+        parse("{\"strategy\":{\"mode\":\"fallback\"},\"cache\":{\"mode\":\"semantic\",\"max_age\":"
+              "86400},\"targets\":[{\"virtual_key\":\"a\",\"override_params\":{\"model\":"
+              "\"claude-sonnet-4-6\"},\"request_timeout\":20000},{\"virtual_key\":\"b\","
+              "\"override_params\":{\"model\":\"gpt-4o\"},\"request_timeout\":20000}]}"));
+    EXPECT(config.targets[1].cache.mode == PK_CACHE_SEMANTIC && asks_for(1, "gpt-4o", 0, 20000));
+}
+
+static void guardrails_stand_beside_the_targets(void)
+{
+    EXPECT(
+        parse("{\"virtual_key\":\"anthropic-vk\",\"guardrails\":{\"input_guardrails\":[\"no-pii\","
+              "\"topic-restriction\"],\"output_guardrails\":[\"no-harmful-content\","
+              "\"length-check\"],\"on_fail\":\"block\"}}"));
+    EXPECT(parse("{\"strategy\":{\"mode\":\"single\"},\"targets\":[{\"virtual_key\":\"a\","
+                 "\"override_params\":{"
+                 "\"model\":\"claude-sonnet-4-6\"}}],\"guardrails\":{\"input\":[{\"type\":"
+                 "\"contains\",\"deny\":["
+                 "\"social security number\",\"SSN\",\"credit card "
+                 "number\",\"password\"],\"action\":\"block\","
+                 "\"message\":\"Request blocked\"}],\"output\":[{\"type\":\"regex\",\"deny\":["
+                 "\"\\\\b\\\\d{3}-\\\\d{2}-\\\\d{4}\\\\b\"],\"action\":\"block\"},{\"type\":\"word_"
+                 "count\",\"min\":10,"
+                 "\"action\":\"retry\"}]}}"));
+    EXPECT(parse(
+        "{\"strategy\":{\"mode\":\"fallback\"},\"cache\":{\"mode\":\"semantic\",\"max_age\":86400,"
+        "\"similarity_threshold\":0.95},\"retry\":{\"attempts\":2,\"on_status_codes\":[429,500,502,"
+        "503,"
+        "504]},\"targets\":[{\"virtual_key\":\"a\",\"override_params\":{\"model\":"
+        "\"claude-sonnet-4-6\"},\"request_timeout\":20000,\"weight\":1},{\"virtual_key\":\"b\","
+        "\"override_params\":{\"model\":\"gpt-4o\"},\"request_timeout\":20000,\"weight\":1}],"
+        "\"guardrails\":{\"input\":[{\"type\":\"regex\",\"pattern\":"
+        "\"\\\\b(password|secret|api.?key)\\\\b\",\"action\":\"block\",\"flags\":[\"IGNORECASE\"]}]"
+        ","
+        "\"output\":[{\"type\":\"word_count\",\"min\":10,\"max\":2000,\"action\":\"warn\"}]}}"));
+    EXPECT(asks_for(0, "claude-sonnet-4-6", 2, 20000) && asks_for(1, "gpt-4o", 2, 20000));
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
@@ -169,6 +215,8 @@ int main(void)
     RUN(tiers_are_told_apart_by_metadata);
     RUN(keys_are_named_in_several_ways);
     RUN(a_breaker_and_a_session_as_portkey_documents_them);
+    RUN(a_cache_may_be_semantic);
+    RUN(guardrails_stand_beside_the_targets);
     pk_arena_free(&arena);
     return test_end();
 }
