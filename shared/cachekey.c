@@ -12,8 +12,14 @@
 #include <sodium.h>
 
 /* Members of the body that do not shape the answer. */
-static const char *const ignored[] = {"stream",   "stream_options", "user",
-                                      "metadata", "store",          NULL};
+static const char *const ignored[] = {"stream",
+                                      "stream_options",
+                                      "user",
+                                      "metadata",
+                                      "store",
+                                      "safety_identifier",
+                                      "prompt_cache_key",
+                                      NULL};
 
 static void add_piece(crypto_generichash_state *h, pk_str s)
 {
@@ -101,12 +107,14 @@ static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
                       const struct pk_cache_question *q)
 {
     const struct pk_request *req = q->req;
+    pk_str ns = req->cache_ns.len ? req->cache_ns : q->policy->ns;
     bool ok = true;
 
     add_piece(h, req->operation);
     add_piece(h, pk_str_of(req->front ? req->front->name : "openai"));
     add_piece(h, req->custom_host);
-    add_piece(h, req->cache_ns.len ? req->cache_ns : q->policy->ns);
+    add_piece(h, ns);
+    add_piece(h, ns.len ? PK_NONE : req->api_key);
     for (int i = 0; ok && i < q->config->target_count; i++)
         ok = !may_answer(q, i) || add_target(arena, h, &q->config->targets[i]);
     add_forwarded(arena, h, q);

@@ -4,9 +4,10 @@
  *
  * The key covers all that shapes the answer: the canonical body; of each target that the route may come
  * to, what it changes in the body, its provider, base URL and key and the client headers that it is sent
- * (so that no two tenants share an answer); the front's dialect, and the namespace. It leaves out what does
- * not: stream, stream_options, user, metadata, retries, timeouts, weights. What metadata decided by a
- * condition is in it, as the targets that were chosen.
+ * (so that no two tenants share an answer); the front's dialect, and the namespace, or without one the
+ * gateway's own key that the request came with. It leaves out what does not shape it: stream,
+ * stream_options, who the user is, metadata, retries, timeouts, weights. What metadata decided by a condition
+ * is in it, as the targets that were chosen.
  */
 #ifndef PK_CACHEKEY_H
 #define PK_CACHEKEY_H

@@ -10,7 +10,7 @@
 static struct pk_arena arena;
 
 struct asked {
-    const char *config, *headers, *forward, *body;
+    const char *config, *headers, *forward, *body, *api_key, *ns;
 };
 
 /* The key of a call; all zero when it has none. */
@@ -21,6 +21,8 @@ static void key_of(const struct asked *a, uint8_t key[PK_CACHE_KEY_BYTES])
         .operation = PK_STR("chat"),
         .headers = pk_str_of(a->headers),
         .forward = pk_str_of(a->forward),
+        .api_key = pk_str_of(a->api_key),
+        .cache_ns = pk_str_of(a->ns),
         .body = pk_str_of(a->body ? a->body : "{\"model\":\"m\",\"messages\":[]}"),
     };
     struct pk_error err;
@@ -117,6 +119,138 @@ static void a_header_counts_where_it_goes(void)
     EXPECT(!shared(a, b));
 }
 
+static void keys_of_the_gateway_share_only_a_namespace(void)
+{
+    struct asked a = {.config = OPENAI "}", .api_key = "ann"};
+    struct asked b = {.config = OPENAI "}", .api_key = "bob"};
+
+    EXPECT(shared(a, a) && !shared(a, b));
+    a.ns = b.ns = "team";
+    EXPECT(shared(a, b));
+    b.ns = "other";
+    EXPECT(!shared(a, b));
+    a = (struct asked){.config = OPENAI ",\"cache\":{\"mode\":\"simple\",\"namespace\":\"team\"}}",
+                       .api_key = "ann"};
+    b = (struct asked){.config = OPENAI "}", .ns = "team"};
+    EXPECT(shared(a, b)); /* it is the same namespace, wherever it is said */
+}
+
+/* --- likeness --------------------------------------------------------------------------------- */
+
+static const char *like_of(const char *text)
+{
+    struct pk_error err;
+    struct pk_json body;
+    int node;
+
+    EXPECT(pk_json_parse(&arena, pk_str_of(text), "body", &body, &err));
+    pk_str like = pk_cache_like(&arena, &body, &node);
+    EXPECT((node >= 0) == (like.len > 0));
+    return pk_copy(&arena, like).at;
+}
+
+#define USER(content) "{\"role\":\"user\",\"content\":" content "}"
+#define SAYS(list)    "{\"model\":\"m\",\"messages\":[" list "]}"
+
+static void the_last_user_text_is_what_is_alike(void)
+{
+    static const char *const cases[][2] = {
+        {SAYS(USER("\"a\\nb\"")), "a\nb"},
+        {SAYS("{\"role\":\"system\",\"content\":\"s\"}," USER("\"hi\"")), "hi"},
+        {SAYS(USER("[{\"type\":\"text\",\"text\":\"hi\"}]")), "hi"},
+        {SAYS(USER("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]")), ""},
+        {SAYS(USER("[{\"type\":\"image_url\",\"image_url\":{}}]")), ""},
+        {SAYS(USER("\"hi\"") ",{\"role\":\"assistant\",\"content\":\"yes\"}"), ""},
+        {SAYS(USER("\"hi\"") ",{\"role\":\"tool\",\"content\":\"7\"}"), ""},
+        {SAYS(USER("\" \"")), ""},
+        {SAYS(USER("null")), ""},
+        {SAYS(USER("[]")), ""},
+        {SAYS(""), ""},
+        {"{}", ""},
+        {"{\"messages\":7}", ""},
+        {"{\"messages\":[" USER("\"hi\"") "],\"tools\":[{}]}", ""},
+        {"{\"messages\":[" USER("\"hi\"") "],\"tools\":[]}", "hi"},
+        {SAYS(USER("\"1\"") "," USER("\"2\"") "," USER("\"3\"") "," USER("\"4\"")), "4"},
+        {SAYS(
+             USER("\"1\"") "," USER("\"2\"") "," USER("\"3\"") "," USER("\"4\"") "," USER("\"5\"")),
+         ""},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        if (!EXPECT(strcmp(like_of(cases[i][0]), cases[i][1]) == 0))
+            printf("# %s\n", cases[i][0]);
+}
+
+static void a_long_text_is_like_nothing(void)
+{
+    struct pk_buf text = pk_buf_in(&arena, 1 << 20);
+
+    pk_buf_adds(&text, "{\"messages\":[{\"role\":\"user\",\"content\":\"");
+    for (int i = 0; i <= PK_LIKE_TEXT_BYTES_MAX; i++)
+        pk_buf_addc(&text, 'x');
+    pk_buf_adds(&text, "\"}]}");
+    EXPECT(*like_of(pk_copy(&arena, pk_buf_str(&text)).at) == 0);
+}
+
+static bool one_gate(const char *const config[2], const char *const body[2], const int dims[2])
+{
+    static struct pk_config parsed;
+    uint8_t gates[2][PK_CACHE_KEY_BYTES];
+
+    for (int i = 0; i < 2; i++) {
+        struct pk_request req = {.operation = PK_STR("chat"), .body = pk_str_of(body[i])};
+        struct pk_error err;
+        struct pk_json doc;
+        int node;
+
+        EXPECT(pk_config_parse(&arena, pk_str_of(config[i]), &parsed, &err));
+        EXPECT(pk_json_parse(&arena, req.body, "body", &doc, &err));
+        EXPECT(pk_cache_like(&arena, &doc, &node).len > 0);
+        struct pk_cache_question q = {&parsed, UINT64_MAX, &parsed.targets[0].cache, &req, &doc};
+        EXPECT(pk_cache_gate(&arena, &q, node, dims[i], gates[i], &err));
+    }
+    return memcmp(gates[0], gates[1], PK_CACHE_KEY_BYTES) == 0;
+}
+
+#define EMBEDDER(model)                                                                            \
+    OPENAI ",\"cache\":{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":"    \
+           "\"" model "\"}}}"
+
+static void all_but_the_text_is_in_the_gate(void)
+{
+    static const char *const config[] = {EMBEDDER("e"), EMBEDDER("e")};
+    static const int dims[] = {8, 8};
+    static const struct {
+        bool same;
+        const char *body[2];
+    } cases[] = {
+        {true, {SAYS(USER("\"one\"")), SAYS(USER("\"two\""))}},
+        {true,
+         {SAYS(USER("\"one\"")),
+          "{ \"stream\":true, \"messages\":[" USER("\"two\"") "],\"model\":\"m\"}"}},
+        {false, {SAYS(USER("\"one\"")), SAYS(USER("\"zero\"") "," USER("\"one\""))}},
+        {false, {SAYS(USER("\"one\"")), "{\"model\":\"n\",\"messages\":[" USER("\"one\"") "]}"}},
+        {false,
+         {SAYS(USER("\"one\"")), "{\"model\":\"m\",\"n\":2,\"messages\":[" USER("\"one\"") "]}"}},
+        {false, {SAYS(USER("\"one\"")), SAYS(USER("[{\"type\":\"text\",\"text\":\"one\"}]"))}},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        if (!EXPECT(one_gate(config, cases[i].body, dims) == cases[i].same))
+            printf("# %s\n# %s\n", cases[i].body[0], cases[i].body[1]);
+}
+
+static void the_embedder_is_in_the_gate(void)
+{
+    static const char *const body[] = {SAYS(USER("\"one\"")), SAYS(USER("\"one\""))};
+    static const char *const same[] = {EMBEDDER("e"), EMBEDDER("e")};
+    static const char *const other[] = {EMBEDDER("e"), EMBEDDER("f")};
+
+    EXPECT(one_gate(same, body, (const int[]){8, 8}));
+    EXPECT(!one_gate(other, body, (const int[]){8, 8}));
+    EXPECT(!one_gate(same, body, (const int[]){8, 9}));
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
@@ -126,6 +260,11 @@ int main(void)
     RUN(a_header_that_is_forwarded_counts);
     RUN(a_header_that_the_request_forwards_counts);
     RUN(a_header_counts_where_it_goes);
+    RUN(keys_of_the_gateway_share_only_a_namespace);
+    RUN(the_last_user_text_is_what_is_alike);
+    RUN(a_long_text_is_like_nothing);
+    RUN(all_but_the_text_is_in_the_gate);
+    RUN(the_embedder_is_in_the_gate);
     pk_arena_free(&arena);
     return test_end();
 }

@@ -21,7 +21,6 @@ static const struct {
 } usual_models[] = {
     {"openai", "text-embedding-3-small"},
     {"mistral-ai", "mistral-embed"},
-    {"google", "gemini-embedding-001"},
 };
 
 /* --- the embedder ---------------------------------------------------------------------------- */
@@ -220,8 +219,8 @@ bool pk_embedder_ready(struct pk_embedder *e, struct pk_error *err)
     const struct pk_target *t = &e->target;
 
     if (strcmp(t->provider->dialect->name, "openai") != 0)
-        return pk_fail(err, PK_BAD_CONFIG, "%.*s.provider: %s makes no embeddings", PK_FMT(t->path),
-                       t->provider->name);
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.provider: %s has no embeddings as OpenAI has them",
+                       PK_FMT(t->path), t->provider->name);
     for (size_t i = 0; e->model.len == 0 && i < PK_COUNT(usual_models); i++)
         if (strcmp(usual_models[i].provider, t->provider->name) == 0)
             e->model = pk_str_of(usual_models[i].model);

@@ -446,7 +446,10 @@ static bool note_purge(const struct purge *p, struct pk_error *err)
         pk_buf_addf(&detail, ",\"%s\":", parts[i].name);
         pk_json_quote(&detail, parts[i].value);
     }
-    pk_buf_addc(&detail, '}');
+    if (f->before_us)
+        pk_buf_addf(&detail, ",\"older_than\":%lld",
+                    (long long)((p->now_us - f->before_us) / us_per_s));
+    pk_buf_adds(&detail, f->all ? "}" : ",\"expired\":true}");
     struct pk_change change = {.at_us = p->now_us,
                                .verb = "cache_purge",
                                .object = PK_STR("*"),

@@ -167,11 +167,29 @@ def answers_pipelined_requests_in_order(m):
     return got.count(b"HTTP/1.1 200") == 21 and got.rindex(b" 404 ") < got.rindex(b" 200 ")
 
 
+def embeds_texts_with_the_same_words_near_each_other(m):
+    def vectors(*texts, **more):
+        status, _, body = m.post("e", "/v1/embeddings", messages=None, input=list(texts), **more)
+        return status, [d["embedding"] for d in json.loads(body).get("data", [])]
+
+    def cosine(a, b):
+        return sum(x * y for x, y in zip(a, b))
+    status, (a, b, c) = vectors("How do I reset my password?", "How can I reset the passwords",
+                                "Where is the airport?")
+    short = vectors("x", dimensions=8)[1][0]
+    return (status == 200 and len(a) == 256 and len(short) == 8 and abs(cosine(a, a) - 1) < 1e-5
+            and cosine(a, b) > 0.95 and abs(cosine(a, c)) < 0.5
+            and m.post("e", "/v1/embeddings", messages=None, input="x", key=None)[0] == 401
+            and m.post("e", "/v1/embeddings", messages=None)[0] == 400
+            and m.post("status-503", "/v1/embeddings", messages=None, input="x")[0] == 503)
+
+
 CASES = [echoes_the_last_user_text, streams_each_dialect_word_by_word,
          refuses_what_the_real_ones_refuse, counts_sequences_by_model_and_key,
          says_when_to_try_again, waits_as_long_as_the_path_says, a_path_may_choose_the_plan,
          breaks_off_where_it_should, makes_bodies_of_a_size, echoes_body_and_headers,
-         calls_the_first_tool, notices_clients_that_leave, answers_pipelined_requests_in_order]
+         calls_the_first_tool, notices_clients_that_leave, answers_pipelined_requests_in_order,
+         embeds_texts_with_the_same_words_near_each_other]
 
 mock = Mock()
 for case in CASES:

@@ -197,6 +197,83 @@ def the_cache_is_purged(pg, mock, k):
 
 
 @case
+def the_cache_is_purged_by_filter(pg, mock, k):
+    def config(ns):
+        return mock.config(cache={"mode": "simple", "namespace": ns})
+    for ns in ("one", "two"):
+        cache_status(k, config(ns), "purge by filter")
+    k.query("begin")
+    expect(k.value("select pk_cache_purge('{\"namespace\": \"one\"}')") == "1")
+    k.query("rollback")
+    expect(cache_status(k, config("one"), "purge by filter") == "HIT")
+    expect(k.value("select pk_cache_purge('{\"namespace\": \"one\", \"older_than\": 0}'::jsonb)") == "1")
+    expect(cache_status(k, config("two"), "purge by filter") == "HIT")
+    expect(cache_status(k, config("one"), "purge by filter") == "MISS")
+    expect_error("22023", lambda: k.value("select pk_cache_purge('{\"name\": \"x\"}')"), "unknown key")
+    expect(k.value("select pk_cache_purge(null::text)") is None)
+    expect(int(k.value("select count(*) from pk_audit where verb = 'cache_purge'")) >= 1)
+
+
+def semantic(mock, **cache):
+    embedder = {"provider": "openai", "api_key": "k", "model": "e", "custom_host": mock.url}
+    return mock.config(cache={"mode": "semantic", "similarity_threshold": 0.9, "embedder": embedder,
+                              **cache})
+
+
+@case
+def a_similar_question_is_found_in_the_same_transaction(pg, mock, k):
+    config = semantic(mock)
+    for begin in ("begin", "begin isolation level repeatable read", "begin isolation level serializable"):
+        word = "x" + str(hash(begin))
+        k.query(begin)
+        seen = [cache_status(k, config, text.format(word)) for text in
+                ("How do I fold {}?", "How can I fold {}?", "How do I fold {}?")]
+        k.query("rollback")
+        expect(seen == ["SEMANTIC MISS", "SEMANTIC HIT", "HIT"], begin, seen)
+        with pg.connect() as other:
+            expect(cache_status(other, config, f"Please tell me how to fold {word}") == "SEMANTIC HIT")
+
+
+@case
+def the_default_embedder_is_a_setting(pg, mock, k):
+    embedder = {"provider": "openai", "api_key": "k", "model": "e", "custom_host": mock.url}
+    config = mock.config(cache={"mode": "semantic", "similarity_threshold": 0.9})
+    expect_error("22023", lambda: cache_status(k, config, "set"), "cache.embedder: must be given")
+    k.query("set pk.embedder = '%s'" % json.dumps(embedder))
+    seen = [cache_status(k, config, text) for text in ("the third planet", "what is the third planet")]
+    k.query("reset pk.embedder")
+    expect(seen == ["SEMANTIC MISS", "SEMANTIC HIT"], seen)
+    expect_error("22023", lambda: cache_status(k, config, "set"), "cache.embedder: must be given")
+
+
+SIZE = ("select count(*), (select sum(entries) from pk_cache_size), "
+        "(select sum(bytes) from pk_cache_size) - coalesce(sum(bytes), 0) "
+        "- (select coalesce(sum(length(vector)), 0) from pk_cache_vector) from pk_cache_entry")
+
+
+@case
+def the_cache_stays_within_bounds(pg, mock, k):
+    config = semantic(mock)
+    pg.configure({"pk.cache_max_entries": "30"})
+    pg.reload()
+    expect(until(lambda: k.value("show pk.cache_max_entries") == "30"))
+    with pg.connect() as holder: # an administrator who takes his time holds nobody up
+        holder.query("begin")
+        expect(int(holder.value("select pk_cache_purge(true)")) >= 1)
+        for i in range(100):
+            expect(cache_status(k, config, f"number {i} of many").endswith("MISS"))
+        k.value("select pk_flush()")
+        holder.query("rollback")
+    for i in range(10):
+        expect(cache_status(k, config, f"and {i} more").endswith("MISS"))
+    k.value("select pk_flush()")
+    count, counted, bytes_off = map(int, k.query(SIZE)[0])
+    expect(0 < count <= 30 and counted == count and bytes_off == 0, count, counted, bytes_off)
+    pg.configure({"pk.cache_max_entries": "1000000"})
+    pg.reload()
+
+
+@case
 def a_fallback_is_seen_in_the_spans(pg, mock, k):
     config = json.dumps({"strategy": {"mode": "fallback"}, "targets": [
         json.loads(mock.config(override_params={"model": "status-503"})),
@@ -330,6 +407,9 @@ def nothing_is_granted_to_public(pg, mock, k):
         expect_error("42501", lambda: c.query("select * from pk_logs"))
         expect_error("42501", lambda: c.query("select pk_key_put('a', 'openai', 'b')"))
         expect_error("42501", lambda: c.query("set pk.log_payloads = off"))
+        expect_error("42501", lambda: c.query("set pk.embedder = 'openai'"))
+        expect_error("42501", lambda: c.query("select pk_cache_purge('{\"all\": true}')"))
+        expect_error("42501", lambda: c.query("select * from pk_cache_vector"))
     with pg.connect(user="chief") as c:
         expect(int(c.value("select count(*) from pk_logs where request is not null")) > 0)
         expect(c.value("select pk_key_put('theirs', 'openai', 'sk-9')") == "theirs")

@@ -371,6 +371,50 @@ def the_cache_can_be_purged(folder):
     equal(one(db, "select pk_cache_purge()"), 1)
     equal(one(db, "select pk_cache_purge(1)"), 2)
     equal(one(db, "select count(*) from pk_cache"), 0)
+    for ns in "pq":
+        one(db, "select pk_chat(?, 'x')", config(cache={"mode": "simple", "namespace": ns}))
+    equal(one(db, "select pk_cache_purge(?)", '{"namespace": "p", "model": "*"}'), 1)
+    equal(one(db, "select namespace from pk_cache"), "q")
+    contains(failure(db, "select pk_cache_purge(?)", '{"names": "p"}'), "unknown key \"names\"")
+    equal(one(db, "select count(*) from pk_audit where verb = 'cache_purge'"), 3)
+
+
+@case
+def the_cache_stays_within_bounds(folder):
+    db = connect()
+    equal(one(db, "select pk_get('cache_max_size') || ' ' || pk_get('cache_max_entries')"), "1GB 1000000")
+    contains(failure(db, "select pk_set('cache_max_size', 'large')"), "cache_max_size: must be megabytes")
+    contains(failure(db, "select pk_set('cache_max_entries', 0)"), "cache_max_entries: must be 1 or more")
+    one(db, "select pk_set('cache_max_entries', 20)")
+    rows = db.execute("with recursive n(x) as (select 1 union all select x + 1 from n where x < 100) "
+                      "select pk_chat(?, 'text ' || x) -> '$.pk.cache_status' from n",
+                      (config(cache={"mode": "simple"}),)).fetchall()
+    equal(rows, [('"MISS"',)] * 100)
+    one(db, "select pk_flush()")
+    count = one(db, "select count(*) from pk_cache")
+    assert 10 <= count <= 20, count
+    equal(one(db, "select pk_chat(?, 'text 100') -> '$.pk.cache_status'", config(cache={"mode": "simple"})),
+          '"HIT"')
+
+
+@case
+def a_similar_question_is_found_by_every_connection(folder):
+    db, other = connect(), connect()
+    embedder = {"provider": "openai", "api_key": "k", "model": "e", "custom_host": mock.url + "/v1"}
+    plain = config(cache={"mode": "semantic", "similarity_threshold": 0.9})
+    contains(failure(db, "select pk_chat(?, 'x')", plain), "config.cache.embedder: must be given")
+    for c in db, other:
+        one(c, "select pk_set('embedder', ?)", json.dumps(embedder))
+    ask = "select pk_chat(?, ?) -> '$.pk.cache_status'"
+    equal(one(db, ask, plain, "How do I fry an egg?"), '"SEMANTIC MISS"')
+    equal(one(other, ask, plain, "How can I fry an egg?"), '"SEMANTIC HIT"')
+    equal(one(other, ask, plain, "How do I boil an egg?"), '"SEMANTIC MISS"')
+    equal(one(db, ask, plain, "Tell me how I boil the egg"), '"SEMANTIC HIT"')
+    equal(one(db, "select semantic from pk_cache limit 1"), 1)
+    equal(db.execute("select cache_similarity > 0.9 from pk_logs where cache_status = 'SEMANTIC HIT'").fetchall(),
+          [(1,), (1,)])
+    one(db, "select pk_cache_purge(1)")
+    equal(one(db, ask, plain, "How might I boil an egg?"), '"SEMANTIC MISS"')
 
 
 # --- relations -----------------------------------------------------------------------------
