@@ -304,7 +304,7 @@ static bool read_word(struct pk_injection_reader *r, struct word *w)
 /* The longest known word of a script without blanks; else one character that means nothing. */
 static uint64_t wide_word(struct pk_injection_reader *r)
 {
-    size_t end[WIDE_CHARS_MAX], n = 0, at = r->at;
+    size_t end[WIDE_CHARS_MAX] = {0}, n = 0, at = r->at;
 
     while (n < WIDE_CHARS_MAX && at < r->text.len) {
         struct character c = character_at(r->text, at);
@@ -314,6 +314,7 @@ static uint64_t wide_word(struct pk_injection_reader *r)
         at += c.bytes;
         end[n++] = at;
     }
+    PK_ASSERT(n > 0);
     for (size_t i = n; i > 0; i--) {
         uint64_t classes =
             pk_injection_classes(r->index, pk_str_sub(r->text, r->at, end[i - 1] - r->at));

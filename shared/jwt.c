@@ -129,20 +129,31 @@ static pk_str member(struct pk_arena *arena, const struct pk_json *doc, int obje
 
 /* --- the token ----------------------------------------------------------------------------------- */
 
+/* What stands before the first dot, and *rest behind it; at NULL when there is none. */
+static pk_str part(pk_str text, pk_str *rest)
+{
+    int dot = pk_str_find(text, '.');
+
+    if (dot < 0)
+        return PK_NONE;
+    *rest = pk_str_sub(text, (size_t)dot + 1, text.len);
+    return pk_str_sub(text, 0, (size_t)dot);
+}
+
 static bool split(struct pk_arena *arena, pk_str text, struct token *t, struct pk_error *err)
 {
-    int first = pk_str_find(text, '.');
-    pk_str rest = pk_str_sub(text, (size_t)(first + 1), text.len);
-    int second = pk_str_find(rest, '.');
+    pk_str rest = PK_NONE, signature = PK_NONE;
 
     if (text.len > PK_JWT_BYTES_MAX)
         return refuse(err, "too long");
-    if (first < 0 || second < 0)
+    pk_str header = part(text, &rest);
+    pk_str claims = part(rest, &signature);
+    if (!header.at || !claims.at)
         return refuse(err, "not three parts with dots between them");
-    t->signed_part = pk_str_sub(text, 0, (size_t)(first + 1 + second));
-    t->header = decoded(arena, pk_str_sub(text, 0, (size_t)first));
-    t->claims = decoded(arena, pk_str_sub(rest, 0, (size_t)second));
-    t->signature = decoded(arena, pk_str_sub(rest, (size_t)second + 1, rest.len));
+    t->signed_part = pk_str_sub(text, 0, header.len + 1 + claims.len);
+    t->header = decoded(arena, header);
+    t->claims = decoded(arena, claims);
+    t->signature = decoded(arena, signature);
     if (arena->failed)
         return no_memory(err);
     if (!t->header.at || !t->claims.at || !t->signature.at || t->signature.len == 0)
@@ -217,7 +228,7 @@ static EVP_PKEY *ec_key(const struct algorithm *a, pk_str x, pk_str y)
     OSSL_PARAM_BLD *fields;
     EVP_PKEY *key = NULL;
 
-    if (x.len != a->bytes || y.len != a->bytes)
+    if (!x.at || !y.at || x.len != a->bytes || y.len != a->bytes)
         return NULL;
     memcpy(point + 1, x.at, x.len);
     memcpy(point + 1 + x.len, y.at, y.len);
@@ -356,6 +367,7 @@ static bool verify_signature(struct pk_arena *arena, pk_str jwks, const struct t
     struct pk_json doc;
     int keys = -1, fitting = 0;
 
+    PK_ASSERT(t->algorithm != NULL);
     if (!read_keys(arena, jwks, &doc, &keys, err))
         return false;
     for (int k = pk_json_first(&doc, keys); k >= 0; k = pk_json_next(&doc, keys, k)) {

@@ -243,7 +243,7 @@ static bool read_enum(struct pk_schema_compiler *c, int value, void *to)
 static bool read_multiple_of(struct pk_schema_compiler *c, int value, void *to)
 {
     struct pk_schema_numbers *l = to;
-    struct pk_schema_bound of;
+    struct pk_schema_bound of = {0};
 
     if (!read_bound(c, value, &of))
         return false;
@@ -685,7 +685,7 @@ static bool compile(struct pk_schema_compiler *c)
     size_t values = (size_t)c->s->doc.count;
 
     c->node_at = pk_alloc(c->arena, values * sizeof *c->node_at);
-    c->s->nodes = pk_alloc(c->arena, values * sizeof *c->s->nodes);
+    c->s->nodes = pk_alloc(c->arena, values * sizeof(void *));
     c->s->resources = pk_alloc(c->arena, PK_SCHEMA_RESOURCES_MAX * sizeof *c->s->resources);
     c->s->anchors = pk_alloc(c->arena, PK_SCHEMA_ANCHORS_MAX * sizeof *c->s->anchors);
     if (!c->node_at || !c->s->nodes || !c->s->resources || !c->s->anchors)

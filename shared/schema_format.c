@@ -137,7 +137,7 @@ static bool ipv6(pk_str s)
     size_t at = 0;
 
     while (at < s.len) {
-        size_t start = at;
+        size_t start;
 
         if (at + 1 < s.len && s.at[at] == ':' && s.at[at + 1] == ':') {
             if (gap)
@@ -168,7 +168,7 @@ static bool email(pk_str s)
 {
     int at = pk_str_find(s, '@');
     pk_str local = pk_str_sub(s, 0, at < 0 ? 0 : (size_t)at);
-    pk_str domain = pk_str_sub(s, (size_t)(at + 1), s.len);
+    pk_str domain = pk_str_sub(s, local.len + 1, s.len);
 
     if (at < 1 || local.len > 64 || local.at[0] == '.' || pk_str_ends(local, "."))
         return false;

@@ -20,6 +20,7 @@
 #include "stream.h"
 
 #include "test.h"
+#include "test_file.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -31,24 +32,6 @@ static const struct pk_dialect *back;
 static char stem[PATH_MAX_BYTES]; /* the input's path without what follows the kind */
 
 /* --- files ----------------------------------------------------------------------------------- */
-
-static bool read_file(const char *path, pk_str *out)
-{
-    struct pk_buf b = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
-    FILE *f = fopen(path, "rb");
-    size_t n;
-
-    if (!f)
-        return false;
-    do {
-        char *room = pk_buf_room(&b, 4096);
-        n = fread(room, 1, 4096, f);
-        b.len += n;
-    } while (n > 0);
-    (void)fclose(f);
-    *out = pk_buf_str(&b);
-    return true;
-}
 
 static void write_file(const char *path, pk_str text)
 {
@@ -81,7 +64,7 @@ static void check(const char *ending, pk_str got)
     pk_str want = PK_NONE;
     bool json = pk_str_ends(pk_str_of(ending), ".json");
 
-    if (!read_file(path, &want) && got.len && getenv("GOLDEN_WRITE")) {
+    if (!test_read_file(&arena, path, &want) && got.len && getenv("GOLDEN_WRITE")) {
         write_file(path, got);
         want = got;
     }
@@ -200,8 +183,9 @@ static void check_both(const struct pk_answer *a)
     char *kind = stem + strlen(stem) - strlen(".stream");
     pk_str want;
 
-    if (EXPECT(read_file(pk_copyf(&arena, "%.*s.answer.out.json", (int)(kind - stem), stem).at,
-                         &want)) &&
+    if (EXPECT(test_read_file(&arena,
+                              pk_copyf(&arena, "%.*s.answer.out.json", (int)(kind - stem), stem).at,
+                              &want)) &&
         !EXPECT(pk_str_eq(canonical(a->body), canonical(want))))
         printf("# %s\n# want %.*s\n# got  %.*s\n", stem, PK_FMT(canonical(want)),
                PK_FMT(canonical(a->body)));
@@ -273,7 +257,7 @@ static void run_file(const char *folder, const char *name)
         test_failed = false;
         pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
         (void)snprintf(stem, sizeof stem, "%.200s/%.40s/%.200s", folder, back->name, name);
-        if (EXPECT(read_file(stem, &in))) {
+        if (EXPECT(test_read_file(&arena, stem, &in))) {
             stem[strlen(stem) - strlen(kinds[i].cut)] = 0;
             kinds[i].check(name, in);
         }

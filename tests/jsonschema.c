@@ -10,6 +10,7 @@
 #include "schema.h"
 
 #include "test.h"
+#include "test_file.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -59,24 +60,6 @@ static const struct {
     {"vocabulary.json", "ignore unrecognized optional vocabulary",                               DIALECT},
 };
 /* clang-format on */
-
-static bool read_file(const char *path, pk_str *text)
-{
-    struct pk_buf b = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
-    FILE *f = fopen(path, "rb");
-    size_t n;
-
-    if (!f)
-        return false;
-    do {
-        char *room = pk_buf_room(&b, 4096);
-        n = fread(room, 1, 4096, f);
-        b.len += n;
-    } while (n > 0);
-    (void)fclose(f);
-    *text = pk_buf_str(&b);
-    return true;
-}
 
 static bool seen[PK_COUNT(out)];
 
@@ -177,7 +160,7 @@ static void run_file(const char *folder, const char *file)
 
     test_failed = false;
     (void)snprintf(path, sizeof path, "%s/%s", folder, file);
-    EXPECT(read_file(path, &text));
+    EXPECT(test_read_file(&arena, path, &text));
     while (text.len > 0) {
         int end = pk_str_find(text, '\n');
         pk_str line = pk_str_sub(text, 0, end < 0 ? text.len : (size_t)end);

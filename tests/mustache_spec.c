@@ -7,6 +7,7 @@
 #include "mustache.h"
 
 #include "test.h"
+#include "test_file.h"
 
 #include <string.h>
 
@@ -27,24 +28,6 @@ static const struct difference {
     {"partials", "Failed Lookup", NULL, "there is no partial called \"text\""},
     {"sections", "Implicit Iterator - HTML Escaping", "\"(&)(\")(<)(>)\"", NULL},
 };
-
-static bool read_file(const char *path, pk_str *out)
-{
-    struct pk_buf b = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
-    FILE *f = fopen(path, "rb");
-    size_t n;
-
-    if (!f)
-        return false;
-    do {
-        char *room = pk_buf_room(&b, 4096);
-        n = fread(room, 1, 4096, f);
-        b.len += n;
-    } while (n > 0);
-    (void)fclose(f);
-    *out = pk_buf_str(&b);
-    return true;
-}
 
 static const struct difference *difference_of(const char *module, pk_str name)
 {
@@ -105,8 +88,8 @@ static void run_module(const char *folder, const char *module, int *used)
 
     (void)snprintf(path, sizeof path, "%s/%s.json", folder, module);
     test_failed = false;
-    if (!EXPECT(read_file(path, &text) && pk_json_parse(&arena, text, path, &doc, &err) &&
-                pk_json_count(&doc, 0) > 0)) {
+    if (!EXPECT(test_read_file(&arena, path, &text) &&
+                pk_json_parse(&arena, text, path, &doc, &err) && pk_json_count(&doc, 0) > 0)) {
         printf("not ok %s: %s\n", path, err.msg);
         test_failures++;
         return;
