@@ -37,7 +37,8 @@ static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, s
 {
     pk_str value = pk_http_header(c->req->headers, name.at);
 
-    if (value.len && may_forward(t, name) && pk_http_valid_value(value))
+    if (value.len && may_forward(t, name) && pk_http_valid_value(value) &&
+        pk_http_gateway_key(value).len == 0)
         pk_buf_addf(out, "%s: %.*s\n", name.at, PK_FMT(value));
 }
 

@@ -230,3 +230,13 @@ bool pk_http_relayed(pk_str name)
     }
     return false;
 }
+
+pk_str pk_http_gateway_key(pk_str value)
+{
+    static const char bearer[] = "bearer ";
+
+    value = pk_str_trim(value);
+    if (pk_str_is_nocase(pk_str_sub(value, 0, sizeof bearer - 1), bearer))
+        value = pk_str_trim(pk_str_sub(value, sizeof bearer - 1, value.len));
+    return pk_str_starts(value, "pk-") ? value : PK_NONE;
+}

@@ -38,4 +38,8 @@ bool pk_http_valid_value(pk_str value);
  * timings; not cookies, lengths, encodings or connection control. */
 bool pk_http_relayed(pk_str name);
 
+/* The gateway's own API key in a header that it shares with providers: "Bearer pk-..." or "pk-..."; empty when
+ * the value is something else. */
+pk_str pk_http_gateway_key(pk_str value);
+
 #endif

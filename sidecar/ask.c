@@ -46,7 +46,7 @@ static void note_key(struct pkd_ask *ask, pk_str value)
     pk_str bearer = without_prefix(value, "bearer ");
     pk_str key = pk_str_trim(bearer.len ? bearer : value);
 
-    if (key.len && !pk_str_starts(key, "pk-"))
+    if (pk_http_gateway_key(value).len == 0 && key.len)
         ask->key = key;
 }
 

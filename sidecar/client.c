@@ -514,7 +514,11 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
 
     pkd_ask_read(req->headers, &ask);
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
-    if (!check_type(&ask, err) || !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
+    if (t->caller)
+        c->req.api_key = pk_copy(&c->arena, t->caller->name);
+    if (!check_type(&ask, err) ||
+        !pkd_auth_apply(t->caller, &c->arena, prompt.len > 0, &ask, err) ||
+        !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
         !(prompt.len ? pkd_prompt_request : pkd_ask_reference)(&c->arena, t->store, &ask, &c->req,
                                                                &reference, err))
         return false;

@@ -4,6 +4,7 @@
  *
  * Looks, and changes nothing: what is not there yet is not made.
  */
+#include "auth.h"
 #include "command.h"
 #include "listen.h"
 #include "sqlite.h"
@@ -146,6 +147,22 @@ static void check_environment(const struct patient *p, struct finding *f)
         find(f, WARN, "set OPENAI_API_KEY or the like, or `pkd key put`", "no provider key is set");
 }
 
+/* Whether the store holds an API key in force. */
+static bool has_keys(const struct patient *p)
+{
+    struct pk_error err = {0};
+    bool needed = false;
+    const struct sqlite3_api_routines *api = pkd_sqlite_api(&err);
+
+    if (!api || access(p->store_path, F_OK) != 0)
+        return false;
+    struct pk_store *store = pk_store_sqlite(api, p->store_path, &err);
+    if (store && !pkd_auth_needed(store, &needed, &err))
+        needed = false;
+    pk_store_close(store);
+    return needed;
+}
+
 static void check_port(const struct patient *p, struct finding *f)
 {
     struct pk_error err = {0};
@@ -154,7 +171,7 @@ static void check_port(const struct patient *p, struct finding *f)
 
     if (strcmp(p->options->listen, "none") == 0)
         find(f, FINE, "", "no TCP port is asked for");
-    else if (!pkd_address_read(p->options->listen, &address, &err))
+    else if (!pkd_address_read(p->options->listen, has_keys(p), &address, &err))
         find(f, BAD, "listen on 127.0.0.1:PORT", "%s", err.msg);
     else if (!pkd_listen_tcp(&address, &fd, 1, &err))
         find(f, BAD, "stop the other program or choose --listen (a running pkd is fine)", "%s",

@@ -2,9 +2,10 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * There are no API keys yet, so whoever reaches the socket is let in. The socket is a loopback one; what
- * could still get there from elsewhere is a page in a browser of this machine: by a name that it made
- * point here (the Host check), or by posting blindly (the Origin check). No answer has CORS headers.
+ * Every request comes by pkd_endpoint_serve(), where its API key is asked for (auth.h). While there are no keys
+ * the socket is a loopback one, and whoever reaches it is let in. What could still get there from elsewhere is a
+ * page in a browser of this machine: by a name that it made point here (the Host check), or by posting
+ * blindly (the Origin check). No answer has CORS headers.
  */
 #include "endpoint.h"
 
@@ -13,6 +14,7 @@
 #include "feedback.h"
 #include "prompt_admin.h"
 #include "prompts.h"
+#include "store_audit.h"
 #include "url.h"
 
 #include <stdlib.h>
@@ -23,6 +25,7 @@ typedef void handler(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_
 struct endpoint {
     enum pkd_method method;
     const char *path;
+    unsigned scopes; /* one of these; 0: no key is needed */
     handler *serve;
 };
 
@@ -161,8 +164,13 @@ static void serve_models(struct pkd_thread *t, struct pkd_conn *c, const struct 
 #define POST   PKD_POST
 #define PUT    PKD_PUT
 #define DELETE PKD_DELETE
+#define NONE   0
+#define CALL   PK_SCOPE_CALL
+#define ADMIN  PK_SCOPE_ADMIN
+#define LOGS   PK_SCOPE_LOGS
+#define ANY    (CALL | ADMIN | LOGS)
 static const struct endpoint endpoints[] = {
-#define ENDPOINT(method, path, handler) {method, path, serve_##handler},
+#define ENDPOINT(method, path, scopes, handler) {method, path, scopes, serve_##handler},
 #include "endpoints.def"
 #undef ENDPOINT
 };
@@ -170,6 +178,11 @@ static const struct endpoint endpoints[] = {
 #undef POST
 #undef PUT
 #undef DELETE
+#undef NONE
+#undef CALL
+#undef ADMIN
+#undef LOGS
+#undef ANY
 
 /* The host of "host", "host:port" or an origin is loopback by name, or one that we were told of. */
 static bool is_our_name(struct pkd_thread *t, pk_str host)
@@ -187,8 +200,18 @@ static bool is_our_name(struct pkd_thread *t, pk_str host)
            (names && pk_url_host_listed(pk_str_of(names), url.host, url.port));
 }
 
-static bool may_enter(struct pkd_thread *t, const struct pkd_request *req, struct pk_error *err)
+/* Whether the request may do what needs one of `scopes`; t->caller is whose it is. */
+static bool may_enter(struct pkd_thread *t, const struct pkd_request *req, unsigned scopes,
+                      struct pk_error *err)
 {
+    bool open = !t->app->beyond_loopback;
+
+    t->caller = NULL;
+    if (scopes && !pkd_auth(&t->keyring, t->store, req->headers, scopes, open, &t->caller, err))
+        return false;
+    pk_store_act_as(t->store, t->caller ? "key" : "os", t->caller ? t->caller->name : t->app->user);
+    if (t->caller)
+        return true;
     if (!req->local && req->host.len && !is_our_name(t, req->host))
         return pk_fail(err, PK_NO_PERMISSION,
                        "host: not a name of this gateway; --server-name adds one");
@@ -272,20 +295,42 @@ static void refuse_method(struct pkd_thread *t, struct pkd_conn *c, const struct
     pkd_conn_reply(c, &head, pk_buf_str(&out));
 }
 
+static const struct endpoint *find(enum pkd_method method, pk_str path)
+{
+    for (size_t i = 0; i < PK_COUNT(endpoints); i++)
+        if (method == endpoints[i].method && matches(endpoints[i].path, path))
+            return &endpoints[i];
+    return NULL;
+}
+
+static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
+                   const struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(&t->scratch, PK_HEADERS_BYTES_MAX);
+    struct pk_fault fault = {.message = pk_str_of(err->msg),
+                             .type = pk_str_of(pk_code_name(err->code))};
+    struct pkd_head head = {.status = err->status, .content_type = "application/json"};
+
+    if (err->status == 401)
+        head.headers = PK_STR("www-authenticate: Bearer\r\n");
+    front_of(req->path)->print_error(&fault, PK_NONE, &out);
+    pkd_conn_reply(c, &head, pk_buf_str(&out));
+}
+
 void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
 {
     enum pkd_method method = req->method == PKD_HEAD ? PKD_GET : req->method;
+    const struct endpoint *e = find(method, req->path);
+    unsigned any = PK_SCOPE_CALL | PK_SCOPE_ADMIN | PK_SCOPE_LOGS;
     struct pk_error err = {0};
 
-    if (!may_enter(t, req, &err)) {
-        pkd_answer_error(c, &t->scratch, front_of(req->path), &err);
+    if (!may_enter(t, req, e ? e->scopes : any, &err)) {
+        refuse(t, c, req, &err);
         return;
     }
-    for (size_t i = 0; i < PK_COUNT(endpoints); i++) {
-        if (method == endpoints[i].method && matches(endpoints[i].path, req->path)) {
-            endpoints[i].serve(t, c, req);
-            return;
-        }
+    if (e) {
+        e->serve(t, c, req);
+        return;
     }
     pk_str allow = allowed(t, req->path);
     if (allow.len) {
@@ -298,5 +343,5 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
     }
     (void)pk_fail(&err, PK_NOT_FOUND, "%.*s: no such endpoint",
                   PK_FMT(pk_str_sub(req->path, 0, 128)));
-    pkd_answer_error(c, &t->scratch, front_of(req->path), &err);
+    refuse(t, c, req, &err);
 }

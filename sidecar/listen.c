@@ -86,7 +86,7 @@ static bool is_loopback(const struct pkd_address *a)
            127;
 }
 
-bool pkd_address_read(const char *text, struct pkd_address *a, struct pk_error *err)
+bool pkd_address_read(const char *text, bool keys, struct pkd_address *a, struct pk_error *err)
 {
     char host[64];
     int port;
@@ -96,11 +96,12 @@ bool pkd_address_read(const char *text, struct pkd_address *a, struct pk_error *
     if (!read_host(host, port, a))
         return pk_fail(err, PK_BAD_REQUEST, "--listen: %s is neither an address nor \"localhost\"",
                        host);
-    if (!is_loopback(a))
+    a->loopback = is_loopback(a);
+    if (!a->loopback && !keys)
         return pk_fail(
             err, PK_NO_PERMISSION,
             "--listen: %s is beyond loopback, and there are no API keys to keep others out; "
-            "listen on 127.0.0.1 or --unix",
+            "make one with pkd apikey create, or listen on 127.0.0.1 or --unix",
             host);
     print_address(a);
     return true;

@@ -1,4 +1,4 @@
-/* listen.h - the sockets that pkd listens on: loopback and Unix, nothing else.
+/* listen.h - the sockets that pkd listens on: loopback and Unix, and others only with API keys.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -12,12 +12,14 @@
 struct pkd_address {
     struct sockaddr_storage at;
     socklen_t len;
+    bool loopback;
     char text[64]; /* "127.0.0.1:8787", for people */
 };
 
-/* Reads "HOST:PORT", "[::1]:PORT" or ":PORT". PK_NO_PERMISSION for an address beyond loopback: without API
- * keys whoever reaches the port could spend the operator's money. */
-bool pkd_address_read(const char *text, struct pkd_address *a, struct pk_error *err) PK_MUST_CHECK;
+/* Reads "HOST:PORT", "[::1]:PORT" or ":PORT". PK_NO_PERMISSION for an address beyond loopback without `keys`:
+ * whoever reaches the port could spend the operator's money. */
+bool pkd_address_read(const char *text, bool keys, struct pkd_address *a,
+                      struct pk_error *err) PK_MUST_CHECK;
 
 /* Fills fds with `count` listening sockets on *a, one a thread; *a then has the port that was chosen for
  * port 0. The error says when somebody else is there. */

@@ -19,8 +19,7 @@ struct command {
 static const struct command commands[] = {
     {"serve", "", "answer HTTP requests until SIGTERM", pkd_serve},
     {"doctor", "", "say what is wrong with this installation", pkd_doctor},
-    {"key",
-     "put SLUG PROVIDER [JSON-OPTIONS] < SECRET | rotate SLUG < SECRET | list | revoke SLUG",
+    {"key", "put SLUG PROVIDER [JSON-OPTIONS] < SECRET | rotate SLUG < SECRET | list | revoke SLUG",
      "virtual keys: provider keys under a name", pkd_key},
     {"apikey", "create NAME [JSON-OPTIONS] | list | rotate NAME [JSON-OPTIONS] | revoke NAME",
      "keys for this gateway; with the first of them every request needs one", pkd_apikey},

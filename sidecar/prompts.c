@@ -93,7 +93,8 @@ static bool render(struct pkd_thread *t, const struct pkd_request *http, struct 
     struct pkd_ask ask;
 
     pkd_ask_read(http->headers, &ask);
-    if (!pkd_ask_request(arena, &ask, req, err) ||
+    if (!pkd_auth_apply(t->caller, arena, true, &ask, err) ||
+        !pkd_ask_request(arena, &ask, req, err) ||
         !begin(arena, pkd_prompt_ref(arena, http), http->body, &use, err))
         return false;
     use.preview = true;

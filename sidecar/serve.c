@@ -9,6 +9,7 @@
 #include "listen.h"
 #include "log.h"
 #include "sqlite.h"
+#include "store_audit.h"
 #include "store_cache.h"
 #include "store_setting.h"
 #include "thread.h"
@@ -29,6 +30,8 @@ enum { PATH_BYTES_MAX = 4096 };
 
 struct service {
     struct pkd_app app;
+    bool keys; /* there are API keys */
+    char user[PK_ACTOR_BYTES];
     struct pkd_thread *threads[PKD_THREADS_MAX];
     pthread_t ids[PKD_THREADS_MAX];
     int count, started;
@@ -53,12 +56,12 @@ static bool open_listeners(struct service *s, struct pk_error *err)
     if (no_tcp(o) && !o->unix_path)
         return pk_fail(err, PK_BAD_REQUEST, "--listen none needs --unix");
     if (!no_tcp(o)) {
-        if (!pkd_address_read(o->listen, &address, err) ||
+        if (!pkd_address_read(o->listen, s->keys, &address, err) ||
             !pkd_listen_tcp(&address, s->tcp, s->count, err))
             return false;
-        pkd_info(
-            "listening addr=%s threads=%d access=loopback-only why=\"there are no API keys yet\"",
-            address.text, s->count);
+        s->app.beyond_loopback = !address.loopback;
+        pkd_info("listening addr=%s threads=%d access=%s", address.text, s->count,
+                 s->keys ? "api-keys" : "loopback-only why=\"there are no API keys yet\"");
     }
     if (o->unix_path) {
         s->local = pkd_listen_unix(o->unix_path, err);
@@ -129,7 +132,9 @@ static bool open_shared(struct service *s, struct pk_error *err)
     store = pk_store_sqlite(s->app.sqlite, s->store_path, err);
     if (!store)
         return false;
-    if (!store_retention(o, store, err)) {
+    (void)snprintf(s->user, sizeof s->user, "%.*s", PK_FMT(pk_store_actor_name(store)));
+    s->app.user = pk_str_of(s->user);
+    if (!store_retention(o, store, err) || !pkd_auth_needed(store, &s->keys, err)) {
         pk_store_close(store);
         return false;
     }

@@ -201,6 +201,7 @@ void pkd_thread_free(struct pkd_thread *t)
     pk_xfer_free(t->xfer);
     (void)pkd_recall_sweep(&t->recall, t->resolver, true);
     pk_resolver_free(t->resolver);
+    pkd_keyring_free(&t->keyring);
     pk_store_close(t->store);
     pkd_inbox_free(t->inbox);
     if (t->wake_fd >= 0)

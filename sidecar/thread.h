@@ -8,6 +8,7 @@
 #ifndef PKD_THREAD_H
 #define PKD_THREAD_H
 
+#include "auth.h"
 #include "flight.h"
 #include "loop.h"
 #include "options.h"
@@ -31,6 +32,8 @@ struct pkd_app {
     struct pkd_similar *similar;
     atomic_bool stopping; /* finish what runs, take nothing new */
     atomic_int running;   /* threads that serve */
+    bool beyond_loopback; /* other machines are listened to: nobody is let in without a key */
+    pk_str user;          /* of this process: who administers when no key is needed */
     int ended_fd;         /* an eventfd that each thread writes to when it is done */
 };
 
@@ -42,6 +45,9 @@ struct pkd_thread {
     struct pk_store *store;
     struct pk_resolver *resolver;
     struct pkd_recall recall;
+    struct pkd_keyring keyring;
+    const struct pk_api_key
+        *caller; /* of the request that is being taken; NULL: no key is needed */
     struct pkd_inbox *inbox;
     int wake_fd; /* an eventfd: the inbox has something, or the app is stopping */
     uint64_t random;
