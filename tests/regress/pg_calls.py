@@ -533,6 +533,8 @@ def failing_calls_leak_nothing(pg, mock, k):
 def the_relations_travel_with_pg_dump(pg, mock, k):
     import subprocess
     k.query("select pk_config_put('kept', '{\"provider\":\"openai\"}')")
+    k.query("select pk_prompt_put('kept', '\"one {{x}}\"'), pk_prompt_put('kept', '\"two {{x}}\"'), "
+            "pk_prompt_publish('kept', 1)")
     rows = logs(k)
     dump = subprocess.run([pg.bin + "/pg_dump", "-h", pg.host, "-U", pg.user, "postgres"],
                           check=True, capture_output=True, text=True).stdout
@@ -541,6 +543,8 @@ def the_relations_travel_with_pg_dump(pg, mock, k):
     with pg.connect("restored") as c:
         expect(c.value("select count(*) from pk_logs") == str(rows))
         expect(c.value("select pk_config_get('kept')") is not None)
+        expect(c.value("select pk_render('kept', '{\"x\": 3}') -> 0 ->> 'content'") == "one 3")
+        expect(c.value("select pk_prompt_put('kept', '\"three\"')") == "3")
         expect(c.value(ASK, mock.config(), "after", model("m")) == "after")
         expect(logs(c) == rows + 1)
 
