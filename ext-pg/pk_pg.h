@@ -90,6 +90,7 @@ enum pk_access { PK_READ, PK_WRITE, PK_APPLY };
  * pk_store_spi_check() throws it. Nothing may use the transaction between the two. */
 struct pk_store *pk_store_spi(struct pk_home home, enum pk_access access);
 void pk_store_spi_check(struct pk_store *s);
+const char *pk_store_spi_path(const struct pk_store *s); /* its search_path */
 /* In the worker: forgets the kept error, and says which it was (0: none). */
 int pk_store_spi_sqlstate(struct pk_store *s);
 
@@ -101,6 +102,12 @@ bool pk_args_null(FunctionCallInfo fcinfo, int required);
 struct pk_store *pk_store_of(FunctionCallInfo fcinfo, enum pk_access access);
 /* What a verb returned: its error, or the one of Postgres behind it, is thrown. */
 void pk_store_check(struct pk_store *s, bool ok, const struct pk_error *err);
+/* --- predicate.c: SQL of stored guardrails ------------------------------------------------- */
+
+/* pk_store_ops.predicate. PK_CANCELLED: it is the statement that was cancelled. Throws only in the leader of a
+ * parallel query. */
+bool pk_spi_predicate(struct pk_store *s, const struct pk_guard_query *q, int *truth,
+                      struct pk_error *err);
 
 /* --- hits.c: the worker's count of cache hits ---------------------------------------------- */
 

@@ -278,7 +278,12 @@ static void close_store(struct pk_store *s)
 {
 }
 
-static const struct pk_store_ops spi_ops = {exec, begin, end, close_store};
+static const struct pk_store_ops spi_ops = {exec, begin, end, close_store, pk_spi_predicate};
+
+const char *pk_store_spi_path(const struct pk_store *s)
+{
+    return ((const struct spi_store *)s)->path;
+}
 
 /* --- whose -------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "loop.h"
 #include "store_cache.h"
+#include "store_guard.h"
 #include "store_limit.h"
 #include "store_near.h"
 
@@ -116,6 +117,12 @@ static void save(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
     pk_loop_answer(c->loop, t, &ev);
 }
 
+static void query(struct pk_conn *c, struct pk_task *t)
+{
+    struct pk_event ev = pk_store_row(c->store, pk_call_query(t->call));
+    pk_loop_answer(c->loop, t, &ev);
+}
+
 /* Calls of this process that are over may not have been settled yet: when only that is in the way, the
  * writer is waited for. */
 static void reserve(struct pk_conn *c, struct pk_task *t)
@@ -151,6 +158,7 @@ static bool perform(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena
     case PK_OP_LOOKUP: lookup(c, t, arena); return false;
     case PK_OP_NEAR: look_near(c, t, arena); return false;
     case PK_OP_RESERVE: reserve(c, t); return false;
+    case PK_OP_QUERY: query(c, t); return false;
     case PK_OP_SAVE: save(c, t, arena); return false;
     case PK_OP_DONE: return true;
     case PK_OP_SEND:

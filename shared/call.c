@@ -2,20 +2,22 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- *   pick -> lookup --cache hit-------------------------------------> finish
- *             | miss                                                   ^
- *             v                                                        |
- *           send <--sleep, same target-- judge --the error stands------+
- *             |   <- lookup <--next target-- ^ <---------+             |
- *             v                              |           |             |
- *           head --not 2xx------> drain -----+           |             |
- *             | 2xx JSON                     |           |             |
- *             +---------------> collect -----+---whole---+--> answer --+
- *             | 2xx stream                   |                 ^    save
- *             +---------------> relay -------+----complete-----+
- *                                 +--broke after bytes went out----> finish
+ *   pick -> guard_in -> lookup --cache hit----------------> guard_out -> finish
+ *              | denied   | miss
+ *              |          v
+ *              |        send <--same target-- judge --the error stands--> finish
+ *              |          |    guard_in <--next target-- ^ |
+ *              |          v                              | +--the answer stands--> answer -> guard_after
+ *              +----------|---------------->-------------+                          ^ save     -> finish
+ *                       head --not 2xx----> drain -------+                          |
+ *                         | 2xx JSON                     |                          |
+ *                         +-------------> collect --> guard_out                     |
+ *                         | 2xx stream                   | ^                        |
+ *                         +-------------> relay ---------+ | the end of a stream whose
+ *                                           +--------------+ bytes have gone out ---+
  *
- * Each state is one function (call_pick.c, call_cache.c, call_steps.c, call_attempt.c, call_ask.c): it reads the event, changes
+ * Each state is one function (call_pick.c, call_cache.c, call_steps.c, call_attempt.c, call_guard.c,
+ * call_ask.c): it reads the event, changes
  * the call, and either names the next op (and so waits) or asks to run the next state at once. Once a
  * byte has gone to the client the call may no longer change its mind (`committed`), so retry and
  * fallback are only ever decided in pk_step_judge().
@@ -44,6 +46,7 @@ static const unsigned answers[] = {
     [PK_OP_SEND] = EV(HEAD) | EV(FAIL),
     [PK_OP_READ] = EV(BODY) | EV(END) | EV(FAIL),
     [PK_OP_SLEEP] = EV(WAKE),
+    [PK_OP_QUERY] = EV(ROW) | EV(FAIL),
     [PK_OP_SAVE] = EV(SAVED),
     [PK_OP_DONE] = EV(START), /* "done" is also the op before the first step */
 };
@@ -97,6 +100,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->config = config;
     c->facts = facts;
     c->req = req;
+    c->request = req->body;
     c->front = req->front ? req->front : &pk_dialect_openai;
     c->random = seed;
     c->privacy = req->privacy;
@@ -127,7 +131,7 @@ static void start(struct pk_call *c, int64_t mono_us)
 /* Whether the client has had all of a stream, and only the connection's end is still to come. */
 static bool has_it_all(struct pk_call *c)
 {
-    if (!c->committed || !c->streaming || !c->streaming->complete ||
+    if (!c->committed || !c->streaming || !c->streaming->complete || c->guards.tail.len ||
         !pk_stream_answer(c->streaming, &c->answer, &c->error))
         return false;
     c->answered = true;
@@ -139,7 +143,8 @@ static bool has_it_all(struct pk_call *c)
 /* Ends the call as cancelled, unless its answer is whole already. */
 static void cancel(struct pk_call *c)
 {
-    c->answered = c->answered || has_it_all(c);
+    c->answered = (c->answered && c->committed && !c->guards.tail.len) || has_it_all(c);
+    c->guards.over = true;
     if (!c->answered) {
         c->status = 0;
         c->fault = (struct pk_fault){0};
@@ -197,6 +202,12 @@ int64_t pk_call_retry_after_ms(const struct pk_call *c)
 {
     PK_ASSERT(c->next.op == PK_OP_DONE);
     return c->error.code == PK_RATE ? c->retry_after_ms : 0;
+}
+
+const struct pk_guard_query *pk_call_query(const struct pk_call *c)
+{
+    PK_ASSERT(c->next.op == PK_OP_QUERY);
+    return pk_guard_query(c->guards.run);
 }
 
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c)

@@ -31,6 +31,7 @@ enum pk_event_kind {
     PK_EV_WAKE,  /* next.until_ms has passed */
     PK_EV_GRANTED, /* limits allow it: .reserve, or NULL when they could not be asked and need not be */
     PK_EV_REFUSED, /* they do not: .reserve */
+    PK_EV_ROW,     /* the predicate has said .truth */
     PK_EV_SAVED,   /* the answer was handed to the cache, or could not be */
     PK_EV_CANCEL,  /* the client left or the statement was cancelled; legal at any time */
 };
@@ -63,6 +64,7 @@ struct pk_event {
     const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
     const struct pk_reserve
         *reserve;          /* GRANTED, REFUSED: with its answer; borrowed for this step */
+    int truth;             /* ROW: 1, 0; -1: null, or no row */
     struct pk_error error; /* FAIL */
     int64_t waited_us;     /* how long the host waited for this: not our own work */
 };
@@ -75,6 +77,7 @@ enum pk_op {
     PK_OP_SEND,    /* start pk_call_exchange()                   -> HEAD | FAIL */
     PK_OP_READ,    /* read on from the open response             -> BODY | END | FAIL */
     PK_OP_SLEEP,   /* wait                                       -> WAKE */
+    PK_OP_QUERY,   /* run pk_call_query() in the store           -> ROW | FAIL */
     PK_OP_SAVE,    /* put pk_call_save() into the cache, with pk_call_vector() -> SAVED */
     PK_OP_DONE,    /* nothing: the call is over, the record is final */
 };
@@ -83,6 +86,7 @@ struct pk_next {
     enum pk_op op;
     int64_t until_ms; /* SLEEP: wake then; SEND, READ: give up then with FAIL PK_TIMEOUT */
     pk_str out;       /* bytes for the client, valid until the next step; often empty */
+    bool last;        /* with this `out` the client has its answer; what follows is not for it */
 };
 
 /* What a host reports of a question that the store has answered. `lenient`: limits that could not be asked
@@ -98,8 +102,8 @@ struct pk_exchange {
     const struct pk_target *target;
 };
 
-/* What the client is told before the first byte of `out`. Final once `out` is not empty or the
- * op is PK_OP_DONE. */
+/* What the client is told before the first byte of `out`. Final once `out` is not empty, `last` is set, or
+ * the op is PK_OP_DONE. */
 struct pk_reply {
     int status;
     bool stream;    /* text/event-stream, else application/json */
@@ -132,6 +136,7 @@ const struct pk_cache_vector *pk_call_vector(const struct pk_call *c);
 double pk_call_threshold(const struct pk_call *c);                   /* at NEAR */
 const struct pk_cache_entry *pk_call_save(const struct pk_call *c);  /* at SAVE */
 const struct pk_reserve *pk_call_reserve(const struct pk_call *c);   /* at RESERVE; copy it */
+const struct pk_guard_query *pk_call_query(const struct pk_call *c); /* at QUERY */
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
 struct pk_reply pk_call_reply(const struct pk_call *c);
 /* PK_OK, or why the call failed. At DONE. */

@@ -28,6 +28,9 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->retry_after_ms = 0;
     c->streaming = NULL;
     c->impatient = false;
+    c->guards.again = c->guards.rewritten = c->guards.replaced = false;
+    c->guards.out = PK_GUARD_PASSED;
+    c->guards.after_results = PK_NONE;
     c->error = (struct pk_error){0};
     c->fault = (struct pk_fault){0};
     pk_buf_reset(&c->collected);
@@ -165,8 +168,9 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
         return pk_call_go(c, ST_judge);
     }
     c->answered = true;
-    return pk_call_go(c, ST_judge);
+    return pk_call_go(c, ST_guard_out);
 }
+
 /* --- a stream -------------------------------------------------------------------------------- */
 
 /* The stream broke: before the first bytes went out another attempt may follow; after that the
@@ -182,6 +186,17 @@ static int stream_broke(struct pk_call *c)
     return pk_call_go(c, ST_finish);
 }
 
+/* Keeps back what the stream ends with. */
+static void hold_end(struct pk_call *c)
+{
+    size_t at = c->streaming->end_at;
+
+    if (c->guards.tail.len || c->out.len < at)
+        return;
+    c->guards.tail = pk_copy(c->arena, pk_str_sub(pk_buf_str(&c->out), at, c->out.len));
+    c->out.len = at;
+}
+
 static int stream_ended(struct pk_call *c)
 {
     bool whole = pk_stream_end(c->streaming, &c->out, &c->error);
@@ -192,10 +207,28 @@ static int stream_ended(struct pk_call *c)
     if (!whole || !pk_stream_answer(c->streaming, &c->answer, &c->error))
         return stream_broke(c);
     c->answered = true;
-    if (!c->committed)
-        return pk_call_go(c, ST_judge);
-    c->next.out = pk_buf_str(&c->out);
-    return pk_call_go(c, ST_answer);
+    if (c->committed && pk_call_ends_checked(c))
+        hold_end(c);
+    return pk_call_go(c, ST_guard_out);
+}
+
+/* The first bytes go out. */
+static void commit(struct pk_call *c)
+{
+    struct pk_buf first = pk_buf_in(c->arena, PK_STREAM_BYTES_MAX);
+    size_t len;
+
+    c->record.first_token_us = pk_call_now_us(c);
+    pk_call_note_target(c);
+    pk_call_reply_as(c, pk_call_status(c), true);
+    c->committed = true;
+    pk_call_hook_event(c, true, &first);
+    len = first.len;
+    if (len == 0)
+        return;
+    pk_buf_add(&first, pk_buf_str(&c->out));
+    c->out = first;
+    c->streaming->end_at += len;
 }
 
 /* Hands over what has been printed, once there is something worth committing to. */
@@ -203,13 +236,11 @@ static int relay_on(struct pk_call *c)
 {
     const struct pk_timeouts *limits = &pk_call_target(c)->timeouts;
 
-    if (c->streaming->content && c->out.len) {
-        if (!c->committed) {
-            c->record.first_token_us = pk_call_now_us(c);
-            pk_call_note_target(c);
-        }
-        c->committed = true;
-        pk_call_reply_as(c, c->status, true);
+    if (c->streaming->content && c->out.len && !pk_call_holds(c)) {
+        if (!c->committed)
+            commit(c);
+        if (c->streaming->complete && pk_call_ends_checked(c))
+            hold_end(c);
         c->next.out = pk_buf_str(&c->out);
     }
     c->attempt_deadline_ms = limits->idle_ms ? c->now_ms + limits->idle_ms : INT64_MAX;

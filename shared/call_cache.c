@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- *   lookup --hit------------------------------------------> finish
+ *   lookup --hit------------------------------------------> guard_out
  *     | miss, or a refresh
- *     +--semantic--> embed --(ask)--> near --hit----------> finish
+ *     +--semantic--> embed --(ask)--> near --hit----------> guard_out
  *     |                                 | no vector, miss
  *     +---------------------------------+-----------------> send
  *
@@ -30,21 +30,42 @@ static struct pk_cache_question question(const struct pk_call *c)
     };
 }
 
-/* False when the entry is damaged: then it is no entry. */
+/* An answer of the cache is looked at like any other, for what it says may be denied by now. False when the
+ * entry is damaged: then it is no entry. */
 static bool take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
 {
+    struct pk_cache_entry *hit = pk_alloc(c->arena, sizeof *hit);
     struct pk_error unused = {0};
     struct pk_json doc;
 
-    c->answer.body = pk_copy(c->arena, entry->body);
-    if (!pk_json_parse(c->arena, c->answer.body, "cache", &doc, &unused) ||
-        (c->stream && !c->front->replay(&doc, c->with_usage, &c->out)))
+    if (!hit)
         return false;
-    pk_call_note_hit(c, entry);
-    pk_call_reply_as(c, 200, c->stream);
-    c->next.out = c->stream ? pk_buf_str(&c->out) : c->answer.body;
-    c->committed = c->answered = true;
+    *hit = *entry;
+    hit->body = pk_copy(c->arena, entry->body);
+    hit->provider = pk_copy(c->arena, entry->provider);
+    hit->model = pk_copy(c->arena, entry->model);
+    hit->finish_reason = pk_copy(c->arena, entry->finish_reason);
+    if (!pk_json_parse(c->arena, hit->body, "cache", &doc, &unused))
+        return false;
+    c->answer = (struct pk_answer){.body = hit->body, .model = hit->model};
+    c->streaming = NULL;
+    c->status = 200;
+    c->guards.hit = hit;
+    c->answered = true;
     return true;
+}
+
+int pk_call_give_hit(struct pk_call *c)
+{
+    if (!pk_call_print_answer(c)) {
+        c->guards.hit = NULL;
+        c->answered = false;
+        return pk_call_go(c, ST_send);
+    }
+    pk_call_note_hit(c, c->guards.hit);
+    pk_call_reply_as(c, pk_call_status(c), c->stream);
+    c->committed = true;
+    return pk_call_go(c, ST_finish);
 }
 
 /* --- lookup ---------------------------------------------------------------------------------- */
@@ -64,7 +85,7 @@ static int without_exact(struct pk_call *c)
 int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
 {
     if (ev->kind == PK_EV_HIT && take_hit(c, ev->entry))
-        return pk_call_go(c, ST_finish);
+        return pk_call_go(c, ST_guard_out);
     if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS)
         return without_exact(c);
     if (c->looked_up || c->req->cache_off || pk_call_target(c)->cache.mode == PK_CACHE_OFF)
@@ -238,7 +259,7 @@ static bool take_vector(struct pk_call *c)
 int pk_step_near(struct pk_call *c, const struct pk_event *ev)
 {
     if (ev->kind == PK_EV_HIT && take_hit(c, ev->entry))
-        return pk_call_go(c, ST_finish);
+        return pk_call_go(c, ST_guard_out);
     if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS || !take_vector(c) || c->req->cache_refresh)
         return pk_call_go(c, ST_send);
     return pk_call_wait(c, ST_near, PK_OP_NEAR);
@@ -251,7 +272,7 @@ static bool may_keep(const struct pk_call *c)
 {
     return c->record.cache_status != PK_CS_DISABLED &&
            pk_call_target(c)->cache.mode != PK_CACHE_OFF && c->status == 200 &&
-           !(c->streaming && c->streaming->lossy) &&
+           !(c->streaming && c->streaming->lossy) && !c->guards.replaced &&
            !pk_str_is(c->answer.finish_reason, "content_filter");
 }
 

@@ -139,6 +139,15 @@ void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
     r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
 }
 
+void pk_call_note_own(struct pk_call *c)
+{
+    struct pk_record *r = &c->record;
+
+    r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
+    r->finish_reason = c->answer.finish_reason;
+    r->cost_known = !note_cost(c) || r->cost_known; /* it is for nothing */
+}
+
 static enum pk_status status_of(const struct pk_call *c)
 {
     if (c->error.code == PK_OK)
@@ -230,6 +239,7 @@ void pk_call_close(struct pk_call *c)
     shorten_names(r);
     if (r->cost_known)
         r->cost_reason = PK_NONE;
-    r->request = c->req->body;
+    pk_call_note_verdict(c);
+    r->request = c->request;
     r->response = c->answer.body;
 }

@@ -12,8 +12,9 @@
 /* clang-format off */
 #define STATES(S)                                                                                  \
     S(pick)                                                                                        \
-    S(lookup) S(embed) S(near)                                                                     \
-    S(send) S(reserve) S(head) S(relay) S(collect) S(drain) S(judge) S(answer) S(finish) S(ask)
+    S(guard_in) S(lookup) S(embed) S(near)                                                         \
+    S(send) S(reserve) S(head) S(relay) S(collect) S(drain)                                        \
+    S(guard_out) S(judge) S(answer) S(guard_after) S(finish) S(ask)
 /* clang-format on */
 
 enum pk_call_state {
@@ -42,6 +43,25 @@ struct pk_like {
     struct pk_cache_vector vector;
 };
 
+/* What guardrails have made of the call. */
+struct pk_call_guards {
+    struct pk_guard_run *run;     /* at work; NULL: none is */
+    bool asking, querying;        /* it waits for an answer, or for a row */
+    bool ran;                     /* some did */
+    const struct pk_guards *list; /* the target's own that the request has been through last */
+    const struct pk_guard_mark *denied; /* what of it denied the request; NULL: nothing */
+    enum pk_guard_result in, out;       /* of the request; of the last answer */
+    enum pk_guard_result after;         /* of the async ones */
+    pk_str before, after_results;       /* hook_results of the two phases: JSON arrays, or empty */
+    bool again;     /* the last answer was denied by a guardrail that wants another */
+    bool rewritten; /* the answer is no longer what came */
+    bool replaced;  /* nor anything that a provider said */
+    const struct pk_cache_entry *hit; /* the answer is of the cache */
+    pk_str tail;                      /* of a stream: its end, which waits for the verdict */
+    size_t stage;                     /* guard_after: the phase that is next */
+    bool over;                        /* and it is done, or there is no more time for it */
+};
+
 struct pk_call {
     enum pk_call_state state;
     struct pk_arena *arena;
@@ -49,7 +69,8 @@ struct pk_call {
     const struct pk_facts *facts;
     const struct pk_request *req;
     const struct pk_dialect *front;
-    struct pk_json body; /* the client's */
+    pk_str request;      /* the client's body, as guardrails have left it */
+    struct pk_json body; /* the same */
     bool stream, with_usage;
     uint64_t random;
 
@@ -79,12 +100,14 @@ struct pk_call {
     bool overridden[PK_NODES_MAX];
     pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's changes */
 
+    struct pk_call_guards guards;
     struct pk_asked asked; /* the question that is running, or was the last */
 
     struct pk_like like;
     bool looked_up; /* the cache has been asked: once a call */
     bool committed; /* bytes have gone to the client: no more retry or fallback */
     bool answered;  /* c->answer is whole */
+    bool told;      /* the client has been told why there is none */
     struct pk_reply reply;
     uint8_t cache_key[PK_CACHE_KEY_BYTES];
     pk_str cache_ns; /* the namespace in it */
@@ -163,6 +186,24 @@ static inline struct pk_fault pk_call_told(const struct pk_call *c)
     return f;
 }
 
+/* call_guard.c */
+bool pk_call_holds(const struct pk_call *c);        /* a stream must wait for its verdict */
+bool pk_call_ends_checked(const struct pk_call *c); /* or its end must */
+int pk_call_status(const struct pk_call
+                       *c); /* what the client is told of an answer: 246 when a guardrail warned */
+bool pk_call_goes_on_after(const struct pk_call *c); /* async guardrails are to run */
+void pk_call_note_verdict(struct pk_call *c);
+pk_str pk_call_with_hooks(struct pk_call *c, pk_str document); /* with hook_results, if any ran */
+/* hook_results of a phase as an event, for clients that know it. */
+void pk_call_hook_event(struct pk_call *c, bool before, struct pk_buf *out);
+
+/* call_steps.c: the answer as a client of this kind reads it, in c->next.out; false when it cannot be a
+ * stream. */
+bool pk_call_print_answer(struct pk_call *c);
+
+/* call_cache.c: the answer of the cache goes out. */
+int pk_call_give_hit(struct pk_call *c);
+
 /* call_pick.c */
 uint64_t pk_call_targets(const struct pk_call *c); /* bit i: the route may come to target i */
 int pk_call_undecided(struct pk_call *c);          /* ends a call that no condition took anywhere */
@@ -187,6 +228,7 @@ void pk_call_span_end(struct pk_call *c); /* closes the span of the attempt from
 pk_str pk_call_user(const struct pk_call *c);
 void pk_call_note_target(struct pk_call *c); /* where the attempt went */
 void pk_call_note_answer(struct pk_call *c); /* provider, model, usage, cost */
+void pk_call_note_own(struct pk_call *c);    /* of an answer that no provider gave */
 void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry);
 void pk_call_close(struct pk_call *c); /* everything else; at the end */
 

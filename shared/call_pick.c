@@ -58,7 +58,7 @@ static void settle(struct pk_call *c)
 static int picked(struct pk_call *c)
 {
     c->node = pk_route_first(&c->config->route, &c->steer);
-    return c->node < 0 ? pk_call_undecided(c) : pk_call_go(c, ST_lookup);
+    return c->node < 0 ? pk_call_undecided(c) : pk_call_go(c, ST_guard_in);
 }
 
 int pk_step_pick(struct pk_call *c, const struct pk_event *ev)

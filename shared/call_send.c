@@ -77,7 +77,7 @@ static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *bod
     int i = c->node;
 
     if (!c->overridden[i] &&
-        !pk_params_apply(c->arena, &t->params, c->req->body, &c->overrides[i], &c->error))
+        !pk_params_apply(c->arena, &t->params, c->request, &c->overrides[i], &c->error))
         return false;
     c->overridden[i] = true;
     *body = c->overrides[i];

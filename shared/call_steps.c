@@ -8,17 +8,45 @@
 
 enum { BACKOFF_MS_FIRST = 500 };
 
+/* An answer as a client of this kind reads it, in c->next.out; false when it cannot be a stream. */
+bool pk_call_print_answer(struct pk_call *c)
+{
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    pk_buf_reset(&c->out);
+    if (!c->stream) {
+        c->next.out = pk_call_with_hooks(c, c->answer.body);
+        return true;
+    }
+    pk_call_hook_event(c, true, &c->out);
+    pk_call_hook_event(c, false, &c->out);
+    if (!pk_json_parse(c->arena, c->answer.body, "answer", &doc, &unused) ||
+        !c->front->replay(&doc, c->with_usage, &c->out))
+        return false;
+    c->next.out = pk_buf_str(&c->out);
+    return true;
+}
+
 /* --- judge ----------------------------------------------------------------------------------- */
 
-/* Whether another try at the same target may help. */
+/* Whether another try at the same target may help. An answer stands unless its guardrails warned and the
+ * config wants another then. */
 static bool may_retry(const struct pk_call *c, const struct pk_retry *retry)
 {
     static const int usual[] = {429, 500, 502, 503, 504, 529};
+    int attempts = c->guards.again && retry->attempts == 0 ? 1 : retry->attempts;
 
-    if (c->tries > retry->attempts || c->error.code == PK_BUDGET || c->error.code == PK_RATE)
+    if (c->tries == 0 || c->tries > attempts || c->guards.denied || c->error.code == PK_BUDGET ||
+        c->error.code == PK_RATE)
         return false;
-    if (retry->on_statuses.given)
-        return pk_statuses_have(&retry->on_statuses, c->error.status);
+    if (c->guards.again)
+        return true;
+    if (c->answered && c->guards.out != PK_GUARD_WARNED)
+        return false;
+    if (c->answered || retry->on_statuses.given)
+        return pk_statuses_have(&retry->on_statuses,
+                                c->answered ? pk_call_status(c) : c->error.status);
     if (c->error.code == PK_NETWORK)
         return true;
     for (size_t i = 0; i < PK_COUNT(usual); i++)
@@ -39,6 +67,9 @@ static int64_t backoff_ms(struct pk_call *c, const struct pk_retry *retry)
 
 static int try_again(struct pk_call *c, int64_t wait_ms)
 {
+    c->answered = false;
+    if (wait_ms == 0)
+        return pk_call_go(c, ST_send);
     c->record.spans[c->span].wait_ms = wait_ms;
     c->next.until_ms = c->now_ms + wait_ms;
     return pk_call_wait(c, ST_send, PK_OP_SLEEP);
@@ -54,14 +85,16 @@ static bool out_of_attempts(const struct pk_call *c)
 int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
 {
     const struct pk_retry *retry = &pk_call_target(c)->retry;
-    int outcome = c->answered ? c->status : c->error.status;
+    int outcome = c->answered ? pk_call_status(c) : c->error.status;
 
     (void)ev;
     PK_ASSERT(!c->committed);
     PK_ASSERT(c->answered == (c->error.code == PK_OK));
     pk_call_span_end(c);
-    if (!c->answered && !out_of_attempts(c) && may_retry(c, retry)) {
-        int64_t wait_ms = backoff_ms(c, retry);
+    if (!out_of_attempts(c) && may_retry(c, retry)) {
+        /* No pause will change a guardrail's mind. */
+        bool denied = c->answered || c->error.code == PK_DENIED;
+        int64_t wait_ms = denied ? 0 : backoff_ms(c, retry);
 
         if (wait_ms <= PK_BACKOFF_MS_MAX && c->now_ms + wait_ms < c->deadline_ms)
             return try_again(c, wait_ms);
@@ -75,37 +108,49 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
     c->node = node;
     c->tries = 0;
     c->answered = false;
-    return pk_call_go(c, ST_lookup);
+    return pk_call_go(c, ST_guard_in);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-/* Gives a whole answer to the client; a stream has it already. */
+/* A stream that was held back, with what guardrails have to say before its end. */
+static void release_stream(struct pk_call *c)
+{
+    struct pk_buf out = pk_buf_in(c->arena, PK_STREAM_BYTES_MAX);
+    pk_str held = pk_buf_str(&c->out);
+    size_t end = c->streaming->end_at;
+
+    c->record.first_token_us = pk_call_now_us(c);
+    pk_call_hook_event(c, true, &out);
+    pk_buf_add(&out, pk_str_sub(held, 0, end));
+    pk_call_hook_event(c, false, &out);
+    pk_buf_add(&out, pk_str_sub(held, end, held.len));
+    c->out = out;
+    c->next.out = pk_buf_str(&c->out);
+}
+
+/* Gives a whole answer to the client; a stream may have gone out already. */
 static void give_answer(struct pk_call *c)
 {
-    struct pk_error unused = {0};
-    struct pk_json doc;
-
     if (c->committed)
         return;
-    pk_call_reply_as(c, c->status, c->stream);
+    pk_call_note_target(c);
+    pk_call_reply_as(c, pk_call_status(c), c->stream);
     c->committed = true;
-    pk_buf_reset(&c->out);
-    c->next.out = c->answer.body;
-    if (!c->stream)
-        return;
-    if (pk_json_parse(c->arena, c->answer.body, "answer", &doc, &unused) &&
-        c->front->replay(&doc, c->with_usage, &c->out))
-        c->next.out = pk_buf_str(&c->out);
+    if (c->streaming && !c->guards.rewritten)
+        release_stream(c);
+    else if (!pk_call_print_answer(c))
+        c->next.out = c->answer.body;
 }
 
 int pk_step_answer(struct pk_call *c, const struct pk_event *ev)
 {
     if (ev->kind == PK_EV_SAVED)
         return pk_call_go(c, ST_finish);
-    if (c->committed)
-        pk_call_span_end(c); /* a relayed stream has not been judged */
-    pk_call_note_answer(c);
+    if (c->guards.in == PK_GUARD_REPLACED)
+        pk_call_note_own(c);
+    else
+        pk_call_note_answer(c);
     give_answer(c);
     return pk_call_keep(c) ? pk_call_wait(c, ST_answer, PK_OP_SAVE) : pk_call_go(c, ST_finish);
 }
@@ -121,14 +166,19 @@ static void give_error(struct pk_call *c)
                                     (long long)((c->retry_after_ms + 999) / 1000));
     pk_buf_reset(&c->out);
     c->front->print_error(&f, c->node < 0 ? PK_NONE : pk_call_provider(c), &c->out);
-    c->next.out = pk_buf_str(&c->out);
+    c->next.out = pk_call_with_hooks(c, pk_buf_str(&c->out));
 }
 
 int pk_step_finish(struct pk_call *c, const struct pk_event *ev)
 {
     (void)ev;
-    if (c->error.code != PK_OK && c->error.code != PK_CANCELLED && !c->committed)
+    if (c->error.code != PK_OK && c->error.code != PK_CANCELLED && !c->committed && !c->told)
         give_error(c);
+    c->told = true;
+    if (pk_call_goes_on_after(c)) {
+        c->next.last = true;
+        return pk_call_go(c, ST_guard_after);
+    }
     pk_call_close(c);
     return pk_call_wait(c, ST_finish, PK_OP_DONE);
 }

@@ -232,6 +232,23 @@ bool pk_config_bind(struct pk_target *t, const struct pk_provider *provider, str
     return true;
 }
 
+void pk_config_use_environment(struct pk_target *t)
+{
+    struct pk_url own, called;
+    struct pk_error ignored;
+
+    if (!t->provider || !t->provider->key_env || !*t->provider->key_env || t->virtual_key.len ||
+        t->key.kind != PK_KEY_NONE)
+        return;
+    pk_str base = pk_str_of(t->provider->base_url);
+    if (!pk_url_parse(base, "base_url", &own, &ignored) ||
+        !pk_url_parse(t->base_url, "custom_host", &called, &ignored) ||
+        !pk_url_same_origin(&own, &called))
+        return;
+    t->key = (struct pk_key){
+        .kind = PK_KEY_ENV, .value = pk_str_of(t->provider->key_env), .origin = base};
+}
+
 static bool target_ready(const struct pk_target *t, struct pk_error *err)
 {
     if (!t->provider && t->virtual_key.len)

@@ -135,6 +135,10 @@ bool pk_config_embed(struct pk_arena *arena, pk_str otherwise, struct pk_config 
 bool pk_config_bind(struct pk_target *t, const struct pk_provider *provider, struct pk_key key,
                     pk_str key_host, struct pk_error *err) PK_MUST_CHECK;
 
+/* A target without a key of its own gets the one in the environment, if it goes to the provider's own
+ * address: that key is nobody else's. Whether the variable is set is seen when the key is opened. */
+void pk_config_use_environment(struct pk_target *t);
+
 /* Whether every target and embedder has a provider and a base URL, and every embedder a model, the usual one of
  * its provider when it names none; the error names the first that has not. */
 bool pk_config_ready(struct pk_config *config, struct pk_error *err) PK_MUST_CHECK;

@@ -95,8 +95,12 @@ bool pk_guards_parse(struct pk_arena *arena, pk_str text, enum pk_guard_phase ph
 bool pk_guardrail_parse(struct pk_arena *arena, pk_str body, struct pk_guardrail *g,
                         struct pk_error *err) PK_MUST_CHECK;
 
-/* Checks a body that is to be stored: good for input, output, or both. */
-bool pk_guardrail_check(struct pk_arena *arena, pk_str body, struct pk_error *err) PK_MUST_CHECK;
+/* Reads a body that is to be stored: good for input, for output, or for both. */
+bool pk_guardrail_check(struct pk_arena *arena, pk_str body, struct pk_guardrail *g,
+                        struct pk_error *err) PK_MUST_CHECK;
+
+/* The SQL that a check runs in the store; empty: it runs none. */
+pk_str pk_check_predicate(const struct pk_check *check);
 
 /* --- a run ---------------------------------------------------------------------------------- */
 

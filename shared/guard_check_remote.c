@@ -477,3 +477,9 @@ static void sql_resume(struct pk_check_run *r)
 
 const struct pk_check_body pk_check_sql = {sizeof(struct sql_params), sql_members, sql_ready,
                                            sql_run, sql_resume};
+
+pk_str pk_check_predicate(const struct pk_check *check)
+{
+    return check->kind->body == &pk_check_sql ? ((const struct sql_params *)check->params)->sql
+                                              : PK_NONE;
+}

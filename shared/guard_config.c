@@ -536,18 +536,17 @@ bool pk_guardrail_parse(struct pk_arena *arena, pk_str body, struct pk_guardrail
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "guardrail: out of memory");
 }
 
-bool pk_guardrail_check(struct pk_arena *arena, pk_str body, struct pk_error *err)
+bool pk_guardrail_check(struct pk_arena *arena, pk_str body, struct pk_guardrail *g,
+                        struct pk_error *err)
 {
-    struct pk_error why = {0};
+    struct pk_error first, second;
 
-    *err = (struct pk_error){0};
-    for (int phase = PK_GUARD_INPUT; phase <= PK_GUARD_OUTPUT; phase++) {
-        struct pk_guardrail g = {.phase = (enum pk_guard_phase)phase};
-
-        if (pk_guardrail_parse(arena, body, &g, &why))
-            return true;
-        if (err->code == PK_OK)
-            *err = why;
-    }
+    g->phase = PK_GUARD_INPUT;
+    if (pk_guardrail_parse(arena, body, g, &first))
+        return true;
+    g->phase = PK_GUARD_OUTPUT;
+    if (pk_guardrail_parse(arena, body, g, &second))
+        return true;
+    *err = first;
     return false;
 }

@@ -719,7 +719,7 @@ static void stored_ones_are_named_by_slug(void)
         printf("# %s\n", err.msg);
         return;
     }
-    struct pk_guardrail *g = &config.targets[0].guards[0]->list[0];
+    struct pk_guardrail *g = &config.targets[0].guards[0]->list[0], any = {0};
     EXPECT(pk_str_is(g->slug, "no-pii") && !g->bound && g->action == PK_GUARD_WARN);
     EXPECT(pk_str_is(g->path, "guardrails.input_guardrails[0]"));
     EXPECT(pk_guardrail_parse(&arena,
@@ -730,8 +730,9 @@ static void stored_ones_are_named_by_slug(void)
     EXPECT(g->bound && g->action == PK_GUARD_WARN && pk_str_is(g->id, "no-pii"));
     EXPECT(!pk_guardrail_parse(&arena, PK_STR("{\"type\":\"nothing\"}"), g, &err));
     EXPECT(strstr(err.msg, "guardrails.input_guardrails[0].type: unknown check"));
-    EXPECT(pk_guardrail_check(&arena, pk_str_of(singles("{'type':'not_null'}")), &err));
-    EXPECT(!pk_guardrail_check(&arena, pk_str_of(singles("{'type':'not_null','x':1}")), &err));
+    EXPECT(pk_guardrail_check(&arena, pk_str_of(singles("{'type':'not_null'}")), &any, &err));
+    EXPECT(
+        !pk_guardrail_check(&arena, pk_str_of(singles("{'type':'not_null','x':1}")), &any, &err));
 }
 
 static void an_answer_is_replaced(void)

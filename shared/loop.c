@@ -163,11 +163,12 @@ static bool needs_host(const struct pk_task *t)
     case PK_OP_LOOKUP:
     case PK_OP_NEAR:
     case PK_OP_RESERVE:
+    case PK_OP_QUERY:
     case PK_OP_SAVE:
     case PK_OP_DONE: return true;
     case PK_OP_SEND:
     case PK_OP_READ:
-    case PK_OP_SLEEP: return t->next.out.len > 0;
+    case PK_OP_SLEEP: return t->next.out.len > 0 || t->next.last;
     }
     return true;
 }
@@ -296,6 +297,7 @@ void pk_loop_resume(struct pk_loop *l, struct pk_task *t)
     PK_ASSERT(t->next.op == PK_OP_SEND || t->next.op == PK_OP_READ || t->next.op == PK_OP_SLEEP);
     t->held = false;
     t->next.out = PK_NONE; /* the host has it */
+    t->next.last = false;
     drive(l, t);
 }
 

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * The loop performs SEND, READ and SLEEP; LOOKUP, NEAR, SAVE, DONE and bytes for the client are the
+ * The loop performs SEND, READ and SLEEP; LOOKUP, NEAR, QUERY, SAVE, DONE and bytes for the client are the
  * host's. It never waits: the host does, on pk_xfer_fd() until pk_loop_deadline_ms().
  *
  *     pk_loop_start(loop, task);
@@ -14,6 +14,7 @@
  *         case PK_OP_LOOKUP: ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_NEAR:   ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_RESERVE: ... pk_loop_answer(loop, t, &ev); break;
+ *         case PK_OP_QUERY:  ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_SAVE:   ... pk_loop_answer(loop, t, &ev); break;
  *         case PK_OP_DONE:   ... break;
  *         default:           pk_loop_resume(loop, t);   // only `out` was for the host

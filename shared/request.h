@@ -12,6 +12,8 @@
 #include "dialect.h"
 #include "privacy.h"
 
+struct pk_guards;
+
 enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
 
 /* Strings are borrowed and must outlive the call. */
@@ -34,6 +36,8 @@ struct pk_request {
         request_ms; /* request_timeout for every attempt, over the config's; 0 = as configured */
     pk_str custom_host; /* base URL for every target, over the config's; bound keys still refuse */
     pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
+    const struct pk_guards *guards[2]; /* by phase, after those of every target; NULL: none */
+    bool native;               /* the client reads what is not OpenAI's: hook_results in a stream */
     struct pk_privacy privacy; /* of the host's settings and the call's own options */
     pk_str api_key;            /* the name of the API key that it came with; empty: none */
     pk_str role;               /* the SQL role, or the user of the process */

@@ -203,25 +203,6 @@ static bool look_up(struct entry *e, struct pk_store *s, pk_str name, pk_str *te
     return true;
 }
 
-/* A target without a key of its own gets the one in the environment, if it goes to the provider's own
- * address: that key is nobody else's. Whether the variable is set is seen when the key is opened. */
-static void use_environment(struct pk_target *t)
-{
-    struct pk_url own, called;
-    struct pk_error ignored;
-
-    if (!t->provider || !t->provider->key_env || !*t->provider->key_env || t->virtual_key.len ||
-        t->key.kind != PK_KEY_NONE)
-        return;
-    pk_str base = pk_str_of(t->provider->base_url);
-    if (!pk_url_parse(base, "base_url", &own, &ignored) ||
-        !pk_url_parse(t->base_url, "custom_host", &called, &ignored) ||
-        !pk_url_same_origin(&own, &called))
-        return;
-    t->key = (struct pk_key){
-        .kind = PK_KEY_ENV, .value = pk_str_of(t->provider->key_env), .origin = base};
-}
-
 /* --- what routing goes by --------------------------------------------------------------- */
 
 /* The slug, or for a config that is not stored # and a hash of it. */
@@ -328,9 +309,9 @@ static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_
     config->slug = slug;
     config->version = version;
     for (int i = 0; i < config->target_count; i++)
-        use_environment(&config->targets[i]);
+        pk_config_use_environment(&config->targets[i]);
     for (int i = 0; i < config->embedder_count; i++)
-        use_environment(&config->embedders[i].target);
+        pk_config_use_environment(&config->embedders[i].target);
     return pk_config_ready(config, err);
 }
 

@@ -50,6 +50,10 @@ struct pk_store_ops {
     bool (*begin)(struct pk_store *s, struct pk_error *err);
     bool (*end)(struct pk_store *s, bool commit, struct pk_error *err);
     void (*close)(struct pk_store *s);
+    /* Runs the predicate of a stored guardrail, which may only read, for at most its time: *truth as
+     * PK_EV_ROW has it. `truth` NULL: only checks that it could be run. */
+    bool (*predicate)(struct pk_store *s, const struct pk_guard_query *q, int *truth,
+                      struct pk_error *err);
     /* Gives at most `max` unused pages back to the file system, *pages says how many; some stay, for what
      * comes next. NULL: not the engine's way. */
     bool (*shrink)(struct pk_store *s, int max, int64_t *pages, struct pk_error *err);
@@ -147,6 +151,17 @@ bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
 
 /* Whether the key may be used now; PK_NO_KEY says "revoked" or "expired". */
 bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struct pk_error *err);
+
+/* What is looked up when a config is bound, and until when it holds. */
+struct pk_store_binding {
+    struct pk_store *store;
+    struct pk_arena *arena;
+    int64_t now_us, until_us; /* until_us: when the first of the keys expires */
+};
+
+/* Gives a target that names a virtual key what that says. */
+bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t,
+                          struct pk_error *err) PK_MUST_CHECK;
 
 /* Binds every target that names a virtual key (pk_config_bind); *until_us is when the first of them
  * expires, INT64_MAX = never. PK_BAD_CONFIG names a key that is not there. */

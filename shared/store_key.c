@@ -6,6 +6,7 @@
  */
 #include "iso.h"
 #include "store_audit.h"
+#include "store_guard.h"
 #include "store_limit.h"
 #include "store_value.h"
 
@@ -355,13 +356,7 @@ static bool bind_target(struct pk_target *t, const struct pk_virtual_key *k, str
     return pk_config_bind(t, p, k->key, k->key.origin, err);
 }
 
-struct binding {
-    struct pk_store *store;
-    struct pk_arena *arena;
-    int64_t now_us, until_us; /* until_us: when the first key expires */
-};
-
-static bool bind_key(struct binding *b, struct pk_target *t, struct pk_error *err)
+bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t, struct pk_error *err)
 {
     struct pk_virtual_key k;
     bool found;
@@ -381,13 +376,15 @@ static bool bind_key(struct binding *b, struct pk_target *t, struct pk_error *er
 bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_config *config,
                           int64_t now_us, int64_t *until_us, struct pk_error *err)
 {
-    struct binding b = {s, arena, now_us, INT64_MAX};
+    struct pk_store_binding b = {s, arena, now_us, INT64_MAX};
     bool ok = true;
 
     for (int i = 0; ok && i < config->target_count; i++)
-        ok = bind_key(&b, &config->targets[i], err);
+        ok = pk_store_target_bind(&b, &config->targets[i], err);
     for (int i = 0; ok && i < config->embedder_count; i++)
-        ok = bind_key(&b, &config->embedders[i].target, err);
+        ok = pk_store_target_bind(&b, &config->embedders[i].target, err);
+    for (struct pk_guards *g = config->guards; ok && g; g = g->next)
+        ok = pk_store_guards_bind(&b, g, err);
     *until_us = b.until_us;
     return ok;
 }

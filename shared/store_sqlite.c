@@ -9,6 +9,7 @@
  * has a local of that name. The SQL here is about the file; that about relations is in sql/.
  */
 #include "store_audit.h"
+#include "store_query.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -337,7 +338,15 @@ static bool settle(struct pk_store *store, int64_t *behind, struct pk_error *err
     return rc == SQLITE_OK || rc == SQLITE_BUSY || fail_sqlite(s, rc, err);
 }
 
-static const struct pk_store_ops ops = {exec, begin, end, close_store, shrink, settle};
+static bool predicate(struct pk_store *store, const struct pk_guard_query *q, int *truth,
+                      struct pk_error *err)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+
+    return same_process(s, err) && pk_sqlite_predicate(s->api, s->db, q, truth, err);
+}
+
+static const struct pk_store_ops ops = {exec, begin, end, close_store, predicate, shrink, settle};
 
 /* --- schema ---------------------------------------------------------------------------- */
 

@@ -266,6 +266,8 @@ static bool ends_well(struct pk_stream *s, struct pk_error *err)
 
 static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struct pk_error *err)
 {
+    size_t at = s->out->len;
+
     pk_arena_free(&s->scratch);
     s->withhold = false;
     /* Blank data keeps the connection alive and says nothing. */
@@ -280,6 +282,8 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
         return false;
     if (s->front == s->back && !s->withhold)
         pk_buf_add(s->out, ev->raw);
+    if (s->complete)
+        s->end_at = at;
     return within_limits(s, err);
 }
 
@@ -303,6 +307,7 @@ bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err
     if (s->complete || !s->back->end)
         return true;
     s->out = out;
+    s->end_at = out->len;
     s->back->end(s, pk_stream_take);
     bool ok = ends_well(s, err) && within_limits(s, err);
     s->out = NULL;

@@ -76,7 +76,8 @@ struct pk_stream {
     int tool_count, tool_cap;
     struct pk_fault fault; /* of an error event */
     bool content;  /* something that a client can see has come: text, a tool call, a finish */
-    bool complete; /* the terminal event has come */
+    bool complete; /* the terminal event has come, */
+    size_t end_at; /* and what it printed begins here in the `out` of that feed */
     bool failed;   /* an error event has come */
     bool lossy;    /* `body` would not show all that came: keep it out of the cache */
 

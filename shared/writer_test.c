@@ -92,8 +92,8 @@ static void fake_close(struct pk_store *s)
     fake.closed++;
 }
 
-static const struct pk_store_ops fake_ops = {fake_exec,  fake_begin, fake_end,
-                                             fake_close, NULL,       NULL};
+static const struct pk_store_ops fake_ops = {
+    .exec = fake_exec, .begin = fake_begin, .end = fake_end, .close = fake_close};
 
 static struct pk_writer *start(void)
 {

@@ -1,5 +1,5 @@
 /* client.c - see client.h. The machine decides (call.h), the loop talks to providers (loop.h), the server
- * to clients (server.h); this file stands between them and performs LOOKUP, SAVE and DONE.
+ * to clients (server.h); this file stands between them and performs LOOKUP, QUERY, SAVE and DONE.
  *
  *   begin ─▶ in the loop ⇄ held: waits for the client to read, or for another's answer
  *                │
@@ -14,6 +14,7 @@
 #include "log.h"
 #include "prompts.h"
 #include "store_cache.h"
+#include "store_guard.h"
 #include "store_limit.h"
 
 #include <stdlib.h>
@@ -255,6 +256,13 @@ static void save(struct pkd_call *c)
     pk_loop_answer(c->thread->loop, &c->task, &(struct pk_event){.kind = PK_EV_SAVED});
 }
 
+static void query(struct pkd_call *c)
+{
+    struct pk_event ev = pk_store_row(c->thread->store, pk_call_query(c->task.call));
+
+    pk_loop_answer(c->thread->loop, &c->task, &ev);
+}
+
 void pkd_call_woken(struct pkd_thread *t)
 {
     struct pkd_waiter *w;
@@ -365,6 +373,12 @@ static struct pkd_head head_of(struct pkd_call *c, const struct pk_reply *reply,
     };
 }
 
+/* Before DONE it has: nobody is told early of an answer that fails. */
+static bool ended_well(const struct pkd_call *c)
+{
+    return c->task.next.op != PK_OP_DONE || pk_call_error(c->task.call)->code == PK_OK;
+}
+
 static void give_stream(struct pkd_call *c, const struct pk_reply *reply, bool done)
 {
     const struct pk_next *next = &c->task.next;
@@ -379,8 +393,9 @@ static void give_stream(struct pkd_call *c, const struct pk_reply *reply, bool d
         c->paused = !pkd_conn_send(c->conn, next->out);
     if (!done)
         return;
-    pkd_conn_end(c->conn, pk_call_error(c->task.call)->code == PK_OK);
+    pkd_conn_end(c->conn, ended_well(c));
     c->conn = NULL;
+    c->paused = false;
 }
 
 static void give_json(struct pkd_call *c, const struct pk_reply *reply, bool done)
@@ -407,12 +422,22 @@ static void give_notice(struct pkd_call *c)
     c->conn = NULL;
 }
 
+/* The client is to be answered before the call is over: what the request is in must stay. */
+static bool keep_input(struct pkd_call *c)
+{
+    c->input = pkd_conn_detach_input(c->conn, &c->input_size);
+    return c->input != NULL;
+}
+
 static void give(struct pkd_call *c)
 {
     struct pk_reply reply = pk_call_reply(c->task.call);
-    bool done = c->task.next.op == PK_OP_DONE;
+    const struct pk_next *next = &c->task.next;
 
-    if (!c->conn || (!done && c->task.next.out.len == 0))
+    if (!c->conn)
+        return;
+    bool done = next->op == PK_OP_DONE || (next->last && keep_input(c));
+    if (!done && next->out.len == 0)
         return;
     if (c->begun || reply.stream)
         give_stream(c, &reply, done);
@@ -441,6 +466,7 @@ void pkd_call_step(struct pk_task *task)
     case PK_OP_LOOKUP: look_up(c); break;
     case PK_OP_NEAR: look_near(c); break;
     case PK_OP_RESERVE: wait_for_limits(c); break;
+    case PK_OP_QUERY: query(c); break;
     case PK_OP_SAVE: save(c); break;
     case PK_OP_DONE: finish(c); break;
     case PK_OP_SEND:

@@ -357,6 +357,21 @@ void *pkd_conn_take_input(struct pkd_conn *c, size_t *size)
     return input;
 }
 
+void *pkd_conn_detach_input(struct pkd_conn *c, size_t *size)
+{
+    size_t rest = c->in.len - c->raw;
+    char *kept = rest ? malloc(rest) : NULL;
+
+    if (rest && !kept)
+        return NULL;
+    if (rest)
+        memcpy(kept, c->in.at + c->raw, rest);
+    void *input = pkd_conn_take_input(c, size);
+    c->in = (struct pkd_bytes){.at = kept, .len = rest, .cap = rest};
+    c->raw = 0;
+    return input;
+}
+
 /* --- input ------------------------------------------------------------------------------- */
 
 /* Refuses the request, and whatever follows it on this connection. */

@@ -76,6 +76,9 @@ void *pkd_conn_owner(const struct pkd_conn *c);
  * lives. It is the host's to free(); only legal in `closed`. */
 void *pkd_conn_take_input(struct pkd_conn *c, size_t *size);
 
+/* The same while the request is open; what follows it on the connection stays there. NULL: no memory. */
+void *pkd_conn_detach_input(struct pkd_conn *c, size_t *size);
+
 struct pkd_head {
     int status;
     const char *content_type; /* NULL: none */

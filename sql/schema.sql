@@ -173,6 +173,17 @@ create table pk_config (
     primary key (slug, version)
 );
 
+-- Stored guardrails, in versions like configs. A predicate of SQL has its owner's rights.
+create table pk_guardrail (
+    slug       text not null,
+    version    integer not null,
+    created_us bigint not null,
+    in_force   boolean not null,
+    body       text not null,
+    owner      text,                        -- a role; null where the engine has none
+    primary key (slug, version)
+);
+
 -- What came of the attempts at targets with a circuit breaker, in the window that is counted now. The
 -- circuit is open while until_us is not over.
 create table pk_circuit (
@@ -359,6 +370,10 @@ create view pk_feedback as select
 create view pk_configs as select
     c.slug, c.version, @as_json(c.body)@ as config, @time(c.created_us)@ as created_at
     from pk_config c where c.in_force;
+
+create view pk_guardrails as select
+    g.slug, g.version, @as_json(g.body)@ as guardrail, g.owner, @time(g.created_us)@ as created_at
+    from pk_guardrail g where g.in_force;
 
 create view pk_circuits as select
     c.config, c.version, c.target_path,

@@ -209,6 +209,18 @@ insert into pk_config (slug, version, created_us, in_force, body)
 values ($1, (select coalesce(max(version), 0) + 1 from pk_config where slug = $1), $2, true, $3)
 returning version
 
+-- name: guardrail_get(slug text)
+select body, owner from pk_guardrail where slug = $1 and in_force
+
+-- name: guardrail_retire(slug text)
+update pk_guardrail set in_force = false where slug = $1 and in_force returning version
+
+-- name: guardrail_put(slug text, created_us bigint, body text, owner text)
+insert into pk_guardrail (slug, version, created_us, in_force, body, owner)
+values ($1, (select coalesce(max(version), 0) + 1 from pk_guardrail where slug = $1), $2, true, $3,
+    $4)
+returning version
+
 -- name: config_list()
 select slug, cast(version as text) from pk_config where in_force order by slug
 

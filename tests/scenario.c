@@ -5,6 +5,7 @@
  *     config {...}       the config, as the client would send it
  *     request {...}      the body (a short chat request when not given)
  *     options {...}      params.pk, as in SQL
+ *     stored SLUG {...}  a stored guardrail that the config names
  *     open PATH          the circuit of a target is open
  *     latency PATH MS    what the log says of a target
  *     clock 250          a quarter of a second passes
@@ -13,14 +14,18 @@
  *     api_key NAME       the call comes with this API key
  *     > event            what the host reports; another start begins another call, with another seed
  *     = spans ...        what the log says of the attempts so far: STATUS, what went wrong, wait, cost
+ *     = sent BODY        what is sent, at a send
+ *     = feedback VALUE.. what guardrails thought of the call
  *     = outcomes ...     what counts for circuits: PATH FAILURES/ATTEMPTS
- *     < op               what the machine must ask for next; '*' at the end matches the rest
  *     = holds ...        what it holds of limits: SLUG/SUBJECT USED/SET ASIDE
+ *     < op               what the machine must ask for next, behind "last" when the client has all that it
+ *                        will get; '*' at the end matches the rest
  *     = FIELD TEXT       what the log keeps in a field at the end, NULL: nothing; "span N": its message
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
  * chat completion), chunk TEXT and finish (pieces of a stream), end, fail network | timeout, granted,
- * refused SLUG RETRY_MS ("-": limits cannot be asked), wake, saved, cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
+ * refused SLUG RETRY_MS ("-": limits cannot be asked), row 1 | 0 | -1 (what a predicate says), wake, saved,
+ * cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
  * that the machine sees, so that every retry, fallback and timeout can be written down.
  */
 #include "call.h"
@@ -48,6 +53,7 @@ static const char *const event_names[] = {
     [PK_EV_HEAD] = "head",     [PK_EV_BODY] = "body",       [PK_EV_END] = "end",
     [PK_EV_FAIL] = "fail",     [PK_EV_WAKE] = "wake",       [PK_EV_SAVED] = "saved",
     [PK_EV_CANCEL] = "cancel", [PK_EV_GRANTED] = "granted", [PK_EV_REFUSED] = "refused",
+    [PK_EV_ROW] = "row",
 };
 
 static const struct pk_price price_rows[] = {
@@ -171,6 +177,7 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
         break;
     case PK_EV_GRANTED: grant(p, ev); break;
     case PK_EV_REFUSED: refuse(p, rest, ev); break;
+    case PK_EV_ROW: ev->truth = (int)strtol(rest, NULL, 10); break;
     case PK_EV_START:
     case PK_EV_MISS:
     case PK_EV_END:
@@ -207,10 +214,21 @@ static void show_done(const struct play *p, char *text, size_t size)
 
     if (r->cost_known)
         pk_usd_print(r->cost_pusd, usd);
-    (void)snprintf(text, size, "done %d %s attempts=%d by=%.*s cache=%s cost=%s%s%.*s",
+    (void)snprintf(text, size, "done %d %s attempts=%d by=%.*s cache=%s cost=%s%s%.*s%s%.*s",
                    r->http_status, pk_status_name(r->status), r->attempts, PK_FMT(r->target_path),
-                   pk_cache_status_name(r->cache_status), usd, r->error_message.len ? " " : "",
-                   PK_FMT(r->error_message));
+                   pk_cache_status_name(r->cache_status), usd,
+                   r->guardrail_verdict.len ? " verdict=" : "", PK_FMT(r->guardrail_verdict),
+                   r->error_message.len ? " " : "", PK_FMT(r->error_message));
+}
+
+/* The target's path, or who else is asked, and for what it is asked that. */
+static void show_send(const struct pk_exchange *ex, char *text, size_t size)
+{
+    if (ex->target->path.len && !pk_str_ends(ex->url, "/moderations"))
+        (void)snprintf(text, size, "send %.*s", PK_FMT(ex->target->path));
+    else
+        (void)snprintf(text, size, "send %.*s %.*s", PK_FMT(ex->url),
+                       PK_FMT(pk_str_sub(ex->body, 0, 200)));
 }
 
 static void show_reserve(const struct play *p, char *text, size_t size)
@@ -243,15 +261,17 @@ static void show_holds(const struct play *p, char *text, size_t size)
 static void show_next(const struct play *p, char *text, size_t size)
 {
     static const char *const names[] = {
-        [PK_OP_LOOKUP] = "lookup", [PK_OP_NEAR] = "near",      [PK_OP_SEND] = "send",
-        [PK_OP_READ] = "read",     [PK_OP_SLEEP] = "sleep",    [PK_OP_SAVE] = "save",
-        [PK_OP_DONE] = "done",     [PK_OP_RESERVE] = "reserve"};
+        [PK_OP_LOOKUP] = "lookup", [PK_OP_NEAR] = "near",       [PK_OP_SEND] = "send",
+        [PK_OP_READ] = "read",     [PK_OP_SLEEP] = "sleep",     [PK_OP_SAVE] = "save",
+        [PK_OP_DONE] = "done",     [PK_OP_RESERVE] = "reserve", [PK_OP_QUERY] = "query"};
     const struct pk_next *n = &p->next;
     char op[400];
 
     (void)snprintf(op, sizeof op, "%s", names[n->op]);
     if (n->op == PK_OP_SEND)
-        (void)snprintf(op, sizeof op, "send %.*s", PK_FMT(pk_call_exchange(p->call)->target->path));
+        show_send(pk_call_exchange(p->call), op, sizeof op);
+    else if (n->op == PK_OP_QUERY)
+        (void)snprintf(op, sizeof op, "query %.*s", PK_FMT(pk_call_query(p->call)->text));
     else if (n->op == PK_OP_NEAR)
         (void)snprintf(op, sizeof op, "near %d numbers, %.2f", pk_call_vector(p->call)->dims,
                        pk_call_threshold(p->call));
@@ -263,7 +283,8 @@ static void show_next(const struct play *p, char *text, size_t size)
         show_reserve(p, op, sizeof op);
     else if (n->op == PK_OP_DONE)
         show_done(p, op, sizeof op);
-    (void)snprintf(text, size, "%s%s%.*s", op, n->out.len ? " out=" : "", PK_FMT(n->out));
+    (void)snprintf(text, size, "%s%s%s%.*s", n->last ? "last " : "", op, n->out.len ? " out=" : "",
+                   PK_FMT(n->out));
     for (char *c = text; *c; c++)
         if (*c == '\n')
             *c = '|';
@@ -430,6 +451,27 @@ static bool bind_key(struct play *p, const char *rest, struct pk_error *err)
     return true;
 }
 
+/* "SLUG BODY", for every list that names the slug. */
+static bool store_guardrail(struct play *p, const char *line, struct pk_error *err)
+{
+    size_t len = strcspn(line, " ");
+    int found = 0;
+
+    for (struct pk_guards *list = p->config.guards; list; list = list->next) {
+        for (int i = 0; i < list->count; i++) {
+            struct pk_guardrail *g = &list->list[i];
+
+            if (!pk_str_eq(g->slug, (pk_str){line, len}))
+                continue;
+            found++;
+            if (!pk_guardrail_parse(&p->arena, pk_str_of(line + len + 1), g, err))
+                return false;
+        }
+        pk_guards_settle(list);
+    }
+    return found > 0;
+}
+
 static bool setting(struct play *p, const char *line, bool *done)
 {
     struct pk_error err = {0};
@@ -443,6 +485,8 @@ static bool setting(struct play *p, const char *line, bool *done)
         p->figures.count = 0;
     } else if (strncmp(line, "open ", 5) == 0) {
         ok = open_circuit(p, line + 5);
+    } else if (strncmp(line, "stored ", 7) == 0) {
+        ok = store_guardrail(p, line + 7, &err);
     } else if (strncmp(line, "latency ", 8) == 0) {
         ok = measure(p, line + 8);
     } else if (strncmp(line, "request ", 8) == 0) {
@@ -470,6 +514,39 @@ static bool setting(struct play *p, const char *line, bool *done)
     return ok;
 }
 
+static void show_sent(const struct play *p, char *text, size_t size)
+{
+    (void)snprintf(text, size, "sent %.*s", PK_FMT(pk_call_exchange(p->call)->body));
+}
+
+static void show_feedback(const struct play *p, char *text, size_t size)
+{
+    const struct pk_record *r = pk_call_record(p->call);
+    int len = snprintf(text, size, "feedback");
+
+    for (int i = 0; i < r->feedback_count; i++)
+        len += snprintf(text + len, size - (size_t)len, " %lld", (long long)r->feedback[i].value);
+}
+
+/* What is shown at any time; false for a field of the log. */
+static bool show_list(const struct play *p, const char *line, char *text, size_t size)
+{
+    static const struct {
+        const char *name;
+        void (*show)(const struct play *, char *, size_t);
+    } lists[] = {
+        {"= spans", show_spans}, {"= outcomes", show_outcomes}, {"= holds", show_holds},
+        {"= sent", show_sent},   {"= feedback", show_feedback},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(lists); i++)
+        if (strncmp(line, lists[i].name, strlen(lists[i].name)) == 0) {
+            lists[i].show(p, text, size);
+            return true;
+        }
+    return false;
+}
+
 static bool play_line(struct play *p, const char *line)
 {
     struct pk_event ev;
@@ -486,17 +563,9 @@ static bool play_line(struct play *p, const char *line)
         p->next = pk_call_step(p->call, p->mono_us, &ev);
         return true;
     }
-    bool holds = strncmp(line, "= holds", 7) == 0, spans = strncmp(line, "= spans", 7) == 0;
-    bool outcomes = strncmp(line, "= outcomes", 10) == 0;
-    if (line[0] == '=' && p->call && !spans && !holds && !outcomes)
+    if (line[0] == '=' && p->call && !show_list(p, line, got, sizeof got))
         return kept(p, line + 2);
-    if (holds && p->call)
-        show_holds(p, got, sizeof got);
-    else if (spans && p->call)
-        show_spans(p, got, sizeof got);
-    else if (outcomes && p->call)
-        show_outcomes(p, got, sizeof got);
-    else
+    if (line[0] != '=')
         show_next(p, got, sizeof got);
     if ((line[0] == '<' || line[0] == '=') && matches(line + 2, got))
         return true;

@@ -31,6 +31,22 @@ static const char *const configs[] = {
     "\"openai\",\"cache\":{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":"
     "\"e\"}"
     "}}]}",
+    "{\"strategy\":{\"mode\":\"fallback\"},\"retry\":{\"attempts\":2,\"on_status_codes\":[246,446,"
+    "503]},"
+    "\"guardrails\":{\"input\":[{\"type\":\"webhook\",\"url\":\"http://h.example/"
+    "\",\"action\":\"warn\"},"
+    "\"stored\",{\"type\":\"regex\",\"pattern\":\"h\",\"action\":\"redact\"}],\"output\":[{"
+    "\"type\":"
+    "\"contains\",\"deny\":[\"xx\"],\"action\":\"retry\"},{\"type\":\"log\",\"url\":"
+    "\"http://h.example/\",\"async\":true,\"action\":\"block\"}]},\"cache\":{\"mode\":\"simple\"},"
+    "\"targets\":[{\"provider\":\"openai\",\"strict_open_ai_compliance\":false},{\"provider\":"
+    "\"anthropic\",\"output_guardrails\":[{\"type\":\"contains\",\"deny\":[\"x\"],\"stream\":"
+    "\"end\"}]},"
+    "{\"provider\":\"openai\",\"output_guardrails\":[{\"type\":\"webhook\",\"url\":\"http://"
+    "h.example/\","
+    "\"action\":\"replace\",\"message\":\"no\"},{\"type\":\"word_count\",\"min\":2,\"action\":"
+    "\"warn\"}],"
+    "\"input_guardrails\":[{\"type\":\"log\",\"url\":\"http://h.example/\",\"async\":true}]}]}",
 };
 
 static const char *const metadata[] = {"", "{\"n\":0}", "{\"n\":3,\"team\":\"red\"}",
@@ -82,6 +98,9 @@ static const char *const payloads[] = {
     "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"}}]},"
     "\"finishReason\":\"STOP\"}]}\n\n",
     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}]}",
+    "{\"verdict\":false}",
+    "{\"verdict\":true}",
+    "{\"verdict\":true,\"transformedData\":{\"request\":{\"json\":{\"messages\":[]}}}}",
     "<html>",
     "",
     "data: ",
@@ -104,7 +123,7 @@ struct walk {
     struct pk_reserve reserve;
     uint64_t random;
     int64_t mono_us;
-    bool out_seen, granted;
+    bool out_seen, last_seen, granted;
 };
 
 /* None, the first, the first two, all; the cost at groq is not known. */
@@ -167,6 +186,7 @@ static struct pk_event answer(struct walk *w, const struct pk_next *next)
         ev.kind = roll(w, 8) == 0 ? PK_EV_FAIL : roll(w, 5) == 0 ? PK_EV_END : PK_EV_BODY;
         break;
     case PK_OP_SLEEP: ev.kind = PK_EV_WAKE; break;
+    case PK_OP_QUERY: ev.kind = roll(w, 4) ? PK_EV_ROW : PK_EV_FAIL; break;
     case PK_OP_SAVE: ev.kind = PK_EV_SAVED; break;
     case PK_OP_DONE: ev.kind = PK_EV_START; break;
     }
@@ -175,6 +195,7 @@ static struct pk_event answer(struct walk *w, const struct pk_next *next)
     ev.bytes = pk_str_of(payloads[roll(w, PK_COUNT(payloads))]);
     ev.entry = &w->entry;
     w->entry.similarity = next->op == PK_OP_NEAR ? 0.96 : 0;
+    ev.truth = (int)roll(w, 3) - 1;
     if (ev.kind == PK_EV_FAIL)
         (void)pk_fail(&ev.error, roll(w, 2) ? PK_NETWORK : PK_TIMEOUT, "broken");
     return ev;
@@ -223,10 +244,13 @@ static bool is_ask(const struct walk *w)
 
 static void keep_promises(struct walk *w, const struct pk_next *next)
 {
-    EXPECT(!(w->out_seen && (next->op == PK_OP_SEND || next->op == PK_OP_SLEEP ||
-                             next->op == PK_OP_LOOKUP || next->op == PK_OP_NEAR)));
+    EXPECT(!w->last_seen || next->out.len == 0);
+    EXPECT(!(w->out_seen && !w->last_seen && !next->last &&
+             (next->op == PK_OP_SEND || next->op == PK_OP_SLEEP || next->op == PK_OP_LOOKUP ||
+              next->op == PK_OP_NEAR)));
     EXPECT(next->op != PK_OP_SEND || is_ask(w) || w->facts.limits.count == 0 || w->granted);
     w->out_seen = w->out_seen || next->out.len > 0;
+    w->last_seen = w->last_seen || next->last;
     if (next->op != PK_OP_DONE)
         return;
     const struct pk_record *r = pk_call_record(w->call);
@@ -245,6 +269,21 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
     bool full = w->config.targets[0].privacy.payloads == PK_PAYLOADS_FULL;
     EXPECT(kept->request.len == (full ? r->request.len : 0));
     EXPECT(kept->response.len == (full ? r->response.len : 0));
+}
+
+/* What a store would say. */
+static void fill_stored(struct walk *w)
+{
+    struct pk_error err = {0};
+
+    for (struct pk_guards *list = w->config.guards; list; list = list->next) {
+        for (int i = 0; i < list->count; i++)
+            EXPECT(list->list[i].bound ||
+                   pk_guardrail_parse(&w->arena,
+                                      PK_STR("{\"type\":\"sql\",\"predicate\":\"select true\"}"),
+                                      &list->list[i], &err));
+        pk_guards_settle(list);
+    }
 }
 
 /* Returns the number of steps. */
@@ -266,6 +305,7 @@ static int live(struct walk *w, uint64_t seed)
         w->config.open = roll(w, 2) ? 0 : pk_random_next(&w->random);
         w->call = pk_call_new(&w->arena, &w->config, &w->facts, &w->request, 0, seed, &err);
     }
+    fill_stored(w);
     struct pk_next next = {.op = PK_OP_DONE};
     struct pk_event ev = {.kind = PK_EV_START};
     while (EXPECT(w->call) && EXPECT(steps < 10000)) {
