@@ -84,7 +84,8 @@ bool pk_config_read_provider(struct pk_config_reader *p, int value, void *into)
              name.len > 1) /* Portkey's newer spelling of a virtual key */
         d->virtual_key = pk_str_sub(name, 1, name.len);
     else
-        return pk_config_fail(p, "provider", "unknown provider \"%.*s\"", PK_FMT(name));
+        return pk_config_fail(p, "provider", "unknown provider \"%.*s\"",
+                              PK_FMT(pk_name_shown(name)));
     return true;
 }
 

@@ -152,3 +152,10 @@ void pk_privacy_apply(struct pk_arena *arena, struct pk_privacy p, pk_str own_wo
     if (p.redact)
         redact_rest(arena, p.redact, r);
 }
+
+pk_str pk_name_shown(pk_str name)
+{
+    if (pk_pii_seen(name, PK_PII_API_KEY))
+        return PK_STR("(what looks like a key)");
+    return pk_str_sub(name, 0, PK_SLUG_BYTES_MAX);
+}

@@ -41,4 +41,8 @@ struct pk_privacy pk_privacy_join(struct pk_privacy a, struct pk_privacy b);
 void pk_privacy_apply(struct pk_arena *arena, struct pk_privacy p, pk_str own_words,
                       struct pk_record *r);
 
+/* A name that somebody gave and that names nothing, as a message may repeat it: of at most PK_SLUG_BYTES_MAX. What
+ * looks like a key was put where a name is wanted, and is not repeated. */
+pk_str pk_name_shown(pk_str name);
+
 #endif

@@ -135,6 +135,16 @@ static void redaction_covers_every_text(void)
     EXPECT(r.request.len == 0);
 }
 
+static void a_key_that_is_no_name_is_not_repeated(void)
+{
+    EXPECT(pk_str_is(pk_name_shown(PK_STR("prod")), "prod"));
+    EXPECT(pk_str_is(pk_name_shown(PK_STR("sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH")),
+                     "(what looks like a key)"));
+    EXPECT(
+        pk_str_is(pk_name_shown(PK_STR("@sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789ABCDEF")),
+                  "(what looks like a key)"));
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 16 << 20);
@@ -144,6 +154,7 @@ int main(void)
     RUN(without_payloads_no_words_of_others_are_left);
     RUN(an_empty_payload_stays_empty);
     RUN(redaction_covers_every_text);
+    RUN(a_key_that_is_no_name_is_not_repeated);
     pk_arena_free(&arena);
     return test_end();
 }

@@ -168,7 +168,7 @@ static bool has_key(const struct pk_provider *p)
 
 static bool fail_unknown(const struct pk_provider *p, pk_str reference, struct pk_error *err)
 {
-    pk_str shown = pk_str_sub(reference, 0, PK_SLUG_BYTES_MAX);
+    pk_str shown = pk_name_shown(reference);
 
     if (p)
         return pk_fail(err, PK_NO_KEY,

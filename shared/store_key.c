@@ -255,7 +255,7 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
         return false;
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
-                       PK_FMT(pk_str_sub(provider, 0, PK_SLUG_BYTES_MAX)));
+                       PK_FMT(pk_name_shown(provider)));
     if (!read_options(arena, slug, options, &o, err) || !origin_of(p, &o, &k.key.origin, err))
         return false;
     k.provider = pk_str_of(p->name);
@@ -284,7 +284,7 @@ static bool mark(void *ctx, const struct pk_value *columns, int count)
 static bool not_there(pk_str slug, struct pk_error *err)
 {
     return pk_fail(err, PK_NOT_FOUND, "virtual key: there is none called \"%.*s\"",
-                   PK_FMT(pk_str_sub(slug, 0, PK_SLUG_BYTES_MAX)));
+                   PK_FMT(pk_name_shown(slug)));
 }
 
 bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
@@ -367,7 +367,7 @@ bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t, struc
         return false;
     if (!found)
         return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
-                       PK_FMT(t->path), PK_FMT(pk_str_sub(t->virtual_key, 0, PK_SLUG_BYTES_MAX)));
+                       PK_FMT(t->path), PK_FMT(pk_name_shown(t->virtual_key)));
     if (k.expires_us && k.expires_us < b->until_us)
         b->until_us = k.expires_us;
     return pk_virtual_key_usable(&k, b->now_us, err) && bind_target(t, &k, err);

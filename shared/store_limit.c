@@ -148,8 +148,7 @@ static bool check_value(struct pk_store *s, struct pk_arena *arena, const struct
             return false;
     }
     return found || pk_fail(err, PK_NOT_FOUND, "limit.%s: there is none called \"%.*s\"",
-                            pk_limit_scope_name(l->scope),
-                            PK_FMT(pk_str_sub(l->value, 0, PK_SLUG_BYTES_MAX)));
+                            pk_limit_scope_name(l->scope), PK_FMT(pk_name_shown(l->value)));
 }
 
 bool pk_store_limit_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str text,
