@@ -317,6 +317,7 @@ static void configure(struct pk_transfer *t)
 #endif
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE,
                      4096L); /* each transfer holds it; 16 KB were no faster */
+    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)XFER_UPLOAD_BYTES);
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L); /* models think for minutes; NATs forget */
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)x->connect_ms);

@@ -135,7 +135,13 @@ void pk_transfer_drop_text(struct pk_transfer *t); /* wipes them and gives the r
 void pk_transfer_hide_key(const struct pk_transfer *t, struct pk_bytes *b, size_t from);
 /* How many bytes at the end of what was received may be the beginning of the key. */
 size_t pk_transfer_held_back(const struct pk_transfer *t);
-/* Curl wipes what it frees, the headers that it sent among it, if it is not in use in this process yet. */
+/* xfer_memory.c */
+
+enum {
+    XFER_UPLOAD_BYTES = (16 << 10) + 64
+}; /* CURLOPT_UPLOAD_BUFFERSIZE; nothing else is so large */
+
+/* Starts curl with memory that keeps secrets, if it is not in use in this process yet. */
 CURLcode pk_curl_init(void);
 
 /* xfer_fault.c: what curl's result means; *err stays PK_OK for CURLE_OK with a whole answer. */

@@ -3,14 +3,11 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * A key is opened in the vault, and copied once, into the request's headers, which are in the vault
- * too. Curl puts the request together in memory of its own and frees that when it is sent; it is made to
- * wipe what it frees. What a provider says is searched for the key, since errors and answers go to logs,
+ * too. Curl puts the request together in memory of its own (xfer_memory.c). What a provider says is searched for the key, since errors and answers go to logs,
  * and to people who may use a key without knowing it.
  */
 #include "xfer_inner.h"
 
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Shorter keys cannot be told from ordinary words. An answer that is no error may say anything, and some
@@ -77,33 +74,4 @@ size_t pk_transfer_held_back(const struct pk_transfer *t)
         if (memcmp(end - held, key, held) == 0)
             return held;
     return 0;
-}
-
-/* --- curl's memory -------------------------------------------------------------------------- */
-
-static void wiping_free(void *at)
-{
-    if (at)
-        pk_secret_wipe(at, malloc_usable_size(at));
-    free(at);
-}
-
-static void *wiping_realloc(void *old, size_t size)
-{
-    size_t held = old ? malloc_usable_size(old) : 0;
-
-    if (old && size <= held)
-        return old;
-    void *grown = malloc(size);
-    if (grown && old) {
-        memcpy(grown, old, held);
-        wiping_free(old);
-    }
-    return grown;
-}
-
-CURLcode pk_curl_init(void)
-{
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup,
-                                calloc);
 }

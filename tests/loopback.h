@@ -115,6 +115,12 @@ static inline void loopback_pause(long ms)
     (void)nanosleep(&t, NULL);
 }
 
+static inline bool loopback_slow(struct loopback_conn *c)
+{
+    loopback_pause(500);
+    return loopback_ok(c);
+}
+
 /* The same once more, in two pieces that part amid the key, which is in a header of the answer too. */
 static inline bool loopback_split(struct loopback_conn *c)
 {
@@ -328,6 +334,7 @@ static const struct {
     {"/last", loopback_last},       {"/fickle", loopback_fickle},
     {"/limited", loopback_limited}, {"/chat", loopback_chat},
     {"/stream", loopback_stream},   {"/split", loopback_split},
+    {"/slow", loopback_slow},
 };
 
 /* Reads until a request is whole; false when the client has gone. */

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -17,6 +18,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path.endswith("/slow"):
+            time.sleep(0.5)
         self.send_response(200)
         self.send_header("content-length", "11")
         self.end_headers()
