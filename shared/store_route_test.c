@@ -44,7 +44,8 @@ static struct pk_record call_with(struct pk_breaker breaker, int attempts, int f
                           .circuit_version = 1,
                           .outcome_count = 1};
 
-    pk_uuid7(at_us, (uint64_t[2]){++rows, rows}, r.id);
+    rows++;
+    pk_uuid7(at_us, (uint64_t[2]){rows, rows}, r.id);
     r.outcomes[0] = (struct pk_outcome){.target_path = PK_STR("config.targets[0]"),
                                         .breaker = breaker,
                                         .attempts = attempts,
