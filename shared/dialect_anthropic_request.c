@@ -363,26 +363,9 @@ static void write_tool_choice(struct pk_maker *m)
 
 /* --- content --------------------------------------------------------------------------------- */
 
-/* Opens the message that the next block goes into: blocks of the same role share one, so that
- * parallel tool results and what the user adds to them stand together. */
 static void open_message(struct pk_maker *m, const char *role)
 {
-    if (m->role && strcmp(m->role, role) == 0) {
-        pk_dialect_comma(m->out);
-        return;
-    }
-    if (m->role)
-        pk_buf_adds(m->out, "]}");
-    pk_dialect_comma(m->out);
-    pk_buf_addf(m->out, "{\"role\":\"%s\",\"content\":[", role);
-    m->role = role;
-}
-
-static void close_message(struct pk_maker *m)
-{
-    if (m->role)
-        pk_buf_adds(m->out, "]}");
-    m->role = NULL;
+    pk_make_open(m, role, role, "content");
 }
 
 /* A text block; none for empty text, which the API refuses. */
@@ -510,26 +493,6 @@ static bool write_part(struct pk_maker *m, const char *role, int part)
     return true;
 }
 
-static bool write_content(struct pk_maker *m, const char *role, int message, int index)
-{
-    int content = pk_make_get(m, message, "content"), i = 0;
-
-    if (pk_make_type(m, content) <= PK_JSON_NULL)
-        return true;
-    if (pk_make_type(m, content) == PK_JSON_STRING) {
-        write_text(m, role, content, message);
-        return true;
-    }
-    if (pk_make_type(m, content) != PK_JSON_ARRAY)
-        return pk_make_refuse(m, "content must be a string or a list of parts");
-    for (int p = pk_json_first(m->in, content); p >= 0; p = pk_json_next(m->in, content, p), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d].content[%d]", index, i);
-        if (!write_part(m, role, p))
-            return false;
-    }
-    return true;
-}
-
 /* --- messages -------------------------------------------------------------------------------- */
 
 static bool write_call(struct pk_maker *m, int call)
@@ -571,7 +534,7 @@ static bool write_assistant(struct pk_maker *m, int message, int index)
 {
     int blocks = pk_make_get(m, message, "thinking_blocks");
 
-    close_message(m);
+    pk_make_close(m);
     for (int b = pk_json_first(m->in, blocks); b >= 0; b = pk_json_next(m->in, blocks, b)) {
         open_message(m, "assistant");
         pk_dialect_line(m->out, pk_json_raw(m->in, b));
@@ -582,7 +545,7 @@ static bool write_assistant(struct pk_maker *m, int message, int index)
         pk_make_drop(m, "messages.audio");
     if (pk_make_has(m, message, "function_call"))
         return pk_make_refuse(m, "function_call is not understood: use tool_calls");
-    if (!write_content(m, "assistant", message, index))
+    if (!pk_make_content(m, "assistant", message, index))
         return false;
     write_text(m, "assistant", pk_make_get(m, message, "refusal"), -1);
     return write_calls(m, message, index);
@@ -602,7 +565,7 @@ static bool write_result(struct pk_maker *m, int message, int index)
     } else if (pk_json_count(m->in, content)) {
         pk_dialect_key(m->out, "content");
         pk_buf_addc(m->out, '[');
-        if (!write_content(m, NULL, message, index))
+        if (!pk_make_content(m, NULL, message, index))
             return false;
         pk_buf_addc(m->out, ']');
     }
@@ -619,7 +582,7 @@ static bool write_message(struct pk_maker *m, int message, int index)
     if (pk_make_has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
         pk_make_drop(m, "messages.name");
     if (pk_json_is(m->in, role, "user"))
-        return write_content(m, "user", message, index);
+        return pk_make_content(m, "user", message, index);
     if (pk_json_is(m->in, role, "assistant"))
         return write_assistant(m, message, index);
     if (pk_json_is(m->in, role, "tool"))
@@ -628,50 +591,18 @@ static bool write_message(struct pk_maker *m, int message, int index)
            pk_make_refuse(m, "role must be system, developer, user, assistant or tool");
 }
 
-/* Every system message, wherever it stands, as text blocks. */
-static bool write_system(struct pk_maker *m, int messages)
+/* Every system message as text blocks. */
+static bool write_system(struct pk_maker *m)
 {
-    struct pk_buf *out = m->out, blocks = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
-    bool ok = true;
-    int i = 0;
+    struct pk_buf blocks = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
 
-    m->out = &blocks;
-    for (int v = pk_json_first(m->in, messages); v >= 0 && ok;
-         v = pk_json_next(m->in, messages, v), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
-        if (pk_make_is_system(m, v))
-            ok = write_content(m, NULL, v, i);
-    }
-    m->out = out;
-    if (!ok || blocks.len == 0)
-        return ok;
-    pk_dialect_key(out, "system");
-    pk_buf_addc(out, '[');
-    pk_buf_add(out, pk_buf_str(&blocks));
-    pk_buf_addc(out, ']');
-    return true;
-}
-
-static bool write_messages(struct pk_maker *m)
-{
-    int messages = pk_make_get(m, 0, "messages"), i = 0;
-
-    if (pk_make_type(m, messages) != PK_JSON_ARRAY)
-        return pk_fail(m->err, PK_BAD_REQUEST, "messages: must be a list");
-    if (!write_system(m, messages))
+    if (!pk_make_system(m, &blocks))
         return false;
-    pk_dialect_key(m->out, "messages");
+    if (blocks.len == 0)
+        return true;
+    pk_dialect_key(m->out, "system");
     pk_buf_addc(m->out, '[');
-    size_t empty = m->out->len;
-    for (int v = pk_json_first(m->in, messages); v >= 0;
-         v = pk_json_next(m->in, messages, v), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
-        if (!write_message(m, v, i))
-            return false;
-    }
-    close_message(m);
-    if (m->out->len == empty && !m->out->failed)
-        return pk_fail(m->err, PK_BAD_REQUEST, "messages: this provider needs one of a user");
+    pk_buf_add(m->out, pk_buf_str(&blocks));
     pk_buf_addc(m->out, ']');
     return true;
 }
@@ -723,6 +654,8 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
     struct plan plan = {0};
 
     m.own = &plan;
+    m.text = write_text;
+    m.part = write_part;
     if (!make_plan(&m))
         return false;
     pk_buf_addc(out, '{');
@@ -732,7 +665,8 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
         pk_buf_addf(out, "%lld", (long long)plan.max_tokens);
     else
         pk_buf_add(out, pk_json_raw(body, max_tokens_member(&m)));
-    if (!write_messages(&m) || !pk_make_fields(&m, fields, PK_COUNT(fields)))
+    if (!write_system(&m) || !pk_make_messages(&m, "messages", write_message) ||
+        !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
     write_thinking(&m);
     write_tool_choice(&m);

@@ -35,31 +35,16 @@ static struct calls *calls_of(const struct pk_maker *m)
 
 /* --- parts ----------------------------------------------------------------------------------- */
 
-/* Opens the content that the next part goes into: parts of the same role share one. The results of tools
- * stand in one of their own, though its role is the user's too. */
+/* The results of tools stand in a content of their own, though its role is the user's too. */
 static void open_content(struct pk_maker *m, const char *role)
 {
-    if (m->role && strcmp(m->role, role) == 0) {
-        pk_dialect_comma(m->out);
-        return;
-    }
-    if (m->role)
-        pk_buf_adds(m->out, "]}");
-    pk_dialect_comma(m->out);
-    pk_buf_addf(m->out, "{\"role\":\"%s\",\"parts\":[", strcmp(role, "tool") == 0 ? "user" : role);
-    m->role = role;
-}
-
-static void close_content(struct pk_maker *m)
-{
-    if (m->role)
-        pk_buf_adds(m->out, "]}");
-    m->role = NULL;
+    pk_make_open(m, role, strcmp(role, "tool") == 0 ? "user" : role, "parts");
 }
 
 /* None for empty text. `role` opens its content; NULL: it stands in a list that is open. */
-static void write_text(struct pk_maker *m, const char *role, int text)
+static void write_text(struct pk_maker *m, const char *role, int text, int owner)
 {
+    (void)owner;
     if (pk_make_type(m, text) != PK_JSON_STRING || pk_json_raw(m->in, text).len <= 2)
         return;
     if (role)
@@ -177,7 +162,7 @@ static bool write_part(struct pk_maker *m, const char *role, int part)
     if (pk_json_is(m->in, type, "text") || pk_json_is(m->in, type, "refusal")) {
         bool text = pk_json_is(m->in, type, "text");
 
-        write_text(m, role, pk_make_get(m, part, text ? "text" : "refusal"));
+        write_text(m, role, pk_make_get(m, part, text ? "text" : "refusal"), part);
         return true;
     }
     for (size_t i = 0; i < PK_COUNT(kinds); i++) {
@@ -190,26 +175,6 @@ static bool write_part(struct pk_maker *m, const char *role, int part)
         return kinds[i].write(m, part);
     }
     return pk_make_refuse(m, "a part of this type cannot be sent to this provider");
-}
-
-static bool write_content(struct pk_maker *m, const char *role, int message, int index)
-{
-    int content = pk_make_get(m, message, "content"), i = 0;
-
-    if (pk_make_type(m, content) <= PK_JSON_NULL)
-        return true;
-    if (pk_make_type(m, content) == PK_JSON_STRING) {
-        write_text(m, role, content);
-        return true;
-    }
-    if (pk_make_type(m, content) != PK_JSON_ARRAY)
-        return pk_make_refuse(m, "content must be a string or a list of parts");
-    for (int p = pk_json_first(m->in, content); p >= 0; p = pk_json_next(m->in, content, p), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d].content[%d]", index, i);
-        if (!write_part(m, role, p))
-            return false;
-    }
-    return true;
 }
 
 /* --- what the model said --------------------------------------------------------------------- */
@@ -297,15 +262,15 @@ static bool write_assistant(struct pk_maker *m, int message, int index)
     static const char *const unsaid[] = {
         "reasoning_content", "reasoning", "thinking_blocks", "audio", "images", NULL};
 
-    close_content(m);
+    pk_make_close(m);
     for (int i = 0; unsaid[i]; i++)
         if (pk_make_has(m, message, unsaid[i]))
             pk_dialect_drop(m->dropped, pk_copyf(m->arena, "messages.%s", unsaid[i]));
     if (pk_make_has(m, message, "function_call"))
         return pk_make_refuse(m, "function_call is not understood: use tool_calls");
-    if (!write_content(m, "model", message, index))
+    if (!pk_make_content(m, "model", message, index))
         return false;
-    write_text(m, "model", pk_make_get(m, message, "refusal"));
+    write_text(m, "model", pk_make_get(m, message, "refusal"), message);
     write_signature(m, message);
     return write_calls(m, message, index);
 }
@@ -410,62 +375,13 @@ static bool write_message(struct pk_maker *m, int message, int index)
     if (pk_make_has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
         pk_make_drop(m, "messages.name");
     if (pk_json_is(m->in, role, "user"))
-        return write_content(m, "user", message, index);
+        return pk_make_content(m, "user", message, index);
     if (pk_json_is(m->in, role, "assistant"))
         return write_assistant(m, message, index);
     if (pk_json_is(m->in, role, "tool"))
         return write_result(m, message);
     return pk_make_is_system(m, message) ||
            pk_make_refuse(m, "role must be system, developer, user, assistant or tool");
-}
-
-/* Every system message, wherever it stands. */
-static bool write_system(struct pk_maker *m, int messages)
-{
-    struct pk_buf *out = m->out, parts = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
-    bool ok = true;
-    int i = 0;
-
-    m->out = &parts;
-    for (int v = pk_json_first(m->in, messages); v >= 0 && ok;
-         v = pk_json_next(m->in, messages, v), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
-        if (pk_make_is_system(m, v))
-            ok = write_content(m, NULL, v, i);
-    }
-    m->out = out;
-    out->failed = out->failed || parts.failed;
-    if (!ok || parts.len == 0)
-        return ok;
-    pk_dialect_key(out, "systemInstruction");
-    pk_buf_adds(out, "{\"parts\":[");
-    pk_buf_add(out, pk_buf_str(&parts));
-    pk_buf_adds(out, "]}");
-    return true;
-}
-
-static bool write_messages(struct pk_maker *m)
-{
-    int messages = pk_make_get(m, 0, "messages"), i = 0;
-
-    if (pk_make_type(m, messages) != PK_JSON_ARRAY)
-        return pk_fail(m->err, PK_BAD_REQUEST, "messages: must be a list");
-    if (!write_system(m, messages))
-        return false;
-    pk_dialect_key(m->out, "contents");
-    pk_buf_addc(m->out, '[');
-    size_t empty = m->out->len;
-    for (int v = pk_json_first(m->in, messages); v >= 0;
-         v = pk_json_next(m->in, messages, v), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
-        if (!write_message(m, v, i))
-            return false;
-    }
-    close_content(m);
-    if (m->out->len == empty && !m->out->failed)
-        return pk_fail(m->err, PK_BAD_REQUEST, "messages: this provider needs one of a user");
-    pk_buf_addc(m->out, ']');
-    return true;
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
@@ -500,16 +416,32 @@ static void report(struct pk_maker *m)
     pk_make_report(m, known, n);
 }
 
+static void write_system(struct pk_maker *m, const struct pk_buf *parts)
+{
+    if (parts->len == 0)
+        return;
+    pk_dialect_key(m->out, "systemInstruction");
+    pk_buf_adds(m->out, "{\"parts\":[");
+    pk_buf_add(m->out, pk_buf_str(parts));
+    pk_buf_adds(m->out, "]}");
+}
+
 bool pk_gemini_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                        struct pk_error *err)
 {
     struct pk_maker m = pk_make(body, out, dropped, err);
+    struct pk_buf system = pk_buf_in(out->arena, PK_BODY_BYTES_MAX);
     struct calls calls = {.list = -1};
 
     m.own = &calls;
+    m.text = write_text;
+    m.part = write_part;
     pk_buf_addc(out, '{');
-    if (!write_messages(&m) || !pk_gemini_config(&m) || !pk_gemini_tools(&m) ||
-        !pk_make_fields(&m, fields, PK_COUNT(fields)))
+    if (!pk_make_system(&m, &system))
+        return false;
+    write_system(&m, &system);
+    if (!pk_make_messages(&m, "contents", write_message) || !pk_gemini_config(&m) ||
+        !pk_gemini_tools(&m) || !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
     report(&m);
     pk_buf_addc(out, '}');

@@ -4,6 +4,9 @@
  */
 #include "dialect_make.h"
 
+#include <stdio.h>
+#include <string.h>
+
 struct pk_maker pk_make(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                         struct pk_error *err)
 {
@@ -165,5 +168,86 @@ bool pk_make_one(struct pk_maker *m, int value, const char *to)
 {
     if (!pk_str_is(pk_json_raw(m->in, value), "1"))
         pk_make_drop(m, to);
+    return true;
+}
+
+/* --- messages -------------------------------------------------------------------------------- */
+
+void pk_make_open(struct pk_maker *m, const char *role, const char *shown, const char *list)
+{
+    if (m->role && strcmp(m->role, role) == 0) {
+        pk_dialect_comma(m->out);
+        return;
+    }
+    pk_make_close(m);
+    pk_dialect_comma(m->out);
+    pk_buf_addf(m->out, "{\"role\":\"%s\",\"%s\":[", shown, list);
+    m->role = role;
+}
+
+void pk_make_close(struct pk_maker *m)
+{
+    if (m->role)
+        pk_buf_adds(m->out, "]}");
+    m->role = NULL;
+}
+
+bool pk_make_content(struct pk_maker *m, const char *role, int message, int index)
+{
+    int content = pk_make_get(m, message, "content"), i = 0;
+
+    if (pk_make_type(m, content) <= PK_JSON_NULL)
+        return true;
+    if (pk_make_type(m, content) == PK_JSON_STRING) {
+        m->text(m, role, content, message);
+        return true;
+    }
+    if (pk_make_type(m, content) != PK_JSON_ARRAY)
+        return pk_make_refuse(m, "content must be a string or a list of parts");
+    for (int p = pk_json_first(m->in, content); p >= 0; p = pk_json_next(m->in, content, p), i++) {
+        (void)snprintf(m->path, sizeof m->path, "messages[%d].content[%d]", index, i);
+        if (!m->part(m, role, p))
+            return false;
+    }
+    return true;
+}
+
+bool pk_make_system(struct pk_maker *m, struct pk_buf *items)
+{
+    int messages = pk_make_get(m, 0, "messages"), i = 0;
+    struct pk_buf *out = m->out;
+    bool ok = true;
+
+    m->out = items;
+    for (int v = pk_json_first(m->in, messages); v >= 0 && ok;
+         v = pk_json_next(m->in, messages, v), i++) {
+        (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
+        if (pk_make_is_system(m, v))
+            ok = pk_make_content(m, NULL, v, i);
+    }
+    m->out = out;
+    out->failed = out->failed || items->failed;
+    return ok;
+}
+
+bool pk_make_messages(struct pk_maker *m, const char *to, pk_make_message_fn *write)
+{
+    int messages = pk_make_get(m, 0, "messages"), i = 0;
+
+    if (pk_make_type(m, messages) != PK_JSON_ARRAY)
+        return pk_fail(m->err, PK_BAD_REQUEST, "messages: must be a list");
+    pk_dialect_key(m->out, to);
+    pk_buf_addc(m->out, '[');
+    size_t empty = m->out->len;
+    for (int v = pk_json_first(m->in, messages); v >= 0;
+         v = pk_json_next(m->in, messages, v), i++) {
+        (void)snprintf(m->path, sizeof m->path, "messages[%d]", i);
+        if (!write(m, v, i))
+            return false;
+    }
+    pk_make_close(m);
+    if (m->out->len == empty && !m->out->failed)
+        return pk_fail(m->err, PK_BAD_REQUEST, "messages: this provider needs one of a user");
+    pk_buf_addc(m->out, ']');
     return true;
 }

@@ -19,6 +19,10 @@ struct pk_maker {
     const char *role; /* of the message being written; NULL = none is open */
     char path[96];    /* the place in the request, for errors */
     void *own;        /* the dialect's */
+    /* How it writes a text of `owner`, and a part. `role` opens what they go into; NULL: they stand
+     * in a list that is open. */
+    void (*text)(struct pk_maker *m, const char *role, int text, int owner);
+    bool (*part)(struct pk_maker *m, const char *role, int part);
 };
 
 /* A field of the body: how it is written, under the name `to`. */
@@ -54,6 +58,23 @@ bool pk_make_same(struct pk_maker *m, int value, const char *to);
 bool pk_make_nothing(struct pk_maker *m, int value, const char *to);
 bool pk_make_list(struct pk_maker *m, int value, const char *to);
 bool pk_make_one(struct pk_maker *m, int value, const char *to);
+
+/* --- messages --- */
+
+/* Writes one of the client's messages. */
+typedef bool pk_make_message_fn(struct pk_maker *m, int message, int index);
+
+/* Opens the object that the next item goes into, {"role":SHOWN,LIST:[...; items of the same role share
+ * one, so that parallel results of tools stand together. */
+void pk_make_open(struct pk_maker *m, const char *role, const char *shown, const char *list);
+void pk_make_close(struct pk_maker *m);
+
+/* A message's content, a text or parts, by m->text and m->part. */
+bool pk_make_content(struct pk_maker *m, const char *role, int message, int index);
+/* The content of every system message, wherever it stands, as items of *items. */
+bool pk_make_system(struct pk_maker *m, struct pk_buf *items);
+/* "messages" as a list called `to`; PK_BAD_REQUEST when there are none. */
+bool pk_make_messages(struct pk_maker *m, const char *to, pk_make_message_fn *write);
 
 /* Whether a message is one of the system's, by either name. */
 bool pk_make_is_system(const struct pk_maker *m, int message);
