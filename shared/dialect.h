@@ -104,7 +104,8 @@ struct pk_dialect {
 };
 
 /* dialects.def names them all. */
-extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_dialect_gemini;
+extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_dialect_gemini,
+    pk_dialect_cohere;
 
 const struct pk_dialect *pk_dialect_find(pk_str name);
 

@@ -118,7 +118,7 @@ static void check_request(const char *name, pk_str in)
 static void check_answer(const char *name, pk_str in)
 {
     struct pk_error err;
-    struct pk_answer a = {.created_s = CREATED_S};
+    struct pk_answer a = {.created_s = CREATED_S, .asked = PK_STR("asked-for")};
 
     if (!pk_dialect_answer(&arena, front_of(name), back, in, &a, &err)) {
         check_failed(&err, ".failed");
@@ -142,6 +142,7 @@ static void feed(struct outcome *o, const char *name, pk_str in, size_t cut, siz
 {
     *o = (struct outcome){.out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX), .ok = true};
     o->s = pk_stream_new(&arena, front_of(name), back, !strstr(name, ".plain."), CREATED_S);
+    o->s->asked = PK_STR("asked-for");
     for (size_t at = 0; at < in.len && o->ok;) {
         size_t n = step ? step : at < cut ? cut : in.len;
 
@@ -301,5 +302,6 @@ int main(int argc, char **argv)
     run_folder(folder, "openai");
     run_folder(folder, "anthropic");
     run_folder(folder, "gemini");
+    run_folder(folder, "cohere");
     return test_end();
 }

@@ -27,6 +27,7 @@ static const char *const configs[] = {
     "\"targets\":[{\"provider\":\"groq\"},{\"provider\":\"anthropic\"}]}]},{\"provider\":"
     "\"openai\"},{\"provider\":\"anthropic\"}]}",
     "{\"provider\":\"google\",\"retry\":{\"attempts\":1},\"cache\":{\"mode\":\"simple\"}}",
+    "{\"provider\":\"cohere\",\"retry\":{\"attempts\":1}}",
     "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"groq\"},{\"provider\":"
     "\"openai\",\"cache\":{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":"
     "\"e\"}"
@@ -101,6 +102,10 @@ static const char *const payloads[] = {
     "{\"verdict\":false}",
     "{\"verdict\":true}",
     "{\"verdict\":true,\"transformedData\":{\"request\":{\"json\":{\"messages\":[]}}}}",
+    "data: {\"type\":\"content-delta\",\"delta\":{\"message\":{\"content\":{\"text\":\"x\"}}}}\n\n",
+    "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n",
+    "{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"x\"}]},\"finish_reason\":"
+    "\"COMPLETE\"}",
     "<html>",
     "",
     "data: ",

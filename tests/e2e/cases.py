@@ -44,6 +44,9 @@ class E:
     def gemini(self, model="gemini-test", path="", **more):
         return self.to(model, path, "google", **more)
 
+    def cohere(self, model="command-test", path="", **more):
+        return self.to(model, path, "cohere", **more)
+
     def any(self, mode, *targets, **more):
         strategy = {"mode": mode, **more.pop("strategy", {})}
         return {"strategy": strategy, "targets": list(targets), **more}
@@ -494,6 +497,47 @@ FAMILIES = [
     Case("gemini: an error with status 200",
          Call(lambda e: e.gemini("error-in-200"), code="provider_error", status=502,
               says="asked to answer 500")),
+
+    # --- the cohere dialect ----------------------------------------------------------------------
+    Case("cohere: texts and limits are translated, and what is billed counts",
+         Call(lambda e: e.cohere("command-a-03-2025"), [{"role": "developer", "content": "be brief"},
+                                                        {"role": "user", "content": "hello big world"}],
+              {"max_tokens": 7, "stop": "END", "temperature": 0.5, "top_p": 1},
+              text="hello big world",
+              row={"provider": "cohere", "model": "command-a-03-2025", "input_tokens": 5,
+                   "output_tokens": 3, "finish_reason": "stop", "cost_usd": Decimal("0.0000425")},
+              check=lambda a, r, m, s: a.body["model"] == "command-a-03-2025"
+              and m.page("last")["path"] == "/v1/v2/chat"
+              and sent(max_tokens=7, stop_sequences=["END"], temperature=0.5, p=0.99,
+                       messages=[{"role": "system", "content": "be brief"},
+                                 {"role": "user", "content": "hello big world"}])(a, r, m, s))),
+    Case("cohere: tools, their calls with the plan, and the results go both ways",
+         Call(lambda e: e.cohere("tool-call"), "weather?",
+              {"tools": [WEATHER], "tool_choice": "required"}, text="I will call it.",
+              row={"finish_reason": "tool_calls"},
+              check=lambda a, r, m, s: a.body["choices"][0]["message"]["tool_calls"][0]["function"]
+              == {"name": "weather", "arguments": '{"city":"mock"}'}
+              and '"tool_choice":"REQUIRED"' in m.page("last")["body"]),
+         Call(lambda e: e.cohere(), [
+             {"role": "user", "content": "weather?"},
+             {"role": "assistant", "content": "I will call it.", "tool_calls": [
+                 {"id": "call_1", "type": "function",
+                  "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}]},
+             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}], {"tools": [WEATHER]},
+              status=200, check=sent_text('"tool_plan":"I will call it."', "sunny", "Paris"))),
+    Case("cohere: a fallback to it, and from it",
+         Call(lambda e: e.fallback(e.to("status-500"), e.cohere()), text="hello big world",
+              row={"provider": "cohere", "fallback_index": 1}),
+         Call(lambda e: e.fallback(e.cohere("status-503"), e.gemini()), text="hello big world",
+              spans=[("cohere", 503, "provider_error"), ("google", 200, None)])),
+    Case("cohere: the provider's words are in the error",
+         Call(lambda e: e.cohere("status-429"), status=429, says="asked to answer 429",
+              row={"provider": "cohere", "status": "error"})),
+    *[Case(f"cohere: hostile answer: {model}",
+           Call(lambda e, model=model: e.cohere(model), code="invalid_answer", status=502,
+                row={"status": "error", "error_type": "invalid_answer"}))
+      for model in ("html-200", "empty-200", "truncated-json", "wrong-types", "bad-utf8",
+                    "no-end", "error-in-200")],
 
     # --- what is logged ------------------------------------------------------------------------
     Case("metadata, trace and spans of the caller are in the log",

@@ -214,6 +214,31 @@ def streams_gemini(door, e, mock):
             and ends[-1] == "tool_calls" and set(ends[:-1]) == {None})
 
 
+def streams_cohere(door, e, mock):
+    """a cohere stream reaches an OpenAI client as chunks, whole or with an error"""
+    id_ = trace("cohere")
+    data = stream(door, "/v1/chat/completions", e.cohere("command-a-03-2025"),
+                  {"messages": turn("hello big world"), "stream_options": {"include_usage": True}},
+                  **{"x-portkey-trace-id": id_})
+    chunks = [json.loads(d) for d in data[:-1]]
+    text = "".join(c["delta"].get("content") or "" for d in chunks for c in d["choices"])
+    row = door.row(id_)
+    tools = stream(door, "/v1/chat/completions", e.cohere("tool-call"), {
+        "messages": turn("x"), "tools": [WEATHER]})
+    calls = [t for d in tools[:-1] for c in json.loads(d)["choices"]
+             for t in c["delta"].get("tool_calls", [])]
+    for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
+        broken = stream(door, "/v1/chat/completions", e.cohere(model),
+                        {"messages": turn("one two three four")})
+        if "[DONE]" in broken or '"error"' not in broken[-1]:
+            return print("#", model, broken)
+    return (text == "hello big world" and data[-1] == "[DONE]"
+            and chunks[-1]["usage"]["total_tokens"] == 6 and chunks[0]["model"] == "command-a-03-2025"
+            and row["status"] == "success" and str(row["cost_usd"]) == "0.0000375"
+            and calls[0]["function"]["name"] == "weather"
+            and "".join(t["function"]["arguments"] for t in calls) == '{"city":"mock"}')
+
+
 def broken_stream(door, e, mock):
     """a stream that breaks upstream ends with an error event and is logged as truncated"""
     for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
@@ -357,7 +382,7 @@ def killed(door, e, mock):
 
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
-HTTP = [streams_openai, streams_anthropic, streams_gemini, messages_native, broken_stream,
+HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
         huge_request, operation] + prompts.HTTP
 LAST_HTTP = [killed]

@@ -93,10 +93,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     request("mistral-ai", text);
     request("anthropic", text);
     request("google", text);
+    request("cohere", text);
     replay(&pk_dialect_openai, text);
     replay(&pk_dialect_anthropic, text);
     if (size > 1) {
         cut(&pk_dialect_anthropic, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
+        cut(&pk_dialect_cohere, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
         cut(&pk_dialect_gemini, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
     }
     return 0;

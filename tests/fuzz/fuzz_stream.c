@@ -57,7 +57,7 @@ static void answer(const struct pk_dialect *front, const struct pk_dialect *back
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const struct pk_dialect *const backs[] = {&pk_dialect_openai, &pk_dialect_anthropic,
-                                                     &pk_dialect_gemini};
+                                                     &pk_dialect_gemini, &pk_dialect_cohere};
     pk_str text = fuzz_text(bytes, size);
 
     for (size_t b = 0; b < PK_COUNT(backs); b++) {

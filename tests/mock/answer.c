@@ -78,6 +78,8 @@ static void choose_dialect(struct ask *a)
         a->dialect = &anthropic;
     else if (ends(a->route, "/embeddings"))
         a->dialect = &embeddings;
+    else if (ends(a->route, "/v2/chat"))
+        a->dialect = &cohere;
 }
 
 static void parse(struct ask *a)
@@ -94,7 +96,7 @@ static void endpoint(struct ask *a, struct reply *r)
     char message[200];
 
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
-        ends(a->route, "/embeddings")) {
+        ends(a->route, "/embeddings") || ends(a->route, "/v2/chat")) {
         chat(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);

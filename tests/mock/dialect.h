@@ -38,7 +38,7 @@ struct dialect {
     void (*models)(struct reply *r);
 };
 
-extern const struct dialect openai, anthropic, gemini, embeddings;
+extern const struct dialect openai, anthropic, gemini, cohere, embeddings;
 
 /* The first piece of text for one event of a stream: blanks, then a word. */
 size_t word_len(const char *s, size_t len);

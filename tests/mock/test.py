@@ -73,7 +73,10 @@ def streams_each_dialect_word_by_word(m):
     google = m.post("x", "/v1beta/models/x:streamGenerateContent?alt=sse")[2]
     third = "".join(p["text"] for e in events(google)
                     for p in e["candidates"][0]["content"]["parts"])
-    return (text == other == third == "one two  three" and body.endswith(b"data: [DONE]\n\n")
+    fourth = "".join(e["delta"]["message"]["content"]["text"]
+                     for e in events(m.post("x", "/v2/chat", stream=True)[2])
+                     if e["type"] == "content-delta")
+    return (text == other == third == fourth == "one two  three" and body.endswith(b"data: [DONE]\n\n")
             and events(body)[-1]["usage"]["total_tokens"] == 6
             and native[-1]["type"] == "message_stop" and status == 200
             and headers["Content-Type"].startswith("text/event-stream"))
