@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 
+import caching
 import prompts
 from cases import SECRET, WEATHER
 from doors import Answer
@@ -380,7 +381,7 @@ def killed(door, e, mock):
     return clean and again and len(old) > 20 and not missing
 
 
-ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY
+ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + caching.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
 HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,

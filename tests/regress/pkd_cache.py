@@ -138,9 +138,15 @@ def what_another_process_saved_is_found():
               "print(db.execute('select pk_chat(?, ?, ?)', sys.argv[2:5]).fetchone()[0])\n"
               "db.execute('select pk_flush()')\n")
 
+    env = dict(os.environ)
+    if os.environ.get("PK_SAN"):  # Python is not built with sanitizers: their library must come first
+        library = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True,
+                                 check=True).stdout.strip()
+        env.update({"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"})
+
     def in_sql(text):
         out = subprocess.run([os.environ.get("PYTHON", "/usr/bin/python3"), "-c", script, pkd.store, similar(),
-                              text, '{"model": "echo"}'], capture_output=True, check=False)
+                              text, '{"model": "echo"}'], capture_output=True, check=False, env=env)
         expect(out.returncode == 0, out.stderr)
         return json.loads(out.stdout)["pk"]["cache_status"]
     expect(in_sql(f"How deep is {w}?") == "SEMANTIC MISS")
