@@ -55,6 +55,18 @@ select pk_chat('guarded', '"four"') -> 'pk' ->> 'attempts' as attempts;
 select pk_config_put('guarded', pk_config_get('guarded')) as version;
 select pk_chat('guarded', '"five"') -> 'pk' ->> 'attempts' as attempts;
 
+-- Figures are read at the first call; what it logs is seen half a minute later.
+select pk_config_put('fastest', '{
+  "strategy": {"mode": "loadbalance", "by": "latency", "sticky": {"hash_fields": ["prefix"], "ttl": 0}},
+  "targets": [
+    {"name": "slow", "virtual_key": "large", "override_params": {"model": "gpt-4o-mini:d=20"}},
+    {"name": "fast", "virtual_key": "small", "override_params": {"model": "gpt-4o-mini"}}
+  ]
+}') as version;
+select count(distinct pk_chat('fastest', '"hello"') -> 'pk' ->> 'provider') as providers from generate_series(1, 5);
+select pk_flush();
+select count(distinct target_path) as targets, count(*) as calls from pk_logs where config = 'fastest';
+
 select pk_config_put('both', '{
   "strategy": {"mode": "fallback", "on_status_codes": [200]},
   "targets": [
