@@ -9,8 +9,7 @@
  * and kept as the JSON that a whole answer would have had; what an OpenAI client can see of it goes
  * on as deltas at once.
  */
-#include "dialect_parts.h"
-#include "stream.h"
+#include "dialect_read.h"
 
 enum { MEMBERS_MAX = 32 };
 
@@ -18,9 +17,7 @@ enum { MEMBERS_MAX = 32 };
 
 static pk_str finish_of(pk_str reason)
 {
-    static const struct {
-        const char *from, *to;
-    } words[] = {
+    static const struct pk_word words[] = {
         {"end_turn", "stop"},
         {"stop_sequence", "stop"},
         {"pause_turn", "stop"},
@@ -30,10 +27,7 @@ static pk_str finish_of(pk_str reason)
         {"model_context_window_exceeded", "length"},
     };
 
-    for (size_t i = 0; i < PK_COUNT(words); i++)
-        if (pk_str_is(reason, words[i].from))
-            return pk_str_of(words[i].to);
-    return reason;
+    return pk_read_word(words, PK_COUNT(words), reason);
 }
 
 /* input_tokens counts what was neither read from the cache nor written to it; output_tokens
@@ -78,48 +72,20 @@ static enum block block_kind(const struct pk_json *doc, int block)
     return pk_json_is(doc, type, "tool_use") ? BLOCK_TOOL : BLOCK_OTHER;
 }
 
-/* One answer or event on its way to deltas. */
-struct reader {
-    struct pk_stream *s;
-    const struct pk_json *doc;
-    pk_delta_fn *emit;
-};
-
-static void emit(const struct reader *r, enum pk_delta_kind kind, pk_str text)
-{
-    struct pk_delta d = {.kind = kind, .text = text};
-
-    r->emit(r->s, &d);
-}
-
-static pk_str string(const struct reader *r, int object, const char *name)
-{
-    return pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, object, name));
-}
-
-static void emit_string(const struct reader *r, enum pk_delta_kind kind, int object,
-                        const char *name)
-{
-    pk_str text = string(r, object, name);
-
-    if (text.len)
-        emit(r, kind, text);
-}
-
 /* What another dialect cannot show; between equals nothing is lost. */
-static void emit_other(const struct reader *r, pk_str name)
+static void emit_other(const struct pk_reader *r, pk_str name)
 {
     if (r->s->front != r->s->back)
-        emit(r, PK_DELTA_OTHER, name);
+        pk_read_emit(r, PK_DELTA_OTHER, name);
 }
 
-static void emit_tool(const struct reader *r, int block, pk_str arguments)
+static void emit_tool(const struct pk_reader *r, int block, pk_str arguments)
 {
     struct pk_delta d = {
         .kind = PK_DELTA_TOOL,
         .tool = r->s->message.tool++,
-        .id = string(r, block, "id"),
-        .name = string(r, block, "name"),
+        .id = pk_read_string(r, block, "id"),
+        .name = pk_read_string(r, block, "name"),
         .text = arguments,
     };
 
@@ -128,15 +94,15 @@ static void emit_tool(const struct reader *r, int block, pk_str arguments)
 
 /* --- complete answers ------------------------------------------------------------------------ */
 
-static void emit_block(const struct reader *r, int block)
+static void emit_block(const struct pk_reader *r, int block)
 {
     switch (block_kind(r->doc, block)) {
-    case BLOCK_TEXT: emit_string(r, PK_DELTA_TEXT, block, "text"); break;
+    case BLOCK_TEXT: pk_read_emit_string(r, PK_DELTA_TEXT, block, "text"); break;
     case BLOCK_THINKING:
-        emit_string(r, PK_DELTA_REASONING, block, "thinking");
-        emit(r, PK_DELTA_THINKING, pk_json_raw(r->doc, block));
+        pk_read_emit_string(r, PK_DELTA_REASONING, block, "thinking");
+        pk_read_emit(r, PK_DELTA_THINKING, pk_json_raw(r->doc, block));
         break;
-    case BLOCK_REDACTED: emit(r, PK_DELTA_THINKING, pk_json_raw(r->doc, block)); break;
+    case BLOCK_REDACTED: pk_read_emit(r, PK_DELTA_THINKING, pk_json_raw(r->doc, block)); break;
     case BLOCK_TOOL:
         emit_tool(r, block, pk_json_raw(r->doc, pk_json_get(r->doc, block, "input")));
         break;
@@ -145,14 +111,15 @@ static void emit_block(const struct reader *r, int block)
 }
 
 /* Why the model stopped, in message or in the delta of message_delta. */
-static void emit_end(const struct reader *r, int object)
+static void emit_end(const struct pk_reader *r, int object)
 {
-    pk_str reason = string(r, object, "stop_reason");
+    pk_str reason = pk_read_string(r, object, "stop_reason");
 
     if (reason.len == 0)
         return;
-    emit_string(r, PK_DELTA_REFUSAL, pk_json_get(r->doc, object, "stop_details"), "explanation");
-    emit(r, PK_DELTA_FINISH, finish_of(reason));
+    pk_read_emit_string(r, PK_DELTA_REFUSAL, pk_json_get(r->doc, object, "stop_details"),
+                        "explanation");
+    pk_read_emit(r, PK_DELTA_FINISH, finish_of(reason));
 }
 
 static bool check_message(const struct pk_json *doc, struct pk_error *err)
@@ -176,7 +143,7 @@ static bool print_openai(struct pk_arena *arena, const struct pk_json *doc,
 {
     int content = pk_json_get(doc, 0, "content");
     struct pk_stream *s = pk_stream_of(arena, &pk_dialect_anthropic, a);
-    struct reader r = {.s = s, .doc = doc, .emit = pk_stream_take};
+    struct pk_reader r = {.s = s, .doc = doc, .emit = pk_stream_take};
 
     if (!s)
         return false;
@@ -261,7 +228,7 @@ static void add_item(struct pk_buf *list, pk_str json)
     pk_dialect_line(list, json);
 }
 
-static void close_block(const struct reader *r)
+static void close_block(const struct pk_reader *r)
 {
     struct pk_stream_message *m = &r->s->message;
     struct pk_buf block = pk_buf_in(&r->s->scratch, PK_CALL_BYTES_MAX);
@@ -276,7 +243,7 @@ static void close_block(const struct reader *r)
     if (!pk_json_parse(&r->s->scratch, pk_buf_str(&block), "block", &doc, &unused))
         return;
     if (m->kind == BLOCK_THINKING || m->kind == BLOCK_REDACTED)
-        emit(r, PK_DELTA_THINKING, pk_buf_str(&block));
+        pk_read_emit(r, PK_DELTA_THINKING, pk_buf_str(&block));
     if (m->kind == BLOCK_TOOL && m->text.len == 0) { /* the input was whole at the start */
         struct pk_delta d = {
             .kind = PK_DELTA_TOOL,
@@ -305,7 +272,7 @@ static int members_of(struct pk_arena *arena, const struct pk_json *doc, int obj
 }
 
 /* *kept (an object as text, or empty) with the members of `object` in place of its own. */
-static void merge(const struct reader *r, pk_str *kept, int object)
+static void merge(const struct pk_reader *r, pk_str *kept, int object)
 {
     struct pk_json doc;
     struct pk_error unused;
@@ -321,7 +288,7 @@ static void merge(const struct reader *r, pk_str *kept, int object)
     *kept = pk_copy(r->s->arena, pk_buf_str(&out));
 }
 
-static bool take_usage(const struct reader *r, int usage, struct pk_error *err)
+static bool take_usage(const struct pk_reader *r, int usage, struct pk_error *err)
 {
     struct pk_stream_message *m = &r->s->message;
     struct pk_delta d = {.kind = PK_DELTA_USAGE};
@@ -339,12 +306,12 @@ static bool take_usage(const struct reader *r, int usage, struct pk_error *err)
     return true;
 }
 
-static bool message_start(const struct reader *r, struct pk_error *err)
+static bool message_start(const struct pk_reader *r, struct pk_error *err)
 {
     int message = pk_json_get(r->doc, 0, "message");
     struct pk_delta d = {.kind = PK_DELTA_START,
-                         .id = string(r, message, "id"),
-                         .text = string(r, message, "model")};
+                         .id = pk_read_string(r, message, "id"),
+                         .text = pk_read_string(r, message, "model")};
 
     if (pk_json_type(r->doc, message) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_ANSWER, "stream: message_start has no message");
@@ -353,7 +320,7 @@ static bool message_start(const struct reader *r, struct pk_error *err)
     return take_usage(r, pk_json_get(r->doc, message, "usage"), err);
 }
 
-static bool block_start(const struct reader *r, struct pk_error *err)
+static bool block_start(const struct pk_reader *r, struct pk_error *err)
 {
     struct pk_stream_message *m = &r->s->message;
     int block = pk_json_get(r->doc, 0, "content_block");
@@ -371,12 +338,12 @@ static bool block_start(const struct reader *r, struct pk_error *err)
     pk_buf_reset(&m->citations);
     switch ((enum block)m->kind) {
     case BLOCK_TEXT:
-        pk_buf_add(&m->text, string(r, block, "text"));
-        emit_string(r, PK_DELTA_TEXT, block, "text");
+        pk_buf_add(&m->text, pk_read_string(r, block, "text"));
+        pk_read_emit_string(r, PK_DELTA_TEXT, block, "text");
         break;
     case BLOCK_THINKING:
-        pk_buf_add(&m->text, string(r, block, "thinking"));
-        emit_string(r, PK_DELTA_REASONING, block, "thinking");
+        pk_buf_add(&m->text, pk_read_string(r, block, "thinking"));
+        pk_read_emit_string(r, PK_DELTA_REASONING, block, "thinking");
         break;
     case BLOCK_TOOL: emit_tool(r, block, PK_NONE); break;
     case BLOCK_REDACTED: break;
@@ -385,18 +352,19 @@ static bool block_start(const struct reader *r, struct pk_error *err)
     return true;
 }
 
-static void input_delta(const struct reader *r, int delta)
+static void input_delta(const struct pk_reader *r, int delta)
 {
     struct pk_stream_message *m = &r->s->message;
-    struct pk_delta d = {
-        .kind = PK_DELTA_TOOL, .tool = m->tool - 1, .text = string(r, delta, "partial_json")};
+    struct pk_delta d = {.kind = PK_DELTA_TOOL,
+                         .tool = m->tool - 1,
+                         .text = pk_read_string(r, delta, "partial_json")};
 
     pk_buf_add(&m->text, d.text);
     if (d.text.len && m->kind == BLOCK_TOOL)
         r->emit(r->s, &d);
 }
 
-static bool block_delta(const struct reader *r, struct pk_error *err)
+static bool block_delta(const struct pk_reader *r, struct pk_error *err)
 {
     struct pk_stream_message *m = &r->s->message;
     int delta = pk_json_get(r->doc, 0, "delta"), type = pk_json_get(r->doc, delta, "type");
@@ -407,32 +375,32 @@ static bool block_delta(const struct reader *r, struct pk_error *err)
         return pk_fail(err, PK_BAD_ANSWER,
                        "stream: content_block_delta for a block that is not open");
     if (pk_json_is(r->doc, type, "text_delta")) {
-        pk_buf_add(&m->text, string(r, delta, "text"));
-        emit_string(r, PK_DELTA_TEXT, delta, "text");
+        pk_buf_add(&m->text, pk_read_string(r, delta, "text"));
+        pk_read_emit_string(r, PK_DELTA_TEXT, delta, "text");
     } else if (pk_json_is(r->doc, type, "thinking_delta")) {
-        pk_buf_add(&m->text, string(r, delta, "thinking"));
-        emit_string(r, PK_DELTA_REASONING, delta, "thinking");
+        pk_buf_add(&m->text, pk_read_string(r, delta, "thinking"));
+        pk_read_emit_string(r, PK_DELTA_REASONING, delta, "thinking");
     } else if (pk_json_is(r->doc, type, "signature_delta")) {
-        pk_buf_add(&m->signature, string(r, delta, "signature"));
+        pk_buf_add(&m->signature, pk_read_string(r, delta, "signature"));
     } else if (pk_json_is(r->doc, type, "input_json_delta")) {
         input_delta(r, delta);
     } else if (pk_json_is(r->doc, type, "citations_delta")) {
         add_item(&m->citations, pk_json_raw(r->doc, pk_json_get(r->doc, delta, "citation")));
         emit_other(r, PK_STR("citation"));
     } else {
-        emit(r, PK_DELTA_OTHER, PK_STR("delta"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("delta"));
     }
     return true;
 }
 
-static bool block_stop(const struct reader *r, struct pk_error *err)
+static bool block_stop(const struct pk_reader *r, struct pk_error *err)
 {
     (void)err;
     close_block(r);
     return true;
 }
 
-static bool message_delta(const struct reader *r, struct pk_error *err)
+static bool message_delta(const struct pk_reader *r, struct pk_error *err)
 {
     int delta = pk_json_get(r->doc, 0, "delta");
 
@@ -444,15 +412,15 @@ static bool message_delta(const struct reader *r, struct pk_error *err)
     return true;
 }
 
-static bool message_stop(const struct reader *r, struct pk_error *err)
+static bool message_stop(const struct pk_reader *r, struct pk_error *err)
 {
     (void)err;
     close_block(r);
-    emit(r, PK_DELTA_DONE, PK_NONE);
+    pk_read_emit(r, PK_DELTA_DONE, PK_NONE);
     return true;
 }
 
-static bool ping(const struct reader *r, struct pk_error *err)
+static bool ping(const struct pk_reader *r, struct pk_error *err)
 {
     (void)r;
     (void)err;
@@ -461,7 +429,7 @@ static bool ping(const struct reader *r, struct pk_error *err)
 
 static const struct {
     const char *type;
-    bool (*read)(const struct reader *r, struct pk_error *err);
+    bool (*read)(const struct pk_reader *r, struct pk_error *err);
 } events[] = {
     {"content_block_delta", block_delta},
     {"content_block_start", block_start},
@@ -476,23 +444,17 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
                   struct pk_error *err)
 {
     struct pk_json doc;
-    struct reader r = {.s = s, .doc = &doc, .emit = take};
-    struct pk_delta error = {.kind = PK_DELTA_ERROR};
-    struct pk_error found = {0};
+    struct pk_reader r = {.s = s, .doc = &doc, .emit = take};
 
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
         return false;
-    if (pk_str_is(ev->name, "error") ||
-        !pk_dialect_no_error(&s->scratch, &doc, &error.fault, &found)) {
-        pk_dialect_read_fault(&s->scratch, &doc, &error.fault);
-        take(s, &error);
+    if (pk_read_emit_error(&r, pk_str_is(ev->name, "error")))
         return true;
-    }
     int type = pk_json_get(&doc, 0, "type");
     for (size_t i = 0; i < PK_COUNT(events); i++)
         if (pk_json_is(&doc, type, events[i].type))
             return events[i].read(&r, err);
-    emit(&r, PK_DELTA_OTHER, PK_STR("event"));
+    pk_read_emit(&r, PK_DELTA_OTHER, PK_STR("event"));
     return true;
 }
 
@@ -528,9 +490,7 @@ static void print_answer(const struct pk_stream *s, struct pk_buf *out)
 /* Anthropic's word for a kind of error of ours. */
 static pk_str error_type(pk_str type)
 {
-    static const struct {
-        const char *from, *to;
-    } words[] = {
+    static const struct pk_word words[] = {
         {"", "api_error"},
         {"invalid_request", "invalid_request_error"},
         {"invalid_json", "invalid_request_error"},
@@ -549,10 +509,7 @@ static pk_str error_type(pk_str type)
         {"out_of_memory", "api_error"},
     };
 
-    for (size_t i = 0; i < PK_COUNT(words); i++)
-        if (pk_str_is(type, words[i].from))
-            return pk_str_of(words[i].to);
-    return type;
+    return pk_read_word(words, PK_COUNT(words), type);
 }
 
 static void print_error(const struct pk_fault *f, pk_str provider, struct pk_buf *out)

@@ -9,23 +9,18 @@
  * reasoning. Citations stand in the choice, as they came.
  */
 #include "dialect_cohere.h"
-#include "stream.h"
+#include "dialect_read.h"
 
 /* --- what the words and counts mean ---------------------------------------------------------- */
 
 static pk_str finish_of(pk_str reason)
 {
-    static const struct {
-        const char *from, *to;
-    } words[] = {
+    static const struct pk_word words[] = {
         {"COMPLETE", "stop"},        {"STOP_SEQUENCE", "stop"},         {"MAX_TOKENS", "length"},
         {"TOOL_CALL", "tool_calls"}, {"ERROR_TOXIC", "content_filter"},
     };
 
-    for (size_t i = 0; i < PK_COUNT(words); i++)
-        if (pk_str_is(reason, words[i].from))
-            return pk_str_of(words[i].to);
-    return reason;
+    return pk_read_word(words, PK_COUNT(words), reason);
 }
 
 /* The answer was not ended by the model, but by a failure of its own. */
@@ -56,52 +51,24 @@ static void read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
 
 /* --- deltas ---------------------------------------------------------------------------------- */
 
-/* One answer or event on its way to deltas. */
-struct reader {
-    struct pk_stream *s;
-    const struct pk_json *doc;
-    pk_delta_fn *emit;
-};
-
-static void emit(const struct reader *r, enum pk_delta_kind kind, pk_str text)
-{
-    struct pk_delta d = {.kind = kind, .text = text};
-
-    r->emit(r->s, &d);
-}
-
-static pk_str string(const struct reader *r, int object, const char *name)
-{
-    return pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, object, name));
-}
-
-static void emit_string(const struct reader *r, enum pk_delta_kind kind, int object,
-                        const char *name)
-{
-    pk_str text = string(r, object, name);
-
-    if (text.len)
-        emit(r, kind, text);
-}
-
 /* A piece of content: of an answer, at its start in a stream, or more of it. */
-static void emit_content(const struct reader *r, int content)
+static void emit_content(const struct pk_reader *r, int content)
 {
-    emit_string(r, PK_DELTA_REASONING, content, "thinking");
-    emit_string(r, PK_DELTA_TEXT, content, "text");
+    pk_read_emit_string(r, PK_DELTA_REASONING, content, "thinking");
+    pk_read_emit_string(r, PK_DELTA_TEXT, content, "text");
     if (pk_dialect_has(r->doc, content, "document"))
-        emit(r, PK_DELTA_OTHER, PK_STR("document"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("document"));
 }
 
-static void emit_call(const struct reader *r, int call, int index)
+static void emit_call(const struct pk_reader *r, int call, int index)
 {
     int function = pk_json_get(r->doc, call, "function");
     struct pk_delta d = {
         .kind = PK_DELTA_TOOL,
         .tool = index,
-        .id = string(r, call, "id"),
-        .name = string(r, function, "name"),
-        .text = string(r, function, "arguments"),
+        .id = pk_read_string(r, call, "id"),
+        .name = pk_read_string(r, function, "name"),
+        .text = pk_read_string(r, function, "arguments"),
     };
 
     r->emit(r->s, &d);
@@ -118,7 +85,7 @@ static double chance(const struct pk_json *doc, int logprobs)
     return sum;
 }
 
-static void emit_logprob(const struct reader *r, int item)
+static void emit_logprob(const struct pk_reader *r, int item)
 {
     int logprobs = pk_json_get(r->doc, item, "logprobs");
     struct pk_buf out = pk_buf_in(&r->s->scratch, PK_EVENT_BYTES_MAX);
@@ -126,28 +93,16 @@ static void emit_logprob(const struct reader *r, int item)
     if (pk_json_type(r->doc, item) != PK_JSON_OBJECT)
         return;
     pk_buf_adds(&out, "{\"token\":");
-    pk_json_quote(&out, string(r, item, "text"));
+    pk_json_quote(&out, pk_read_string(r, item, "text"));
     if (pk_json_count(r->doc, logprobs) == 1)
         pk_dialect_raw(&out, "logprob", pk_json_raw(r->doc, pk_json_item(r->doc, logprobs, 0)));
     else
         pk_buf_addf(&out, ",\"logprob\":%.17g", chance(r->doc, logprobs));
     pk_buf_adds(&out, ",\"bytes\":null,\"top_logprobs\":[]}");
-    emit(r, PK_DELTA_LOGPROBS, pk_buf_str(&out));
-}
-
-static void emit_member(const struct reader *r, pk_str name, pk_str json)
-{
-    struct pk_delta d = {.kind = PK_DELTA_MEMBER, .name = name, .text = json};
-
-    r->emit(r->s, &d);
+    pk_read_emit(r, PK_DELTA_LOGPROBS, pk_buf_str(&out));
 }
 
 /* --- complete answers ------------------------------------------------------------------------ */
-
-static bool absent_or(const struct pk_json *doc, int value, enum pk_json_type type)
-{
-    return pk_json_type(doc, value) <= PK_JSON_NULL || pk_json_type(doc, value) == type;
-}
 
 static bool check_message(const struct pk_json *doc, struct pk_error *err)
 {
@@ -157,24 +112,25 @@ static bool check_message(const struct pk_json *doc, struct pk_error *err)
 
     if (pk_json_type(doc, message) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_ANSWER, "answer: no message in it");
-    if (!absent_or(doc, content, PK_JSON_ARRAY) || !absent_or(doc, calls, PK_JSON_ARRAY))
+    if (!pk_read_absent_or(doc, content, PK_JSON_ARRAY) ||
+        !pk_read_absent_or(doc, calls, PK_JSON_ARRAY))
         return pk_fail(err, PK_BAD_ANSWER, "answer: content or tool_calls is no list");
     for (int c = pk_json_first(doc, content); c >= 0; c = pk_json_next(doc, content, c))
         if (pk_json_type(doc, c) != PK_JSON_OBJECT ||
-            !absent_or(doc, pk_json_get(doc, c, "text"), PK_JSON_STRING))
+            !pk_read_absent_or(doc, pk_json_get(doc, c, "text"), PK_JSON_STRING))
             return pk_fail(err, PK_BAD_ANSWER, "answer: a piece of content is malformed");
     for (int c = pk_json_first(doc, calls); c >= 0; c = pk_json_next(doc, calls, c))
         if (pk_json_type(doc, pk_json_get(doc, pk_json_get(doc, c, "function"), "name")) !=
             PK_JSON_STRING)
             return pk_fail(err, PK_BAD_ANSWER, "answer: a tool call has no name");
-    if (!absent_or(doc, pk_json_get(doc, 0, "finish_reason"), PK_JSON_STRING))
+    if (!pk_read_absent_or(doc, pk_json_get(doc, 0, "finish_reason"), PK_JSON_STRING))
         return pk_fail(err, PK_BAD_ANSWER, "answer: finish_reason is no text");
-    if (!absent_or(doc, pk_json_get(doc, 0, "usage"), PK_JSON_OBJECT))
+    if (!pk_read_absent_or(doc, pk_json_get(doc, 0, "usage"), PK_JSON_OBJECT))
         return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
     return true;
 }
 
-static void emit_message(const struct reader *r, int message)
+static void emit_message(const struct pk_reader *r, int message)
 {
     int content = pk_json_get(r->doc, message, "content");
     int calls = pk_json_get(r->doc, message, "tool_calls");
@@ -183,11 +139,11 @@ static void emit_message(const struct reader *r, int message)
 
     for (int c = pk_json_first(r->doc, content); c >= 0; c = pk_json_next(r->doc, content, c))
         emit_content(r, c);
-    emit_string(r, PK_DELTA_TEXT, message, "tool_plan");
+    pk_read_emit_string(r, PK_DELTA_TEXT, message, "tool_plan");
     for (int c = pk_json_first(r->doc, calls); c >= 0; c = pk_json_next(r->doc, calls, c))
         emit_call(r, c, index++);
-    if (pk_json_count(r->doc, citations))
-        emit_member(r, PK_STR("citations"), pk_json_raw(r->doc, citations));
+    if (pk_json_count(r->doc, citations) > 0)
+        pk_read_emit_member(r, PK_STR("citations"), pk_json_raw(r->doc, citations));
     if (pk_json_type(r->doc, logprobs) == PK_JSON_ARRAY)
         for (int p = pk_json_first(r->doc, logprobs); p >= 0; p = pk_json_next(r->doc, logprobs, p))
             emit_logprob(r, p);
@@ -196,7 +152,7 @@ static void emit_message(const struct reader *r, int message)
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                    struct pk_buf *out, struct pk_error *err)
 {
-    struct reader r = {.doc = doc, .emit = pk_stream_take};
+    struct pk_reader r = {.doc = doc, .emit = pk_stream_take};
 
     if (!pk_dialect_no_error(arena, doc, &a->fault, err) || !check_message(doc, err))
         return false;
@@ -211,7 +167,7 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
         return pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
     emit_message(&r, pk_json_get(doc, 0, "message"));
     if (reason.len)
-        emit(&r, PK_DELTA_FINISH, a->finish_reason);
+        pk_read_emit(&r, PK_DELTA_FINISH, a->finish_reason);
     bool content = r.s->content;
     if (out)
         r.s->front->print_answer(r.s, out);
@@ -222,9 +178,9 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
 
 /* --- streams --------------------------------------------------------------------------------- */
 
-static bool message_start(const struct reader *r, int delta, struct pk_error *err)
+static bool message_start(const struct pk_reader *r, int delta, struct pk_error *err)
 {
-    struct pk_delta d = {.kind = PK_DELTA_START, .id = string(r, 0, "id")};
+    struct pk_delta d = {.kind = PK_DELTA_START, .id = pk_read_string(r, 0, "id")};
 
     (void)delta;
     (void)err;
@@ -232,27 +188,27 @@ static bool message_start(const struct reader *r, int delta, struct pk_error *er
     return true;
 }
 
-static bool content(const struct reader *r, int delta, struct pk_error *err)
+static bool content(const struct pk_reader *r, int delta, struct pk_error *err)
 {
     int piece = pk_json_get(r->doc, pk_json_get(r->doc, delta, "message"), "content");
     int logprobs = pk_json_get(r->doc, 0, "logprobs");
 
     if (pk_json_type(r->doc, piece) != PK_JSON_OBJECT ||
-        !absent_or(r->doc, pk_json_get(r->doc, piece, "text"), PK_JSON_STRING))
+        !pk_read_absent_or(r->doc, pk_json_get(r->doc, piece, "text"), PK_JSON_STRING))
         return pk_fail(err, PK_BAD_ANSWER, "stream: a piece of content is malformed");
     emit_content(r, piece);
     emit_logprob(r, logprobs);
     return true;
 }
 
-static bool plan(const struct reader *r, int delta, struct pk_error *err)
+static bool plan(const struct pk_reader *r, int delta, struct pk_error *err)
 {
     (void)err;
-    emit_string(r, PK_DELTA_TEXT, pk_json_get(r->doc, delta, "message"), "tool_plan");
+    pk_read_emit_string(r, PK_DELTA_TEXT, pk_json_get(r->doc, delta, "message"), "tool_plan");
     return true;
 }
 
-static bool tool_call(const struct reader *r, int delta, struct pk_error *err)
+static bool tool_call(const struct pk_reader *r, int delta, struct pk_error *err)
 {
     int call = pk_json_get(r->doc, pk_json_get(r->doc, delta, "message"), "tool_calls");
     int64_t index;
@@ -266,7 +222,7 @@ static bool tool_call(const struct reader *r, int delta, struct pk_error *err)
 }
 
 /* Kept until the end, when all of them are known. */
-static bool citation(const struct reader *r, int delta, struct pk_error *err)
+static bool citation(const struct pk_reader *r, int delta, struct pk_error *err)
 {
     int one = pk_json_get(r->doc, pk_json_get(r->doc, delta, "message"), "citations");
     struct pk_buf *kept = &r->s->message.citations;
@@ -280,13 +236,14 @@ static bool citation(const struct reader *r, int delta, struct pk_error *err)
     return true;
 }
 
-static bool message_end(const struct reader *r, int delta, struct pk_error *err)
+static bool message_end(const struct pk_reader *r, int delta, struct pk_error *err)
 {
-    pk_str reason = string(r, delta, "finish_reason"), said = string(r, delta, "error");
+    pk_str reason = pk_read_string(r, delta, "finish_reason"),
+           said = pk_read_string(r, delta, "error");
     struct pk_delta told = {.kind = PK_DELTA_USAGE}, error = {.kind = PK_DELTA_ERROR};
     const struct pk_buf *citations = &r->s->message.citations;
 
-    if (!absent_or(r->doc, pk_json_get(r->doc, delta, "usage"), PK_JSON_OBJECT))
+    if (!pk_read_absent_or(r->doc, pk_json_get(r->doc, delta, "usage"), PK_JSON_OBJECT))
         return pk_fail(err, PK_BAD_ANSWER, "stream: usage is no object");
     read_usage(r->doc, pk_json_get(r->doc, delta, "usage"), &told.usage);
     if (told.usage.source != PK_USAGE_NONE)
@@ -297,15 +254,15 @@ static bool message_end(const struct reader *r, int delta, struct pk_error *err)
         return true;
     }
     if (citations->len)
-        emit_member(r, PK_STR("citations"),
-                    pk_copyf(&r->s->scratch, "[%.*s]", PK_FMT(pk_buf_str(citations))));
+        pk_read_emit_member(r, PK_STR("citations"),
+                            pk_copyf(&r->s->scratch, "[%.*s]", PK_FMT(pk_buf_str(citations))));
     if (reason.len)
-        emit(r, PK_DELTA_FINISH, finish_of(reason));
-    emit(r, PK_DELTA_DONE, PK_NONE);
+        pk_read_emit(r, PK_DELTA_FINISH, finish_of(reason));
+    pk_read_emit(r, PK_DELTA_DONE, PK_NONE);
     return true;
 }
 
-static bool nothing(const struct reader *r, int delta, struct pk_error *err)
+static bool nothing(const struct pk_reader *r, int delta, struct pk_error *err)
 {
     (void)r;
     (void)delta;
@@ -315,7 +272,7 @@ static bool nothing(const struct reader *r, int delta, struct pk_error *err)
 
 static const struct {
     const char *type;
-    bool (*read)(const struct reader *r, int delta, struct pk_error *err);
+    bool (*read)(const struct pk_reader *r, int delta, struct pk_error *err);
 } events[] = {
     {"content-delta", content},       {"content-start", content},     {"content-end", nothing},
     {"tool-call-delta", tool_call},   {"tool-call-start", tool_call}, {"tool-call-end", nothing},
@@ -327,23 +284,18 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
                   struct pk_error *err)
 {
     struct pk_json doc;
-    struct reader r = {.s = s, .doc = &doc, .emit = take};
-    struct pk_delta error = {.kind = PK_DELTA_ERROR};
-    struct pk_error found = {0};
+    struct pk_reader r = {.s = s, .doc = &doc, .emit = take};
 
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
         return false;
     int type = pk_json_get(&doc, 0, "type");
     bool plain = type < 0 && pk_dialect_has(&doc, 0, "message"); /* an error as its HTTP body */
-    if (plain || !pk_dialect_no_error(&s->scratch, &doc, &error.fault, &found)) {
-        pk_dialect_read_fault(&s->scratch, &doc, &error.fault);
-        take(s, &error);
+    if (pk_read_emit_error(&r, plain))
         return true;
-    }
     for (size_t i = 0; i < PK_COUNT(events); i++)
         if (pk_json_is(&doc, type, events[i].type))
             return events[i].read(&r, pk_json_get(&doc, 0, "delta"), err);
-    emit(&r, PK_DELTA_OTHER, PK_STR("event"));
+    pk_read_emit(&r, PK_DELTA_OTHER, PK_STR("event"));
     return true;
 }
 

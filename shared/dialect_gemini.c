@@ -9,7 +9,7 @@
  * models tell that in every event, it is passed on at the end.
  */
 #include "dialect_gemini.h"
-#include "stream.h"
+#include "dialect_read.h"
 
 #include <stdio.h>
 
@@ -19,9 +19,7 @@ enum { ID_BYTES_MAX = 24 };
 
 static pk_str finish_of(pk_str reason, bool tools)
 {
-    static const struct {
-        const char *from, *to;
-    } words[] = {
+    static const struct pk_word words[] = {
         {"STOP", "stop"},
         {"MAX_TOKENS", "length"},
         {"SAFETY", "content_filter"},
@@ -38,10 +36,7 @@ static pk_str finish_of(pk_str reason, bool tools)
 
     if (tools && pk_str_is(reason, "STOP"))
         return PK_STR("tool_calls");
-    for (size_t i = 0; i < PK_COUNT(words); i++)
-        if (pk_str_is(reason, words[i].from))
-            return pk_str_of(words[i].to);
-    return reason;
+    return pk_read_word(words, PK_COUNT(words), reason);
 }
 
 /* promptTokenCount includes what was read from the cache; what tools brought in is counted apart, and so
@@ -62,21 +57,16 @@ static void read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
 
 /* --- checks ---------------------------------------------------------------------------------- */
 
-static bool absent_or(const struct pk_json *doc, int value, enum pk_json_type type)
-{
-    return pk_json_type(doc, value) <= PK_JSON_NULL || pk_json_type(doc, value) == type;
-}
-
 static bool check_part(const struct pk_json *doc, int part, struct pk_error *err)
 {
     int call = pk_json_get(doc, part, "functionCall");
 
     if (pk_json_type(doc, part) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_ANSWER, "answer: a part is no object");
-    if (!absent_or(doc, pk_json_get(doc, part, "text"), PK_JSON_STRING))
+    if (!pk_read_absent_or(doc, pk_json_get(doc, part, "text"), PK_JSON_STRING))
         return pk_fail(err, PK_BAD_ANSWER, "answer: the text of a part is no text");
-    if (!absent_or(doc, call, PK_JSON_OBJECT) ||
-        !absent_or(doc, pk_json_get(doc, call, "args"), PK_JSON_OBJECT) ||
+    if (!pk_read_absent_or(doc, call, PK_JSON_OBJECT) ||
+        !pk_read_absent_or(doc, pk_json_get(doc, call, "args"), PK_JSON_OBJECT) ||
         (pk_json_type(doc, call) == PK_JSON_OBJECT &&
          pk_json_type(doc, pk_json_get(doc, call, "name")) != PK_JSON_STRING))
         return pk_fail(err, PK_BAD_ANSWER, "answer: a functionCall is malformed");
@@ -90,9 +80,10 @@ static bool check_candidate(const struct pk_json *doc, int candidate, struct pk_
 
     if (pk_json_type(doc, candidate) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_ANSWER, "answer: a candidate is no object");
-    if (!absent_or(doc, content, PK_JSON_OBJECT) || !absent_or(doc, parts, PK_JSON_ARRAY))
+    if (!pk_read_absent_or(doc, content, PK_JSON_OBJECT) ||
+        !pk_read_absent_or(doc, parts, PK_JSON_ARRAY))
         return pk_fail(err, PK_BAD_ANSWER, "answer: the content of a candidate is malformed");
-    if (!absent_or(doc, pk_json_get(doc, candidate, "finishReason"), PK_JSON_STRING))
+    if (!pk_read_absent_or(doc, pk_json_get(doc, candidate, "finishReason"), PK_JSON_STRING))
         return pk_fail(err, PK_BAD_ANSWER, "answer: finishReason is no text");
     for (int p = pk_json_first(doc, parts); p >= 0; p = pk_json_next(doc, parts, p))
         if (!check_part(doc, p, err))
@@ -111,9 +102,9 @@ static bool check(const struct pk_json *doc, struct pk_error *err)
 {
     int candidates = pk_json_get(doc, 0, "candidates");
 
-    if (!absent_or(doc, candidates, PK_JSON_ARRAY))
+    if (!pk_read_absent_or(doc, candidates, PK_JSON_ARRAY))
         return pk_fail(err, PK_BAD_ANSWER, "answer: candidates is no list");
-    if (!absent_or(doc, pk_json_get(doc, 0, "usageMetadata"), PK_JSON_OBJECT))
+    if (!pk_read_absent_or(doc, pk_json_get(doc, 0, "usageMetadata"), PK_JSON_OBJECT))
         return pk_fail(err, PK_BAD_ANSWER, "answer: usageMetadata is no object");
     for (int c = pk_json_first(doc, candidates); c >= 0; c = pk_json_next(doc, candidates, c))
         if (!check_candidate(doc, c, err))
@@ -123,27 +114,7 @@ static bool check(const struct pk_json *doc, struct pk_error *err)
 
 /* --- from parts to deltas -------------------------------------------------------------------- */
 
-/* One answer or event on its way to deltas. */
-struct reader {
-    struct pk_stream *s;
-    const struct pk_json *doc;
-    pk_delta_fn *emit;
-    int choice;
-};
-
-static void emit(const struct reader *r, enum pk_delta_kind kind, pk_str text)
-{
-    struct pk_delta d = {.kind = kind, .choice = r->choice, .text = text};
-
-    r->emit(r->s, &d);
-}
-
-static pk_str string(const struct reader *r, int object, const char *name)
-{
-    return pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, object, name));
-}
-
-static pk_str extra_of(const struct reader *r, int part)
+static pk_str extra_of(const struct pk_reader *r, int part)
 {
     int signature = pk_json_get(r->doc, part, "thoughtSignature");
 
@@ -155,9 +126,9 @@ static pk_str extra_of(const struct reader *r, int part)
 
 /* A call's id; where the model gave none, one that is made of the answer's and is no longer than
  * OpenAI's may be. */
-static pk_str call_id(const struct reader *r, int call, int tool)
+static pk_str call_id(const struct pk_reader *r, int call, int tool)
 {
-    pk_str id = string(r, call, "id"), answer = pk_str_sub(r->s->id, 0, ID_BYTES_MAX);
+    pk_str id = pk_read_string(r, call, "id"), answer = pk_str_sub(r->s->id, 0, ID_BYTES_MAX);
     struct pk_buf made = pk_buf_in(&r->s->scratch, 64);
 
     if (id.len)
@@ -173,14 +144,14 @@ static pk_str call_id(const struct reader *r, int call, int tool)
     return pk_buf_str(&made);
 }
 
-static void emit_call(const struct reader *r, int part)
+static void emit_call(const struct pk_reader *r, int part)
 {
     int call = pk_json_get(r->doc, part, "functionCall"), args = pk_json_get(r->doc, call, "args");
     struct pk_delta d = {
         .kind = PK_DELTA_TOOL,
         .choice = r->choice,
         .tool = pk_stream_tools(r->s, r->choice),
-        .name = string(r, call, "name"),
+        .name = pk_read_string(r, call, "name"),
         .text = args < 0 ? PK_STR("{}") : pk_json_raw(r->doc, args),
         .extra = extra_of(r, part),
     };
@@ -188,26 +159,26 @@ static void emit_call(const struct reader *r, int part)
     d.id = call_id(r, call, d.tool);
     r->emit(r->s, &d);
     if (pk_dialect_has(r->doc, call, "partialArgs") || pk_dialect_has(r->doc, call, "willContinue"))
-        emit(r, PK_DELTA_OTHER, PK_STR("partial arguments"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("partial arguments"));
 }
 
-static void emit_inline(const struct reader *r, int blob)
+static void emit_inline(const struct pk_reader *r, int blob)
 {
-    pk_str media = string(r, blob, "mimeType"), bytes = string(r, blob, "data");
+    pk_str media = pk_read_string(r, blob, "mimeType"), bytes = pk_read_string(r, blob, "data");
     struct pk_buf url = pk_buf_in(&r->s->scratch, PK_STREAM_BYTES_MAX);
 
     if (!pk_str_starts(media, "image/") || bytes.len == 0) {
-        emit(r, PK_DELTA_OTHER, PK_STR("inlineData"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("inlineData"));
         return;
     }
     pk_buf_adds(&url, "data:");
     pk_buf_add(&url, media);
     pk_buf_adds(&url, ";base64,");
     pk_buf_add(&url, bytes);
-    emit(r, PK_DELTA_IMAGE, pk_buf_str(&url));
+    pk_read_emit(r, PK_DELTA_IMAGE, pk_buf_str(&url));
 }
 
-static void emit_part(const struct reader *r, int part)
+static void emit_part(const struct pk_reader *r, int part)
 {
     int text = pk_json_get(r->doc, part, "text"), blob = pk_json_get(r->doc, part, "inlineData");
     bool thought = pk_json_true(r->doc, pk_json_get(r->doc, part, "thought"));
@@ -218,29 +189,29 @@ static void emit_part(const struct reader *r, int part)
         return;
     }
     if (said.len)
-        emit(r, thought ? PK_DELTA_REASONING : PK_DELTA_TEXT, said);
+        pk_read_emit(r, thought ? PK_DELTA_REASONING : PK_DELTA_TEXT, said);
     else if (pk_json_type(r->doc, blob) == PK_JSON_OBJECT)
         emit_inline(r, blob);
     else if (text < 0 && pk_json_count(r->doc, part) > (extra.len ? 1 : 0))
-        emit(r, PK_DELTA_OTHER, PK_STR("part"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("part"));
     if (extra.len)
-        emit(r, PK_DELTA_EXTRA, extra);
+        pk_read_emit(r, PK_DELTA_EXTRA, extra);
 }
 
 /* --- probabilities --------------------------------------------------------------------------- */
 
-static void write_token(const struct reader *r, int token, struct pk_buf *out)
+static void write_token(const struct pk_reader *r, int token, struct pk_buf *out)
 {
     pk_dialect_comma(out);
     pk_buf_adds(out, "{\"token\":");
-    pk_json_quote(out, string(r, token, "token"));
+    pk_json_quote(out, pk_read_string(r, token, "token"));
     pk_dialect_raw(out, "logprob",
                    pk_json_raw(r->doc, pk_json_get(r->doc, token, "logProbability")));
     pk_buf_adds(out, ",\"bytes\":null");
 }
 
 /* logprobsResult has the chosen tokens, and for each the likeliest ones, in lists of their own. */
-static void emit_logprobs(const struct reader *r, int candidate)
+static void emit_logprobs(const struct pk_reader *r, int candidate)
 {
     int result = pk_json_get(r->doc, candidate, "logprobsResult");
     int chosen = pk_json_get(r->doc, result, "chosenCandidates");
@@ -263,36 +234,30 @@ static void emit_logprobs(const struct reader *r, int candidate)
         top = top < 0 ? -1 : pk_json_next(r->doc, tops, top);
     }
     if (items.len)
-        emit(r, PK_DELTA_LOGPROBS, pk_buf_str(&items));
+        pk_read_emit(r, PK_DELTA_LOGPROBS, pk_buf_str(&items));
 }
 
 /* --- candidates ------------------------------------------------------------------------------ */
 
-static void emit_member(const struct reader *r, int object, const char *name)
+static void emit_member(const struct pk_reader *r, int object, const char *name)
 {
-    struct pk_delta d = {
-        .kind = PK_DELTA_MEMBER,
-        .choice = r->choice,
-        .name = pk_str_of(name),
-        .text = pk_json_raw(r->doc, pk_json_get(r->doc, object, name)),
-    };
-
     if (pk_dialect_has(r->doc, object, name))
-        r->emit(r->s, &d);
+        pk_read_emit_member(r, pk_str_of(name),
+                            pk_json_raw(r->doc, pk_json_get(r->doc, object, name)));
 }
 
-static void emit_candidate(struct reader *r, int candidate)
+static void emit_candidate(struct pk_reader *r, int candidate)
 {
     static const char *const kept[] = {"groundingMetadata",  "citationMetadata",
                                        "urlContextMetadata", "safetyRatings",
                                        "finishMessage",      "avgLogprobs"};
     int parts = pk_json_get(r->doc, pk_json_get(r->doc, candidate, "content"), "parts");
-    pk_str reason = string(r, candidate, "finishReason");
+    pk_str reason = pk_read_string(r, candidate, "finishReason");
     int64_t index = 0;
 
     (void)pk_json_int(r->doc, pk_json_get(r->doc, candidate, "index"), &index);
     if (index < 0 || index >= PK_STREAM_CHOICES_MAX) {
-        emit(r, PK_DELTA_OTHER, PK_STR("candidate"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("candidate"));
         return;
     }
     r->choice = (int)index;
@@ -308,20 +273,20 @@ static void emit_candidate(struct reader *r, int candidate)
 }
 
 /* A prompt that was blocked has no candidates: the answer is a refusal. */
-static void emit_block(const struct reader *r)
+static void emit_block(const struct pk_reader *r)
 {
     int feedback = pk_json_get(r->doc, 0, "promptFeedback");
-    pk_str words = string(r, feedback, "blockReasonMessage");
+    pk_str words = pk_read_string(r, feedback, "blockReasonMessage");
 
     if (words.len == 0)
         words = pk_copyf(&r->s->scratch, "The prompt was blocked: %.*s",
-                         PK_FMT(string(r, feedback, "blockReason")));
-    emit(r, PK_DELTA_REFUSAL, words);
+                         PK_FMT(pk_read_string(r, feedback, "blockReason")));
+    pk_read_emit(r, PK_DELTA_REFUSAL, words);
     emit_member(r, 0, "promptFeedback");
     r->s->choices[0].ended = PK_STR("SAFETY");
 }
 
-static void emit_all(struct reader *r)
+static void emit_all(struct pk_reader *r)
 {
     int candidates = pk_json_get(r->doc, 0, "candidates");
 
@@ -359,7 +324,7 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
                    struct pk_buf *out, struct pk_error *err)
 {
     int usage = pk_json_get(doc, 0, "usageMetadata");
-    struct reader r = {.doc = doc, .emit = pk_stream_take};
+    struct pk_reader r = {.doc = doc, .emit = pk_stream_take};
 
     if (!pk_dialect_no_error(arena, doc, &a->fault, err) || !check(doc, err))
         return false;
@@ -385,11 +350,11 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
 
 /* --- streams --------------------------------------------------------------------------------- */
 
-static void emit_start(const struct reader *r)
+static void emit_start(const struct pk_reader *r)
 {
     struct pk_delta d = {.kind = PK_DELTA_START,
-                         .id = string(r, 0, "responseId"),
-                         .text = string(r, 0, "modelVersion")};
+                         .id = pk_read_string(r, 0, "responseId"),
+                         .text = pk_read_string(r, 0, "modelVersion")};
 
     if (r->s->id.len == 0 && r->s->model.len == 0 && (d.id.len || d.text.len))
         r->emit(r->s, &d);
@@ -399,16 +364,13 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
                   struct pk_error *err)
 {
     struct pk_json doc;
-    struct reader r = {.s = s, .doc = &doc, .emit = take};
-    struct pk_delta error = {.kind = PK_DELTA_ERROR}, told = {.kind = PK_DELTA_USAGE};
-    struct pk_error found = {0};
+    struct pk_reader r = {.s = s, .doc = &doc, .emit = take};
+    struct pk_delta told = {.kind = PK_DELTA_USAGE};
 
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
         return false;
-    if (!pk_dialect_no_error(&s->scratch, &doc, &error.fault, &found)) {
-        take(s, &error);
+    if (pk_read_emit_error(&r, false))
         return true;
-    }
     int usage = pk_json_get(&doc, 0, "usageMetadata");
     if (!check(&doc, err))
         return false;

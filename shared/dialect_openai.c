@@ -6,8 +6,7 @@
  * providers add: `reasoning_content` or `reasoning` beside `content`, usage in other places, an
  * error object in a stream or in a 200. As the back, bytes pass; here they are only understood.
  */
-#include "dialect_parts.h"
-#include "stream.h"
+#include "dialect_read.h"
 
 /* --- usage ----------------------------------------------------------------------------------- */
 
@@ -125,31 +124,16 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
 
 /* --- streams: reading ------------------------------------------------------------------------ */
 
-/* One event on its way to deltas. */
-struct reader {
-    struct pk_stream *s;
-    const struct pk_json *doc;
-    pk_delta_fn *emit;
-    int choice; /* its index */
-};
-
-static void emit(const struct reader *r, enum pk_delta_kind kind, pk_str text)
-{
-    struct pk_delta d = {.kind = kind, .choice = r->choice, .text = text};
-
-    r->emit(r->s, &d);
-}
-
-static void emit_string(const struct reader *r, enum pk_delta_kind kind, int value)
+static void emit_string(const struct pk_reader *r, enum pk_delta_kind kind, int value)
 {
     pk_str text = pk_json_str(&r->s->scratch, r->doc, value);
 
     if (text.len)
-        emit(r, kind, text);
+        pk_read_emit(r, kind, text);
 }
 
 /* Content as parts: text is read, anything else is only passed on. */
-static void emit_parts(const struct reader *r, int parts)
+static void emit_parts(const struct pk_reader *r, int parts)
 {
     for (int p = pk_json_first(r->doc, parts); p >= 0; p = pk_json_next(r->doc, parts, p)) {
         int text = pk_json_get(r->doc, p, "text");
@@ -157,12 +141,12 @@ static void emit_parts(const struct reader *r, int parts)
         if (pk_json_type(r->doc, text) == PK_JSON_STRING)
             emit_string(r, PK_DELTA_TEXT, text);
         else
-            emit(r, PK_DELTA_OTHER, PK_STR("content part"));
+            pk_read_emit(r, PK_DELTA_OTHER, PK_STR("content part"));
     }
 }
 
 /* Whether an object has a member, not null, beside those of a blank separated list. */
-static bool has_more(const struct reader *r, int object, const char *const known[])
+static bool has_more(const struct pk_reader *r, int object, const char *const known[])
 {
     if (pk_json_type(r->doc, object) != PK_JSON_OBJECT)
         return pk_json_type(r->doc, object) > PK_JSON_NULL;
@@ -177,7 +161,7 @@ static bool has_more(const struct reader *r, int object, const char *const known
     return false;
 }
 
-static void emit_tool(const struct reader *r, int call, int position)
+static void emit_tool(const struct pk_reader *r, int call, int position)
 {
     static const char *const known[] = {"index", "id", "type", "function", NULL};
     static const char *const function_known[] = {"name", "arguments", NULL};
@@ -198,10 +182,10 @@ static void emit_tool(const struct reader *r, int call, int position)
     };
     r->emit(r->s, &d);
     if (has_more(r, call, known) || has_more(r, function, function_known))
-        emit(r, PK_DELTA_OTHER, PK_STR("tool call"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("tool call"));
 }
 
-static bool emit_tools(const struct reader *r, int calls, struct pk_error *err)
+static bool emit_tools(const struct pk_reader *r, int calls, struct pk_error *err)
 {
     int position = 0;
 
@@ -218,7 +202,7 @@ static bool emit_tools(const struct reader *r, int calls, struct pk_error *err)
     return true;
 }
 
-static bool emit_message(const struct reader *r, int delta, struct pk_error *err)
+static bool emit_message(const struct pk_reader *r, int delta, struct pk_error *err)
 {
     static const char *const known[] = {
         "role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", NULL};
@@ -235,11 +219,11 @@ static bool emit_message(const struct reader *r, int delta, struct pk_error *err
     emit_parts(r, content);
     emit_string(r, PK_DELTA_REFUSAL, pk_json_get(r->doc, delta, "refusal"));
     if (has_more(r, delta, known))
-        emit(r, PK_DELTA_OTHER, PK_STR("delta"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("delta"));
     return emit_tools(r, pk_json_get(r->doc, delta, "tool_calls"), err);
 }
 
-static bool emit_choice(struct reader *r, int choice, struct pk_error *err)
+static bool emit_choice(struct pk_reader *r, int choice, struct pk_error *err)
 {
     int delta = pk_json_get(r->doc, choice, "delta");
     int64_t index = 0;
@@ -250,7 +234,7 @@ static bool emit_choice(struct reader *r, int choice, struct pk_error *err)
     r->choice = index >= 0 && index < PK_STREAM_CHOICES_MAX ? (int)index : -1;
     if (r->choice < 0) {
         r->choice = 0;
-        emit(r, PK_DELTA_OTHER, PK_STR("choice"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("choice"));
         return true;
     }
     if (pk_json_type(r->doc, delta) > PK_JSON_NULL && pk_json_type(r->doc, delta) != PK_JSON_OBJECT)
@@ -258,14 +242,14 @@ static bool emit_choice(struct reader *r, int choice, struct pk_error *err)
     if (!emit_message(r, delta, err))
         return false;
     if (pk_dialect_has(r->doc, choice, "logprobs"))
-        emit(r, PK_DELTA_OTHER, PK_STR("logprobs"));
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("logprobs"));
     if (!is_text(pk_json_type(r->doc, pk_json_get(r->doc, choice, "finish_reason"))))
         return pk_fail(err, PK_BAD_ANSWER, "stream: finish_reason is no text");
     emit_string(r, PK_DELTA_FINISH, pk_json_get(r->doc, choice, "finish_reason"));
     return true;
 }
 
-static bool emit_choices(struct reader *r, int choices, struct pk_error *err)
+static bool emit_choices(struct pk_reader *r, int choices, struct pk_error *err)
 {
     if (pk_json_type(r->doc, choices) <= PK_JSON_NULL)
         return true;
@@ -278,7 +262,7 @@ static bool emit_choices(struct reader *r, int choices, struct pk_error *err)
     return true;
 }
 
-static bool emit_usage(const struct reader *r, int choices, struct pk_error *err)
+static bool emit_usage(const struct pk_reader *r, int choices, struct pk_error *err)
 {
     struct pk_delta d = {.kind = PK_DELTA_USAGE};
     int usage = pk_json_get(r->doc, 0, "usage");
@@ -294,7 +278,7 @@ static bool emit_usage(const struct reader *r, int choices, struct pk_error *err
     return true;
 }
 
-static void emit_start(const struct reader *r)
+static void emit_start(const struct pk_reader *r)
 {
     struct pk_delta d = {
         .kind = PK_DELTA_START,
@@ -310,26 +294,20 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
                   struct pk_error *err)
 {
     struct pk_json doc;
-    struct reader r = {.s = s, .doc = &doc, .emit = take};
-    struct pk_delta error = {.kind = PK_DELTA_ERROR};
+    struct pk_reader r = {.s = s, .doc = &doc, .emit = take};
 
     if (pk_str_is(pk_str_trim(ev->data), "[DONE]")) {
-        emit(&r, PK_DELTA_DONE, PK_NONE);
+        pk_read_emit(&r, PK_DELTA_DONE, PK_NONE);
         return true;
     }
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
         return false;
-    struct pk_error found = {0};
-    if (pk_str_is(ev->name, "error") ||
-        !pk_dialect_no_error(&s->scratch, &doc, &error.fault, &found)) {
-        pk_dialect_read_fault(&s->scratch, &doc, &error.fault);
-        take(s, &error);
+    if (pk_read_emit_error(&r, pk_str_is(ev->name, "error")))
         return true;
-    }
     int choices = pk_json_get(&doc, 0, "choices");
     emit_start(&r);
     if (pk_json_type(&doc, choices) <= PK_JSON_NULL && !pk_dialect_has(&doc, 0, "usage"))
-        emit(&r, PK_DELTA_OTHER, PK_STR("event"));
+        pk_read_emit(&r, PK_DELTA_OTHER, PK_STR("event"));
     return emit_choices(&r, choices, err) && emit_usage(&r, choices, err);
 }
 
