@@ -140,6 +140,8 @@ static void note_span(struct pk_call *c, const struct pk_guard_mark *m)
         .code = m->verdict || m->guardrail->action == PK_GUARD_WARN ? PK_OK : PK_DENIED,
         .message = m->verdict ? PK_NONE
                               : pk_copyf(c->arena, "%.*s: %.*s", PK_FMT(m->failed), PK_FMT(m->why)),
+        .quotes = true, /* of the text, or of a webhook */
+        .own = m->failed.len,
     };
 }
 

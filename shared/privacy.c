@@ -127,7 +127,7 @@ static void drop_quotes(pk_str own_words, struct pk_record *r)
     r->error_message = own_words;
     for (int i = 0; i < r->span_count; i++)
         if (r->spans[i].quotes)
-            r->spans[i].message = PK_NONE;
+            r->spans[i].message = pk_str_sub(r->spans[i].message, 0, r->spans[i].own);
 }
 
 static void redact_rest(struct pk_arena *arena, unsigned categories, struct pk_record *r)

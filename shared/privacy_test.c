@@ -84,8 +84,10 @@ static struct pk_record record_with(const char *words)
         .user_id = pk_str_of(words),
         .prompt = pk_str_of(words),
         .span_name = pk_str_of(words),
-        .span_count = 2,
-        .spans = {{.message = pk_str_of(words), .quotes = true}, {.message = PK_STR("ours")}},
+        .span_count = 3,
+        .spans = {{.message = pk_str_of(words), .quotes = true},
+                  {.message = PK_STR("ours")},
+                  {.message = PK_STR("ours: theirs"), .quotes = true, .own = 4}},
         .feedback_count = 1,
         .feedback = {{.metadata = pk_copyf(&arena, "{\"f\":\"%s\"}", words)}},
     };
@@ -98,7 +100,8 @@ static void without_payloads_no_words_of_others_are_left(void)
 
         pk_privacy_apply(&arena, (struct pk_privacy){(enum pk_payloads)p, 0}, PK_STR("failed"), &r);
         EXPECT(pk_str_is(r.error_message, "failed"));
-        EXPECT(r.spans[0].message.len == 0 && pk_str_is(r.spans[1].message, "ours"));
+        EXPECT(r.spans[0].message.len == 0 && pk_str_is(r.spans[1].message, "ours") &&
+               pk_str_is(r.spans[2].message, "ours"));
         EXPECT((r.request.len > 0) == (p == PK_PAYLOADS_HASH));
         EXPECT(!memmem(r.request.at, r.request.len, "prompt", 6));
         EXPECT(pk_str_is(r.user_id, "the prompt")); /* labels are what they are kept for */

@@ -55,7 +55,9 @@ struct pk_span {
     int64_t input_tokens, output_tokens;         /* all of each, cached and hidden ones too */
     bool cost_known;
     int64_t cost_pusd;
-    bool quotes; /* the message is a provider's; for privacy.h, and not kept */
+    /* Behind its first `own` bytes the message quotes others; both are for privacy.h, and not kept. */
+    bool quotes;
+    size_t own;
 };
 
 /* What somebody thinks of a call: a row of pk_feedback. */
