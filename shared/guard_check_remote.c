@@ -19,8 +19,8 @@ struct webhook_params {
     int64_t timeout_ms;
 };
 
-static const struct pk_provider webhook_provider = {
-    .name = "webhook",
+static const struct pk_provider nobody = {
+    .name = "guardrail",
     .dialect = &pk_dialect_openai,
     .base_url = "",
     .key_header = "",
@@ -28,7 +28,7 @@ static const struct pk_provider webhook_provider = {
     .rejects = "",
     .renames = "",
 };
-static const struct pk_target webhook_target = {.provider = &webhook_provider};
+const struct pk_target pk_guard_nobody = {.provider = &nobody};
 
 static bool webhook_url(struct pk_config_reader *p, int value, void *into)
 {
@@ -138,7 +138,7 @@ static void webhook_run(struct pk_check_run *r)
         .url = x->url,
         .headers = x->headers,
         .body = pk_buf_str(&body),
-        .target = &webhook_target,
+        .target = &pk_guard_nobody,
         .timeout_ms = x->timeout_ms,
     };
 }

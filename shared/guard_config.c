@@ -291,7 +291,7 @@ static bool flat_guardrail(struct pk_config_reader *p, struct pk_guard_draft *d,
         d->g.action = d->flat->flags & PK_CHECK_CHANGES ? PK_GUARD_WARN : PK_GUARD_BLOCK;
     /* Here a check that cannot tell does not let pass, unless it was told to. */
     d->own.fail_on_error = d->fail_on_error_given ? d->fail_on_error : d->g.action != PK_GUARD_WARN;
-    d->own.redact = d->g.action == PK_GUARD_REDACT;
+    d->own.redact = d->redact;
     check = pk_guard_add_check(p, d);
     if (!check)
         return false;
@@ -327,7 +327,7 @@ static bool hook_guardrail(struct pk_config_reader *p, struct pk_guard_draft *d,
 static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d)
 {
     struct pk_guardrail *g = &d->g;
-    bool changes = false, redact = g->action == PK_GUARD_REDACT;
+    bool changes = false, redact = d->redact;
 
     if (g->check_count == 0)
         return pk_config_fail(p, "checks", "must be given");
@@ -335,7 +335,6 @@ static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d)
         changes = changes || g->checks[i].redact || g->checks[i].kind->flags & PK_CHECK_CHANGES;
         if (redact && !(g->checks[i].kind->flags & PK_CHECK_REDACTS))
             return pk_config_fail(p, "action", "%s cannot redact", g->checks[i].kind->type);
-        g->checks[i].redact = g->checks[i].redact || redact;
     }
     if (g->action == PK_GUARD_RETRY && g->phase == PK_GUARD_INPUT)
         return pk_config_fail(p, "action", "retry is for output");
@@ -354,6 +353,15 @@ static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d)
     return true;
 }
 
+/* Known before the checks are read, for whom it makes a difference. */
+static bool says_redact(struct pk_config_reader *p, int object, const struct pk_guardrail *g)
+{
+    if (g->action_given)
+        return g->action == PK_GUARD_REDACT;
+    return pk_json_is(&p->doc, pk_json_get(&p->doc, object, "action"), "redact") ||
+           pk_json_is(&p->doc, pk_json_get(&p->doc, object, "on_fail"), "redact");
+}
+
 /* *g says what is known of it already. */
 static bool read_guardrail(struct pk_config_reader *p, int object, struct pk_guardrail *g)
 {
@@ -365,6 +373,7 @@ static bool read_guardrail(struct pk_config_reader *p, int object, struct pk_gua
     if (pk_json_type(&p->doc, type) == PK_JSON_STRING)
         d.flat = pk_guard_kind_of_type(pk_json_str(p->arena, &p->doc, type));
     d.g.action_given = false;
+    d.redact = says_redact(p, object, g);
     if (!(d.flat ? flat_guardrail(p, &d, object) : hook_guardrail(p, &d, object)))
         return false;
     if (g->action_given)

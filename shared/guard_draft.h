@@ -11,6 +11,7 @@ struct pk_guard_draft {
     struct pk_guardrail g;
     const struct pk_guard_kind *flat; /* the check of the flat dialect, or NULL */
     struct pk_check own;              /* and what its members say */
+    bool redact;                      /* what is found is to be blotted out */
     bool mode_given, fail_on_error_given, fail_on_error;
     int cap; /* room in g.checks */
 };

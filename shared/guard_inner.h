@@ -122,6 +122,8 @@ void pk_check_err(struct pk_check_run *r, const char *fmt, ...) PK_PRINTF(2, 3);
 void pk_check_note(struct pk_check_run *r, const char *name, pk_str json);
 pk_str pk_check_quoted(struct pk_check_run *r, pk_str text);
 
+/* Whom one asks who is no provider: no key is added. */
+extern const struct pk_target pk_guard_nobody;
 /* Portkey's name for an operation: "chatComplete". */
 pk_str pk_guard_request_type(pk_str operation);
 /* Whether any JSON in the text is good; says so when there is none. */

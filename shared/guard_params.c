@@ -185,6 +185,7 @@ bool pk_guard_read_check(struct pk_config_reader *p, struct pk_guard_draft *d, p
         return pk_config_fail(p, "", "unknown check \"%.*s\"", PK_FMT(pk_str_sub(id, 0, 64)));
     check->id = pk_copy(p->arena, full);
     check->fail_on_error = d->fail_on_error;
+    check->redact = d->redact;
     return pk_guard_begin_params(p, check) && (params < 0 || read_params(p, params, check)) &&
            pk_guard_finish_check(p, d, check);
 }
