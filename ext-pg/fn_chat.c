@@ -202,7 +202,8 @@ static bool give_failure(struct pk_run *run, pk_str *out, bool *is_null, struct 
     case PK_ON_ERROR_NULL: *is_null = true; return true;
     case PK_ON_ERROR_JSON: break;
     }
-    return pk_reply_try(run->arena, pk_call_record(run->task.call), e, PK_NONE, out, err);
+    return pk_reply_try(run->arena, pk_call_record(run->task.call), e, pk_buf_str(&run->body), out,
+                        err);
 }
 
 static bool failed(const struct pk_run *run)

@@ -147,7 +147,7 @@ static bool give_failure(struct query *q, sqlite3_context *ctx, struct pk_error 
     }
     if (wish == PK_GIVE_NULL)
         return true;
-    if (!pk_reply_try(&q->arena, q->record, &q->outcome, PK_NONE, &text, err))
+    if (!pk_reply_try(&q->arena, q->record, &q->outcome, q->body, &text, err))
         return false;
     pk_result_json(ctx, text);
     return true;

@@ -26,6 +26,8 @@ pk_function pk_fn_config_put, pk_fn_config_get, pk_fn_config_delete; /* fn_admin
 pk_function pk_fn_key_put, pk_fn_key_rotate, pk_fn_key_revoke;
 pk_function pk_fn_feedback, pk_fn_cache_purge, pk_fn_flush, pk_fn_health, pk_fn_set, pk_fn_get;
 
+pk_function pk_fn_guardrail_put, pk_fn_guardrail_get, pk_fn_guardrail_delete; /* fn_guard.c */
+
 pk_function pk_fn_limit_put, pk_fn_limit_delete; /* fn_limit.c */
 pk_function pk_fn_api_key_create, pk_fn_api_key_rotate, pk_fn_api_key_revoke;
 

@@ -43,6 +43,7 @@ static const struct relation relations[] = {
                                                    {"trace_id", "l.trace_id", K_TEXT}}},
     {"pk_feedback",     1, true,  NULL, {{"id", "f.id", K_UUID}, {"trace_id", "f.trace_id", K_TEXT}}},
     {"pk_configs",      1, false, NULL, {{"slug", "slug", K_TEXT}}},
+    {"pk_guardrails",   1, false, NULL, {{"slug", "slug", K_TEXT}}},
     {"pk_circuits",     3, true,  NULL, {{"config", "c.config", K_TEXT}}},
     {"pk_prompts",      2, false, NULL, {{"slug", "slug", K_TEXT}}},
     {"pk_virtual_keys", 1, true,  NULL, {{"slug", "k.slug", K_TEXT}}},

@@ -28,7 +28,7 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->retry_after_ms = 0;
     c->streaming = NULL;
     c->impatient = false;
-    c->guards.again = c->guards.rewritten = c->guards.replaced = false;
+    c->guards.again = c->guards.refused = c->guards.rewritten = c->guards.replaced = false;
     c->guards.out = PK_GUARD_PASSED;
     c->guards.after_results = PK_NONE;
     c->error = (struct pk_error){0};

@@ -219,8 +219,10 @@ void pk_call_close(struct pk_call *c)
 
     if (c->node >= 0)
         pk_call_note_target(c);
-    if (!c->answered && c->streaming &&
-        pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
+    if (c->guards.refused)
+        pk_call_note_answer(c); /* of an answer that the client did not get */
+    else if (!c->answered && c->streaming &&
+             pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
         pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
     else if (!c->answered)
         (void)note_cost(c);

@@ -281,6 +281,7 @@ int pk_step_guard_in(struct pk_call *c, const struct pk_event *ev)
         }
         g->list = own(c, PK_GUARD_INPUT);
         g->denied = NULL;
+        g->refused = false;
         g->in = PK_GUARD_PASSED;
         g->before = PK_NONE;
         if (c->request.at != c->req->body.at && !take_request(c, c->req->body))
@@ -320,6 +321,7 @@ static int ask_again(struct pk_call *c, const struct pk_guard_mark *by)
 
     c->guards.hit = NULL;
     c->guards.again = true;
+    c->guards.refused = !hit;
     deny(c, by);
     return pk_call_go(c, hit ? ST_send : ST_judge);
 }
@@ -355,6 +357,7 @@ static int conclude_out(struct pk_call *c)
         return let_go(c);
     if (o->result == PK_GUARD_TRY_AGAIN && !c->committed)
         return ask_again(c, o->by);
+    g->refused = !g->hit;
     g->hit = NULL;
     deny(c, o->by);
     return c->committed ? break_off(c) : pk_call_go(c, ST_judge);

@@ -53,13 +53,14 @@ struct pk_call_guards {
     enum pk_guard_result in, out;       /* of the request; of the last answer */
     enum pk_guard_result after;         /* of the async ones */
     pk_str before, after_results;       /* hook_results of the two phases: JSON arrays, or empty */
-    bool again;     /* the last answer was denied by a guardrail that wants another */
-    bool rewritten; /* the answer is no longer what came */
-    bool replaced;  /* nor anything that a provider said */
-    const struct pk_cache_entry *hit; /* the answer is of the cache */
-    pk_str tail;                      /* of a stream: its end, which waits for the verdict */
-    size_t stage;                     /* guard_after: the phase that is next */
-    bool over;                        /* and it is done, or there is no more time for it */
+    bool refused;                       /* the last answer was denied, */
+    bool again;                         /* by a guardrail that wants another */
+    bool rewritten;                     /* the answer is no longer what came */
+    bool replaced;                      /* nor anything that a provider said */
+    const struct pk_cache_entry *hit;   /* the answer is of the cache */
+    pk_str tail;                        /* of a stream: its end, which waits for the verdict */
+    size_t stage;                       /* guard_after: the phase that is next */
+    bool over;                          /* and it is done, or there is no more time for it */
 };
 
 struct pk_call {

@@ -109,6 +109,21 @@ static void add_error(struct pk_buf *out, const struct pk_record *r, const struc
     pk_buf_addf(out, ",\"retryable\":%s}", e->retryable ? "true" : "false");
 }
 
+/* What guardrails said of a call that failed: the error's document has it too. */
+static void add_hooks(struct pk_arena *arena, struct pk_buf *out, pk_str error)
+{
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    if (error.len == 0 || !pk_json_parse(arena, error, "error", &doc, &unused))
+        return;
+    int hooks = pk_json_get(&doc, 0, "hook_results");
+    if (hooks < 0)
+        return;
+    add_name(out, "hook_results");
+    pk_buf_add(out, pk_json_raw(&doc, hooks));
+}
+
 bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struct pk_error *e,
                   pk_str body, pk_str *out, struct pk_error *err)
 {
@@ -131,6 +146,8 @@ bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struc
     pk_buf_adds(&text, ",\"usage\":");
     pk_buf_add(&text, usage);
     add_text(&text, "trace_id", r->trace_id);
+    if (e->code != PK_OK)
+        add_hooks(arena, &text, body);
     pk_buf_addc(&text, '}');
     *out = pk_buf_str(&text);
     return !text.failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");

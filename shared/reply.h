@@ -17,7 +17,8 @@ bool pk_reply_text(struct pk_arena *arena, pk_str body, pk_str *out, bool *is_nu
                    struct pk_error *err) PK_MUST_CHECK;
 
 /* {ok, response, error{code,type,message,http_status,retryable}, usage, trace_id}; for pk_try_chat.
- * `e` is PK_OK for a success; `body` is then the answer. */
+ * `e` is PK_OK for a success; `body` is then the answer, else the error's document, or empty: when guardrails ran,
+ * what they said of the call is passed on as hook_results. */
 bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struct pk_error *e,
                   pk_str body, pk_str *out, struct pk_error *err) PK_MUST_CHECK;
 

@@ -85,21 +85,23 @@ static bool check_body(struct pk_store_binding *b, pk_str body, pk_str owner, st
     return pk_guardrail_check(b->arena, body, &g, err) && bind_checks(b, &g, true, err);
 }
 
-bool pk_store_guardrail_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,
-                            pk_str owner, int64_t now_us, int64_t *version, struct pk_error *err)
+bool pk_store_guardrail_put(struct pk_store *s, struct pk_arena *arena,
+                            const struct pk_guardrail_draft *d, int64_t *version,
+                            struct pk_error *err)
 {
-    struct pk_store_binding b = {s, arena, now_us, INT64_MAX};
-    const struct pk_value args[] = {pk_v_required(slug), pk_v_int(now_us), pk_v_required(body),
-                                    pk_v_text(owner)};
+    struct pk_store_binding b = {s, arena, d->at_us, INT64_MAX};
+    const struct pk_value args[] = {pk_v_required(d->slug), pk_v_int(d->at_us),
+                                    pk_v_required(d->body), pk_v_text(d->owner)};
     int64_t before;
 
     *version = 0;
-    if (!pk_slug_check(slug, err) || !check_body(&b, body, owner, err) || !s->ops->begin(s, err))
+    if (!pk_slug_check(d->slug, err) || !check_body(&b, d->body, d->owner, err) ||
+        !s->ops->begin(s, err))
         return false;
     bool ok =
-        retire(s, slug, &before, err) &&
+        retire(s, d->slug, &before, err) &&
         s->ops->exec(s, PK_SQL_guardrail_put, args, PK_COUNT(args), read_version, version, err);
-    const struct pk_change change = {now_us, "guardrail_put", slug,
+    const struct pk_change change = {d->at_us, "guardrail_put", d->slug,
                                      pk_copyf(arena, "{\"version\":%lld}", (long long)*version)};
     return pk_store_change_end(s, ok, &change, err);
 }

@@ -7,10 +7,16 @@
 
 #include "store.h"
 
-/* Stores a checked guardrail as the next version of `slug`. `owner` is the database role whose rights its
- * predicates have; empty where there are no roles. */
-bool pk_store_guardrail_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,
-                            pk_str owner, int64_t now_us, int64_t *version,
+struct pk_guardrail_draft {
+    pk_str slug, body;
+    pk_str
+        owner; /* the database role whose rights its predicates have; empty where there are no roles */
+    int64_t at_us;
+};
+
+/* Stores a checked guardrail as the next version of its slug. */
+bool pk_store_guardrail_put(struct pk_store *s, struct pk_arena *arena,
+                            const struct pk_guardrail_draft *draft, int64_t *version,
                             struct pk_error *err) PK_MUST_CHECK;
 /* *body is empty when there is none. */
 bool pk_store_guardrail_get(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str *body,

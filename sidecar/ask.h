@@ -25,6 +25,11 @@ void pkd_ask_read(pk_str headers, struct pkd_ask *ask);
 bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
                      struct pk_error *err) PK_MUST_CHECK;
 
+/* The guardrails that the request asks for besides the config's, and whether the client reads what is not
+ * OpenAI's. The error names the header. */
+bool pkd_ask_guards(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
+                    struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+
 /* What pk_resolve() is to look for: the config header, with provider, key or virtual key from their headers
  * where it names none; else the virtual key; else the provider; else the "@provider/model" of the
  * body, which then becomes "model" alone in req->body. The error says what to give. */

@@ -545,6 +545,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     if (!check_type(&ask, err) ||
         !pkd_auth_apply(t->caller, &c->arena, prompt.len > 0, &ask, err) ||
         !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
+        !pkd_ask_guards(&c->arena, t->store, &ask, &c->req, err) ||
         !(prompt.len ? pkd_prompt_request : pkd_ask_reference)(&c->arena, t->store, &ask, &c->req,
                                                                &reference, err))
         return false;
