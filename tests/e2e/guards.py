@@ -11,6 +11,7 @@ A small server stands for whoever is asked: webhooks, a moderation, a log. What 
 import http.server
 import json
 import threading
+import time
 
 from cases import Call, Case
 
@@ -276,3 +277,203 @@ CASES = [
                ({"output_guardrails": ["no-such"]},
                 'output_guardrails[0]: there is no guardrail called "no-such"'))]),
 ]
+
+
+# --- specials: functions (door, e, mock) that return True ----------------------------------------
+
+def call(door, config, text="hello big world", **options):
+    """An answer, and the trace to look for."""
+    call.count = getattr(call, "count", 0) + 1
+    id_ = f"guards-{door.name}-{call.count}"
+    return door.chat(config, text, {"pk": {"trace_id": id_, **options}}), id_
+
+
+def soon(check):
+    """A daemon may remember for some milliseconds what a reference meant."""
+    until = time.monotonic() + 5
+    while not check():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def stored(door, e, mock):
+    """a stored guardrail is found by its slug, put anew at once, and missed when it is gone"""
+    words = {"type": "contains", "deny": ["password"], "action": "block"}
+    first = door.function("pk_guardrail_put", "no-words", words)
+    config = e.to("echo", guardrails={"input_guardrails": ["no-words"], "on_fail": "block"})
+    one, _ = call(door, config, "my password")
+    second = door.function("pk_guardrail_put", "no-words", {
+        "name": "No secrets", "checks": [{"id": "default.contains", "parameters": {
+            "words": ["secret"], "operator": "none"}}], "actions": {"deny": True, "async": False}})
+    passed = soon(lambda: call(door, config, "my password")[0].ok)
+    two, _ = call(door, config, "my secret")
+    got = door.function("pk_guardrail_get", "no-words")
+    gone = door.function("pk_guardrail_delete", "no-words")
+    missed = soon(lambda: not call(door, config)[0].ok)
+    three, _ = call(door, config)
+    return (str(first) == "1" and str(second) == "2" and one.status == 446 and passed and two.status == 446
+            and "No secrets" in str(got) and gone and missed and three.status == 400
+            and 'input_guardrails[0]: there is no guardrail called "no-words"' in three.message)
+
+
+def stored_checked(door, e, mock):
+    """what is stored is checked when it is put: guardrails, and configs that name them"""
+    bad = [door.function("pk_guardrail_put", "bad", body) for body in (
+        {"type": "nothing"}, {"type": "regex", "pattern": "("}, {"checks": []},
+        {"type": "moderation", "provider": "openai", "api_key": "x"},
+        {"type": "sql", "predicate": "delete from pk_log"},
+        {"type": "sql", "predicate": "select 1 = 1; select 2 = 2"},
+        {"type": "sql", "predicate": "select"})]
+    door.function("pk_key_put", "guarded-key", "openai", "k", {"custom_host": e.base + "/v1"})
+    config = door.function("pk_config_put", "guarded", {"virtual_key": "guarded-key",
+                                                        "output_guardrails": ["no-such"]})
+    return (all(not isinstance(b, (int, str)) for b in bad)
+            and "config.output_guardrails" not in str(config.message)
+            and 'output_guardrails[0]: there is no guardrail called "no-such"' in config.message)
+
+
+def predicate(door, e, mock):
+    """a stored predicate sees text, metadata and document, and cannot be given inline"""
+    postgres = door.name == "postgres"
+    team = "$2 ->> 'team'" if postgres else "json_extract($2, '$.team')"
+    model = "$3 ->> 'model'" if postgres else "json_extract($3, '$.model')"
+    door.function("pk_guardrail_put", "by-sql", {
+        "type": "sql", "action": "block",
+        "predicate": f"select $1 not like '%bomb%' and {team} = 'red' and {model} is null"})
+    config = e.to("echo", input_guardrails=["by-sql"])
+    outcomes = [call(door, config, text, metadata={"team": who})[0].status
+                for text, who in (("a flower", "red"), ("a bomb", "red"), ("a flower", "blue"))]
+    return outcomes == [200, 446, 446]
+
+
+def predicate_time(door, e, mock):
+    """a predicate that takes too long is an error of the check, and ends in time"""
+    endless = ("select count(*) > 0 from generate_series(1, 1000000000) a" if door.name == "postgres"
+               else "with recursive c(x) as (select 1 union all select x + 1 from c) "
+                    "select count(*) > 0 from c")
+    door.function("pk_guardrail_put", "endless", {"type": "sql", "predicate": endless,
+                                                  "timeout": "50ms", "action": "block"})
+    answer, id_ = call(door, e.to("echo", input_guardrails=["endless"]))
+    door.function("pk_guardrail_put", "endless", {"type": "sql", "predicate": endless,
+                                                  "timeout": "50ms", "action": "warn"})
+    after = soon(lambda: call(door, e.to("echo", input_guardrails=["endless"]))[0].ok)
+    spans = door.wait_rows("pk_spans", id_)
+    return (answer.status == 446 and after and len(spans) == 1
+            and "not done within 50 ms" in spans[0]["error_message"])
+
+
+def opinions(door, e, mock):
+    """feedback of a guardrail is in pk_feedback, once"""
+    answer, id_ = call(door, e.to("echo", input_guardrails=[{
+        "contains": {"words": ["hello"]}, "on_success": {"feedback": {
+            "value": 3, "weight": 0.5, "metadata": {"from": "guard"}}}}]))
+    rows = door.wait_rows("pk_feedback", id_)
+    return (answer.ok and len(rows) == 1 and rows[0]["value"] == 3 and rows[0]["weight"] == 0.5
+            and rows[0]["metadata"]["successfulChecks"] == "default.contains"
+            and rows[0]["metadata"]["from"] == "guard")
+
+
+def raises_blocked(door, e, mock):
+    """pk_chat raises guardrail_blocked; pk_try_chat has hook_results"""
+    config = e.to("echo", guardrails={"input": [{"type": "contains", "deny": ["big"], "id": "words",
+                                                 "message": "Not that."}]})
+    raised = door.raising(config, "hello big world")
+    tried, _ = call(door, config)
+    hooks = tried.body["hook_results"]["before_request_hooks"]
+    return (same_code(raised) and 'guardrail "words": contains failed' in raised.message
+            and "Not that." in raised.message and hooks[0]["id"] == "words"
+            and hooks[0]["checks"][0]["data"]["foundWords"] == ["big"])
+
+
+def same_code(answer):
+    return answer.code == "guardrail_blocked" or answer.sqlstate == "22023"
+
+
+# --- HTTP ------------------------------------------------------------------------------------------
+
+def stream(door, config, text="hello big world", **headers):
+    """(status, events) of a streamed chat completion."""
+    status, _, body = door.request("/v1/chat/completions", {
+        "model": "echo", "stream": True, "messages": [{"role": "user", "content": text}]},
+        {"x-portkey-config": json.dumps(config), **headers})
+    events = [x[5:].strip() for x in body.decode().split("\n") if x.startswith("data:")]
+    return status, [x if x == "[DONE]" else json.loads(x) for x in events] if status < 300 else body
+
+
+def text_of(events):
+    return "".join(c["delta"].get("content") or "" for x in events if x != "[DONE]"
+                   for c in x.get("choices", []))
+
+
+def stream_held(door, e, mock):
+    """a stream is held back for what may deny or change it"""
+    deny = {"type": "contains", "deny": ["bomb"], "action": "block", "message": "No."}
+    redact = {"type": "contains", "words": ["big"], "action": "redact", "replacement": "--"}
+    good = stream(door, e.to(guardrails={"output": [deny]}))
+    bad = stream(door, e.to(guardrails={"output": [deny]}), "a bomb")
+    changed = stream(door, e.to(guardrails={"output": [redact]}))
+    return (good[0] == 200 and text_of(good[1]) == "hello big world" and good[1][-1] == "[DONE]"
+            and bad[0] == 446 and b"No." in bad[1] and b"hook_results" in bad[1]
+            and changed[0] == 200 and text_of(changed[1]) == "hello -- world"
+            and changed[1][-1] == "[DONE]")
+
+
+def stream_ended(door, e, mock):
+    """a stream that is checked at its end ends in an error when it is denied, never cleanly"""
+    deny = {"type": "contains", "deny": ["bomb"], "action": "block", "stream": "end",
+            "message": "No."}
+    good = stream(door, e.to(guardrails={"output": [deny]}))
+    bad = stream(door, e.to(guardrails={"output": [deny]}), "a big bomb")
+    return (good[0] == 200 and good[1][-1] == "[DONE]" and bad[0] == 200
+            and text_of(bad[1]) == "a big bomb" and "[DONE]" not in bad[1]
+            and bad[1][-1]["error"]["message"] == "No.")
+
+
+def stream_hooks(door, e, mock):
+    """hook_results are events of a stream for Portkey's clients, and for no others"""
+    config = e.to(input_guardrails=[{"contains": {"words": ["zzz"]}}],
+                  output_guardrails=[{"contains": {"words": ["zzz"]}}])
+    status, events = stream(door, config, **{"x-portkey-strict-open-ai-compliance": "false"})
+    plain = stream(door, config)
+    return (status == 246 and "before_request_hooks" in events[0]["hook_results"]
+            and "after_request_hooks" in events[-2]["hook_results"] and events[-1] == "[DONE]"
+            and plain[0] == 246 and not any("hook_results" in x for x in plain[1]))
+
+
+def headers(door, e, mock):
+    """x-portkey-default-*-guardrails are appended to every target's own"""
+    door.function("pk_guardrail_put", "from-header", {"type": "contains", "deny": ["bomb"]})
+    chat = {"model": "echo", "messages": [{"role": "user", "content": "a bomb"}]}
+    def ask(**more):
+        return door.request("/v1/chat/completions", chat, {"x-portkey-config": json.dumps(e.to(
+            input_guardrails=[{"contains": {"words": ["a"]}, "id": "own"}])), **more})
+    denied = ask(**{"x-portkey-default-input-guardrails":
+                    '[{"default.contains":{"words":["zzz"]},"deny":true,"id":"header"}]'})
+    output = ask(**{"x-portkey-default-output-guardrails": '["from-header"]'})
+    wrong = ask(**{"x-portkey-default-output-guardrails": '["no-such"]'})
+    hooks = json.loads(denied[2])["hook_results"]["before_request_hooks"]
+    return (denied[0] == 446 and [h["id"] for h in hooks] == ["own", "header"]
+            and output[0] == 446 and wrong[0] == 400 and b"no-such" in wrong[2]
+            and b"x-portkey-default-output-guardrails[0]" in wrong[2])
+
+
+def answered_first(door, e, mock):
+    """the client has its answer while an async guardrail still asks"""
+    HOOKS.gate.clear()
+    config = e.to("echo", output_guardrails=[{
+        "default.webhook": {"webhookURL": HOOKS.base + "/gate", "timeout": 20000}, "async": True,
+        "on_success": {"feedback": {"value": 1}}}])
+    answer, id_ = call(door, config)
+    stream_status, events = stream(door, config)
+    early = door.rows("pk_logs", id_)
+    HOOKS.gate.set()
+    return (answer.text == "hello big world" and stream_status == 200 and events[-1] == "[DONE]"
+            and early == [] and door.row(id_)["http_status"] == 200
+            and len(door.wait_rows("pk_feedback", id_)) == 1)
+
+
+ANY = [stored, stored_checked, predicate, predicate_time, opinions]
+SQL = [raises_blocked]
+HTTP = [stream_held, stream_ended, stream_hooks, headers, answered_first]
