@@ -21,6 +21,19 @@ static pk_str path_here(struct pk_config_reader *p)
     return pk_copyf(p->arena, "config%s%s", *p->path ? "." : "", p->path);
 }
 
+void *pk_config_room(struct pk_config_reader *p, void *list, int count, size_t size,
+                     const char *name)
+{
+    size_t held = (size_t)count * size;
+
+    if (count > 0 && (count & (count - 1)) != 0)
+        return list; /* it has grown to the next power of two */
+    list = pk_alloc_grow(p->arena, list, held, count ? 2 * held : size);
+    if (!list)
+        (void)pk_fail(p->err, PK_NO_MEMORY, "%s: out of memory", name);
+    return list;
+}
+
 bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
                            struct pk_target *t)
 {
@@ -54,11 +67,13 @@ bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
 static bool add_target(struct pk_config_reader *p, const struct pk_draft *d, int node)
 {
     struct pk_config *c = p->config;
-    struct pk_target *t = &c->targets[c->target_count];
+    struct pk_target *list =
+        pk_config_room(p, c->targets, c->target_count, sizeof *list, "targets");
 
-    if (!pk_config_make_target(p, d, t))
+    if (!list || !pk_config_make_target(p, d, &list[c->target_count]))
         return false;
-    t->node = node;
+    c->targets = list;
+    list[c->target_count].node = node;
     c->route.nodes[node].target = (int16_t)c->target_count++;
     return true;
 }

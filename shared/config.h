@@ -101,10 +101,10 @@ struct pk_config {
     struct pk_route route;
     const struct pk_conditional *conditional[PK_NODES_MAX]; /* by node; NULL for the others */
     const struct pk_sticky *sticky[PK_NODES_MAX];
-    struct pk_target targets[PK_NODES_MAX];
+    struct pk_target *targets;
     int target_count;
     struct pk_guards *guards; /* every list that a target has, once each */
-    struct pk_embedder embedders[PK_EMBEDDERS_MAX];
+    struct pk_embedder *embedders;
     int embedder_count;
     pk_str api_key_at; /* which node gives an api_key, "config.targets[0]"; empty = none does */
     pk_str slug;       /* set by the host for a stored config; goes to the log */

@@ -54,10 +54,15 @@ static const struct pk_config_member embedder_members[] = {
 static bool add_embedder(struct pk_config_reader *p, struct embedder_draft *d, int *index)
 {
     struct pk_config *c = p->config;
-    struct pk_embedder *e = &c->embedders[c->embedder_count];
+    struct pk_embedder *list, *e;
 
     if (c->embedder_count == PK_EMBEDDERS_MAX)
         return pk_config_fail(p, "", "more than %d embedders", PK_EMBEDDERS_MAX);
+    list = pk_config_room(p, c->embedders, c->embedder_count, sizeof *list, "embedder");
+    if (!list)
+        return false;
+    c->embedders = list;
+    e = &list[c->embedder_count];
     pk_draft_settle(&d->node);
     if (d->node.set.provider.len == 0 && d->node.set.virtual_key.len == 0)
         return pk_config_fail(p, "provider", "must be given, or virtual_key");

@@ -77,6 +77,11 @@ typedef bool pk_config_read_fn(struct pk_config_reader *p, int value, void *draf
 pk_config_read_fn pk_config_read_provider, pk_config_read_virtual_key, pk_config_read_api_key,
     pk_config_read_custom_host, pk_config_read_request_timeout, pk_config_read_cache;
 
+/* The list with room for one item more: it doubles whenever it is full. NULL: no memory; the error names
+ * `name`. */
+void *pk_config_room(struct pk_config_reader *p, void *list, int count, size_t size,
+                     const char *name);
+
 /* What a settled draft says about whom to call, with its path. */
 bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
                            struct pk_target *t);

@@ -97,10 +97,9 @@ static void both_spellings_mean_the_same(void)
     };
 
     for (size_t i = 0; i < PK_COUNT(texts); i++) {
-        const struct pk_target *t = &config.targets[0];
-
         if (!EXPECT(parse(texts[i])))
             printf("# %s\n", err.msg);
+        const struct pk_target *t = &config.targets[0];
         EXPECT(pk_str_is(t->virtual_key, "k"));
         EXPECT(pk_str_is(t->params.overrides, "{\"model\":\"m\"}"));
         EXPECT(t->timeouts.request_ms == 30000);
