@@ -132,6 +132,8 @@ int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
     }
     pk_dialect_fault(c->arena, provider->dialect, c->status, pk_buf_str(&c->collected), &c->fault);
+    if (c->retry_after_ms <= 0)
+        c->retry_after_ms = c->fault.retry_ms;
     (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);
     c->error.status = is_error_status(c->status) ? c->status : 502;
     c->error.retryable =

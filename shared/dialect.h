@@ -20,6 +20,7 @@ struct pk_stream;
 /* What a provider's error says. Empty where it says nothing. */
 struct pk_fault {
     pk_str message, type, param, code;
+    int64_t retry_ms; /* when to try again; 0: the body does not say */
 };
 
 /* What a complete answer says, whatever the dialect. */

@@ -393,6 +393,45 @@ static void end(struct pk_stream *s, pk_delta_fn *take)
     take(s, &done);
 }
 
+/* --- errors ---------------------------------------------------------------------------------- */
+
+/* "34.07s" in milliseconds, rounded up; 0 when it is no such thing. */
+static int64_t duration_ms(pk_str text)
+{
+    int64_t ms = 0, unit = 1000;
+    bool fraction = false;
+
+    if (!pk_str_ends(text, "s"))
+        return 0;
+    for (size_t i = 0; i + 1 < text.len; i++) {
+        int digit = text.at[i] - '0';
+
+        if (text.at[i] == '.' && !fraction) {
+            fraction = true;
+            continue;
+        }
+        if (digit < 0 || digit > 9 || ms > PK_TIMEOUT_MS_MAX)
+            return 0;
+        unit = fraction ? unit / 10 : unit;
+        ms = fraction ? ms + digit * unit + (unit == 0 && digit > 0) : ms * 10 + digit * unit;
+    }
+    return ms;
+}
+
+/* What an error says, and in its details (google.rpc.RetryInfo) when to try again. */
+static void fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f)
+{
+    int root = pk_json_type(doc, 0) == PK_JSON_ARRAY ? pk_json_item(doc, 0, 0) : 0;
+    int details = pk_json_get(doc, pk_json_get(doc, root, "error"), "details");
+
+    pk_dialect_read_fault(arena, doc, f);
+    if (pk_json_type(doc, details) != PK_JSON_ARRAY)
+        return;
+    for (int d = pk_json_first(doc, details); d >= 0; d = pk_json_next(doc, details, d))
+        if (pk_dialect_has(doc, d, "retryDelay"))
+            f->retry_ms = duration_ms(pk_json_str(arena, doc, pk_json_get(doc, d, "retryDelay")));
+}
+
 const struct pk_dialect pk_dialect_gemini = {
     .name = "gemini",
     .path = pk_gemini_path,
@@ -402,5 +441,5 @@ const struct pk_dialect pk_dialect_gemini = {
     .answer = answer,
     .event = event,
     .end = end,
-    .fault = pk_dialect_read_fault,
+    .fault = fault,
 };

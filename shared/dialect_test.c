@@ -376,6 +376,44 @@ static void odd_counts_are_never_negative(void)
     end();
 }
 
+static void google_says_in_an_error_when_to_try_again(void)
+{
+    static const struct {
+        const char *delay;
+        int64_t ms;
+    } cases[] = {
+        {"\"34s\"", 34000},
+        {"\"34.07s\"", 34070},
+        {"\"0.0004s\"", 1},
+        {"\"1.9999s\"", 2000},
+        {"\"0s\"", 0},
+        {"\"34\"", 0},
+        {"\"-1s\"", 0},
+        {"\"1.2.3s\"", 0},
+        {"\"s\"", 0},
+        {"34", 0},
+        {"null", 0},
+        {"{}", 0},
+        {"\"99999999999999999999s\"", 0},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        struct pk_fault f;
+
+        begin();
+        pk_dialect_fault(
+            &arena, &pk_dialect_gemini, 429,
+            pk_copyf(&arena,
+                     "[{\"error\":{\"message\":\"m\",\"details\":[7,{\"@type\":"
+                     "\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":%s}]}}]",
+                     cases[i].delay),
+            &f);
+        if (!EXPECT(f.retry_ms == cases[i].ms && pk_str_is(f.message, "m")))
+            printf("# %s: %lld\n", cases[i].delay, (long long)f.retry_ms);
+        end();
+    }
+}
+
 /* --- streams --------------------------------------------------------------------------------- */
 
 static struct pk_stream *stream(const struct pk_dialect *front, const struct pk_dialect *back,
@@ -909,6 +947,7 @@ int main(void)
     RUN(hostile_requests_are_refused);
     RUN(what_is_no_answer_is_never_a_success);
     RUN(odd_counts_are_never_negative);
+    RUN(google_says_in_an_error_when_to_try_again);
     RUN(hostile_streams_are_told_from_good_ones);
     RUN(what_came_before_an_error_is_given);
     RUN(nothing_is_given_after_the_end);
