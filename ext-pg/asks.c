@@ -261,13 +261,15 @@ static void reserve_taken(struct taken *taken, int count)
 {
     struct pk_reserve *asked[PK_ASKS_MAX];
 
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         asked[i] = &taken[i].reserve;
+        asked[i]->tentative = true;
+    }
     reserve(asked, count);
 }
 
 /* Those that only calls in progress are in the way of: some of these may be over, and in the ring. */
-static void ask_again(struct taken *taken, int count, bool (*settle)(void))
+static void ask_again(struct taken *taken, int count, void (*settle)(void))
 {
     struct pk_reserve *again[PK_ASKS_MAX];
     int n = 0;
@@ -275,10 +277,13 @@ static void ask_again(struct taken *taken, int count, bool (*settle)(void))
     for (int i = 0; i < count; i++)
         if (!taken[i].reserve.granted && taken[i].reserve.in_use)
             again[n++] = &taken[i].reserve;
-    if (n == 0 || !settle())
+    if (n == 0)
         return;
-    for (int i = 0; i < n; i++)
+    settle();
+    for (int i = 0; i < n; i++) {
+        again[i]->tentative = false;
         again[i]->error = (struct pk_error){0};
+    }
     reserve(again, n);
 }
 
@@ -304,7 +309,7 @@ static void answer(const struct taken *t)
     LWLockRelease(&asks->lock);
 }
 
-bool pk_asks_serve(bool (*settle)(void))
+bool pk_asks_serve(void (*settle)(void))
 {
     if (!pk_asks_waiting())
         return false;

@@ -44,9 +44,9 @@ void pk_asks_reserve(const struct pk_reserve *question, struct pk_arena *arena, 
                      struct pk_reserve *r);
 void pk_asks_drop(void);
 
-/* For the worker. `settle` writes what is in the ring; false: it could not. */
+/* For the worker. `settle` writes what is in the ring, as far as it can. */
 bool pk_asks_waiting(void);
 void pk_asks_adopt(void);
-bool pk_asks_serve(bool (*settle)(void)); /* false: nobody had asked */
+bool pk_asks_serve(void (*settle)(void)); /* false: nobody had asked */
 
 #endif

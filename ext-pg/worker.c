@@ -200,9 +200,9 @@ static enum drained drain_batch(void)
 }
 
 /* What calls that are over have to settle. */
-static bool settle_calls(void)
+static void settle_calls(void)
 {
-    return drain_batch() == SOME;
+    (void)drain_batch();
 }
 
 static bool answer_asks(void)

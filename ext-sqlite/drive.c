@@ -130,8 +130,9 @@ static void reserve(struct pk_conn *c, struct pk_task *t)
     struct pk_reserve r = *pk_call_reserve(t->call);
     struct pk_reserve *const asked[] = {&r};
 
+    r.tentative = c->writer && pk_writer_stats(c->writer).pending > 0;
     pk_store_reserve(c->store, asked, 1, pk_clock_us());
-    if (!r.granted && r.in_use && c->writer && pk_writer_stats(c->writer).pending > 0) {
+    if (!r.granted && r.in_use && r.tentative) {
         (void)pk_writer_flush(c->writer, SETTLE_WAIT_MS);
         r = *pk_call_reserve(t->call);
         pk_store_reserve(c->store, asked, 1, pk_clock_us());

@@ -8,6 +8,7 @@
 #include "store_audit.h"
 #include "store_value.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -345,18 +346,22 @@ static const char *why(const struct pk_hold *h, int64_t amount, const struct sta
                              : "are used";
 }
 
-static void say(struct pk_error *err, const struct pk_hold *h, int64_t amount,
+static void say(struct pk_reserve *r, const struct pk_hold *h, int64_t amount,
                 const struct state *st)
 {
     struct pk_arena arena;
+    char wait[40] = "";
 
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
     struct pk_buf text = pk_buf_in(&arena, 256);
     pk_limit_print(&text, h->counts, h->window, amount);
-    (void)pk_fail(err, h->budget ? PK_BUDGET : PK_RATE, "limit \"%.*s\"%s%.*s: %.*s %s",
+    if (r->retry_after_ms > 0)
+        (void)snprintf(wait, sizeof wait, "; try again in %lld s",
+                       (long long)((r->retry_after_ms + 999) / 1000));
+    (void)pk_fail(&r->error, h->budget ? PK_BUDGET : PK_RATE, "limit \"%.*s\"%s%.*s: %.*s %s%s",
                   PK_FMT(pk_str_sub(h->limit, 0, SHOWN_BYTES)), h->subject.len ? " of " : "",
                   PK_FMT(pk_str_sub(h->subject, 0, SHOWN_BYTES)), PK_FMT(pk_buf_str(&text)),
-                  why(h, amount, st));
+                  why(h, amount, st), wait);
     pk_arena_free(&arena);
 }
 
@@ -383,7 +388,9 @@ static bool refuse(struct work *w, struct pk_reserve *r, int i, int64_t amount)
         r->retry_after_ms = SOON_MS;
     else if (h->want <= amount && again.until_us > w->now_us && again.until_us != INT64_MAX)
         r->retry_after_ms = (again.until_us - w->now_us + 999) / 1000;
-    say(&r->error, h, amount, &st);
+    say(r, h, amount, &st);
+    if (r->tentative && r->in_use)
+        return true;
     return w->store->ops->exec(w->store, PK_SQL_limit_refused, args, PK_COUNT(args), NULL, NULL,
                                w->err);
 }

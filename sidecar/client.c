@@ -323,6 +323,7 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
 {
     struct pk_reserve *asked[RESERVE_MAX];
     bool lenient = strcmp(t->app->options->limits, "allow") == 0;
+    bool pending = pk_writer_stats(t->app->writer).pending > 0;
     int n = 0;
 
     for (int i = 0; i < count; i++) {
@@ -332,10 +333,11 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
             continue;
         }
         *asked[n] = *pk_call_reserve(calls[i]->task.call);
+        asked[n]->tentative = pending;
         calls[n++] = calls[i];
     }
     pk_store_reserve(t->store, asked, n, pk_clock_us());
-    if (pk_writer_stats(t->app->writer).pending > 0)
+    if (pending)
         ask_again(t, asked, calls, n);
     for (int i = 0; i < n; i++) {
         struct pk_event ev = pk_reserve_event(asked[i], lenient);
