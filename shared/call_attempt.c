@@ -12,7 +12,10 @@
 
 #include <string.h>
 
-enum { ERROR_BODY_BYTES_MAX = 64 << 10 };
+enum {
+    ERROR_BODY_BYTES_MAX = 64 << 10,
+    END_WAIT_MS = 500, /* for the end of a connection whose stream is complete */
+};
 
 int pk_step_send(struct pk_call *c, const struct pk_event *ev)
 {
@@ -247,6 +250,8 @@ static int relay_on(struct pk_call *c)
     }
     c->attempt_deadline_ms = limits->idle_ms ? c->now_ms + limits->idle_ms : INT64_MAX;
     c->attempt_limit = "idle_timeout";
+    if (c->streaming->complete && (pk_call_holds(c) || pk_call_ends_checked(c)))
+        c->attempt_deadline_ms = c->now_ms + END_WAIT_MS; /* the client waits for the verdict */
     return pk_call_wait_upstream(c, ST_relay, PK_OP_READ);
 }
 
