@@ -26,7 +26,7 @@ static void give(void *ctx, void *block)
 struct life {
     const char *name, *provider, *body, *head;
     const char *payloads[8]; /* "" ends an answer before the last */
-    const char *cache;       /* NULL: simple */
+    const char *more;        /* members of the config; NULL: a simple cache */
 };
 
 /* clang-format off */
@@ -46,7 +46,7 @@ static const struct life lives[] = {
      "content-type: application/json",
      {"{\"data\":[{\"embedding\":[1,2]}],\"usage\":{\"prompt_tokens\":1}}", "",
       "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"},
-     "{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":\"e\"}}"},
+     "\"cache\":{\"mode\":\"semantic\",\"embedder\":{\"provider\":\"openai\",\"model\":\"e\"}}"},
     {"gemini", "google", "{\"model\":\"gemini-3-pro\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"h\\u00e9\"},{\"role\":\"assistant\",\"reasoning\":\"r\",\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":[{\"type\":\"text\",\"text\":\"1\"}]}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{}}}}},{\"type\":\"function\",\"function\":{\"name\":\"url_context\"}}],\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{\"const\":1}}}}",
      "content-type: application/json",
      {"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"t\",\"thought\":true},{\"text\":\"x\"},{\"functionCall\":{\"name\":\"f\",\"args\":{}},\"thoughtSignature\":\"s\"},{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"x\"}}]},\"finishReason\":\"STOP\",\"groundingMetadata\":{},\"logprobsResult\":{\"chosenCandidates\":[{\"token\":\"x\",\"logProbability\":-1}]}}],\"usageMetadata\":{\"promptTokenCount\":1},\"modelVersion\":\"m\",\"responseId\":\"r\"}"}, NULL},
@@ -61,6 +61,13 @@ static const struct life lives[] = {
      "content-type: text/event-stream",
      {"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}],\"modelVersion\":\"m\",\"responseId\":\"r\"}\n\n",
       "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"},\"thoughtSignature\":\"s\"}]},\"finishReason\":\"STOP\",\"groundingMetadata\":{}}],\"usageMetadata\":{\"promptTokenCount\":1}}\n\n"}, NULL},
+    {"guarded", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 anna@example.org\"}]}",
+     "content-type: application/json",
+     {"{\"verdict\":true}", "",
+      "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x bob\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}"},
+     "\"guardrails\":{\"input\":[{\"type\":\"pii\",\"action\":\"redact\"},{\"type\":\"webhook\",\"url\":\"http://h.example/\",\"action\":\"block\"}],"
+     "\"output\":[{\"type\":\"contains\",\"words\":[\"bob\"],\"flags\":[\"i\"],\"action\":\"redact\"},{\"type\":\"json_schema\",\"schema\":{},\"action\":\"warn\"},"
+     "{\"type\":\"log\",\"url\":\"http://h.example/\",\"async\":true,\"on_success\":{\"feedback\":{\"value\":1}}}]}"},
 };
 /* clang-format on */
 
@@ -91,10 +98,14 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
             ev.kind = PK_EV_MISS;
         else if (next.op == PK_OP_RESERVE)
             ev.kind = PK_EV_GRANTED;
-        else if (next.op == PK_OP_SEND)
+        else if (next.op == PK_OP_SEND) {
+            const struct pk_exchange *ex = pk_call_exchange(c);
+
+            EXPECT(strcmp(l->name, "guarded") != 0 ||
+                   !memmem(ex->body.at, ex->body.len, "anna@", 5));
             ev =
                 (struct pk_event){.kind = PK_EV_HEAD, .status = 200, .headers = pk_str_of(l->head)};
-        else if (next.op == PK_OP_READ && l->payloads[sent] && *l->payloads[sent])
+        } else if (next.op == PK_OP_READ && l->payloads[sent] && *l->payloads[sent])
             ev = (struct pk_event){.kind = PK_EV_BODY, .bytes = pk_str_of(l->payloads[sent++])};
         else if (next.op == PK_OP_READ) {
             ev.kind = PK_EV_END;
@@ -132,12 +143,12 @@ static bool run(const struct life *l, int allocations)
         &r.arena,
         "{\"strategy\":{\"mode\":\"conditional\",\"conditions\":[{\"query\":{\"$or\":[{"
         "\"params.model\":{\"$regex\":\"^n\"}},{\"metadata.x\":{\"$in\":[\"y\"]}}]},\"then\":"
-        "\"never\"}],\"default\":\"it\"},\"log_redact\":true,\"cache\":%s,"
+        "\"never\"}],\"default\":\"it\"},\"log_redact\":true,%s,"
         "\"cb_config\":{\"failure_threshold\":1},\"targets\":[{\"name\":\"never\",\"provider\":"
         "\"groq\"},{\"name\":\"it\",\"strategy\":{\"mode\":\"loadbalance\",\"sticky\":{"
         "\"hash_fields\":[\"prefix\",\"metadata.x\"]}},\"targets\":[{\"provider\":\"%s\","
         "\"override_params\":{\"top_p\":1}}]}]}",
-        l->cache ? l->cache : "{\"mode\":\"simple\"}", l->provider);
+        l->more ? l->more : "\"cache\":{\"mode\":\"simple\"}", l->provider);
     if (pk_config_parse(&r.arena, text, &r.config, &r.err))
         c = pk_call_new(&r.arena, &r.config, &facts, &r.request, 0, 1, &r.err);
     bool ok = c && drive(&r, l, c);
