@@ -113,17 +113,21 @@ $(BUILD)/t/%: tests/%.c $(BUILD)/libpk.a tests/test.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
 
-# The SQLite engine of a program that knows one migration more.
+# The SQLite engine of a program that knows one migration more, and the tables of the first version.
 $(BUILD)/gen99/schema.inc: tests/migrate/0099_test.sql $(BUILD)/gen/schema.inc
 	@mkdir -p $(@D)
-	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $< sql/prices.csv > $@.tmp && mv $@.tmp $@
+	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) $< \
+	    sql/prices.csv > $@.tmp && mv $@.tmp $@
+$(BUILD)/gen99/first.inc: tests/first_schema.sql sql/build.awk
+	@mkdir -p $(@D)
+	$(Q)awk -f sql/build.awk -v what=schema $< > $@.tmp && mv $@.tmp $@
 $(BUILD)/t/store_migrate: tests/store_migrate.c shared/store_sqlite.c $(BUILD)/gen99/schema.inc \
-                          $(BUILD)/libpk.a tests/test.h tests/test_store.h
+                          $(BUILD)/gen99/first.inc $(BUILD)/libpk.a tests/test.h tests/test_store.h
 	@mkdir -p $(@D)
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) -I$(BUILD)/gen99 $(INCLUDES) -c -o $@.engine.o shared/store_sqlite.c
 	$(call say,CC $@)
-	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -I$(BUILD)/gen99 -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
 
 unit: $(UNIT)
 

@@ -431,9 +431,11 @@ static bool bring_up(struct sqlite_store *s, const struct state *now, struct pk_
 
     if (now->version == 0 && !create(s, err))
         return false;
-    if (now->version && !run_steps(s, MIGRATION, (int)now->version + 1, err))
+    /* Views first: a table that a view stands on cannot be renamed. */
+    if (now->version && now->version < schema_version() &&
+        (!drop_views(s, err) || !run_steps(s, MIGRATION, (int)now->version + 1, err)))
         return false;
-    if (now->version < schema_version() && (!drop_views(s, err) || !run_steps(s, VIEW, 0, err)))
+    if (now->version < schema_version() && !run_steps(s, VIEW, 0, err))
         return false;
     (void)snprintf(sql, sizeof sql, "update pk_meta set value = %d where name = 'schema_version'",
                    schema_version());

@@ -19,7 +19,6 @@ BEGIN {
     word["uuid()"]       = "lower(substr(hex(X),1,8)||'-'||substr(hex(X),9,4)||'-'||substr(hex(X),13,4)||'-'||substr(hex(X),17,4)||'-'||substr(hex(X),21))" SUBSEP "X"
     word["time()"]       = "strftime('%Y-%m-%dT%H:%M:%fZ', X / 1000 / 1000.0, 'unixepoch')" SUBSEP "to_timestamp(X / 1000000.0::float8)"
     word["index_time()"] = "X"                     SUBSEP "(to_timestamp(X / 1000000.0::float8))"
-    word["now_us()"]     = "cast((julianday('now') - 2440587.5) * 86400000000 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["ms()"]         = "(X / 1000.0)"          SUBSEP "(X / 1000.0::float8)"
     word["usd()"]        = "(X / 1e12)"            SUBSEP "trim_scale(X * 0.000000000001)"
     word["usd_m()"]      = "(X / 1e6)"             SUBSEP "trim_scale(X * 0.000001)"

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 1),   -- of the tables
+    ('schema_version', 2),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -377,7 +377,7 @@ create view pk_guardrails as select
 
 create view pk_circuits as select
     c.config, c.version, c.target_path,
-    case when c.until_us > @now_us()@ then 'open' else 'closed' end as state,
+    case when c.until_us > @now_us@ then 'open' else 'closed' end as state,
     c.attempts as requests, c.failures, @time(c.window_us)@ as counted_since,
     @time(c.opened_us)@ as opened_at,
     case when c.until_us > 0 then @time(c.until_us)@ end as until
