@@ -307,7 +307,7 @@ static void end_word(struct reader *r)
 /* Digits with signs between them; what only groups thousands does not count. */
 static void note_number(struct reader *r, const struct word *w)
 {
-    char digits[WORD_BYTES_MAX];
+    char digits[WORD_BYTES_MAX] = {0};
     size_t len = 0;
 
     for (size_t i = 0; i < w->len; i++) {
