@@ -260,8 +260,12 @@ Datum pk_sql_health(PG_FUNCTION_ARGS)
 {
     struct pk_arena *arena = pk_arena_here();
     struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+    struct pk_store *s = pk_store_of(fcinfo, PK_READ);
     struct pk_ring_facts facts;
+    int64_t entries, bytes;
+    struct pk_error err;
 
+    pk_store_check(s, pk_store_cache_size(s, &entries, &bytes, &err), &err);
     pk_ring_facts(&facts);
     pk_buf_addf(&out,
                 "{\"ok\":%s,\"version\":\"" PK_VERSION "\",\"postgres\":\"%s\",\"transport\":",
@@ -277,6 +281,8 @@ Datum pk_sql_health(PG_FUNCTION_ARGS)
     add_counter(&out, "dropped", facts.dropped);
     add_counter(&out, "worker_starts", facts.starts);
     add_counter(&out, "worker_starts_failed", facts.failed_starts);
+    add_counter(&out, "cache_entries", (uint64)entries);
+    add_counter(&out, "cache_bytes", (uint64)bytes);
     pk_buf_addf(&out, ",\"spool_waiting\":%s,\"providers\":",
                 pk_spool_exists(MyDatabaseId) ? "true" : "false");
     pk_provider_names(&out);

@@ -225,19 +225,20 @@ static bool read_counts(sqlite3 *db, int64_t *rows, int64_t *schema_version, str
 }
 
 /* pk_health(): JSON {ok, version, sqlite, store, schema_version, rows, pending, written, dropped,
- * last_error, connections, providers}. `written` and `dropped` are entries of this process. */
+ * cache_entries, cache_bytes, last_error, connections, providers}. `written` and `dropped` are entries of this process. */
 static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                    sqlite3_context *ctx, struct pk_error *err)
 {
     struct pk_writer_stats s = {0};
     struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
-    int64_t rows = 0, schema_version = 0;
+    int64_t rows = 0, schema_version = 0, entries, bytes;
 
     (void)args;
     if (c->writer)
         s = pk_writer_stats(c->writer);
     sqlite3 *db = pk_conn_views(c, err);
-    if (!db || !read_counts(db, &rows, &schema_version, err))
+    if (!db || !read_counts(db, &rows, &schema_version, err) ||
+        !pk_store_cache_size(c->store, &entries, &bytes, err))
         return false;
     pk_buf_addf(&out, "{\"ok\":%s,\"version\":\"" PK_VERSION "\",\"sqlite\":\"%s\",\"store\":",
                 s.dropped == 0 ? "true" : "false", sqlite3_libversion());
@@ -247,6 +248,8 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
     pk_buf_addf(&out, ",\"pending\":%lld,\"pending_bytes\":%lld,\"written\":%lld,\"dropped\":%lld",
                 (long long)s.pending, (long long)s.pending_bytes, (long long)s.written,
                 (long long)s.dropped);
+    pk_buf_addf(&out, ",\"cache_entries\":%lld,\"cache_bytes\":%lld", (long long)entries,
+                (long long)bytes);
     pk_buf_adds(&out, ",\"last_error\":");
     if (s.last_error[0])
         pk_json_quote(&out, pk_str_of(s.last_error));

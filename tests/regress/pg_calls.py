@@ -269,6 +269,7 @@ def the_cache_stays_within_bounds(pg, mock, k):
     k.value("select pk_flush()")
     count, counted, bytes_off = map(int, k.query(SIZE)[0])
     expect(0 < count <= 30 and counted == count and bytes_off == 0, count, counted, bytes_off)
+    expect(json.loads(k.value("select pk_health()"))["cache_entries"] == count)
     pg.configure({"pk.cache_max_entries": "1000000"})
     pg.reload()
 

@@ -358,6 +358,7 @@ def health_tells_where_and_how_much(folder):
     equal((got["ok"], got["store"], got["rows"], got["dropped"]), (True, os.environ["PK_STORE"], 1, 0))
     equal(got["version"], one(db, "select pk_version()"))
     assert got["connections"] >= 1 and got["schema_version"] >= 1 and got["pending"] >= 0
+    assert got["cache_entries"] == one(db, "select count(*) from pk_cache"), got
     assert {"openai", "anthropic"} <= set(got["providers"])
 
 
