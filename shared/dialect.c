@@ -112,6 +112,11 @@ static bool parse_body(struct pk_arena *arena, pk_str body, struct pk_json *doc,
            pk_fail(err, PK_BAD_REQUEST, "body: must be a JSON object");
 }
 
+static bool has_quirks(const struct pk_provider *provider)
+{
+    return *provider->rejects || *provider->renames || provider->stream_usage;
+}
+
 /* *body with the provider's changes; as it is when there are none. */
 static bool adapt(struct pk_arena *arena, const struct pk_provider *provider, pk_str *body,
                   struct pk_buf *dropped, struct pk_error *err)
@@ -160,8 +165,9 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
         return pk_fail(err, PK_BAD_REQUEST,
                        "%s: requests in the %s dialect reach only providers that speak it",
                        provider->name, front->name);
-    bool ok = (front == back || !back->request || translate(arena, back, out, &names, err)) &&
-              adapt(arena, provider, out, &names, err);
+    bool made = front != back && back->request; /* anew, so that it needs no check */
+    bool ok = (!made || translate(arena, back, out, &names, err)) &&
+              ((made && !has_quirks(provider)) || adapt(arena, provider, out, &names, err));
     if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
     if (!ok)
