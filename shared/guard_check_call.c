@@ -182,8 +182,8 @@ const struct pk_check_body pk_check_model_rules = {sizeof(struct rules_params), 
 
 struct metadata_params {
     struct pk_strings keys;
-    enum pk_wanted operator;
-    bool operator_given;
+    enum pk_wanted op;
+    bool op_given;
 };
 
 static bool metadata_keys(struct pk_config_reader *p, int value, void *into)
@@ -195,8 +195,8 @@ static bool metadata_operator(struct pk_config_reader *p, int value, void *into)
 {
     struct metadata_params *x = into;
 
-    x->operator_given = true;
-    return pk_wanted_read(p, value, &x->operator);
+    x->op_given = true;
+    return pk_wanted_read(p, value, &x->op);
 }
 
 static const struct pk_config_member metadata_members[] = {
@@ -210,8 +210,8 @@ static bool metadata_ready(struct pk_config_reader *p, struct pk_check *check)
 {
     struct metadata_params *x = check->params;
 
-    if (!x->operator_given)
-        x->operator= PK_WANT_ALL;
+    if (!x->op_given)
+        x->op = PK_WANT_ALL;
     return x->keys.count > 0 || pk_config_fail(p, "keys", "must be given");
 }
 
@@ -227,9 +227,9 @@ static void metadata_run(struct pk_check_run *r)
         metadata.count = 0;
     for (int i = 0; metadata.count && i < x->keys.count; i++)
         found += pk_json_get(&metadata, 0, x->keys.at[i].at) >= 0;
-    r->verdict = pk_wanted_holds(x->operator, found, x->keys.count);
+    r->verdict = pk_wanted_holds(x->op, found, x->keys.count);
     pk_check_say(r, "%d of %d metadata keys are there; wanted: %s.", found, x->keys.count,
-                 pk_wanted_name(x->operator));
+                 pk_wanted_name(x->op));
 }
 
 const struct pk_check_body pk_check_required_metadata = {

@@ -117,7 +117,7 @@ bool pk_check_any_json(struct pk_check_run *r, pk_str text,
 
 struct keys_params {
     struct pk_strings keys;
-    enum pk_wanted operator;
+    enum pk_wanted op;
 };
 
 static bool keys_keys(struct pk_config_reader *p, int value, void *into)
@@ -127,7 +127,7 @@ static bool keys_keys(struct pk_config_reader *p, int value, void *into)
 
 static bool keys_operator(struct pk_config_reader *p, int value, void *into)
 {
-    return pk_wanted_read(p, value, &((struct keys_params *)into)->operator);
+    return pk_wanted_read(p, value, &((struct keys_params *)into)->op);
 }
 
 static const struct pk_config_member keys_members[] = {
@@ -148,8 +148,8 @@ static bool has_keys(struct pk_check_run *r, const struct pk_json *doc)
     for (int i = 0; i < x->keys.count; i++)
         found += pk_json_get(doc, 0, x->keys.at[i].at) >= 0;
     pk_check_say(r, "%d of %d keys were found; wanted: %s.", found, x->keys.count,
-                 pk_wanted_name(x->operator));
-    return pk_wanted_holds(x->operator, found, x->keys.count);
+                 pk_wanted_name(x->op));
+    return pk_wanted_holds(x->op, found, x->keys.count);
 }
 
 static void keys_run(struct pk_check_run *r)

@@ -312,8 +312,8 @@ const struct pk_check_body pk_check_regex = {sizeof(struct regex_params), regex_
 struct contains_params {
     struct pk_strings words;
     struct needle *needles;
-    enum pk_wanted operator;
-    bool operator_given, deny;
+    enum pk_wanted op;
+    bool op_given, deny;
     unsigned flags;
     pk_str replacement;
 };
@@ -331,8 +331,8 @@ static bool contains_deny(struct pk_config_reader *p, int value, void *into)
 
 static bool contains_operator(struct pk_config_reader *p, int value, void *into)
 {
-    ((struct contains_params *)into)->operator_given = true;
-    return pk_wanted_read(p, value, &((struct contains_params *)into)->operator);
+    ((struct contains_params *)into)->op_given = true;
+    return pk_wanted_read(p, value, &((struct contains_params *)into)->op);
 }
 
 static bool contains_flags(struct pk_config_reader *p, int value, void *into)
@@ -374,10 +374,10 @@ static bool contains_ready(struct pk_config_reader *p, struct pk_check *check)
 
     if (x->words.count == 0)
         return pk_config_fail(p, "words", "must be given");
-    if (x->deny && x->operator_given)
+    if (x->deny && x->op_given)
         return pk_config_fail(p, "operator", "is for words; deny means none of them");
-    if (x->deny || (check->redact && !x->operator_given))
-        x->operator= PK_WANT_NONE;
+    if (x->deny || (check->redact && !x->op_given))
+        x->op = PK_WANT_NONE;
     if (x->replacement.len == 0)
         x->replacement = PK_STR("[REDACTED]");
     x->needles = pk_alloc(p->arena, (size_t)x->words.count * sizeof *x->needles);
@@ -430,16 +430,16 @@ static void contains_run(struct pk_check_run *r)
     for (int i = 0; sorted && i < count && r->verdict; i++) {
         if (!sort_words(r, x, texts[i], sorted, &found))
             return;
-        r->verdict = pk_wanted_holds(x->operator, found, x->words.count);
+        r->verdict = pk_wanted_holds(x->op, found, x->words.count);
     }
     if (!sorted)
         return; /* the arena has failed, and with it the call */
     pk_check_say(r, "%d of %d words were found; wanted: %s.", found, x->words.count,
-                 pk_wanted_name(x->operator));
+                 pk_wanted_name(x->op));
     pk_check_note(r, "foundWords", pk_strings_json(r->arena, sorted, found));
     pk_check_note(r, "missingWords",
                   pk_strings_json(r->arena, sorted + found, x->words.count - found));
-    pk_check_note(r, "operator", pk_copyf(r->arena, "\"%s\"", pk_wanted_name(x->operator)));
+    pk_check_note(r, "operator", pk_copyf(r->arena, "\"%s\"", pk_wanted_name(x->op)));
 }
 
 const struct pk_check_body pk_check_contains = {sizeof(struct contains_params), contains_members,

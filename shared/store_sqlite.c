@@ -548,6 +548,8 @@ static bool open_file(struct sqlite_store *s, struct pk_error *err)
         return fail_sqlite(s, rc, err);
     if (sqlite3_db_readonly(s->db, "main") == 1)
         return fail_sqlite(s, SQLITE_READONLY, err);
+    if (!pk_sqlite_query_init(s->api, s->db))
+        return pk_fail(err, PK_NO_MEMORY, "store: out of memory");
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     return look(s, &now, err) && /* before anything is written to what may not be ours */
            set_up(s, before_wal, PK_COUNT(before_wal), err) && use_wal(s, err) &&
