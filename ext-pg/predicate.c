@@ -96,8 +96,8 @@ static void run(const char *path, Oid role, const struct pk_guard_query *q, int 
     (void)set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
                             0, false);
     GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(
-        role, security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+    SetUserIdAndSecContext(role,
+                           security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     XactReadOnly = true;
     SPI_connect();
     SPIPlanPtr plan = prepare(q);

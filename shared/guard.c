@@ -337,7 +337,7 @@ struct pk_guard_run *pk_guard_start(struct pk_arena *arena, const struct pk_guar
                                     const struct pk_guard_call *call, struct pk_error *err)
 {
     struct pk_guard_run *run = pk_alloc(arena, sizeof *run);
-    size_t most = (size_t)((own ? own->count : 0) + (more ? more->count : 0));
+    size_t most = (own ? (size_t)own->count : 0) + (more ? (size_t)more->count : 0);
     void *marks = pk_alloc(arena, most * sizeof *run->marks);
 
     if (!run || !marks) {

@@ -428,6 +428,7 @@ bool pk_guards_read(struct pk_config_reader *p, const char *name, int value,
         return pk_config_fail(p, name, "must be a list of guardrails");
     if (!open_list(p, list))
         return false;
+    PK_ASSERT(*list);
     if ((*list)->count + pk_json_count(&p->doc, value) > PK_GUARDS_MAX)
         return pk_config_fail(p, name, "more than %d guardrails", PK_GUARDS_MAX);
     for (int v = pk_json_first(&p->doc, value); ok && v >= 0;

@@ -448,7 +448,8 @@ static void the_worst_result_is_the_outcome(void)
         const struct pk_guard_outcome *o = outcome(cases[i].list, PK_GUARD_OUTPUT, "a b");
 
         if (!EXPECT(o && o->result == cases[i].result && o->mark_count == cases[i].marks) ||
-            !EXPECT(cases[i].by ? pk_str_is(o->by->guardrail->id, cases[i].by) : !o->by))
+            !EXPECT(!o->by == !cases[i].by) ||
+            !EXPECT(!o->by || pk_str_is(o->by->guardrail->id, cases[i].by)))
             printf("# %s\n", cases[i].list);
     }
 }

@@ -13,7 +13,7 @@ struct pk_reserve {
     int64_t expires_us;        /* the call will be over by then, and settled */
     struct pk_hold_list holds; /* `want` is to become `amount`, of all or of none */
 
-    bool tentative;            /* asked again when only calls in progress are in the way */
+    bool tentative; /* asked again when only calls in progress are in the way */
 
     /* The answer. */
     bool granted;

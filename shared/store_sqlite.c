@@ -305,7 +305,7 @@ static int vacuum(const sqlite3_api_routines *sqlite3_api, sqlite3 *db, int64_t 
 static bool shrink(struct pk_store *store, int max, int64_t *pages, struct pk_error *err)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
-    int64_t all, unused, spare, left;
+    int64_t all = 0, unused = 0, spare, left = 0;
 
     *pages = 0;
     if (!same_process(s, err) || !pragma(s, "pragma page_count", &all, err) ||

@@ -69,8 +69,10 @@ static void the_kernel_leaves_it_out_of_core_dumps(void)
     char *small = pk_vault_take(&v, 100), *large = pk_vault_take(&v, 100000);
     char *other = malloc(1 << 20);
 
-    if (!EXPECT(small && large && other))
+    if (!EXPECT(small && large && other)) {
+        free(other);
         return;
+    }
     EXPECT(mapped_with(small, " dd") && mapped_with(large + 99999, " dd"));
     EXPECT(!mapped_with(other, " dd"));
     pk_vault_give(&v, large, 100000);

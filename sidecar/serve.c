@@ -112,8 +112,9 @@ static bool store_retention(const struct pkd_options *o, struct pk_store *store,
 
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
     for (int i = 0; ok && i < PK_KEPT_COUNT; i++)
-        ok = !given[i] || pk_store_setting_put(store, &arena, pk_str_of(pk_kept_setting(i)),
-                                               pk_str_of(given[i]), pk_clock_us(), err);
+        ok = !given[i] ||
+             pk_store_setting_put(store, &arena, pk_str_of(pk_kept_setting((enum pk_kept)i)),
+                                  pk_str_of(given[i]), pk_clock_us(), err);
     pk_arena_free(&arena);
     return ok;
 }
