@@ -8,12 +8,31 @@
 
 enum { ITEMS_MAX = 1000, WRITE_WAIT_MS = 100 };
 
+/* A label ("thumbs_up") is metadata that has a name of its own; the metadata's own label wins. */
+static bool add_label(struct pk_arena *arena, pk_str label, struct pk_feedback *f,
+                      struct pk_error *err)
+{
+    struct pk_buf b = pk_buf_in(arena, PK_METADATA_BYTES_MAX);
+
+    pk_buf_adds(&b, "{\"label\":");
+    pk_json_quote(&b, label);
+    pk_buf_addc(&b, '}');
+    if (b.failed)
+        return pk_fail(err, PK_TOO_LARGE, "label: too long");
+    pk_str own = f->metadata;
+    f->metadata = pk_buf_str(&b);
+    return own.len == 0 || pk_json_merge(arena, f->metadata, own, "metadata", &f->metadata, err);
+}
+
 /* Reads the value of one member; false when there is no such member in feedback. */
 static bool read_member(struct pk_arena *arena, const struct pk_json *doc, int key,
                         struct pk_feedback *f, struct pk_error *err)
 {
     int value = key + 1;
 
+    if (pk_json_is(doc, key, "label"))
+        return pk_json_type(doc, value) == PK_JSON_STRING ||
+               pk_fail(err, PK_BAD_REQUEST, "label: must be a string");
     if (pk_json_is(doc, key, "trace_id")) {
         f->trace_id = pk_json_str(arena, doc, value);
         return f->trace_id.len || pk_fail(err, PK_BAD_REQUEST, "trace_id: must be a string");
@@ -46,6 +65,9 @@ static bool read_one(struct pkd_thread *t, const struct pk_json *doc, int item,
     for (int k = pk_json_first(doc, item); k >= 0; k = pk_json_next(doc, item, k))
         if (!read_member(&t->scratch, doc, k, f, err))
             return false;
+    int label = pk_json_get(doc, item, "label");
+    if (label >= 0 && !add_label(&t->scratch, pk_json_str(&t->scratch, doc, label), f, err))
+        return false;
     return pk_feedback_check(&t->scratch, f, err);
 }
 

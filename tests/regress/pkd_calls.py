@@ -274,7 +274,18 @@ def feedback_is_taken():
     rows = pkd.rows_within("select value, weight from pk_feedback where trace_id = '%s' order by value"
                            % trace, lambda r: len(r) == 3)
     expect(rows == [(-10, 1.0), (5, 0.5), (10, 1.0)], rows)
-    for bad in ('{}', '[]', '3', '{"trace_id":"a"}', '{"trace_id":"a","value":11}',
+    trace = uuid.uuid4().hex
+    for given in ({"label": "thumbs_up"}, {"label": "a\"b", "metadata": {"n": 1}},
+                  {"label": "a", "metadata": {"label": "own"}}, {"label": "", "metadata": None}):
+        status, _, body = pkd.http("POST", "/v1/feedback", json.dumps(
+            {"trace_id": trace, "value": 1, **given}))
+        expect(status == 200, body)
+    rows = pkd.rows_within("select metadata from pk_feedback where trace_id = '%s' order by 1" % trace,
+                           lambda r: len(r) == 4)
+    kept = sorted((json.loads(r[0]) for r in rows), key=json.dumps)
+    expect(kept == [{"label": ""}, {"label": "a\"b", "n": 1}, {"label": "own"}, {"label": "thumbs_up"}], kept)
+    for bad in ('{}', '[]', '3', '{"trace_id":"a"}', '{"trace_id":"a","value":1,"label":1}',
+                '{"trace_id":"a","value":1,"label":"b","metadata":[]}', '{"trace_id":"a","value":11}',
                 '{"trace_id":"a","value":"5"}', '{"trace_id":"a","value":1,"weight":2}',
                 '{"trace_id":"a","value":1,"nonsense":2}', '{"trace_id":1,"value":1}',
                 '[{"trace_id":"a","value":1},{"value":1}]'):
