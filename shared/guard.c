@@ -155,7 +155,8 @@ static void print_guardrail(struct pk_guard_run *run)
     print_bool(out, "transformed", m->transformed);
     pk_dialect_key(out, "checks");
     pk_buf_addc(out, '[');
-    pk_buf_add(out, pk_buf_str(&run->now.checks));
+    if (!run->now.checks.failed)
+        pk_buf_add(out, pk_buf_str(&run->now.checks));
     pk_buf_addc(out, ']');
     print_feedback(out, &m->feedback);
     print_ms(out, "execution_time", m->ended_us - m->started_us);

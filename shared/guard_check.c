@@ -9,7 +9,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { SAID_BYTES_MAX = 512, STRINGS_MAX = 1024, STRING_BYTES_MAX = 4096 };
+enum {
+    SAID_BYTES_MAX = 512,
+    STRINGS_MAX = 1024,
+    STRING_BYTES_MAX = 4096,
+    NOTES_BYTES_MAX = 64 << 10, /* hook_results are for people, and are kept with every answer */
+};
 
 /* --- texts ------------------------------------------------------------------------------------ */
 
@@ -82,6 +87,8 @@ void pk_check_err(struct pk_check_run *r, const char *fmt, ...)
 
 void pk_check_note(struct pk_check_run *r, const char *name, pk_str json)
 {
+    if (json.len > NOTES_BYTES_MAX || r->extra.len + json.len > NOTES_BYTES_MAX)
+        json = PK_STR("null");
     r->extra = pk_copyf(r->arena, "%.*s%s\"%s\":%.*s", PK_FMT(r->extra), r->extra.len ? "," : "",
                         name, PK_FMT(json));
 }

@@ -118,7 +118,7 @@ void pk_check_change(struct pk_check_run *r, struct pk_guard_piece *piece, pk_st
 
 void pk_check_say(struct pk_check_run *r, const char *fmt, ...) PK_PRINTF(2, 3);
 void pk_check_err(struct pk_check_run *r, const char *fmt, ...) PK_PRINTF(2, 3);
-/* Adds a member to `extra`. */
+/* Adds a member to `extra`; null in place of what is too large to show. */
 void pk_check_note(struct pk_check_run *r, const char *name, pk_str json);
 pk_str pk_check_quoted(struct pk_check_run *r, pk_str text);
 

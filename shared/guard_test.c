@@ -587,6 +587,37 @@ static void a_webhook_may_rewrite_the_request(void)
     }
 }
 
+/* Whatever a webhook sends along, the results can be read. */
+static void large_data_leaves_the_results_whole(void)
+{
+    enum { LARGE = 3 << 20, MANY = 30, MIDDLE = 60 << 10 };
+    struct pk_guard_call call = call_of(PK_GUARD_INPUT, "hi");
+    struct pk_buf list = pk_buf_in(&arena, LARGE), large = pk_buf_in(&arena, 2 * LARGE);
+    struct pk_error none = {0};
+    struct pk_json doc;
+
+    pk_buf_adds(&list, "[{'id':'g','checks':[");
+    for (int i = 0; i < MANY; i++)
+        pk_buf_addf(&list,
+                    "%s{'id':'default.webhook','parameters':{'webhookURL':'http://h.example/'}}",
+                    i ? "," : "");
+    pk_buf_adds(&list, "]}]");
+    pk_buf_addc(&list, '\0');
+    for (int i = 0; i < LARGE; i++)
+        pk_buf_addc(&large, 'x');
+    struct pk_guard_run *run = begin(list.at, &call);
+    for (int i = 0; EXPECT(run) && i < MANY; i++) {
+        EXPECT(pk_guard_next(run, 1) == PK_GUARD_ASK);
+        pk_guard_answer(run, 200,
+                        pk_copyf(&arena, "{\"verdict\":true,\"data\":\"%.*s\"}",
+                                 i == 0 ? LARGE : MIDDLE, large.at),
+                        &none);
+    }
+    EXPECT(run && pk_guard_next(run, 1) == PK_GUARD_DONE);
+    EXPECT(pk_json_parse(&arena, pk_guard_outcome(run)->results, "results", &doc, &err));
+    EXPECT(pk_json_count(&doc, 0) == 1);
+}
+
 static void a_provider_moderates(void)
 {
     static const char any[] = "[{'type':'moderation','provider':'openai','api_key':'k'}]";
@@ -851,6 +882,7 @@ int main(void)
     RUN(results_have_the_shape_of_portkeys);
     RUN(a_webhook_says_the_verdict);
     RUN(a_webhook_may_rewrite_the_request);
+    RUN(large_data_leaves_the_results_whole);
     RUN(a_provider_moderates);
     RUN(a_token_is_verified_by_keys_that_are_fetched);
     RUN(a_failed_question_is_an_error_of_the_check);
