@@ -7,7 +7,7 @@
 
 #include "thread.h"
 
-/* One object {trace_id, value, weight, metadata} or an array of them; all are taken or none. Answers
+/* One object {trace_id, value, weight, metadata, label} or an array of them; all are taken or none. Answers
  * {"status":"success","message":...,"feedback_ids":[...]}. Uses t->scratch. */
 void pkd_feedback_take(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req);
 
