@@ -53,6 +53,17 @@ static void stop_timer(void)
         QueryCancelPending = false;
 }
 
+/* Whether it reads, and does nothing else that one can see. */
+static bool is_select(const CachedPlanSource *source)
+{
+    const Query *query;
+
+    if (list_length(source->query_list) != 1)
+        return false;
+    query = linitial(source->query_list);
+    return query->commandType == CMD_SELECT && !query->hasModifyingCTE && !query->rowMarks;
+}
+
 static SPIPlanPtr prepare(const struct pk_guard_query *q)
 {
     Oid types[PARAMETERS] = {TEXTOID, JSONBOID, JSONBOID};
@@ -60,9 +71,10 @@ static SPIPlanPtr prepare(const struct pk_guard_query *q)
 
     if (!plan)
         elog(ERROR, "pk: could not prepare a predicate: %s", SPI_result_code_string(SPI_result));
-    if (list_length(SPI_plan_get_plan_sources(plan)) != 1 || !SPI_is_cursor_plan(plan))
+    List *sources = SPI_plan_get_plan_sources(plan);
+    if (list_length(sources) != 1 || !is_select(linitial(sources)))
         ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("must be one SELECT")));
-    CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+    CachedPlanSource *source = linitial(sources);
     if (source->resultDesc->natts != 1 || TupleDescAttr(source->resultDesc, 0)->atttypid != BOOLOID)
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("must be of type boolean")));
     return plan;

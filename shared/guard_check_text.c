@@ -156,8 +156,12 @@ static void count_run(struct pk_check_run *r, int64_t (*count)(pk_str), const ch
         counted = count(texts[i]);
         r->verdict = counted >= x->min && counted <= x->max;
     }
-    pk_check_say(r, "The text has %lld %s; wanted: %lld to %lld.", (long long)counted, what,
-                 (long long)x->min, (long long)x->max);
+    if (x->max_given)
+        pk_check_say(r, "The text has %lld %s; wanted: %lld to %lld.", (long long)counted, what,
+                     (long long)x->min, (long long)x->max);
+    else
+        pk_check_say(r, "The text has %lld %s; wanted: %lld or more.", (long long)counted, what,
+                     (long long)x->min);
     pk_check_note(r, member, pk_copyf(r->arena, "%lld", (long long)counted));
 }
 
