@@ -13,6 +13,8 @@
  */
 #include "regex.h"
 
+#include "buf.h"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -63,12 +65,56 @@ static void release(void *object)
 
 static uint32_t options_of(unsigned flags)
 {
-    return PCRE2_UTF | PCRE2_UCP | PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C |
-           PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
+    return PCRE2_UTF | PCRE2_AUTO_CALLOUT | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY |
+           PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
            (flags & PK_REGEX_NOCASE ? PCRE2_CASELESS : 0) |
            (flags & PK_REGEX_MULTILINE ? PCRE2_MULTILINE : 0) |
            (flags & PK_REGEX_DOTALL ? PCRE2_DOTALL : 0);
 }
+
+/* --- \s and \S ---------------------------------------------------------------------------------- */
+
+/* JavaScript's blanks. Of these PCRE2 has the ASCII ones only, unless \d and \w are to be Unicode's as well. */
+#define BLANKS "\\s\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
+#define OTHERS                                                                                     \
+    "\\u0000-\\u0008\\u000e-\\u001f\\u0021-\\u009f\\u00a1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027"   \
+    "\\u202a-\\u202e\\u2030-\\u205e\\u2060-\\u2fff\\u3001-\\ufefe\\uff00-\\u{10ffff}"
+
+/* What is copied as it is from the front of `rest`: a character, an escape, or a name such as [:alpha:]. */
+static size_t unit(pk_str rest, bool in_class)
+{
+    int end = pk_str_starts(rest, "[:") ? pk_str_find(rest, ']') : -1;
+
+    if (in_class && end > 2 && rest.at[end - 1] == ':')
+        return (size_t)end + 1;
+    return rest.at[0] == '\\' && rest.len > 1 ? 2 : 1;
+}
+
+/* The pattern with its blanks spelt out. */
+static pk_str spell_out(struct pk_arena *arena, pk_str pattern)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    bool in_class = false;
+
+    for (size_t i = 0, len; i < pattern.len; i += len) {
+        pk_str rest = pk_str_sub(pattern, i, pattern.len);
+
+        len = unit(rest, in_class);
+        if (pk_str_starts(rest, "\\s"))
+            pk_buf_adds(&out, in_class ? BLANKS : "[" BLANKS "]");
+        else if (pk_str_starts(rest, "\\S"))
+            pk_buf_adds(&out, in_class ? OTHERS : "[^" BLANKS "]");
+        else
+            pk_buf_add(&out, pk_str_sub(rest, 0, len));
+        if (len == 1 && rest.at[0] == '[')
+            in_class = true;
+        else if (len == 1 && rest.at[0] == ']')
+            in_class = false;
+    }
+    return pk_buf_str(&out);
+}
+
+/* --- compiling ------------------------------------------------------------------------------------- */
 
 /* False with *err filled when the pattern is no pattern. */
 static bool compile(struct pk_regex *re, pk_str pattern, unsigned flags, struct pk_error *err)
@@ -112,8 +158,15 @@ struct pk_regex *pk_regex_new(struct pk_arena *arena, pk_str pattern, unsigned f
         (void)pk_fail(err, PK_NO_MEMORY, "regular expression: out of memory");
         return NULL;
     }
-    if (!compile(re, pattern, flags, err))
+    if (!compile(re, pattern, flags, err)) /* as it was written, for what errors say */
         return NULL;
+    pk_str spelt = spell_out(arena, pattern);
+    if (!pk_str_eq(spelt, pattern)) {
+        pcre2_code_free(re->code);
+        re->code = NULL;
+        if (!compile(re, spelt, flags, err))
+            return NULL;
+    }
     (void)pcre2_set_match_limit(re->limits, MATCH_LIMIT);
     (void)pcre2_set_depth_limit(re->limits, DEPTH_LIMIT);
     (void)pcre2_set_heap_limit(re->limits, HEAP_KIB_MAX);
@@ -121,6 +174,8 @@ struct pk_regex *pk_regex_new(struct pk_arena *arena, pk_str pattern, unsigned f
         (void)pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE);
     return re;
 }
+
+/* --- looking --------------------------------------------------------------------------------------- */
 
 static int charge(pcre2_callout_block *here, void *ctx)
 {

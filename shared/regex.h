@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * PCRE2 in JavaScript's spelling, which is what configs are written in: `$` is the very end, \uXXXX
- * and [] mean what they mean there, an unset back-reference is empty. Patterns and texts are UTF-8.
+ * and [] mean what they mean there, an unset back-reference is empty; \d, \w and \b know ASCII alone, \s every
+ * blank there is. Patterns and texts are UTF-8.
  *
  * What a match costs is counted, in characters passed over and steps taken, and bounded by the length of the
  * text: one that needs more, or too much memory, gives up. The same pattern gives up on the same text, always.

@@ -38,6 +38,22 @@ static void a_pattern_means_what_it_means_in_javascript(void)
         {"(a)?\\1b", 0, "b", 0, 1},
         {"^.$", 0, "\xf0\x9f\x98\x80", 0, 4},
         {"(?<!x)y", 0, "xyzy", 3, 4},
+        {"\\d", 0, "\xd9\xa3 3", 3, 4},
+        {"\\w+", 0, "\xc3\xa4z\xc3\xa4", 2, 3},
+        {"a\\b", 0, "a\xc3\xa4", 0, 1},
+        {"\\D\\W", 0, "1\xd9\xa3\xc3\xa4", 1, 5},
+        {"\\s+", 0, "a\xc2\xa0\xe3\x80\x80\xef\xbb\xbf\t\x0bz", 1, 11},
+        {"\\S+", 0, "\xe2\x80\xa8\xe2\x80\x8bz ", 3, 7},
+        {"[\\s_]+", 0, "a_\xe2\x80\x83z", 1, 5},
+        {"[^\\s]+", 0, "\xe2\x80\x83z", 3, 4},
+        {"[\\S]+", 0, " \xf0\x9f\x98\x80\xe2\x80\x83z", 1, 5},
+        {"[\\s-]+", 0, "a-z -b", 1, 2},
+        {"[\\S-]+\\s{2}", 0, "a-  b", 0, 4},
+        {"[[:upper:]\\s]+", 0, "aB C", 1, 4},
+        {"[\\]\\s]+", 0, "a] b", 1, 3},
+        {"\\\\s", 0, "a \\s", 2, 4},
+        {"[]\\s|b", 0, "a b", 2, 3},
+        {"[^]\\s", 0, "a b", 0, 2},
     };
 
     for (size_t i = 0; i < PK_COUNT(cases); i++)
@@ -60,6 +76,7 @@ static void a_broken_pattern_is_told_where(void)
 
     EXPECT(!pk_regex_new(&arena, PK_STR("a(b"), 0, &err) && err.code == PK_BAD_CONFIG);
     EXPECT(strstr(err.msg, "at byte 3"));
+    EXPECT(!pk_regex_new(&arena, PK_STR("\\s+a(b"), 0, &err) && strstr(err.msg, "at byte 6"));
     EXPECT(!pk_regex_new(&arena, PK_STR("\\C"), 0, &err) && err.code == PK_BAD_CONFIG);
     EXPECT(!pk_regex_new(&arena, PK_STR("\xff"), 0, &err) && err.code == PK_BAD_CONFIG);
     char *huge = pk_alloc(&arena, PK_PATTERN_BYTES_MAX + 1);
