@@ -29,9 +29,11 @@ def report(ok, name, why=""):
     failed += not ok
 
 
-def literals(path):
+def literals(path, without=None):
+    """The string literals of a file, without those of lines that start so."""
     with open(path, encoding="utf-8") as f:
-        return [t.replace('\\"', '"').replace("\\\\", "\\") for t in TEXT.findall(f.read())]
+        text = "".join(line for line in f if not without or not line.startswith(without))
+    return [t.replace('\\"', '"').replace("\\\\", "\\") for t in TEXT.findall(text)]
 
 
 def statements_are_valid(c):
@@ -49,7 +51,7 @@ def statements_are_valid(c):
 def views_agree(c):
     db = sqlite3.connect(":memory:")
     db.create_function("pk_payload_text", 2, lambda encoding, data: data)
-    for sql in literals(f"{GEN}/schema.inc"):
+    for sql in literals(f"{GEN}/schema.inc", "SCHEMA(MIGRATION,"):
         db.execute(sql)
     views = [r[0] for r in db.execute("select name from sqlite_master where type = 'view'")]
     wrong = []
