@@ -442,6 +442,38 @@ def stream_hooks(door, e, mock):
             and plain[0] == 246 and not any("hook_results" in x for x in plain[1]))
 
 
+def said(door, config, text, **more):
+    """An answer of /v1/messages: (status, its document, or the documents of its stream's events)."""
+    status, got, body = door.request("/v1/messages", {
+        "model": "claude-x", "max_tokens": 9, "system": "never bomb", **more,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]},
+        {"x-portkey-config": json.dumps(config)})
+    if not got["Content-Type"].startswith("text/event-stream"):
+        return status, json.loads(body)
+    return status, [json.loads(x[5:]) for x in body.decode().split("\n") if x.startswith("data:")]
+
+
+def messages(door, e, mock):
+    """/v1/messages is guarded in its own shapes, JSON and streams"""
+    deny = {"type": "contains", "deny": ["bomb"], "message": "No."}
+    rails = {"input": [{"type": "pii", "action": "redact"}], "output": [deny]}
+    good = said(door, e.claude(None, guardrails=rails), "to ann@example.org")
+    sent = mock.page("last")["body"]
+    bad = said(door, e.claude(None, guardrails={"input": [deny]}), "a bomb")
+    other = said(door, e.claude(None, guardrails={"output": [{**deny, "action": "replace"}]}), "a bomb")
+    held = said(door, e.claude(None, guardrails={"output": [{**deny, "action": "redact"}]}), "a bomb", stream=True)
+    ended = said(door, e.claude(None, guardrails={"output": [{**deny, "stream": "end"}]}), "a bomb", stream=True)
+    words = "".join(x["delta"].get("text", "") for x in held[1] if x["type"] == "content_block_delta")
+    return (good[0] == 200 and good[1]["content"][0]["text"] == "to {{EMAIL_ADDRESS}}" and "ann@" not in sent
+            and good[1]["hook_results"]["before_request_hooks"][0]["transformed"]
+            and bad[0] == 446 and bad[1]["type"] == "error" and bad[1]["error"]["message"] == "No."
+            and not bad[1]["hook_results"]["before_request_hooks"][0]["verdict"]
+            and other[0] == 246 and other[1]["content"] == [{"type": "text", "text": "No."}]
+            and held[0] == 200 and words == "a [REDACTED]" and held[1][-1]["type"] == "message_stop"
+            and ended[0] == 200 and ended[1][-1]["type"] == "error" and ended[1][-1]["error"]["message"] == "No."
+            and not any(x["type"] == "message_stop" for x in ended[1]))
+
+
 def headers(door, e, mock):
     """x-portkey-default-*-guardrails are appended to every target's own"""
     door.function("pk_guardrail_put", "from-header", {"type": "contains", "deny": ["bomb"]})
@@ -476,4 +508,4 @@ def answered_first(door, e, mock):
 
 ANY = [stored, stored_checked, predicate, predicate_time, opinions]
 SQL = [raises_blocked]
-HTTP = [stream_held, stream_ended, stream_hooks, headers, answered_first]
+HTTP = [stream_held, stream_ended, stream_hooks, messages, headers, answered_first]
