@@ -25,6 +25,8 @@ static const struct command commands[] = {
      "keys for this gateway; with the first of them every request needs one", pkd_apikey},
     {"limit", "put SLUG < JSON | list | delete SLUG", "budgets and rate limits", pkd_limit},
     {"config", "put SLUG < JSON | get SLUG | list | delete SLUG", "stored configs", pkd_config},
+    {"guardrail", "put SLUG < JSON | get SLUG | list | delete SLUG",
+     "stored guardrails, which configs name", pkd_guardrail},
     {"prompt",
      "put SLUG < JSON-OR-TEXT | get REF | list | publish SLUG VERSION [LABEL [WEIGHT]] | render "
      "REF < JSON | "

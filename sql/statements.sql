@@ -221,6 +221,9 @@ values ($1, (select coalesce(max(version), 0) + 1 from pk_guardrail where slug =
     $4)
 returning version
 
+-- name: guardrail_list()
+select slug, cast(version as text) from pk_guardrail where in_force order by slug
+
 -- name: config_list()
 select slug, cast(version as text) from pk_config where in_force order by slug
 

@@ -341,7 +341,28 @@ def prompts_are_kept_from_the_shell():
     shutil.rmtree(folder)
 
 
-run(prompts_are_kept_from_the_shell, help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
+def guardrails_are_kept_from_the_shell():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    at = ["--store", folder + "/t.pkdb"]
+    guardrail = lambda *words, **more: pkd_command("guardrail", *words, *at, **more)
+    bombs = {"type": "contains", "deny": ["bomb"], "message": "No."}
+    expect(guardrail("put", "bombs", stdin=json.dumps(bombs))[:2] == (0, "bombs@1\n"))
+    expect(guardrail("put", "bombs", stdin='{"type": "containz"}')[0] == 1)
+    expect(guardrail("list")[1] == "bombs\t1\n" and json.loads(guardrail("get", "bombs")[1]) == bombs)
+    expect(pkd_command("key", "put", "key", "openai", json.dumps({"custom_host": mock.base}), *at, stdin="sk-1")[0] == 0)
+    config = '{"virtual_key": "key", "input_guardrails": ["bombs"]}'
+    expect(pkd_command("config", "put", "main", *at, stdin=config.replace("bombs", "bomb"))[0] == 1)
+    expect(pkd_command("config", "put", "main", *at, stdin=config)[0] == 0)
+    p = Pkd(folder=folder)
+    ask = lambda text: p.http("POST", "/v1/chat/completions", chat_body("echo", text), {"x-portkey-config": "main"})
+    expect(ask("a flower")[0] == 200 and ask("a bomb")[0] == 446)
+    expect(guardrail("delete", "bombs")[0] == 0 and guardrail("delete", "bombs")[0] == 1)
+    expect(guardrail("get", "bombs")[0] == 1 and until(lambda: ask("a bomb")[0] == 400))
+    expect(p.stop() == 0)
+    shutil.rmtree(folder)
+
+
+run(prompts_are_kept_from_the_shell, guardrails_are_kept_from_the_shell, help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
     it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
     sigterm_lets_calls_finish, the_grace_period_is_bounded, a_second_signal_ends_it_at_once,
     what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_stays_small_under_256_connections,
