@@ -124,6 +124,15 @@ void pk_call_note_answer(struct pk_call *c)
     }
 }
 
+/* The model that is asked for, also where nobody was asked in the end. */
+static pk_str asked_model(struct pk_call *c)
+{
+    static const struct pk_params unchanged;
+    const struct pk_params *params = c->node < 0 ? &unchanged : &pk_call_target(c)->params;
+
+    return pk_params_model(c->arena, params, &c->body);
+}
+
 void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
 {
     struct pk_record *r = &c->record;
@@ -136,14 +145,14 @@ void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
     r->finish_reason = pk_copy(c->arena, entry->finish_reason);
     r->cost_known = !note_cost(c) || r->cost_known; /* the entry is for nothing */
     r->cost_saved_pusd = entry->cost_known ? entry->cost_pusd : 0;
-    r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
+    r->request_model = asked_model(c);
 }
 
 void pk_call_note_own(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
 
-    r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
+    r->request_model = asked_model(c);
     r->finish_reason = c->answer.finish_reason;
     r->cost_known = !note_cost(c) || r->cost_known; /* it is for nothing */
 }
@@ -227,7 +236,7 @@ void pk_call_close(struct pk_call *c)
     else if (!c->answered)
         (void)note_cost(c);
     if (r->provider.len == 0 && r->request_model.len == 0)
-        r->request_model = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "model"));
+        r->request_model = asked_model(c);
     r->ended_us = pk_call_now_us(c);
     pk_call_settle(c);
     r->status = status_of(c);

@@ -375,7 +375,9 @@ CASES = [
          check=lambda h, text: expect(h["x-portkey-cache-status"] == "MISS", dict(h))),
     Case("and then it is a hit", t(1, cache={"mode": "simple"}), 200, [], retries=None,
          body={"messages": [{"content": "err", "role": "user"}]},
-         check=lambda h, text: expect(h["x-portkey-cache-status"] == "HIT", dict(h)),
+         check=lambda h, text: expect(
+             h["x-portkey-cache-status"] == "HIT" and
+             json.loads(h["x-portkey-last-used-option-params"])["model"] == "gpt-x", dict(h)),
          differs="the order of members does not matter at any depth"),
     Case("another key never sees it", {**t(1, cache={"mode": "simple"}), "api_key": "other"}, 200,
          body={"messages": [{"role": "user", "content": "err"}]},
