@@ -60,7 +60,7 @@ static bool key_list(struct pkd_desk *d, char **words, int count, struct pk_erro
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_key_list, err);
+    return pkd_desk_list(d, PK_SQL_key_list, "slug provider status", err);
 }
 
 static bool config_put(struct pkd_desk *d, char **words, int count, struct pk_error *err)
@@ -95,7 +95,7 @@ static bool config_list(struct pkd_desk *d, char **words, int count, struct pk_e
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_config_list, err);
+    return pkd_desk_list(d, PK_SQL_config_list, "slug version", err);
 }
 
 static bool config_delete(struct pkd_desk *d, char **words, int count, struct pk_error *err)

@@ -38,7 +38,7 @@ static bool list(struct pkd_desk *d, char **words, int count, struct pk_error *e
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_guardrail_list, err);
+    return pkd_desk_list(d, PK_SQL_guardrail_list, "slug version", err);
 }
 
 static bool delete_it(struct pkd_desk *d, char **words, int count, struct pk_error *err)

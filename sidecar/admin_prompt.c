@@ -47,7 +47,7 @@ static bool list(struct pkd_desk *d, char **words, int count, struct pk_error *e
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_prompt_list, err);
+    return pkd_desk_list(d, PK_SQL_prompt_list, "slug version labels{}", err);
 }
 
 static bool number(const char *word, const char *name, int64_t *out, struct pk_error *err)

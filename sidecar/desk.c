@@ -4,6 +4,7 @@
  */
 #include "desk.h"
 
+#include "json.h"
 #include "sqlite.h"
 
 #include <stdio.h>
@@ -27,18 +28,69 @@ bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err)
     return out->len || pk_fail(err, PK_BAD_REQUEST, "stdin: nothing there");
 }
 
-static bool print_row(void *ctx, const struct pk_value *columns, int count)
+struct listing {
+    struct pk_buf out;
+    pk_str names;
+    bool json, begun;
+};
+
+static void print_value(struct listing *l, const struct pk_value *v, bool is_json)
 {
-    (void)ctx;
-    for (int i = 0; i < count; i++)
-        (void)printf("%s%.*s", i ? "\t" : "", PK_FMT(columns[i].s));
-    (void)printf("\n");
-    return true;
+    if (v->type == PK_V_INT)
+        pk_buf_addf(&l->out, "%lld", (long long)v->i);
+    else if (l->json && v->type == PK_V_NULL)
+        pk_buf_adds(&l->out, "null");
+    else if (l->json && !is_json)
+        pk_json_quote(&l->out, v->s);
+    else
+        pk_buf_add(&l->out, v->s);
 }
 
-bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, struct pk_error *err)
+/* The next of the names; *is_json when it ends in "{}". */
+static pk_str next_name(pk_str *names, bool *is_json)
 {
-    return d->store->ops->exec(d->store, stmt, NULL, 0, print_row, NULL, err);
+    int blank = pk_str_find(*names, ' ');
+    pk_str name = pk_str_sub(*names, 0, blank < 0 ? names->len : (size_t)blank);
+
+    *names = pk_str_sub(*names, name.len + 1, names->len);
+    *is_json = pk_str_ends(name, "{}");
+    return *is_json ? pk_str_sub(name, 0, name.len - 2) : name;
+}
+
+static bool print_row(void *ctx, const struct pk_value *columns, int count)
+{
+    struct listing *l = ctx;
+    pk_str names = l->names;
+
+    if (l->json)
+        pk_buf_adds(&l->out, l->begun ? ",\n {" : "[{");
+    l->begun = true;
+    for (int i = 0; i < count; i++) {
+        bool is_json;
+        pk_str name = next_name(&names, &is_json);
+
+        if (l->json)
+            pk_buf_addf(&l->out, "%s\"%.*s\":", i ? "," : "", PK_FMT(name));
+        else if (i)
+            pk_buf_addc(&l->out, '\t');
+        print_value(l, &columns[i], is_json);
+    }
+    pk_buf_adds(&l->out, l->json ? "}" : "\n");
+    return !l->out.failed;
+}
+
+bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, const char *names, struct pk_error *err)
+{
+    struct listing l = {.out = pk_buf_in(&d->arena, PK_BODY_BYTES_MAX),
+                        .names = pk_str_of(names),
+                        .json = d->options->json};
+
+    if (!d->store->ops->exec(d->store, stmt, NULL, 0, print_row, &l, err))
+        return false;
+    if (l.json)
+        pk_buf_adds(&l.out, l.begun ? "]\n" : "[]\n");
+    (void)printf("%.*s", PK_FMT(pk_buf_str(&l.out)));
+    return !l.out.failed || pk_fail(err, PK_TOO_LARGE, "more than can be listed");
 }
 
 static bool open_desk(struct pkd_desk *d, struct pk_error *err)

@@ -50,7 +50,7 @@ static bool apikey_list(struct pkd_desk *d, char **words, int count, struct pk_e
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_api_key_list, err);
+    return pkd_desk_list(d, PK_SQL_api_key_list, "name status scopes hint", err);
 }
 
 /* --- limits -------------------------------------------------------------------------------- */
@@ -77,7 +77,7 @@ static bool limit_list(struct pkd_desk *d, char **words, int count, struct pk_er
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_limit_list, err);
+    return pkd_desk_list(d, PK_SQL_limit_list, "slug applies_to value counts per amount", err);
 }
 
 static const struct pkd_verb apikey_verbs[] = {

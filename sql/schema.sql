@@ -395,7 +395,8 @@ create view pk_prompts as select
 
 create view pk_virtual_keys as select
     k.slug, k.name, k.provider, k.custom_host, k.kind,
-    case when k.revoked_us is null then 'active' else 'revoked' end as status,
+    case when k.revoked_us is not null then 'revoked'
+         when k.expires_us <= @now_us@ then 'expired' else 'active' end as status,
     @time(k.expires_us)@ as expires_at, @time(k.created_us)@ as created_at,
     @time(k.updated_us)@ as updated_at,
     @as_json(k.allowed_models)@ as allowed_models, @as_json(k.denied_models)@ as denied_models

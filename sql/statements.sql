@@ -222,10 +222,10 @@ values ($1, (select coalesce(max(version), 0) + 1 from pk_guardrail where slug =
 returning version
 
 -- name: guardrail_list()
-select slug, cast(version as text) from pk_guardrail where in_force order by slug
+select slug, version from pk_guardrail where in_force order by slug
 
 -- name: config_list()
-select slug, cast(version as text) from pk_config where in_force order by slug
+select slug, version from pk_config where in_force order by slug
 
 -- name: prompt_get(slug text, version bigint)
 -- Version 0: the latest.
@@ -258,7 +258,7 @@ delete from pk_prompt_label
 where slug = $1 and ($2 is null or label = $2) and ($3 is null or version = $3)
 
 -- name: prompt_list()
-select p.slug, cast(max(p.version) as text),
+select p.slug, max(p.version),
     (select @object(l.label, l.version)@ from pk_prompt_label l where l.slug = p.slug)
 from pk_prompt p where p.archived_us is null group by p.slug order by p.slug
 
@@ -277,8 +277,7 @@ select p.version, p.template, p.model, p.parameters, p.description, p.created_us
 from pk_prompt p where p.slug = $1 and p.archived_us is null order by p.version desc
 
 -- name: key_list()
-select slug, provider, case when revoked_us is null then 'active' else 'revoked' end
-from pk_virtual_key order by slug
+select slug, provider, status from pk_virtual_keys order by slug
 
 -- name: key_get(slug text)
 select provider, custom_host, origin, kind, secret, revoked_us, expires_us, allowed_models,
@@ -331,8 +330,7 @@ update pk_api_key set revoked_us = $2, updated_us = $2 where name = $1 and revok
 returning name
 
 -- name: api_key_list()
-select name, case when revoked_us is null then 'active' else 'revoked' end, scopes, hint
-from pk_api_key order by name
+select name, status, scopes, hint from pk_api_keys order by name
 
 -- name: limits()
 select slug, scope, key, value, counts, per, rolling, budget, amount, alert from pk_limit
@@ -359,8 +357,7 @@ delete from pk_reservation where limit_slug = $1
 select slug from pk_limit where scope = $1 and value = $2 and owned
 
 -- name: limit_list()
-select slug, scope, coalesce(key || '=', '') || coalesce(value, '*'), counts, per,
-    cast(amount as text)
+select slug, scope, coalesce(key || '=', '') || coalesce(value, '*'), counts, per, amount
 from pk_limit order by slug
 
 -- name: limit_lock(slug text)

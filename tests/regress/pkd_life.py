@@ -301,6 +301,11 @@ def keys_and_configs_are_kept_from_the_shell():
     expect(code == 0 and out == "main@1\n", out + err)
     expect("team-a\topenai\tactive" in pkd_command("key", "list", *at)[1])
     expect("main\t1" in pkd_command("config", "list", *at)[1])
+    expect(json.loads(pkd_command("key", "list", "--json", *at)[1]) == [
+        {"slug": "team-a", "provider": "openai", "status": "active"}])
+    past = json.dumps({"expires_at": "2020-01-31T12:00:00Z"})
+    expect(pkd_command("key", "put", "old", "openai", past, *at, stdin="sk-old\n")[0] == 0)
+    expect("old\topenai\texpired" in pkd_command("key", "list", *at)[1])
     expect(json.loads(pkd_command("config", "get", "main", *at)[1]) == {"virtual_key": "team-a"})
     p = Pkd(folder=folder)
     for h in {"x-portkey-config": "main"}, {"x-portkey-virtual-key": "team-a"}, {"x-portkey-provider": "@team-a"}:
@@ -331,6 +336,8 @@ def prompts_are_kept_from_the_shell():
     expect(prompt("publish", "greet", "3")[0] == 1)
     expect(prompt("publish", "greet", "two")[0] == 1)
     expect(prompt("list")[1] == 'greet\t2\t{"ab":2,"default":1}\n')
+    expect(json.loads(prompt("list", "--json")[1]) == [
+        {"slug": "greet", "version": 2, "labels": {"ab": 2, "default": 1}}])
     expect(json.loads(prompt("get", "greet@latest")[1]) == {"string": "Hi {{name}}", "model": "echo"})
     expect(json.loads(prompt("render", "greet", stdin='{"name": "\\"A\\""}')[1]) == [
         {"role": "user", "content": 'Hello "A"'}])
@@ -348,6 +355,7 @@ def guardrails_are_kept_from_the_shell():
     bombs = {"type": "contains", "deny": ["bomb"], "message": "No."}
     expect(guardrail("put", "bombs", stdin=json.dumps(bombs))[:2] == (0, "bombs@1\n"))
     expect(guardrail("put", "bombs", stdin='{"type": "containz"}')[0] == 1)
+    expect(json.loads(guardrail("list", "--json")[1]) == [{"slug": "bombs", "version": 1}])
     expect(guardrail("list")[1] == "bombs\t1\n" and json.loads(guardrail("get", "bombs")[1]) == bombs)
     expect(pkd_command("key", "put", "key", "openai", json.dumps({"custom_host": mock.base}), *at, stdin="sk-1")[0] == 0)
     config = '{"virtual_key": "key", "input_guardrails": ["bombs"]}'
