@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -12,6 +13,12 @@ import time
 import pg_temp
 from pg_case import expect_error
 from pkd_harness import Mock, Pkd, chat, config, end, expect, program, run, until
+
+if os.environ.get("PK_SAN") and "LD_PRELOAD" not in os.environ:
+    # The sanitizer's library must be the first of the process that loads the extension.
+    asan = subprocess.check_output(["gcc", "-print-file-name=libasan.so"], text=True).strip()
+    os.execve(sys.executable, [sys.executable] + sys.argv,
+              {**os.environ, "LD_PRELOAD": asan, "ASAN_OPTIONS": "detect_leaks=0"})
 
 OLD, NEW, DAY_US = 20000, 500, 86400 * 10**6
 LOG = ("id, started_us, duration_us, upstream_us, trace_id, operation, attempts, retries, fallback_index, stream, "
