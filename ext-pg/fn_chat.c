@@ -148,20 +148,9 @@ static const char *hint_for_status(int status)
     return "The provider refused the request: check the model, the messages and params.";
 }
 
-static const char *hint_for_rate(const struct pk_run *run)
-{
-    int64_t wait_ms = pk_call_retry_after_ms(run->task.call);
-
-    if (wait_ms == 0)
-        return "pk_limits shows what is left, and when there is more.";
-    return psprintf("Try again in " INT64_FORMAT " s.", (wait_ms + 999) / 1000);
-}
-
 static const char *hint_for(const struct pk_run *run, const struct pk_error *e)
 {
-    if (e->code == PK_RATE)
-        return hint_for_rate(run);
-    if (e->code == PK_BUDGET)
+    if (e->code == PK_RATE || e->code == PK_BUDGET)
         return "pk_limits shows what is left, and when there is more; pk_limit_put() changes a "
                "limit.";
     if (e->code == PK_UPSTREAM)

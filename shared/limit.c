@@ -72,9 +72,10 @@ void pk_limit_print(struct pk_buf *out, enum pk_limit_counts counts, enum pk_lim
 
     if (counts == PK_LC_COST) {
         pk_usd_print(amount, usd);
-        pk_buf_addf(out, "%s dollars", usd);
+        pk_buf_addf(out, "%s dollar%s", usd, strcmp(usd, "1") == 0 ? "" : "s");
     } else {
-        pk_buf_addf(out, "%lld %s", (long long)amount, counts_names[counts]);
+        int letters = (int)strlen(counts_names[counts]) - (amount == 1); /* "1 request" */
+        pk_buf_addf(out, "%lld %.*s", (long long)amount, letters, counts_names[counts]);
     }
     if (window == PK_LW_TOTAL)
         pk_buf_adds(out, " in all");

@@ -386,6 +386,10 @@ static void a_limit_is_printed_for_people(void)
     pk_limit_print(&out, PK_LC_TOKENS, PK_LW_MINUTE, 1000);
     EXPECT(
         pk_str_is(pk_buf_str(&out), "5 requests an hour|2.5 dollars in all|1000 tokens a minute"));
+    pk_buf_reset(&out);
+    pk_limit_print(&out, PK_LC_REQUESTS, PK_LW_DAY, 1);
+    pk_limit_print(&out, PK_LC_COST, PK_LW_DAY, 1000000000000);
+    EXPECT(pk_str_is(pk_buf_str(&out), "1 request a day1 dollar a day"));
 }
 
 int main(void)

@@ -339,11 +339,10 @@ static bool look(struct work *w, const struct pk_hold *h, struct state *st)
 static const char *why(const struct pk_hold *h, int64_t amount, const struct state *st)
 {
     if (h->want > amount)
-        return "are allowed, and this call alone may need more";
+        return "this call alone may need more";
     if (st->used + h->want <= amount)
-        return "are used, or set aside for calls in progress";
-    return st->used < amount ? "are allowed, and what is left is too little for this call"
-                             : "are used";
+        return "used up, or set aside for calls in progress";
+    return st->used < amount ? "too little is left for this call" : "used up";
 }
 
 static void say(struct pk_reserve *r, const struct pk_hold *h, int64_t amount,
@@ -358,7 +357,7 @@ static void say(struct pk_reserve *r, const struct pk_hold *h, int64_t amount,
     if (r->retry_after_ms > 0)
         (void)snprintf(wait, sizeof wait, "; try again in %lld s",
                        (long long)((r->retry_after_ms + 999) / 1000));
-    (void)pk_fail(&r->error, h->budget ? PK_BUDGET : PK_RATE, "limit \"%.*s\"%s%.*s: %.*s %s%s",
+    (void)pk_fail(&r->error, h->budget ? PK_BUDGET : PK_RATE, "limit \"%.*s\"%s%.*s: %.*s, %s%s",
                   PK_FMT(pk_str_sub(h->limit, 0, SHOWN_BYTES)), h->subject.len ? " of " : "",
                   PK_FMT(pk_str_sub(h->subject, 0, SHOWN_BYTES)), PK_FMT(pk_buf_str(&text)),
                   why(h, amount, st), wait);
