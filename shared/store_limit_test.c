@@ -156,7 +156,7 @@ static void each_subject_has_a_count_of_its_own(void)
 
     EXPECT(reserve(&ann) && reserve(&bob) && !reserve(&again));
     EXPECT(test_says(s, "select group_concat(subject) from pk_limit_use", "ann,bob"));
-    EXPECT(strstr(again.error.msg, "limit \"l\" of ann: 1 requests a day") != NULL);
+    EXPECT(strstr(again.error.msg, "limit \"l\" of ann: 1 request a day") != NULL);
 }
 
 static void a_calendar_window_begins_with_nothing_used(void)
