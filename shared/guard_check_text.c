@@ -367,9 +367,10 @@ static bool is_tag(const char *tags, pk_str tag)
 /* Whether a fence opens a block with one of the tags. */
 static bool has_block(pk_str text, const char *tags)
 {
+    if (text.len == 0)
+        return false;
     const char *end = text.at + text.len, *at = text.at;
-
-    while (text.len && (at = memmem(at, (size_t)(end - at), "```", 3))) {
+    while ((at = memmem(at, (size_t)(end - at), "```", 3))) {
         at += 3;
         size_t len = 0;
         while (at + len < end && !is_blank(at[len]) && at[len] != '`')

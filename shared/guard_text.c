@@ -193,6 +193,8 @@ bool pk_guard_doc_insert(struct pk_guard_doc *doc, int unit, pk_str role, pk_str
     int count = pk_json_count(&doc->json, messages);
     int before = unit >= 0 ? unit : system ? 0 : count;
 
+    if (pk_json_type(&doc->json, messages) != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_REQUEST, "messages: must be a list");
     if (system && is_anthropic(doc->front)) {
         insert_system(doc, text, &out);
     } else {
