@@ -273,9 +273,11 @@ static bool key_fits(const struct pk_transfer *t, const struct pk_key *key, stru
         return true;
     if (!pk_url_parse(key->origin, "the key's origin", &origin, err))
         return false;
+    /* A key of the environment that no virtual key names is known by its variable. */
+    pk_str name = key->slug.len == 0 && key->kind == PK_KEY_ENV ? key->value : key->slug;
     return pk_url_same_origin(&origin, &t->to->url) ||
            pk_fail(err, PK_HOST_DENIED, "%s: the key %.*s belongs to %.*s", t->to->where,
-                   PK_FMT(key->slug), PK_FMT(origin.host));
+                   PK_FMT(name), PK_FMT(origin.host));
 }
 
 static bool add_headers(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err)

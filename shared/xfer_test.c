@@ -712,6 +712,13 @@ static void a_bound_key_goes_to_its_origin_only(void)
     EXPECT(strstr(o.body, "Bearer sk-bound"));
     EXPECT(!start(url_to("localhost", "/echo"), "", "{}", NULL) && err.code == PK_HOST_DENIED);
     EXPECT(strstr(err.msg, "the key prod belongs to 127.0.0.1") && !strstr(err.msg, "sk-"));
+    target.key.kind = PK_KEY_ENV;
+    target.key.slug = PK_NONE;
+    target.key.value = PK_STR("PROVIDER_API_KEY");
+    EXPECT(!start(url_to("localhost", "/echo"), "", "{}", NULL) &&
+           strstr(err.msg, "the key PROVIDER_API_KEY belongs to"));
+    target.key =
+        (struct pk_key){PK_KEY_LITERAL, PK_STR("prod"), PK_STR("sk-bound"), pk_str_of(origin)};
     (void)snprintf(origin, sizeof origin, "https://127.0.0.1:%d/v1", server.port);
     EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_HOST_DENIED);
     (void)snprintf(origin, sizeof origin, "http://127.0.0.1:%d/v1", server.port ^ 1);
