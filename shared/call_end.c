@@ -178,6 +178,8 @@ void pk_call_note_target(struct pk_call *c)
     r->fallback_index = pk_route_fallback_index(&c->config->route, c->node);
     if (r->provider.len == 0)
         r->provider = pk_str_of(t->provider->name);
+    if (r->request_model.len == 0)
+        r->request_model = asked_model(c);
     r->retries_exhausted =
         c->error.code != PK_OK && t->retry.attempts > 0 && c->tries > t->retry.attempts;
 }

@@ -108,6 +108,7 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
     c->node = node;
     c->tries = 0;
     c->answered = false;
+    c->record.request_model = PK_NONE;
     return pk_call_go(c, ST_guard_in);
 }
 
