@@ -268,6 +268,8 @@ int pk_step_relay(struct pk_call *c, const struct pk_event *ev)
     note_first_byte(c);
     if (pk_stream_feed(c->streaming, ev->bytes, &c->out, &c->error))
         return relay_on(c);
+    if (c->error.code == PK_TOO_LARGE)
+        c->error.status = 502; /* it is the answer that is too large, not the request */
     c->fault = c->streaming->fault;
     return stream_broke(c);
 }

@@ -381,6 +381,12 @@ def a_slow_reader_pauses_the_provider():
     expect(rows == [("success",)], rows)
 
 
+def an_answer_beyond_the_limits_is_the_providers_fault():
+    for stream in False, True:
+        status, _, body = chat(pkd, mock, "big-event:40MB", stream=stream)
+        expect(status == 502 and json.loads(body)["error"]["type"] == "too_large", f"{status} {body[:200]}")
+
+
 def a_client_that_never_reads_is_given_up():
     slow = Pkd("--write-timeout", "600")
     s = socket.socket()
@@ -530,7 +536,7 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     gateway_keys_are_not_sent_to_providers, models_are_listed, feedback_is_taken, health_is_told,
     a_broken_stream_never_ends_cleanly, clients_that_leave_end_their_calls,
     a_slow_reader_pauses_the_provider, a_client_that_never_reads_is_given_up,
-    a_large_answer_arrives_whole, a_slow_provider_is_relayed_as_it_comes,
+    a_large_answer_arrives_whole, an_answer_beyond_the_limits_is_the_providers_fault, a_slow_provider_is_relayed_as_it_comes,
     an_equal_request_is_a_hit_at_once, cache_headers_are_obeyed, equal_requests_in_flight_are_one,
     a_leader_that_fails_passes_the_lead_on, a_leader_that_leaves_passes_the_lead_on,
     a_request_timeout_is_for_attempts_not_for_a_wait)
