@@ -25,6 +25,7 @@
  * From any state the call may go to `ask`, which puts a question to another service than the target
  * and comes back to the state that asked.
  */
+#include "body.h"
 #include "call_inner.h"
 
 #include <string.h>
@@ -72,18 +73,6 @@ static void note_ids(struct pk_call *c)
     r->api_key = c->req->api_key;
 }
 
-static bool check_body(struct pk_call *c, struct pk_error *err)
-{
-    if (!pk_json_parse(c->arena, c->req->body, "body", &c->body, err))
-        return false;
-    if (pk_json_type(&c->body, 0) != PK_JSON_OBJECT)
-        return pk_fail(err, PK_BAD_REQUEST, "body: must be an object, not %s",
-                       pk_json_type_name(pk_json_type(&c->body, 0)));
-    if (pk_json_type(&c->body, pk_json_get(&c->body, 0, "messages")) != PK_JSON_ARRAY)
-        return pk_fail(err, PK_BAD_REQUEST, "messages: must be an array");
-    return true;
-}
-
 struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *config,
                             const struct pk_facts *facts, const struct pk_request *req,
                             int64_t now_us, uint64_t seed, struct pk_error *err)
@@ -111,7 +100,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     c->record.started_us = now_us;
     c->record.source = pk_str_of(sources[req->source]);
-    if (!check_body(c, err))
+    if (!pk_body_parse(arena, req->body, &c->body, err))
         return NULL;
     c->stream = c->record.stream = pk_json_true(&c->body, pk_json_get(&c->body, 0, "stream"));
     int options = pk_json_get(&c->body, 0, "stream_options");
