@@ -274,6 +274,8 @@ int pk_step_guard_in(struct pk_call *c, const struct pk_event *ev)
     if (!g->run) {
         c->error = (struct pk_error){0};
         c->fault = (struct pk_fault){0};
+        if (pk_call_target(c)->dead.len)
+            return pk_call_go(c, ST_send); /* which fails: nothing else is worth its while */
         if (any_sync(c, PK_GUARD_INPUT) && has_passed(c)) {
             if (g->denied)
                 deny(c, g->denied);

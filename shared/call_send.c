@@ -130,6 +130,8 @@ bool pk_call_build(struct pk_call *c)
     }
     c->record.request_model = pk_params_model(c->arena, &t->params, &c->body);
     open_span(c, t);
+    if (t->dead.len)
+        return pk_fail(&c->error, PK_NO_KEY, "%.*s", PK_FMT(t->dead));
     if (!pk_models_allow(&t->models, c->record.request_model))
         return pk_fail(&c->error, PK_NO_PERMISSION,
                        "virtual key \"%.*s\": model \"%.*s\" is not allowed",

@@ -70,6 +70,7 @@ struct pk_target {
     pk_str path; /* where it stands: "config.targets[1]" */
     int node;    /* its leaf in the route */
     pk_str virtual_key;
+    pk_str dead;                        /* why the virtual key opens nothing; empty: it does */
     const struct pk_provider *provider; /* NULL until bound, when a virtual key gives it */
     pk_str custom_host;                 /* base URL from the config; empty = the provider's own */
     pk_str base_url;                    /* what is called, without a trailing slash */

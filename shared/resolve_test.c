@@ -255,6 +255,14 @@ static void a_revoked_or_expired_key_is_refused(void)
     EXPECT(unresolved("old", PK_NO_KEY, "\"old\": has expired"));
     EXPECT(unresolved("gone", PK_NO_KEY, "\"gone\": is revoked"));
     EXPECT(unresolved("{\"virtual_key\":\"gone\"}", PK_NO_KEY, "is revoked"));
+    EXPECT(unresolved("{\"strategy\":{\"mode\":\"fallback\"},\"targets\":["
+                      "{\"virtual_key\":\"gone\"},{\"virtual_key\":\"old\"}]}",
+                      PK_NO_KEY, "is revoked"));
+    EXPECT(put_key("good", "openai", "env:K", ""));
+    const struct pk_snapshot *s = resolve("{\"strategy\":{\"mode\":\"fallback\"},\"targets\":["
+                                          "{\"virtual_key\":\"old\"},{\"virtual_key\":\"good\"}]}");
+    EXPECT(s && s->config.targets[0].dead.len && s->config.targets[1].dead.len == 0);
+    pk_snapshot_release(resolver, s);
 }
 
 static void a_kept_key_expires_all_the_same(void)

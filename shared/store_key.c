@@ -356,8 +356,10 @@ static bool bind_target(struct pk_target *t, const struct pk_virtual_key *k, str
     return pk_config_bind(t, p, k->key, k->key.origin, err);
 }
 
-bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t, struct pk_error *err)
+/* As pk_store_target_bind(), but a key that is revoked or has expired makes the target a dead one. */
+static bool bind_key(struct pk_store_binding *b, struct pk_target *t, struct pk_error *err)
 {
+    struct pk_error unusable = {0};
     struct pk_virtual_key k;
     bool found;
 
@@ -368,19 +370,42 @@ bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t, struc
     if (!found)
         return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
                        PK_FMT(t->path), PK_FMT(pk_name_shown(t->virtual_key)));
-    if (k.expires_us && k.expires_us < b->until_us)
+    if (k.expires_us > b->now_us && k.expires_us < b->until_us)
         b->until_us = k.expires_us;
-    return pk_virtual_key_usable(&k, b->now_us, err) && bind_target(t, &k, err);
+    if (!pk_virtual_key_usable(&k, b->now_us, &unusable)) {
+        t->dead = pk_copy(b->arena, pk_str_of(unusable.msg));
+        if (unusable.code != PK_NO_KEY || t->dead.len == 0)
+            return pk_fail(err, unusable.code, "%s", unusable.msg);
+    }
+    return bind_target(t, &k, err);
+}
+
+bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t, struct pk_error *err)
+{
+    return bind_key(b, t, err) &&
+           (t->dead.len == 0 || pk_fail(err, PK_NO_KEY, "%.*s", PK_FMT(t->dead)));
+}
+
+/* A dead target is passed over like one whose provider refuses the key, unless nothing else is left. */
+static bool bind_targets(struct pk_store_binding *b, struct pk_config *config, struct pk_error *err)
+{
+    int alive = 0;
+
+    for (int i = 0; i < config->target_count; i++) {
+        if (!bind_key(b, &config->targets[i], err))
+            return false;
+        alive += config->targets[i].dead.len == 0;
+    }
+    return alive > 0 || config->target_count == 0 ||
+           pk_fail(err, PK_NO_KEY, "%.*s", PK_FMT(config->targets[0].dead));
 }
 
 bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_config *config,
                           int64_t now_us, int64_t *until_us, struct pk_error *err)
 {
     struct pk_store_binding b = {s, arena, now_us, INT64_MAX};
-    bool ok = true;
+    bool ok = bind_targets(&b, config, err);
 
-    for (int i = 0; ok && i < config->target_count; i++)
-        ok = pk_store_target_bind(&b, &config->targets[i], err);
     for (int i = 0; ok && i < config->embedder_count; i++)
         ok = pk_store_target_bind(&b, &config->embedders[i].target, err);
     for (struct pk_guards *g = config->guards; ok && g; g = g->next)

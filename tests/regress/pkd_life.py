@@ -306,6 +306,9 @@ def keys_and_configs_are_kept_from_the_shell():
     past = json.dumps({"expires_at": "2020-01-31T12:00:00Z"})
     expect(pkd_command("key", "put", "old", "openai", past, *at, stdin="sk-old\n")[0] == 0)
     expect("old\topenai\texpired" in pkd_command("key", "list", *at)[1])
+    both = json.dumps({"strategy": {"mode": "fallback"}, "targets": [
+        {"virtual_key": "old", "cache": {"mode": "simple"}}, {"virtual_key": "team-a"}]})
+    expect(pkd_command("config", "put", "spare", *at, stdin=both)[0] == 0)
     expect(json.loads(pkd_command("config", "get", "main", *at)[1]) == {"virtual_key": "team-a"})
     p = Pkd(folder=folder)
     for h in {"x-portkey-config": "main"}, {"x-portkey-virtual-key": "team-a"}, {"x-portkey-provider": "@team-a"}:
@@ -314,6 +317,10 @@ def keys_and_configs_are_kept_from_the_shell():
         expect(mock.page("last")["headers"]["authorization"] == "Bearer sk-sealed")
     rows = p.rows_within("select config, virtual_key from pk_logs", lambda r: len(r) == 3)
     expect(("main", "team-a") in rows, rows)
+    status, got, body = p.http("POST", "/v1/chat/completions", chat_body("echo"), {"x-portkey-config": "spare"})
+    expect(status == 200 and got["x-portkey-last-used-option-index"] == "config.targets[1]", body)
+    why = p.rows_within("select error_message from pk_spans where error_type = 'missing_key'", lambda r: r)
+    expect(why and "has expired" in why[0][0], why)
     expect(pkd_command("key", "revoke", "team-a", *at)[0] == 0)
     status, _, body = p.http("POST", "/v1/chat/completions", chat_body("echo"), {"x-portkey-config": "main"})
     expect(status >= 400, body)
