@@ -53,6 +53,19 @@ static bool add_params(struct pk_arena *arena, crypto_generichash_state *h, pk_s
            add_canonical(arena, h, &params, NULL);
 }
 
+/* What is kept is what guardrails made of the answer: only who wants the same made of it may share it. */
+static void add_guards(crypto_generichash_state *h, const struct pk_guards *guards)
+{
+    for (int i = 0; guards && i < guards->count; i++) {
+        const struct pk_guardrail *g = &guards->list[i];
+
+        if (g->changing.len && !g->async) {
+            add_piece(h, PK_STR("guardrail"));
+            add_piece(h, g->changing);
+        }
+    }
+}
+
 /* Tenants must not share answers: a target counts with its key, a literal one by its hash. */
 static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
                        const struct pk_target *t)
@@ -63,6 +76,7 @@ static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
     add_piece(h, t->key.kind == PK_KEY_SEALED ? PK_NONE : t->key.value);
     for (int i = 0; i < t->params.drop_count; i++)
         add_piece(h, t->params.drops[i]);
+    add_guards(h, t->guards[PK_GUARD_OUTPUT]);
     return add_params(arena, h, t->params.defaults) && add_params(arena, h, t->params.overrides);
 }
 
@@ -117,6 +131,7 @@ static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
     add_piece(h, ns.len ? PK_NONE : req->api_key);
     for (int i = 0; ok && i < q->config->target_count; i++)
         ok = !may_answer(q, i) || add_target(arena, h, &q->config->targets[i]);
+    add_guards(h, req->guards[PK_GUARD_OUTPUT]);
     add_forwarded(arena, h, q);
     return ok;
 }

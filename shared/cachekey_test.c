@@ -135,6 +135,27 @@ static void keys_of_the_gateway_share_only_a_namespace(void)
     EXPECT(shared(a, b)); /* it is the same namespace, wherever it is said */
 }
 
+/* A redacted answer is kept redacted, and must not be given to those who asked for the whole. */
+static void who_changes_answers_alike_may_share(void)
+{
+    static const char *const configs[] = {
+        OPENAI "}",
+        OPENAI ",\"guardrails\":{\"output\":[{\"type\":\"pii\",\"action\":\"redact\"}]}}",
+        OPENAI ",\"guardrails\":{\"output\":[{\"type\":\"contains\",\"deny\":[\"a\"],"
+               "\"action\":\"redact\"}]}}",
+        OPENAI ",\"guardrails\":{\"output\":[{\"type\":\"contains\",\"deny\":[\"b\"],"
+               "\"action\":\"redact\"}]}}",
+        OPENAI ",\"output_guardrails\":[{\"default.regexReplace\":{\"rule\":\"a\"}}]}",
+    };
+    struct asked judges = {.config = OPENAI ",\"guardrails\":{\"output\":[{\"type\":\"pii\"}]}}"};
+
+    EXPECT(shared(judges, (struct asked){.config = configs[0]}));
+    for (size_t i = 0; i < PK_COUNT(configs); i++)
+        for (size_t k = 0; k < PK_COUNT(configs); k++)
+            EXPECT(shared((struct asked){.config = configs[i]},
+                          (struct asked){.config = configs[k]}) == (i == k));
+}
+
 /* --- likeness --------------------------------------------------------------------------------- */
 
 static const char *like_of(const char *text)
@@ -261,6 +282,7 @@ int main(void)
     RUN(a_header_that_the_request_forwards_counts);
     RUN(a_header_counts_where_it_goes);
     RUN(keys_of_the_gateway_share_only_a_namespace);
+    RUN(who_changes_answers_alike_may_share);
     RUN(the_last_user_text_is_what_is_alike);
     RUN(a_long_text_is_like_nothing);
     RUN(all_but_the_text_is_in_the_gate);

@@ -69,6 +69,7 @@ struct pk_guardrail {
     bool hold;                  /* output: a stream waits for the verdict */
     bool bound;                 /* false for a slug that was not looked up yet */
     pk_str message;
+    pk_str changing; /* its JSON when it may change texts; empty: it never does */
     struct pk_guard_feedback on_success, on_fail;
     struct pk_check *checks;
     int check_count;

@@ -324,7 +324,7 @@ static bool hook_guardrail(struct pk_config_reader *p, struct pk_guard_draft *d,
 }
 
 /* Whether what the guardrail does can be done. */
-static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d)
+static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d, int object)
 {
     struct pk_guardrail *g = &d->g;
     bool changes = false, redact = d->redact;
@@ -350,6 +350,8 @@ static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d)
     if (!d->mode_given)
         g->hold =
             g->phase == PK_GUARD_OUTPUT && !g->async && (changes || g->action != PK_GUARD_WARN);
+    if (changes || redact)
+        g->changing = pk_copy(p->arena, pk_json_raw(&p->doc, object));
     return true;
 }
 
@@ -379,7 +381,7 @@ static bool read_guardrail(struct pk_config_reader *p, int object, struct pk_gua
     if (g->action_given)
         d.g.action = g->action;
     d.g.bound = true;
-    if (!check_sense(p, &d))
+    if (!check_sense(p, &d, object))
         return false;
     *g = d.g;
     return true;
