@@ -176,6 +176,8 @@ static bool cache_purge(struct pk_conn *c, struct pk_arena *arena, struct pk_arg
     pk_str text;
     bool given;
 
+    if (args.count > 0 && sqlite3_value_type(args.at[0]) == SQLITE_NULL)
+        return true;
     if (args.count > 0 && sqlite3_value_type(args.at[0]) == SQLITE_TEXT) {
         if (!pk_arg_text(args, 0, "filter", PK_CONFIG_BYTES_MAX, &text, err) ||
             !pk_cache_filter_read(arena, text, pk_clock_us(), &filter, err))

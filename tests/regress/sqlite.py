@@ -99,7 +99,8 @@ def null_in_is_null_out_without_a_call(folder):
                 "pk_try_chat(:c, null)", "pk_cost(null, 1, 1)", "pk_config_get(null)", "pk_feedback('t', null)",
                 "pk_config_put('a', null)", "pk_prompt(null, '{}')", "pk_prompt('a', null)",
                 "pk_render('a', null)", "pk_prompt_put('a', null)", "pk_prompt_publish('a', null)",
-                "pk_prompt_get(null)", "pk_key_put('a', 'openai', null)", "pk_get(null)"):
+                "pk_prompt_get(null)", "pk_key_put('a', 'openai', null)", "pk_get(null)",
+                "pk_cache_purge(null)"):
         equal(db.execute(f"select {sql}", {"c": config()}).fetchone()[0], None)
     equal(mock.requests(), before)
 
