@@ -130,13 +130,32 @@ static bool read_host(const struct pkd_ask *ask, struct pk_request *req, struct 
     return pk_url_parse(ask->custom_host, "x-portkey-custom-host", &url, err);
 }
 
+/* *value stays as it is when the header is not there. A word that means neither is refused: who wanted to keep
+ * a text out of the log must not find it there. */
+static bool read_switch(pk_str given, const char *header, bool *value, struct pk_error *err)
+{
+    bool on = pk_str_is_nocase(given, "true") || pk_str_is(given, "1");
+    bool off = pk_str_is_nocase(given, "false") || pk_str_is(given, "0");
+
+    if (given.len && !on && !off)
+        return pk_fail(err, PK_BAD_REQUEST, "x-portkey-%s: must be true or false", header);
+    *value = given.len ? on : *value;
+    return true;
+}
+
+/* `debug: false` is Portkey's word for a call that nothing is kept of. */
 static bool read_privacy(const struct pkd_ask *ask, struct pk_request *req, struct pk_error *err)
 {
     enum pk_payloads *payloads = &req->privacy.payloads;
+    bool disable = false, debug = true;
 
     if (ask->log_payloads.len && !pk_payloads_parse(ask->log_payloads, payloads))
         return pk_fail(err, PK_BAD_REQUEST, "x-portkey-log-payloads: must be full, hash or none");
-    if (pk_str_is_nocase(ask->disable_logging, "true") || pk_str_is_nocase(ask->debug, "false"))
+    if (!read_switch(ask->disable_logging, "disable-logging", &disable, err) ||
+        !read_switch(ask->debug, "debug", &debug, err))
+        return false;
+    req->cache_off = !debug;
+    if (disable || !debug)
         *payloads = PK_PAYLOADS_NONE;
     return true;
 }
@@ -149,7 +168,6 @@ bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct p
         return false;
     req->forward = ask->forward;
     req->cache_refresh = ask->cache_refresh.at && !pk_str_is_nocase(ask->cache_refresh, "false");
-    req->cache_off = pk_str_is_nocase(ask->debug, "false");
     req->metadata = ask->metadata;
     return ask->metadata.len == 0 || pk_request_metadata(arena, ask->metadata, err);
 }

@@ -118,7 +118,8 @@ def what_is_missing_is_said():
 
 def bad_steering_headers_are_refused():
     for name, value in (("metadata", "[1]"), ("metadata", "x"), ("request-timeout", "soon"),
-                        ("custom-host", "ftp://x"), ("trace-id", "x" * 200)):
+                        ("custom-host", "ftp://x"), ("trace-id", "x" * 200),
+                        ("disable-logging", "yes"), ("debug", "off")):
         status, _, body = chat(pkd, mock, headers={"x-portkey-" + name: value})
         expect(status == 400 and name.split("-")[0] in body.decode(), f"{name}: {status} {body}")
     status, _, body = chat(pkd, mock, headers={"content-type": "text/plain"})
@@ -220,7 +221,8 @@ def trace_ids_and_metadata_come_back_and_are_logged():
 
 
 def payloads_stay_out_of_the_log_when_asked():
-    for name, value in ("disable-logging", "true"), ("debug", "false"):
+    for name, value in (("disable-logging", "true"), ("disable-logging", "True"), ("disable-logging", "1"),
+                        ("debug", "false"), ("debug", "0")):
         trace = uuid.uuid4().hex
         chat(pkd, mock, "echo", "secret text", {"x-portkey-trace-id": trace, "x-portkey-" + name: value})
         rows = pkd.rows_within("select request, response from pk_logs where trace_id = '%s'" % trace,
