@@ -32,6 +32,8 @@ static const char *path_of(struct pk_arena *arena, const struct pk_json *doc, in
     struct pk_buf path = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
     int in = 0;
 
+    if (value == 0)
+        return "string"; /* the document is the text alone */
     while (in >= 0 && in != value) {
         bool object = pk_json_type(doc, in) == PK_JSON_OBJECT;
         int v = pk_json_first(doc, in), i = 0;

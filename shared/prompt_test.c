@@ -100,6 +100,7 @@ static void what_is_wrong_is_named_with_its_path(void)
          "\"text\",\"text\":\"{{#a}}\"}]}]}",
          "messages[1].content[0].text: the section \"a\" is not closed"},
         {"{\"string\":\"{{a b}}\"}", "string: \"a b\" is no name: it has blanks"},
+        {"\"a {{x\"", "string: the tag at byte 2 is not closed"},
         {"{\"string\":\"[{\\\"role\\\":}]\"}", "string: not valid JSON at byte 9: not a value"},
         {"{" HI ",\"parameters\":{\"stream\":true}}", "parameters.stream: is not part of a prompt"},
         {"{" HI ",\"parameters\":{\"pk\":{}}}", "parameters.pk: is not part of a prompt"},
