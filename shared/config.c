@@ -166,7 +166,7 @@ static bool add_node(struct pk_config_reader *p, int value, const struct pk_sett
     int self = r->count;
 
     if (self == PK_NODES_MAX)
-        return pk_config_fail(p, "", "more than %d targets", PK_NODES_MAX);
+        return pk_config_fail(p, "", "more than %d targets and strategies", PK_NODES_MAX);
     if (!pk_config_read_object(p, value, pk_config_members, &d))
         return false;
     pk_draft_settle(&d);

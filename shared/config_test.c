@@ -203,6 +203,25 @@ static void nesting_is_bounded(void)
     EXPECT(!parse(text) && strstr(err.msg, "nested deeper than 8"));
 }
 
+static bool with_targets(int count)
+{
+    struct pk_buf text = pk_buf_in(&arena, PK_CONFIG_BYTES_MAX);
+
+    pk_buf_adds(&text, "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[");
+    for (int i = 0; i < count; i++)
+        pk_buf_addf(&text, "%s{\"provider\":\"openai\"}", i ? "," : "");
+    pk_buf_adds(&text, "]}");
+    err = (struct pk_error){0};
+    return pk_config_parse(&arena, pk_buf_str(&text), &config, &err);
+}
+
+static void targets_are_bounded(void)
+{
+    EXPECT(with_targets(PK_NODES_MAX - 1)); /* the strategy is one of them */
+    EXPECT(!with_targets(PK_NODES_MAX));
+    EXPECT(strcmp(err.msg, "targets[63]: more than 64 targets and strategies") == 0);
+}
+
 static void a_literal_key_is_found_wherever_it_is(void)
 {
     static const struct {
@@ -233,6 +252,7 @@ int main(void)
     RUN(a_bound_key_stays_with_its_host);
     RUN(durations_have_units);
     RUN(nesting_is_bounded);
+    RUN(targets_are_bounded);
     RUN(a_literal_key_is_found_wherever_it_is);
     pk_arena_free(&arena);
     return test_end();
