@@ -10,6 +10,7 @@ A small server stands for whoever is asked: webhooks, a moderation, a log. What 
 """
 import http.server
 import json
+import socket
 import threading
 import time
 
@@ -507,6 +508,37 @@ def answered_first(door, e, mock):
             and len(door.wait_rows("pk_feedback", id_)) == 1)
 
 
+def received(connection, words):
+    """All bytes up to those with the words, or to the connection's end."""
+    got, more = b"", b" "
+    while words not in got and more:
+        more = connection.recv(65536)
+        got += more
+    return got
+
+
+def pipelined(door, e, mock):
+    """the connection goes on to the next request while an async guardrail still asks"""
+    HOOKS.gate.clear()
+    rails = [{"type": "webhook", "url": HOOKS.base + "/gate", "timeout": "20s", "async": True, "action": "warn"}]
+    def raw(number, text, **more):
+        body = json.dumps({"messages": [{"role": "user", "content": text}], **more})
+        config = json.dumps(e.to("echo", guardrails={"output": rails} if number == 1 else {}))
+        return (f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nx-portkey-config: {config}\r\n"
+                f"x-portkey-trace-id: piped-{number}\r\ncontent-length: {len(body)}\r\n\r\n{body}").encode()
+    with socket.create_connection(("127.0.0.1", door.port), 30) as c:
+        c.sendall(raw(1, "the first " + "x" * 20000) + raw(2, "the second") + raw(3, "the third")[:150])
+        got = received(c, b"the second")
+        c.sendall(raw(3, "the third")[150:])
+        got += received(c, b"the third")
+    early = door.rows("pk_logs", "piped-1")
+    HOOKS.gate.set()
+    row = door.row("piped-1")
+    return (b"the first xxx" in got and got.count(b"HTTP/1.1 200") == 3 and early == []
+            and row["request"]["messages"][0]["content"] == "the first " + "x" * 20000
+            and row["guardrail_verdict"] == "passed")
+
+
 ANY = [stored, stored_checked, predicate, predicate_time, opinions]
 SQL = [raises_blocked]
-HTTP = [stream_held, stream_ended, stream_hooks, messages, headers, answered_first]
+HTTP = [stream_held, stream_ended, stream_hooks, messages, headers, answered_first, pipelined]
