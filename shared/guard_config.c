@@ -288,7 +288,7 @@ static bool flat_guardrail(struct pk_config_reader *p, struct pk_guard_draft *d,
     if (d->g.check_count)
         return pk_config_fail(p, "checks", "not beside the check \"%s\"", d->flat->type);
     if (!d->g.action_given)
-        d->g.action = d->flat->flags & PK_CHECK_CHANGES ? PK_GUARD_WARN : PK_GUARD_BLOCK;
+        d->g.action = PK_GUARD_BLOCK;
     /* Here a check that cannot tell does not let pass, unless it was told to. */
     d->own.fail_on_error = d->fail_on_error_given ? d->fail_on_error : d->g.action != PK_GUARD_WARN;
     d->own.redact = d->redact;

@@ -542,12 +542,15 @@ static void a_webhook_says_the_verdict(void)
     static const char hook[] =
         "[{'type':'webhook','url':'http://127.0.0.1:9/x','headers':{'a':'b'},"
         "'action':'block'}]";
+    static const char flat[] = "[{'type':'webhook','url':'http://127.0.0.1:9/x'}]";
     static const char portkey[] =
         "[{'default.webhook':{'webhookURL':'http://127.0.0.1:9/x','timeout':2000},'deny':true}]";
 
     EXPECT(asked(hook, 200, "{'verdict':true,'data':{'x':1}}") == PK_GUARD_PASSED);
     EXPECT(asked(hook, 200, "{'verdict':false}") == PK_GUARD_BLOCKED);
     EXPECT(asked(hook, 500, "{'verdict':true}") == PK_GUARD_BLOCKED);
+    EXPECT(asked(flat, 200, "{'verdict':false}") == PK_GUARD_BLOCKED);
+    EXPECT(asked(flat, 500, "{'verdict':true}") == PK_GUARD_BLOCKED);
     EXPECT(asked(portkey, 500, "{'verdict':true}") == PK_GUARD_PASSED);
     EXPECT(asked(portkey, 200, "<html>") == PK_GUARD_PASSED);
     EXPECT(asked(portkey, 200, "{'verdict':'yes'}") == PK_GUARD_PASSED);
