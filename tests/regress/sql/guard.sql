@@ -42,23 +42,23 @@ select pk_guardrail_put('polite', '["x"]');
 select verb, object, detail from pk_audit where object = 'polite' order by id;
 
 -- A predicate has the rights of whoever put it, for whoever calls.
-create role author login;
-create role caller login;
-grant pk_admin to author;
-grant pk_user to caller;
+create role guard_author login;
+create role guard_caller login;
+grant pk_admin to guard_author;
+grant pk_user to guard_caller;
 create schema private;
-grant usage on schema private to author;
+grant usage on schema private to guard_author;
 create table private.taboo (word text);
 insert into private.taboo values ('acme');
-grant select on private.taboo to author;
+grant select on private.taboo to guard_author;
 create table private.hidden ();
-set role author;
+set role guard_author;
 select pk_guardrail_put('rivals', '{"type": "sql", "message": "Of others we do not speak.",
     "predicate": "select not exists (select from private.taboo where position(word in lower($1)) > 0)"}');
 select pk_guardrail_put('hidden', '{"type": "sql", "predicate": "select not exists (select from private.hidden)"}');
-select pk_guardrail_put('tiered', '{"type": "sql", "predicate": "select $2 ->> ''tier'' = ''paid'' and $3 ? ''messages'' and current_user = ''author''"}');
+select pk_guardrail_put('tiered', '{"type": "sql", "predicate": "select $2 ->> ''tier'' = ''paid'' and $3 ? ''messages'' and current_user = ''guard_author''"}');
 reset role;
-set role caller;
+set role guard_caller;
 select pk_guardrail_put('mine', '{"type": "not_null"}');
 select pk_guardrail_get('rivals');
 select 1 from pk_guardrails;
@@ -70,7 +70,7 @@ select pk_ask(guarded('{"input_guardrails": ["tiered"]}'), 'x', null, '{"pk": {"
 reset role;
 
 -- What it may not do.
-revoke select on private.taboo from author;
+revoke select on private.taboo from guard_author;
 select g -> 'checks' -> 0 #>> '{error,message}' as why from pk_try_chat(guarded('{"input_guardrails": ["rivals"]}'), '"x"') r,
     jsonb_array_elements(r #> '{hook_results,before_request_hooks}') g;
 create function sql(predicate text) returns text language plpgsql as $$
@@ -100,8 +100,8 @@ select pk_guardrail_put('tried', '{"type": "sql", "predicate": "select null::boo
 select try(guarded('{"input_guardrails": ["tried"]}'), 'null is no yes');
 
 -- A role that is gone lends no rights.
-drop owned by author;
-drop role author;
+drop owned by guard_author;
+drop role guard_author;
 select g -> 'checks' -> 0 #>> '{error,message}' as why from pk_try_chat(guarded('{"input_guardrails": ["tiered"]}'), '"x"') r,
     jsonb_array_elements(r #> '{hook_results,before_request_hooks}') g;
 
