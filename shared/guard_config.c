@@ -339,7 +339,8 @@ static bool check_sense(struct pk_config_reader *p, struct pk_guard_draft *d, in
     if (g->action == PK_GUARD_RETRY && g->phase == PK_GUARD_INPUT)
         return pk_config_fail(p, "action", "retry is for output");
     if (g->action == PK_GUARD_REPLACE && g->message.len == 0)
-        return pk_config_fail(p, "message", "must be given, for it is what replaces the answer");
+        g->message = g->phase == PK_GUARD_INPUT ? PK_STR("The request was withheld by a guardrail.")
+                                                : PK_STR("The answer was withheld by a guardrail.");
     if (g->async && (redact || g->action == PK_GUARD_RETRY || g->action == PK_GUARD_REPLACE))
         return pk_config_fail(p, "async", "can only warn: the answer has gone out by then");
     if (d->mode_given && g->phase == PK_GUARD_INPUT)
