@@ -13,7 +13,7 @@ struct logged {
     struct pk_error *err;
     bool found, ok;
     pk_str body; /* empty: not kept */
-    pk_str config, operation, trace_id, span_id, user_id, metadata;
+    pk_str config, operation, trace_id, span_id, user_id, prompt, metadata;
 };
 
 static bool unpack(struct logged *l, const struct pk_value *columns)
@@ -32,8 +32,8 @@ static bool unpack(struct logged *l, const struct pk_value *columns)
 static bool read_row(void *ctx, const struct pk_value *columns, int count)
 {
     struct logged *l = ctx;
-    pk_str *const texts[] = {&l->config,  &l->operation, &l->trace_id,
-                             &l->span_id, &l->user_id,   &l->metadata};
+    pk_str *const texts[] = {&l->config,  &l->operation, &l->trace_id, &l->span_id,
+                             &l->user_id, &l->prompt,    &l->metadata};
 
     PK_ASSERT(count == 2 + (int)PK_COUNT(texts));
     l->found = true;
@@ -105,6 +105,7 @@ bool pk_store_replay_request(struct pk_store *s, struct pk_arena *arena, struct 
     req->parent_span_id = l.span_id;
     req->span_name = PK_STR("replay");
     req->user_id = l.user_id;
+    req->prompt = l.prompt;
     req->metadata = l.metadata;
     return true;
 }

@@ -140,7 +140,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 on conflict (id) do nothing
 
 -- name: log_request(id uuid)
-select q.encoding, q.bytes, l.config, l.operation, l.trace_id, l.span_id, l.user_id, cast(l.metadata as text)
+select q.encoding, q.bytes, l.config, l.operation, l.trace_id, l.span_id, l.user_id, l.prompt,
+    cast(l.metadata as text)
 from pk_log l left join pk_payload q on q.id = l.request_id where l.id = $1
 
 -- name: log_find(id uuid)
