@@ -150,10 +150,15 @@ static void who_changes_answers_alike_may_share(void)
     struct asked judges = {.config = OPENAI ",\"guardrails\":{\"output\":[{\"type\":\"pii\"}]}}"};
 
     EXPECT(shared(judges, (struct asked){.config = configs[0]}));
-    for (size_t i = 0; i < PK_COUNT(configs); i++)
-        for (size_t k = 0; k < PK_COUNT(configs); k++)
-            EXPECT(shared((struct asked){.config = configs[i]},
-                          (struct asked){.config = configs[k]}) == (i == k));
+    for (size_t i = 0; i < PK_COUNT(configs); i++) {
+        struct asked one = {.config = configs[i]};
+
+        for (size_t k = 0; k < PK_COUNT(configs); k++) {
+            struct asked other = {.config = configs[k]};
+
+            EXPECT(shared(one, other) == (i == k));
+        }
+    }
 }
 
 /* --- likeness --------------------------------------------------------------------------------- */
