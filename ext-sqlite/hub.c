@@ -10,11 +10,13 @@
  */
 #include "hub.h"
 
+#include "interrupt.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_WAIT_MS = 2000, FORK_WAIT_MS = 2000 };
+enum { EXIT_WAIT_MS = 2000, FORK_WAIT_MS = 2000, LOOK_WAIT_MS = 100 };
 
 struct shared_writer {
     struct shared_writer *next;
@@ -34,6 +36,7 @@ struct member {
 static struct {
     pthread_mutex_t lock;
     bool watching;                /* for fork and exit */
+    bool unseen;                  /* during a fork: no thread looks for an interrupt */
     unsigned generation, renewed; /* differ in a child that has not closed what it inherited */
     bool spoilt;                  /* some of it could not be closed */
     struct shared_writer *writers;
@@ -55,10 +58,13 @@ static void before_fork(void)
     lock();
     for (struct shared_writer *s = hub.writers; s; s = s->next)
         s->held = pk_writer_hold(s->writer, FORK_WAIT_MS);
+    hub.unseen = pk_interrupt_hold(LOOK_WAIT_MS);
 }
 
 static void in_parent(void)
 {
+    if (hub.unseen)
+        pk_interrupt_let_go();
     for (struct shared_writer *s = hub.writers; s; s = s->next)
         if (s->held)
             pk_writer_let_go(s->writer);
@@ -67,6 +73,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
+    pk_interrupt_in_child();
     hub.generation++;
     for (struct member *m = hub.members; m; m = m->next) {
         m->inherited = true;

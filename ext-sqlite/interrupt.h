@@ -25,4 +25,10 @@ struct pk_interrupt {
 bool pk_interrupted(struct pk_interrupt *p, int64_t every_ms);
 void pk_interrupt_end(struct pk_interrupt *p);
 
+/* For who forks: from here on no thread looks, as it would leave SQLite's own locks taken in the child.
+ * False when one still looks after `wait_ms`; the others go on. In the parent it is let go of. */
+bool pk_interrupt_hold(int64_t wait_ms);
+void pk_interrupt_let_go(void);
+void pk_interrupt_in_child(void);
+
 #endif
