@@ -2,7 +2,7 @@
 """What the pages say can be run: docs.py BUILD [PAGE...]
 
 Runs the ```sql blocks of README.md and docs/*.md, each page in order, in SQLite and in Postgres, against the
-mock provider, and parses their ```json configs. A page begins with the same keys, configs and tables (GIVEN).
+mock provider, and parses their ```json configs; looks that what can be called or set is on some page. A page begins with the same keys, configs and tables (GIVEN).
 
 - A block marked ```sql sqlite or ```sql postgres, or a statement with the comment "-- SQLite" or "-- Postgres", is
   for that engine alone. ```sql skip is not run; neither is a statement with "..." in it.
@@ -255,13 +255,53 @@ class Page:
         return not self.problems
 
 
-def main(only):
+# --- what must be on some page ---------------------------------------------------------------------
+
+NAMES = (  # what, file, pattern; what is found must be on a page as it is
+    ("SQL function", "ext-pg/pk.sql.in", r"create (?:function|aggregate|procedure) (pk_\w+)"),
+    ("SQL function", "ext-sqlite/pk_sqlite.c", r'\{"(pk_\w+)", +\d'),
+    ("relation", "ext-sqlite/vtab.c", r'\{"(pk_\w+)", +\d'),
+    ("setting of Postgres", "ext-pg/pk_pg.c", r'"(pk\.\w+)"'),
+    ("setting of SQLite", "ext-sqlite/settings.c", r'\] += \{"(\w+)"'),
+    ("option of pkd", "sidecar/options.def", r'OPTION\(\w+, +\w+, +"([\w-]+)"'),
+    ("variable", "sidecar/options.def", r'OPTION\(\w+, +\w+, +"[\w-]+", +"(\w+)"'),
+    ("header", "sidecar/headers.def", r'HEADER\(\w+, +"([\w-]+)"'),
+    ("member of a config", "shared/config_members.c", r'\{"(\w+)", \w+\}'),
+    ("call option", "shared/request.c", r'\{"(\w+)", read_\w+\}'),
+    ("endpoint", "sidecar/endpoints.def", r'"(/[\w/-]*\w)'),
+)
+UNNAMED = {"pk_payload_text", "pk_usage"}  # for the views alone
+
+
+def check_names():
+    pages = "\n".join(open(p, encoding="utf-8").read() for p in all_pages().values())
+    # "pk.retention_logs`, `_payloads`" and the like: a page may leave out what the names share
+    shared = re.sub(r"(\w*[.\w]+?)(_\w+)`((?:, `_\w+`)+)",
+                    lambda m: m.group(0) + " " + " ".join(m.group(1) + e for e in re.findall(r"_\w+", m.group(3))), pages)
+    missing = []
+    for what, path, pattern in NAMES:
+        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+            for name in sorted(set(re.findall(pattern, f.read()))):
+                if name not in UNNAMED and not re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", shared):
+                    missing.append(f"{what} {name} ({path})")
+    for m in missing:
+        print("# on no page: " + m)
+    print(f"{'not ok' if missing else 'ok'} everything that can be called or set is on a page", flush=True)
+    return not missing
+
+
+def all_pages():
     paths = {"README.md": os.path.join(ROOT, "README.md")}
     for name in sorted(os.listdir(os.path.join(ROOT, "docs"))):
         if name.endswith(".md"):
             paths[name] = os.path.join(ROOT, "docs", name)
+    return paths
+
+
+def main(only):
+    paths = all_pages()
     os.environ.update(ENV)
-    good = True
+    good = check_names()
     mock = Mock(BUILD)
     try:
         with pg_temp.Cluster(env=ENV) as cluster:
