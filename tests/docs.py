@@ -304,7 +304,7 @@ def main(only):
     good = check_names()
     mock = Mock(BUILD)
     try:
-        with pg_temp.Cluster(env=ENV) as cluster:
+        with pg_temp.Cluster({"max_worker_processes": "64"}, env=ENV) as cluster:
             for name, path in paths.items():
                 page = Page(name, path)
                 if only and not any(o in name for o in only) or not page.statements + page.configs:

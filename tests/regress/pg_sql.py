@@ -31,7 +31,7 @@ def main(args):
     names = [a for a in args if not a.startswith("-")] or sorted(
         f[:-4] for f in os.listdir(HERE + "/sql") if f.endswith(".sql"))
     failed = 0
-    with Mock() as mock, pg_temp.Cluster() as pg:
+    with Mock() as mock, pg_temp.Cluster({"max_worker_processes": "32"}) as pg:
         for name in names:
             path, got = f"{HERE}/expected/{name}.out", output(pg, mock, name)
             if accept:
