@@ -6,20 +6,14 @@
  */
 #include "body.h"
 
+#include <string.h>
+
 enum { PARTS_DEPTH_MAX = 2 }; /* what a tool gave back (Anthropic) has parts of its own */
 
-static const char *const body_names[] = {"model",
-                                         "messages",
-                                         "system",
-                                         "stream",
-                                         "stream_options",
-                                         "max_tokens",
-                                         "max_completion_tokens",
-                                         "n",
-                                         "tools",
-                                         "user",
-                                         "metadata",
-                                         NULL};
+static const char *const body_names[] = {
+    "model",  "messages", "input",          "prompt",     "documents",
+    "system", "stream",   "stream_options", "max_tokens", "max_completion_tokens",
+    "n",      "tools",    "user",           "metadata",   NULL};
 static const char *const message_names[] = {"role", "content", NULL};
 static const char *const part_names[] = {"type", "text", "content", NULL};
 
@@ -74,7 +68,20 @@ static bool check_messages(const struct pk_json *doc, int messages, struct pk_er
     return true;
 }
 
-bool pk_body_parse(struct pk_arena *arena, pk_str text, struct pk_json *doc, struct pk_error *err)
+static bool check_input(const struct pk_json *doc, const char *input, struct pk_error *err)
+{
+    int value = pk_json_get(doc, 0, input);
+
+    if (strcmp(input, "messages") != 0)
+        return pk_json_type(doc, value) > PK_JSON_NULL ||
+               pk_fail(err, PK_BAD_REQUEST, "%s: is missing", input);
+    if (pk_json_type(doc, value) != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_REQUEST, "messages: must be an array");
+    return check_messages(doc, value, err);
+}
+
+bool pk_body_parse(struct pk_arena *arena, pk_str text, const char *input, struct pk_json *doc,
+                   struct pk_error *err)
 {
     if (!pk_json_parse(arena, text, "body", doc, err))
         return false;
@@ -82,11 +89,8 @@ bool pk_body_parse(struct pk_arena *arena, pk_str text, struct pk_json *doc, str
         return pk_fail(err, PK_BAD_REQUEST, "body: must be an object, not %s",
                        pk_json_type_name(pk_json_type(doc, 0)));
     const char *name = repeated(doc, 0, body_names);
-    int messages = pk_json_get(doc, 0, "messages");
 
     if (name)
         return pk_fail(err, PK_BAD_REQUEST, "%s: given twice", name);
-    if (pk_json_type(doc, messages) != PK_JSON_ARRAY)
-        return pk_fail(err, PK_BAD_REQUEST, "messages: must be an array");
-    return check_messages(doc, messages, err);
+    return !input || check_input(doc, input, err);
 }

@@ -16,7 +16,7 @@ static const char *problem(const char *text, struct pk_error *err)
     struct pk_json doc;
 
     *err = (struct pk_error){0};
-    return pk_body_parse(&arena, pk_str_of(text), &doc, err) ? NULL : err->msg;
+    return pk_body_parse(&arena, pk_str_of(text), "messages", &doc, err) ? NULL : err->msg;
 }
 
 static void what_is_asked_must_be_one_thing(void)

@@ -124,8 +124,8 @@ static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
     pk_str ns = req->cache_ns.len ? req->cache_ns : q->policy->ns;
     bool ok = true;
 
-    add_piece(h, req->operation);
-    add_piece(h, pk_str_of(req->front ? req->front->name : "openai"));
+    add_piece(h, pk_str_of(pk_request_operation(req)->name));
+    add_piece(h, pk_str_of(pk_request_front(req)->name));
     add_piece(h, req->custom_host);
     add_piece(h, ns);
     add_piece(h, ns.len ? PK_NONE : req->api_key);

@@ -18,7 +18,7 @@ static void key_of(const struct asked *a, uint8_t key[PK_CACHE_KEY_BYTES])
 {
     static struct pk_config config;
     struct pk_request req = {
-        .operation = PK_STR("chat"),
+        .operation = &pk_operation_chat,
         .headers = pk_str_of(a->headers),
         .forward = pk_str_of(a->forward),
         .api_key = pk_str_of(a->api_key),
@@ -224,7 +224,7 @@ static bool one_gate(const char *const config[2], const char *const body[2], con
     uint8_t gates[2][PK_CACHE_KEY_BYTES];
 
     for (int i = 0; i < 2; i++) {
-        struct pk_request req = {.operation = PK_STR("chat"), .body = pk_str_of(body[i])};
+        struct pk_request req = {.operation = &pk_operation_chat, .body = pk_str_of(body[i])};
         struct pk_error err;
         struct pk_json doc;
         int node;

@@ -27,8 +27,7 @@
  */
 #include "body.h"
 #include "call_inner.h"
-
-#include <string.h>
+#include "http.h"
 
 /* --- the machine ------------------------------------------------------------------------------ */
 
@@ -68,9 +67,32 @@ static void note_ids(struct pk_call *c)
     r->span_name = c->req->span_name;
     r->query_id = c->req->query_id;
     r->metadata = c->req->metadata;
-    r->operation = c->req->operation;
+    r->operation = pk_str_of(c->operation->name);
     r->config = c->config->slug;
     r->api_key = c->req->api_key;
+}
+
+/* Whether the body is to be read as JSON. A raw operation's may be anything. */
+static bool is_json(const struct pk_call *c)
+{
+    pk_str type = c->req->content_type;
+
+    if (!pk_operation_is_raw(c->operation))
+        return true;
+    return c->req->body.len && (type.len == 0 || pk_http_is_type(type, "application/json"));
+}
+
+/* What is asked, as far as it can be read: of an opaque body an object without members. */
+static bool read_body(struct pk_call *c, struct pk_error *err)
+{
+    c->opaque = !is_json(c);
+    if (!pk_body_parse(c->arena, c->opaque ? PK_STR("{}") : c->req->body, c->operation->input,
+                       &c->body, err))
+        return false;
+    c->stream = c->record.stream = pk_json_true(&c->body, pk_json_get(&c->body, 0, "stream"));
+    int options = pk_json_get(&c->body, 0, "stream_options");
+    c->with_usage = pk_json_true(&c->body, pk_json_get(&c->body, options, "include_usage"));
+    return true;
 }
 
 struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *config,
@@ -90,7 +112,8 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->facts = facts;
     c->req = req;
     c->request = req->body;
-    c->front = req->front ? req->front : &pk_dialect_openai;
+    c->operation = pk_request_operation(req);
+    c->front = pk_request_front(req);
     c->random = seed;
     c->privacy = req->privacy;
     c->node = -1;
@@ -100,11 +123,8 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     c->record.started_us = now_us;
     c->record.source = pk_str_of(sources[req->source]);
-    if (!pk_body_parse(arena, req->body, &c->body, err))
+    if (!read_body(c, err))
         return NULL;
-    c->stream = c->record.stream = pk_json_true(&c->body, pk_json_get(&c->body, 0, "stream"));
-    int options = pk_json_get(&c->body, 0, "stream_options");
-    c->with_usage = pk_json_true(&c->body, pk_json_get(&c->body, options, "include_usage"));
     note_ids(c);
     return c;
 }

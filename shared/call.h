@@ -95,10 +95,10 @@ struct pk_event pk_reserve_event(const struct pk_reserve *answered, bool lenient
 
 /* A request to send. It names the key; the transport adds it (secret.h). */
 struct pk_exchange {
-    bool get; /* GET without a body; else POST */
+    enum pk_method method;
     pk_str url;
     pk_str headers; /* "name: value\n" lines; no key, no length */
-    pk_str body;
+    pk_str body;    /* empty with PK_GET */
     const struct pk_target *target;
 };
 
@@ -106,8 +106,9 @@ struct pk_exchange {
  * the op is PK_OP_DONE. */
 struct pk_reply {
     int status;
-    bool stream;    /* text/event-stream, else application/json */
-    pk_str headers; /* relayed from the provider: "name: value\n" lines */
+    bool stream;         /* it is sent as it comes */
+    pk_str content_type; /* empty: text/event-stream of a stream, else application/json */
+    pk_str headers;      /* relayed from the provider: "name: value\n" lines */
 };
 
 /* What is known outside of calls and decides about them, as of one moment; any number of calls share it. */

@@ -81,6 +81,19 @@ static void keep_relayed_headers(struct pk_call *c, pk_str headers)
     c->reply.headers = kept.failed ? PK_NONE : pk_buf_str(&kept);
 }
 
+/* Whether the answer is for nobody but the client to read. */
+static bool passes(struct pk_call *c, pk_str headers)
+{
+    pk_str type = pk_http_header(headers, "content-type");
+
+    c->reply.content_type = PK_NONE;
+    if (!pk_operation_is_raw(c->operation) || type.len == 0 ||
+        pk_http_is_type(type, "application/json"))
+        return false;
+    c->reply.content_type = pk_copy(c->arena, type);
+    return true;
+}
+
 int pk_step_head(struct pk_call *c, const struct pk_event *ev)
 {
     bool ok = ev->status >= 200 && ev->status < 300;
@@ -92,11 +105,13 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
     keep_relayed_headers(c, ev->headers);
     if (!ok)
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
-    if (!c->stream ||
+    if (passes(c, ev->headers))
+        return pk_call_wait_upstream(c, ST_pass, PK_OP_READ);
+    if (!c->stream || c->codec ||
         !pk_http_is_type(pk_http_header(ev->headers, "content-type"), "text/event-stream"))
         return pk_call_wait_upstream(c, ST_collect, PK_OP_READ);
-    c->streaming = pk_stream_new(c->arena, c->front, pk_call_target(c)->provider->dialect,
-                                 c->with_usage, c->record.started_us / 1000000);
+    c->streaming =
+        pk_stream_new(c->arena, c->front, c->back, c->with_usage, c->record.started_us / 1000000);
     if (!c->streaming) {
         (void)pk_fail(&c->error, PK_NO_MEMORY, "stream: out of memory");
         return pk_call_go(c, ST_judge);
@@ -134,7 +149,7 @@ int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
             pk_buf_add(&c->collected, ev->bytes);
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
     }
-    pk_dialect_fault(c->arena, provider->dialect, c->status, pk_buf_str(&c->collected), &c->fault);
+    pk_dialect_fault(c->arena, c->back, c->status, pk_buf_str(&c->collected), &c->fault);
     if (c->retry_after_ms <= 0)
         c->retry_after_ms = c->fault.retry_ms;
     (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);
@@ -153,10 +168,17 @@ static int too_large(struct pk_call *c)
     return pk_call_go(c, ST_judge);
 }
 
+static bool read_answer(struct pk_call *c)
+{
+    pk_str body = pk_buf_str(&c->collected);
+
+    if (c->codec)
+        return pk_codec_answer(c->arena, c->codec, body, &c->answer, &c->error);
+    return pk_dialect_answer(c->arena, c->front, c->back, body, &c->answer, &c->error);
+}
+
 int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
 {
-    const struct pk_dialect *back = pk_call_target(c)->provider->dialect;
-
     if (ev->kind == PK_EV_FAIL)
         return failed(c, ev, ST_judge);
     if (ev->kind == PK_EV_BODY) {
@@ -167,8 +189,7 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
     }
     c->answer.created_s = c->record.started_us / 1000000;
     c->answer.asked = c->record.request_model;
-    if (!pk_dialect_answer(c->arena, c->front, back, pk_buf_str(&c->collected), &c->answer,
-                           &c->error)) {
+    if (!read_answer(c)) {
         c->fault = c->answer.fault;
         return pk_call_go(c, ST_judge);
     }
@@ -272,4 +293,40 @@ int pk_step_relay(struct pk_call *c, const struct pk_event *ev)
         c->error.status = 502; /* it is the answer that is too large, not the request */
     c->fault = c->streaming->fault;
     return stream_broke(c);
+}
+
+/* --- an answer that is passed as it comes ----------------------------------------------------- */
+
+/* Its end was not the provider's: nothing that the client could read may follow, only the connection's end
+ * tells it. */
+static int pass_broke(struct pk_call *c)
+{
+    if (!c->committed)
+        return pk_call_go(c, ST_judge);
+    pk_call_span_end(c);
+    return pk_call_go(c, ST_finish);
+}
+
+int pk_step_pass(struct pk_call *c, const struct pk_event *ev)
+{
+    if (ev->kind == PK_EV_FAIL) {
+        (void)failed(c, ev, ST_pass);
+        return pass_broke(c);
+    }
+    if (!c->committed) {
+        c->record.first_token_us = pk_call_now_us(c);
+        pk_call_note_target(c);
+        pk_call_reply_as(c, c->status, true);
+        c->committed = true;
+    }
+    if (ev->kind == PK_EV_END) {
+        c->answer = (struct pk_answer){.model = c->record.request_model};
+        c->answered = true;
+        pk_call_span_end(c);
+        return pk_call_go(c, ST_answer);
+    }
+    note_first_byte(c);
+    c->next.out = ev->bytes;
+    c->attempt_deadline_ms = INT64_MAX;
+    return pk_call_wait_upstream(c, ST_pass, PK_OP_READ);
 }

@@ -253,6 +253,6 @@ void pk_call_close(struct pk_call *c)
     if (r->cost_known)
         r->cost_reason = PK_NONE;
     pk_call_note_verdict(c);
-    r->request = c->request;
+    r->request = c->opaque ? PK_NONE : c->request;
     r->response = c->answer.body;
 }

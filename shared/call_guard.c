@@ -69,11 +69,11 @@ static bool begin(struct pk_call *c, enum pk_guard_phase phase, bool async)
     const struct pk_guard_call what = {
         .phase = phase,
         .front = c->front,
-        .request = c->request,
+        .request = c->body.text,
         .response = phase == PK_GUARD_OUTPUT ? c->answer.body : PK_NONE,
         .model = pk_params_model(c->arena, &t->params, &c->body),
         .provider = pk_str_of(t->provider->name),
-        .operation = c->req->operation,
+        .operation = pk_str_of(c->operation->name),
         .metadata = c->req->metadata,
         .headers = c->req->headers,
         .now_us = pk_call_now_us(c),
@@ -89,7 +89,7 @@ static int ask(struct pk_call *c, enum pk_call_state then)
 {
     const struct pk_guard_question *q = pk_guard_question(c->guards.run);
     const struct pk_exchange ex = {
-        .get = q->get,
+        .method = q->get ? PK_GET : PK_POST,
         .url = q->url,
         .headers = q->headers,
         .body = q->body,

@@ -13,7 +13,7 @@
 #define STATES(S)                                                                                  \
     S(pick)                                                                                        \
     S(guard_in) S(lookup) S(embed) S(near)                                                         \
-    S(send) S(reserve) S(head) S(relay) S(collect) S(drain)                                        \
+    S(send) S(reserve) S(head) S(relay) S(pass) S(collect) S(drain)                                      \
     S(guard_out) S(judge) S(answer) S(guard_after) S(finish) S(ask)
 /* clang-format on */
 
@@ -69,9 +69,11 @@ struct pk_call {
     const struct pk_config *config;
     const struct pk_facts *facts;
     const struct pk_request *req;
+    const struct pk_operation *operation;
     const struct pk_dialect *front;
+    bool opaque;         /* the body is no JSON, or there is none: it is passed as it is */
     pk_str request;      /* the client's body, as guardrails have left it */
-    struct pk_json body; /* the same */
+    struct pk_json body; /* the same; of an opaque one an object without members */
     bool stream, with_usage;
     uint64_t random;
 
@@ -87,9 +89,11 @@ struct pk_call {
     int span;  /* its span in the record; -1 before the first */
     int tries; /* at this target */
     struct pk_exchange exchange;
-    int64_t attempt_deadline_ms; /* INT64_MAX = none */
-    const char *attempt_limit;   /* which setting that is, for the message */
-    bool impatient;              /* it ended by a limit that the client chose */
+    const struct pk_dialect *back; /* in which it is asked, */
+    const struct pk_codec *codec;  /* and how that spells what is no conversation; else NULL */
+    int64_t attempt_deadline_ms;   /* INT64_MAX = none */
+    const char *attempt_limit;     /* which setting that is, for the message */
+    bool impatient;                /* it ended by a limit that the client chose */
     int status;
     int64_t retry_after_ms;
     struct pk_buf collected;     /* the upstream body: a JSON answer, or an error's start */

@@ -63,9 +63,16 @@ static void forward_listed(struct pk_call *c, const struct pk_target *t, struct 
 
 static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
 {
-    pk_buf_adds(out, "content-type: application/json\n");
-    pk_buf_adds(out, c->stream ? "accept: text/event-stream\n" : "accept: application/json\n");
-    pk_buf_adds(out, t->provider->dialect->headers);
+    const char *accept = c->stream                           ? "text/event-stream"
+                         : pk_operation_is_raw(c->operation) ? "*/*"
+                                                             : "application/json";
+
+    if (!c->opaque)
+        pk_buf_adds(out, "content-type: application/json\n");
+    else if (c->request.len && pk_http_valid_value(c->req->content_type))
+        pk_buf_addf(out, "content-type: %.*s\n", PK_FMT(c->req->content_type));
+    pk_buf_addf(out, "accept: %s\n", accept);
+    pk_buf_adds(out, c->back->headers);
     for (int i = 0; i < t->forward_count; i++)
         forward(c, t, t->forward[i], out);
     forward_listed(c, t, out);
@@ -76,6 +83,9 @@ static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *bod
 {
     int i = c->node;
 
+    *body = c->request;
+    if (c->opaque)
+        return true;
     if (!c->overridden[i] &&
         !pk_params_apply(c->arena, &t->params, c->request, &c->overrides[i], &c->error))
         return false;
@@ -116,11 +126,40 @@ void pk_call_set_deadline(struct pk_call *c)
     }
 }
 
+/* Body and URL of what is asked, in the words of the back. */
+static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
+{
+    const struct pk_dialect_pair pair = {c->front, c->back, t->provider};
+    pk_str base = c->req->custom_host.len ? c->req->custom_host : t->base_url;
+    pk_str model = c->record.request_model;
+
+    while (pk_str_ends(base, "/"))
+        base.len--;
+    if (!c->codec)
+        return pk_dialect_request(c->arena, &pair, body, &c->exchange.body, &c->record.dropped,
+                                  &c->error) &&
+               pk_dialect_url(c->arena, c->back, base, model, c->stream, &c->exchange.url,
+                              &c->error);
+    return pk_codec_request(c->arena, c->codec, body, &c->exchange.body, &c->record.dropped,
+                            &c->error) &&
+           pk_codec_url(c->arena, c->codec, base, model, c->req->tail, &c->exchange.url, &c->error);
+}
+
+/* Which dialect the target is asked in, and whether that has what is asked. */
+static bool choose_back(struct pk_call *c, const struct pk_target *t)
+{
+    c->back = pk_provider_back(t->provider, c->front, c->record.request_model);
+    c->codec = c->operation->front ? NULL : pk_codec_find(c->back, c->operation);
+    return c->operation->front || c->codec ||
+           pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s", t->provider->name,
+                   c->operation->name);
+}
+
 bool pk_call_build(struct pk_call *c)
 {
     const struct pk_target *t = pk_call_target(c);
     struct pk_buf headers = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
-    pk_str body = PK_NONE, base = c->req->custom_host.len ? c->req->custom_host : t->base_url;
+    pk_str body = PK_NONE;
 
     c->privacy = pk_privacy_join(c->privacy, t->privacy);
     pk_call_set_deadline(c);
@@ -137,15 +176,10 @@ bool pk_call_build(struct pk_call *c)
                        "virtual key \"%.*s\": model \"%.*s\" is not allowed",
                        PK_FMT(t->virtual_key),
                        PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
-    if (!pk_dialect_request(c->arena, c->front, t->provider, body, &c->exchange.body,
-                            &c->record.dropped, &c->error))
+    if (!choose_back(c, t) || !spell(c, t, body))
         return false;
     add_headers(c, t, &headers);
-    while (pk_str_ends(base, "/"))
-        base.len--;
-    if (!pk_dialect_url(c->arena, t->provider->dialect, base, c->record.request_model, c->stream,
-                        &c->exchange.url, &c->error))
-        return false;
+    c->exchange.method = c->req->method;
     c->exchange.headers = pk_buf_str(&headers);
     c->exchange.target = t;
     if (headers.failed || c->arena->failed)

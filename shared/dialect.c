@@ -152,11 +152,11 @@ static bool translate(struct pk_arena *arena, const struct pk_dialect *back, pk_
     return pk_dialect_built(&made, "body", err);
 }
 
-bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
-                        const struct pk_provider *provider, pk_str body, pk_str *out,
-                        pk_str *dropped, struct pk_error *err)
+bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
+                        pk_str *out, pk_str *dropped, struct pk_error *err)
 {
-    const struct pk_dialect *back = provider->dialect;
+    const struct pk_dialect *front = pair->front, *back = pair->back;
+    const struct pk_provider *provider = pair->provider;
     struct pk_buf names = pk_buf_in(arena, DROPPED_BYTES_MAX);
 
     *out = body;

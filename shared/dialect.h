@@ -14,6 +14,7 @@
 #include "sse.h"
 #include "usage.h"
 
+struct pk_codec;
 struct pk_provider;
 struct pk_stream;
 
@@ -73,6 +74,10 @@ struct pk_dialect {
     const char *chat_path;   /* appended to the base URL; NULL: path() says it */
     const char *headers;     /* sent with every request: "name: value\n" lines, or "" */
     const char *error_event; /* the name of an error event in a stream, or "" */
+    /* Operations that are no conversations (operation.h): those that it spells in its own way, which a row
+     * without an operation ends; NULL: none. `plain`: all others as their clients do. */
+    const struct pk_codec *codecs;
+    bool plain;
 
     /* As the back: appends what follows the base URL for this model. PK_BAD_REQUEST without one. */
     bool (*path)(pk_str base, pk_str model, bool stream, struct pk_buf *out, struct pk_error *err);
@@ -110,13 +115,18 @@ extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_diale
 
 const struct pk_dialect *pk_dialect_find(pk_str name);
 
-/* The body for `provider` of a client body that speaks `front`, overrides applied. Fields that
+/* Who speaks what in an attempt. */
+struct pk_dialect_pair {
+    const struct pk_dialect *front, *back;
+    const struct pk_provider *provider;
+};
+
+/* The body in the back's dialect of a client body in the front's, overrides applied. Fields that
  * the provider rejects are dropped and named in *dropped (blank separated; empty: none).
  * PK_BAD_REQUEST names the field at fault; a front that the provider's dialect cannot serve
  * yet is PK_BAD_REQUEST too. */
-bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect *front,
-                        const struct pk_provider *provider, pk_str body, pk_str *out,
-                        pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
+bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
+                        pk_str *out, pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
 
 /* The URL of a chat request below `base`, which has no slash at its end. */
 bool pk_dialect_url(struct pk_arena *arena, const struct pk_dialect *back, pk_str base,

@@ -698,6 +698,7 @@ const struct pk_dialect pk_dialect_openai = {
     .chat_path = "/chat/completions",
     .headers = "",
     .error_event = "",
+    .plain = true,
     .request = NULL,
     .answer = answer,
     .event = event,

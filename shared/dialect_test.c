@@ -125,16 +125,21 @@ static void a_model_in_the_path_is_one_segment(void)
 
 /* --- requests -------------------------------------------------------------------------------- */
 
+static struct pk_dialect_pair pair(const struct pk_dialect *front, const char *provider)
+{
+    const struct pk_provider *p = pk_provider_find(pk_str_of(provider));
+
+    return (struct pk_dialect_pair){front, p->dialect, p};
+}
+
 static enum pk_code request(const struct pk_dialect *front, const char *provider, pk_str body,
                             pk_str *out)
 {
+    struct pk_dialect_pair who = pair(front, provider);
     struct pk_error err = {0};
     pk_str dropped;
 
-    return pk_dialect_request(&arena, front, pk_provider_find(pk_str_of(provider)), body, out,
-                              &dropped, &err)
-               ? PK_OK
-               : err.code;
+    return pk_dialect_request(&arena, &who, body, out, &dropped, &err) ? PK_OK : err.code;
 }
 
 static void what_needs_no_change_is_the_client_s_own_bytes(void)
@@ -812,20 +817,20 @@ static bool try_request(struct pk_error *err)
         "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{}}},\"parallel_"
         "tool_calls\":false,"
         "\"tools\":[{\"function\":{\"name\":\"f\"}}],\"temperature\":0.5}";
+    struct pk_dialect_pair who = pair(&pk_dialect_openai, "anthropic");
     pk_str out, dropped;
 
-    return pk_dialect_request(&arena, &pk_dialect_openai, pk_provider_find(PK_STR("anthropic")),
-                              pk_str_of(body), &out, &dropped, err) &&
+    return pk_dialect_request(&arena, &who, pk_str_of(body), &out, &dropped, err) &&
            EXPECT(out.len > 500 && pk_str_is(dropped, "temperature seed"));
 }
 
 static bool try_adapt(struct pk_error *err)
 {
+    struct pk_dialect_pair who = pair(&pk_dialect_openai, "mistral-ai");
     pk_str out, dropped;
 
-    return pk_dialect_request(&arena, &pk_dialect_openai, pk_provider_find(PK_STR("mistral-ai")),
-                              PK_STR("{\"user\":\"u\",\"seed\":7,\"logprobs\":true}"), &out,
-                              &dropped, err) &&
+    return pk_dialect_request(&arena, &who, PK_STR("{\"user\":\"u\",\"seed\":7,\"logprobs\":true}"),
+                              &out, &dropped, err) &&
            EXPECT(pk_str_is(out, "{\"random_seed\":7}") && pk_str_is(dropped, "logprobs user"));
 }
 

@@ -264,19 +264,9 @@ static bool types_ready(struct pk_config_reader *p, struct pk_check *check)
 
 pk_str pk_guard_request_type(pk_str operation)
 {
-    static const struct {
-        const char *operation, *type;
-    } names[] = {
-        {"chat", "chatComplete"},
-        {"completions", "complete"},
-        {"embeddings", "embed"},
-        {"messages", "messages"},
-    };
+    const struct pk_operation *o = pk_operation_find(operation);
 
-    for (size_t i = 0; i < PK_COUNT(names); i++)
-        if (pk_str_is(operation, names[i].operation))
-            return pk_str_of(names[i].type);
-    return operation;
+    return o ? pk_str_of(o->type) : operation;
 }
 
 static void types_run(struct pk_check_run *r)

@@ -44,7 +44,7 @@ static pk_str config_of(struct job *j, const char *mode, const char *more, const
 
 static void begin(struct job *j, const char *body, const char *more, const char *const *paths)
 {
-    *j = (struct job){.req = {.body = pk_str_of(body), .operation = PK_STR("chat")}};
+    *j = (struct job){.req = {.body = pk_str_of(body), .operation = &pk_operation_chat}};
     pk_arena_init(&j->arena, pk_allocator_malloc(), 16 << 20);
     j->config = pk_alloc(&j->arena, sizeof *j->config);
     if (!EXPECT(
@@ -364,7 +364,7 @@ static void dropped_tasks_leave_nothing_behind(void)
 
 static void a_denied_host_is_the_calls_error(void)
 {
-    struct job j = {.req = {.body = PK_STR(chat), .operation = PK_STR("chat")}};
+    struct job j = {.req = {.body = PK_STR(chat), .operation = &pk_operation_chat}};
     pk_str text = PK_STR(
         "{\"provider\":\"openai\",\"api_key\":\"sk-1\",\"custom_host\":\"http://10.0.0.1/v1\"}");
 

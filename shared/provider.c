@@ -28,6 +28,14 @@ const struct pk_provider *pk_provider_at(int i)
     return i >= 0 && i < (int)PK_COUNT(providers) ? &providers[i] : NULL;
 }
 
+const struct pk_dialect *pk_provider_back(const struct pk_provider *provider,
+                                          const struct pk_dialect *front, pk_str model)
+{
+    (void)front;
+    (void)model;
+    return provider->dialect;
+}
+
 void pk_provider_names(struct pk_buf *out)
 {
     for (size_t i = 0; i < PK_COUNT(providers); i++)

@@ -24,6 +24,10 @@ struct pk_provider {
 /* NULL when there is none of that name. Accepts "@name" too, as newer Portkey configs spell it. */
 const struct pk_provider *pk_provider_find(pk_str name);
 const struct pk_provider *pk_provider_at(int i); /* NULL behind the last */
+/* The dialect in which the provider is asked for `model` by a client that speaks `front`: the front's own where
+ * the provider has it, so that nothing needs a translation. */
+const struct pk_dialect *pk_provider_back(const struct pk_provider *provider,
+                                          const struct pk_dialect *front, pk_str model);
 /* Appends the names of all as a JSON array. */
 void pk_provider_names(struct pk_buf *out);
 

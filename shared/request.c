@@ -199,7 +199,7 @@ static bool take_body(struct pk_arena *arena, pk_str messages, const struct pk_j
     struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_json_edit edits[2] = {{PK_STR("pk"), PK_NONE}, {PK_STR("messages"), messages}};
 
-    req->operation = PK_STR("chat");
+    req->operation = &pk_operation_chat;
     if (pk_json_get(params, 0, "messages") >= 0)
         return pk_fail(err, PK_BAD_REQUEST,
                        "params.messages: messages are an argument of their own");

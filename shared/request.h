@@ -9,7 +9,7 @@
 #define PK_REQUEST_H
 
 #include "arena.h"
-#include "dialect.h"
+#include "operation.h"
 #include "privacy.h"
 
 struct pk_guards;
@@ -18,10 +18,12 @@ enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
 
 /* Strings are borrowed and must outlive the call. */
 struct pk_request {
-    const struct pk_dialect *front; /* what the client speaks; NULL = openai */
-    pk_str operation;               /* for the log: "chat", "messages" */
-    pk_str body;                    /* JSON object */
-    pk_str headers;                 /* the client's, for forward_headers; empty from SQL */
+    const struct pk_operation *operation; /* NULL = chat */
+    pk_str body;                          /* JSON object; of a raw operation anything */
+    pk_str content_type;                  /* of the body; empty = application/json */
+    enum pk_method method; /* of a raw operation, which may also have what follows its path: */
+    pk_str tail;           /* "/file-1/content?x=y" */
+    pk_str headers;        /* the client's, for forward_headers; empty from SQL */
     pk_str trace_id, span_id, parent_span_id, span_name; /* empty trace_id: one is made */
     pk_str metadata;                                     /* JSON object, or empty */
     pk_str user_id;     /* empty: metadata._user, else the body's user */
@@ -45,6 +47,19 @@ struct pk_request {
         output_assumed; /* output tokens of a request that sets no limit; 0: PK_OUTPUT_ASSUMED */
     enum pk_source source;
 };
+
+static inline const struct pk_operation *pk_request_operation(const struct pk_request *req)
+{
+    return req->operation ? req->operation : &pk_operation_chat;
+}
+
+/* The dialect in which the client is answered. */
+static inline const struct pk_dialect *pk_request_front(const struct pk_request *req)
+{
+    const struct pk_dialect *front = pk_request_operation(req)->front;
+
+    return front ? front : &pk_dialect_openai;
+}
 
 /* `messages` is an OpenAI messages array or a JSON string meaning one user turn; plain text too
  * when `plain_text` (SQLite has no JSON type). `params` is a JSON object merged over the body, or

@@ -24,7 +24,7 @@ static void an_array_becomes_the_messages(void)
                 "{\"model\":\"m\",\"seed\":9007199254740993}", false));
     EXPECT(pk_str_is(req.body, "{\"model\":\"m\",\"seed\":9007199254740993,\"messages\":[{\"role\":"
                                "\"user\",\"content\":\"hi\"}]}"));
-    EXPECT(pk_str_is(req.operation, "chat"));
+    EXPECT(req.operation == &pk_operation_chat);
 }
 
 static void a_string_is_one_user_turn(void)

@@ -57,13 +57,6 @@ static bool load(struct logged *l, const uint8_t *id)
     return l->ok && (!l->arena->failed || pk_fail(l->err, PK_NO_MEMORY, "replay: out of memory"));
 }
 
-static const struct pk_dialect *front_of(pk_str operation)
-{
-    if (pk_str_is(operation, "chat"))
-        return &pk_dialect_openai;
-    return pk_str_is(operation, "messages") ? &pk_dialect_anthropic : NULL;
-}
-
 /* The request without what made it a stream: SQL returns one value. */
 static bool set_body(struct logged *l, struct pk_request *req)
 {
@@ -76,7 +69,7 @@ static bool set_body(struct logged *l, struct pk_request *req)
         return pk_fail(l->err, PK_BAD_REQUEST, "log_id: the request of this call was not kept");
     if (!pk_json_parse(l->arena, l->body, "request", &doc, l->err))
         return false;
-    if (pk_json_get(&doc, 0, "messages") < 0)
+    if (pk_json_get(&doc, 0, req->operation->input) < 0)
         return pk_fail(l->err, PK_BAD_REQUEST,
                        "log_id: only a hash of this call's request was kept");
     pk_json_splice(&body, &doc, 0, edits, PK_COUNT(edits));
@@ -89,18 +82,19 @@ bool pk_store_replay_request(struct pk_store *s, struct pk_arena *arena, struct 
 {
     struct logged l = {.store = s, .arena = arena, .err = err};
 
-    if (!load(&l, replay->id) || !set_body(&l, req))
+    if (!load(&l, replay->id))
         return false;
-    req->front = front_of(l.operation);
-    if (!req->front)
+    req->operation = pk_operation_find(l.operation);
+    if (!req->operation || pk_operation_is_raw(req->operation))
         return pk_fail(err, PK_BAD_REQUEST, "log_id: a call of the kind \"%.*s\" is not replayed",
                        PK_FMT(l.operation));
+    if (!set_body(&l, req))
+        return false;
     if (replay->config.len == 0)
         replay->config = l.config;
     if (replay->config.len == 0)
         return pk_fail(err, PK_BAD_REQUEST,
                        "config: must be given, because the logged call had none with a name");
-    req->operation = l.operation;
     req->trace_id = l.trace_id;
     req->parent_span_id = l.span_id;
     req->span_name = PK_STR("replay");

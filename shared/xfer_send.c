@@ -32,6 +32,11 @@ static const char *const never_sent[] = {
     "accept-encoding",
 };
 
+static const char *const method_names[] = {
+    [PK_POST] = "POST",   [PK_GET] = "GET",       [PK_PUT] = "PUT",
+    [PK_PATCH] = "PATCH", [PK_DELETE] = "DELETE",
+};
+
 bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len)
 {
     size_t cap = b->cap ? b->cap : 1024;
@@ -254,7 +259,7 @@ static bool build(struct pk_transfer *t, const struct pk_exchange *ex, pk_str ke
     if (!pk_transfer_room(t, room))
         return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", t->to->where);
     add_line(t, PK_STR("expect"), PK_NONE, PK_NONE);
-    if (pk_http_header(ex->headers, "content-type").len == 0)
+    if (ex->body.len && pk_http_header(ex->headers, "content-type").len == 0)
         add_line(t, PK_STR("content-type"), PK_NONE, PK_STR("application/json"));
     if (key.len) {
         add_line(t, name, pk_str_sub(key_header, name.len + 2, key_header.len), key);
@@ -315,7 +320,9 @@ bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, st
         return false;
     t->x->tls |= u->url.https;
     curl_easy_setopt(t->easy, CURLOPT_CURLU, u->parsed);
-    if (ex->get) {
+    bool usual = ex->method == PK_POST || ex->method == PK_GET;
+    curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, usual ? NULL : method_names[ex->method]);
+    if (ex->method == PK_GET) {
         curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
         return true;
     }

@@ -207,7 +207,7 @@ static void a_large_body_is_sent_whole_without_expect(void)
 static void a_get_has_no_body_and_the_next_post_on_its_handle_does(void)
 {
     const char *url = url_to("127.0.0.1", "/echo");
-    struct pk_exchange ex = {.get = true, .url = pk_str_of(url), .target = &target};
+    struct pk_exchange ex = {.method = PK_GET, .url = pk_str_of(url), .target = &target};
     struct outcome o = {.t = pk_xfer_start(x, &ex, NULL, &err)};
 
     EXPECT(o.t);

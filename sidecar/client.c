@@ -9,6 +9,8 @@
  */
 #include "client.h"
 
+#include "http.h"
+
 #include "answer.h"
 #include "ask.h"
 #include "log.h"
@@ -370,7 +372,9 @@ static struct pkd_head head_of(struct pkd_call *c, const struct pk_reply *reply,
 
     return (struct pkd_head){
         .status = reply->status,
-        .content_type = reply->stream ? "text/event-stream" : "application/json",
+        .content_type = reply->content_type.len ? pk_copy(&c->arena, reply->content_type).at
+                        : reply->stream         ? "text/event-stream"
+                                                : "application/json",
         .headers = pkd_answer_headers(&c->arena, r, reply, pk_clock_us() - c->began_us, done),
     };
 }
@@ -385,7 +389,7 @@ static void give_stream(struct pkd_call *c, const struct pk_reply *reply, bool d
 {
     const struct pk_next *next = &c->task.next;
 
-    if (next->out.len && !c->begun) {
+    if (!c->begun && (next->out.len || done)) {
         struct pkd_head head = head_of(c, reply, done);
 
         pkd_conn_begin(c->conn, &head);
@@ -420,7 +424,7 @@ static void give_notice(struct pkd_call *c)
 
     (void)pk_fail(&err, PK_CANCELLED, "the gateway is shutting down");
     err.status = 503;
-    pkd_answer_error(c->conn, &c->arena, c->req.front, &err);
+    pkd_answer_error(c->conn, &c->arena, pk_request_front(&c->req), &err);
     c->conn = NULL;
 }
 
@@ -520,14 +524,20 @@ void pkd_call_cancel_all(struct pkd_thread *t)
 
 /* --- the beginning ------------------------------------------------------------------------- */
 
-static bool check_type(const struct pkd_ask *ask, struct pk_error *err)
+static const enum pk_method methods[] = {
+    [PKD_GET] = PK_GET, [PKD_HEAD] = PK_GET,      [PKD_POST] = PK_POST,
+    [PKD_PUT] = PK_PUT, [PKD_DELETE] = PK_DELETE,
+};
+
+static bool check_type(const struct pkd_ask *ask, const struct pk_operation *operation,
+                       struct pk_error *err)
 {
     size_t len = ask->content_type.len;
     int semicolon = pk_str_find(ask->content_type, ';');
     pk_str type =
         pk_str_trim(pk_str_sub(ask->content_type, 0, semicolon < 0 ? len : (size_t)semicolon));
 
-    if (len == 0 || pk_str_is_nocase(type, "application/json"))
+    if (len == 0 || pk_operation_is_raw(operation) || pk_str_is_nocase(type, "application/json"))
         return true;
     return pk_fail(err, PK_BAD_REQUEST, "content-type: must be application/json");
 }
@@ -544,7 +554,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (t->caller)
         c->req.api_key = pk_copy(&c->arena, t->caller->name);
-    if (!check_type(&ask, err) ||
+    if (!check_type(&ask, c->req.operation, err) ||
         !pkd_auth_apply(t->caller, &c->arena, prompt.len > 0, &ask, err) ||
         !pkd_ask_request(&c->arena, &ask, &c->req, err) ||
         !pkd_ask_guards(&c->arena, t->store, &ask, &c->req, err) ||
@@ -561,9 +571,29 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     return c->task.call != NULL;
 }
 
-static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
-                  const struct pk_dialect *front, pk_str prompt)
+/* What follows the operation's path, and the query: for operations that have more places than one. */
+static pk_str tail_of(struct pk_arena *arena, const struct pkd_request *req,
+                      const struct pk_operation *operation)
 {
+    static const char *const before[] = {"/v1", "/proxy"};
+    pk_str path = req->path;
+
+    if (!pk_operation_is_raw(operation))
+        return PK_NONE;
+    for (size_t i = 0; i < PK_COUNT(before); i++)
+        if (pk_str_starts(path, before[i]))
+            path = pk_str_sub(path, strlen(before[i]), path.len);
+    if (pk_str_starts(path, operation->path))
+        path = pk_str_sub(path, strlen(operation->path), path.len);
+    if (req->query.len == 0)
+        return path;
+    return pk_copyf(arena, "%.*s?%.*s", PK_FMT(path), PK_FMT(req->query));
+}
+
+static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
+                  const struct pk_operation *operation, pk_str prompt)
+{
+    const struct pk_dialect *front = operation->front ? operation->front : &pk_dialect_openai;
     struct pk_error err = {0};
     struct pkd_call *c = new_call(t);
 
@@ -575,9 +605,11 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
     c->conn = conn;
     c->began_us = pk_clock_us();
     c->req = (struct pk_request){
-        .front = front,
-        .operation = front == &pk_dialect_openai ? PK_STR("chat") : PK_STR("messages"),
+        .operation = operation,
         .body = req->body,
+        .content_type = pk_http_header(req->headers, "content-type"),
+        .method = methods[req->method],
+        .tail = tail_of(&c->arena, req, operation),
         .headers = req->headers,
         .pathname = req->path,
         .output_assumed = t->app->options->output,
@@ -593,9 +625,9 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
 }
 
 void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
-                    const struct pk_dialect *front)
+                    const struct pk_operation *operation)
 {
-    begin(t, conn, req, front, PK_NONE);
+    begin(t, conn, req, operation, PK_NONE);
 }
 
 void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *conn,
@@ -604,7 +636,7 @@ void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *conn,
     struct pk_error err = {0};
 
     if (ref.len) {
-        begin(t, conn, req, &pk_dialect_openai, ref);
+        begin(t, conn, req, &pk_operation_chat, ref);
         return;
     }
     (void)pk_fail(&err, PK_NOT_FOUND, "prompt: the path names none");

@@ -7,9 +7,9 @@
 
 #include "thread.h"
 
-/* Begins the call that `req` asks for, `front` being the dialect of its endpoint, or answers why not. */
+/* Begins the call that `req` asks for, or answers why not. */
 void pkd_call_begin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
-                    const struct pk_dialect *front);
+                    const struct pk_operation *operation);
 
 /* The same through the prompt `ref`: the body has variables, and parameters over the prompt's. */
 void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,

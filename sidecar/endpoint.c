@@ -27,17 +27,8 @@ struct endpoint {
     const char *path;
     unsigned scopes; /* one of these; 0: no key is needed */
     handler *serve;
+    const struct pk_operation *operation; /* that a call is made for, in place of a handler */
 };
-
-static void serve_chat(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
-{
-    pkd_call_begin(t, c, req, &pk_dialect_openai);
-}
-
-static void serve_messages(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
-{
-    pkd_call_begin(t, c, req, &pk_dialect_anthropic);
-}
 
 static void serve_prompt_completions(struct pkd_thread *t, struct pkd_conn *c,
                                      const struct pkd_request *req)
@@ -170,9 +161,11 @@ static void serve_models(struct pkd_thread *t, struct pkd_conn *c, const struct 
 #define LOGS   PK_SCOPE_LOGS
 #define ANY    (CALL | ADMIN | LOGS)
 static const struct endpoint endpoints[] = {
-#define ENDPOINT(method, path, scopes, handler) {method, path, scopes, serve_##handler},
+#define ENDPOINT(method, path, scopes, handler) {method, path, scopes, serve_##handler, NULL},
+#define OPERATION_AT(method, path, operation)   {method, path, CALL, NULL, &pk_operation_##operation},
 #include "endpoints.def"
 #undef ENDPOINT
+#undef OPERATION_AT
 };
 #undef GET
 #undef POST
@@ -228,12 +221,15 @@ static const struct pk_dialect *front_of(pk_str path)
     return pk_str_starts(path, "/v1/messages") ? &pk_dialect_anthropic : &pk_dialect_openai;
 }
 
-/* Whether `path` has the shape of `pattern`, in which "*" is one segment that is not empty. */
+/* Whether `path` has the shape of `pattern`, in which "*" is one segment that is not empty, and "**" at the end
+ * all that may follow. */
 static bool matches(const char *pattern, pk_str path)
 {
     size_t i = 0;
 
     for (; *pattern; pattern++) {
+        if (strcmp(pattern, "**") == 0)
+            return i < path.len;
         if (*pattern != '*') {
             if (i == path.len || path.at[i++] != *pattern)
                 return false;
@@ -326,6 +322,10 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
 
     if (!may_enter(t, req, e ? e->scopes : any, &err)) {
         refuse(t, c, req, &err);
+        return;
+    }
+    if (e && e->operation) {
+        pkd_call_begin(t, c, req, e->operation);
         return;
     }
     if (e) {

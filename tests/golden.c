@@ -107,7 +107,8 @@ static void check_request(const char *name, pk_str in)
 
     if (!EXPECT(p && p->dialect == back))
         return;
-    if (!pk_dialect_request(&arena, front_of(name), p, in, &out, &dropped, &err)) {
+    if (!pk_dialect_request(&arena, &(struct pk_dialect_pair){front_of(name), back, p}, in, &out,
+                            &dropped, &err)) {
         check_failed(&err, ".failed");
         return;
     }

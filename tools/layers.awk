@@ -7,7 +7,7 @@ BEGIN {
         " arena,vault,buf,wire,iso" \
         " json,sse,url,http,regex,traits" \
         " schema,pii,injection,jwt,mustache,body" \
-        " near,prompt,usage,route,dialect,stream,provider,config,price,record,request,cachekey" \
+        " near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
         " call,reply,reserve" \
         " secret,apikey,xfer,loop,payload,store,journal,resolve" \

@@ -25,7 +25,8 @@ static void request(const char *provider, pk_str body)
     const struct pk_provider *p = pk_provider_find(pk_str_of(provider));
     pk_str out, dropped;
 
-    if (pk_dialect_request(&arena, &pk_dialect_openai, p, body, &out, &dropped, &err))
+    if (pk_dialect_request(&arena, &(struct pk_dialect_pair){&pk_dialect_openai, p->dialect, p},
+                           body, &out, &dropped, &err))
         PK_ASSERT(is_object(&arena, out));
     else
         PK_ASSERT(err.code == PK_BAD_REQUEST || err.code == PK_BAD_JSON ||

@@ -1,0 +1,72 @@
+/* operation.h - what a client asks for: a chat, embeddings, a file; operations.def has the rows.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * An operation is either a conversation, which its client spells in a dialect (dialect.h) and any provider with
+ * a chat can hold; or it is another, and then the provider's dialect either has a codec for it or cannot do it.
+ * Between the two stands OpenAI's shape of the operation; rerank has Cohere's, which the others copied.
+ */
+#ifndef PK_OPERATION_H
+#define PK_OPERATION_H
+
+#include "dialect.h"
+
+struct pk_operation {
+    const char *name; /* in the log, and for rules about operations */
+    const char *type; /* the same in Portkey's words */
+    const struct pk_dialect *front;
+    const char *path;
+    const char *input;
+    bool cached, output;
+};
+
+/* How a raw operation is asked for; every other is a POST. */
+enum pk_method { PK_POST, PK_GET, PK_PUT, PK_PATCH, PK_DELETE };
+
+#define OPERATION(symbol, ...) extern const struct pk_operation pk_operation_##symbol;
+#include "operations.def"
+#undef OPERATION
+
+/* NULL when there is none of that name. */
+const struct pk_operation *pk_operation_find(pk_str name);
+
+/* Whether body and answer are passed as they are, whatever they are. */
+static inline bool pk_operation_is_raw(const struct pk_operation *o)
+{
+    return !o->input;
+}
+
+/* How a dialect spells an operation that is no conversation. */
+struct pk_codec {
+    const struct pk_operation *operation;
+    const char *path; /* appended to the base URL; NULL: path_of() says it */
+
+    /* Appends what follows the base URL for this model. PK_BAD_REQUEST without one. */
+    bool (*path_of)(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err);
+    /* The provider's body for the operation's common one. Appends to `dropped` (blank separated) the fields that
+     * it cannot express. NULL: the body is sent as it is. */
+    bool (*request)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
+                    struct pk_error *err);
+    /* What a complete 2xx answer says, and the answer in the common shape. NULL: it has that already.
+     * PK_BAD_ANSWER when it is none. */
+    bool (*answer)(struct pk_arena *arena, const struct pk_json *body, struct pk_answer *a,
+                   struct pk_buf *out, struct pk_error *err);
+};
+
+/* How `back` spells it; NULL when it cannot. */
+const struct pk_codec *pk_codec_find(const struct pk_dialect *back,
+                                     const struct pk_operation *operation);
+
+bool pk_codec_request(struct pk_arena *arena, const struct pk_codec *codec, pk_str body,
+                      pk_str *out, pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
+
+/* The URL below `base`, which has no slash at its end; `tail` follows the path: "/file-1/content?x=y". */
+bool pk_codec_url(struct pk_arena *arena, const struct pk_codec *codec, pk_str base, pk_str model,
+                  pk_str tail, pk_str *url, struct pk_error *err) PK_MUST_CHECK;
+
+/* Reads a complete 2xx answer; a->body is `body` itself when the codec has nothing to translate. Of a raw
+ * operation any body is an answer; its usage is read where it has one. */
+bool pk_codec_answer(struct pk_arena *arena, const struct pk_codec *codec, pk_str body,
+                     struct pk_answer *a, struct pk_error *err) PK_MUST_CHECK;
+
+#endif
