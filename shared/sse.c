@@ -135,8 +135,9 @@ bool pk_sse_next(struct pk_sse *s, pk_str *bytes, struct pk_sse_event *ev, struc
         if (over_limit(s))
             break;
         s->ready = true;
-        *ev =
-            (struct pk_sse_event){pk_buf_str(&s->event), pk_buf_str(&s->data), pk_buf_str(&s->raw)};
+        *ev = (struct pk_sse_event){.name = pk_buf_str(&s->event),
+                                    .data = pk_buf_str(&s->data),
+                                    .raw = pk_buf_str(&s->raw)};
         return true;
     }
     if (over_limit(s) && s->raw.arena->failed)

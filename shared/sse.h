@@ -26,6 +26,7 @@ struct pk_sse_event {
     pk_str name; /* empty when the event has none */
     pk_str data;
     pk_str raw;
+    bool error; /* the framing itself says that it is one; never so here */
 };
 
 /* `arena` bounds the state to one event of PK_EVENT_BYTES_MAX. */

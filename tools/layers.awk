@@ -5,7 +5,7 @@
 BEGIN {
     n = split("base" \
         " arena,vault,buf,wire,iso" \
-        " json,sse,url,http,regex,traits" \
+        " json,sse,eventstream,lines,framing,url,http,regex,traits" \
         " schema,pii,injection,jwt,mustache,body" \
         " near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
