@@ -94,6 +94,16 @@ static bool passes(struct pk_call *c, pk_str headers)
     return true;
 }
 
+/* AWS: "ThrottlingException:http://internal.amazon.com/...". */
+static void keep_error_type(struct pk_call *c, pk_str headers)
+{
+    const char *name = c->back->error_header;
+    pk_str type = name ? pk_http_header(headers, name) : PK_NONE;
+    int colon = pk_str_find(type, ':');
+
+    c->error_type = pk_copy(c->arena, colon < 0 ? type : pk_str_sub(type, 0, (size_t)colon));
+}
+
 int pk_step_head(struct pk_call *c, const struct pk_event *ev)
 {
     bool ok = ev->status >= 200 && ev->status < 300;
@@ -103,12 +113,15 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
     c->status = ev->status;
     c->retry_after_ms = pk_http_retry_after_ms(ev->headers, pk_call_now_us(c));
     keep_relayed_headers(c, ev->headers);
-    if (!ok)
+    if (!ok) {
+        keep_error_type(c, ev->headers);
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
+    }
     if (passes(c, ev->headers))
         return pk_call_wait_upstream(c, ST_pass, PK_OP_READ);
     if (!c->stream || c->codec ||
-        !pk_http_is_type(pk_http_header(ev->headers, "content-type"), "text/event-stream"))
+        !pk_http_is_type(pk_http_header(ev->headers, "content-type"),
+                         pk_framing_type(c->back->framing)))
         return pk_call_wait_upstream(c, ST_collect, PK_OP_READ);
     c->streaming =
         pk_stream_new(c->arena, c->front, c->back, c->with_usage, c->record.started_us / 1000000);
@@ -150,6 +163,8 @@ int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
     }
     pk_dialect_fault(c->arena, c->back, c->status, pk_buf_str(&c->collected), &c->fault);
+    if (c->fault.type.len == 0)
+        c->fault.type = c->error_type;
     if (c->retry_after_ms <= 0)
         c->retry_after_ms = c->fault.retry_ms;
     (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);

@@ -96,6 +96,7 @@ struct pk_call {
     bool impatient;                /* it ended by a limit that the client chose */
     int status;
     int64_t retry_after_ms;
+    pk_str error_type;           /* the kind of an error answer, where a header says it */
     struct pk_buf collected;     /* the upstream body: a JSON answer, or an error's start */
     struct pk_stream *streaming; /* NULL unless the answer is a stream */
     struct pk_buf out;           /* for the client; held back until `committed` */

@@ -63,7 +63,7 @@ static void forward_listed(struct pk_call *c, const struct pk_target *t, struct 
 
 static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
 {
-    const char *accept = c->stream                           ? "text/event-stream"
+    const char *accept = c->stream                           ? pk_framing_type(c->back->framing)
                          : pk_operation_is_raw(c->operation) ? "*/*"
                                                              : "application/json";
 

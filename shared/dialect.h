@@ -10,8 +10,8 @@
 #ifndef PK_DIALECT_H
 #define PK_DIALECT_H
 
+#include "framing.h"
 #include "json.h"
-#include "sse.h"
 #include "usage.h"
 
 struct pk_codec;
@@ -71,9 +71,11 @@ typedef void pk_delta_fn(struct pk_stream *s, const struct pk_delta *d);
 
 struct pk_dialect {
     const char *name;
-    const char *chat_path;   /* appended to the base URL; NULL: path() says it */
-    const char *headers;     /* sent with every request: "name: value\n" lines, or "" */
-    const char *error_event; /* the name of an error event in a stream, or "" */
+    const char *chat_path;    /* appended to the base URL; NULL: path() says it */
+    const char *headers;      /* sent with every request: "name: value\n" lines, or "" */
+    const char *error_event;  /* the name of an error event in a stream, or "" */
+    enum pk_framing framing;  /* of its streams */
+    const char *error_header; /* of an error answer: names its type; NULL: the body does */
     /* Operations that are no conversations (operation.h): those that it spells in its own way, which a row
      * without an operation ends; NULL: none. `plain`: all others as their clients do. */
     const struct pk_codec *codecs;

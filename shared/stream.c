@@ -51,7 +51,7 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
     s->scratch.torture = arena->torture;
     if (!pk_defer(arena, free_scratch, &s->scratch))
         return NULL;
-    pk_sse_init(&s->sse, arena);
+    pk_frames_init(&s->frames, back->framing, arena);
     init_texts(s);
     return s;
 }
@@ -271,7 +271,8 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
     pk_arena_free(&s->scratch);
     s->withhold = false;
     /* Blank data keeps the connection alive and says nothing. */
-    bool ok = pk_str_trim(ev->data).len == 0 || s->back->event(s, ev, pk_stream_take, err);
+    bool says = ev->error || pk_str_trim(ev->data).len > 0;
+    bool ok = !says || s->back->event(s, ev, pk_stream_take, err);
     if (s->arena->failed || s->scratch.failed) /* which may have looked like a malformed event */
         return pk_fail(err, PK_NO_MEMORY, "stream: out of memory");
     if (!ok)
@@ -294,7 +295,7 @@ bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out, struc
     bool ok = true;
 
     s->out = out;
-    while (ok && !s->complete && pk_sse_next(&s->sse, &bytes, &ev, &cut))
+    while (ok && !s->complete && pk_frames_next(&s->frames, &bytes, &ev, &cut))
         ok = take_event(s, &ev, err);
     s->out = NULL;
     if (cut.code != PK_OK)
@@ -304,12 +305,24 @@ bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out, struc
 
 bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err)
 {
-    if (s->complete || !s->back->end)
+    struct pk_sse_event ev;
+    struct pk_error cut = {0};
+    bool ok = true;
+
+    if (s->complete)
         return true;
     s->out = out;
-    s->end_at = out->len;
-    s->back->end(s, pk_stream_take);
-    bool ok = ends_well(s, err) && within_limits(s, err);
+    if (pk_frames_end(&s->frames, &ev, &cut))
+        ok = take_event(s, &ev, err);
+    if (ok && cut.code != PK_OK) {
+        *err = cut;
+        ok = false;
+    }
+    if (ok && !s->complete && s->back->end) {
+        s->end_at = out->len;
+        s->back->end(s, pk_stream_take);
+        ok = ends_well(s, err) && within_limits(s, err);
+    }
     s->out = NULL;
     return ok;
 }

@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- *   bytes -> sse.h -> back->event -> deltas -+-> assembled: the answer for log and cache
- *                                            +-> front->print_delta -> bytes for the client
+ *   bytes -> framing.h -> back->event -> deltas -+-> assembled: the answer for log and cache
+ *                                                +-> front->print_delta -> bytes for the client
  *
  * When front and back are the same dialect the client gets each event's own bytes. Only a
  * terminal delta makes the answer complete: a stream that merely ends is cut, unless its dialect can
@@ -65,7 +65,7 @@ struct pk_stream {
     bool with_usage;   /* the client asked for usage in the stream */
     int64_t created_s; /* seconds since 1970, for fronts that print it */
     pk_str asked;      /* the model asked for; may be set after pk_stream_new() */
-    struct pk_sse sse;
+    struct pk_frames frames;
     struct pk_buf *out; /* where deltas are printed during a feed */
 
     /* The answer so far. */
