@@ -5,195 +5,28 @@
  * Follows Anthropic's reference of POST /v1/messages.
  *
  *   max_tokens        is required there: max_completion_tokens, max_tokens, else 4096
- *   temperature       is clamped to 0..1
- *   reasoning_effort  becomes a thinking budget (minimal, low 1024; medium 8192; high 24576; xhigh,
- *                     max 32768), or adaptive thinking and output_config.effort for the models that
- *                     decide for themselves. The budget stays 1024 below the client's max_tokens;
- *                     without one, max_tokens is the budget and 4096
- *   sampling          temperature, top_p and top_k are dropped where thinking forbids them
+ *   reasoning_effort, temperature, top_p and top_k: see dialect_anthropic_thinking.h
  */
-#include "dialect_make.h"
+#include "dialect_anthropic_thinking.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_TOKENS_DEFAULT = 4096, BUDGET_MIN = 1024 };
-
-/* How a model thinks. */
-enum thinks {
-    THINKS_NEVER,
-    THINKS_BUDGET,   /* as many tokens as it is given */
-    THINKS_ADAPTIVE, /* as much as it likes, by effort */
-    THINKS_ITSELF,   /* likewise, and it takes no sampling parameters */
-};
-
-static const struct {
-    const char *prefix;
-    enum thinks thinks;
-} models[] = {
-    {"claude-3-7", THINKS_BUDGET},
-    {"claude-3", THINKS_NEVER},
-    {"claude-2", THINKS_NEVER},
-    {"claude-instant", THINKS_NEVER},
-    {"claude-opus-4-0", THINKS_BUDGET},
-    {"claude-opus-4-1", THINKS_BUDGET},
-    {"claude-opus-4-2025", THINKS_BUDGET},
-    {"claude-opus-4-5", THINKS_BUDGET},
-    {"claude-opus-4-6", THINKS_ADAPTIVE},
-    {"claude-sonnet-4-0", THINKS_BUDGET},
-    {"claude-sonnet-4-2025", THINKS_BUDGET},
-    {"claude-sonnet-4-5", THINKS_BUDGET},
-    {"claude-sonnet-4-6", THINKS_ADAPTIVE},
-    {"claude-haiku-4", THINKS_BUDGET},
-    {"claude-", THINKS_ITSELF}, /* 4.7 and later */
-    {"", THINKS_BUDGET},        /* other models behind the same API */
-};
-
-/* What `thinking` and `output_config.effort` will be, decided before anything is written. */
-struct plan {
-    enum thinks model;
-    bool thinking;      /* the model will think */
-    int64_t budget;     /* of reasoning_effort; 0 = none */
-    bool adaptive;      /* of reasoning_effort */
-    pk_str effort;      /* output_config.effort as JSON; empty = none */
-    int64_t max_tokens; /* to be written; 0 = as the client said */
-};
-
-static struct plan *plan_of(const struct pk_maker *m)
+static const struct pk_thinking *plan_of(const struct pk_maker *m)
 {
     return m->own;
 }
 
-/* --- thinking -------------------------------------------------------------------------------- */
-
-static enum thinks thinks(pk_str model)
-{
-    size_t i = 0;
-
-    while (!pk_str_starts(model, models[i].prefix))
-        i++;
-    return models[i].thinks;
-}
-
-/* A forced tool call leaves no room to think. */
-static bool forces_tool(const struct pk_maker *m)
-{
-    static const char *const free_choices[] = {"auto", "none", NULL};
-    int choice = pk_make_get(m, 0, "tool_choice"), type = pk_make_get(m, choice, "type");
-
-    return pk_make_type(m, choice) > PK_JSON_NULL && !pk_make_listed(m, choice, free_choices) &&
-           !pk_make_listed(m, type, free_choices);
-}
-
-/* Whether the conversation stands in the middle of a tool's use without the thinking that led to
- * it, which a model with a budget refuses to go on from. */
-static bool thoughts_are_missing(const struct pk_maker *m)
-{
-    int messages = pk_make_get(m, 0, "messages"), last = -1;
-
-    for (int i = pk_json_first(m->in, messages); i >= 0; i = pk_json_next(m->in, messages, i))
-        if (pk_json_is(m->in, pk_make_get(m, i, "role"), "assistant"))
-            last = i;
-    return pk_json_count(m->in, pk_make_get(m, last, "tool_calls")) > 0 &&
-           pk_json_count(m->in, pk_make_get(m, last, "thinking_blocks")) == 0;
-}
-
-static int64_t budget_of(const struct pk_maker *m, int effort)
-{
-    static const struct {
-        const char *effort;
-        int64_t budget;
-    } budgets[] = {{"minimal", 1024}, {"low", 1024},    {"medium", 8192},
-                   {"high", 24576},   {"xhigh", 32768}, {"max", 32768}};
-
-    for (size_t i = 0; i < PK_COUNT(budgets); i++)
-        if (pk_json_is(m->in, effort, budgets[i].effort))
-            return budgets[i].budget;
-    return 0;
-}
-
-static void plan_budget(struct pk_maker *m, int64_t budget, int64_t max_tokens)
-{
-    if (max_tokens && max_tokens - BUDGET_MIN < budget)
-        budget = max_tokens - BUDGET_MIN;
-    if (budget < BUDGET_MIN || forces_tool(m) || thoughts_are_missing(m)) {
-        pk_make_drop(m, "reasoning_effort");
-        return;
-    }
-    plan_of(m)->budget = budget;
-    plan_of(m)->thinking = true;
-    if (max_tokens == 0)
-        plan_of(m)->max_tokens = budget + MAX_TOKENS_DEFAULT;
-}
-
-static void plan_effort(struct pk_maker *m, int64_t max_tokens)
-{
-    int effort = pk_make_get(m, 0, "reasoning_effort");
-    int64_t budget = budget_of(m, effort);
-
-    if (pk_make_type(m, effort) <= PK_JSON_NULL || pk_json_is(m->in, effort, "none"))
-        return;
-    if (budget == 0 || plan_of(m)->model == THINKS_NEVER) {
-        pk_make_drop(m, "reasoning_effort");
-    } else if (plan_of(m)->model != THINKS_BUDGET) {
-        plan_of(m)->effort =
-            pk_json_is(m->in, effort, "minimal") ? PK_STR("\"low\"") : pk_json_raw(m->in, effort);
-        plan_of(m)->adaptive = !pk_make_has(m, 0, "thinking") && !forces_tool(m);
-        plan_of(m)->thinking = plan_of(m)->thinking || plan_of(m)->adaptive;
-        if (max_tokens == 0 && plan_of(m)->thinking)
-            plan_of(m)->max_tokens = budget + MAX_TOKENS_DEFAULT;
-    } else if (pk_make_has(m, 0, "thinking")) {
-        pk_make_drop(m, "reasoning_effort");
-    } else {
-        plan_budget(m, budget, max_tokens);
-    }
-}
-
-static int max_tokens_member(const struct pk_maker *m)
-{
-    return pk_make_get(
-        m, 0, pk_make_has(m, 0, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens");
-}
-
-static bool make_plan(struct pk_maker *m)
-{
-    int thinking = pk_make_get(m, 0, "thinking"), given = max_tokens_member(m);
-    int64_t max_tokens = 0;
-
-    if (pk_make_type(m, given) > PK_JSON_NULL &&
-        (!pk_json_int(m->in, given, &max_tokens) || max_tokens < 1))
-        return pk_fail(m->err, PK_BAD_REQUEST, "max_tokens: must be a positive integer");
-    plan_of(m)->model = thinks(pk_make_string(m, pk_make_get(m, 0, "model")));
-    plan_of(m)->thinking = pk_make_type(m, thinking) > PK_JSON_NULL &&
-                           !pk_json_is(m->in, pk_make_get(m, thinking, "type"), "disabled");
-    plan_effort(m, max_tokens);
-    if (max_tokens == 0 && plan_of(m)->max_tokens == 0)
-        plan_of(m)->max_tokens = MAX_TOKENS_DEFAULT;
-    return true;
-}
-
 /* --- top-level fields ------------------------------------------------------------------------ */
 
-/* A sampling parameter, where the model takes it. Thinking allows only temperature 1 and a top_p
- * of 0.95 or more. */
 static bool sampling(struct pk_maker *m, int value, const char *name)
 {
-    double number;
-    pk_str raw = pk_json_raw(m->in, value);
+    pk_str number;
 
-    if (!pk_json_number(m->in, value, &number))
-        return pk_fail(m->err, PK_BAD_REQUEST, "%s: must be a number", name);
-    bool top_p = strcmp(name, "top_p") == 0, temperature = strcmp(name, "temperature") == 0;
-    bool fits = (temperature && number >= 1) || (top_p && number >= 0.95);
-    if (plan_of(m)->model == THINKS_ITSELF || (plan_of(m)->thinking && !fits)) {
-        pk_make_drop(m, name);
-        return true;
-    }
-    if (temperature && number > 1)
-        raw = PK_STR("1");
-    if (temperature && number < 0)
-        raw = PK_STR("0");
-    pk_dialect_raw(m->out, name, raw);
+    (void)value;
+    if (!pk_anthropic_sampling(m, plan_of(m), name, &number))
+        return false;
+    pk_dialect_raw(m->out, name, number);
     return true;
 }
 
@@ -636,39 +469,31 @@ static const struct pk_make_field fields[] = {
     {"mcp_servers", "mcp_servers", pk_make_same},
 };
 
-static void write_thinking(struct pk_maker *m)
-{
-    if (plan_of(m)->budget) {
-        pk_dialect_key(m->out, "thinking");
-        pk_buf_addf(m->out, "{\"type\":\"enabled\",\"budget_tokens\":%lld}",
-                    (long long)plan_of(m)->budget);
-    } else if (plan_of(m)->adaptive) {
-        pk_dialect_raw(m->out, "thinking", PK_STR("{\"type\":\"adaptive\"}"));
-    }
-}
-
 bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                           struct pk_error *err)
 {
     struct pk_maker m = pk_make(body, out, dropped, err);
-    struct plan plan = {0};
+    struct pk_thinking plan = {0};
+    int given;
 
     m.own = &plan;
     m.text = write_text;
     m.part = write_part;
-    if (!make_plan(&m))
+    if (!pk_anthropic_think(&m, pk_make_string(&m, pk_make_get(&m, 0, "model")), &plan))
         return false;
+    given = pk_anthropic_max_tokens(&m);
     pk_buf_addc(out, '{');
     pk_make_copy(&m, 0, "model", "model");
     pk_dialect_key(out, "max_tokens");
-    if (plan.max_tokens)
-        pk_buf_addf(out, "%lld", (long long)plan.max_tokens);
+    if (plan.max_tokens == 0 && pk_make_type(&m, given) > PK_JSON_NULL)
+        pk_buf_add(out, pk_json_raw(body, given));
     else
-        pk_buf_add(out, pk_json_raw(body, max_tokens_member(&m)));
+        pk_buf_addf(out, "%lld",
+                    (long long)(plan.max_tokens ? plan.max_tokens : PK_ANTHROPIC_MAX_TOKENS));
     if (!write_system(&m) || !pk_make_messages(&m, "messages", write_message) ||
         !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
-    write_thinking(&m);
+    pk_anthropic_write_thinking(out, &plan);
     write_tool_choice(&m);
     write_output_config(&m);
     pk_make_report(&m, fields, PK_COUNT(fields));
