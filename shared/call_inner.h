@@ -189,6 +189,7 @@ static inline struct pk_fault pk_call_told(const struct pk_call *c)
         f.message = pk_str_of(c->error.msg);
     if (f.type.len == 0)
         f.type = pk_str_of(pk_code_name(c->error.code));
+    f.status = c->error.status;
     return f;
 }
 

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-#include "dialect_parts.h"
+#include "dialect_pivot.h"
 #include "provider.h"
 
 #include <string.h>
@@ -152,6 +152,23 @@ static bool translate(struct pk_arena *arena, const struct pk_dialect *back, pk_
     return pk_dialect_built(&made, "body", err);
 }
 
+/* *body as a chat completion's. */
+static bool pivot(const struct pk_dialect_pair *pair, pk_str *body, struct pk_buf *dropped,
+                  struct pk_error *err)
+{
+    struct pk_json doc;
+    struct pk_buf made = pk_buf_in(dropped->arena, PK_BODY_BYTES_MAX);
+    const struct pk_pivot to = {.back = pair->back,
+                                .provider = pk_str_of(pair->provider->name),
+                                .out = &made,
+                                .dropped = dropped};
+
+    if (!parse_body(dropped->arena, *body, &doc, err) || !pair->front->pivot(&doc, &to, err))
+        return false;
+    *body = pk_buf_str(&made);
+    return pk_dialect_built(&made, "body", err);
+}
+
 bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
                         pk_str *out, pk_str *dropped, struct pk_error *err)
 {
@@ -161,12 +178,10 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
 
     *out = body;
     *dropped = PK_NONE;
-    if (front != back && !front->print_delta)
-        return pk_fail(err, PK_BAD_REQUEST,
-                       "%s: requests in the %s dialect reach only providers that speak it",
-                       provider->name, front->name);
-    bool made = front != back && back->request; /* anew, so that it needs no check */
-    bool ok = (!made || translate(arena, back, out, &names, err)) &&
+    bool crossed = front != back;
+    bool made = crossed && (front->pivot || back->request); /* anew, so that it needs no check */
+    bool ok = (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
+              (!crossed || !back->request || translate(arena, back, out, &names, err)) &&
               ((made && !has_quirks(provider)) || adapt(arena, provider, out, &names, err));
     if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
@@ -195,6 +210,25 @@ bool pk_dialect_url(struct pk_arena *arena, const struct pk_dialect *back, pk_st
 
 /* --- answers --------------------------------------------------------------------------------- */
 
+/* a->body, an answer in OpenAI's shape, in the front's. */
+static bool print(struct pk_arena *arena, const struct pk_dialect *front,
+                  const struct pk_dialect *back, struct pk_answer *a, struct pk_error *err)
+{
+    struct pk_stream *s = pk_stream_new(arena, front, back, false, a->created_s);
+    struct pk_buf printed = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
+    if (!s)
+        return pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
+    s->id = a->id;
+    s->model = a->model;
+    s->asked = a->asked;
+    s->usage = a->usage;
+    if (!pk_pivot_answer(arena, s, a->body, &printed, err))
+        return false;
+    a->body = pk_buf_str(&printed);
+    return pk_dialect_built(&printed, "answer", err);
+}
+
 bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
                        const struct pk_dialect *back, pk_str body, struct pk_answer *a,
                        struct pk_error *err)
@@ -208,7 +242,8 @@ bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
         !back->answer(arena, &doc, a, front == back ? NULL : &made, err))
         return false;
     a->body = front == back ? body : pk_buf_str(&made);
-    return pk_dialect_built(&made, "answer", err);
+    return pk_dialect_built(&made, "answer", err) &&
+           (front == back || !front->pivot || print(arena, front, back, a, err));
 }
 
 /* --- faults ---------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include "usage.h"
 
 struct pk_codec;
+struct pk_pivot;
 struct pk_provider;
 struct pk_stream;
 
@@ -22,6 +23,7 @@ struct pk_stream;
 struct pk_fault {
     pk_str message, type, param, code;
     int64_t retry_ms; /* when to try again; 0: the body does not say */
+    int status; /* what the client is told, for fronts that have a word for each; 0: not known */
 };
 
 /* What a complete answer says, whatever the dialect. */
@@ -100,8 +102,11 @@ struct pk_dialect {
     /* As the back: what an error body says. */
     void (*fault)(struct pk_arena *arena, const struct pk_json *body, struct pk_fault *f);
 
-    /* As the front, from here on; all NULL: it is never one. One delta as events for the client; NULL:
-     * it fronts only its own providers. */
+    /* As the front, from here on; all NULL: it is never one. Writes the body of a chat completion for the
+     * client's, and reports in to->dropped what of it has no place there; PK_BAD_REQUEST names the place of
+     * what changes the conversation. NULL: the body is OpenAI's already. */
+    bool (*pivot)(const struct pk_json *body, const struct pk_pivot *to, struct pk_error *err);
+    /* One delta as events for the client. */
     void (*print_delta)(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out);
     /* As the front: the assembled answer of a stream as one JSON document. */
     void (*print_answer)(const struct pk_stream *s, struct pk_buf *out);
@@ -125,8 +130,7 @@ struct pk_dialect_pair {
 
 /* The body in the back's dialect of a client body in the front's, overrides applied. Fields that
  * the provider rejects are dropped and named in *dropped (blank separated; empty: none).
- * PK_BAD_REQUEST names the field at fault; a front that the provider's dialect cannot serve
- * yet is PK_BAD_REQUEST too. */
+ * PK_BAD_REQUEST names the field at fault. */
 bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
                         pk_str *out, pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
 

@@ -3,12 +3,14 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * Follows the "Messages" and "Streaming messages" pages of Anthropic's reference, version
- * 2023-06-01. Requests are in dialect_anthropic_request.c.
+ * 2023-06-01. Requests are in dialect_anthropic_request.c; what its clients are sent is printed in
+ * dialect_anthropic_print.c.
  *
  * In a stream blocks come one after the other. Each is put together from its start and its deltas
  * and kept as the JSON that a whole answer would have had; what an OpenAI client can see of it goes
  * on as deltas at once.
  */
+#include "dialect_anthropic.h"
 #include "dialect_read.h"
 
 enum { MEMBERS_MAX = 32 };
@@ -458,9 +460,9 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
     return true;
 }
 
-/* --- as the front: whole documents ----------------------------------------------------------- */
+/* --- as the front of its own providers -------------------------------------------------------- */
 
-static void print_answer(const struct pk_stream *s, struct pk_buf *out)
+void pk_anthropic_assembled(const struct pk_stream *s, struct pk_buf *out)
 {
     const struct pk_stream_message *m = &s->message;
     struct pk_buf over = pk_buf_in(out->arena, PK_CALL_BYTES_MAX);
@@ -487,153 +489,6 @@ static void print_answer(const struct pk_stream *s, struct pk_buf *out)
     out->failed = out->failed || whole.len == 0;
 }
 
-/* Anthropic's word for a kind of error of ours. */
-static pk_str error_type(pk_str type)
-{
-    static const struct pk_word words[] = {
-        {"", "api_error"},
-        {"invalid_request", "invalid_request_error"},
-        {"invalid_json", "invalid_request_error"},
-        {"invalid_config", "invalid_request_error"},
-        {"guardrail_blocked", "invalid_request_error"},
-        {"not_found", "not_found_error"},
-        {"missing_key", "authentication_error"},
-        {"permission_denied", "permission_error"},
-        {"host_not_allowed", "permission_error"},
-        {"limit_exceeded", "rate_limit_error"},
-        {"too_large", "request_too_large"},
-        {"provider_error", "api_error"},
-        {"invalid_answer", "api_error"},
-        {"connection_error", "api_error"},
-        {"store_error", "api_error"},
-        {"out_of_memory", "api_error"},
-    };
-
-    return pk_read_word(words, PK_COUNT(words), type);
-}
-
-static void print_error(const struct pk_fault *f, pk_str provider, struct pk_buf *out)
-{
-    (void)provider; /* has no place in this shape */
-    pk_buf_adds(out, "{\"type\":\"error\",\"error\":{");
-    pk_dialect_text(out, "type", error_type(f->type));
-    pk_dialect_text(out, "message", f->message.len ? f->message : PK_STR("the request failed"));
-    pk_buf_adds(out, "}}");
-}
-
-/* --- as the front: a complete answer as a stream --------------------------------------------- */
-
-static void send(struct pk_buf *out, const char *name, struct pk_buf *document)
-{
-    pk_buf_addc(document, '}');
-    pk_sse_print(out, pk_str_of(name), pk_buf_str(document));
-    out->failed = out->failed || document->failed;
-}
-
-static struct pk_buf document(struct pk_arena *arena, const char *type)
-{
-    struct pk_buf b = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
-
-    pk_buf_addf(&b, "{\"type\":\"%s\"", type);
-    return b;
-}
-
-static void replay_start(const struct pk_json *doc, struct pk_buf *out)
-{
-    const struct pk_json_edit edits[] = {
-        {PK_STR("content"), PK_STR("[]")},
-        {PK_STR("stop_reason"), PK_STR("null")},
-        {PK_STR("stop_sequence"), PK_STR("null")},
-    };
-    struct pk_buf b = document(out->arena, "message_start");
-    struct pk_buf message = pk_buf_in(out->arena, PK_STREAM_BYTES_MAX);
-
-    pk_json_splice(&message, doc, 0, edits, PK_COUNT(edits));
-    pk_dialect_raw(&b, "message", pk_buf_str(&message));
-    send(out, "message_start", &b);
-}
-
-/* The members of a block that come as deltas, and what stands for them at its start. */
-static const struct part {
-    const char *member, *empty, *delta, *as;
-    bool as_text; /* the delta carries JSON as a string */
-} parts[] = {
-    {"text", "\"\"", "text_delta", "text", false},
-    {"thinking", "\"\"", "thinking_delta", "thinking", false},
-    {"signature", "\"\"", "signature_delta", "signature", false},
-    {"input", "{}", "input_json_delta", "partial_json", true},
-};
-
-static void replay_part(const struct part *p, pk_str value, int index, struct pk_buf *out)
-{
-    struct pk_buf b = document(out->arena, "content_block_delta");
-
-    pk_buf_addf(&b, ",\"index\":%d,\"delta\":{\"type\":\"%s\"", index, p->delta);
-    pk_dialect_key(&b, p->as);
-    if (p->as_text)
-        pk_json_quote(&b, value);
-    else
-        pk_dialect_line(&b, value);
-    pk_buf_addc(&b, '}');
-    send(out, "content_block_delta", &b);
-}
-
-static void replay_block(const struct pk_json *doc, int block, int index, struct pk_buf *out)
-{
-    struct pk_json_edit edits[PK_COUNT(parts)];
-    struct pk_buf b = document(out->arena, "content_block_start");
-    struct pk_buf start = pk_buf_in(out->arena, PK_STREAM_BYTES_MAX);
-    int n = 0;
-
-    for (size_t i = 0; i < PK_COUNT(parts); i++)
-        if (pk_dialect_has(doc, block, parts[i].member))
-            edits[n++] =
-                (struct pk_json_edit){pk_str_of(parts[i].member), pk_str_of(parts[i].empty)};
-    pk_json_splice(&start, doc, block, edits, n);
-    pk_buf_addf(&b, ",\"index\":%d", index);
-    pk_dialect_raw(&b, "content_block", pk_buf_str(&start));
-    send(out, "content_block_start", &b);
-    for (size_t i = 0; i < PK_COUNT(parts); i++)
-        if (pk_dialect_has(doc, block, parts[i].member))
-            replay_part(&parts[i], pk_json_raw(doc, pk_json_get(doc, block, parts[i].member)),
-                        index, out);
-    b = document(out->arena, "content_block_stop");
-    pk_buf_addf(&b, ",\"index\":%d", index);
-    send(out, "content_block_stop", &b);
-}
-
-static void replay_end(const struct pk_json *doc, struct pk_buf *out)
-{
-    static const char *const shown[] = {"stop_reason", "stop_sequence", "stop_details"};
-    struct pk_buf b = document(out->arena, "message_delta");
-
-    pk_buf_adds(&b, ",\"delta\":{");
-    for (size_t i = 0; i < PK_COUNT(shown); i++)
-        pk_dialect_raw(&b, shown[i], pk_json_raw(doc, pk_json_get(doc, 0, shown[i])));
-    pk_buf_addc(&b, '}');
-    pk_dialect_raw(&b, "usage", pk_json_raw(doc, pk_json_get(doc, 0, "usage")));
-    send(out, "message_delta", &b);
-    b = document(out->arena, "message_stop");
-    send(out, "message_stop", &b);
-}
-
-static bool replay(const struct pk_json *doc, bool with_usage, struct pk_buf *out)
-{
-    int content = pk_json_get(doc, 0, "content"), index = 0;
-
-    (void)with_usage; /* this dialect always tells it */
-    if (pk_json_type(doc, content) != PK_JSON_ARRAY)
-        return false;
-    replay_start(doc, out);
-    for (int b = pk_json_first(doc, content); b >= 0; b = pk_json_next(doc, content, b), index++) {
-        if (pk_json_type(doc, b) != PK_JSON_OBJECT)
-            return false;
-        replay_block(doc, b, index, out);
-    }
-    replay_end(doc, out);
-    return !out->failed && !out->arena->failed;
-}
-
 const struct pk_dialect pk_dialect_anthropic = {
     .name = "anthropic",
     .chat_path = "/messages",
@@ -643,8 +498,9 @@ const struct pk_dialect pk_dialect_anthropic = {
     .answer = answer,
     .event = event,
     .fault = pk_dialect_read_fault,
-    .print_delta = NULL,
-    .print_answer = print_answer,
-    .print_error = print_error,
-    .replay = replay,
+    .pivot = pk_anthropic_pivot,
+    .print_delta = pk_anthropic_print_delta,
+    .print_answer = pk_anthropic_print_answer,
+    .print_error = pk_anthropic_print_error,
+    .replay = pk_anthropic_replay,
 };

@@ -7,6 +7,7 @@
  *   max_tokens        is required there: max_completion_tokens, max_tokens, else 4096
  *   reasoning_effort, temperature, top_p and top_k: see dialect_anthropic_thinking.h
  */
+#include "dialect_anthropic.h"
 #include "dialect_anthropic_thinking.h"
 
 #include <stdio.h>

@@ -49,8 +49,4 @@ bool pk_dialect_built(const struct pk_buf *out, const char *what,
 /* `s`, cut between two characters so that it has at most `max` bytes. */
 pk_str pk_dialect_shorten(pk_str s, size_t max);
 
-/* Anthropic: the body of a Messages request (dialect_anthropic_request.c). */
-bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
-                          struct pk_error *err);
-
 #endif

@@ -85,6 +85,7 @@ struct pk_stream {
     struct pk_stream_message message;
     bool withhold; /* this event is not for the client */
     pk_str head;   /* what every chunk starts with */
+    void *printer; /* the front's own */
 };
 
 struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect *front,

@@ -29,7 +29,8 @@ void pkd_answer_error(struct pkd_conn *c, struct pk_arena *arena, const struct p
 {
     struct pk_buf out = pk_buf_in(arena, PK_HEADERS_BYTES_MAX);
     struct pk_fault fault = {.message = pk_str_of(err->msg),
-                             .type = pk_str_of(pk_code_name(err->code))};
+                             .type = pk_str_of(pk_code_name(err->code)),
+                             .status = err->status};
 
     front->print_error(&fault, PK_NONE, &out);
     pkd_answer_json(c, err->status, out.failed ? PK_NONE : pk_buf_str(&out));

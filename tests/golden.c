@@ -12,6 +12,9 @@
  *   NAME.replay.json           -> .replay.out.sse
  *   NAME.error.STATUS.body     -> .error.STATUS.out.json
  * An answer and a stream called "both-NAME" are the same answer: its .answer.out.json is for both.
+ * In FOLDER/DIALECT-front it is the client that speaks the dialect, and the name of every file but a replay's
+ * begins with that of the provider. There the events of a stream are read once more, as the client would: they must
+ * say what the assembled answer says.
  * JSON is compared in its canonical form, everything else byte by byte. ".plain." in the name of a
  * stream: the client did not ask for usage. GOLDEN_WRITE=1 writes what comes out where a file is
  * missing, to be read and kept.
@@ -29,7 +32,8 @@ enum { PATH_MAX_BYTES = 512, FILES_MAX = 512, CREATED_S = 1700000000 };
 
 static struct pk_arena arena;
 static const struct pk_dialect *back;
-static char stem[PATH_MAX_BYTES]; /* the input's path without what follows the kind */
+static const struct pk_dialect *front; /* of a DIALECT-front; NULL elsewhere */
+static char stem[PATH_MAX_BYTES];      /* the input's path without what follows the kind */
 
 /* --- files ----------------------------------------------------------------------------------- */
 
@@ -96,14 +100,21 @@ static void check_usage(const struct pk_usage *u, const char *ending)
 
 static const struct pk_dialect *front_of(const char *name)
 {
+    if (front)
+        return front;
     return strstr(name, ".native.") ? back : &pk_dialect_openai;
+}
+
+static const struct pk_provider *provider_of(const char *name)
+{
+    return pk_provider_find(pk_str_sub(pk_str_of(name), 0, strcspn(name, ".")));
 }
 
 static void check_request(const char *name, pk_str in)
 {
     struct pk_error err;
-    pk_str out, dropped, provider = pk_str_sub(pk_str_of(name), 0, strcspn(name, "."));
-    const struct pk_provider *p = pk_provider_find(provider);
+    pk_str out, dropped;
+    const struct pk_provider *p = provider_of(name);
 
     if (!EXPECT(p && p->dialect == back))
         return;
@@ -193,6 +204,26 @@ static void check_both(const struct pk_answer *a)
                PK_FMT(canonical(a->body)));
 }
 
+static bool is_both(const char *name)
+{
+    return pk_str_starts(pk_str_of(name), "both-") || strstr(name, ".both-");
+}
+
+/* What a client makes of the events. */
+static void check_events(const struct outcome *o, const struct pk_answer *want)
+{
+    struct pk_stream *s = pk_stream_new(&arena, front, front, true, CREATED_S);
+    struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
+    struct pk_answer got;
+    struct pk_error err = {0};
+
+    if (EXPECT(pk_stream_feed(s, pk_buf_str(&o->out), &out, &err) && s->complete) &&
+        EXPECT(pk_stream_answer(s, &got, &err)) &&
+        !EXPECT(pk_str_eq(canonical(got.body), canonical(want->body))))
+        printf("# %s\n# want %.*s\n# got  %.*s\n", stem, PK_FMT(canonical(want->body)),
+               PK_FMT(canonical(got.body)));
+}
+
 static void check_stream(const char *name, pk_str in)
 {
     struct outcome o;
@@ -208,8 +239,10 @@ static void check_stream(const char *name, pk_str in)
     if (EXPECT(pk_stream_answer(o.s, &a, &err))) {
         check(".answer.json", a.body);
         check_usage(&a.usage, ".usage");
-        if (pk_str_starts(pk_str_of(name), "both-"))
+        if (is_both(name))
             check_both(&a);
+        if (front && o.ok && o.s->complete)
+            check_events(&o, &a);
     }
     check_cuts(&o, name, in);
 }
@@ -221,7 +254,7 @@ static void check_replay(const char *name, pk_str in)
     struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
 
     if (EXPECT(pk_json_parse(&arena, in, name, &doc, &err)) &&
-        EXPECT(back->replay(&doc, !strstr(name, ".plain."), &out)))
+        EXPECT((front ? front : back)->replay(&doc, !strstr(name, ".plain."), &out)))
         check(".out.sse", pk_buf_str(&out));
 }
 
@@ -232,6 +265,7 @@ static void check_error(const char *name, pk_str in)
     const char *status = strstr(name, ".error.");
 
     pk_dialect_fault(&arena, back, atoi(status + strlen(".error.")), in, &f);
+    f.status = atoi(status + strlen(".error."));
     EXPECT(f.message.len > 0);
     front_of(name)->print_error(&f, pk_str_of(back->name), &out);
     check(".out.json", pk_buf_str(&out));
@@ -248,7 +282,7 @@ static const struct kind {
     {".body", ".body", check_error},
 };
 
-static void run_file(const char *folder, const char *name)
+static void run_file(const char *folder, const char *dialect, const char *name)
 {
     for (size_t i = 0; i < PK_COUNT(kinds); i++) {
         pk_str in;
@@ -258,13 +292,15 @@ static void run_file(const char *folder, const char *name)
             continue;
         test_failed = false;
         pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-        (void)snprintf(stem, sizeof stem, "%.200s/%.40s/%.200s", folder, back->name, name);
+        (void)snprintf(stem, sizeof stem, "%.200s/%.40s/%.200s", folder, dialect, name);
         if (EXPECT(test_read_file(&arena, stem, &in))) {
             stem[strlen(stem) - strlen(kinds[i].cut)] = 0;
+            if (front && provider_of(name))
+                back = provider_of(name)->dialect;
             kinds[i].check(name, in);
         }
         pk_arena_free(&arena);
-        printf("%s %s/%s\n", test_failed ? "not ok" : "ok", back->name, name);
+        printf("%s %s/%s\n", test_failed ? "not ok" : "ok", dialect, name);
         test_failures += test_failed;
     }
 }
@@ -291,9 +327,11 @@ static void run_folder(const char *folder, const char *dialect)
         (void)snprintf(names[count++], sizeof names[0], "%.255s", d->d_name);
     (void)closedir(dir);
     qsort(names, (size_t)count, sizeof names[0], by_text);
-    back = pk_dialect_find(pk_str_of(dialect));
+    size_t name = strcspn(dialect, "-");
+    back = pk_dialect_find((pk_str){dialect, name});
+    front = dialect[name] ? back : NULL;
     for (int i = 0; i < count; i++)
-        run_file(folder, names[i]);
+        run_file(folder, dialect, names[i]);
 }
 
 int main(int argc, char **argv)
@@ -304,5 +342,6 @@ int main(int argc, char **argv)
     run_folder(folder, "anthropic");
     run_folder(folder, "gemini");
     run_folder(folder, "cohere");
+    run_folder(folder, "anthropic-front");
     return test_end();
 }

@@ -158,6 +158,104 @@ def anthropic_raises_its_own_errors():
         model="m", messages=HELLO))
 
 
+OTHERS = {"oai": "gpt-4o", "goo": "gemini-3-pro-preview", "coh": "command-a-03-2025"}
+ANT_TOOLS = [{"name": "weather", "input_schema": TOOLS[0]["function"]["parameters"]}]
+
+
+@case
+def anthropic_reads_answers_and_streams_of_other_providers():
+    for key in OTHERS:
+        messages = of_anthropic(key=key).messages
+        r = messages.create(model="echo", max_tokens=50, system="be brief", messages=HELLO)
+        assert (r.type, r.role, r.content[0].text) == ("message", "assistant", "hello there"), r
+        assert r.id.startswith("msg_") and r.stop_reason == "end_turn", r
+        assert (r.usage.input_tokens, r.usage.output_tokens) == (4, 2), r.usage
+        with messages.stream(model="echo:reasoning=3:cached=1", max_tokens=50, messages=HELLO) as s:
+            kinds = [e.type for e in s]
+            final = s.get_final_message()
+        assert kinds[0] == "message_start" and kinds[-1] == "message_stop", kinds
+        assert s.get_final_text() == "hello there" and final.stop_reason == "end_turn", final
+        assert final.usage.output_tokens >= 2, final.usage
+        r = messages.create(model="echo:words=9", max_tokens=2, messages=HELLO)
+        assert r.stop_reason in ("max_tokens", "end_turn"), r
+
+
+@case
+def anthropic_uses_tools_of_other_providers():
+    for key in OTHERS:
+        messages = of_anthropic(key=key).messages
+        asked = dict(max_tokens=50, tools=ANT_TOOLS, tool_choice={"type": "auto"})
+        r = messages.create(model="tool-call", messages=HELLO, **asked)
+        call = r.content[-1]
+        assert r.stop_reason == "tool_use" and call.type == "tool_use", r
+        assert call.name == "weather" and isinstance(call.input, dict) and call.input, r
+        with messages.stream(model="tool-call", messages=HELLO, **asked) as s:
+            streamed = s.get_final_message()
+        assert streamed.content[-1].input == call.input and streamed.stop_reason == "tool_use", streamed
+        r = messages.create(model=OTHERS[key], messages=HELLO + [
+            {"role": "assistant", "content": streamed.content},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": streamed.content[-1].id,
+                 "content": [{"type": "text", "text": "12 degrees"}]},
+                {"type": "text", "text": "so?"}]}], **asked)
+        assert r.stop_reason == "end_turn" and r.content[0].text, r
+
+
+@case
+def anthropic_hears_of_other_providers_errors():
+    for key in OTHERS:
+        messages = of_anthropic(key=key).messages
+        for status, kind, name in ((400, anthropic.BadRequestError, "invalid_request_error"),
+                                   (401, anthropic.AuthenticationError, "authentication_error"),
+                                   (404, anthropic.NotFoundError, "not_found_error"),
+                                   (429, anthropic.RateLimitError, "rate_limit_error"),
+                                   (503, anthropic.InternalServerError, "api_error")):
+            e = raised(kind, lambda: messages.create(model=f"status-{status}", max_tokens=5, messages=HELLO))
+            assert e.body["type"] == "error" and e.body["error"]["type"] == name, (key, status, e.body)
+        raised(anthropic.APIError, lambda: list(messages.create(
+            model="drop-mid:words=20", max_tokens=50, messages=HELLO, stream=True)))
+
+
+@case
+def anthropic_falls_back_to_another_provider():
+    config = {"strategy": {"mode": "fallback"}, "cache": {"mode": "simple", "max_age": 60}, "targets": [
+        {"virtual_key": "ant-down", "override_params": {"model": "claude-sonnet-4-6"}},
+        {"virtual_key": "oai", "override_params": {"model": "gpt-4o"}}]}
+    client = anthropic.Anthropic(api_key="dummy", base_url=PKD, max_retries=0,
+                                 default_headers=createHeaders(api_key="pk-any", config=config))
+    asked = dict(model="claude-sonnet-4-6", max_tokens=512, system="You are concise.",
+                 messages=[{"role": "user", "content": "What is a vector database?"}])
+    seen = [client.messages.with_raw_response.create(**asked) for _ in range(2)]
+    assert [r.headers["x-portkey-last-used-option-index"] for r in seen[:1]] == ["config.targets[1]"]
+    assert [r.headers["x-portkey-cache-status"] for r in seen] == ["MISS", "HIT"]
+    for r in seen:
+        assert r.parse().content[0].text == "What is a vector database?"
+    with client.messages.stream(**asked) as s: # of the cache, as events
+        assert s.get_final_text() == "What is a vector database?"
+
+
+@case
+def claude_code_is_answered_by_another_provider():
+    for key in OTHERS:
+        with of_anthropic(key=key).beta.messages.stream(
+                model=OTHERS[key], max_tokens=32000, betas=["claude-code-20250219", "interleaved-thinking-2025-05-14"],
+                system=[{"type": "text", "text": "You are Claude Code.", "cache_control": {"type": "ephemeral"}}],
+                thinking={"type": "enabled", "budget_tokens": 4096},
+                metadata={"user_id": "user_" + "a" * 64 + "_account__session_1"},
+                context_management={"edits": [{"type": "clear_tool_uses_20250919"}]},
+                tools=[{**ANT_TOOLS[0], "cache_control": {"type": "ephemeral"}},
+                       {"type": "web_search_20250305", "name": "web_search"}],
+                messages=[{"role": "user", "content": [{"type": "text", "text": "look"}]},
+                          {"role": "assistant", "content": [
+                              {"type": "thinking", "thinking": "Hm.", "signature": ""},
+                              {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}]},
+                          {"role": "user", "content": [
+                              {"type": "tool_result", "tool_use_id": "toolu_1", "is_error": True,
+                               "content": [{"type": "text", "text": "no such city"}]},
+                              {"type": "text", "text": "and now?", "cache_control": {"type": "ephemeral"}}]}]) as s:
+            assert s.get_final_message().content[-1].text, key
+
+
 @case
 def portkey_falls_back_and_hits_the_cache():
     client = portkey(config=FALLBACK)

@@ -18,15 +18,15 @@ static bool is_object(struct pk_arena *arena, pk_str text)
 }
 
 /* A body that is accepted gives a body that is JSON, whoever it is for. */
-static void request(const char *provider, pk_str body)
+static void request(const struct pk_dialect *front, const char *provider, pk_str body)
 {
     struct pk_arena arena = fuzz_arena();
     struct pk_error err = {0};
     const struct pk_provider *p = pk_provider_find(pk_str_of(provider));
     pk_str out, dropped;
 
-    if (pk_dialect_request(&arena, &(struct pk_dialect_pair){&pk_dialect_openai, p->dialect, p},
-                           body, &out, &dropped, &err))
+    if (pk_dialect_request(&arena, &(struct pk_dialect_pair){front, p->dialect, p}, body, &out,
+                           &dropped, &err))
         PK_ASSERT(is_object(&arena, out));
     else
         PK_ASSERT(err.code == PK_BAD_REQUEST || err.code == PK_BAD_JSON ||
@@ -88,13 +88,14 @@ static void cut(const struct pk_dialect *back, pk_str text, size_t step)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
+    static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic};
+    static const char *const providers[] = {"openai", "mistral-ai", "anthropic",
+                                            "google", "cohere",     "openrouter"};
     pk_str text = fuzz_text(bytes, size);
 
-    request("openai", text);
-    request("mistral-ai", text);
-    request("anthropic", text);
-    request("google", text);
-    request("cohere", text);
+    for (size_t f = 0; f < PK_COUNT(fronts); f++)
+        for (size_t p = 0; p < PK_COUNT(providers); p++)
+            request(fronts[f], providers[p], text);
     replay(&pk_dialect_openai, text);
     replay(&pk_dialect_anthropic, text);
     if (size > 1) {

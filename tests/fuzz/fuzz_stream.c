@@ -56,16 +56,16 @@ static void answer(const struct pk_dialect *front, const struct pk_dialect *back
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
+    static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic};
     static const struct pk_dialect *const backs[] = {&pk_dialect_openai, &pk_dialect_anthropic,
                                                      &pk_dialect_gemini, &pk_dialect_cohere};
     pk_str text = fuzz_text(bytes, size);
 
-    for (size_t b = 0; b < PK_COUNT(backs); b++) {
-        stream(&pk_dialect_openai, backs[b], text);
-        answer(&pk_dialect_openai, backs[b], text);
+    for (size_t f = 0; f < PK_COUNT(fronts); f++) {
+        for (size_t b = 0; b < PK_COUNT(backs); b++) {
+            stream(fronts[f], backs[b], text);
+            answer(fronts[f], backs[b], text);
+        }
     }
-    /* An Anthropic client before another provider is refused at the request. */
-    stream(&pk_dialect_anthropic, &pk_dialect_anthropic, text);
-    answer(&pk_dialect_anthropic, &pk_dialect_anthropic, text);
     return 0;
 }

@@ -1,0 +1,214 @@
+/* dialect_pivot.c - see dialect_pivot.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "dialect_pivot.h"
+
+#include "dialect_read.h"
+
+/* --- whom a request is for ------------------------------------------------------------------- */
+
+/* By the providers' references: DeepSeek, Moonshot, Z.ai and MiniMax want the thoughts of a turn back while
+ * its tools are at work; OpenRouter passes cache_control on. Whoever is not here gets OpenAI's fields only. */
+static const struct {
+    const char *provider;
+    unsigned extras;
+} takers[] = {
+    {"openrouter", PK_EXTRA_CACHE | PK_EXTRA_TOP_K | PK_EXTRA_EFFORT},
+    {"vercel", PK_EXTRA_CACHE},
+    {"deepseek", PK_EXTRA_THOUGHTS},
+    {"moonshot", PK_EXTRA_THOUGHTS},
+    {"moonshot-intl", PK_EXTRA_THOUGHTS},
+    {"z-ai", PK_EXTRA_THOUGHTS},
+    {"zhipu", PK_EXTRA_THOUGHTS},
+    {"minimax", PK_EXTRA_THOUGHTS},
+    {"minimax-cn", PK_EXTRA_THOUGHTS},
+    {"dashscope", PK_EXTRA_CACHE | PK_EXTRA_TOP_K},
+    {"dashscope-cn", PK_EXTRA_CACHE | PK_EXTRA_TOP_K},
+    {"together-ai", PK_EXTRA_TOP_K},
+    {"fireworks-ai", PK_EXTRA_TOP_K},
+    {"deepinfra", PK_EXTRA_TOP_K},
+    {"novita-ai", PK_EXTRA_TOP_K},
+    {"nebius", PK_EXTRA_TOP_K},
+    {"siliconflow", PK_EXTRA_TOP_K},
+    {"siliconflow-intl", PK_EXTRA_TOP_K},
+    {"vllm", PK_EXTRA_TOP_K},
+    {"llama-cpp", PK_EXTRA_TOP_K},
+    {"lm-studio", PK_EXTRA_TOP_K},
+};
+
+bool pk_pivot_is_plain(const struct pk_pivot *p)
+{
+    return p->back == &pk_dialect_openai;
+}
+
+bool pk_pivot_takes(const struct pk_pivot *p, enum pk_extra extra)
+{
+    if (!pk_pivot_is_plain(p))
+        return true;
+    for (size_t i = 0; i < PK_COUNT(takers); i++)
+        if (pk_str_is(p->provider, takers[i].provider))
+            return (takers[i].extras & (unsigned)extra) != 0;
+    return false;
+}
+
+/* "gpt-5.1" and what comes after it; not "gpt-4o". */
+static bool is_new_gpt(pk_str model)
+{
+    return pk_str_starts(model, "gpt-") && model.len > 4 && model.at[4] >= '5' &&
+           model.at[4] <= '9' && !pk_str_starts(model, "gpt-5-chat");
+}
+
+bool pk_pivot_model_thinks(const struct pk_pivot *p, pk_str model)
+{
+    static const char *const thinkers[] = {"o1",      "o3",          "o4",         "codex-",
+                                           "gpt-oss", "grok-3-mini", "gemini-2.5", "gemini-3"};
+    static const char *const others[] = {"o1-mini", "o1-preview"};
+    size_t from = 0;
+
+    if (pk_pivot_takes(p, PK_EXTRA_EFFORT))
+        return true;
+    for (size_t i = 0; i < model.len; i++)
+        if (model.at[i] == '/')
+            from = i + 1;
+    model = pk_str_sub(model, from, model.len);
+    for (size_t i = 0; i < PK_COUNT(others); i++)
+        if (pk_str_starts(model, others[i]))
+            return false;
+    for (size_t i = 0; i < PK_COUNT(thinkers); i++)
+        if (pk_str_starts(model, thinkers[i]))
+            return true;
+    return is_new_gpt(model);
+}
+
+bool pk_pivot_is_own(const struct pk_json *body, int key)
+{
+    static const char *const own[] = {
+        "audio",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "modalities",
+        "n",
+        "prediction",
+        "presence_penalty",
+        "seed",
+        "stop",
+        "top_logprobs",
+        "user",
+        "verbosity",
+        "response_format",
+        "reasoning_effort",
+        "max_completion_tokens",
+        "prompt_cache_key",
+        "web_search_options",
+        "stream_options",
+        "parallel_tool_calls",
+        "prompt_cache_retention",
+        "safety_identifier",
+    };
+
+    for (size_t i = 0; i < PK_COUNT(own); i++)
+        if (pk_json_is(body, key, own[i]))
+            return true;
+    return false;
+}
+
+/* --- what came back -------------------------------------------------------------------------- */
+
+static void read_content(const struct pk_reader *r, int message)
+{
+    int content = pk_json_get(r->doc, message, "content");
+
+    pk_read_emit_string(r, PK_DELTA_TEXT, message, "content");
+    if (pk_json_type(r->doc, content) != PK_JSON_ARRAY)
+        return;
+    for (int p = pk_json_first(r->doc, content); p >= 0; p = pk_json_next(r->doc, content, p))
+        pk_read_emit_string(r, PK_DELTA_TEXT, p, "text");
+}
+
+static void read_thoughts(const struct pk_reader *r, int message)
+{
+    int blocks = pk_json_get(r->doc, message, "thinking_blocks");
+    bool named = pk_dialect_has(r->doc, message, "reasoning_content");
+
+    pk_read_emit_string(r, PK_DELTA_REASONING, message, named ? "reasoning_content" : "reasoning");
+    if (pk_json_type(r->doc, blocks) != PK_JSON_ARRAY)
+        return;
+    for (int b = pk_json_first(r->doc, blocks); b >= 0; b = pk_json_next(r->doc, blocks, b))
+        pk_read_emit(r, PK_DELTA_THINKING, pk_json_raw(r->doc, b));
+}
+
+static void read_images(const struct pk_reader *r, int message)
+{
+    int images = pk_json_get(r->doc, message, "images");
+
+    if (pk_json_type(r->doc, images) != PK_JSON_ARRAY)
+        return;
+    for (int i = pk_json_first(r->doc, images); i >= 0; i = pk_json_next(r->doc, images, i))
+        pk_read_emit_string(r, PK_DELTA_IMAGE, pk_json_get(r->doc, i, "image_url"), "url");
+}
+
+static void read_tools(const struct pk_reader *r, int message)
+{
+    int calls = pk_json_get(r->doc, message, "tool_calls"), index = 0;
+
+    if (pk_json_type(r->doc, calls) != PK_JSON_ARRAY)
+        return;
+    for (int c = pk_json_first(r->doc, calls); c >= 0; c = pk_json_next(r->doc, calls, c)) {
+        int function = pk_json_get(r->doc, c, "function");
+        int arguments = pk_json_get(r->doc, function, "arguments");
+        bool object = pk_json_type(r->doc, arguments) == PK_JSON_OBJECT;
+        struct pk_delta d = {
+            .kind = PK_DELTA_TOOL,
+            .tool = index++,
+            .id = pk_read_string(r, c, "id"),
+            .name = pk_read_string(r, function, "name"),
+            .text =
+                object ? pk_json_raw(r->doc, arguments) : pk_read_string(r, function, "arguments"),
+            .extra = pk_json_raw(r->doc, pk_json_get(r->doc, c, "extra_content")),
+        };
+
+        r->emit(r->s, &d);
+    }
+}
+
+void pk_pivot_read(struct pk_stream *s, const struct pk_json *answer)
+{
+    int choice = pk_json_at(answer, "choices[0]");
+    int message = pk_json_get(answer, choice, "message");
+    struct pk_reader r = {.s = s, .doc = answer, .emit = pk_stream_take};
+
+    read_thoughts(&r, message);
+    read_content(&r, message);
+    pk_read_emit_string(&r, PK_DELTA_REFUSAL, message, "refusal");
+    read_images(&r, message);
+    read_tools(&r, message);
+    pk_read_emit_string(&r, PK_DELTA_FINISH, choice, "finish_reason");
+}
+
+bool pk_pivot_answer(struct pk_arena *arena, struct pk_stream *s, pk_str openai, struct pk_buf *out,
+                     struct pk_error *err)
+{
+    struct pk_json doc;
+
+    if (!pk_dialect_parse(arena, openai, &doc, err))
+        return false;
+    pk_pivot_read(s, &doc);
+    s->front->print_answer(s, out);
+    return !s->scratch.failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
+}
+
+bool pk_pivot_is_object(struct pk_arena *arena, pk_str text)
+{
+    struct pk_json doc;
+    struct pk_error unused;
+
+    return pk_json_parse(arena, text, "arguments", &doc, &unused) &&
+           pk_json_type(&doc, 0) == PK_JSON_OBJECT;
+}
+
+pk_str pk_pivot_arguments(struct pk_arena *arena, pk_str text)
+{
+    return pk_pivot_is_object(arena, text) ? pk_str_trim(text) : PK_STR("{}");
+}
