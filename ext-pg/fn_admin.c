@@ -93,11 +93,11 @@ Datum pk_sql_config_delete(PG_FUNCTION_ARGS)
 
 /* The server reads what a reference names, and sends it to a host that its author chose: that takes
  * the right to read it without pk. */
-static void check_may_refer(void)
+void pk_check_may_refer(const char *what)
 {
     if (!has_privs_of_role(GetUserId(), PK_ROLE_READ_FILES))
         ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("secret: env: and file: need the role pg_read_server_files"),
+                        errmsg("%s the role pg_read_server_files", what),
                         errhint("Give the key itself, which is sealed; the key in a provider's own "
                                 "variable is used by naming the provider.")));
 }
@@ -106,7 +106,7 @@ static void check_may_refer(void)
 static const struct pk_secrets *secrets_for(pk_str secret)
 {
     if (pk_str_starts(secret, "env:") || pk_str_starts(secret, "file:")) {
-        check_may_refer();
+        pk_check_may_refer("secret: env: and file: need");
         return NULL;
     }
     return pk_backend_secrets(!RecoveryInProgress());

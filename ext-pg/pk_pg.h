@@ -101,6 +101,8 @@ bool pk_args_null(FunctionCallInfo fcinfo, int required);
 /* The store, acting as the role that calls. */
 struct pk_store *pk_store_of(FunctionCallInfo fcinfo, enum pk_access access);
 /* What a verb returned: its error, or the one of Postgres behind it, is thrown. */
+/* Ends the statement unless the caller may read the server's variables and files; `what` is what needs that. */
+void pk_check_may_refer(const char *what);
 void pk_store_check(struct pk_store *s, bool ok, const struct pk_error *err);
 /* --- predicate.c: SQL of stored guardrails ------------------------------------------------- */
 

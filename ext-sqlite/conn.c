@@ -12,6 +12,7 @@
  */
 #include "conn.h"
 
+#include "functions.h"
 #include "hub.h"
 #include "loop.h"
 #include "payload.h"
@@ -253,8 +254,11 @@ static bool open_views(struct pk_conn *c, struct pk_error *err)
     if (!views)
         return false;
     c->views = views;
-    return sqlite3_create_function(pk_store_sqlite_db(views), "pk_payload_text", 2, SQLITE_UTF8, c,
-                                   payload_text, NULL, NULL) == SQLITE_OK ||
+    sqlite3 *db = pk_store_sqlite_db(views);
+    return (sqlite3_create_function(db, "pk_payload_text", 2, SQLITE_UTF8, c, payload_text, NULL,
+                                    NULL) == SQLITE_OK &&
+            sqlite3_create_function(db, "pk_provider_table", 0, SQLITE_UTF8, NULL,
+                                    pk_fn_provider_table, NULL, NULL) == SQLITE_OK) ||
            pk_fail(err, PK_NO_MEMORY, "store: out of memory");
 }
 

@@ -46,6 +46,7 @@ static const struct relation relations[] = {
     {"pk_guardrails",   1, false, NULL, {{"slug", "slug", K_TEXT}}},
     {"pk_circuits",     3, true,  NULL, {{"config", "c.config", K_TEXT}}},
     {"pk_prompts",      2, false, NULL, {{"slug", "slug", K_TEXT}}},
+    {"pk_providers",    1, false, NULL, {{"name", "name", K_TEXT}}},
     {"pk_virtual_keys", 1, true,  NULL, {{"slug", "k.slug", K_TEXT}}},
     {"pk_api_keys",     1, true,  NULL, {{"name", "k.name", K_TEXT}}},
     {"pk_limits",       0, false, NULL, {{0}}},

@@ -16,21 +16,13 @@ static const char *const never_forwarded[] = {
     "x-pk-api-key", "content-type",
 };
 
-/* The client's own credentials, in the headers that some provider reads them from. */
-static const char *const credentials[] = {"authorization", "x-api-key", "api-key",
-                                          "x-goog-api-key"};
-
 static bool may_forward(const struct pk_target *t, pk_str name)
 {
     for (size_t i = 0; i < PK_COUNT(never_forwarded); i++)
         if (pk_str_is_nocase(name, never_forwarded[i]))
             return false;
-    if (t->key.kind == PK_KEY_NONE)
-        return true;
-    for (size_t i = 0; i < PK_COUNT(credentials); i++) /* only where pk adds none */
-        if (pk_str_is_nocase(name, credentials[i]))
-            return false;
-    return true;
+    /* The client's own credentials only where pk adds none. */
+    return t->key.kind == PK_KEY_NONE || !pk_http_is_credential(name);
 }
 
 static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, struct pk_buf *out)
@@ -73,6 +65,7 @@ static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_
         pk_buf_addf(out, "content-type: %.*s\n", PK_FMT(c->req->content_type));
     pk_buf_addf(out, "accept: %s\n", accept);
     pk_buf_adds(out, c->back->headers);
+    pk_buf_adds(out, t->provider->headers);
     for (int i = 0; i < t->forward_count; i++)
         forward(c, t, t->forward[i], out);
     forward_listed(c, t, out);

@@ -11,9 +11,20 @@
 
 /* --- the tree -------------------------------------------------------------------------------- */
 
-static void set_base_url(struct pk_target *t)
+void pk_config_provide(struct pk_target *t, const struct pk_provider *provider)
 {
-    t->base_url = t->custom_host.len ? t->custom_host : pk_str_of(t->provider->base_url);
+    t->provider = provider;
+    t->base_url = t->custom_host.len ? t->custom_host : pk_str_of(provider->base_url);
+}
+
+void pk_config_name_provider(struct pk_target *t, pk_str name)
+{
+    const struct pk_provider *provider = pk_provider_find(name);
+
+    if (provider)
+        pk_config_provide(t, provider);
+    else
+        t->provider_name = name;
 }
 
 static pk_str path_here(struct pk_config_reader *p)
@@ -43,7 +54,7 @@ bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
         .name = d->name,
         .path = path_here(p),
         .virtual_key = d->set.virtual_key,
-        .provider = d->set.virtual_key.len ? NULL : pk_provider_find(d->set.provider),
+        .by_slug = d->set.by_slug,
         .custom_host = d->set.custom_host,
         .params = d->set.params,
         .retry = d->set.retry,
@@ -59,8 +70,8 @@ bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
     memcpy(t->forward, d->set.forward, sizeof t->forward);
     if (d->set.api_key.len)
         t->key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = d->set.api_key};
-    if (t->provider)
-        set_base_url(t);
+    if (t->virtual_key.len == 0)
+        pk_config_name_provider(t, d->set.provider);
     return true;
 }
 
@@ -264,11 +275,19 @@ void pk_config_use_environment(struct pk_target *t)
         .kind = PK_KEY_ENV, .value = pk_str_of(t->provider->key_env), .origin = base};
 }
 
+bool pk_config_unknown_provider(const struct pk_target *t, struct pk_error *err)
+{
+    return pk_fail(err, PK_BAD_CONFIG, "%.*s.provider: unknown provider \"%.*s\"", PK_FMT(t->path),
+                   PK_FMT(pk_name_shown(t->provider_name)));
+}
+
 static bool target_ready(const struct pk_target *t, struct pk_error *err)
 {
     if (!t->provider && t->virtual_key.len)
         return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: \"%.*s\" is not bound",
                        PK_FMT(t->path), PK_FMT(t->virtual_key));
+    if (!t->provider && t->provider_name.len)
+        return pk_config_unknown_provider(t, err);
     if (!t->provider)
         return pk_fail(err, PK_BAD_CONFIG, "%.*s: needs a provider, a virtual_key or targets",
                        PK_FMT(t->path));

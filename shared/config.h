@@ -6,9 +6,9 @@
  * misplaced key, a wrong type and a number out of range are errors that name the path
  * ("targets[1].retry.attempts: must be 0..5").
  *
- * Parsing knows no store: a target that names a virtual key has no provider yet. The host
- * looks the key up and calls pk_config_bind(); pk_config_ready() then says whether every
- * target can be called. After that the config never changes and any number of calls share it.
+ * Parsing knows no store: a target that names a virtual key, or a provider that is not in pk's
+ * own table, has no provider yet. The host looks them up and calls pk_config_bind() or
+ * pk_config_provide(); pk_config_ready() then says whether every target can be called. After that the config never changes and any number of calls share it.
  */
 #ifndef PK_CONFIG_H
 #define PK_CONFIG_H
@@ -70,8 +70,10 @@ struct pk_target {
     pk_str path; /* where it stands: "config.targets[1]" */
     int node;    /* its leaf in the route */
     pk_str virtual_key;
+    bool by_slug;         /* named as "@slug": a virtual key's, or else a provider's */
+    pk_str provider_name; /* of a provider that is not in pk's own table; empty: it is */
     pk_str dead;                        /* why the virtual key opens nothing; empty: it does */
-    const struct pk_provider *provider; /* NULL until bound, when a virtual key gives it */
+    const struct pk_provider *provider; /* NULL until bound, when the store gives it */
     pk_str custom_host;                 /* base URL from the config; empty = the provider's own */
     pk_str base_url;                    /* what is called, without a trailing slash */
     struct pk_key key;
@@ -135,6 +137,11 @@ bool pk_config_embed(struct pk_arena *arena, pk_str otherwise, struct pk_config 
  * key's origin is PK_HOST_DENIED: a stored key goes only to the host that it was stored with. */
 bool pk_config_bind(struct pk_target *t, const struct pk_provider *provider, struct pk_key key,
                     pk_str key_host, struct pk_error *err) PK_MUST_CHECK;
+
+/* Gives a target the provider that it names. */
+void pk_config_provide(struct pk_target *t, const struct pk_provider *provider);
+/* PK_BAD_CONFIG: it names one that is not there. False. */
+bool pk_config_unknown_provider(const struct pk_target *t, struct pk_error *err);
 
 /* A target without a key of its own gets the one in the environment, if it goes to the provider's own
  * address: that key is nobody else's. Whether the variable is set is seen when the key is opened. */

@@ -90,7 +90,8 @@ static bool read_embedder(struct pk_config_reader *p, int value, int *index)
         return false;
     if (pk_str_starts(slug, "@"))
         slug = pk_str_sub(slug, 1, slug.len);
-    *(pk_provider_find(slug) ? &d.node.provider : &d.node.virtual_key) = slug;
+    d.node.by_slug = !pk_provider_find(slug);
+    *(d.node.by_slug ? &d.node.virtual_key : &d.node.provider) = slug;
     return add_embedder(p, &d, index);
 }
 

@@ -54,7 +54,7 @@ static void errors_name_the_path(void)
         {CACHE("{\"mode\":\"semantic\",\"treshold\":0.9}"), "openai",
          "cache: unknown key \"treshold\""},
         {EMBEDDER("{\"provider\":\"nope\"}"), "",
-         "cache.embedder.provider: unknown provider \"nope\""},
+         "config.cache.embedder.provider: unknown provider \"nope\""},
         {EMBEDDER("{\"model\":\"m\"}"), "",
          "cache.embedder.provider: must be given, or virtual_key"},
         {EMBEDDER("{\"provider\":\"openai\",\"weight\":1}"), "",
@@ -72,7 +72,7 @@ static void errors_name_the_path(void)
         {CACHE("{\"mode\":\"semantic\"}"), "my-key",
          "PK_EMBEDDER.virtual_key: \"my-key\" is not bound"},
         {CACHE("{\"mode\":\"semantic\"}"), "{\"provider\":\"x\"}",
-         "PK_EMBEDDER: provider: unknown provider \"x\""},
+         "PK_EMBEDDER.provider: unknown provider \"x\""},
         {CACHE("{\"mode\":\"semantic\"}"), "{", "PK_EMBEDDER: JSON: not valid JSON"},
     };
 

@@ -17,6 +17,7 @@ enum { PK_WEIGHT_SCALE = 1000 }; /* a weight of 1 */
 /* What a target is made of and an inner node hands down. */
 struct pk_settings {
     pk_str provider, virtual_key, api_key;
+    bool by_slug; /* virtual_key was given as "@slug" */
     pk_str custom_host;
     struct pk_params params;
     struct pk_retry retry;
@@ -36,6 +37,7 @@ struct pk_draft {
     struct pk_settings set;
     pk_str name;
     pk_str provider, virtual_key, api_key; /* its own, not what it inherits */
+    bool by_slug;
     uint32_t weight;
     enum pk_strategy strategy;
     enum pk_balance by;
@@ -85,6 +87,9 @@ void *pk_config_room(struct pk_config_reader *p, void *list, int count, size_t s
 /* What a settled draft says about whom to call, with its path. */
 bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
                            struct pk_target *t);
+
+/* Gives a target the provider of that name, or, if pk's own table has none, the name alone. */
+void pk_config_name_provider(struct pk_target *t, pk_str name);
 
 /* A node that says whom to call drops what it inherited about that. */
 void pk_draft_settle(struct pk_draft *d);

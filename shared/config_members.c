@@ -78,14 +78,11 @@ bool pk_config_read_provider(struct pk_config_reader *p, int value, void *into)
 
     if (!pk_config_read_text(p, "provider", value, PK_SLUG_BYTES_MAX, &name))
         return false;
-    if (pk_provider_find(name))
-        d->provider = name;
-    else if (pk_str_starts(name, "@") &&
-             name.len > 1) /* Portkey's newer spelling of a virtual key */
+    d->by_slug = pk_str_starts(name, "@") && name.len > 1 && !pk_provider_find(name);
+    if (d->by_slug) /* Portkey's newer spelling of a virtual key */
         d->virtual_key = pk_str_sub(name, 1, name.len);
     else
-        return pk_config_fail(p, "provider", "unknown provider \"%.*s\"",
-                              PK_FMT(pk_name_shown(name)));
+        d->provider = name;
     return true;
 }
 
@@ -105,6 +102,7 @@ void pk_draft_settle(struct pk_draft *d)
     if (d->provider.len || d->virtual_key.len) {
         d->set.provider = d->provider;
         d->set.virtual_key = d->virtual_key;
+        d->set.by_slug = d->by_slug;
         d->set.api_key = PK_NONE;
     }
     if (d->api_key.len)

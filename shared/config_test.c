@@ -28,7 +28,6 @@ static const struct {
      "\"targets\":[{\"provider\":\"openai\",\"weight\":-1}]}]}",
      "targets[0].targets[0].weight: must be 0..1000000"},
     {"{\"provder\":\"openai\"}", "config: unknown key \"provder\""},
-    {"{\"provider\":\"nope\"}", "provider: unknown provider \"nope\""},
     {"{\"provider\":7}", "provider: must be a string"},
     {"{\"provider\":\"\"}", "provider: must have 1 to 128 bytes"},
     {"{\"provider\":\"openai\",\"retry\":{\"on_status_codes\":[42]}}",
@@ -171,6 +170,19 @@ static void a_bound_key_stays_with_its_host(void)
     EXPECT(pk_str_is(config.targets[0].base_url, "http://localhost:8/v2"));
 }
 
+static void a_provider_that_is_not_pks_own_is_looked_up(void)
+{
+    static const struct pk_provider mine = {.name = "mine", .base_url = "http://localhost:8/v1"};
+
+    EXPECT(parse("{\"targets\":[{\"provider\":\"mine\"}]}"));
+    EXPECT(pk_str_is(config.targets[0].provider_name, "mine") && !config.targets[0].provider);
+    EXPECT(!pk_config_ready(&config, &err));
+    EXPECT(strcmp(err.msg, "config.targets[0].provider: unknown provider \"mine\"") == 0);
+    pk_config_provide(&config.targets[0], &mine);
+    EXPECT(pk_config_ready(&config, &err));
+    EXPECT(pk_str_is(config.targets[0].base_url, "http://localhost:8/v1"));
+}
+
 static void durations_have_units(void)
 {
     static const struct {
@@ -250,6 +262,7 @@ int main(void)
     RUN(what_the_log_may_hold_is_inherited);
     RUN(a_key_goes_with_its_provider);
     RUN(a_bound_key_stays_with_its_host);
+    RUN(a_provider_that_is_not_pks_own_is_looked_up);
     RUN(durations_have_units);
     RUN(nesting_is_bounded);
     RUN(targets_are_bounded);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { DROPPED_BYTES_MAX = 4096, PLAIN_BYTES_MAX = 300, EDITS_MAX = 32 };
+enum { DROPPED_BYTES_MAX = 4096, PLAIN_BYTES_MAX = 300, EDITS_MAX = 128 };
 
 const struct pk_dialect *pk_dialect_find(pk_str name)
 {

@@ -27,6 +27,7 @@ static const struct pk_provider nobody = {
     .key_env = "",
     .rejects = "",
     .renames = "",
+    .headers = "",
 };
 const struct pk_target pk_guard_nobody = {.provider = &nobody};
 
@@ -226,6 +227,7 @@ const struct pk_check_body pk_check_log = {sizeof(struct webhook_params), log_me
 
 struct moderation_params {
     pk_str provider, virtual_key, api_key, custom_host, model;
+    bool by_slug;
     struct pk_strings categories;
     int64_t timeout_ms;
 };
@@ -236,10 +238,9 @@ static bool moderation_provider(struct pk_config_reader *p, int value, void *int
 
     if (!pk_config_read_text(p, "provider", value, PK_SLUG_BYTES_MAX, &x->provider))
         return false;
-    if (pk_provider_find(x->provider))
+    x->by_slug = pk_str_starts(x->provider, "@") && !pk_provider_find(x->provider);
+    if (!x->by_slug)
         return true;
-    if (!pk_str_starts(x->provider, "@"))
-        return pk_config_fail(p, "provider", "unknown provider \"%.*s\"", PK_FMT(x->provider));
     x->virtual_key = pk_str_sub(x->provider, 1, x->provider.len);
     x->provider = PK_NONE;
     return true;
@@ -315,13 +316,13 @@ static bool moderation_ready(struct pk_config_reader *p, struct pk_check *check)
     *t = (struct pk_target){
         .path = pk_copyf(p->arena, "%s", p->path),
         .virtual_key = x->virtual_key,
-        .provider = x->virtual_key.len ? NULL : pk_provider_find(x->provider),
+        .by_slug = x->by_slug,
         .custom_host = x->custom_host,
     };
     if (x->api_key.len)
         t->key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = x->api_key};
-    if (t->provider)
-        t->base_url = t->custom_host.len ? t->custom_host : pk_str_of(t->provider->base_url);
+    if (t->virtual_key.len == 0)
+        pk_config_name_provider(t, x->provider);
     if (t->provider && t->base_url.len == 0)
         return pk_config_fail(p, "custom_host", "provider \"%s\" needs one", t->provider->name);
     check->target = t;

@@ -761,7 +761,6 @@ static void mistakes_are_told_with_their_place(void)
          "list[0].default.jwt.algorithms: \"HS256\" is not known"},
         {"[{'action':'redact','checks':[{'id':'regexMatch','parameters':{'rule':'a'}}]}]",
          "list[0].checks[0].parameters.rule: is required, so"},
-        {"[{'type':'moderation','provider':'nobody'}]", "list[0].provider: unknown provider"},
         {"[{'type':'contains','words':['a'],'on_fail':{'feedback':{'value':11}}}]",
          "list[0].on_fail.feedback.value: must be -10..10"},
     };

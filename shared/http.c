@@ -6,6 +6,24 @@
 
 #include <string.h>
 
+static const char *const framing[] = {
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "cookie",
+    "proxy-authorization",
+    "accept-encoding",
+};
+
+static const char *const credentials[] = {"authorization", "x-api-key", "api-key",
+                                          "x-goog-api-key"};
+
 /* What a client may see of a provider's headers: whole names, and names that start so. */
 static const char *const relayed[] = {
     "retry-after",
@@ -217,11 +235,28 @@ bool pk_http_valid_value(pk_str value)
     return true;
 }
 
+static bool is_listed(const char *const *names, size_t count, pk_str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pk_str_is_nocase(name, names[i]))
+            return true;
+    return false;
+}
+
+bool pk_http_is_framing(pk_str name)
+{
+    return is_listed(framing, PK_COUNT(framing), name);
+}
+
+bool pk_http_is_credential(pk_str name)
+{
+    return is_listed(credentials, PK_COUNT(credentials), name);
+}
+
 bool pk_http_relayed(pk_str name)
 {
-    for (size_t i = 0; i < PK_COUNT(relayed); i++)
-        if (pk_str_is_nocase(name, relayed[i]))
-            return true;
+    if (is_listed(relayed, PK_COUNT(relayed), name))
+        return true;
     for (size_t i = 0; i < PK_COUNT(relayed_prefixes); i++) {
         pk_str start = pk_str_sub(name, 0, strlen(relayed_prefixes[i]));
 

@@ -34,6 +34,12 @@ bool pk_http_is_type(pk_str content_type, const char *type);
 bool pk_http_valid_name(pk_str name);
 bool pk_http_valid_value(pk_str value);
 
+/* Whether a request header is the transport's own business, or none of a request that pk makes. */
+bool pk_http_is_framing(pk_str name);
+
+/* Whether some provider reads its key from the header `name`. */
+bool pk_http_is_credential(pk_str name);
+
 /* Upstream response headers that a client may see: rate limits, request ids, provider
  * timings; not cookies, lengths, encodings or connection control. */
 bool pk_http_relayed(pk_str name);

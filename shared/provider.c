@@ -8,7 +8,7 @@
 
 static const struct pk_provider providers[] = {
 #define PROVIDER(name, dialect, base, header, env, rejects, renames, usage)                        \
-    {name, &pk_dialect_##dialect, base, header, env, rejects, renames, usage},
+    {name, &pk_dialect_##dialect, base, header, env, rejects, renames, usage, "", false},
 #include "providers.def"
 #undef PROVIDER
 };

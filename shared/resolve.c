@@ -12,6 +12,7 @@
 #include "resolve.h"
 
 #include "store_limit.h"
+#include "store_provider.h"
 #include "store_route.h"
 
 #include <stdlib.h>
@@ -185,7 +186,7 @@ static bool look_up(struct entry *e, struct pk_store *s, pk_str name, pk_str *te
                     struct pk_error *err)
 {
     struct pk_config *config = &e->snapshot.config;
-    const struct pk_provider *p = pk_provider_find(name);
+    const struct pk_provider *p;
     struct pk_virtual_key key;
     bool found;
 
@@ -196,6 +197,8 @@ static bool look_up(struct entry *e, struct pk_store *s, pk_str name, pk_str *te
         return true;
     }
     if (!pk_store_key_get(s, &e->arena, name, &key, &found, err))
+        return false;
+    if (!found && !pk_store_provider_find(s, &e->arena, name, &p, err))
         return false;
     if (!found && (!p || !has_key(p)))
         return fail_unknown(p, name, err);

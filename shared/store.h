@@ -90,7 +90,7 @@ struct sqlite3_api_routines;
 struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
                                  struct pk_error *err) PK_MUST_CHECK;
 /* The connection, for reading relations through virtual tables. The views call
- * pk_payload_text(encoding, bytes), which the host registers on it over pk_payload_unpack(): SQLite gives a
+ * pk_payload_text(encoding, bytes) and pk_provider_table(), which the host registers on it: SQLite gives a
  * function's body no way to its own library but a global, and the core has none. */
 struct sqlite3;
 struct sqlite3 *pk_store_sqlite_db(struct pk_store *s);

@@ -8,6 +8,7 @@
 #include "store_audit.h"
 #include "store_guard.h"
 #include "store_limit.h"
+#include "store_provider.h"
 #include "store_value.h"
 
 enum { NAME_BYTES_MAX = 256 };
@@ -248,10 +249,10 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
 {
     struct key_options o;
     struct pk_virtual_key k = {.slug = slug};
-    const struct pk_provider *p = pk_provider_find(provider);
+    const struct pk_provider *p;
     const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
 
-    if (!pk_slug_check(slug, err))
+    if (!pk_slug_check(slug, err) || !pk_store_provider_find(s, arena, provider, &p, err))
         return false;
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
@@ -344,16 +345,62 @@ bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struc
     return true;
 }
 
-static bool bind_target(struct pk_target *t, const struct pk_virtual_key *k, struct pk_error *err)
+/* The provider's base URL now, if the key may go there. What an administrator put may have moved since the key
+ * was stored: to another path, and the key follows; to another host, and the key opens nothing. */
+static bool follow(struct pk_arena *arena, struct pk_target *t, const struct pk_virtual_key *k,
+                   struct pk_error *err)
 {
-    const struct pk_provider *p = pk_provider_find(k->provider);
+    pk_str base = pk_str_of(t->provider->base_url);
+    struct pk_url bound, now;
 
+    if (k->custom_host.len || t->custom_host.len || pk_str_eq(base, k->key.origin))
+        return true;
+    if (!pk_url_parse(k->key.origin, "virtual key", &bound, err) ||
+        !pk_url_parse(base, "base_url", &now, err))
+        return false;
+    if (pk_url_same_origin(&bound, &now))
+        t->base_url = base;
+    else if (t->dead.len == 0)
+        t->dead = pk_copyf(arena,
+                           "virtual key \"%.*s\": belongs to %.*s, which provider \"%s\" has left; "
+                           "put it anew",
+                           PK_FMT(k->slug), PK_FMT(bound.host), t->provider->name);
+    return true;
+}
+
+static bool bind_target(struct pk_store_binding *b, struct pk_target *t,
+                        const struct pk_virtual_key *k, struct pk_error *err)
+{
+    const struct pk_provider *p;
+
+    if (!pk_store_provider_find(b->store, b->arena, k->provider, &p, err))
+        return false;
     if (!p)
         return pk_fail(err, PK_BAD_CONFIG,
                        "virtual key \"%.*s\": its provider \"%.*s\" is not known", PK_FMT(k->slug),
                        PK_FMT(k->provider));
     t->models = k->models;
-    return pk_config_bind(t, p, k->key, k->key.origin, err);
+    return pk_config_bind(t, p, k->key, k->key.origin, err) &&
+           (!p->own || follow(b->arena, t, k, err));
+}
+
+/* Gives a target the provider of its own name; for "@slug" without a virtual key, the one of that slug. */
+static bool provide(struct pk_store_binding *b, struct pk_target *t, struct pk_error *err)
+{
+    const struct pk_provider *p = NULL;
+    pk_str name = t->virtual_key.len ? t->virtual_key : t->provider_name;
+
+    if ((t->virtual_key.len == 0 || t->by_slug) &&
+        !pk_store_provider_get(b->store, b->arena, name, &p, err))
+        return false;
+    if (!p && t->virtual_key.len)
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
+                       PK_FMT(t->path), PK_FMT(pk_name_shown(name)));
+    if (!p)
+        return pk_config_unknown_provider(t, err);
+    t->virtual_key = PK_NONE;
+    pk_config_provide(t, p);
+    return true;
 }
 
 /* As pk_store_target_bind(), but a key that is revoked or has expired makes the target a dead one. */
@@ -364,12 +411,11 @@ static bool bind_key(struct pk_store_binding *b, struct pk_target *t, struct pk_
     bool found;
 
     if (t->virtual_key.len == 0)
-        return true;
+        return t->provider_name.len == 0 || provide(b, t, err);
     if (!pk_store_key_get(b->store, b->arena, t->virtual_key, &k, &found, err))
         return false;
     if (!found)
-        return pk_fail(err, PK_BAD_CONFIG, "%.*s.virtual_key: there is none called \"%.*s\"",
-                       PK_FMT(t->path), PK_FMT(pk_name_shown(t->virtual_key)));
+        return provide(b, t, err);
     if (k.expires_us > b->now_us && k.expires_us < b->until_us)
         b->until_us = k.expires_us;
     if (!pk_virtual_key_usable(&k, b->now_us, &unusable)) {
@@ -377,7 +423,7 @@ static bool bind_key(struct pk_store_binding *b, struct pk_target *t, struct pk_
         if (unusable.code != PK_NO_KEY || t->dead.len == 0)
             return pk_fail(err, unusable.code, "%s", unusable.msg);
     }
-    return bind_target(t, &k, err);
+    return bind_target(b, t, &k, err);
 }
 
 bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t, struct pk_error *err)

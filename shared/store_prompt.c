@@ -5,6 +5,7 @@
 #include "store_prompt.h"
 
 #include "store_audit.h"
+#include "store_provider.h"
 #include "store_value.h"
 
 #include <string.h>
@@ -200,6 +201,7 @@ bool pk_store_prompt_request(struct pk_store *s, struct pk_arena *arena, struct 
 static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str slug,
                               struct pk_error *err)
 {
+    const struct pk_provider *p;
     struct pk_virtual_key key;
     pk_str body;
     int64_t version;
@@ -207,11 +209,12 @@ static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str
 
     if (!pk_store_config_get(s, arena, slug, &body, &version, err))
         return false;
-    if (body.len || pk_provider_find(slug))
+    if (body.len)
         return true;
-    if (!pk_store_key_get(s, arena, slug, &key, &found, err))
+    if (!pk_store_key_get(s, arena, slug, &key, &found, err) ||
+        !pk_store_provider_find(s, arena, slug, &p, err))
         return false;
-    return found || pk_fail(err, PK_BAD_CONFIG,
+    return found || p || pk_fail(err, PK_BAD_CONFIG,
                             "config: no stored config, virtual key or provider is called \"%.*s\"",
                             PK_FMT(slug));
 }

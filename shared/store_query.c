@@ -16,7 +16,8 @@
 
 enum { STEPS_BETWEEN_LOOKS = 1000 }; /* of SQLite's machine; about 50 us */
 
-static const char payload_text[] = "pk_payload_text"; /* what the views are written with */
+/* What the views are written with. */
+static const char payload_text[] = "pk_payload_text", provider_table[] = "pk_provider_table";
 
 /* The columns that no view shows. Which view a read comes by says nothing: a common table expression has a
  * name as well. */
@@ -40,7 +41,9 @@ static int allow(void *ctx, int action, const char *first, const char *second, c
     case SQLITE_FUNCTION:
         if (strcmp(second, "load_extension") == 0)
             return SQLITE_DENY;
-        return strcmp(second, payload_text) == 0 ? SQLITE_IGNORE : SQLITE_OK;
+        return strcmp(second, payload_text) == 0 || strcmp(second, provider_table) == 0
+                   ? SQLITE_IGNORE
+                   : SQLITE_OK;
     case SQLITE_READ: return is_secret(first, second) ? SQLITE_DENY : SQLITE_OK;
     default: return SQLITE_DENY;
     }
@@ -59,7 +62,9 @@ bool pk_sqlite_query_init(const struct sqlite3_api_routines *api, struct sqlite3
     const struct sqlite3_api_routines *sqlite3_api = api;
 
     return sqlite3_create_function(db, payload_text, 2, SQLITE_UTF8, NULL, no_text, NULL, NULL) ==
-           SQLITE_OK;
+               SQLITE_OK &&
+           sqlite3_create_function(db, provider_table, 0, SQLITE_UTF8, NULL, no_text, NULL, NULL) ==
+               SQLITE_OK;
 }
 
 static int is_over(void *ctx)

@@ -16,22 +16,6 @@
 
 enum { UPSTREAMS_MAX = 64 };
 
-/* Curl's own business, or none of a request that pk makes. */
-static const char *const never_sent[] = {
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "cookie",
-    "proxy-authorization",
-    "accept-encoding",
-};
-
 static const char *const method_names[] = {
     [PK_POST] = "POST",   [PK_GET] = "GET",       [PK_PUT] = "PUT",
     [PK_PATCH] = "PATCH", [PK_DELETE] = "DELETE",
@@ -187,7 +171,8 @@ static bool may_call(struct pk_upstream *u, const struct pk_provider *provider,
         return true;
     if (*provider->base_url && pk_url_parse(pk_str_of(provider->base_url), "", &own, &unused) &&
         pk_url_same_origin(&own, &u->url)) {
-        u->provider = provider;
+        if (!provider->own) /* others go, and their place in memory is another's then */
+            u->provider = provider;
         return true;
     }
     return pk_fail(err, PK_HOST_DENIED, "%s: not a host of %s; list it in allowed_hosts to call it",
@@ -223,10 +208,8 @@ static void add_line(struct pk_transfer *t, pk_str name, pk_str prefix, pk_str v
 
 static bool may_send(pk_str name, pk_str key_name)
 {
-    for (size_t i = 0; i < PK_COUNT(never_sent); i++)
-        if (pk_str_is_nocase(name, never_sent[i]))
-            return false;
-    return !(key_name.len == name.len && strncasecmp(name.at, key_name.at, name.len) == 0);
+    return !pk_http_is_framing(name) &&
+           !(key_name.len == name.len && strncasecmp(name.at, key_name.at, name.len) == 0);
 }
 
 /* The exchange's lines, but for those that the transport or the key's own line supplies. */

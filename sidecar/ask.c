@@ -6,6 +6,7 @@
 
 #include "../shared/http.h"
 #include "config.h"
+#include "store_provider.h"
 #include "url.h"
 
 #include <string.h>
@@ -244,14 +245,18 @@ static bool from_config(struct pk_arena *arena, struct pk_store *store, const st
     return text.len == 0 || complete_config(arena, ask, text, reference, err);
 }
 
-static bool from_headers(struct pk_arena *arena, const struct pkd_ask *ask, pk_str *reference,
-                         struct pk_error *err)
+static bool from_headers(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
+                         pk_str *reference, struct pk_error *err)
 {
     struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+    pk_str slug = pk_str_sub(ask->provider, 1, ask->provider.len); /* as newer SDKs do */
+    bool by_slug = ask->virtual_key.len == 0 && pk_str_starts(ask->provider, "@");
+    const struct pk_provider *p = NULL;
 
-    if (ask->virtual_key.len == 0 && pk_str_starts(ask->provider, "@") &&
-        !(ask->key.len && pk_provider_find(ask->provider))) {
-        *reference = pk_str_sub(ask->provider, 1, ask->provider.len); /* a slug, as newer SDKs do */
+    if (by_slug && ask->key.len && !pk_store_provider_find(store, arena, slug, &p, err))
+        return false;
+    if (by_slug && !p) {
+        *reference = slug;
         return true;
     }
     pk_buf_addc(&out, '{');
@@ -261,8 +266,8 @@ static bool from_headers(struct pk_arena *arena, const struct pkd_ask *ask, pk_s
 }
 
 /* {"model":"@slug/model"}: the slug becomes the reference, the rest the model. */
-static bool from_model(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,
-                       pk_str *reference, struct pk_error *err)
+static bool from_model(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
+                       struct pk_request *req, pk_str *reference, struct pk_error *err)
 {
     struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_buf model = pk_buf_in(arena, PK_BODY_BYTES_MAX);
@@ -281,7 +286,7 @@ static bool from_model(struct pk_arena *arena, const struct pkd_ask *ask, struct
     pk_json_quote(&model, pk_str_sub(name, (size_t)slash + 1, name.len));
     pk_json_splice(&body, &doc, 0, &(struct pk_json_edit){PK_STR("model"), pk_buf_str(&model)}, 1);
     by_model.provider = pk_str_sub(name, 0, (size_t)slash);
-    return finish(&body, &req->body, err) && from_headers(arena, &by_model, reference, err);
+    return finish(&body, &req->body, err) && from_headers(arena, store, &by_model, reference, err);
 }
 
 bool pkd_ask_reference(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
@@ -290,6 +295,6 @@ bool pkd_ask_reference(struct pk_arena *arena, struct pk_store *store, const str
     if (ask->config.len)
         return from_config(arena, store, ask, reference, err);
     if (ask->virtual_key.len || ask->provider.len)
-        return from_headers(arena, ask, reference, err);
-    return from_model(arena, ask, req, reference, err);
+        return from_headers(arena, store, ask, reference, err);
+    return from_model(arena, store, ask, req, reference, err);
 }

@@ -15,6 +15,7 @@ int pkd_doctor(const struct pkd_options *o);
 int pkd_key(const struct pkd_options *o);
 int pkd_apikey(const struct pkd_options *o);
 int pkd_limit(const struct pkd_options *o);
+int pkd_provider(const struct pkd_options *o);
 int pkd_config(const struct pkd_options *o);
 int pkd_guardrail(const struct pkd_options *o);
 int pkd_prompt(const struct pkd_options *o);

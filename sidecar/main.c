@@ -21,6 +21,8 @@ static const struct command commands[] = {
     {"doctor", "", "say what is wrong with this installation", pkd_doctor},
     {"key", "put SLUG PROVIDER [JSON-OPTIONS] < SECRET | rotate SLUG < SECRET | list | revoke SLUG",
      "virtual keys: provider keys under a name", pkd_key},
+    {"provider", "put NAME < JSON | get NAME | list | delete NAME",
+     "providers beside those that pk comes with", pkd_provider},
     {"apikey", "create NAME [JSON-OPTIONS] | list | rotate NAME [JSON-OPTIONS] | revoke NAME",
      "keys for this gateway; with the first of them every request needs one", pkd_apikey},
     {"limit", "put SLUG < JSON | list | delete SLUG", "budgets and rate limits", pkd_limit},

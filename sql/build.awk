@@ -26,6 +26,7 @@ BEGIN {
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
     word["object()"]     = "json_group_object(X)"  SUBSEP "coalesce(json_object_agg(X), '{}')"
+    word["flag()"]       = "(X)"                   SUBSEP "cast(X as boolean)"
     word["as_json()"]    = "X"                     SUBSEP "(X)::json"
     # parameter types in statements.sql, one letter each
     letter["bigint"] = "i"; letter["text"] = "t"; letter["blob"] = "b"

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 2),   -- of the tables: the last file in migrate/
+    ('schema_version', 3),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -226,6 +226,14 @@ create table pk_prompt_label (
     primary key (slug, label, version)
 );
 
+-- Providers that an administrator added to those that pk comes with.
+create table pk_provider (
+    name       text primary key,
+    body       text not null,               -- JSON, as pk_provider_put() takes it, with every member
+    created_us bigint not null,
+    updated_us bigint not null
+);
+
 create table pk_virtual_key (
     slug        text primary key,
     name        text,
@@ -392,6 +400,18 @@ create view pk_prompts as select
         where l.slug = p.slug and l.version = p.version) as labels,
     @time(p.created_us)@ as created_at, @hex(p.hash)@ as hash
     from pk_prompt p where p.archived_us is null;
+
+-- Those that pk comes with are what pk_provider_table() says.
+create view pk_providers as select
+    p.name, p.body ->> 'dialect' as dialect, p.body ->> 'base_url' as base_url,
+    p.body ->> 'key_header' as key_header, p.body ->> 'key_env' as key_env,
+    p.body -> 'rejects' as rejects, p.body -> 'renames' as renames, p.body -> 'headers' as headers,
+    @flag(p.body ->> 'stream_usage')@ as stream_usage, p.builtin,
+    @time(p.created_us)@ as created_at, @time(p.updated_us)@ as updated_at
+    from (select o.name, @as_json(o.body)@ as body, false as builtin, o.created_us, o.updated_us
+          from pk_provider o
+          union all
+          select t.key, t.value, true, null, null from json_each(pk_provider_table()) t) p;
 
 create view pk_virtual_keys as select
     k.slug, k.name, k.provider, k.custom_host, k.kind,

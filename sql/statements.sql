@@ -277,6 +277,28 @@ select p.version, p.template, p.model, p.parameters, p.description, p.created_us
         where l.slug = p.slug and l.version = p.version and l.label <> 'default')
 from pk_prompt p where p.slug = $1 and p.archived_us is null order by p.version desc
 
+-- name: provider_get(name text)
+select body from pk_provider where name = $1
+
+-- name: provider_put(name text, body text, now_us bigint)
+insert into pk_provider (name, body, created_us, updated_us) values ($1, $2, $3, $3)
+on conflict (name) do update set body = excluded.body, updated_us = excluded.updated_us
+
+-- name: provider_delete(name text)
+delete from pk_provider where name = $1 returning name
+
+-- name: provider_list()
+select name, body from pk_provider order by name
+
+-- name: provider_keys(name text)
+select slug from pk_virtual_key where provider = $1 and revoked_us is null order by slug limit 1
+
+-- name: config_bodies()
+select slug, body from pk_config where in_force order by slug
+
+-- name: guardrail_bodies()
+select slug, body from pk_guardrail where in_force order by slug
+
 -- name: key_list()
 select slug, provider, status from pk_virtual_keys order by slug
 

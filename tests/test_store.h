@@ -53,6 +53,19 @@ static void test_payload_text(sqlite3_context *ctx, int count, sqlite3_value **a
     pk_arena_free(&arena);
 }
 
+static void test_provider_table(sqlite3_context *ctx, int count, sqlite3_value **args)
+{
+    struct pk_arena arena;
+
+    (void)count;
+    (void)args;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_STREAM_BYTES_MAX);
+    struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
+    pk_provider_table(&out);
+    sqlite3_result_text64(ctx, out.at, out.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+    pk_arena_free(&arena);
+}
+
 /* Aborts when the store does not open: no case could go on. */
 static inline struct pk_store *test_store(const char *path)
 {
@@ -65,6 +78,8 @@ static inline struct pk_store *test_store(const char *path)
     }
     (void)sqlite3_create_function(pk_store_sqlite_db(s), "pk_payload_text", 2, SQLITE_UTF8, NULL,
                                   test_payload_text, NULL, NULL);
+    (void)sqlite3_create_function(pk_store_sqlite_db(s), "pk_provider_table", 0, SQLITE_UTF8, NULL,
+                                  test_provider_table, NULL, NULL);
     return s;
 }
 

@@ -14,6 +14,7 @@ import time
 
 import caching
 import prompts
+import providers
 from cases import SECRET, WEATHER
 from doors import Answer
 
@@ -381,10 +382,11 @@ def killed(door, e, mock):
     return clean and again and len(old) > 20 and not missing
 
 
-ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + caching.ANY
+ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
+    caching.ANY + providers.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
 HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
-        huge_request, operation] + prompts.HTTP
+        huge_request, operation] + prompts.HTTP + providers.HTTP
 LAST_HTTP = [killed]
 LAST = [secrets]  # when all the others have left their traces
