@@ -72,6 +72,12 @@ static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
 {
     add_piece(h, pk_str_of(t->provider->name));
     add_piece(h, t->base_url);
+    for (int f = 0; t->fields && f < PK_TARGET_FIELDS; f++) {
+        if (t->fields->at[f].len == 0)
+            continue;
+        add_piece(h, pk_str_of(pk_target_field_row((enum pk_target_field)f)->name));
+        add_piece(h, t->fields->at[f]);
+    }
     add_piece(h, t->key.slug);
     add_piece(h, t->key.kind == PK_KEY_SEALED ? PK_NONE : t->key.value);
     for (int i = 0; i < t->params.drop_count; i++)

@@ -8,6 +8,7 @@
 #include "call_inner.h"
 
 #include "http.h"
+#include "place.h"
 
 /* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
 static const char *const never_forwarded[] = {
@@ -53,6 +54,16 @@ static void forward_listed(struct pk_call *c, const struct pk_target *t, struct 
     }
 }
 
+/* The headers of a dialect or provider, but for those that the target's fields say otherwise. */
+static void add_fixed(const struct pk_target *t, const char *headers, struct pk_buf *out)
+{
+    pk_str lines = pk_str_of(headers), name, value;
+
+    while (pk_http_next_header(&lines, &name, &value))
+        if (!pk_place_has_header(t, name))
+            pk_buf_addf(out, "%.*s: %.*s\n", PK_FMT(name), PK_FMT(value));
+}
+
 static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
 {
     const char *accept = c->stream                           ? pk_framing_type(c->back->framing)
@@ -64,8 +75,9 @@ static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_
     else if (c->request.len && pk_http_valid_value(c->req->content_type))
         pk_buf_addf(out, "content-type: %.*s\n", PK_FMT(c->req->content_type));
     pk_buf_addf(out, "accept: %s\n", accept);
-    pk_buf_adds(out, c->back->headers);
-    pk_buf_adds(out, t->provider->headers);
+    add_fixed(t, c->back->headers, out);
+    add_fixed(t, t->provider->headers, out);
+    pk_place_headers(t, out);
     for (int i = 0; i < t->forward_count; i++)
         forward(c, t, t->forward[i], out);
     forward_listed(c, t, out);
@@ -123,19 +135,18 @@ void pk_call_set_deadline(struct pk_call *c)
 static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
     const struct pk_dialect_pair pair = {c->front, c->back, t->provider};
-    pk_str base = c->req->custom_host.len ? c->req->custom_host : t->base_url;
-    pk_str model = c->record.request_model;
+    pk_str model = c->record.request_model, base = PK_NONE, *url = &c->exchange.url;
 
-    while (pk_str_ends(base, "/"))
-        base.len--;
-    if (!c->codec)
-        return pk_dialect_request(c->arena, &pair, body, &c->exchange.body, &c->record.dropped,
-                                  &c->error) &&
-               pk_dialect_url(c->arena, c->back, base, model, c->stream, &c->exchange.url,
-                              &c->error);
-    return pk_codec_request(c->arena, c->codec, body, &c->exchange.body, &c->record.dropped,
-                            &c->error) &&
-           pk_codec_url(c->arena, c->codec, base, model, c->req->tail, &c->exchange.url, &c->error);
+    if (!pk_place_base(c->arena, t, c->req->custom_host, model, &base, &c->error))
+        return false;
+    bool ok = c->codec
+                  ? pk_codec_request(c->arena, c->codec, body, &c->exchange.body,
+                                     &c->record.dropped, &c->error) &&
+                        pk_codec_url(c->arena, c->codec, base, model, c->req->tail, url, &c->error)
+                  : pk_dialect_request(c->arena, &pair, body, &c->exchange.body, &c->record.dropped,
+                                       &c->error) &&
+                        pk_dialect_url(c->arena, c->back, base, model, c->stream, url, &c->error);
+    return ok && pk_place_end(c->arena, t, model, url, &c->error);
 }
 
 /* Which dialect the target is asked in, and whether that has what is asked. */

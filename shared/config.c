@@ -70,6 +70,8 @@ bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
     memcpy(t->forward, d->set.forward, sizeof t->forward);
     if (d->set.api_key.len)
         t->key = (struct pk_key){.kind = PK_KEY_LITERAL, .value = d->set.api_key};
+    if (!pk_config_check_fields(p, d) || !pk_config_place_fields(p, d, t))
+        return false;
     if (t->virtual_key.len == 0)
         pk_config_name_provider(t, d->set.provider);
     return true;
@@ -99,6 +101,9 @@ static uint64_t id_of_target(const struct pk_draft *d)
 
     for (size_t i = 0; i < PK_COUNT(parts); i++)
         id = pk_hash_add(id, parts[i]);
+    for (int f = 0; f < PK_TARGET_FIELDS; f++)
+        if (d->set.fields.at[f].len)
+            id = pk_hash_add(id, d->set.fields.at[f]);
     return id;
 }
 
@@ -178,10 +183,17 @@ static bool add_node(struct pk_config_reader *p, int value, const struct pk_sett
 
     if (self == PK_NODES_MAX)
         return pk_config_fail(p, "", "more than %d targets and strategies", PK_NODES_MAX);
-    if (!pk_config_read_object(p, value, pk_config_members, &d))
+    struct pk_config_table tables[] = {
+        {.members = pk_config_members, .into = &d},
+        {.members = pk_config_fields, .into = &d},
+        {.members = pk_config_other_fields, .into = &d},
+    };
+    if (!pk_config_read_tables(p, value, tables, PK_COUNT(tables)))
         return false;
     pk_draft_settle(&d);
-    if (d.api_key.len)
+    if (!pk_config_check_fields(p, &d))
+        return false;
+    if (d.api_key.len || pk_draft_has_secret(&d))
         p->config->api_key_at = path_here(p);
     if (d.targets < 0 && d.has_strategy)
         return pk_config_fail(p, "targets", "must be given with a strategy");
@@ -243,7 +255,7 @@ bool pk_config_bind(struct pk_target *t, const struct pk_provider *provider, str
     t->provider = provider;
     t->key = key;
     t->key.origin = origin;
-    if (t->custom_host.len == 0) {
+    if (t->custom_host.len == 0 || pk_str_find(origin, '{') >= 0) {
         t->base_url = origin;
         return true;
     }
@@ -266,13 +278,14 @@ void pk_config_use_environment(struct pk_target *t)
     if (!t->provider || !t->provider->key_env || !*t->provider->key_env || t->virtual_key.len ||
         t->key.kind != PK_KEY_NONE)
         return;
-    pk_str base = pk_str_of(t->provider->base_url);
+    pk_str base = t->own_url.len ? t->own_url : pk_str_of(t->provider->base_url);
     if (!pk_url_parse(base, "base_url", &own, &ignored) ||
         !pk_url_parse(t->base_url, "custom_host", &called, &ignored) ||
         !pk_url_same_origin(&own, &called))
         return;
     t->key = (struct pk_key){
         .kind = PK_KEY_ENV, .value = pk_str_of(t->provider->key_env), .origin = base};
+    t->key_url = base;
 }
 
 bool pk_config_unknown_provider(const struct pk_target *t, struct pk_error *err)

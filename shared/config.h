@@ -23,6 +23,7 @@
 #include "privacy.h"
 #include "provider.h"
 #include "route.h"
+#include "target_field.h"
 #include "url.h"
 
 struct pk_retry {
@@ -72,11 +73,16 @@ struct pk_target {
     pk_str virtual_key;
     bool by_slug;         /* named as "@slug": a virtual key's, or else a provider's */
     pk_str provider_name; /* of a provider that is not in pk's own table; empty: it is */
-    pk_str dead;                        /* why the virtual key opens nothing; empty: it does */
-    const struct pk_provider *provider; /* NULL until bound, when the store gives it */
-    pk_str custom_host;                 /* base URL from the config; empty = the provider's own */
-    pk_str base_url;                    /* what is called, without a trailing slash */
+    pk_str dead;          /* why the virtual key opens nothing; empty: it does */
+    const struct pk_provider *provider;    /* NULL until bound, when the store gives it */
+    const struct pk_target_fields *fields; /* NULL: none; the secret ones are in `key` */
+    pk_str custom_host; /* base URL from the config; empty = the provider's own */
+    pk_str base_url;    /* what is called, without a trailing slash */
+    pk_str own_url;     /* the provider's own base URL, for these fields; empty: not known */
+    pk_str url_path, url_query; /* what place.h puts around the dialect's path */
+    const char *key_header;     /* in place of the provider's; NULL: that */
     struct pk_key key;
+    pk_str key_url;          /* its origin with these fields in it; empty: as it stands */
     struct pk_models models; /* of the virtual key */
     struct pk_params params; /* inherited ones merged in */
     struct pk_retry retry;

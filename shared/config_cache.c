@@ -80,9 +80,15 @@ static bool read_embedder(struct pk_config_reader *p, int value, int *index)
     pk_str slug = PK_NONE;
 
     if (pk_json_type(&p->doc, value) == PK_JSON_OBJECT) {
-        if (!pk_config_read_object(p, value, embedder_members, &d))
+        struct pk_config_table tables[] = {
+            {.members = embedder_members, .into = &d},
+            {.members = pk_config_fields, .into = &d.node},
+            {.members = pk_config_other_fields, .into = &d.node},
+        };
+
+        if (!pk_config_read_tables(p, value, tables, PK_COUNT(tables)))
             return false;
-        if (d.node.api_key.len)
+        if (d.node.api_key.len || pk_draft_has_secret(&d.node))
             p->api_key_at = pk_copyf(p->arena, "config.%s", p->path);
         return add_embedder(p, &d, index);
     }

@@ -18,6 +18,7 @@ enum { PK_WEIGHT_SCALE = 1000 }; /* a weight of 1 */
 struct pk_settings {
     pk_str provider, virtual_key, api_key;
     bool by_slug; /* virtual_key was given as "@slug" */
+    struct pk_target_fields fields; /* of that provider */
     pk_str custom_host;
     struct pk_params params;
     struct pk_retry retry;
@@ -38,6 +39,7 @@ struct pk_draft {
     pk_str name;
     pk_str provider, virtual_key, api_key; /* its own, not what it inherits */
     bool by_slug;
+    struct pk_target_fields fields;        /* the same */
     uint32_t weight;
     enum pk_strategy strategy;
     enum pk_balance by;
@@ -84,6 +86,16 @@ pk_config_read_fn pk_config_read_provider, pk_config_read_virtual_key, pk_config
 void *pk_config_room(struct pk_config_reader *p, void *list, int count, size_t size,
                      const char *name);
 
+/* config_field.c: members that only some providers take, read into a draft, under both of their names. */
+extern const struct pk_config_member pk_config_fields[], pk_config_other_fields[];
+void pk_draft_settle_fields(struct pk_draft *d);
+bool pk_draft_has_secret(const struct pk_draft *d); /* among its own */
+/* Whether the provider takes what the settled draft gives. */
+bool pk_config_check_fields(struct pk_config_reader *p, const struct pk_draft *d);
+/* Gives them to the target: the secret ones as its key. */
+bool pk_config_place_fields(struct pk_config_reader *p, const struct pk_draft *d,
+                            struct pk_target *t);
+
 /* What a settled draft says about whom to call, with its path. */
 bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
                            struct pk_target *t);
@@ -111,9 +123,11 @@ bool pk_config_fail(struct pk_config_reader *p, const char *name, const char *fm
 /* Whether `key` spells `snake`, in snake_case or camelCase. */
 bool pk_config_spells(pk_str key, const char *snake);
 
-/* Reads every member of an object by its table; the second form descends into the member `name`. */
+/* Reads every member of an object by its table or tables; the last form descends into the member `name`. */
 bool pk_config_read_object(struct pk_config_reader *p, int object,
                            const struct pk_config_member *members, void *into);
+bool pk_config_read_tables(struct pk_config_reader *p, int object, struct pk_config_table *tables,
+                           int count);
 bool pk_config_read_member(struct pk_config_reader *p, const char *name, int value,
                            const struct pk_config_member *members, void *into);
 

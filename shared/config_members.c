@@ -107,6 +107,7 @@ void pk_draft_settle(struct pk_draft *d)
     }
     if (d->api_key.len)
         d->set.api_key = d->api_key;
+    pk_draft_settle_fields(d);
     for (int phase = 0; phase < 2; phase++)
         if (d->guards[phase])
             d->set.guards[phase] = d->guards[phase];

@@ -63,7 +63,7 @@ bool pk_config_spells(pk_str key, const char *snake)
 static int member_of(const struct pk_config_member *members, pk_str key)
 {
     for (int i = 0; members[i].name; i++)
-        if (pk_config_spells(key, members[i].name))
+        if (*members[i].name && pk_config_spells(key, members[i].name))
             return i;
     return -1;
 }
@@ -89,23 +89,30 @@ bool pk_config_read_key(struct pk_config_reader *p, int key, struct pk_config_ta
     return true;
 }
 
-bool pk_config_read_object(struct pk_config_reader *p, int object,
-                           const struct pk_config_member *members, void *into)
+bool pk_config_read_tables(struct pk_config_reader *p, int object, struct pk_config_table *tables,
+                           int count)
 {
-    struct pk_config_table table = {.members = members, .into = into};
     bool known;
 
     if (pk_json_type(&p->doc, object) != PK_JSON_OBJECT)
         return pk_config_fail(p, "", "must be an object, not %s",
                               pk_json_type_name(pk_json_type(&p->doc, object)));
     for (int k = pk_json_first(&p->doc, object); k >= 0; k = pk_json_next(&p->doc, object, k)) {
-        if (!pk_config_read_key(p, k, &table, 1, &known))
+        if (!pk_config_read_key(p, k, tables, count, &known))
             return false;
         if (!known)
             return pk_config_fail(p, "", "unknown key \"%.*s\"",
                                   PK_FMT(pk_str_sub(pk_json_str(p->arena, &p->doc, k), 0, 64)));
     }
     return true;
+}
+
+bool pk_config_read_object(struct pk_config_reader *p, int object,
+                           const struct pk_config_member *members, void *into)
+{
+    struct pk_config_table table = {.members = members, .into = into};
+
+    return pk_config_read_tables(p, object, &table, 1);
 }
 
 bool pk_config_read_member(struct pk_config_reader *p, const char *name, int value,

@@ -14,6 +14,7 @@
 #include "store_limit.h"
 #include "store_provider.h"
 #include "store_route.h"
+#include "store_place.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -162,9 +163,7 @@ static pk_str one_member(struct pk_arena *arena, const char *name, pk_str value)
 /* Whether the provider can be called with what is in the environment. */
 static bool has_key(const struct pk_provider *p)
 {
-    const char *value = p->key_env && *p->key_env ? getenv(p->key_env) : "none is needed";
-
-    return value && *value;
+    return !p->key_env || !*p->key_env || pk_environment_key(p);
 }
 
 static bool fail_unknown(const struct pk_provider *p, pk_str reference, struct pk_error *err)
@@ -311,10 +310,6 @@ static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_
         return false;
     config->slug = slug;
     config->version = version;
-    for (int i = 0; i < config->target_count; i++)
-        pk_config_use_environment(&config->targets[i]);
-    for (int i = 0; i < config->embedder_count; i++)
-        pk_config_use_environment(&config->embedders[i].target);
     return pk_config_ready(config, err);
 }
 

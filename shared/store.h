@@ -133,11 +133,14 @@ struct pk_virtual_key {
     bool active;
     int64_t expires_us; /* 0 = never */
     struct pk_models models;
+    const struct pk_target_fields *fields; /* NULL: none; no secret is among them */
 };
 
 /* `options` is a JSON object or empty: custom_host, expires_at (ISO 8601), name, allowed_models and
- * denied_models (models.h), rate_limits and usage_limits (limit.h). Unknown options are errors. An existing slug is replaced. `secret` is "env:NAME", "file:PATH" or the key itself,
- * which is sealed. */
+ * denied_models (models.h), rate_limits and usage_limits (limit.h), and the fields that the provider takes
+ * (target_field.h) but for the secret ones. Unknown options are errors. An existing slug is replaced. `secret` is
+ * "env:NAME", "file:PATH" or the key itself, which is sealed; where a key has several parts it is an object of the
+ * secret fields. */
 bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
                       pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,
                       struct pk_error *err) PK_MUST_CHECK;

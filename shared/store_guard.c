@@ -4,6 +4,8 @@
  */
 #include "store_guard.h"
 
+#include "store_place.h"
+
 #include "store_audit.h"
 #include "store_value.h"
 
@@ -70,8 +72,8 @@ static bool bind_checks(struct pk_store_binding *b, struct pk_guardrail *g, bool
 
         if (check->target && !pk_store_target_bind(b, check->target, err))
             return false;
-        if (check->target)
-            pk_config_use_environment(check->target);
+        if (check->target && !pk_store_place(b->arena, check->target, err))
+            return false;
         if (try_predicates && q.sql.len && !b->store->ops->predicate(b->store, &q, NULL, err))
             return false;
     }

@@ -8,6 +8,7 @@
 #include "store_audit.h"
 #include "store_guard.h"
 #include "store_limit.h"
+#include "store_place.h"
 #include "store_provider.h"
 #include "store_value.h"
 
@@ -25,6 +26,7 @@ struct key_row {
     struct pk_arena *arena;
     struct pk_virtual_key *key;
     pk_str allowed, denied; /* JSON arrays, or empty */
+    pk_str fields;          /* a JSON object, or empty */
     bool found;
 };
 
@@ -41,7 +43,7 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
     struct key_row *row = ctx;
     struct pk_virtual_key *k = row->key;
 
-    PK_ASSERT(count == 9);
+    PK_ASSERT(count == 10);
     k->provider = pk_copy(row->arena, columns[0].s);
     k->custom_host = pk_copy(row->arena, columns[1].s);
     k->key.origin = pk_copy(row->arena, columns[2].s);
@@ -51,6 +53,7 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
     k->expires_us = columns[6].i;
     row->allowed = pk_copy(row->arena, columns[7].s);
     row->denied = pk_copy(row->arena, columns[8].s);
+    row->fields = pk_copy(row->arena, columns[9].s);
     row->found = true;
     return false;
 }
@@ -64,6 +67,30 @@ static bool parse_models(struct pk_arena *arena, pk_str text, const pk_str **lis
                              pk_models_read(arena, &doc, 0, "models", list, count, err));
 }
 
+/* What a later version may have stored and this one does not know is left alone. */
+static bool parse_fields(struct pk_arena *arena, pk_str text,
+                         const struct pk_target_fields **fields, struct pk_error *err)
+{
+    struct pk_target_fields *read = NULL;
+    struct pk_json doc;
+
+    if (text.len == 0)
+        return true;
+    read = pk_alloc(arena, sizeof *read);
+    if (!read)
+        return pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
+    if (!pk_json_parse(arena, text, "fields", &doc, err))
+        return false;
+    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
+        int f = pk_target_field_find(pk_json_str(arena, &doc, k));
+
+        if (f >= 0)
+            read->at[f] = pk_json_str(arena, &doc, k + 1);
+    }
+    *fields = read;
+    return true;
+}
+
 static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_required(slug)};
@@ -75,7 +102,8 @@ static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct
     if (row->arena->failed)
         return pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
     struct pk_models *m = &row->key->models;
-    return parse_models(row->arena, row->allowed, &m->allowed, &m->allowed_count, err) &&
+    return parse_fields(row->arena, row->fields, &row->key->fields, err) &&
+           parse_models(row->arena, row->allowed, &m->allowed, &m->allowed_count, err) &&
            parse_models(row->arena, row->denied, &m->denied, &m->denied_count, err);
 }
 
@@ -97,6 +125,8 @@ struct key_options {
     int64_t expires_us;     /* 0 = never */
     pk_str allowed, denied; /* JSON arrays, or empty */
     struct pk_limit_list limits;
+    struct pk_target_fields fields;
+    pk_str fields_text; /* the same as a JSON object; empty: none */
 };
 
 struct option_reader {
@@ -169,6 +199,22 @@ static bool read_budgets(struct option_reader *r, int value, struct key_options 
     return pk_limit_read_budgets(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
 }
 
+/* Options go into the audit log, so that secrets have no place in them. */
+static bool read_field(struct option_reader *r, int value, enum pk_target_field f,
+                       struct key_options *o)
+{
+    const char *name = pk_target_field_row(f)->name;
+
+    if (pk_target_field_secret(f))
+        return pk_fail(r->err, PK_BAD_REQUEST,
+                       "options.%s: is a secret: give it in the secret, as {\"%s\":...}", name,
+                       name);
+    if (!read_text(r, value, name, &o->fields.at[f]))
+        return false;
+    const char *wrong = pk_target_field_wrong(f, o->fields.at[f]);
+    return !wrong || pk_fail(r->err, PK_BAD_REQUEST, "options.%s: %s", name, wrong);
+}
+
 static const struct {
     const char *name;
     bool (*read)(struct option_reader *r, int value, struct key_options *o);
@@ -184,6 +230,9 @@ static bool read_option(struct option_reader *r, int name, struct key_options *o
     for (size_t i = 0; i < PK_COUNT(known_options); i++)
         if (pk_json_is(&r->doc, name, known_options[i].name))
             return known_options[i].read(r, name + 1, o);
+    int field = pk_target_field_find(pk_json_str(r->arena, &r->doc, name));
+    if (field >= 0)
+        return read_field(r, name + 1, (enum pk_target_field)field, o);
     return pk_fail(r->err, PK_BAD_REQUEST, "options: there is no option \"%.*s\"",
                    PK_FMT(pk_str_sub(pk_json_str(r->arena, &r->doc, name), 0, 64)));
 }
@@ -206,13 +255,57 @@ static bool read_options(struct pk_arena *arena, pk_str slug, pk_str text, struc
     return true;
 }
 
+static bool print_fields(struct pk_arena *arena, const struct pk_provider *p, struct key_options *o,
+                         struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
+
+    for (int f = 0; f < PK_TARGET_FIELDS; f++) {
+        const struct pk_target_field_row *row = pk_target_field_row((enum pk_target_field)f);
+
+        if (o->fields.at[f].len == 0)
+            continue;
+        if (!pk_target_field_taken((enum pk_target_field)f, p->name))
+            return pk_fail(err, PK_BAD_REQUEST,
+                           "options.%s: is not for provider \"%s\" (but for %s)", row->name,
+                           p->name, row->providers);
+        pk_buf_addf(&out, "%s\"%s\":", out.len ? "," : "{", row->name);
+        pk_json_quote(&out, o->fields.at[f]);
+    }
+    if (out.len)
+        pk_buf_addc(&out, '}');
+    o->fields_text = pk_buf_str(&out);
+    return !out.failed || pk_fail(err, PK_NO_MEMORY, "options: out of memory");
+}
+
+/* The provider's own base URL for these fields. What may stay open is a region, for the configs to say; whose
+ * account it is the key says, once and for all. */
+static bool own_origin(struct pk_arena *arena, const struct pk_provider *p,
+                       const struct key_options *o, pk_str *origin, struct pk_error *err)
+{
+    const struct pk_target t = {.path = PK_STR("options"), .provider = p, .fields = &o->fields};
+
+    if (!pk_place_fill(arena, &t, pk_str_of(p->base_url), true, origin, err))
+        return false;
+    int missing = pk_place_lacks_account(*origin);
+    return missing < 0 ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "options.%s: must be given for provider \"%s\", or custom_host",
+                   pk_target_field_row((enum pk_target_field)missing)->name, p->name);
+}
+
 /* The base URL that the key may be sent to. */
-static bool origin_of(const struct pk_provider *p, const struct key_options *o, pk_str *origin,
-                      struct pk_error *err)
+static bool origin_of(struct pk_arena *arena, const struct pk_provider *p, struct key_options *o,
+                      pk_str *origin, struct pk_error *err)
 {
     struct pk_url url;
 
-    *origin = o->custom_host.len ? o->custom_host : pk_str_of(p->base_url);
+    for (int f = 0; o->custom_host.len == 0 && f < PK_TARGET_FIELDS; f++)
+        if (pk_target_field_row((enum pk_target_field)f)->shape == PK_SHAPE_URL)
+            o->custom_host = o->fields.at[f];
+    *origin = o->custom_host;
+    if (origin->len == 0 && !own_origin(arena, p, o, origin, err))
+        return false;
     if (origin->len == 0)
         return pk_fail(err, PK_BAD_REQUEST, "options.custom_host: provider \"%s\" needs one",
                        p->name);
@@ -221,6 +314,35 @@ static bool origin_of(const struct pk_provider *p, const struct key_options *o, 
     while (pk_str_ends(*origin, "/"))
         origin->len--;
     return pk_url_parse(*origin, "options.custom_host", &url, err);
+}
+
+/* A secret of several parts, for a provider that has such: their names, and the project of a service account. */
+static bool check_secret(struct pk_arena *arena, const struct pk_provider *p, pk_str secret,
+                         struct key_options *o, struct pk_error *err)
+{
+    pk_str *project = &o->fields.at[PK_TF_vertex_project_id];
+    struct pk_json doc;
+
+    if (pk_place_auth(p) == PK_AUTH_KEY || !pk_str_starts(pk_str_trim(secret), "{"))
+        return true;
+    if (!pk_json_parse(arena, secret, "secret", &doc, err))
+        return false;
+    if (pk_place_auth(p) == PK_AUTH_GOOGLE && pk_json_get(&doc, 0, "type") >= 0) {
+        if (project->len == 0)
+            *project = pk_json_str(arena, &doc, pk_json_get(&doc, 0, "project_id"));
+        return true;
+    }
+    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
+        pk_str name = pk_json_str(arena, &doc, k);
+        int f = pk_target_field_find(name);
+
+        if (!pk_str_is(name, "api_key") &&
+            (f < 0 || !pk_target_field_secret((enum pk_target_field)f) ||
+             !pk_target_field_taken((enum pk_target_field)f, p->name)))
+            return pk_fail(err, PK_BAD_REQUEST, "secret: provider \"%s\" has no part \"%.*s\"",
+                           p->name, PK_FMT(pk_name_shown(name)));
+    }
+    return true;
 }
 
 static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, const struct key_options *o,
@@ -238,6 +360,7 @@ static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, const st
         pk_v_int_unless(k->expires_us == 0, k->expires_us),
         pk_v_text(o->allowed),
         pk_v_text(o->denied),
+        pk_v_text(o->fields_text),
     };
 
     return s->ops->exec(s, PK_SQL_key_put, args, PK_COUNT(args), NULL, NULL, err);
@@ -257,7 +380,8 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
                        PK_FMT(pk_name_shown(provider)));
-    if (!read_options(arena, slug, options, &o, err) || !origin_of(p, &o, &k.key.origin, err))
+    if (!read_options(arena, slug, options, &o, err) || !check_secret(arena, p, secret, &o, err) ||
+        !print_fields(arena, p, &o, err) || !origin_of(arena, p, &o, &k.key.origin, err))
         return false;
     k.provider = pk_str_of(p->name);
     k.custom_host = o.custom_host.len ? k.key.origin : PK_NONE;
@@ -345,6 +469,22 @@ bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struc
     return true;
 }
 
+/* The config's word counts over the key's; that the host is not another is seen later (place.h). */
+static const struct pk_target_fields *join_fields(struct pk_arena *arena,
+                                                  const struct pk_target_fields *of_key,
+                                                  const struct pk_target_fields *of_config)
+{
+    struct pk_target_fields *both = of_key && of_config ? pk_alloc(arena, sizeof *both) : NULL;
+
+    if (!both)
+        return of_key ? of_key : of_config;
+    *both = *of_key;
+    for (int f = 0; f < PK_TARGET_FIELDS; f++)
+        if (of_config->at[f].len)
+            both->at[f] = of_config->at[f];
+    return both;
+}
+
 /* The provider's base URL now, if the key may go there. What an administrator put may have moved since the key
  * was stored: to another path, and the key follows; to another host, and the key opens nothing. */
 static bool follow(struct pk_arena *arena, struct pk_target *t, const struct pk_virtual_key *k,
@@ -380,8 +520,13 @@ static bool bind_target(struct pk_store_binding *b, struct pk_target *t,
                        "virtual key \"%.*s\": its provider \"%.*s\" is not known", PK_FMT(k->slug),
                        PK_FMT(k->provider));
     t->models = k->models;
-    return pk_config_bind(t, p, k->key, k->key.origin, err) &&
-           (!p->own || follow(b->arena, t, k, err));
+    t->fields = join_fields(b->arena, k->fields, t->fields);
+    if (!pk_config_bind(t, p, k->key, k->key.origin, err) ||
+        (p->own && !follow(b->arena, t, k, err)))
+        return false;
+    if (t->custom_host.len == 0)
+        t->custom_host = k->custom_host;
+    return true;
 }
 
 /* Gives a target the provider of its own name; for "@slug" without a virtual key, the one of that slug. */
@@ -454,6 +599,10 @@ bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_
 
     for (int i = 0; ok && i < config->embedder_count; i++)
         ok = pk_store_target_bind(&b, &config->embedders[i].target, err);
+    for (int i = 0; ok && i < config->target_count; i++)
+        ok = pk_store_place(arena, &config->targets[i], err);
+    for (int i = 0; ok && i < config->embedder_count; i++)
+        ok = pk_store_place(arena, &config->embedders[i].target, err);
     for (struct pk_guards *g = config->guards; ok && g; g = g->next)
         ok = pk_store_guards_bind(&b, g, err);
     *until_us = b.until_us;

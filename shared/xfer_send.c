@@ -6,6 +6,7 @@
  * each request: no allocation per line, and one place to wipe when the key in it is not needed any more.
  */
 #include "http.h"
+#include "place.h"
 #include "xfer_address.h"
 #include "xfer_inner.h"
 
@@ -160,17 +161,26 @@ static struct pk_upstream *find(struct pk_xfer *x, pk_str text, struct pk_error 
     return new_upstream(x, text, err);
 }
 
-/* The rule by name: the provider's own origin, loopback spelled as such, or listed. */
-static bool may_call(struct pk_upstream *u, const struct pk_provider *provider,
-                     struct pk_error *err)
+static bool is_own(const struct pk_upstream *u, const struct pk_target *target)
 {
+    const struct pk_provider *provider = target->provider;
+    pk_str base = target->own_url.len ? target->own_url : pk_str_of(provider->base_url);
     struct pk_error unused;
     struct pk_url own;
 
+    return (base.len && pk_url_parse(base, "", &own, &unused) &&
+            pk_url_same_origin(&own, &u->url)) ||
+           pk_place_own_host(provider, &u->url);
+}
+
+/* The rule by name: the provider's own origin, loopback spelled as such, or listed. */
+static bool may_call(struct pk_upstream *u, const struct pk_target *target, struct pk_error *err)
+{
+    const struct pk_provider *provider = target->provider;
+
     if (u->listed || u->loopback || u->provider == provider)
         return true;
-    if (*provider->base_url && pk_url_parse(pk_str_of(provider->base_url), "", &own, &unused) &&
-        pk_url_same_origin(&own, &u->url)) {
+    if (is_own(u, target)) {
         if (!provider->own) /* others go, and their place in memory is another's then */
             u->provider = provider;
         return true;
@@ -253,13 +263,16 @@ static bool build(struct pk_transfer *t, const struct pk_exchange *ex, pk_str ke
 }
 
 /* The rule of binding, once more at the last moment: a stored key goes to its own origin only. */
-static bool key_fits(const struct pk_transfer *t, const struct pk_key *key, struct pk_error *err)
+static bool key_fits(const struct pk_transfer *t, const struct pk_target *target,
+                     struct pk_error *err)
 {
+    const struct pk_key *key = &target->key;
+    pk_str belongs = target->key_url.len ? target->key_url : key->origin;
     struct pk_url origin;
 
     if (key->origin.len == 0)
         return true;
-    if (!pk_url_parse(key->origin, "the key's origin", &origin, err))
+    if (!pk_url_parse(belongs, "the key's origin", &origin, err))
         return false;
     /* A key of the environment that no virtual key names is known by its variable. */
     pk_str name = key->slug.len == 0 && key->kind == PK_KEY_ENV ? key->value : key->slug;
@@ -277,7 +290,7 @@ static bool add_headers(struct pk_transfer *t, const struct pk_exchange *ex, str
 
     if (target->key.kind == PK_KEY_NONE || key_header.len == 0)
         return build(t, ex, PK_NONE, PK_NONE, err);
-    if (!key_fits(t, &target->key, err) ||
+    if (!key_fits(t, target, err) ||
         !pk_secret_open(t->x->secrets, &target->key, pk_str_of(target->provider->name), secret,
                         &len, err))
         return false;
@@ -295,7 +308,7 @@ bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, st
 {
     struct pk_upstream *u = find(t->x, ex->url, err);
 
-    if (!u || !may_call(u, ex->target->provider, err))
+    if (!u || !may_call(u, ex->target, err))
         return false;
     u->users++;
     t->to = u;

@@ -9,6 +9,7 @@
 #include "store_provider.h"
 #include "url.h"
 
+#include <ctype.h>
 #include <string.h>
 
 struct header {
@@ -31,6 +32,21 @@ static pk_str without_prefix(pk_str s, const char *prefix)
     return pk_str_sub(s, len, s.len);
 }
 
+/* x-portkey-azure-resource-name and the like: the name of a field with dashes. False: it is none. */
+static bool note_field(struct pkd_ask *ask, pk_str name, pk_str value)
+{
+    char snake[64];
+
+    if (name.len >= sizeof snake)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        snake[i] = name.at[i] == '-' ? '_' : (char)tolower((unsigned char)name.at[i]);
+    int field = pk_target_field_find((pk_str){snake, name.len});
+    if (field >= 0 && value.len)
+        ask->fields.at[field] = value;
+    return field >= 0;
+}
+
 static void note_steering(struct pkd_ask *ask, pk_str name, pk_str value)
 {
     for (size_t i = 0; i < PK_COUNT(steering); i++) {
@@ -39,6 +55,7 @@ static void note_steering(struct pkd_ask *ask, pk_str name, pk_str value)
             return;
         }
     }
+    (void)note_field(ask, name, value);
 }
 
 /* Gateway keys look like provider keys to every SDK; theirs start with "pk-". */
@@ -175,6 +192,32 @@ bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct p
 
 /* --- which config -------------------------------------------------------------------------- */
 
+static void print_fields(struct pk_buf *out, const struct pkd_ask *ask)
+{
+    for (int f = 0; f < PK_TARGET_FIELDS; f++) {
+        if (ask->fields.at[f].len == 0)
+            continue;
+        pk_buf_addf(out, ",\"%s\":", pk_target_field_row((enum pk_target_field)f)->name);
+        pk_json_quote(out, ask->fields.at[f]);
+    }
+}
+
+static bool has_fields(const struct pkd_ask *ask)
+{
+    for (int f = 0; f < PK_TARGET_FIELDS; f++)
+        if (ask->fields.at[f].len)
+            return true;
+    return false;
+}
+
+/* A provider that is nowhere without a custom_host, or without fields. */
+static bool has_no_address(pk_str provider)
+{
+    const struct pk_provider *p = pk_provider_find(provider);
+
+    return p && (!*p->base_url || strchr(p->base_url, '{'));
+}
+
 /* The members that say whom to ask, from headers: {"provider":...,"api_key":...} without the braces. */
 static void print_target(struct pk_buf *out, const struct pkd_ask *ask)
 {
@@ -183,16 +226,20 @@ static void print_target(struct pk_buf *out, const struct pkd_ask *ask)
     if (ask->virtual_key.len) {
         pk_buf_adds(out, "\"virtual_key\":");
         pk_json_quote(out, ask->virtual_key);
+        print_fields(out, ask);
         return;
     }
-    if (pk_str_starts(provider, "@"))
-        provider = pk_str_sub(provider, 1, provider.len);
     pk_buf_adds(out, "\"provider\":");
     pk_json_quote(out, provider);
     if (ask->key.len) {
         pk_buf_adds(out, ",\"api_key\":");
         pk_json_quote(out, ask->key);
     }
+    if (ask->custom_host.len && has_no_address(provider)) {
+        pk_buf_adds(out, ",\"custom_host\":");
+        pk_json_quote(out, ask->custom_host);
+    }
+    print_fields(out, ask);
 }
 
 static bool finish(const struct pk_buf *b, pk_str *out, struct pk_error *err)
@@ -255,7 +302,7 @@ static bool from_headers(struct pk_arena *arena, struct pk_store *store, const s
 
     if (by_slug && ask->key.len && !pk_store_provider_find(store, arena, slug, &p, err))
         return false;
-    if (by_slug && !p) {
+    if (by_slug && !p && !has_fields(ask)) {
         *reference = slug;
         return true;
     }

@@ -11,6 +11,7 @@
 
 /* The headers of headers.def, trimmed; at == NULL when not sent. */
 struct pkd_ask {
+    struct pk_target_fields fields; /* of the provider that the headers name */
 #define HEADER(field, name) pk_str field;
 #include "headers.def"
 #undef HEADER

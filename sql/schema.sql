@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 3),   -- of the tables: the last file in migrate/
+    ('schema_version', 4),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -247,7 +247,8 @@ create table pk_virtual_key (
     expires_us  bigint,
     revoked_us  bigint,
     allowed_models text,                    -- JSON arrays of patterns; null: all
-    denied_models  text
+    denied_models  text,
+    fields         text                     -- JSON object of the provider's own fields; no secret is among them
 );
 
 -- Keys for the gateway itself, over HTTP: only their hashes.
@@ -419,7 +420,8 @@ create view pk_virtual_keys as select
          when k.expires_us <= @now_us@ then 'expired' else 'active' end as status,
     @time(k.expires_us)@ as expires_at, @time(k.created_us)@ as created_at,
     @time(k.updated_us)@ as updated_at,
-    @as_json(k.allowed_models)@ as allowed_models, @as_json(k.denied_models)@ as denied_models
+    @as_json(k.allowed_models)@ as allowed_models, @as_json(k.denied_models)@ as denied_models,
+    @as_json(k.fields)@ as fields
     from pk_virtual_key k;
 
 create view pk_api_keys as select

@@ -304,18 +304,18 @@ select slug, provider, status from pk_virtual_keys order by slug
 
 -- name: key_get(slug text)
 select provider, custom_host, origin, kind, secret, revoked_us, expires_us, allowed_models,
-    denied_models
+    denied_models, fields
 from pk_virtual_key where slug = $1
 
--- name: key_put(slug text, name text, provider text, custom_host text, origin text, kind text, secret blob, now_us bigint, expires_us bigint, allowed text, denied text)
+-- name: key_put(slug text, name text, provider text, custom_host text, origin text, kind text, secret blob, now_us bigint, expires_us bigint, allowed text, denied text, fields text)
 insert into pk_virtual_key (slug, name, provider, custom_host, origin, kind, secret, created_us,
-    updated_us, expires_us, allowed_models, denied_models)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)
+    updated_us, expires_us, allowed_models, denied_models, fields)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12)
 on conflict (slug) do update set name = excluded.name, provider = excluded.provider,
     custom_host = excluded.custom_host, origin = excluded.origin, kind = excluded.kind,
     secret = excluded.secret, updated_us = excluded.updated_us, expires_us = excluded.expires_us,
     allowed_models = excluded.allowed_models, denied_models = excluded.denied_models,
-    revoked_us = null
+    fields = excluded.fields, revoked_us = null
 
 -- name: key_rotate(slug text, kind text, secret blob, now_us bigint)
 update pk_virtual_key set kind = $2, secret = $3, updated_us = $4

@@ -6,11 +6,11 @@ BEGIN {
     n = split("base" \
         " arena,vault,buf,wire,iso" \
         " json,sse,eventstream,lines,framing,url,http,regex,traits" \
-        " schema,pii,injection,jwt,mustache,body" \
-        " near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey" \
+        " target,schema,pii,injection,jwt,mustache,body" \
+        " place,near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
         " call,reply,reserve" \
-        " secret,apikey,xfer,loop,payload,store,journal,resolve" \
+        " secret,apikey,sign,xfer,loop,payload,store,journal,resolve" \
         " writer" \
         " host", L, " ")
     for (i = 1; i <= n; i++) {
@@ -18,7 +18,7 @@ BEGIN {
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "apikey cachekey privacy secret payload"
+    lib["sodium.h"] = "apikey cachekey privacy secret payload sign xfer"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
     lib["openssl/evp.h"] = "jwt"
