@@ -11,12 +11,14 @@
  *             |        `- DROPPED +-> RETURNED -> FREE    the backend has gone: what was granted is given back
  *             `-> FREE
  *
- * The slots are part of the ring's segment (ring.c).
+ * What the worker sets aside ahead of calls (lease.h) backends take without asking.
+ *
+ * Slots and leases are part of the ring's segment (ring.c).
  */
 #include "pk_pg.h"
 
 #include "asks.h"
-#include "store_limit.h"
+#include "store_hold.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -141,6 +143,14 @@ static bool wait_for_answer(struct pk_reserve *r, TimestampTz until)
     return pk_reserve_decode((pk_str){bytes, len}, r);
 }
 
+static bool take(struct pk_reserve *r)
+{
+    LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
+    bool taken = pk_lease_take(&asks->leases, r, pk_clock_us());
+    LWLockRelease(&asks->lock);
+    return taken;
+}
+
 void pk_asks_reserve(const struct pk_reserve *question, struct pk_arena *arena, int max_ms,
                      struct pk_reserve *r)
 {
@@ -150,6 +160,8 @@ void pk_asks_reserve(const struct pk_reserve *question, struct pk_arena *arena, 
     *r = *question;
     r->granted = false;
     r->refused = -1;
+    if (!RecoveryInProgress() && pk_ring_open() && take(r))
+        return;
     pk_reserve_encode(question, &bytes);
     if (bytes.failed) {
         (void)pk_fail(&r->error, PK_TOO_LARGE, "limits: too many apply to this call");
@@ -231,8 +243,8 @@ static int take_all(struct taken *taken)
     return count;
 }
 
-/* One transaction. */
-static void reserve(struct pk_reserve *const *asked, int count)
+/* Whether the store could be asked. */
+static bool ask_store(struct pk_reserve *const *asked, int count, int64_t now_us)
 {
     struct pk_home home;
 
@@ -242,13 +254,28 @@ static void reserve(struct pk_reserve *const *asked, int count)
     bool there = pk_home_find(&home);
     struct pk_store *store = there ? pk_store_spi(home, PK_WRITE) : NULL;
     if (there)
-        pk_store_reserve(store, asked, count, pk_clock_us());
+        pk_store_reserve(store, asked, count, now_us);
     if (there && pk_store_spi_sqlstate(store) == 0 && asked[0]->error.code != PK_STORE) {
         PopActiveSnapshot();
         CommitTransactionCommand();
-        return;
+        return true;
     }
     AbortCurrentTransaction();
+    return false;
+}
+
+/* In one transaction; then what was set aside ahead is for everybody. */
+static void reserve(struct pk_reserve *const *asked, int count)
+{
+    int64_t now_us = pk_clock_us();
+
+    if (ask_store(asked, count, now_us)) {
+        LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
+        for (int i = 0; i < count; i++)
+            pk_lease_keep(&asks->leases, asked[i], now_us);
+        LWLockRelease(&asks->lock);
+        return;
+    }
     for (int i = 0; i < count; i++) {
         asked[i]->granted = false;
         asked[i]->refused = -1;
@@ -257,15 +284,27 @@ static void reserve(struct pk_reserve *const *asked, int count)
     }
 }
 
+/* Those that leases do not answer. */
 static void reserve_taken(struct taken *taken, int count)
 {
     struct pk_reserve *asked[PK_ASKS_MAX];
+    int64_t now_us = pk_clock_us();
+    int left = 0;
 
+    LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
     for (int i = 0; i < count; i++) {
-        asked[i] = &taken[i].reserve;
-        asked[i]->tentative = true;
+        struct pk_reserve *r = &taken[i].reserve;
+
+        if (!taken[i].give_back && pk_lease_take(&asks->leases, r, now_us))
+            continue;
+        if (!taken[i].give_back)
+            pk_lease_plan(&asks->leases, r, now_us);
+        r->tentative = true;
+        asked[left++] = r;
     }
-    reserve(asked, count);
+    LWLockRelease(&asks->lock);
+    if (left > 0)
+        reserve(asked, left);
 }
 
 /* Those that only calls in progress are in the way of: some of these may be over, and in the ring. */
@@ -280,9 +319,12 @@ static void ask_again(struct taken *taken, int count, void (*settle)(void))
     if (n == 0)
         return;
     settle();
+    pk_asks_end_leases(true);
     for (int i = 0; i < n; i++) {
         again[i]->tentative = false;
         again[i]->error = (struct pk_error){0};
+        for (int k = 0; k < again[i]->holds.count; k++)
+            again[i]->holds.rows[k].ahead = 0;
     }
     reserve(again, n);
 }
@@ -328,4 +370,46 @@ bool pk_asks_serve(void (*settle)(void))
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context);
     return true;
+}
+
+/* --- leases ------------------------------------------------------------------------------ */
+
+bool pk_asks_leased(void)
+{
+    LWLockAcquire(&asks->lock, LW_SHARED);
+    bool leased = pk_lease_any(&asks->leases);
+    LWLockRelease(&asks->lock);
+    return leased;
+}
+
+/* In a transaction of its own; what it cannot give back expires. */
+static void give_back(const struct pk_leases *ended, int64_t now_us)
+{
+    struct pk_home home;
+    struct pk_error err;
+
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    struct pk_store *store = pk_home_find(&home) ? pk_store_spi(home, PK_WRITE) : NULL;
+    if (store && pk_store_leases_end(store, ended, now_us, &err)) {
+        PopActiveSnapshot();
+        CommitTransactionCommand();
+    } else {
+        AbortCurrentTransaction();
+    }
+}
+
+void pk_asks_end_leases(bool every)
+{
+    static struct pk_leases ended;
+    int64_t now_us = pk_clock_us();
+    MemoryContext before = CurrentMemoryContext;
+
+    LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
+    pk_lease_end(&asks->leases, now_us, every, &ended);
+    LWLockRelease(&asks->lock);
+    if (ended.count > 0)
+        give_back(&ended, now_us);
+    MemoryContextSwitchTo(before);
 }

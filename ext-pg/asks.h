@@ -5,7 +5,7 @@
 #ifndef PK_ASKS_H
 #define PK_ASKS_H
 
-#include "reserve.h"
+#include "lease.h"
 
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
@@ -32,6 +32,7 @@ struct pk_asks {
     LWLock lock;
     ConditionVariable room;
     struct pk_ask slots[PK_ASKS_MAX];
+    struct pk_leases leases; /* guarded by the lock too */
 };
 
 /* For ring.c, which has the memory. */
@@ -48,5 +49,9 @@ void pk_asks_drop(void);
 bool pk_asks_waiting(void);
 void pk_asks_adopt(void);
 bool pk_asks_serve(void (*settle)(void)); /* false: nobody had asked */
+
+/* Whether something is set aside ahead of calls; the worker gives back what nobody takes from, or all. */
+bool pk_asks_leased(void);
+void pk_asks_end_leases(bool every);
 
 #endif

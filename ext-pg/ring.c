@@ -32,7 +32,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define DIRECTORY_NAME "pk rings 2"
+#define DIRECTORY_NAME "pk rings 3"
 
 enum {
     DATABASES_MAX = 64,
@@ -60,7 +60,8 @@ struct ring {
     bool sleeping;  /* the worker waits for its latch */
     bool closing;   /* the worker left at shutdown: nobody will come */
     bool held_back; /* the worker has something in memory that is not in the ring any more */
-    bool flushing;  /* someone waits for that */
+    bool leased;    /* leases (asks.h) are to be given back */
+    bool flushing;  /* someone waits for either */
     TimestampTz start_at, wait_at; /* not before: start a worker, wait for room */
     uint64 head, tail;
     uint64 put, applied, spooled, dropped, starts, failed_starts;
@@ -389,7 +390,7 @@ static bool settled(uint64 position, bool all)
     if (!all)
         return true;
     LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
-    bool held_back = ring->held_back;
+    bool held_back = ring->held_back || ring->leased;
     ring->flushing = held_back;
     LWLockRelease(&ring->lock);
     return !held_back && !pk_spool_exists(MyDatabaseId);
@@ -415,7 +416,13 @@ bool pk_ring_wait(uint64 position, int max_ms)
 
 bool pk_ring_flush(int max_ms)
 {
-    return pk_ring_open() && wait_settled(pk_ring_head(), true, max_ms);
+    if (!pk_ring_open())
+        return false;
+    bool leased = pk_asks_leased();
+    LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
+    ring->leased = ring->leased || leased;
+    LWLockRelease(&ring->lock);
+    return wait_settled(pk_ring_head(), true, max_ms);
 }
 
 void pk_ring_facts(struct pk_ring_facts *facts)
@@ -532,7 +539,7 @@ bool pk_ring_flushing(void)
 void pk_ring_flushed(void)
 {
     LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
-    ring->held_back = ring->flushing = false;
+    ring->held_back = ring->leased = ring->flushing = false;
     LWLockRelease(&ring->lock);
     ConditionVariableBroadcast(&ring->drained);
 }

@@ -20,6 +20,7 @@
 #include "pk_pg.h"
 
 #include "asks.h"
+#include "store_hold.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -45,6 +46,8 @@ enum {
 
 /* How a batch, or a single entry, ended. */
 enum outcome { APPLIED, LATER, NEVER };
+
+static struct pk_settling *settling; /* of the batch */
 
 PGDLLEXPORT void pk_worker_main(Datum database);
 
@@ -77,6 +80,16 @@ static enum outcome judge(int sqlstate)
     return sqlstate == MAKE_SQLSTATE('4', '2', 'P', '0', '1') ? LATER : NEVER;
 }
 
+/* Why an entry was not written. */
+static enum outcome tell(struct pk_store *store, const struct pk_error *err)
+{
+    enum outcome outcome = judge(pk_store_spi_sqlstate(store));
+
+    ereport(LOG, (errmsg("pk: a log row or cache entry %s: %s",
+                         outcome == LATER ? "has to wait" : "cannot be written", err->msg)));
+    return outcome;
+}
+
 static enum outcome apply_entries(pk_str bytes, uint64 *count)
 {
     struct pk_home home;
@@ -89,18 +102,15 @@ static enum outcome apply_entries(pk_str bytes, uint64 *count)
     struct pk_store *store = pk_store_spi(home, PK_APPLY);
     store->cache_max = (struct pk_cache_max){.bytes = (int64_t)pk_settings.cache_max_mb << 20,
                                              .entries = pk_settings.cache_max_entries};
+    store->settling = settling;
+    pk_settling_forget(settling);
     while (pk_entry_next(&bytes, &entry)) {
         CHECK_FOR_INTERRUPTS();
-        if (pk_journal_apply(store, entry, &err)) {
-            (*count)++;
-            continue;
-        }
-        enum outcome outcome = judge(pk_store_spi_sqlstate(store));
-        ereport(LOG, (errmsg("pk: a log row or cache entry %s: %s",
-                             outcome == LATER ? "has to wait" : "cannot be written", err.msg)));
-        return outcome;
+        if (!pk_journal_apply(store, entry, &err))
+            return tell(store, &err);
+        (*count)++;
     }
-    return APPLIED;
+    return pk_store_settle_end(store, &err) ? APPLIED : tell(store, &err);
 }
 
 /* One transaction: all of it, or nothing. */
@@ -242,8 +252,11 @@ static void write_hits(void)
 
 static void settle_hits(bool now)
 {
-    if (pk_hits_due(now || pk_ring_flushing()))
+    bool flushing = pk_ring_flushing();
+
+    if (pk_hits_due(now || flushing))
         write_hits();
+    pk_asks_end_leases(now || flushing);
     if (!pk_hits_due(true))
         pk_ring_flushed();
 }
@@ -316,9 +329,10 @@ static void work(MemoryContext context)
         long pause_ms = pk_retention_turn();
         if (may_leave(busy))
             return;
-        pk_ring_sleep(pause_ms < IDLE_MS / 2 ? pause_ms
-                      : pk_hits_due(true)    ? IDLE_MS / 2
-                                             : IDLE_MS);
+        bool soon = pause_ms < IDLE_MS / 2;
+        pk_ring_sleep(soon                                      ? pause_ms
+                      : (pk_hits_due(true) || pk_asks_leased()) ? IDLE_MS / 2
+                                                                : IDLE_MS);
         if (pk_ring_head() == before)
             continue;
         busy = GetCurrentTimestamp();
@@ -353,6 +367,7 @@ void pk_worker_main(Datum database)
     pk_worker_prepare(DatumGetObjectId(database));
     if (!pk_ring_open() || !pk_ring_adopt())
         proc_exit(0);
+    settling = pk_settling_new();
     work(AllocSetContextCreate(TopMemoryContext, "pk writer", ALLOCSET_DEFAULT_SIZES));
     pk_ring_leave();
     proc_exit(0);

@@ -11,7 +11,7 @@
 #include "loop.h"
 #include "store_cache.h"
 #include "store_guard.h"
-#include "store_limit.h"
+#include "store_hold.h"
 #include "store_near.h"
 
 #include <poll.h>
@@ -123,20 +123,15 @@ static void query(struct pk_conn *c, struct pk_task *t)
     pk_loop_answer(c->loop, t, &ev);
 }
 
-/* Calls of this process that are over may not have been settled yet: when only that is in the way, the
- * writer is waited for. */
 static void reserve(struct pk_conn *c, struct pk_task *t)
 {
     struct pk_reserve r = *pk_call_reserve(t->call);
     struct pk_reserve *const asked[] = {&r};
 
-    r.tentative = c->writer && pk_writer_stats(c->writer).pending > 0;
-    pk_store_reserve(c->store, asked, 1, pk_clock_us());
-    if (!r.granted && r.in_use && r.tentative) {
-        (void)pk_writer_flush(c->writer, SETTLE_WAIT_MS);
-        r = *pk_call_reserve(t->call);
+    if (c->writer)
+        pk_writer_reserve(c->writer, c->store, asked, 1, SETTLE_WAIT_MS);
+    else
         pk_store_reserve(c->store, asked, 1, pk_clock_us());
-    }
     struct pk_event ev = pk_reserve_event(&r, c->settings.lenient);
     pk_loop_answer(c->loop, t, &ev);
 }

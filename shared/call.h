@@ -113,6 +113,7 @@ struct pk_reply {
 
 /* What is known outside of calls and decides about them, as of one moment; any number of calls share it. */
 struct pk_facts {
+    int64_t epoch;
     struct pk_prices prices;
     struct pk_limits limits;
 };

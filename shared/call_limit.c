@@ -124,8 +124,10 @@ static bool prepare(struct pk_call *c)
         c->reserve = pk_alloc(c->arena, sizeof *c->reserve);
     if (!c->reserve)
         return pk_fail(&c->error, PK_NO_MEMORY, "limits: out of memory");
-    *c->reserve = (struct pk_reserve){
-        .expires_us = pk_call_now_us(c) + left_ms * 1000, .holds = c->record.holds, .refused = -1};
+    *c->reserve = (struct pk_reserve){.epoch = c->facts->epoch,
+                                      .expires_us = pk_call_now_us(c) + left_ms * 1000,
+                                      .holds = c->record.holds,
+                                      .refused = -1};
     memcpy(c->reserve->id, c->record.id, sizeof c->reserve->id);
     return true;
 }
@@ -166,6 +168,8 @@ static void take(struct pk_call *c, const struct pk_reserve *r)
         if (r) {
             h->amount = r->holds.rows[i].amount;
             h->slot = r->holds.rows[i].slot;
+            h->leased = r->holds.rows[i].leased;
+            memcpy(h->lease, r->holds.rows[i].lease, sizeof h->lease);
         } else if (h->amount == 0) {
             h->slot = pk_limit_slot(h->window, h->rolling, pk_call_now_us(c));
         }

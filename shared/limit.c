@@ -146,7 +146,7 @@ static void wire_hold(struct pk_wire *w, struct pk_hold *h)
 {
     int64_t *const numbers[] = {&h->slot.from_us, &h->slot.until_us, &h->amount, &h->want,
                                 &h->used};
-    bool *const flags[] = {&h->rolling, &h->budget, &h->of_target, &h->applies};
+    bool *const flags[] = {&h->rolling, &h->budget, &h->of_target, &h->applies, &h->leased};
     int counts = (int)h->counts, window = (int)h->window;
 
     pk_wire_str(w, &h->limit);
@@ -159,6 +159,8 @@ static void wire_hold(struct pk_wire *w, struct pk_hold *h)
         pk_wire_bool(w, flags[i]);
     for (size_t i = 0; i < PK_COUNT(numbers); i++)
         pk_wire_int(w, numbers[i]);
+    if (h->leased)
+        pk_wire_bytes(w, h->lease, sizeof h->lease);
 }
 
 void pk_holds_wire(struct pk_wire *w, struct pk_hold_list *holds)

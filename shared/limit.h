@@ -143,6 +143,10 @@ struct pk_hold {
     int64_t amount;      /* set aside now */
     int64_t want;        /* to be set aside: the most that the call will have used */
     int64_t used;        /* so far */
+    bool leased;         /* set aside by the reservation `lease`, not by the call's own (lease.h) */
+    uint8_t lease[16];
+    int64_t ahead; /* of a question: to be set aside besides, for other calls, under `lease` */
+    int64_t spare; /* what was */
 };
 
 struct pk_hold_list {

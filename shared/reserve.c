@@ -30,6 +30,7 @@ static void wire(struct pk_wire *w, struct pk_reserve *r)
     int refused = r->refused + 1;
 
     pk_wire_bytes(w, r->id, sizeof r->id);
+    pk_wire_int(w, &r->epoch);
     pk_wire_int(w, &r->expires_us);
     pk_holds_wire(w, &r->holds);
     pk_wire_bool(w, &r->granted);

@@ -10,6 +10,7 @@
 
 struct pk_reserve {
     uint8_t id[PK_UUID_BYTES]; /* the call's */
+    int64_t epoch;             /* of the limits that it goes by */
     int64_t expires_us;        /* the call will be over by then, and settled */
     struct pk_hold_list holds; /* `want` is to become `amount`, of all or of none */
 

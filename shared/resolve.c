@@ -322,7 +322,7 @@ static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_erro
     struct moment *m = r->from.alloc(r->from.ctx, sizeof *m);
     if (!m)
         return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
-    *m = (struct moment){.holds = 1};
+    *m = (struct moment){.holds = 1, .facts.epoch = r->epoch};
     pk_arena_init(&m->arena, r->from, ENTRY_BYTES_MAX);
     if (!pk_store_prices_load(s, &m->arena, &m->facts.prices, err) ||
         !pk_store_limits_load(s, &m->arena, &m->facts.limits, err)) {

@@ -5,7 +5,7 @@
  * Written once over the named statements of sql/statements.sql; the order of arguments and columns is
  * theirs. Configs and keys are in store_admin.c, the cache in store_cache.c.
  */
-#include "store_limit.h"
+#include "store_hold.h"
 #include "store_route.h"
 #include "store_value.h"
 

@@ -74,6 +74,8 @@ struct pk_store {
     int64_t payload_touch_us;   /* how old the note of a payload's last use may be; 0 = a day */
     char actor[PK_ACTOR_BYTES]; /* who administers; store_audit.h */
     struct pk_cache_max cache_max;
+    struct pk_settling *settling; /* store_hold.h; whoever writes records in groups has one */
+    int64_t cleaned_us;           /* store_hold.h */
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */

@@ -1,18 +1,11 @@
-/* store_limit.h - limits in the store: their documents, what is set aside, what was used.
+/* store_limit.h - the documents of limits in the store. What is used of them: store_hold.h.
  *
  * SPDX-License-Identifier: PostgreSQL
- *
- * A call reserves the most that it may use, and its record settles what it did use: neither can
- * exceed a limit, however many processes do so at once. Each is one short transaction. Both lock the limit,
- * then change one row of its use with a condition, in the order in which holds are sorted.
- *
- * A reservation expires when its call cannot be running any more: its process was killed. It is given back
- * by the next reservation of anybody. A record that comes later still charges what was used.
  */
 #ifndef PK_STORE_LIMIT_H
 #define PK_STORE_LIMIT_H
 
-#include "reserve.h"
+#include "limit.h"
 #include "store.h"
 
 /* All of them, sorted; strings in `arena`. PK_STORE when there are more than PK_LIMITS_MAX. */
@@ -31,14 +24,5 @@ bool pk_store_limit_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool
 bool pk_store_limits_own(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_limit_owner *owner, const struct pk_limit_list *list,
                          int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
-
-/* Answers all in one transaction. When the store fails all are told so (refused -1). */
-void pk_store_reserve(struct pk_store *s, struct pk_reserve *const *asked, int count,
-                      int64_t now_us);
-
-/* Ends what a call has set aside and charges what it used; inside the transaction that writes its record,
- * once. */
-bool pk_store_settle(struct pk_store *s, const struct pk_record *r,
-                     struct pk_error *err) PK_MUST_CHECK;
 
 #endif

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "store_limit.h"
+
+#include "store_hold.h"
 #include "test_store.h"
 
 #include <signal.h>

@@ -8,51 +8,21 @@
  * numbered in the order in which they came: `added` have come, `settled` of them are over. While nothing
  * waits the thread sleeps until it is to sweep, and is woken once a window, not once an entry.
  */
-#include "writer.h"
+#include "writer_inner.h"
 
-#include "store_sweep.h"
+#include "store_hold.h"
 #include "xfer.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-    TAGS = 1024,            /* slots for tags; a power of two */
     KEEP_BYTES = 1 << 20,   /* a buffer that grew larger is given back when empty */
     WAKE_BYTES = 256 << 10, /* this much waiting ends the window early */
     ROUND_PAUSE_MS = 100,   /* between two tries at a transaction */
     FIRST_SWEEP_MS = 1000,  /* after the start; a process that ends before sweeps once at its end */
-};
-
-/* Entries one behind the other, each after its length. */
-struct queue {
-    char *at;
-    size_t len, cap;
-    int64_t first_ms; /* when the oldest entry came; meaningful while len is not 0 */
-};
-
-struct pk_writer {
-    struct pk_store *store; /* the thread's alone once it runs */
-    struct pk_sweep sweep;  /* the thread's alone */
-    bool has_swept;         /* likewise */
-    pthread_t thread;
-    pthread_mutex_t busy; /* held during a transaction; taken before `lock` */
-    pthread_mutex_t lock;
-    pthread_cond_t work; /* entries wait, `urgent` or `stop` was set */
-    pthread_cond_t done; /* `settled` has grown, or there is room */
-
-    /* under the lock, but for the bytes of `writing` */
-    struct queue filling, writing;
-    int64_t added, settled, dropped;
-    int64_t refused; /* dropped before they were numbered */
-    int64_t sweep_at_ms;
-    bool urgent, stop;
-    struct pk_cache_max cache_max;
-    char last_error[256];
-    int64_t tagged[TAGS]; /* the last entry under each tag */
 };
 
 static int64_t now_ms(void)
@@ -130,17 +100,17 @@ static bool write_group(struct pk_writer *w, size_t from, size_t to, bool *bad,
     *bad = false;
     if (!w->store->ops->begin(w->store, err))
         return false;
-    while (from < to) {
-        if (pk_journal_apply(w->store, take(&w->writing, &from), err))
-            continue;
-        *bad = true;
-        (void)w->store->ops->end(w->store, false, &ignored);
-        return false;
-    }
-    return w->store->ops->end(w->store, true, err);
+    pk_settling_forget(w->store->settling);
+    while (from < to && !*bad)
+        *bad = !pk_journal_apply(w->store, take(&w->writing, &from), err);
+    *bad = *bad || !pk_store_settle_end(w->store, err);
+    if (!*bad)
+        return w->store->ops->end(w->store, true, err);
+    (void)w->store->ops->end(w->store, false, &ignored);
+    return false;
 }
 
-static void note_error(struct pk_writer *w, const struct pk_error *err)
+void pk_writer_note(struct pk_writer *w, const struct pk_error *err)
 {
     (void)pthread_mutex_lock(&w->lock);
     memcpy(w->last_error, err->msg, sizeof w->last_error);
@@ -198,13 +168,25 @@ static int64_t write_or_drop(struct pk_writer *w, size_t from, size_t to)
     for (int round = 0; round < PK_WRITER_ROUNDS_MAX; round++) {
         if (write_group(w, from, to, &bad, &err))
             return 0;
-        note_error(w, &err);
+        pk_writer_note(w, &err);
         if (bad && !err.retryable)
             break;
         if (round + 1 < PK_WRITER_ROUNDS_MAX)
             pause_round(w, round);
     }
     return write_singly(w, from, to);
+}
+
+/* Their callers wait, the entries' do not. Not for ever. */
+static void let_reservers_go_first(struct pk_writer *w)
+{
+    struct timespec until = at_ms(now_ms() + PK_WRITER_WINDOW_MS);
+
+    (void)pthread_mutex_lock(&w->lock);
+    while (w->reserving > 0)
+        if (pthread_cond_timedwait(&w->done, &w->lock, &until) != 0)
+            break;
+    (void)pthread_mutex_unlock(&w->lock);
 }
 
 static void write_all(struct pk_writer *w)
@@ -217,6 +199,7 @@ static void write_all(struct pk_writer *w)
 
         for (; to < w->writing.len && count < PK_WRITER_GROUP_MAX; count++)
             (void)take(&w->writing, &to);
+        let_reservers_go_first(w);
         (void)pthread_mutex_lock(&w->busy);
         int64_t lost = write_or_drop(w, from, to);
         (void)pthread_mutex_unlock(&w->busy);
@@ -255,17 +238,36 @@ static void sweep_if_due(struct pk_writer *w)
         w->sweep_at_ms = next_ms;
 }
 
+/* Likewise. */
+static void end_leases_if_due(struct pk_writer *w)
+{
+    bool every = w->end_leases;
+
+    if (!every && now_ms() < w->leases_at_ms)
+        return;
+    (void)pthread_mutex_unlock(&w->lock);
+    pk_writer_end_leases(w, every);
+    (void)pthread_mutex_lock(&w->lock);
+    w->leases_at_ms = pk_lease_any(&w->leases) ? now_ms() + PK_LEASE_IDLE_US / 1000 : INT64_MAX;
+    if (every)
+        w->end_leases = false;
+    (void)pthread_cond_broadcast(&w->done);
+}
+
 /* Waits, with the lock, until there is something to write and its window is over; false when the
  * writer was stopped and nothing is left. */
 static bool gather(struct pk_writer *w)
 {
     while (w->filling.len == 0) {
-        struct timespec next = at_ms(w->sweep_at_ms);
+        int64_t next_ms = w->sweep_at_ms < w->leases_at_ms ? w->sweep_at_ms : w->leases_at_ms;
+        struct timespec next = at_ms(next_ms);
 
         if (w->stop)
             return false;
-        if (pthread_cond_timedwait(&w->work, &w->lock, &next) != 0)
+        if (w->end_leases || pthread_cond_timedwait(&w->work, &w->lock, &next) != 0) {
+            end_leases_if_due(w);
             sweep_if_due(w);
+        }
     }
     struct timespec until = at_ms(w->filling.first_ms + PK_WRITER_WINDOW_MS);
     while (!w->urgent && !w->stop && w->filling.len < WAKE_BYTES)
@@ -292,9 +294,11 @@ static void *run(void *arg)
         (void)pthread_mutex_lock(&w->lock);
         empty(&w->writing);
         (void)pthread_cond_broadcast(&w->done);
+        end_leases_if_due(w);
         sweep_if_due(w);
     }
     (void)pthread_mutex_unlock(&w->lock);
+    pk_writer_end_leases(w, true);
     if (!w->has_swept)
         (void)sweep(w);
     return NULL;
@@ -347,6 +351,7 @@ static bool wait_settled(struct pk_writer *w, int64_t target, int64_t wait_ms)
 
 static void dispose(struct pk_writer *w)
 {
+    pk_settling_free(w->store->settling);
     pk_store_close(w->store);
     free(w->filling.at);
     free(w->writing.at);
@@ -364,7 +369,9 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
         return NULL;
     }
     w->store = store;
+    store->settling = pk_settling_new();
     w->sweep_at_ms = now_ms() + FIRST_SWEEP_MS;
+    w->leases_at_ms = INT64_MAX;
     (void)pthread_mutex_init(&w->busy, NULL);
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_condattr_init(&attr);
@@ -374,8 +381,7 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
     (void)pthread_condattr_destroy(&attr);
     if (start(w))
         return w;
-    pk_store_close(store);
-    free(w);
+    dispose(w);
     (void)pk_fail(err, PK_NO_MEMORY, "cannot start the thread of the log writer");
     return NULL;
 }
@@ -414,7 +420,7 @@ bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait
         if (first)
             w->filling.first_ms = now;
         if (tag)
-            w->tagged[tag % TAGS] = w->added;
+            w->tagged[tag % PK_WRITER_TAGS] = w->added;
         if (first || (small && w->filling.len >= WAKE_BYTES))
             (void)pthread_cond_signal(&w->work);
     } else {
@@ -427,15 +433,29 @@ bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait
 bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms)
 {
     (void)pthread_mutex_lock(&w->lock);
-    bool settled = wait_settled(w, w->tagged[tag % TAGS], wait_ms);
+    bool settled = wait_settled(w, w->tagged[tag % PK_WRITER_TAGS], wait_ms);
     (void)pthread_mutex_unlock(&w->lock);
     return settled;
+}
+
+/* Waits, with the lock, until no leases are left. */
+static bool wait_leases(struct pk_writer *w, int64_t wait_ms)
+{
+    struct timespec until = at_ms(later(now_ms(), wait_ms));
+
+    w->end_leases = w->end_leases || pk_lease_any(&w->leases);
+    while (w->end_leases) {
+        (void)pthread_cond_signal(&w->work);
+        if (pthread_cond_timedwait(&w->done, &w->lock, &until) != 0)
+            break;
+    }
+    return !w->end_leases;
 }
 
 bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms)
 {
     (void)pthread_mutex_lock(&w->lock);
-    bool settled = wait_settled(w, w->added, wait_ms);
+    bool settled = wait_settled(w, w->added, wait_ms) && wait_leases(w, wait_ms);
     (void)pthread_mutex_unlock(&w->lock);
     return settled;
 }

@@ -18,6 +18,7 @@
 #define PK_WRITER_H
 
 #include "journal.h"
+#include "reserve.h"
 
 enum {
     PK_WRITER_BYTES_MAX = 16 << 20, /* entries that wait; a single larger one may wait alone */
@@ -51,8 +52,14 @@ bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait
  * are none. Two tags may be taken for one: then it waits for more. False after wait_ms. */
 bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms);
 
-/* The same for every entry added so far. */
+/* The same for every entry added so far; what was set aside ahead of calls is given back too. */
 bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms);
+
+/* What calls ask of their limits: pk_store_reserve() on `store`, which is the caller's own, for those that the
+ * writer's leases (lease.h) do not answer. What only calls in progress are in the way of is asked again after
+ * a flush, for which it waits so long. */
+void pk_writer_reserve(struct pk_writer *w, struct pk_store *store, struct pk_reserve *const *asked,
+                       int count, int64_t wait_ms);
 
 struct pk_writer_stats pk_writer_stats(struct pk_writer *w);
 

@@ -17,7 +17,6 @@
 #include "prompts.h"
 #include "store_cache.h"
 #include "store_guard.h"
-#include "store_limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -301,31 +300,10 @@ static void wait_for_limits(struct pkd_call *c)
     c->thread->reserving = c;
 }
 
-/* Asks again for those that only calls in progress are in the way of: some of these may be over, and
- * wait to be written. */
-static void ask_again(struct pkd_thread *t, struct pk_reserve **asked, struct pkd_call **calls,
-                      int count)
-{
-    struct pk_reserve *again[RESERVE_MAX];
-    int n = 0;
-
-    for (int i = 0; i < count; i++) {
-        if (asked[i]->granted || !asked[i]->in_use)
-            continue;
-        *asked[i] = *pk_call_reserve(calls[i]->task.call);
-        again[n++] = asked[i];
-    }
-    if (n == 0)
-        return;
-    (void)pk_writer_flush(t->app->writer, SETTLE_WAIT_MS);
-    pk_store_reserve(t->store, again, n, pk_clock_us());
-}
-
 static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count)
 {
     struct pk_reserve *asked[RESERVE_MAX];
     bool lenient = strcmp(t->app->options->limits, "allow") == 0;
-    bool pending = pk_writer_stats(t->app->writer).pending > 0;
     int n = 0;
 
     for (int i = 0; i < count; i++) {
@@ -335,12 +313,9 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
             continue;
         }
         *asked[n] = *pk_call_reserve(calls[i]->task.call);
-        asked[n]->tentative = pending;
         calls[n++] = calls[i];
     }
-    pk_store_reserve(t->store, asked, n, pk_clock_us());
-    if (pending)
-        ask_again(t, asked, calls, n);
+    pk_writer_reserve(t->app->writer, t->store, asked, n, SETTLE_WAIT_MS);
     for (int i = 0; i < n; i++) {
         struct pk_event ev = pk_reserve_event(asked[i], lenient);
 

@@ -390,20 +390,20 @@ select amount from pk_limit where slug = $1
 -- name: limit_lock @postgres
 select amount from pk_limit where slug = $1 for update
 
--- name: limit_take(slug text, subject text, slot_us bigint, until_us bigint, keep_us bigint, amount bigint, now_us bigint)
--- Sets aside (or gives back) when the limit allows it; no row: it does not.
+-- name: limit_take(slug text, subject text, slot_us bigint, until_us bigint, keep_us bigint, amount bigint, room bigint, now_us bigint)
+-- Sets aside (or gives back) when the limit has that much room; no row: it has not.
 insert into pk_limit_use (limit_slug, subject, slot_us, until_us, keep_us, used, reserved, refused)
 select l.slug, $2, $3, $4, $5, 0, $6, 0 from pk_limit l
-where l.slug = $1 and ($6 <= 0 or $6 + (
+where l.slug = $1 and ($6 <= 0 or $7 + (
     select coalesce(sum(u.used + u.reserved), 0) from pk_limit_use u
-    where u.limit_slug = $1 and u.subject = $2 and (u.until_us > $7 or u.slot_us = $3)) <= l.amount)
+    where u.limit_slug = $1 and u.subject = $2 and (u.until_us > $8 or u.slot_us = $3)) <= l.amount)
 on conflict (limit_slug, subject, slot_us) do update
     set reserved = pk_limit_use.reserved + excluded.reserved
 returning slot_us
 
 -- name: limit_state(slug text, subject text, now_us bigint)
 select until_us, used, reserved from pk_limit_use
-where limit_slug = $1 and subject = $2 and until_us > $3 order by until_us
+where limit_slug = $1 and subject = $2 and until_us > $3 order by slot_us
 
 -- name: limit_refused(slug text, subject text, slot_us bigint, until_us bigint, keep_us bigint, now_us bigint)
 insert into pk_limit_use (limit_slug, subject, slot_us, until_us, keep_us, used, reserved, refused,
@@ -432,14 +432,24 @@ on conflict (limit_slug, subject, slot_us) do update set
 delete from pk_limit_use where (limit_slug, subject, slot_us) in (
     select limit_slug, subject, slot_us from pk_limit_use where keep_us <= $1 limit 100)
 
--- name: reservation_put(id uuid, slug text, subject text, slot_us bigint, amount bigint, expires_us bigint)
+-- name: reservation_add(id uuid, slug text, subject text, slot_us bigint, amount bigint, expires_us bigint)
 insert into pk_reservation (id, limit_slug, subject, slot_us, amount, expires_us)
 values ($1, $2, $3, $4, $5, $6)
-on conflict (id, limit_slug, subject) do update
-    set amount = excluded.amount, expires_us = excluded.expires_us
+on conflict (id, limit_slug, subject) do update set amount = pk_reservation.amount + excluded.amount,
+    expires_us = case when excluded.expires_us > pk_reservation.expires_us then excluded.expires_us
+        else pk_reservation.expires_us end
 
 -- name: reservation_get(id uuid, slug text, subject text)
 select amount from pk_reservation where id = $1 and limit_slug = $2 and subject = $3
+
+-- name: reservation_drop(id uuid, slug text, subject text, amount bigint)
+delete from pk_reservation where id = $1 and limit_slug = $2 and subject = $3 and amount = $4
+returning amount
+
+-- name: reservation_less(id uuid, slug text, subject text, amount bigint)
+update pk_reservation set amount = amount - $4
+where id = $1 and limit_slug = $2 and subject = $3 and amount > $4
+returning $4
 
 -- name: reservation_end(id uuid, slug text, subject text)
 delete from pk_reservation where id = $1 and limit_slug = $2 and subject = $3 returning amount

@@ -9,7 +9,7 @@ BEGIN {
         " target,schema,pii,injection,jwt,mustache,body" \
         " place,near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
-        " call,reply,reserve" \
+        " call,reply,reserve,lease" \
         " secret,apikey,sign,xfer,loop,payload,store,journal,resolve" \
         " writer" \
         " host", L, " ")
