@@ -65,29 +65,11 @@ static pk_str format_of(const struct pk_maker *m)
 /* The client's own output_config, with what its OpenAI fields mean. */
 static void write_output_config(struct pk_maker *m)
 {
-    int own = pk_make_get(m, 0, "output_config");
-    pk_str format = format_of(m);
-    struct pk_json_edit edits[2];
-    int count = 0;
+    const struct pk_json_edit members[] = {{PK_STR("effort"), plan_of(m)->effort},
+                                           {PK_STR("format"), format_of(m)}};
 
-    if (plan_of(m)->effort.len && !pk_make_has(m, own, "effort"))
-        edits[count++] = (struct pk_json_edit){PK_STR("effort"), plan_of(m)->effort};
-    if (format.len && !pk_make_has(m, own, "format"))
-        edits[count++] = (struct pk_json_edit){PK_STR("format"), format};
-    if (pk_make_type(m, own) == PK_JSON_OBJECT) {
-        struct pk_buf out = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
-
-        pk_json_splice(&out, m->in, own, edits, count);
-        pk_dialect_raw(m->out, "output_config", pk_buf_str(&out));
-        return;
-    }
-    if (count == 0)
-        return;
-    pk_dialect_key(m->out, "output_config");
-    pk_buf_addc(m->out, '{');
-    for (int i = 0; i < count; i++)
-        pk_dialect_raw(m->out, edits[i].name.at, edits[i].value);
-    pk_buf_addc(m->out, '}');
+    pk_make_merged(m, pk_make_get(m, 0, "output_config"), "output_config", members,
+                   PK_COUNT(members));
 }
 
 /* --- tools ----------------------------------------------------------------------------------- */

@@ -450,21 +450,6 @@ bool pk_gemini_request(const struct pk_json *body, struct pk_buf *out, struct pk
 
 /* --- the path -------------------------------------------------------------------------------- */
 
-/* A segment of a path: all but what RFC 3986 calls unreserved is escaped. */
-static void add_segment(struct pk_buf *out, pk_str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-
-        if (plain)
-            pk_buf_addc(out, (char)c);
-        else
-            pk_buf_addf(out, "%%%02X", c);
-    }
-}
-
 bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
                     struct pk_error *err)
 {
@@ -484,7 +469,7 @@ bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
         !pk_str_ends(base, "/v1alpha"))
         pk_buf_adds(out, "/v1beta"); /* a custom_host may be without it, as in Portkey */
     pk_buf_addf(out, "/%s", kind);
-    add_segment(out, model);
+    pk_dialect_segment(out, model);
     pk_buf_adds(out, stream ? ":streamGenerateContent?alt=sse" : ":generateContent");
     return true;
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MERGED_MAX = 16 };
+
 struct pk_maker pk_make(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                         struct pk_error *err)
 {
@@ -105,6 +107,29 @@ void pk_make_copy(const struct pk_maker *m, int object, const char *from, const 
 {
     if (pk_make_has(m, object, from))
         pk_dialect_raw(m->out, to, pk_json_raw(m->in, pk_make_get(m, object, from)));
+}
+
+void pk_make_merged(struct pk_maker *m, int own, const char *to, const struct pk_json_edit *members,
+                    int count)
+{
+    struct pk_json_edit edits[MERGED_MAX];
+    struct pk_buf out = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
+    bool object = pk_make_type(m, own) == PK_JSON_OBJECT;
+    int n = 0;
+
+    PK_ASSERT(count <= MERGED_MAX);
+    for (int i = 0; i < count; i++)
+        if (members[i].value.len && !(object && pk_make_has(m, own, members[i].name.at)))
+            edits[n++] = members[i];
+    if (object) {
+        pk_json_splice(&out, m->in, own, edits, n);
+    } else if (n) {
+        pk_buf_addc(&out, '{');
+        for (int i = 0; i < n; i++)
+            pk_dialect_raw(&out, edits[i].name.at, edits[i].value);
+        pk_buf_addc(&out, '}');
+    }
+    pk_dialect_raw(m->out, to, pk_buf_str(&out));
 }
 
 bool pk_make_refuse(const struct pk_maker *m, const char *what)

@@ -44,6 +44,10 @@ bool pk_make_listed(const struct pk_maker *m, int value, const char *const names
 void pk_make_drop(const struct pk_maker *m, const char *name);
 /* Copies a member as it is, under a name of its own. */
 void pk_make_copy(const struct pk_maker *m, int object, const char *from, const char *to);
+/* An object called `to`: the client's own (`own`; < 0: none), with the members that it does not have.
+ * Nothing when both are empty. */
+void pk_make_merged(struct pk_maker *m, int own, const char *to, const struct pk_json_edit *members,
+                    int count);
 /* PK_BAD_REQUEST at m->path. */
 bool pk_make_refuse(const struct pk_maker *m, const char *what);
 

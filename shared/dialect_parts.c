@@ -64,6 +64,20 @@ void pk_dialect_image(struct pk_buf *out, pk_str url)
     pk_buf_adds(out, "}}");
 }
 
+void pk_dialect_segment(struct pk_buf *out, pk_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
+
+        if (plain)
+            pk_buf_addc(out, (char)c);
+        else
+            pk_buf_addf(out, "%%%02X", c);
+    }
+}
+
 bool pk_dialect_built(const struct pk_buf *out, const char *what, struct pk_error *err)
 {
     if (out->arena->failed)

@@ -22,6 +22,9 @@ void pk_dialect_line(struct pk_buf *out, pk_str json);
 /* Appends an image of an answer, by its data: URL, as the next item. */
 void pk_dialect_image(struct pk_buf *out, pk_str url);
 
+/* Appends a segment of a URL's path: all but what RFC 3986 calls unreserved is escaped. */
+void pk_dialect_segment(struct pk_buf *out, pk_str text);
+
 /* Whether a member is there and not null. */
 bool pk_dialect_has(const struct pk_json *doc, int object, const char *name);
 /* A count of tokens; 0 for anything that is none. */
