@@ -11,6 +11,8 @@
 #include "dialect_bedrock.h"
 #include "dialect_read.h"
 
+enum { FAULT_BYTES_MAX = 4096 };
+
 /* --- what the words and counts mean ---------------------------------------------------------- */
 
 static pk_str finish_of(pk_str reason)
@@ -62,15 +64,21 @@ static void read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
 /* --- errors ---------------------------------------------------------------------------------- */
 
 /* {"message":...}, with a capital from AWS's front doors; the kind is in a header, and with some in
- * "__type": "com.amazon.coral.service#AccessDeniedException". */
+ * "__type": "com.amazon.coral.service#AccessDeniedException". What the model itself said stands beside. */
 static void fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f)
 {
     pk_str type = pk_json_str(arena, doc, pk_json_get(doc, 0, "__type"));
+    pk_str original = pk_json_str(arena, doc, pk_json_get(doc, 0, "originalMessage"));
     int hash = pk_str_find(type, '#');
 
     pk_dialect_read_fault(arena, doc, f);
     if (f->message.len == 0)
         f->message = pk_json_str(arena, doc, pk_json_get(doc, 0, "Message"));
+    if (original.len && !pk_str_eq(original, f->message))
+        f->message = pk_dialect_shorten(
+            pk_copyf(arena, "%.*s: %.*s", PK_FMT(f->message), PK_FMT(original)), FAULT_BYTES_MAX);
+    if (f->code.len == 0 && pk_dialect_has(doc, 0, "originalStatusCode"))
+        f->code = pk_json_raw(doc, pk_json_get(doc, 0, "originalStatusCode"));
     if (type.len)
         f->type = pk_str_sub(type, (size_t)(hash + 1), type.len);
 }

@@ -441,7 +441,7 @@ static bool service_tier(struct pk_maker *m, int value, const char *to)
 {
     static const char *const types[] = {"default", "flex", "priority", "reserved", NULL};
 
-    if (pk_make_type(m, value) == PK_JSON_OBJECT)
+    if (pk_make_type(m, value) == PK_JSON_OBJECT || pk_make_has(m, 0, to))
         return own(m, value, to);
     if (pk_make_listed(m, value, types))
         pk_dialect_raw(m->out, to, object_of(m, "type", pk_json_raw(m->in, value)));

@@ -5,55 +5,31 @@
 #include "eventstream.h"
 
 #include "test.h"
-
-#include <string.h>
+#include "test_frames.h"
 
 static struct pk_arena arena;
 
 /* --- writing messages ------------------------------------------------------------------------ */
 
-static void number(struct pk_buf *out, uint32_t n, int bytes)
-{
-    for (int i = bytes - 1; i >= 0; i--)
-        pk_buf_addc(out, (char)(n >> (8 * i)));
-}
-
-static void text_header(struct pk_buf *out, const char *name, const char *value)
-{
-    number(out, (uint32_t)strlen(name), 1);
-    pk_buf_adds(out, name);
-    number(out, 7, 1);
-    number(out, (uint32_t)strlen(value), 2);
-    pk_buf_adds(out, value);
-}
-
 static pk_str message(pk_str headers, pk_str payload)
 {
     struct pk_buf out = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
 
-    number(&out, (uint32_t)(headers.len + payload.len + PK_EVENTSTREAM_OVERHEAD), 4);
-    number(&out, (uint32_t)headers.len, 4);
-    number(&out, pk_crc32(pk_buf_str(&out)), 4);
-    pk_buf_add(&out, headers);
-    pk_buf_add(&out, payload);
-    number(&out, pk_crc32(pk_buf_str(&out)), 4);
+    frame_message(&out, headers, payload);
     return pk_buf_str(&out);
 }
 
-static pk_str typed(const char *kind, const char *name_header, const char *name,
-                    const char *payload)
+static pk_str typed(const char *kind, const char *name, const char *payload)
 {
-    struct pk_buf headers = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
+    struct pk_buf out = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
 
-    text_header(&headers, name_header, name);
-    text_header(&headers, ":content-type", "application/json");
-    text_header(&headers, ":message-type", kind);
-    return message(pk_buf_str(&headers), pk_str_of(payload));
+    frame_event(&out, pk_str_of(kind), pk_str_of(name), pk_str_of(payload));
+    return pk_buf_str(&out);
 }
 
 static pk_str event(const char *name, const char *payload)
 {
-    return typed("event", ":event-type", name, payload);
+    return typed("event", name, payload);
 }
 
 static pk_str joined(pk_str a, pk_str b)
@@ -152,12 +128,11 @@ static void errors_are_told_apart_from_events(void)
 {
     struct pk_buf headers = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
 
-    EXPECT(reads_as(
-        typed("exception", ":exception-type", "throttlingException", "{\"message\":\"x\"}"),
-        "!throttlingException|{\"message\":\"x\"};", ""));
-    text_header(&headers, ":message-type", "error");
-    text_header(&headers, ":error-code", "InternalError");
-    text_header(&headers, ":error-message", "it \"broke\"");
+    EXPECT(reads_as(typed("exception", "throttlingException", "{\"message\":\"x\"}"),
+                    "!throttlingException|{\"message\":\"x\"};", ""));
+    frame_header(&headers, PK_STR(":message-type"), PK_STR("error"));
+    frame_header(&headers, PK_STR(":error-code"), PK_STR("InternalError"));
+    frame_header(&headers, PK_STR(":error-message"), PK_STR("it \"broke\""));
     EXPECT(reads_as(message(pk_buf_str(&headers), PK_NONE),
                     "!InternalError|{\"message\":\"it \\\"broke\\\"\"};", ""));
 }
@@ -170,15 +145,15 @@ static void headers_of_other_types_are_stepped_over(void)
     struct pk_buf headers = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
 
     for (size_t i = 0; i < PK_COUNT(others); i++) {
-        number(&headers, 1, 1);
+        frame_number(&headers, 1, 1);
         pk_buf_addc(&headers, 'h');
-        number(&headers, (uint32_t)others[i].type, 1);
+        frame_number(&headers, (size_t)others[i].type, 1);
         for (int b = 0; b < others[i].bytes; b++)
             pk_buf_addc(&headers, (char)0xff);
     }
     pk_buf_add(&headers, PK_STR("\001b\006\000\002xy"));
-    text_header(&headers, ":message-type", "event");
-    text_header(&headers, ":event-type", "chunk");
+    frame_header(&headers, PK_STR(":message-type"), PK_STR("event"));
+    frame_header(&headers, PK_STR(":event-type"), PK_STR("chunk"));
     EXPECT(reads_as(message(pk_buf_str(&headers), PK_STR("{}")), "chunk|{};", ""));
 }
 
@@ -210,9 +185,9 @@ static pk_str prelude(uint32_t total, uint32_t headers)
 {
     struct pk_buf out = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
 
-    number(&out, total, 4);
-    number(&out, headers, 4);
-    number(&out, pk_crc32(pk_buf_str(&out)), 4);
+    frame_number(&out, total, 4);
+    frame_number(&out, headers, 4);
+    frame_number(&out, pk_crc32(pk_buf_str(&out)), 4);
     return pk_buf_str(&out);
 }
 
@@ -256,7 +231,7 @@ static void headers_beyond_their_message_are_refused(void)
 
 static void a_message_of_an_unknown_type_is_refused(void)
 {
-    EXPECT(reads_as(typed("initial-response", ":event-type", "x", "{}"), "",
+    EXPECT(reads_as(typed("initial-response", "x", "{}"), "",
                     "event stream: a message of an unknown type"));
     EXPECT(
         reads_as(message(PK_NONE, PK_STR("{}")), "", "event stream: a message of an unknown type"));

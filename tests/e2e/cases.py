@@ -47,6 +47,9 @@ class E:
     def cohere(self, model="command-test", path="", **more):
         return self.to(model, path, "cohere", **more)
 
+    def bedrock(self, model="us.anthropic.claude-sonnet-4-5-20250929-v1:0", path="", **more):
+        return self.to(model, path, "bedrock", **more)
+
     def any(self, mode, *targets, **more):
         strategy = {"mode": mode, **more.pop("strategy", {})}
         return {"strategy": strategy, "targets": list(targets), **more}
@@ -551,6 +554,67 @@ FAMILIES = [
                 row={"status": "error", "error_type": "invalid_answer"}))
       for model in ("html-200", "empty-200", "truncated-json", "wrong-types", "bad-utf8",
                     "no-end", "error-in-200")],
+
+    # --- the bedrock dialect ---------------------------------------------------------------------
+    Case("bedrock: texts and limits are translated, and the model is in the path",
+         Call(lambda e: e.bedrock(), [{"role": "developer", "content": "be brief"},
+                                      {"role": "user", "content": "hello big world"}],
+              {"max_tokens": 7, "stop": "END", "temperature": 0.5, "seed": 1},
+              text="hello big world",
+              row={"provider": "bedrock", "model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                   "input_tokens": 5, "output_tokens": 3, "finish_reason": "stop"},
+              check=lambda a, r, m, s:
+              a.body["model"] == "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+              and a.body["choices"][0]["metrics"] == {"latencyMs": 7}
+              and m.page("last")["path"]
+              == "/v1/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"
+              and sent(system=[{"text": "be brief"}],
+                       messages=[{"role": "user", "content": [{"text": "hello big world"}]}],
+                       inferenceConfig={"maxTokens": 7, "temperature": 0.5,
+                                        "stopSequences": ["END"]})(a, r, m, s))),
+    Case("bedrock: an ARN is a model too",
+         Call(lambda e: e.bedrock("arn:aws:bedrock:us-east-1:123456789012:inference-profile/eu.amazon."
+                                  "nova-lite-v1:0"), text="hello big world",
+              check=lambda a, r, m, s: m.page("last")["path"] == "/v1/model/arn%3Aaws%3Abedrock%3A"
+              "us-east-1%3A123456789012%3Ainference-profile%2Feu.amazon.nova-lite-v1%3A0/converse")),
+    Case("bedrock: tools, their calls, and parallel results in one message",
+         Call(lambda e: e.bedrock("tool-call"), "weather?",
+              {"tools": [WEATHER], "tool_choice": "required"}, status=200,
+              row={"finish_reason": "tool_calls"},
+              check=lambda a, r, m, s: a.body["choices"][0]["message"]["tool_calls"][0]["function"]
+              == {"name": "weather", "arguments": '{"city":"mock"}'}
+              and '"toolChoice":{"any":{}}' in m.page("last")["body"]),
+         Call(lambda e: e.bedrock(), [
+             {"role": "user", "content": "weather?"},
+             {"role": "assistant", "content": None, "tool_calls": [
+                 {"id": f"call_{c}", "type": "function",
+                  "function": {"name": "weather", "arguments": f'{{"city":"{c}"}}'}}
+                 for c in ("Paris", "Oslo")]},
+             {"role": "tool", "tool_call_id": "call_Paris", "content": "sunny"},
+             {"role": "tool", "tool_call_id": "call_Oslo", "content": "snow"},
+             {"role": "user", "content": "thanks"}], {"tools": [WEATHER]}, status=200,
+              check=sent_text('{"toolUse":{"toolUseId":"call_Paris"', "sunny", "snow",
+                              '"role":"user","content":[{"toolResult":'))),
+    Case("bedrock: an image from the web is refused by name, before any call",
+         Call(lambda e: e.bedrock(), [{"role": "user", "content": [
+             {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}],
+              code="invalid_request", says="messages[0].content[0]: this provider fetches nothing")),
+    Case("bedrock: a fallback to it, and from it",
+         Call(lambda e: e.fallback(e.to("status-500"), e.bedrock()), text="hello big world",
+              row={"provider": "bedrock", "fallback_index": 1}),
+         Call(lambda e: e.fallback(e.bedrock("status-503"), e.gemini()), text="hello big world",
+              spans=[("bedrock", 503, "provider_error"), ("google", 200, None)])),
+    Case("bedrock: the provider's words are in the error",
+         Call(lambda e: e.bedrock("status-429"), status=429, says="asked to answer 429",
+              row={"provider": "bedrock", "status": "error"})),
+    *[Case(f"bedrock: hostile answer: {model}",
+           Call(lambda e, model=model: e.bedrock(model), code="invalid_answer", status=502,
+                row={"status": "error", "error_type": "invalid_answer"}))
+      for model in ("html-200", "empty-200", "truncated-json", "wrong-types", "bad-utf8",
+                    "no-end")],
+    Case("bedrock: an error with status 200",
+         Call(lambda e: e.bedrock("error-in-200"), code="provider_error", status=502,
+              says="asked to answer 500")),
 
     # --- what is logged ------------------------------------------------------------------------
     Case("metadata, trace and spans of the caller are in the log",

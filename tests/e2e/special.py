@@ -241,6 +241,39 @@ def streams_cohere(door, e, mock):
             and "".join(t["function"]["arguments"] for t in calls) == '{"city":"mock"}')
 
 
+def streams_bedrock(door, e, mock):
+    """a bedrock stream, in AWS's frames, reaches an OpenAI client as chunks, whole or with an error"""
+    id_ = trace("bedrock")
+    data = stream(door, "/v1/chat/completions", e.bedrock(),
+                  {"messages": turn("hello big world"), "stream_options": {"include_usage": True}},
+                  **{"x-portkey-trace-id": id_})
+    path = mock.page("last")["path"]
+    chunks = [json.loads(d) for d in data[:-1]]
+    text = "".join(c["delta"].get("content") or "" for d in chunks for c in d["choices"])
+    row = door.row(id_)
+    tools = stream(door, "/v1/chat/completions", e.bedrock("tool-call"), {
+        "messages": turn("x"), "tools": [WEATHER]})
+    calls = [t for d in tools[:-1] for c in json.loads(d)["choices"]
+             for t in c["delta"].get("tool_calls", [])]
+    for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
+        broken = stream(door, "/v1/chat/completions", e.bedrock(model),
+                        {"messages": turn("one two three four")})
+        if "[DONE]" in broken or '"error"' not in broken[-1]:
+            return print("#", model, broken)
+    over = stream(door, "/v1/chat/completions", e.fallback(e.bedrock("error-in-200"), e.bedrock()),
+                  {"messages": turn("hello big world")})
+    status, _, error = door.request("/v1/chat/completions", {"messages": turn("x")},
+                                    headers_for(e, e.bedrock("status-429", retry={"attempts": 0})))
+    return (text == "hello big world" and data[-1] == "[DONE]" and over[-1] == "[DONE]"
+            and status == 429 and json.loads(error)["error"]["type"] == "ThrottlingException"
+            and path.endswith("/converse-stream") and chunks[-1]["usage"]["total_tokens"] == 6
+            and row["status"] == "success" and row["stream"]
+            and (row["input_tokens"], row["output_tokens"]) == (3, 3)
+            and row["response"]["choices"][0]["message"]["content"] == "hello big world"
+            and calls[0]["function"]["name"] == "weather"
+            and "".join(t["function"]["arguments"] for t in calls) == '{"city":"mock"}')
+
+
 def broken_stream(door, e, mock):
     """a stream that breaks upstream ends with an error event and is logged as truncated"""
     for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
@@ -385,7 +418,7 @@ def killed(door, e, mock):
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
     caching.ANY + providers.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
-HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, messages_native, broken_stream,
+HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
         huge_request, operation] + prompts.HTTP + providers.HTTP
 LAST_HTTP = [killed]

@@ -10,7 +10,6 @@
 
 #include "arena.h"
 #include "buf.h"
-#include "eventstream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,25 +45,6 @@ static inline pk_str fuzz_part(pk_str *rest)
 
     *rest = end ? (pk_str){end + 1, rest->len - part.len - 1} : PK_NONE;
     return part;
-}
-
-static inline void fuzz_number(struct pk_buf *out, size_t n)
-{
-    for (int i = 24; i >= 0; i -= 8)
-        pk_buf_addc(out, (char)(n >> i));
-}
-
-/* Appends a message of AWS's event stream, with the checksums that belong to it. */
-static inline void fuzz_message(struct pk_buf *out, pk_str headers, pk_str payload)
-{
-    size_t from = out->len;
-
-    fuzz_number(out, headers.len + payload.len + PK_EVENTSTREAM_OVERHEAD);
-    fuzz_number(out, headers.len);
-    fuzz_number(out, pk_crc32((pk_str){out->at + from, out->len - from}));
-    pk_buf_add(out, headers);
-    pk_buf_add(out, payload);
-    fuzz_number(out, pk_crc32((pk_str){out->at + from, out->len - from}));
 }
 
 #endif

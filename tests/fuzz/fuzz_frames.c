@@ -7,6 +7,7 @@
  */
 #include "framing.h"
 #include "fuzz.h"
+#include "test_frames.h"
 
 struct seen {
     struct pk_buf events;
@@ -61,7 +62,7 @@ static void messages(pk_str text, size_t step)
     while (text.len) {
         pk_str headers = fuzz_part(&text), payload = fuzz_part(&text);
 
-        fuzz_message(&out, headers, payload);
+        frame_message(&out, headers, payload);
     }
     compare(PK_FRAMED_EVENTSTREAM, pk_buf_str(&out), step);
     pk_arena_free(&arena);

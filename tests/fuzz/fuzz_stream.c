@@ -2,10 +2,12 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * What reaches the client is whole events, and an answer is JSON.
+ * What reaches the client is whole events, and an answer is JSON. For AWS's event stream, whose checksums no fuzzer
+ * guesses, the bytes are the names and payloads of its messages; a name after "!" is that of an exception.
  */
 #include "fuzz.h"
 #include "stream.h"
+#include "test_frames.h"
 
 static void is_json(struct pk_arena *arena, pk_str text)
 {
@@ -54,11 +56,28 @@ static void answer(const struct pk_dialect *front, const struct pk_dialect *back
     pk_arena_free(&arena);
 }
 
+static void messages(const struct pk_dialect *front, const struct pk_dialect *back, pk_str bytes)
+{
+    struct pk_arena arena = fuzz_arena();
+    struct pk_buf out = pk_buf_in(&arena, 64 << 20);
+
+    while (bytes.len) {
+        pk_str name = pk_str_sub(fuzz_part(&bytes), 0, UINT16_MAX);
+        bool failed = pk_str_starts(name, "!");
+
+        frame_event(&out, failed ? PK_STR("exception") : PK_STR("event"),
+                    pk_str_sub(name, failed, name.len), fuzz_part(&bytes));
+    }
+    stream(front, back, pk_buf_str(&out));
+    pk_arena_free(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic};
     static const struct pk_dialect *const backs[] = {&pk_dialect_openai, &pk_dialect_anthropic,
-                                                     &pk_dialect_gemini, &pk_dialect_cohere};
+                                                     &pk_dialect_gemini, &pk_dialect_cohere,
+                                                     &pk_dialect_bedrock};
     pk_str text = fuzz_text(bytes, size);
 
     for (size_t f = 0; f < PK_COUNT(fronts); f++) {
@@ -66,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             stream(fronts[f], backs[b], text);
             answer(fronts[f], backs[b], text);
         }
+        messages(fronts[f], &pk_dialect_bedrock, text);
     }
     return 0;
 }

@@ -31,6 +31,8 @@ static void read_key(struct ask *a)
     ask_header(a, "authorization", value, sizeof(value));
     if (!a->key[0] && strncasecmp(value, "Bearer ", 7) == 0)
         (void)snprintf(a->key, sizeof(a->key), "%s", value + 7);
+    if (!a->key[0] && strncmp(value, "AWS4-HMAC-SHA256 ", 17) == 0)
+        (void)snprintf(a->key, sizeof(a->key), "%s", "signed");
 }
 
 static void chat(struct ask *a, struct reply *r)
@@ -65,6 +67,11 @@ static bool generates(const struct ask *a)
     return ends(a->route, ":generateContent") || ends(a->route, ":streamGenerateContent");
 }
 
+static bool converses(const struct ask *a)
+{
+    return ends(a->route, "/converse") || ends(a->route, "/converse-stream");
+}
+
 static void choose_dialect(struct ask *a)
 {
     char version[64], google[ASK_KEY_MAX];
@@ -80,6 +87,8 @@ static void choose_dialect(struct ask *a)
         a->dialect = &embeddings;
     else if (ends(a->route, "/v2/chat"))
         a->dialect = &cohere;
+    else if (converses(a))
+        a->dialect = &bedrock;
 }
 
 static void parse(struct ask *a)
@@ -96,7 +105,7 @@ static void endpoint(struct ask *a, struct reply *r)
     char message[200];
 
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
-        ends(a->route, "/embeddings") || ends(a->route, "/v2/chat")) {
+        ends(a->route, "/embeddings") || ends(a->route, "/v2/chat") || converses(a)) {
         chat(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);

@@ -343,9 +343,12 @@ static void tool_arguments(const cJSON *schema, struct text *out)
 /* Calls the first tool that the request offers. */
 static void tool_call(struct show *s)
 {
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(s->a->json, "toolConfig");
+    const cJSON *tools = cJSON_GetObjectItemCaseSensitive(s->a->json, "tools");
     const cJSON *tool =
-        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(s->a->json, "tools"), 0);
-    const cJSON *function = cJSON_GetObjectItemCaseSensitive(tool, "function");
+        cJSON_GetArrayItem(tools ? tools : cJSON_GetObjectItemCaseSensitive(config, "tools"), 0);
+    const cJSON *spec = cJSON_GetObjectItemCaseSensitive(tool, "toolSpec");
+    const cJSON *function = spec ? spec : cJSON_GetObjectItemCaseSensitive(tool, "function");
     const cJSON *declared = cJSON_GetObjectItemCaseSensitive(tool, "functionDeclarations");
 
     if (declared)
@@ -353,7 +356,10 @@ static void tool_call(struct show *s)
     const cJSON *schema = cJSON_GetObjectItemCaseSensitive(function, "parameters");
     const char *name = json_text(function ? function : tool, "name");
 
-    if (!schema)
+    if (spec)
+        schema = cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(spec, "inputSchema"), "json");
+    else if (!schema)
         schema = cJSON_GetObjectItemCaseSensitive(
             declared ? function : tool, declared ? "parametersJsonSchema" : "input_schema");
     if (schema)

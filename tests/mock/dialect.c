@@ -5,6 +5,7 @@
 #include "dialect.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -17,6 +18,24 @@ size_t word_len(const char *s, size_t len)
     while (i < len && !strchr(" \t\r\n", s[i]))
         i++;
     return i;
+}
+
+void path_name(struct ask *a, const char *from, const char *to)
+{
+    size_t n = 0;
+
+    while (from < to && n + 1 < sizeof(a->name)) {
+        char hex[3] = {0};
+
+        if (*from == '%' && from + 2 < to) {
+            (void)memcpy(hex, from + 1, 2);
+            a->name[n++] = (char)strtol(hex, NULL, 16);
+            from += 3;
+        } else {
+            a->name[n++] = *from++;
+        }
+    }
+    a->model = a->name;
 }
 
 bool listed(const char *list, const char *word)

@@ -38,10 +38,12 @@ struct dialect {
     void (*models)(struct reply *r);
 };
 
-extern const struct dialect openai, anthropic, gemini, cohere, embeddings;
+extern const struct dialect openai, anthropic, gemini, cohere, bedrock, embeddings;
 
 /* The first piece of text for one event of a stream: blanks, then a word. */
 size_t word_len(const char *s, size_t len);
+/* The model's name, percent-escaped in the path between these. */
+void path_name(struct ask *a, const char *from, const char *to);
 /* Whether `word` stands in a list like "|a|b|". */
 bool listed(const char *list, const char *word);
 /* Grows with every answer. */

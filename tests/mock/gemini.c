@@ -9,7 +9,6 @@
 #include "dialect.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char fields[] = "|contents|systemInstruction|generationConfig|safetySettings|tools|"
@@ -63,21 +62,8 @@ static bool refuse(const char *message, struct reply *r)
 static void read_path(struct ask *a)
 {
     const char *name = strstr(a->route, "/models/"), *colon = strrchr(a->route, ':');
-    size_t n = 0;
 
-    name = name ? name + strlen("/models/") : colon;
-    while (name < colon && n + 1 < sizeof(a->name)) {
-        char hex[3] = {0};
-
-        if (*name == '%' && name + 2 < colon) {
-            (void)memcpy(hex, name + 1, 2);
-            a->name[n++] = (char)strtol(hex, NULL, 16);
-            name += 3;
-        } else {
-            a->name[n++] = *name++;
-        }
-    }
-    a->model = a->name;
+    path_name(a, name ? name + strlen("/models/") : colon, colon);
     a->stream = strcmp(colon, ":streamGenerateContent") == 0;
 }
 

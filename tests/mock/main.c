@@ -16,6 +16,7 @@ static const char usage[] =
     "SIGTERM stops it. Speaks, as strictly as the real ones:\n"
     "  POST /v1/chat/completions   OpenAI: JSON and streams, n, tools, usage; any key but none\n"
     "  POST /v1/messages           Anthropic: JSON and streams, system, tools\n"
+    "  POST /model/NAME/converse   Bedrock: JSON and, at /converse-stream, streams in AWS's frames\n"
     "  POST /v1/embeddings         OpenAI: texts with the same words are near; dimensions (256)\n"
     "  GET  /v1/models\n"
     "Token counts are word counts. Any path before these endpoints will do, and these prefixes:\n"

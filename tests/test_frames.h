@@ -1,0 +1,54 @@
+/* test_frames.h - writes messages of AWS's event stream, for those who read them.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PK_TEST_FRAMES_H
+#define PK_TEST_FRAMES_H
+
+#include "eventstream.h"
+
+#include <string.h>
+
+static inline void frame_number(struct pk_buf *out, size_t n, int bytes)
+{
+    for (int i = bytes - 1; i >= 0; i--)
+        pk_buf_addc(out, (char)(n >> (8 * i)));
+}
+
+/* Appends a header whose value is a string. */
+static inline void frame_header(struct pk_buf *headers, pk_str name, pk_str value)
+{
+    frame_number(headers, name.len, 1);
+    pk_buf_add(headers, name);
+    frame_number(headers, 7, 1);
+    frame_number(headers, value.len, 2);
+    pk_buf_add(headers, value);
+}
+
+/* Appends a message with the checksums that belong to it. */
+static inline void frame_message(struct pk_buf *out, pk_str headers, pk_str payload)
+{
+    size_t from = out->len;
+
+    frame_number(out, headers.len + payload.len + PK_EVENTSTREAM_OVERHEAD, 4);
+    frame_number(out, headers.len, 4);
+    frame_number(out, pk_crc32((pk_str){out->at + from, out->len - from}), 4);
+    pk_buf_add(out, headers);
+    pk_buf_add(out, payload);
+    frame_number(out, pk_crc32((pk_str){out->at + from, out->len - from}), 4);
+}
+
+/* Appends an "event" or an "exception" of that name. */
+static inline void frame_event(struct pk_buf *out, pk_str kind, pk_str name, pk_str payload)
+{
+    struct pk_buf headers = pk_buf_in(out->arena, PK_CALL_BYTES_MAX);
+
+    frame_header(&headers,
+                 pk_str_is(kind, "event") ? PK_STR(":event-type") : PK_STR(":exception-type"),
+                 name);
+    frame_header(&headers, PK_STR(":content-type"), PK_STR("application/json"));
+    frame_header(&headers, PK_STR(":message-type"), kind);
+    frame_message(out, pk_buf_str(&headers), payload);
+}
+
+#endif
