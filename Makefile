@@ -51,10 +51,10 @@ include Makefile.deps
 $(BUILD)/gen/statements.def: sql/statements.sql sql/build.awk
 	@mkdir -p $(@D)
 	$(Q)awk -f sql/build.awk -v what=statements $< > $@.tmp && mv $@.tmp $@
-$(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/build.awk $(wildcard sql/migrate/*.sql)
+$(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/models.csv sql/build.awk $(wildcard sql/migrate/*.sql)
 	@mkdir -p $(@D)
 	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) \
-	    sql/prices.csv > $@.tmp && mv $@.tmp $@
+	    sql/prices.csv sql/models.csv > $@.tmp && mv $@.tmp $@
 
 gen: $(GEN)
 $(BUILD)/shared/%.o: shared/%.c | $(GEN)
@@ -117,7 +117,7 @@ $(BUILD)/t/%: tests/%.c $(BUILD)/libpk.a tests/test.h
 $(BUILD)/gen99/schema.inc: tests/migrate/0099_test.sql $(BUILD)/gen/schema.inc
 	@mkdir -p $(@D)
 	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) $< \
-	    sql/prices.csv > $@.tmp && mv $@.tmp $@
+	    sql/prices.csv sql/models.csv > $@.tmp && mv $@.tmp $@
 $(BUILD)/gen99/first.inc: tests/first_schema.sql sql/build.awk
 	@mkdir -p $(@D)
 	$(Q)awk -f sql/build.awk -v what=schema $< > $@.tmp && mv $@.tmp $@

@@ -36,6 +36,8 @@ pk_function pk_fn_api_key_create, pk_fn_api_key_rotate, pk_fn_api_key_revoke;
 
 pk_function pk_fn_retention_run; /* fn_retention.c */
 
+pk_function pk_fn_price_import; /* fn_price.c */
+
 pk_function pk_fn_cost, pk_fn_version; /* fn_pure.c */
 
 /* The relations as read-only virtual tables, vtab.c. An SQLite result code. */

@@ -54,6 +54,7 @@ static const struct {
     {"pk_api_key_create", 1, 2, DIRECT, pk_fn_api_key_create},
     {"pk_api_key_rotate", 1, 2, DIRECT, pk_fn_api_key_rotate},
     {"pk_api_key_revoke", 1, 1, DIRECT, pk_fn_api_key_revoke},
+    {"pk_price_import",  2, 3, JSON,   pk_fn_price_import},
     {"pk_feedback",      2, 4, DIRECT, pk_fn_feedback},
     {"pk_cache_purge",   0, 1, DIRECT, pk_fn_cache_purge},
     {"pk_retention_run", 0, 0, JSON,   pk_fn_retention_run},

@@ -54,6 +54,7 @@ static const struct relation relations[] = {
     {"pk_settings",     1, true,  NULL, {{0}}},
     {"pk_audit",        1, true,  NULL, {{0}}},
     {"pk_prices",       0, false, NULL, {{"provider", "provider", K_TEXT}, {"model", "model", K_TEXT}}},
+    {"pk_models",       2, false, NULL, {{"provider", "provider", K_TEXT}, {"model", "model", K_TEXT}}},
     {"pk_cache",        1, true,  NULL, {{"key", "e.key", K_HEX}}},
     {"pk_usage_hourly", 0, false, NULL, {{0}}},
     {"pk_usage_daily",  0, false, NULL, {{0}}},

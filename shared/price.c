@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLACES = 6 }; /* a dollar per million tokens is 10^6 pico-dollars a token */
+enum { DIGITS_MAX = 40, EXPONENT_MAX = 400 };
 
 static int compare(pk_str a, pk_str b)
 {
@@ -75,18 +75,31 @@ static int lower_bound(const struct pk_prices *prices, const struct name *n)
     return from;
 }
 
+/* When the price of one name changed last: all its tiers of before are no longer in force, also those that
+ * there are no successors of. */
+static int64_t since(const struct pk_prices *prices, int from, const struct name *n, int64_t at_us)
+{
+    int64_t latest = 0;
+
+    for (int i = from; i < prices->count && stands(&prices->rows[i], n) == 0; i++)
+        if (in_effect(&prices->rows[i], 0, at_us) && prices->rows[i].from_us > latest)
+            latest = prices->rows[i].from_us;
+    return latest;
+}
+
 /* Of the rows of one name, the one in effect. */
 static const struct pk_price *row_of(const struct pk_prices *prices, const struct name *n,
                                      int64_t input_tokens, int64_t at_us)
 {
     const struct pk_price *best = NULL;
+    int first = lower_bound(prices, n);
+    int64_t since_us = since(prices, first, n, at_us);
 
-    for (int i = lower_bound(prices, n); i < prices->count; i++) {
+    for (int i = first; i < prices->count && stands(&prices->rows[i], n) == 0; i++) {
         const struct pk_price *p = &prices->rows[i];
 
-        if (stands(p, n) != 0)
-            break;
-        if (in_effect(p, input_tokens, at_us) && (!best || supersedes(p, best)))
+        if (p->from_us >= since_us && in_effect(p, input_tokens, at_us) &&
+            (!best || supersedes(p, best)))
             best = p;
     }
     return best;
@@ -165,53 +178,139 @@ bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model
     return add_buckets(buckets, PK_COUNT(buckets), cost_pusd, why);
 }
 
-bool pk_price_parse(pk_str per_million, int64_t *pusd)
+/* --- decimals ------------------------------------------------------------------------------- */
+
+/* The digits of a number without zeros in front, and where its point is. */
+struct digits {
+    char at[DIGITS_MAX]; /* those behind the last place are beyond any rounding */
+    int count;
+    int64_t whole; /* how many of them stand before the point; negative: zeros follow it first */
+};
+
+static bool take_digit(struct digits *d, char c, bool fraction)
 {
-    int64_t n = 0;
-    int places = -1; /* digits behind the point; -1 before it */
-
-    if (per_million.len == 0 || per_million.at[0] == '.' || pk_str_ends(per_million, "."))
+    if (c < '0' || c > '9')
         return false;
-    for (size_t i = 0; i < per_million.len; i++) {
-        char c = per_million.at[i];
-
-        if (c == '.' && places < 0) {
-            places = 0;
-            continue;
-        }
-        if (c < '0' || c > '9')
-            return false;
-        if (places == PLACES) { /* finer than a pico-dollar: only zeros are exact */
-            if (c != '0')
-                return false;
-            continue;
-        }
-        places += places >= 0;
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, c - '0', &n))
-            return false;
+    if (d->count == 0 && c == '0') {
+        d->whole -= fraction;
+        return true;
     }
-    for (int i = places < 0 ? 0 : places; i < PLACES; i++)
-        if (__builtin_mul_overflow(n, 10, &n))
-            return false;
-    *pusd = n;
+    if (d->count < DIGITS_MAX)
+        d->at[d->count++] = c;
+    d->whole += !fraction;
     return true;
+}
+
+/* "-07" behind the e; what is beyond EXPONENT_MAX is none. */
+static bool take_exponent(pk_str text, int64_t *exponent)
+{
+    bool minus = pk_str_starts(text, "-");
+
+    if (minus || pk_str_starts(text, "+"))
+        text = pk_str_sub(text, 1, text.len);
+    *exponent = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9' || *exponent > EXPONENT_MAX)
+            return false;
+        *exponent = *exponent * 10 + (text.at[i] - '0');
+    }
+    if (text.len == 0 || *exponent > EXPONENT_MAX)
+        return false;
+    *exponent = minus ? -*exponent : *exponent;
+    return true;
+}
+
+static bool read_digits(pk_str text, struct digits *d)
+{
+    bool fraction = false, any = false;
+    int64_t exponent = 0;
+    size_t i = 0;
+
+    *d = (struct digits){.count = 0};
+    for (; i < text.len && text.at[i] != 'e' && text.at[i] != 'E'; i++) {
+        if (text.at[i] == '.' && any && !fraction) {
+            fraction = true;
+            any = false; /* a digit must follow */
+            continue;
+        }
+        if (!take_digit(d, text.at[i], fraction))
+            return false;
+        any = true;
+    }
+    if (i < text.len && !take_exponent(pk_str_sub(text, i + 1, text.len), &exponent))
+        return false;
+    d->whole += exponent;
+    return any;
+}
+
+bool pk_price_decimal(pk_str text, int places, int64_t *out)
+{
+    struct digits d;
+    int64_t n = 0;
+
+    if (!read_digits(text, &d))
+        return false;
+    *out = 0;
+    if (d.count == 0)
+        return true;
+    d.whole += places;
+    for (int64_t i = 0; i < d.whole; i++)
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, i < d.count ? d.at[i] - '0' : 0, &n))
+            return false;
+    bool up = d.whole >= 0 && d.whole < d.count && d.at[d.whole] >= '5';
+    return !__builtin_add_overflow(n, up, out) && *out > 0;
+}
+
+void pk_price_print(struct pk_buf *out, int64_t pusd)
+{
+    const int64_t one = 1000000; /* a dollar per million tokens is so many pico-dollars a token */
+
+    pk_buf_addf(out, "%lld.%06lld", (long long)(pusd / one), (long long)(pusd % one));
+    while (out->len && out->at[out->len - 1] == '0')
+        out->len--;
+    if (out->len && out->at[out->len - 1] == '.')
+        out->len--;
+}
+
+/* Whether some row is of that provider; *next is behind the last of them. */
+static bool has_provider(const struct pk_prices *prices, pk_str provider, int *next)
+{
+    struct name n = {provider, PK_NONE, PK_NONE};
+    int i = lower_bound(prices, &n);
+
+    for (*next = i; *next < prices->count && pk_str_eq(prices->rows[*next].provider, provider);)
+        ++*next;
+    return *next > i;
+}
+
+/* Of the providers that are in no table of ours, but have prices. */
+static pk_str other_provider(const struct pk_prices *prices, pk_str model, int64_t input,
+                             int64_t now_us)
+{
+    for (int i = 0; i < prices->count;) {
+        pk_str provider = prices->rows[i].provider;
+
+        if (pk_price_find(prices, provider, model, input, now_us))
+            return provider;
+        (void)has_provider(prices, provider, &i);
+    }
+    return PK_NONE;
 }
 
 pk_str pk_price_provider(const struct pk_prices *prices, pk_str *model, int64_t input,
                          int64_t now_us)
 {
-    int slash = pk_str_find(*model, '/');
+    int slash = pk_str_find(*model, '/'), next;
+    pk_str first = pk_str_sub(*model, 0, slash < 0 ? 0 : (size_t)slash);
     const struct pk_provider *p;
 
-    if (slash > 0) {
-        p = pk_provider_find(pk_str_sub(*model, 0, (size_t)slash));
-        if (p) {
-            *model = pk_str_sub(*model, (size_t)slash + 1, model->len);
-            return pk_str_of(p->name);
-        }
+    if (first.len && (pk_provider_find(first) || has_provider(prices, first, &next))) {
+        *model = pk_str_sub(*model, first.len + 1, model->len);
+        return first;
     }
     for (int i = 0; (p = pk_provider_at(i)) != NULL; i++)
         if (pk_price_find(prices, pk_str_of(p->name), *model, input, now_us))
             return pk_str_of(p->name);
-    return PK_NONE;
+    return other_provider(prices, *model, input, now_us);
 }

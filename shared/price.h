@@ -3,11 +3,12 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * A price list is a snapshot that the host loads from the store (pk_prices) and shares
- * among calls. The list that pk ships is sql/prices; the store is seeded with it.
+ * among calls. The list that pk ships is sql/prices.csv; the store is seeded with it.
  */
 #ifndef PK_PRICE_H
 #define PK_PRICE_H
 
+#include "buf.h"
 #include "usage.h"
 
 /* pico-USD a token; -1 = not known, and a call that used such tokens has no known cost. */
@@ -17,6 +18,7 @@ struct pk_price {
     int64_t input, cache_read, cache_write, cache_write_1h, output, reasoning;
     int64_t above_tokens;   /* applies when all input tokens exceed this; 0 = the base tier */
     int64_t from_us, to_us; /* in effect in [from, to); to 0 = still */
+    int64_t max_output;     /* tokens that the model gives at most; 0 = not known */
 };
 
 struct pk_prices {
@@ -27,8 +29,8 @@ struct pk_prices {
 /* By provider, then by model. */
 void pk_price_sort(struct pk_price *rows, int count);
 
-/* The row in effect: exact model before the longest prefix, the highest tier that
- * input_tokens reaches, the latest from_us; NULL when there is none. */
+/* The row in effect: exact model before the longest prefix; of those that are not older than its base tier in
+ * effect the highest tier that input_tokens reaches; NULL when there is none. */
 const struct pk_price *pk_price_find(const struct pk_prices *prices, pk_str provider, pk_str model,
                                      int64_t input_tokens, int64_t at_us);
 
@@ -42,7 +44,12 @@ bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model
 pk_str pk_price_provider(const struct pk_prices *prices, pk_str *model, int64_t input,
                          int64_t now_us);
 
-/* Decimal dollars per million tokens ("2.50", "0.075") as pico-USD a token, exactly. */
-bool pk_price_parse(pk_str per_million, int64_t *pusd);
+/* A decimal number as it is written in JSON ("2.50", "1.5e-07") times 10^places, to the nearest integer: no
+ * double is on the way, and what others computed with doubles (7.499999999999999e-08) is what they meant.
+ * False when it is no such number, negative, out of range, or not 0 but would become 0. */
+bool pk_price_decimal(pk_str text, int places, int64_t *out);
+
+/* pico-USD a token as dollars per million tokens, exactly: "0.075". */
+void pk_price_print(struct pk_buf *out, int64_t pusd);
 
 #endif

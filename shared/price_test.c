@@ -7,14 +7,14 @@
 #include "test.h"
 
 static const struct pk_price rows[] = {
-    /* provider  model        in     read  write 1h  out    reason above   from to */
-    {{"a", 1}, {"m*", 2}, 1, -1, -1, -1, 10, -1, 0, 0, 0},
-    {{"a", 1}, {"mod*", 4}, 2, -1, -1, -1, 20, -1, 0, 0, 0},
-    {{"a", 1}, {"model", 5}, 3, 1, 4, 6, 30, 30, 0, 0, 500},
-    {{"a", 1}, {"model", 5}, 5, 1, 4, 6, 50, 50, 0, 500, 0},
-    {{"a", 1}, {"model", 5}, 7, 2, 8, 9, 70, 70, 200000, 500, 0},
-    {{"b", 1}, {"model", 5}, 11, 11, 11, 11, 11, 11, 0, 0, 0},
-    {{"c", 1}, {"huge", 4}, INT64_MAX / 2, -1, -1, -1, 1, 1, 0, 0, 0},
+    /* provider  model        in     read  write 1h  out    reason above   from to max */
+    {{"a", 1}, {"m*", 2}, 1, -1, -1, -1, 10, -1, 0, 0, 0, 0},
+    {{"a", 1}, {"mod*", 4}, 2, -1, -1, -1, 20, -1, 0, 0, 0, 0},
+    {{"a", 1}, {"model", 5}, 3, 1, 4, 6, 30, 30, 0, 0, 500, 0},
+    {{"a", 1}, {"model", 5}, 5, 1, 4, 6, 50, 50, 0, 500, 0, 0},
+    {{"a", 1}, {"model", 5}, 7, 2, 8, 9, 70, 70, 200000, 500, 0, 0},
+    {{"b", 1}, {"model", 5}, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0},
+    {{"c", 1}, {"huge", 4}, INT64_MAX / 2, -1, -1, -1, 1, 1, 0, 0, 0, 0},
 };
 static const struct pk_prices prices = {rows, PK_COUNT(rows)};
 
@@ -131,44 +131,106 @@ static void overflow_is_noticed(void)
     EXPECT(pk_str_is(pk_str_of(why), "the token counts are out of range"));
 }
 
-static void decimals_become_pico_dollars_exactly(void)
+static void a_tier_without_a_successor_ends_with_its_base(void)
+{
+    static const struct pk_price changed[] = {
+        {{"a", 1}, {"m", 1}, .input = 1, .from_us = 0},
+        {{"a", 1}, {"m", 1}, .input = 2, .above_tokens = 100, .from_us = 0},
+        {{"a", 1}, {"m", 1}, .input = 3, .from_us = 50},
+    };
+    const struct pk_prices list = {changed, PK_COUNT(changed)};
+
+    EXPECT(pk_price_find(&list, PK_STR("a"), PK_STR("m"), 101, 49)->input == 2);
+    EXPECT(pk_price_find(&list, PK_STR("a"), PK_STR("m"), 101, 50)->input == 3);
+}
+
+static void decimals_become_integers_to_the_nearest(void)
 {
     static const struct {
         const char *text;
-        int64_t pusd;
+        int places;
+        int64_t value;
     } cases[] = {
-        {"2.50", 2500000}, {"0.075", 75000},
-        {"10", 10000000},  {"0", 0},
-        {"0.000001", 1},   {"1.1234560", 1123456},
-        {"00.5", 500000},  {"9223372036854.775807", INT64_MAX},
+        {"2.50", 6, 2500000},
+        {"0.075", 6, 75000},
+        {"10", 6, 10000000},
+        {"0", 12, 0},
+        {"0.0", 12, 0},
+        {"0e-5", 12, 0},
+        {"0.000001", 6, 1},
+        {"1.5e-07", 12, 150000},
+        {"1.5E-7", 12, 150000},
+        {"15e-8", 12, 150000},
+        {"0.00000015", 12, 150000},
+        {"1e+2", 0, 100},
+        {"1e02", 0, 100},
+        {"7.499999999999999e-08", 12, 75000},
+        {"0.0000029999900000000002", 12, 2999990},
+        {"1.41953125E-7", 12, 141953},
+        {"0.0000005", 6, 1},
+        {"0.00025", 10, 2500000},
+        {"256000.0", 0, 256000},
+        {"9223372036854775807", 0, INT64_MAX},
+        {"9223372036854.775807", 6, INT64_MAX},
+        {"0.00000000000000000000000000000000000000000000000001e50", 0, 1},
+        {"12345678901234567890123456789012345678901234567890e-40", 0, 1234567890},
     };
-    int64_t pusd;
-
-    for (size_t i = 0; i < PK_COUNT(cases); i++) {
-        EXPECT(pk_price_parse(pk_str_of(cases[i].text), &pusd));
-        EXPECT(pusd == cases[i].pusd);
-    }
-}
-
-static void what_is_no_exact_price_is_refused(void)
-{
-    static const char *const cases[] = {"",
-                                        ".",
-                                        ".5",
-                                        "5.",
-                                        "-1",
-                                        "1e3",
-                                        "1,5",
-                                        "1.2.3",
-                                        " 1",
-                                        "0.0000001",
-                                        "0.0000010001",
-                                        "9223372036854.775808",
-                                        "99999999999999"};
-    int64_t pusd;
+    int64_t value;
 
     for (size_t i = 0; i < PK_COUNT(cases); i++)
-        EXPECT(!pk_price_parse(pk_str_of(cases[i]), &pusd));
+        if (!EXPECT(pk_price_decimal(pk_str_of(cases[i].text), cases[i].places, &value) &&
+                    value == cases[i].value))
+            printf("# %s\n", cases[i].text);
+}
+
+static void what_is_no_price_is_refused(void)
+{
+    static const char *const cases[] = {
+        "",
+        ".",
+        ".5",
+        "5.",
+        "-1",
+        "1e",
+        "1e999",
+        "e5",
+        "1,5",
+        "1.2.3",
+        " 1",
+        "0x1",
+        "NaN",
+        "1e-",
+        "1e+-2",
+        "1e5.0",
+        "1e-13",
+        "1e-400",
+        "9223372036854775808",
+        "99999999999999999999",
+    };
+    int64_t value;
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        if (!EXPECT(!pk_price_decimal(pk_str_of(cases[i]), 0, &value)))
+            printf("# %s\n", cases[i]);
+    EXPECT(!pk_price_decimal(PK_STR("0.0000004"), 6, &value)); /* not free */
+}
+
+static void a_price_is_printed_exactly(void)
+{
+    static const struct {
+        int64_t pusd;
+        const char *text;
+    } cases[] = {{0, "0"}, {1, "0.000001"}, {75000, "0.075"}, {10000000, "10"}, {2500000, "2.5"}};
+    struct pk_arena arena;
+
+    pk_arena_init(&arena, pk_allocator_malloc(), 1 << 20);
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        struct pk_buf out = pk_buf_in(&arena, 64);
+
+        pk_price_print(&out, cases[i].pusd);
+        EXPECT(pk_str_is(pk_buf_str(&out), cases[i].text));
+    }
+    pk_arena_free(&arena);
 }
 
 int main(void)
@@ -181,7 +243,9 @@ int main(void)
     RUN(an_unknown_price_gives_no_cost_but_a_reason);
     RUN(no_usage_is_not_free);
     RUN(overflow_is_noticed);
-    RUN(decimals_become_pico_dollars_exactly);
-    RUN(what_is_no_exact_price_is_refused);
+    RUN(a_tier_without_a_successor_ends_with_its_base);
+    RUN(decimals_become_integers_to_the_nearest);
+    RUN(what_is_no_price_is_refused);
+    RUN(a_price_is_printed_exactly);
     return test_end();
 }

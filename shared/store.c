@@ -373,7 +373,7 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
 {
     struct price_read *read = ctx;
 
-    PK_ASSERT(count == 11);
+    PK_ASSERT(count == 12);
     if (read->count == read->cap && !grow_prices(read))
         return false;
     read->rows[read->count++] = (struct pk_price){
@@ -388,6 +388,7 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
         .cache_write_1h = price_of(&v[8]),
         .output = price_of(&v[9]),
         .reasoning = price_of(&v[10]),
+        .max_output = v[11].i,
     };
     return true;
 }

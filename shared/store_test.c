@@ -544,14 +544,18 @@ static void an_older_price_list_is_replaced_when_the_store_opens(void)
 
     (void)test_ask(s, "update pk_meta set value = 20200101 where name = 'prices_as_of'");
     (void)test_ask(s, "update pk_price set input = 1 where origin = 'list'");
-    (void)test_ask(s,
-                   "insert into pk_price values ('own', 'm', 0, 0, 0, 7, 7, 7, 7, 7, 7, 'import')");
+    (void)test_ask(
+        s, "insert into pk_price (provider, model, above_tokens, from_us, to_us, input, origin) "
+           "values ('own', 'm', 0, 0, 0, 7, 'import');");
+    (void)test_ask(s, "update pk_model set origin = 'import', mode = 'own' where model = 'gpt-4o'");
     EXPECT(pk_store_epoch(s, &before, &err));
     pk_store_close(s);
     s = test_store(path);
     EXPECT(pk_store_epoch(s, &after, &err) && after > before);
     EXPECT(test_says(s, "select count(*) from pk_price where input = 1", "0"));
     EXPECT(test_says(s, "select count(*) from pk_price where origin = 'import'", "1"));
+    EXPECT(test_says(s, "select mode from pk_models where model = 'gpt-4o'", "own"));
+    EXPECT(test_says(s, "select mode from pk_models where model = 'gpt-4o-mini'", "chat"));
     pk_store_close(s);
 }
 

@@ -19,6 +19,7 @@ int pkd_provider(const struct pkd_options *o);
 int pkd_config(const struct pkd_options *o);
 int pkd_guardrail(const struct pkd_options *o);
 int pkd_prompt(const struct pkd_options *o);
+int pkd_price(const struct pkd_options *o);
 
 /* The store that the options name; `out` receives its path. */
 bool pkd_store_path(const struct pkd_options *o, char *out, size_t size,

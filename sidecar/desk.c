@@ -7,25 +7,50 @@
 #include "json.h"
 #include "sqlite.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err)
+static bool read_all(struct pkd_desk *d, int fd, size_t max, pk_str *out)
 {
-    struct pk_buf b = pk_buf_in(&d->arena, PKD_STDIN_BYTES_MAX);
+    struct pk_buf b = pk_buf_in(&d->arena, max);
     ssize_t got = 1;
 
     while (got > 0) {
         char *room = pk_buf_room(&b, 4096);
 
         if (!room)
-            return pk_fail(err, PK_TOO_LARGE, "stdin: more than %d bytes", PKD_STDIN_BYTES_MAX);
-        got = read(STDIN_FILENO, room, 4096);
+            return false;
+        got = read(fd, room, 4096);
         b.len += got > 0 ? (size_t)got : 0;
     }
     *out = pk_str_trim(pk_buf_str(&b));
+    return true;
+}
+
+bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err)
+{
+    if (!read_all(d, STDIN_FILENO, PKD_STDIN_BYTES_MAX, out))
+        return pk_fail(err, PK_TOO_LARGE, "stdin: more than %d bytes", PKD_STDIN_BYTES_MAX);
     return out->len || pk_fail(err, PK_BAD_REQUEST, "stdin: nothing there");
+}
+
+bool pkd_desk_file(struct pkd_desk *d, const char *path, size_t max, pk_str *out,
+                   struct pk_error *err)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return pk_fail(err, PK_BAD_REQUEST, "%.100s: %s", path, strerror(errno));
+    bool read = read_all(d, fd, max, out);
+    if (!is_stdin)
+        (void)close(fd);
+    if (!read)
+        return pk_fail(err, PK_TOO_LARGE, "%.100s: more than %zu bytes", path, max);
+    return out->len || pk_fail(err, PK_BAD_REQUEST, "%.100s: nothing there", path);
 }
 
 struct listing {

@@ -29,6 +29,10 @@ int pkd_desk_run(const struct pkd_options *o, const char *noun, const struct pkd
 /* All of stdin, without blanks around it. */
 bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err) PK_MUST_CHECK;
 
+/* The content of a file of at most `max` bytes; "-": of stdin. */
+bool pkd_desk_file(struct pkd_desk *d, const char *path, size_t max, pk_str *out,
+                   struct pk_error *err) PK_MUST_CHECK;
+
 /* Prints the rows of a statement without parameters: columns apart by tabs, or with --json a list of objects.
  * `names` are those of the columns, with blanks between; one that ends in "{}" holds JSON. */
 bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, const char *names,

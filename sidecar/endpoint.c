@@ -12,6 +12,7 @@
 #include "answer.h"
 #include "client.h"
 #include "feedback.h"
+#include "models.h"
 #include "prompt_admin.h"
 #include "prompts.h"
 #include "store_audit.h"
@@ -84,70 +85,17 @@ static void serve_readyz(struct pkd_thread *t, struct pkd_conn *c, const struct 
     pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
 }
 
-/* --- GET /v1/models ------------------------------------------------------------------------- */
-
-/* Whether an earlier row names the same model: a list has a row per tier and period. */
-static bool listed_before(const struct pk_prices *prices, int i)
-{
-    for (int k = 0; k < i; k++)
-        if (pk_str_eq(prices->rows[k].model, prices->rows[i].model) &&
-            pk_str_eq(prices->rows[k].provider, prices->rows[i].provider))
-            return true;
-    return false;
-}
-
-static void print_models(struct pk_buf *out, const struct pk_prices *prices, const char *prefix)
-{
-    for (int i = 0; i < prices->count; i++) {
-        const struct pk_price *row = &prices->rows[i];
-
-        if (pk_str_ends(row->model, "*") || listed_before(prices, i))
-            continue;
-        pk_buf_adds(out, prefix);
-        pk_buf_adds(out, "{\"id\":");
-        pk_json_quote(out, row->model);
-        pk_buf_addf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":",
-                    (long long)(row->from_us > 0 ? row->from_us / 1000000 : 0));
-        pk_json_quote(out, row->provider);
-        pk_buf_addc(out, '}');
-        prefix = ",";
+#define CATALOG(name, does)                                                                        \
+    static void serve_##name(struct pkd_thread *t, struct pkd_conn *c,                             \
+                             const struct pkd_request *req)                                        \
+    {                                                                                              \
+        does(t, c, req);                                                                           \
     }
-}
-
-/* The providers whose key is in the environment: those that a request may name without a key. */
-static void print_providers(struct pk_buf *out)
-{
-    const char *between = "";
-    const struct pk_provider *p;
-
-    for (int i = 0; (p = pk_provider_at(i)); i++) {
-        const char *key = *p->key_env ? getenv(p->key_env) : NULL;
-
-        if (!key || !*key)
-            continue;
-        pk_buf_addf(out, "%s{\"id\":\"%s\",\"key\":\"%s\"}", between, p->name, p->key_env);
-        between = ",";
-    }
-}
-
-static void serve_models(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
-{
-    struct pk_buf out = pk_buf_in(&t->scratch, PK_BODY_BYTES_MAX);
-    struct pk_error err = {0};
-    const struct pk_prices *prices = pk_resolver_prices(t->resolver, t->store, &err);
-
-    (void)req;
-    if (!prices) {
-        pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
-        return;
-    }
-    pk_buf_adds(&out, "{\"object\":\"list\",\"data\":[");
-    print_models(&out, prices, "");
-    pk_buf_adds(&out, "],\"providers\":[");
-    print_providers(&out);
-    pk_buf_adds(&out, "]}");
-    pkd_answer_json(c, out.failed ? 500 : 200, out.failed ? PK_STR("{}") : pk_buf_str(&out));
-}
+CATALOG(models, pkd_models_list)
+CATALOG(model, pkd_models_get)
+CATALOG(prices, pkd_prices_list)
+CATALOG(price_import, pkd_prices_import)
+#undef CATALOG
 
 /* --- the gate -------------------------------------------------------------------------------- */
 

@@ -29,6 +29,9 @@ static const struct command commands[] = {
     {"config", "put SLUG < JSON | get SLUG | list | delete SLUG", "stored configs", pkd_config},
     {"guardrail", "put SLUG < JSON | get SLUG | list | delete SLUG",
      "stored guardrails, which configs name", pkd_guardrail},
+    {"price", "import FORMAT FILE [JSON-OPTIONS] | list",
+     "price lists; FORMAT is litellm, portkey, genai-prices or pk, FILE may be - for stdin",
+     pkd_price},
     {"prompt",
      "put SLUG < JSON-OR-TEXT | get REF | list | publish SLUG VERSION [LABEL [WEIGHT]] | render "
      "REF < JSON | "

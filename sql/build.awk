@@ -1,8 +1,8 @@
 # build.awk - from sql/ to what the two engines run.
 #
 #   awk -f build.awk -v what=statements statements.sql                   rows for an enum and its texts
-#   awk -f build.awk -v what=schema     schema.sql migrate/*.sql prices.csv   rows for the SQLite engine
-#   awk -f build.awk -v what=extension  schema.sql prices.csv            a script for Postgres
+#   awk -f build.awk -v what=schema     schema.sql migrate/*.sql prices.csv models.csv   rows for the SQLite engine
+#   awk -f build.awk -v what=extension  schema.sql prices.csv models.csv a script for Postgres
 #
 # The SQL is written once. Words in @...@ stand for what the engines spell differently; @word(x)@ takes an
 # expression without an '@' in it. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance.
@@ -144,18 +144,37 @@ function add_price(line,    f, row, i) {
     row = row "," date_us(f[4]) "," (f[5] == "" ? 0 : date_us(f[5]))
     if (f[11] == "") f[11] = f[10] # reasoning is billed as output
     for (i = 6; i <= 11; i++) row = row "," pusd(f[i])
-    row = row ",'list')"
-    if (prices != "" && length(prices) + length(row) > literal_max - 400) finish_prices()
-    prices = prices (prices == "" ? "" : ",") row
+    add_row("pk_price (provider,model,above_tokens,from_us,to_us," \
+        "input,cache_read,cache_write,cache_write_1h,output,reasoning,origin)", row ",'list')")
 }
-function finish_prices() {
-    if (prices == "") return
-    print_price_sql("insert into pk_price (provider,model,above_tokens,from_us,to_us," \
-        "input,cache_read,cache_write,cache_write_1h,output,reasoning,origin) values " prices \
-        " on conflict (provider,model,above_tokens,from_us) do nothing")
-    prices = ""
+# What a model is and can do; its abilities are names of LiteLLM's flags without "supports_".
+function add_model(line,    f, n, i, ability, can) {
+    if (split(line, f, ",") != 7) die("7 columns wanted")
+    if (f[6] != "" && f[6] !~ /^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]$/) die("not a date: " f[6])
+    n = split(f[7], ability, " ")
+    for (i = 1; i <= n; i++) can = can (i > 1 ? "," : "") "\"supports_" ability[i] "\":true"
+    add_row("pk_model (provider,model,mode,context_window,max_output_tokens,deprecation_date," \
+        "capabilities,origin,source,updated_us)", "('" f[1] "','" f[2] "','" f[3] "'," whole(f[4]) "," \
+        whole(f[5]) "," (f[6] == "" ? "null" : "'" f[6] "'") "," \
+        (n ? "'{" can "}'" : "null") ",'list','list'," as_of_us ")")
 }
-function print_price_sql(text) {
+function whole(text) {
+    if (text == "") return "null"
+    if (text !~ /^[1-9][0-9]*$/) die("not a number: " text)
+    return text
+}
+# Many rows a statement, as long as it is no longer than a literal may be.
+function add_row(into, row) {
+    if (rows != "" && (into != table || length(rows) + length(row) > literal_max - 400)) finish_rows()
+    table = into
+    rows = rows (rows == "" ? "" : ",") row
+}
+function finish_rows() {
+    if (rows == "") return
+    print_list_sql("insert into " table " values " rows " on conflict do nothing")
+    rows = ""
+}
+function print_list_sql(text) {
     if (what == "extension") print text ";"
     else printf "SCHEMA(PRICES, %s, %s)\n", as_of, c_string(text)
 }
@@ -169,16 +188,24 @@ FNR == 1 {
         if (version < 2) die("migrations are named NNNN_what.sql, from 0002 on")
     }
     if (what != "statements" && !opened++ && what != "extension")
-        print "/* Made by sql/build.awk from sql/schema.sql, sql/migrate/ and sql/prices.csv. */"
+        print "/* Made by sql/build.awk from sql/schema.sql, sql/migrate/, sql/prices.csv and sql/models.csv. */"
 }
 FILENAME ~ /\.csv$/ {
     if (/^# as of /) {
+        finish_rows()
         as_of = $4
         gsub(/-/, "", as_of)
-        print_price_sql("delete from pk_price where origin = 'list'")
-        print_price_sql("update pk_meta set value = " as_of " where name = 'prices_as_of'")
+        as_of_us = date_us($4)
+        if (FILENAME ~ /models\.csv$/) {
+            print_list_sql("delete from pk_model where origin = 'list'")
+        } else {
+            print_list_sql("delete from pk_price where origin = 'list'")
+            print_list_sql("update pk_meta set value = " as_of " where name = 'prices_as_of'")
+        }
     }
-    if (!/^#/ && !/^provider,/ && NF) add_price($0)
+    if (/^#/ || /^provider,/ || !NF) next
+    if (FILENAME ~ /models\.csv$/) add_model($0)
+    else add_price($0)
     next
 }
 what == "statements" && /^-- name:/ { finish_statement(); start_statement($0); next }
@@ -202,6 +229,6 @@ what == "statements" {
 END {
     if (failed) exit 1
     if (what == "statements") { finish_statement(); print_statements() }
-    else finish_prices()
+    else finish_rows()
     if (sql != "") die("a statement without its ';'")
 }

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 4),   -- of the tables: the last file in migrate/
+    ('schema_version', 5),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -338,7 +338,27 @@ create table pk_price (
     output         bigint,
     reasoning      bigint,
     origin         text not null,           -- list: shipped with pk; import: the owner's
+    input_batch      bigint,                -- through the provider's batch API
+    cache_read_batch bigint,
+    output_batch     bigint,
+    units          text,                    -- JSON: dollars for one of anything else
+    source         text not null default 'list', -- the format that it was imported from
     primary key (provider, model, above_tokens, from_us)
+);
+
+-- What a model is and can do; null where not known.
+create table pk_model (
+    provider          text not null,
+    model             text not null,        -- exact
+    mode              text,                 -- chat embedding image_generation ...
+    context_window    bigint,               -- tokens
+    max_output_tokens bigint,
+    deprecation_date  text,                 -- YYYY-MM-DD
+    capabilities      text,                 -- JSON object
+    origin            text not null,        -- as in pk_price
+    source            text not null,
+    updated_us        bigint not null,
+    primary key (provider, model)
 );
 
 -- pk_logs and pk_spans end in their joins: a reader may append a `where` over l, s and their indexes.
@@ -478,8 +498,29 @@ create view pk_prices as select
     @usd_m(p.cache_write)@ as cache_write_usd, @usd_m(p.cache_write_1h)@ as cache_write_1h_usd,
     @usd_m(p.output)@ as output_usd, @usd_m(p.reasoning)@ as reasoning_usd,
     @time(p.from_us)@ as valid_from,
-    case when p.to_us > 0 then @time(p.to_us)@ end as valid_to, p.origin
+    case when p.to_us > 0 then @time(p.to_us)@ end as valid_to, p.origin,
+    @usd_m(p.input_batch)@ as input_batch_usd, @usd_m(p.cache_read_batch)@ as cache_read_batch_usd,
+    @usd_m(p.output_batch)@ as output_batch_usd, @as_json(p.units)@ as units, p.source
     from pk_price p;
+
+-- One row a model that is known by name, with its price of this moment for short requests, in dollars per
+-- million tokens.
+create view pk_models as select
+    n.provider, n.model, m.mode, m.context_window, m.max_output_tokens,
+    @usd_m(p.input)@ as input_usd, @usd_m(p.output)@ as output_usd,
+    @usd_m(p.cache_read)@ as cache_read_usd, @usd_m(p.cache_write)@ as cache_write_usd,
+    @usd_m(p.cache_write_1h)@ as cache_write_1h_usd,
+    m.deprecation_date, @as_json(m.capabilities)@ as capabilities,
+    coalesce(p.source, m.source) as source, @time(p.from_us)@ as effective_from
+    from (select x.provider, x.model from pk_model x
+          union select y.provider, y.model from pk_price y where y.model not like '%*') n
+    left join pk_model m on m.provider = n.provider and m.model = n.model
+    left join (select q.provider, q.model, max(q.from_us) as from_us from pk_price q
+               where q.above_tokens = 0 and q.from_us <= @now_us@
+                   and (q.to_us = 0 or q.to_us > @now_us@)
+               group by q.provider, q.model) c on c.provider = n.provider and c.model = n.model
+    left join pk_price p on p.provider = c.provider and p.model = c.model and p.above_tokens = 0
+        and p.from_us = c.from_us;
 
 create view pk_cache as select
     @hex(e.key)@ as key, e.namespace, e.provider, e.model, e.hits,

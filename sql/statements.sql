@@ -533,6 +533,60 @@ insert into pk_audit_item (at_us, actor, verb, object, detail)
 values ($1, $2, $3, $4, cast($5 as @json@))
 
 -- name: prices()
+select p.provider, p.model, p.above_tokens, p.from_us, p.to_us, p.input, p.cache_read, p.cache_write,
+    p.cache_write_1h, p.output, p.reasoning, coalesce(m.max_output_tokens, 0)
+from pk_price p left join pk_model m on m.provider = p.provider and m.model = p.model
+
+-- name: price_rows()
 select provider, model, above_tokens, from_us, to_us, input, cache_read, cache_write,
-    cache_write_1h, output, reasoning
+    cache_write_1h, output, reasoning, input_batch, cache_read_batch, output_batch, units
 from pk_price
+
+-- name: price_end(provider text, model text, at_us bigint)
+update pk_price set to_us = $3
+where provider = $1 and model = $2 and from_us < $3 and (to_us = 0 or to_us > $3)
+
+-- name: price_put(provider text, model text, above_tokens bigint, from_us bigint, to_us bigint, input bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, output bigint, reasoning bigint, input_batch bigint, cache_read_batch bigint, output_batch bigint, units text, source text)
+insert into pk_price (provider, model, above_tokens, from_us, to_us, input, cache_read, cache_write,
+    cache_write_1h, output, reasoning, input_batch, cache_read_batch, output_batch, units, source, origin)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'import')
+on conflict (provider, model, above_tokens, from_us) do update set to_us = excluded.to_us,
+    input = excluded.input, cache_read = excluded.cache_read, cache_write = excluded.cache_write,
+    cache_write_1h = excluded.cache_write_1h, output = excluded.output,
+    reasoning = excluded.reasoning, input_batch = excluded.input_batch,
+    cache_read_batch = excluded.cache_read_batch, output_batch = excluded.output_batch,
+    units = excluded.units, source = excluded.source, origin = excluded.origin
+
+-- name: price_list()
+select provider, model, above_tokens, cast(@usd_m(input)@ as text), cast(@usd_m(cache_read)@ as text),
+    cast(@usd_m(cache_write)@ as text), cast(@usd_m(output)@ as text), source
+from pk_price where from_us <= @now_us@ and (to_us = 0 or to_us > @now_us@)
+order by provider, model, above_tokens
+
+-- name: model_rows()
+select provider, model, mode, context_window, max_output_tokens, deprecation_date, capabilities, source
+from pk_model
+
+-- name: model_put(provider text, model text, mode text, context_window bigint, max_output_tokens bigint, deprecation_date text, capabilities text, source text, updated_us bigint)
+insert into pk_model (provider, model, mode, context_window, max_output_tokens, deprecation_date,
+    capabilities, source, updated_us, origin)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'import')
+on conflict (provider, model) do update set mode = excluded.mode,
+    context_window = excluded.context_window, max_output_tokens = excluded.max_output_tokens,
+    deprecation_date = excluded.deprecation_date, capabilities = excluded.capabilities,
+    source = excluded.source, updated_us = excluded.updated_us, origin = excluded.origin
+
+-- name: models(now_us bigint, provider text, model text)
+-- As the view pk_models has them, in the machine's units. NULL asks for all.
+select n.provider, n.model, m.mode, m.context_window, m.max_output_tokens, m.deprecation_date,
+    m.capabilities, p.from_us, p.input, p.output, p.cache_read, p.cache_write, p.cache_write_1h
+from (select x.provider, x.model from pk_model x
+      union select y.provider, y.model from pk_price y where y.model not like '%*') n
+left join pk_model m on m.provider = n.provider and m.model = n.model
+left join (select q.provider, q.model, max(q.from_us) as from_us from pk_price q
+           where q.above_tokens = 0 and q.from_us <= $1 and (q.to_us = 0 or q.to_us > $1)
+           group by q.provider, q.model) c on c.provider = n.provider and c.model = n.model
+left join pk_price p on p.provider = c.provider and p.model = c.model and p.above_tokens = 0
+    and p.from_us = c.from_us
+where ($2 is null or n.provider = $2) and ($3 is null or n.model = $3)
+order by n.provider, n.model

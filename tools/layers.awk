@@ -7,8 +7,8 @@ BEGIN {
         " arena,vault,buf,wire,iso" \
         " json,sse,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body" \
-        " place,near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey" \
-        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params" \
+        " place,near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey,tokens" \
+        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,catalog,rates" \
         " call,reply,reserve,lease" \
         " secret,apikey,sign,xfer,loop,payload,store,journal,resolve" \
         " writer" \

@@ -36,6 +36,13 @@ select pk_cost('openai/gpt-4o', 1000, 0) > 0 as known;
 select pk_cost('gpt-4o', -1, 1);
 select count(*) > 20 as shipped from pk_prices;
 
+select pk_price_import('litellm', '{"m-1": {"litellm_provider": "openai", "input_cost_per_token": 1.5e-07}}') -> 'added' as added;
+select pk_price_import('litellm', '{"m-1": {"litellm_provider": "openai", "input_cost_per_token": 3e-07}}'::jsonb) -> 'changed' as changed;
+select pk_cost('m-1', 1000000, 0);
+select input_usd, valid_to is null as holds, source from pk_prices where model = 'm-1' order by 1;
+select pk_price_import('litellm', '{"m-1": {"litellm_provider": "openai", "input_cost_per_token": 1}, "m-2": 2}');
+select provider, input_usd from pk_models where model like 'm-_';
+
 set pk.on_error = 'sometimes';
 set pk.timeout = '-1s';
 set pk.metadata = 'not json';
