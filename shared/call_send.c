@@ -152,6 +152,13 @@ static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 /* Which dialect the target is asked in, and whether that has what is asked. */
 static bool choose_back(struct pk_call *c, const struct pk_target *t)
 {
+    const char *name = c->operation->front ? "chat" : c->operation->name;
+
+    if (!pk_operation_is_raw(c->operation) && !pk_provider_has(t->provider, name))
+        return pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s%s%s", t->provider->name, name,
+                       *t->provider->operations ? "; it has "
+                                                : "; it is reached by /v1/proxy alone",
+                       t->provider->operations);
     c->back = pk_provider_back(t->provider, c->front, c->record.request_model);
     c->codec = c->operation->front ? NULL : pk_codec_find(c->back, c->operation);
     return c->operation->front || c->codec ||

@@ -103,6 +103,31 @@ static void ask_for_usage(struct changes *c)
     }
 }
 
+/* "developer" is OpenAI's newer name for "system"; most others do not know it. */
+static void rename_developer(struct changes *c)
+{
+    const struct pk_json_edit edit = {PK_STR("role"), PK_STR("\"system\"")};
+    struct pk_buf list = pk_buf_in(c->arena, PK_BODY_BYTES_MAX);
+    int messages = pk_json_get(c->doc, 0, "messages");
+    bool any = false;
+
+    if (pk_json_type(c->doc, messages) != PK_JSON_ARRAY)
+        return;
+    for (int m = pk_json_first(c->doc, messages); m >= 0; m = pk_json_next(c->doc, messages, m)) {
+        bool developer = pk_json_is(c->doc, pk_json_get(c->doc, m, "role"), "developer");
+
+        pk_buf_addc(&list, list.len ? ',' : '[');
+        if (developer)
+            pk_json_splice(&list, c->doc, m, &edit, 1);
+        else
+            pk_buf_add(&list, pk_json_raw(c->doc, m));
+        any = any || developer;
+    }
+    pk_buf_addc(&list, ']');
+    if (any)
+        change(c, PK_STR("messages"), pk_buf_str(&list));
+}
+
 static bool parse_body(struct pk_arena *arena, pk_str body, struct pk_json *doc,
                        struct pk_error *err)
 {
@@ -118,9 +143,10 @@ static bool has_quirks(const struct pk_provider *provider)
 }
 
 /* *body with the provider's changes; as it is when there are none. */
-static bool adapt(struct pk_arena *arena, const struct pk_provider *provider, pk_str *body,
+static bool adapt(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str *body,
                   struct pk_buf *dropped, struct pk_error *err)
 {
+    const struct pk_provider *provider = pair->provider;
     struct pk_json doc;
     struct changes c = {.arena = arena, .doc = &doc};
     struct pk_buf spliced = pk_buf_in(arena, PK_BODY_BYTES_MAX);
@@ -131,6 +157,9 @@ static bool adapt(struct pk_arena *arena, const struct pk_provider *provider, pk
     rename_fields(&c, provider->renames);
     if (provider->stream_usage)
         ask_for_usage(&c);
+    if (!provider->developer && pair->back == &pk_dialect_openai &&
+        memmem(body->at, body->len, "developer", strlen("developer")))
+        rename_developer(&c);
     if (c.count == 0)
         return true;
     pk_json_splice(&spliced, &doc, 0, c.edits, c.count);
@@ -182,7 +211,7 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
     bool made = crossed && (front->pivot || back->request); /* anew, so that it needs no check */
     bool ok = (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
               (!crossed || !back->request || translate(arena, back, out, &names, err)) &&
-              ((made && !has_quirks(provider)) || adapt(arena, provider, out, &names, err));
+              ((made && !has_quirks(provider)) || adapt(arena, pair, out, &names, err));
     if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
     if (!ok)

@@ -20,19 +20,23 @@ struct pk_provider {
     const char *renames;    /* body fields that it spells otherwise: "from=to", blank separated */
     bool stream_usage;      /* takes stream_options.include_usage */
     const char *headers;    /* sent with every request: "name: value\n" lines, or "" */
+    const char *operations; /* blank separated, besides raw ones; NULL: those that its dialect has */
+    bool developer;         /* knows the role "developer"; to the others it is "system" */
     bool own;               /* put by an administrator: it lives as long as what it was read into */
 };
 
-/* One of pk's own table; NULL when there is none of that name. Accepts "@name" too, as newer Portkey configs spell it. */
+/* One of pk's own table; NULL when there is none of that name. Accepts "@name" too, as newer Portkey configs
+ * spell it, and some names that others use. */
 const struct pk_provider *pk_provider_find(pk_str name);
 const struct pk_provider *pk_provider_at(int i); /* NULL behind the last */
+/* Whether it has an operation of that name (operations.def), as far as the provider's row tells. */
+bool pk_provider_has(const struct pk_provider *provider, const char *operation);
 /* The dialect in which the provider is asked for `model` by a client that speaks `front`: the front's own where
  * the provider has it, so that nothing needs a translation. */
 const struct pk_dialect *pk_provider_back(const struct pk_provider *provider,
                                           const struct pk_dialect *front, pk_str model);
 /* Appends the names of all as a JSON array. */
 void pk_provider_names(struct pk_buf *out);
-
 
 enum {
     PK_PROVIDER_REJECTS_MAX = 64,
@@ -41,8 +45,8 @@ enum {
 };
 
 /* Reads what an administrator says of a provider, a JSON object: base_url; and, if wanted, dialect (openai),
- * key_header (authorization: Bearer), key_env, rejects, renames, headers, and stream_usage (true where the
- * dialect is OpenAI's). Strict: PK_BAD_REQUEST names the member. All of *p lives in `arena`. */
+ * key_header (authorization: Bearer), key_env, rejects, renames, headers, developer_role (false), and
+ * stream_usage (true where the dialect is OpenAI's). Strict: PK_BAD_REQUEST names the member. All of *p lives in `arena`. */
 bool pk_provider_read(struct pk_arena *arena, pk_str name, pk_str options, struct pk_provider *p,
                       struct pk_error *err) PK_MUST_CHECK;
 /* Appends a provider as that object, with every member. */

@@ -195,23 +195,35 @@ static bool read_headers(struct reader *r, int value)
     return true;
 }
 
-static bool read_stream_usage(struct reader *r, int value)
+static bool read_bool(struct reader *r, const char *name, int value, bool *out)
 {
     enum pk_json_type type = pk_json_type(&r->doc, value);
 
-    r->usage_said = true;
-    r->p->stream_usage = type == PK_JSON_TRUE;
+    *out = type == PK_JSON_TRUE;
     return type == PK_JSON_TRUE || type == PK_JSON_FALSE ||
-           pk_fail(r->err, PK_BAD_REQUEST, "options.stream_usage: must be true or false");
+           pk_fail(r->err, PK_BAD_REQUEST, "options.%s: must be true or false", name);
+}
+
+static bool read_stream_usage(struct reader *r, int value)
+{
+    r->usage_said = true;
+    return read_bool(r, "stream_usage", value, &r->p->stream_usage);
+}
+
+static bool read_developer(struct reader *r, int value)
+{
+    return read_bool(r, "developer_role", value, &r->p->developer);
 }
 
 static const struct {
     const char *name;
     bool (*read)(struct reader *r, int value);
 } members[] = {
-    {"dialect", read_dialect}, {"base_url", read_base_url},         {"key_header", read_key_header},
-    {"key_env", read_key_env}, {"rejects", read_rejects},           {"renames", read_renames},
-    {"headers", read_headers}, {"stream_usage", read_stream_usage},
+    {"dialect", read_dialect},          {"base_url", read_base_url},
+    {"key_header", read_key_header},    {"key_env", read_key_env},
+    {"rejects", read_rejects},          {"renames", read_renames},
+    {"headers", read_headers},          {"stream_usage", read_stream_usage},
+    {"developer_role", read_developer},
 };
 
 /* --- the whole ------------------------------------------------------------------------------ */
@@ -327,7 +339,13 @@ void pk_provider_print(struct pk_buf *out, const struct pk_provider *p)
     print_list(out, p->renames, '=');
     pk_buf_adds(out, ",\"headers\":");
     print_headers(out, p->headers);
-    pk_buf_addf(out, ",\"stream_usage\":%s}", p->stream_usage ? "true" : "false");
+    pk_buf_addf(out, ",\"stream_usage\":%s,\"developer_role\":%s",
+                p->stream_usage ? "true" : "false", p->developer ? "true" : "false");
+    if (p->operations) {
+        pk_buf_adds(out, ",\"operations\":");
+        print_list(out, p->operations, 0);
+    }
+    pk_buf_addc(out, '}');
 }
 
 void pk_provider_table(struct pk_buf *out)

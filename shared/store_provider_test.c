@@ -139,7 +139,7 @@ static void one_is_kept_with_all_its_members(void)
     EXPECT(test_says(store, "select body from pk_provider",
                      "{\"dialect\":\"openai\",\"base_url\":\"http://gpu1:8000/v1\",\"key_header\":"
                      "\"authorization: Bearer\",\"key_env\":\"\",\"rejects\":[],\"renames\":{},"
-                     "\"headers\":{},\"stream_usage\":true}"));
+                     "\"headers\":{},\"stream_usage\":true,\"developer_role\":false}"));
     EXPECT(put("mine",
                "{\"base_url\":\"https://h\",\"dialect\":\"anthropic\",\"key_header\":"
                "\"x-key\",\"key_env\":\"MY_KEY\",\"rejects\":[\"user\",\"seed\"],\"renames\":"

@@ -427,7 +427,8 @@ create view pk_providers as select
     p.name, p.body ->> 'dialect' as dialect, p.body ->> 'base_url' as base_url,
     p.body ->> 'key_header' as key_header, p.body ->> 'key_env' as key_env,
     p.body -> 'rejects' as rejects, p.body -> 'renames' as renames, p.body -> 'headers' as headers,
-    @flag(p.body ->> 'stream_usage')@ as stream_usage, p.builtin,
+    @flag(p.body ->> 'stream_usage')@ as stream_usage,
+    @flag(p.body ->> 'developer_role')@ as developer_role, p.body -> 'operations' as operations, p.builtin,
     @time(p.created_us)@ as created_at, @time(p.updated_us)@ as updated_at
     from (select o.name, @as_json(o.body)@ as body, false as builtin, o.created_us, o.updated_us
           from pk_provider o

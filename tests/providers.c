@@ -62,7 +62,10 @@ static void add_row(struct pk_buf *out, const struct pk_provider *p)
     add_words(out, p->rejects);
     pk_buf_adds(out, " | ");
     add_words(out, p->renames);
-    pk_buf_addf(out, " | %s |\n", p->stream_usage ? "asked for" : "");
+    pk_buf_addf(out, " | %s | ", p->stream_usage ? "asked for" : "");
+    if (p->operations)
+        add_words(out, *p->operations ? p->operations : "proxy");
+    pk_buf_adds(out, " |\n");
 }
 
 static pk_str table(void)
@@ -71,7 +74,7 @@ static pk_str table(void)
 
     pk_buf_adds(&out,
                 "| name | dialect | base URL | key in | key from | left out | renamed | usage "
-                "in streams |\n|---|---|---|---|---|---|---|---|\n");
+                "in streams | only |\n|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; pk_provider_at(i); i++)
         add_row(&out, pk_provider_at(i));
     return pk_buf_str(&out);
