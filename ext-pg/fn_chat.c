@@ -1,4 +1,4 @@
-/* fn_chat.c - pk_chat, pk_ask, pk_try_chat, pk_prompt and pk_replay: one call a row.
+/* fn_chat.c - pk_chat, pk_ask, pk_try_chat, pk_embed, pk_moderate, pk_prompt and pk_replay: one call a row.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -8,7 +8,9 @@
 #include "pk_pg.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
@@ -18,16 +20,16 @@ enum { DETAIL_BYTES_MAX = 2000, OWN_ROW_WAIT_MS = 2000 };
 typedef bool build_fn(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err);
 /* The rest of it, from the store; *config may change. */
 typedef bool load_fn(struct pk_run *run, pk_str *config, struct pk_error *err);
-/* Turns what came of the call into text; false with *err, or with *is_null for NULL. */
+/* Turns what came of the call into text, or the floats of a vector; false with *err, or with *is_null for NULL. */
 typedef bool give_fn(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err);
 
 struct verb {
     build_fn *build;
     load_fn *load; /* NULL: nothing is in the store */
     give_fn *give;
-    int config;   /* which argument that is */
-    int required; /* NULL when one of so many is */
-    bool text;    /* returns text, not jsonb */
+    int config;                                          /* which argument that is */
+    int required;                                        /* NULL when one of so many is */
+    enum { GIVES_JSON, GIVES_TEXT, GIVES_VECTOR } gives; /* jsonb, text, real[] */
 };
 
 /* --- the request ------------------------------------------------------------------------- */
@@ -42,6 +44,22 @@ static bool build_ask(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_err
 {
     return pk_request_ask(run->arena, pk_arg_text(fcinfo, 1), pk_arg_text(fcinfo, 2),
                           pk_arg_json(fcinfo, 3, false), &run->request, err);
+}
+
+static bool build_embed(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
+{
+    int64_t dimensions = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
+
+    if (!PG_ARGISNULL(2) && dimensions == 0)
+        dimensions = -1; /* which no model makes */
+    return pk_request_embed(run->arena, pk_arg_text(fcinfo, 1), dimensions,
+                            pk_arg_json(fcinfo, 3, false), &run->request, err);
+}
+
+static bool build_moderate(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
+{
+    return pk_request_moderate(run->arena, pk_arg_text(fcinfo, 1), pk_arg_json(fcinfo, 2, false),
+                               &run->request, err);
 }
 
 static bool build_prompt(FunctionCallInfo fcinfo, struct pk_run *run, struct pk_error *err)
@@ -215,6 +233,32 @@ static bool give_text(struct pk_run *run, pk_str *out, bool *is_null, struct pk_
     return pk_reply_text(run->arena, pk_buf_str(&run->body), out, is_null, err);
 }
 
+static bool give_vector(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
+{
+    const struct pk_error *e = pk_call_error(run->task.call);
+    float *at;
+    int dims;
+
+    if (failed(run) &&
+        pk_settings.on_error == PK_ON_ERROR_JSON) /* for which a vector has no place */
+        pk_throw(e, detail_of(run), hint_for(run, e));
+    if (failed(run))
+        return give_failure(run, out, is_null, err);
+    if (!pk_reply_vector(run->arena, run->request.body, pk_buf_str(&run->body), &at, &dims, err)) {
+        *is_null = pk_settings.on_error == PK_ON_ERROR_NULL && err->code == PK_BAD_ANSWER;
+        return *is_null;
+    }
+    *out = (pk_str){(const char *)at, (size_t)dims * sizeof *at};
+    return true;
+}
+
+static bool give_verdict(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
+{
+    if (failed(run))
+        return give_failure(run, out, is_null, err);
+    return pk_reply_verdict(run->arena, pk_buf_str(&run->body), out, err);
+}
+
 static bool give_try(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
 {
     return pk_reply_try(run->arena, pk_call_record(run->task.call), pk_call_error(run->task.call),
@@ -223,11 +267,13 @@ static bool give_try(struct pk_run *run, pk_str *out, bool *is_null, struct pk_e
 
 /* --- the functions ----------------------------------------------------------------------- */
 
-static const struct verb chat = {build_chat, NULL, give_chat, 0, 2, false};
-static const struct verb ask = {build_ask, NULL, give_text, 0, 2, true};
-static const struct verb try_chat = {build_chat, NULL, give_try, 0, 2, false};
-static const struct verb prompt = {build_prompt, use_prompt, give_chat, 2, 2, false};
-static const struct verb replay = {build_replay, use_log, give_chat, 1, 1, false};
+static const struct verb chat = {build_chat, NULL, give_chat, 0, 2, GIVES_JSON};
+static const struct verb ask = {build_ask, NULL, give_text, 0, 2, GIVES_TEXT};
+static const struct verb try_chat = {build_chat, NULL, give_try, 0, 2, GIVES_JSON};
+static const struct verb embed = {build_embed, NULL, give_vector, 0, 2, GIVES_VECTOR};
+static const struct verb moderate = {build_moderate, NULL, give_verdict, 0, 2, GIVES_JSON};
+static const struct verb prompt = {build_prompt, use_prompt, give_chat, 2, 2, GIVES_JSON};
+static const struct verb replay = {build_replay, use_log, give_chat, 1, 1, GIVES_JSON};
 
 static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str config, pk_str *out,
                     bool *is_null, struct pk_error *err)
@@ -244,6 +290,33 @@ static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str con
     if (run->body.failed)
         return pk_fail(err, PK_NO_MEMORY, "the answer is too large for the call's memory");
     return verb->give(run, out, is_null, err);
+}
+
+static Datum vector_datum(pk_str floats)
+{
+    int count = (int)(floats.len / sizeof(float));
+    Datum *numbers = palloc((size_t)count * sizeof *numbers);
+
+    for (int i = 0; i < count; i++) {
+        float4 number;
+
+        memcpy(&number, floats.at + (size_t)i * sizeof number, sizeof number);
+        numbers[i] = Float4GetDatum(number);
+    }
+    ArrayType *array =
+        construct_array(numbers, count, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT);
+    pfree(numbers);
+    return PointerGetDatum(array);
+}
+
+static Datum datum_of(const struct verb *verb, pk_str out)
+{
+    switch (verb->gives) {
+    case GIVES_JSON: return pk_jsonb_datum(out);
+    case GIVES_TEXT: return pk_text_datum(out);
+    case GIVES_VECTOR: return vector_datum(out);
+    }
+    return (Datum)0;
 }
 
 static Datum answer(FunctionCallInfo fcinfo, const struct verb *verb, bool json_config)
@@ -266,7 +339,7 @@ static Datum answer(FunctionCallInfo fcinfo, const struct verb *verb, bool json_
     MemoryContextSwitchTo(outer);
     Datum result = (Datum)0;
     if (!is_null)
-        result = verb->text ? pk_text_datum(out) : pk_jsonb_datum(out);
+        result = datum_of(verb, out);
     MemoryContextDelete(inner);
     fcinfo->isnull = is_null;
     return result;
@@ -306,6 +379,30 @@ PK_FUNCTION(pk_sql_try_chat_json);
 Datum pk_sql_try_chat_json(PG_FUNCTION_ARGS)
 {
     return answer(fcinfo, &try_chat, true);
+}
+
+PK_FUNCTION(pk_sql_embed);
+Datum pk_sql_embed(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &embed, false);
+}
+
+PK_FUNCTION(pk_sql_embed_json);
+Datum pk_sql_embed_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &embed, true);
+}
+
+PK_FUNCTION(pk_sql_moderate);
+Datum pk_sql_moderate(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &moderate, false);
+}
+
+PK_FUNCTION(pk_sql_moderate_json);
+Datum pk_sql_moderate_json(PG_FUNCTION_ARGS)
+{
+    return answer(fcinfo, &moderate, true);
 }
 
 PK_FUNCTION(pk_sql_prompt);

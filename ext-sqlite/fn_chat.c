@@ -1,4 +1,4 @@
-/* fn_chat.c - pk_chat, pk_ask, pk_try_chat, pk_prompt and pk_replay: one call a row.
+/* fn_chat.c - pk_chat, pk_ask, pk_try_chat, pk_embed, pk_moderate, pk_prompt and pk_replay: one call a row.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -49,6 +49,32 @@ static bool build_ask(struct query *q, struct pk_args args, struct pk_error *err
            pk_arg_text(args, 2, "system", PK_BODY_BYTES_MAX, &system, err) &&
            pk_arg_text(args, 3, "params", PK_BODY_BYTES_MAX, &params, err) &&
            pk_request_ask(&q->arena, prompt, system, params, &q->req, err);
+}
+
+static bool build_embed(struct query *q, struct pk_args args, struct pk_error *err)
+{
+    pk_str input, params;
+    int64_t dimensions = 0;
+    bool given;
+
+    if (!pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &q->config, err) ||
+        !pk_arg_text(args, 1, "input", PK_BODY_BYTES_MAX, &input, err) ||
+        !pk_arg_int(args, 2, "dimensions", &dimensions, &given, err) ||
+        !pk_arg_text(args, 3, "params", PK_BODY_BYTES_MAX, &params, err))
+        return false;
+    if (given && dimensions == 0)
+        dimensions = -1; /* which no model makes */
+    return pk_request_embed(&q->arena, input, given ? dimensions : 0, params, &q->req, err);
+}
+
+static bool build_moderate(struct query *q, struct pk_args args, struct pk_error *err)
+{
+    pk_str input, params;
+
+    return pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &q->config, err) &&
+           pk_arg_text(args, 1, "input", PK_BODY_BYTES_MAX, &input, err) &&
+           pk_arg_text(args, 2, "params", PK_BODY_BYTES_MAX, &params, err) &&
+           pk_request_moderate(&q->arena, input, params, &q->req, err);
 }
 
 static bool build_prompt(struct query *q, struct pk_args args, struct pk_error *err)
@@ -179,6 +205,37 @@ static bool give_text(struct query *q, sqlite3_context *ctx, struct pk_error *er
     return true;
 }
 
+/* A vector has no place for an error's document: on_error "json" raises. */
+static bool give_vector(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+{
+    enum pk_on_error wish = q->conn->settings.on_error;
+    float *at;
+    int dims;
+
+    if (q->outcome.code != PK_OK && wish != PK_GIVE_JSON)
+        return give_failure(q, ctx, err);
+    if (q->outcome.code != PK_OK) {
+        pk_result_error(ctx, &q->outcome, q->record->error_message);
+        return true;
+    }
+    if (!pk_reply_vector(&q->arena, q->req.body, q->body, &at, &dims, err))
+        return wish == PK_GIVE_NULL && err->code == PK_BAD_ANSWER;
+    pk_result_floats(ctx, at, dims);
+    return true;
+}
+
+static bool give_verdict(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+{
+    pk_str text;
+
+    if (q->outcome.code != PK_OK)
+        return give_failure(q, ctx, err);
+    if (!pk_reply_verdict(&q->arena, q->body, &text, err))
+        return false;
+    pk_result_json(ctx, text);
+    return true;
+}
+
 static bool give_try(struct query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     pk_str text;
@@ -223,6 +280,16 @@ void pk_fn_ask(sqlite3_context *ctx, int count, sqlite3_value **values)
 void pk_fn_try_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
     answer(ctx, (struct pk_args){values, count}, 2, build_chat, give_try);
+}
+
+void pk_fn_embed(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, 2, build_embed, give_vector);
+}
+
+void pk_fn_moderate(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    answer(ctx, (struct pk_args){values, count}, 2, build_moderate, give_verdict);
 }
 
 void pk_fn_prompt(sqlite3_context *ctx, int count, sqlite3_value **values)

@@ -30,6 +30,8 @@ static const struct {
     {"pk_chat",          2, 3, JSON,   pk_fn_chat},
     {"pk_ask",           2, 4, DIRECT, pk_fn_ask},
     {"pk_try_chat",      2, 3, JSON,   pk_fn_try_chat},
+    {"pk_embed",         2, 4, DIRECT, pk_fn_embed},
+    {"pk_moderate",      2, 3, JSON,   pk_fn_moderate},
     {"pk_prompt",        2, 4, JSON,   pk_fn_prompt},
     {"pk_replay",        1, 2, JSON,   pk_fn_replay},
     {"pk_render",        2, 2, JSON,   pk_fn_render},

@@ -88,6 +88,25 @@ void pk_result_json(sqlite3_context *ctx, pk_str text)
     sqlite3_result_subtype(ctx, 'J');
 }
 
+void pk_result_floats(sqlite3_context *ctx, const float *at, int count)
+{
+    size_t size = (size_t)count * sizeof *at;
+    unsigned char *bytes = sqlite3_malloc64(size);
+
+    if (!bytes) {
+        sqlite3_result_error_nomem(ctx);
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, at + i, sizeof bits);
+        for (size_t k = 0; k < sizeof bits; k++)
+            bytes[(size_t)i * sizeof bits + k] = (unsigned char)(bits >> 8 * k);
+    }
+    sqlite3_result_blob64(ctx, bytes, size, sqlite3_free);
+}
+
 static int result_code(enum pk_code code)
 {
     switch (code) {

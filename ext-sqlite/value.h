@@ -27,6 +27,8 @@ bool pk_args_null(struct pk_args args, int required);
 
 void pk_result_text(sqlite3_context *ctx, pk_str text);
 void pk_result_json(sqlite3_context *ctx, pk_str text);
+/* A BLOB of little-endian floats, as sqlite-vec has vectors. */
+void pk_result_floats(sqlite3_context *ctx, const float *at, int count);
 /* "pk: <code>: <message>"; `message` empty: err->msg. */
 void pk_result_error(sqlite3_context *ctx, const struct pk_error *err, pk_str message);
 

@@ -10,10 +10,22 @@
 
 enum { PARTS_DEPTH_MAX = 2 }; /* what a tool gave back (Anthropic) has parts of its own */
 
-static const char *const body_names[] = {
-    "model",  "messages", "input",          "prompt",     "documents",
-    "system", "stream",   "stream_options", "max_tokens", "max_completion_tokens",
-    "n",      "tools",    "user",           "metadata",   NULL};
+static const char *const body_names[] = {"model",
+                                         "messages",
+                                         "input",
+                                         "prompt",
+                                         "documents",
+                                         "query",
+                                         "system",
+                                         "stream",
+                                         "stream_options",
+                                         "max_tokens",
+                                         "max_completion_tokens",
+                                         "n",
+                                         "tools",
+                                         "user",
+                                         "metadata",
+                                         NULL};
 static const char *const message_names[] = {"role", "content", NULL};
 static const char *const part_names[] = {"type", "text", "content", NULL};
 
@@ -71,10 +83,14 @@ static bool check_messages(const struct pk_json *doc, int messages, struct pk_er
 static bool check_input(const struct pk_json *doc, const char *input, struct pk_error *err)
 {
     int value = pk_json_get(doc, 0, input);
+    const char *twice;
 
-    if (strcmp(input, "messages") != 0)
-        return pk_json_type(doc, value) > PK_JSON_NULL ||
-               pk_fail(err, PK_BAD_REQUEST, "%s: is missing", input);
+    if (strcmp(input, "messages") != 0) {
+        if (pk_json_type(doc, value) <= PK_JSON_NULL)
+            return pk_fail(err, PK_BAD_REQUEST, "%s: is missing", input);
+        twice = repeated_in_parts(doc, value, 1);
+        return !twice || pk_fail(err, PK_BAD_REQUEST, "%s: an item has \"%s\" twice", input, twice);
+    }
     if (pk_json_type(doc, value) != PK_JSON_ARRAY)
         return pk_fail(err, PK_BAD_REQUEST, "messages: must be an array");
     return check_messages(doc, value, err);

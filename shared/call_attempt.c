@@ -183,12 +183,29 @@ static int too_large(struct pk_call *c)
     return pk_call_go(c, ST_judge);
 }
 
+/* What was asked for in the common shape: with what the target changes in it. NULL: it is no JSON. */
+static const struct pk_json *asked_for(struct pk_call *c, struct pk_json *changed)
+{
+    pk_str text = c->overrides[c->node];
+
+    if (c->opaque)
+        return NULL;
+    if (text.at == c->body.text.at)
+        return &c->body;
+    return pk_json_parse(c->arena, text, "body", changed, &c->error) ? changed : NULL;
+}
+
 static bool read_answer(struct pk_call *c)
 {
     pk_str body = pk_buf_str(&c->collected);
+    struct pk_json changed;
 
-    if (c->codec)
-        return pk_codec_answer(c->arena, c->codec, body, &c->answer, &c->error);
+    if (c->codec) {
+        c->answer.request = asked_for(c, &changed);
+        bool ok = pk_codec_answer(c->arena, c->codec, body, &c->answer, &c->error);
+        c->answer.request = NULL;
+        return ok;
+    }
     return pk_dialect_answer(c->arena, c->front, c->back, body, &c->answer, &c->error);
 }
 

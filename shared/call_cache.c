@@ -12,7 +12,9 @@
  */
 #include "call_inner.h"
 
+#include "codec.h"
 #include "near.h"
+#include "place.h"
 #include "url.h"
 
 #include <string.h>
@@ -124,11 +126,24 @@ static struct pk_span *open_span(struct pk_call *c)
     return &r->spans[r->span_count++];
 }
 
-/* POST /embeddings, as in OpenAI's reference. */
-static bool build(struct pk_call *c, struct pk_exchange *ex)
+static const struct pk_dialect *back_of(const struct pk_embedder *e)
+{
+    return pk_provider_back(e->target.provider, &pk_dialect_openai, e->model);
+}
+
+static const struct pk_codec *codec_of(const struct pk_embedder *e)
+{
+    return pk_codec_find(e->target.provider, back_of(e), &pk_operation_embeddings);
+}
+
+/* The request in the common shape, and in the embedder's. */
+static bool build(struct pk_call *c, struct pk_exchange *ex, struct pk_error *err)
 {
     const struct pk_embedder *e = embedder(c);
+    const struct pk_dialect *back = back_of(e);
     struct pk_buf body = pk_buf_in(c->arena, PK_BODY_BYTES_MAX);
+    struct pk_buf headers = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
+    pk_str base = PK_NONE, dropped;
 
     pk_buf_adds(&body, "{\"model\":");
     pk_json_quote(&body, e->model);
@@ -137,24 +152,28 @@ static bool build(struct pk_call *c, struct pk_exchange *ex)
     if (e->dimensions)
         pk_buf_addf(&body, ",\"dimensions\":%lld", (long long)e->dimensions);
     pk_buf_addc(&body, '}');
-    *ex = (struct pk_exchange){
-        .url = pk_copyf(c->arena, "%.*s/embeddings", PK_FMT(e->target.base_url)),
-        .headers = PK_STR("content-type: application/json\naccept: application/json\n"),
-        .body = pk_buf_str(&body),
-        .target = &e->target,
-    };
-    return !body.failed && !c->arena->failed;
+    c->like.asked = pk_buf_str(&body);
+    pk_buf_addf(&headers, "content-type: application/json\naccept: application/json\n%s%s",
+                back->headers, e->target.provider->headers);
+    pk_place_headers(&e->target, &headers);
+    *ex = (struct pk_exchange){.headers = pk_buf_str(&headers), .target = &e->target};
+    return pk_codec_request(c->arena, codec_of(e), c->like.asked, &ex->body, &dropped, err) &&
+           pk_place_base(c->arena, &e->target, PK_NONE, e->model, &base, err) &&
+           pk_codec_url(c->arena, codec_of(e), base, e->model, PK_NONE, &ex->url, err) &&
+           pk_place_end(c->arena, &e->target, e->model, &ex->url, err) && !body.failed &&
+           !headers.failed && !c->arena->failed;
 }
 
 int pk_step_embed(struct pk_call *c, const struct pk_event *ev)
 {
+    struct pk_error unused = {0};
     struct pk_exchange ex;
 
     (void)ev;
     c->like.embedder = pk_call_target(c)->cache.embedder;
     if (!c->req->cache_refresh)
         c->record.cache_status = PK_CS_SEMANTIC_MISS;
-    if (!build(c, &ex))
+    if (!build(c, &ex, &unused))
         return pk_call_go(c, ST_send);
     c->like.span = open_span(c); /* one a call: attempts keep their room */
     int64_t limit_ms = embedder(c)->target.timeouts.request_ms;
@@ -163,27 +182,21 @@ int pk_step_embed(struct pk_call *c, const struct pk_event *ev)
 
 /* --- near ------------------------------------------------------------------------------------ */
 
-/* The numbers of the list `at`, scaled to length 1. */
-static bool read_numbers(struct pk_call *c, const struct pk_json *doc, int at, struct pk_error *err)
+/* The numbers of the answer's one vector, scaled to length 1. */
+static bool read_numbers(struct pk_call *c, const struct pk_json *doc, struct pk_error *err)
 {
     const struct pk_embedder *e = embedder(c);
-    int dims = pk_json_count(doc, at), i = 0;
-    double number;
+    float *vector;
+    int dims;
 
-    if (pk_json_type(doc, at) != PK_JSON_ARRAY || dims < 1 || dims > PK_EMBEDDING_DIMS_MAX)
-        return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: must be a list of 1 to %d numbers",
+    if (!pk_embed_floats(c->arena, doc, pk_json_at(doc, "data[0].embedding"), &vector, &dims, err))
+        return false;
+    if (dims > PK_EMBEDDING_DIMS_MAX)
+        return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: more than %d numbers",
                        PK_EMBEDDING_DIMS_MAX);
     if (e->dimensions && dims != e->dimensions)
         return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: %d numbers instead of %lld", dims,
                        (long long)e->dimensions);
-    float *vector = pk_alloc(c->arena, (size_t)dims * sizeof *vector);
-    if (!vector)
-        return pk_fail(err, PK_NO_MEMORY, "embedding: out of memory");
-    for (int v = pk_json_first(doc, at); v >= 0; v = pk_json_next(doc, at, v)) {
-        if (!pk_json_number(doc, v, &number))
-            return pk_fail(err, PK_BAD_ANSWER, "data[0].embedding: item %d is no number", i);
-        vector[i++] = (float)number;
-    }
     c->like.vector.at = vector;
     c->like.vector.dims = dims;
     return pk_near_normalise(vector, dims) ||
@@ -191,20 +204,18 @@ static bool read_numbers(struct pk_call *c, const struct pk_json *doc, int at, s
 }
 
 /* What the embedding costs; nobody is paid for one that is made on this machine. */
-static void note_price(struct pk_call *c, const struct pk_json *doc)
+static void note_price(struct pk_call *c, const struct pk_usage *usage)
 {
     const struct pk_embedder *e = embedder(c);
-    struct pk_usage usage = {.source = PK_USAGE_PROVIDER};
     struct pk_span *s = c->like.span;
     struct pk_error unused;
     struct pk_url url;
     const char *why = "the embedder reported no usage";
 
     s->used = true;
-    if (pk_json_int(doc, pk_json_at(doc, "usage.prompt_tokens"), &usage.input) &&
-        usage.input >= 0 && usage.input <= TOKENS_MAX) {
-        s->input_tokens = usage.input;
-        s->cost_known = pk_price_cost(&c->facts->prices, s->provider, e->model, &usage,
+    if (usage->source != PK_USAGE_NONE && usage->input <= TOKENS_MAX) {
+        s->input_tokens = usage->input;
+        s->cost_known = pk_price_cost(&c->facts->prices, s->provider, e->model, usage,
                                       c->record.started_us, &s->cost_pusd, &why);
     }
     if (s->cost_known)
@@ -218,26 +229,25 @@ static void note_price(struct pk_call *c, const struct pk_json *doc)
 static bool read_vector(struct pk_call *c, struct pk_error *err)
 {
     struct pk_asked *a = &c->asked;
+    struct pk_json request, doc;
+    struct pk_answer answer = {.asked = embedder(c)->model, .request = &request};
     struct pk_fault fault;
-    struct pk_json doc;
 
     if (a->error.code != PK_OK) {
         *err = a->error;
         return false;
     }
     if (a->status < 200 || a->status > 299) {
-        pk_dialect_fault(c->arena, embedder(c)->target.provider->dialect, a->status,
-                         pk_buf_str(&a->body), &fault);
+        pk_dialect_fault(c->arena, back_of(embedder(c)), a->status, pk_buf_str(&a->body), &fault);
         return pk_fail(err, PK_UPSTREAM, "the embedder answered %d: %.*s", a->status,
                        PK_FMT(fault.message));
     }
-    if (!pk_json_parse(c->arena, pk_buf_str(&a->body), "embedding", &doc, err))
+    if (!pk_json_parse(c->arena, c->like.asked, "embedding", &request, err) ||
+        !pk_codec_answer(c->arena, codec_of(embedder(c)), pk_buf_str(&a->body), &answer, err) ||
+        !pk_json_parse(c->arena, answer.body, "embedding", &doc, err))
         return false;
-    note_price(c, &doc);
-    int list = pk_json_get(&doc, 0, "data");
-    if (pk_json_count(&doc, list) != 1)
-        return pk_fail(err, PK_BAD_ANSWER, "data: must have one item");
-    return read_numbers(c, &doc, pk_json_get(&doc, pk_json_item(&doc, list, 0), "embedding"), err);
+    note_price(c, &answer.usage);
+    return read_numbers(c, &doc, err);
 }
 
 /* The embedder's answer is in c->asked; true when there is a vector to look for. */

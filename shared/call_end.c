@@ -120,7 +120,8 @@ void pk_call_note_answer(struct pk_call *c)
     (void)note_cost(c);
     if (r->usage.source == PK_USAGE_NONE && (c->answered || c->committed)) {
         r->cost_known = false;
-        r->cost_reason = PK_STR("the provider reported no usage");
+        r->cost_reason = c->answer.billed ? pk_copyf(c->arena, "billed in %s", c->answer.billed)
+                                          : PK_STR("the provider reported no usage");
     }
 }
 

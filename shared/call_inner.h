@@ -39,6 +39,7 @@ struct pk_like {
     pk_str text;
     int node;     /* the text's value in the body */
     int embedder; /* of the config */
+    pk_str asked; /* of the embedder, in the common shape */
     struct pk_span *span;
     struct pk_cache_vector vector;
 };

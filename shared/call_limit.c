@@ -255,7 +255,7 @@ static void estimate_answer(struct pk_call *c, struct pk_usage *u)
     struct pk_json answer;
 
     u->input = pk_estimate_tokens_of(c->arena, &c->body);
-    if (pk_json_parse(c->arena, c->answer.body, "answer", &answer, &unused))
+    if (c->operation->output && pk_json_parse(c->arena, c->answer.body, "answer", &answer, &unused))
         u->output = pk_estimate_tokens_of(c->arena, &answer);
     u->source = PK_USAGE_ESTIMATED;
 }

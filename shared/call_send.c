@@ -160,7 +160,7 @@ static bool choose_back(struct pk_call *c, const struct pk_target *t)
                                                 : "; it is reached by /v1/proxy alone",
                        t->provider->operations);
     c->back = pk_provider_back(t->provider, c->front, c->record.request_model);
-    c->codec = c->operation->front ? NULL : pk_codec_find(c->back, c->operation);
+    c->codec = c->operation->front ? NULL : pk_codec_find(t->provider, c->back, c->operation);
     return c->operation->front || c->codec ||
            pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s", t->provider->name,
                    c->operation->name);

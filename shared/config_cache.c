@@ -4,6 +4,8 @@
  */
 #include "config_inner.h"
 
+#include "operation.h"
+
 #include <string.h>
 
 static const double usual_threshold = 0.95;
@@ -21,6 +23,10 @@ static const struct {
 } usual_models[] = {
     {"openai", "text-embedding-3-small"},
     {"mistral-ai", "mistral-embed"},
+    {"google", "gemini-embedding-001"},
+    {"cohere", "embed-v4.0"},
+    {"voyage", "voyage-3.5"},
+    {"jina", "jina-embeddings-v3"},
 };
 
 /* --- the embedder ---------------------------------------------------------------------------- */
@@ -230,9 +236,10 @@ bool pk_embedder_ready(struct pk_embedder *e, struct pk_error *err)
 {
     const struct pk_target *t = &e->target;
 
-    if (strcmp(t->provider->dialect->name, "openai") != 0)
-        return pk_fail(err, PK_BAD_CONFIG, "%.*s.provider: %s has no embeddings as OpenAI has them",
-                       PK_FMT(t->path), t->provider->name);
+    if (!pk_codec_find(t->provider, pk_provider_back(t->provider, &pk_dialect_openai, e->model),
+                       &pk_operation_embeddings))
+        return pk_fail(err, PK_BAD_CONFIG, "%.*s.provider: %s has no embeddings", PK_FMT(t->path),
+                       t->provider->name);
     for (size_t i = 0; e->model.len == 0 && i < PK_COUNT(usual_models); i++)
         if (strcmp(usual_models[i].provider, t->provider->name) == 0)
             e->model = pk_str_of(usual_models[i].model);

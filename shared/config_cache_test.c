@@ -66,7 +66,7 @@ static void errors_name_the_path(void)
         {EMBEDDER("{\"provider\":\"groq\"}"), "",
          "config.cache.embedder.model: must be given for provider groq"},
         {EMBEDDER("{\"provider\":\"anthropic\",\"model\":\"m\"}"), "",
-         "config.cache.embedder.provider: anthropic has no embeddings as OpenAI has them"},
+         "config.cache.embedder.provider: anthropic has no embeddings"},
         {EMBEDDER("7"), "", "cache.embedder: must be a string"},
         {EMBEDDER("\"my-key\""), "", "config.cache.embedder.virtual_key: \"my-key\" is not bound"},
         {CACHE("{\"mode\":\"semantic\"}"), "my-key",

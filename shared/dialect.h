@@ -35,6 +35,9 @@ struct pk_answer {
     struct pk_usage usage;
     int64_t created_s; /* set by the caller: seconds since 1970, for fronts that print it */
     pk_str asked;      /* set by the caller: the model asked for, where the provider names none */
+    /* Set by the caller, for what is no conversation: the request in the common shape; NULL: not known. */
+    const struct pk_json *request;
+    const char *billed; /* what the provider bills instead of tokens: "search units"; NULL */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
     struct pk_fault fault; /* when the answer is an error with a status that is none */
 };

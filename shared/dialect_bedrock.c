@@ -9,6 +9,8 @@
  * stands in the choice goes with it.
  */
 #include "dialect_bedrock.h"
+
+#include "codec.h"
 #include "dialect_read.h"
 
 enum { FAULT_BYTES_MAX = 4096 };
@@ -537,6 +539,7 @@ const struct pk_dialect pk_dialect_bedrock = {
     .path = path,
     .headers = "",
     .error_event = "",
+    .codecs = pk_codecs_bedrock,
     .framing = PK_FRAMED_EVENTSTREAM,
     .error_header = "x-amzn-errortype",
     .request = pk_bedrock_request,

@@ -9,6 +9,8 @@
  * reasoning. Citations stand in the choice, as they came.
  */
 #include "dialect_cohere.h"
+
+#include "codec.h"
 #include "dialect_read.h"
 
 /* --- what the words and counts mean ---------------------------------------------------------- */
@@ -313,6 +315,7 @@ const struct pk_dialect pk_dialect_cohere = {
     .path = path,
     .headers = "",
     .error_event = "",
+    .codecs = pk_codecs_cohere,
     .request = pk_cohere_request,
     .answer = answer,
     .event = event,

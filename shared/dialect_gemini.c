@@ -9,6 +9,8 @@
  * models tell that in every event, it is passed on at the end.
  */
 #include "dialect_gemini.h"
+
+#include "codec.h"
 #include "dialect_read.h"
 
 #include <stdio.h>
@@ -437,6 +439,7 @@ const struct pk_dialect pk_dialect_gemini = {
     .path = pk_gemini_path,
     .headers = "",
     .error_event = "",
+    .codecs = pk_codecs_gemini,
     .request = pk_gemini_request,
     .answer = answer,
     .event = event,

@@ -12,6 +12,8 @@ bool pk_gemini_request(const struct pk_json *body, struct pk_buf *out, struct pk
                        struct pk_error *err);
 bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
                     struct pk_error *err);
+/* The path without what is done with the model. */
+bool pk_gemini_model_path(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err);
 
 /* dialect_gemini_config.c: "generationConfig" as the next member, when there is anything to say. */
 bool pk_gemini_config(struct pk_maker *m);

@@ -450,8 +450,7 @@ bool pk_gemini_request(const struct pk_json *body, struct pk_buf *out, struct pk
 
 /* --- the path -------------------------------------------------------------------------------- */
 
-bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
-                    struct pk_error *err)
+bool pk_gemini_model_path(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err)
 {
     static const char *const kinds[] = {"models/", "tunedModels/"};
     const char *kind = kinds[0];
@@ -470,6 +469,14 @@ bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
         pk_buf_adds(out, "/v1beta"); /* a custom_host may be without it, as in Portkey */
     pk_buf_addf(out, "/%s", kind);
     pk_dialect_segment(out, model);
+    return true;
+}
+
+bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
+                    struct pk_error *err)
+{
+    if (!pk_gemini_model_path(base, model, out, err))
+        return false;
     pk_buf_adds(out, stream ? ":streamGenerateContent?alt=sse" : ":generateContent");
     return true;
 }

@@ -2,9 +2,9 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-#include "operation.h"
+#include "codec.h"
 
-#include "dialect_parts.h"
+#include "provider.h"
 
 enum { DROPPED_BYTES_MAX = 4096 };
 
@@ -36,14 +36,26 @@ static const struct pk_codec as_it_is[] = {
 #undef OPERATION
 };
 
-const struct pk_codec *pk_codec_find(const struct pk_dialect *back,
-                                     const struct pk_operation *operation)
+static const struct pk_codec *find_in(const struct pk_codec *codecs,
+                                      const struct pk_operation *operation)
 {
-    for (const struct pk_codec *c = back->codecs; c && c->operation; c++)
+    for (const struct pk_codec *c = codecs; c && c->operation; c++)
         if (c->operation == operation)
             return c;
-    if (!back->plain && !pk_operation_is_raw(operation))
-        return NULL;
+    return NULL;
+}
+
+const struct pk_codec *pk_codec_find(const struct pk_provider *provider,
+                                     const struct pk_dialect *back,
+                                     const struct pk_operation *operation)
+{
+    const struct pk_codec *c =
+        back->plain ? find_in(pk_codecs_of_provider(pk_str_of(provider->name)), operation) : NULL;
+
+    if (!c)
+        c = find_in(back->codecs, operation);
+    if (c || (!back->plain && !pk_operation_is_raw(operation)))
+        return c;
     for (size_t i = 0; i < PK_COUNT(as_it_is); i++)
         if (as_it_is[i].operation == operation)
             return &as_it_is[i];
@@ -110,25 +122,51 @@ static void read_usage(const struct pk_json *doc, struct pk_usage *u)
     *u = (struct pk_usage){.source = PK_USAGE_PROVIDER, .input = in, .output = out};
 }
 
-static bool read_common(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
-                        struct pk_error *err)
+static bool settle(struct pk_arena *arena, const struct pk_operation *operation,
+                   const struct pk_json *doc, const struct pk_answer *a, struct pk_buf *out,
+                   struct pk_error *err)
 {
-    if (!pk_dialect_no_error(arena, doc, &a->fault, err))
+    static const struct {
+        const struct pk_operation *operation;
+        pk_settle_fn *settle;
+    } all[] = {
+        {&pk_operation_embeddings, pk_embed_settle},
+        {&pk_operation_rerank, pk_rerank_settle},
+        {&pk_operation_moderations, pk_moderate_settle},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(all); i++)
+        if (all[i].operation == operation)
+            return all[i].settle(arena, doc, a->request, out, err);
+    return true;
+}
+
+/* An answer that has the common shape, or nearly. */
+static bool read_common(struct pk_arena *arena, const struct pk_operation *operation,
+                        const struct pk_json *doc, struct pk_answer *a, struct pk_error *err)
+{
+    struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
+    if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
+        !settle(arena, operation, doc, a, &made, err))
         return false;
     a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
     a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
     read_usage(doc, &a->usage);
-    return true;
+    if (made.len)
+        a->body = pk_buf_str(&made);
+    return pk_dialect_built(&made, "answer", err);
 }
 
 bool pk_codec_answer(struct pk_arena *arena, const struct pk_codec *codec, pk_str body,
                      struct pk_answer *a, struct pk_error *err)
 {
-    struct pk_buf made = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     struct pk_error unused = {0};
     struct pk_json doc;
 
-    *a = (struct pk_answer){.created_s = a->created_s, .asked = a->asked, .body = body};
+    *a = (struct pk_answer){
+        .created_s = a->created_s, .asked = a->asked, .request = a->request, .body = body};
     if (pk_operation_is_raw(codec->operation) && !codec->answer) {
         if (body.len && pk_json_parse(arena, body, "answer", &doc, &unused) &&
             pk_json_type(&doc, 0) == PK_JSON_OBJECT)
@@ -138,7 +176,7 @@ bool pk_codec_answer(struct pk_arena *arena, const struct pk_codec *codec, pk_st
     if (!pk_dialect_parse(arena, body, &doc, err))
         return false;
     if (!codec->answer)
-        return read_common(arena, &doc, a, err);
+        return read_common(arena, codec->operation, &doc, a, err);
     if (!codec->answer(arena, &doc, a, &made, err))
         return false;
     a->body = pk_buf_str(&made);

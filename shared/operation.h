@@ -53,8 +53,9 @@ struct pk_codec {
                    struct pk_buf *out, struct pk_error *err);
 };
 
-/* How `back` spells it; NULL when it cannot. */
-const struct pk_codec *pk_codec_find(const struct pk_dialect *back,
+/* How the provider, which is asked in the dialect `back`, spells it; NULL when it cannot. */
+const struct pk_codec *pk_codec_find(const struct pk_provider *provider,
+                                     const struct pk_dialect *back,
                                      const struct pk_operation *operation);
 
 bool pk_codec_request(struct pk_arena *arena, const struct pk_codec *codec, pk_str body,
@@ -64,8 +65,9 @@ bool pk_codec_request(struct pk_arena *arena, const struct pk_codec *codec, pk_s
 bool pk_codec_url(struct pk_arena *arena, const struct pk_codec *codec, pk_str base, pk_str model,
                   pk_str tail, pk_str *url, struct pk_error *err) PK_MUST_CHECK;
 
-/* Reads a complete 2xx answer; a->body is `body` itself when the codec has nothing to translate. Of a raw
- * operation any body is an answer; its usage is read where it has one. */
+/* Reads a complete 2xx answer; a->body is `body` itself when there is nothing to translate. Of a raw
+ * operation any body is an answer; its usage is read where it has one. Of any other the answer is checked, against
+ * a->request too: PK_BAD_ANSWER when it is none. */
 bool pk_codec_answer(struct pk_arena *arena, const struct pk_codec *codec, pk_str body,
                      struct pk_answer *a, struct pk_error *err) PK_MUST_CHECK;
 

@@ -4,6 +4,8 @@
  */
 #include "reply.h"
 
+#include "codec.h"
+
 static void add_name(struct pk_buf *out, const char *name)
 {
     if (out->len && out->at[out->len - 1] != '{')
@@ -95,6 +97,46 @@ bool pk_reply_text(struct pk_arena *arena, pk_str body, pk_str *out, bool *is_nu
     *is_null = pk_json_type(&doc, content) != PK_JSON_STRING;
     *out = pk_json_str(arena, &doc, content);
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
+}
+
+bool pk_reply_vector(struct pk_arena *arena, pk_str request, pk_str body, float **at, int *dims,
+                     struct pk_error *err)
+{
+    struct pk_json doc, asked;
+    int64_t wanted;
+
+    if (!pk_json_parse(arena, request, "input", &asked, err) ||
+        !parse_answer(arena, body, &doc, err) ||
+        !pk_embed_floats(arena, &doc, pk_json_at(&doc, "data[0].embedding"), at, dims, err))
+        return false;
+    return !pk_json_int(&asked, pk_json_get(&asked, 0, "dimensions"), &wanted) || wanted == *dims ||
+           pk_fail(err, PK_BAD_ANSWER, "answer: an embedding of %d dimensions instead of %lld",
+                   *dims, (long long)wanted);
+}
+
+static void add_raw(struct pk_buf *out, const char *name, pk_str json)
+{
+    add_name(out, name);
+    pk_buf_add(out, json.len ? json : PK_STR("null"));
+}
+
+bool pk_reply_verdict(struct pk_arena *arena, pk_str body, pk_str *out, struct pk_error *err)
+{
+    struct pk_buf text = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_json doc;
+
+    if (!parse_answer(arena, body, &doc, err))
+        return false;
+    int result = pk_json_at(&doc, "results[0]");
+    if (pk_json_type(&doc, result) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: no results in it");
+    pk_buf_addc(&text, '{');
+    add_raw(&text, "flagged", pk_json_raw(&doc, pk_json_get(&doc, result, "flagged")));
+    add_raw(&text, "categories", pk_json_raw(&doc, pk_json_get(&doc, result, "categories")));
+    add_raw(&text, "scores", pk_json_raw(&doc, pk_json_get(&doc, result, "category_scores")));
+    pk_buf_addc(&text, '}');
+    *out = pk_buf_str(&text);
+    return !text.failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
 }
 
 static void add_error(struct pk_buf *out, const struct pk_record *r, const struct pk_error *e)

@@ -4,6 +4,7 @@
  */
 #include "request.h"
 
+#include "codec.h"
 #include "config.h"
 
 #include <string.h>
@@ -192,23 +193,31 @@ static bool take_options(struct pk_arena *arena, const struct pk_json *params,
     return pk < 0 || read_options(arena, params, pk, req, err);
 }
 
+/* The body of the members of params and what the request is about: `about` and, when it has a value, `more`. */
+static bool splice_body(struct pk_arena *arena, const struct pk_json *params,
+                        struct pk_json_edit about, struct pk_json_edit more, struct pk_request *req)
+{
+    struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    const struct pk_json_edit edits[] = {{PK_STR("pk"), PK_NONE}, about, more};
+
+    pk_json_splice(&body, params, 0, edits, more.value.len ? 3 : 2);
+    req->body = pk_buf_str(&body);
+    return !body.failed;
+}
+
 /* The body {"messages": ..., and the members of params}. */
 static bool take_body(struct pk_arena *arena, pk_str messages, const struct pk_json *params,
                       struct pk_request *req, struct pk_error *err)
 {
-    struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
-    struct pk_json_edit edits[2] = {{PK_STR("pk"), PK_NONE}, {PK_STR("messages"), messages}};
+    const struct pk_json_edit about = {PK_STR("messages"), messages}, none = {PK_NONE, PK_NONE};
 
     req->operation = &pk_operation_chat;
     if (pk_json_get(params, 0, "messages") >= 0)
         return pk_fail(err, PK_BAD_REQUEST,
                        "params.messages: messages are an argument of their own");
-    pk_json_splice(&body, params, 0, edits, 2);
-    if (body.failed)
-        return pk_fail(err, PK_TOO_LARGE, "messages: the request is larger than %d MiB",
-                       PK_BODY_BYTES_MAX >> 20);
-    req->body = pk_buf_str(&body);
-    return true;
+    return splice_body(arena, params, about, none, req) ||
+           pk_fail(err, PK_TOO_LARGE, "messages: the request is larger than %d MiB",
+                   PK_BODY_BYTES_MAX >> 20);
 }
 
 static bool build(struct pk_arena *arena, pk_str messages, pk_str params, struct pk_request *req,
@@ -327,4 +336,46 @@ bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str
     if (out.failed)
         return pk_fail(err, PK_NO_MEMORY, "prompt: out of memory");
     return build(arena, pk_buf_str(&out), params, req, err);
+}
+
+/* {"input": text, "dimensions", and the members of params}. */
+static bool about_input(struct pk_arena *arena, pk_str input, pk_str dimensions, pk_str params,
+                        struct pk_request *req, struct pk_error *err)
+{
+    struct pk_buf quoted = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_json doc;
+
+    if (!check_text(input, "input", err) || !parse_params(arena, params, &doc, err) ||
+        !take_options(arena, &doc, req, err))
+        return false;
+    if (pk_json_get(&doc, 0, "input") >= 0)
+        return pk_fail(err, PK_BAD_REQUEST, "params.input: the input is an argument of its own");
+    if (dimensions.len && pk_json_get(&doc, 0, "dimensions") >= 0)
+        return pk_fail(err, PK_BAD_REQUEST, "params.dimensions: given as an argument too");
+    pk_json_quote(&quoted, input);
+    const struct pk_json_edit about = {PK_STR("input"), pk_buf_str(&quoted)},
+                              more = {PK_STR("dimensions"), dimensions};
+    return (!quoted.failed && splice_body(arena, &doc, about, more, req)) ||
+           pk_fail(err, PK_TOO_LARGE, "input: the request is larger than %d MiB",
+                   PK_BODY_BYTES_MAX >> 20);
+}
+
+bool pk_request_embed(struct pk_arena *arena, pk_str input, int64_t dimensions, pk_str params,
+                      struct pk_request *req, struct pk_error *err)
+{
+    pk_str text = PK_NONE;
+
+    req->operation = &pk_operation_embeddings;
+    if (dimensions < 0 || dimensions > PK_VECTOR_DIMS_MAX)
+        return pk_fail(err, PK_BAD_REQUEST, "dimensions: must be 1..%d", PK_VECTOR_DIMS_MAX);
+    if (dimensions)
+        text = pk_copyf(arena, "%lld", (long long)dimensions);
+    return about_input(arena, input, text, params, req, err);
+}
+
+bool pk_request_moderate(struct pk_arena *arena, pk_str input, pk_str params,
+                         struct pk_request *req, struct pk_error *err)
+{
+    req->operation = &pk_operation_moderations;
+    return about_input(arena, input, PK_NONE, params, req, err);
 }

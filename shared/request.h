@@ -85,6 +85,13 @@ pk_str pk_request_caller(struct pk_arena *arena, const struct pk_request *req, p
 bool pk_request_ask(struct pk_arena *arena, pk_str prompt, pk_str system, pk_str params,
                     struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
 
+/* A text to embed, in a vector of `dimensions` numbers (0: as many as the model makes), or to moderate: both are
+ * errors among params. */
+bool pk_request_embed(struct pk_arena *arena, pk_str input, int64_t dimensions, pk_str params,
+                      struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+bool pk_request_moderate(struct pk_arena *arena, pk_str input, pk_str params,
+                         struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+
 /* Checks metadata for a log row and conditional routing: a JSON object of at most
  * PK_METADATA_BYTES_MAX, whose numbers fit a double. */
 bool pk_request_metadata(struct pk_arena *arena, pk_str metadata,

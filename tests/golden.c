@@ -15,6 +15,10 @@
  *   NAME.stream.ndjson         -> the same
  *   NAME.replay.json           -> .replay.out.sse
  *   NAME.error.STATUS.body     -> .error.STATUS.out.json
+ * In FOLDER/operations, what is no conversation; WHO is a provider, or a dialect (operation.h):
+ *   WHO.NAME.OPERATION.request.json -> .request.out.json, .request.path, and .request.dropped
+ *   WHO.NAME.OPERATION.answer.json  -> .answer.out.json (no file: it is passed as it is), .answer.usage; it answers
+ *                                      the request of the same name
  * An answer and a stream called "both-NAME" are the same answer: its .answer.out.json is for both.
  * In FOLDER/DIALECT-front it is the client that speaks the dialect, and the name of every file but a replay's
  * begins with that of the provider. There the events of a stream are read once more, as the client would: they must
@@ -23,6 +27,7 @@
  * stream: the client did not ask for usage. GOLDEN_WRITE=1 writes what comes out where a file is
  * missing, to be read and kept.
  */
+#include "codec.h"
 #include "provider.h"
 #include "stream.h"
 
@@ -58,6 +63,8 @@ static pk_str canonical(pk_str text)
     struct pk_error err;
     struct pk_buf out = pk_buf_in(&arena, PK_BODY_BYTES_MAX);
 
+    if (text.len == 0)
+        return text;
     if (!pk_json_parse(&arena, text, "golden", &doc, &err)) {
         printf("# %s\n", err.msg);
         return text;
@@ -305,6 +312,77 @@ static void check_error(const char *name, pk_str in)
     check(".out.json", pk_buf_str(&out));
 }
 
+/* --- operations ------------------------------------------------------------------------------ */
+
+static pk_str part_of(const char *name, int n)
+{
+    while (n-- > 0)
+        name += strcspn(name, ".") + 1;
+    return pk_str_sub(pk_str_of(name), 0, strcspn(name, "."));
+}
+
+/* By the dialect alone where that has no provider of its name. */
+static const struct pk_codec *codec_of(const char *name)
+{
+    static const struct {
+        const char *who;
+        const struct pk_codec *codecs;
+    } dialects[] = {{"vertex", pk_codecs_vertex}};
+    const struct pk_operation *operation = pk_operation_find(part_of(name, 2));
+    const struct pk_provider *p = pk_provider_find(part_of(name, 0));
+
+    for (size_t i = 0; i < PK_COUNT(dialects); i++)
+        if (pk_str_is(part_of(name, 0), dialects[i].who))
+            return dialects[i].codecs;
+    if (!EXPECT(operation && p))
+        return NULL;
+    return pk_codec_find(p, p->dialect, operation);
+}
+
+static void check_codec_request(const char *name, pk_str in)
+{
+    const struct pk_codec *codec = codec_of(name);
+    struct pk_error err = {0};
+    struct pk_json doc;
+    pk_str out, dropped, url;
+
+    if (!EXPECT(codec && pk_json_parse(&arena, in, name, &doc, &err)))
+        return;
+    pk_str model = pk_json_str(&arena, &doc, pk_json_get(&doc, 0, "model"));
+    if (!pk_codec_request(&arena, codec, in, &out, &dropped, &err) ||
+        !pk_codec_url(&arena, codec, PK_NONE, model, PK_NONE, &url, &err)) {
+        check_failed(&err, ".failed");
+        return;
+    }
+    check(".out.json", out);
+    check(".path", pk_copyf(&arena, "%.*s\n", PK_FMT(url)));
+    check(".dropped", dropped.len ? pk_copyf(&arena, "%.*s\n", PK_FMT(dropped)) : PK_NONE);
+}
+
+static void check_codec_answer(const char *name, pk_str in)
+{
+    const struct pk_codec *codec = codec_of(name);
+    struct pk_error err = {0};
+    struct pk_answer a = {.asked = PK_STR("asked-for")};
+    struct pk_json request;
+    pk_str text;
+
+    if (!EXPECT(codec))
+        return;
+    if (test_read_file(
+            &arena,
+            pk_copyf(&arena, "%.*s.request.json", (int)(strlen(stem) - strlen(".answer")), stem).at,
+            &text) &&
+        EXPECT(pk_json_parse(&arena, text, "request", &request, &err)))
+        a.request = &request;
+    if (!pk_codec_answer(&arena, codec, in, &a, &err)) {
+        check_failed(&err, ".failed");
+        return;
+    }
+    check(".out.json", a.body.at == in.at ? PK_NONE : a.body);
+    check_usage(&a.usage, ".usage");
+}
+
 /* --- running --------------------------------------------------------------------------------- */
 
 static const struct kind {
@@ -320,22 +398,30 @@ static const struct kind {
     {".body", ".body", check_error},
 };
 
+static const struct kind codec_kinds[] = {
+    {".request.json", ".json", check_codec_request},
+    {".answer.json", ".json", check_codec_answer},
+};
+
 static void run_file(const char *folder, const char *dialect, const char *name)
 {
-    for (size_t i = 0; i < PK_COUNT(kinds); i++) {
+    bool codecs = strcmp(dialect, "operations") == 0;
+    const struct kind *all = codecs ? codec_kinds : kinds;
+
+    for (size_t i = 0; i < (codecs ? PK_COUNT(codec_kinds) : PK_COUNT(kinds)); i++) {
         pk_str in;
 
-        if (!pk_str_ends(pk_str_of(name), kinds[i].ending) ||
+        if (!pk_str_ends(pk_str_of(name), all[i].ending) ||
             pk_str_ends(pk_str_of(name), ".stream.answer.json"))
             continue;
         test_failed = false;
         pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
         (void)snprintf(stem, sizeof stem, "%.200s/%.40s/%.200s", folder, dialect, name);
         if (EXPECT(test_read_file(&arena, stem, &in))) {
-            stem[strlen(stem) - strlen(kinds[i].cut)] = 0;
+            stem[strlen(stem) - strlen(all[i].cut)] = 0;
             if (front && provider_of(name))
                 back = provider_of(name)->dialect;
-            kinds[i].check(name, in);
+            all[i].check(name, in);
         }
         pk_arena_free(&arena);
         printf("%s %s/%s\n", test_failed ? "not ok" : "ok", dialect, name);
@@ -382,5 +468,6 @@ int main(int argc, char **argv)
     run_folder(folder, "cohere");
     run_folder(folder, "bedrock");
     run_folder(folder, "anthropic-front");
+    run_folder(folder, "operations");
     return test_end();
 }

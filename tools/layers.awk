@@ -7,7 +7,7 @@ BEGIN {
         " arena,vault,buf,wire,iso" \
         " json,sse,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body" \
-        " place,near,prompt,usage,route,dialect,operation,stream,provider,config,price,record,request,cachekey,tokens" \
+        " place,near,prompt,usage,route,dialect,operation,codec,stream,provider,config,price,record,request,cachekey,tokens" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,catalog,rates" \
         " call,reply,reserve,lease" \
         " secret,apikey,sign,xfer,loop,payload,store,journal,resolve" \
@@ -18,7 +18,7 @@ BEGIN {
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "apikey cachekey privacy secret payload sign xfer"
+    lib["sodium.h"] = "apikey cachekey codec privacy secret payload sign xfer"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
     lib["openssl/evp.h"] = "jwt"

@@ -72,19 +72,36 @@ static bool converses(const struct ask *a)
     return ends(a->route, "/converse") || ends(a->route, "/converse-stream");
 }
 
+/* What is no chat; NULL: it is one, or something else again. Voyage has a "top_k" of its own. */
+static const struct dialect *other_operation(const struct ask *a)
+{
+    if (ends(a->route, ":batchEmbedContents"))
+        return &gemini_embeddings;
+    if (ends(a->route, "/v2/embed"))
+        return &cohere_embeddings;
+    if (ends(a->route, "/embeddings"))
+        return &embeddings;
+    if (ends(a->route, "/v2/rerank"))
+        return &cohere_reranker;
+    if (ends(a->route, "/rerank"))
+        return a->body->at && strstr(a->body->at, "\"top_k\"") ? &voyage_reranker : &reranker;
+    return ends(a->route, "/moderations") ? &moderations : NULL;
+}
+
 static void choose_dialect(struct ask *a)
 {
     char version[64], google[ASK_KEY_MAX];
 
     ask_header(a, "anthropic-version", version, sizeof(version));
     ask_header(a, "x-goog-api-key", google, sizeof(google));
+    a->dialect = other_operation(a);
+    if (a->dialect)
+        return;
     a->dialect = &openai;
     if (generates(a) || (google[0] && ends(a->route, "/models")))
         a->dialect = &gemini;
     else if (version[0] || ends(a->route, "/messages"))
         a->dialect = &anthropic;
-    else if (ends(a->route, "/embeddings"))
-        a->dialect = &embeddings;
     else if (ends(a->route, "/v2/chat"))
         a->dialect = &cohere;
     else if (converses(a))
@@ -105,7 +122,7 @@ static void endpoint(struct ask *a, struct reply *r)
     char message[200];
 
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
-        ends(a->route, "/embeddings") || ends(a->route, "/v2/chat") || converses(a)) {
+        other_operation(a) || ends(a->route, "/v2/chat") || converses(a)) {
         chat(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);

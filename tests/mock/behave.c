@@ -426,6 +426,7 @@ static const char options_help[] =
     "  reasoning=N         so many completion tokens were thought\n"
     "  finish=length       the reason why the answer ended, in OpenAI's words\n"
     "  usage=off           no token counts\n"
+    "  vectors=WHAT        embeddings with a \"text\" or a number too \"large\" in them, \"fewer\", or \"empty\"\n"
     "  retry-after=S retry-after-ms=MS x-ms-retry-after-ms=MS retry-date=S\n"
     "                      on an error: when to try again (retry-date: as an HTTP date)\n";
 /* clang-format on */
@@ -468,7 +469,7 @@ static void split(struct show *s, const char *rest)
 
 static void read_options(struct show *s)
 {
-    static char finish[FIELD_MAX];
+    static char finish[FIELD_MAX], vectors[FIELD_MAX];
     int64_t words = number(s, "words", 0);
     char off[FIELD_MAX];
 
@@ -479,6 +480,8 @@ static void read_options(struct show *s)
     s->c.no_usage = option(s, "usage", off, sizeof(off)) && strcmp(off, "off") == 0;
     if (option(s, "finish", finish, sizeof(finish)))
         s->c.finish = finish;
+    if (option(s, "vectors", vectors, sizeof(vectors)))
+        s->c.vectors = vectors;
     s->r->tick_ms = number(s, "tick", 0);
 }
 

@@ -21,6 +21,7 @@ struct content {
     int reasoning;                /* completion tokens that were thought, not said */
     bool one_event;               /* a stream sends the whole text in one event */
     bool no_usage;
+    const char *vectors; /* what is wrong with embeddings; NULL: nothing */
 };
 
 struct dialect {
@@ -39,6 +40,15 @@ struct dialect {
 };
 
 extern const struct dialect openai, anthropic, gemini, cohere, bedrock, embeddings;
+extern const struct dialect gemini_embeddings, cohere_embeddings;       /* embed_more.c */
+extern const struct dialect reranker, cohere_reranker, voyage_reranker; /* rank.c */
+extern const struct dialect moderations;
+
+enum { EMBED_DIMS_DEFAULT = 256 };
+
+/* A text's vector, which has the model's directions, as a JSON list. */
+void embed_vector(const struct ask *a, const struct content *c, const char *text, int dims,
+                  struct text *out);
 
 /* The first piece of text for one event of a stream: blanks, then a word. */
 size_t word_len(const char *s, size_t len);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DIMS_DEFAULT = 256, DIMS_MAX = 4096, WORD_MAX = 32 };
+enum { DIMS_MAX = 4096, WORD_MAX = 32 };
 
 static const char fillers[] =
     "|a|an|the|how|do|does|i|can|my|me|to|of|is|are|what|which|please|in|on|for|tell|"
@@ -32,7 +32,9 @@ static int wanted_dims(const struct ask *a)
 {
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(a->json, "dimensions");
 
-    return n ? n->valueint : DIMS_DEFAULT;
+    if (!n) /* Voyage's and Mistral's name */
+        n = cJSON_GetObjectItemCaseSensitive(a->json, "output_dimension");
+    return n ? n->valueint : EMBED_DIMS_DEFAULT;
 }
 
 static bool check(const struct ask *a, struct reply *r)
@@ -101,37 +103,101 @@ static void add_text(const struct ask *a, const char *s, double *v, int dims)
     }
 }
 
-static void vector(const struct ask *a, const char *text, int index, struct text *out)
+/* The numbers, of length 1 together. */
+static void directions(const struct ask *a, const char *text, double *v, int dims)
 {
-    int dims = wanted_dims(a);
-    double v[DIMS_MAX] = {0}, length = 0;
+    double length = 0;
 
     add_text(a, text, v, dims);
     for (int i = 0; i < dims; i++)
         length += v[i] * v[i];
-    text_addf(out, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":[", index ? "," : "",
-              index);
     for (int i = 0; i < dims; i++)
-        text_addf(out, "%s%.7g", i ? "," : "", length > 0 ? v[i] / sqrt(length) : 0);
-    text_adds(out, "]}");
+        v[i] = length > 0 ? v[i] / sqrt(length) : 0;
+}
+
+static bool wrong(const struct content *c, const char *how)
+{
+    return c->vectors && strcmp(c->vectors, how) == 0;
+}
+
+void embed_vector(const struct ask *a, const struct content *c, const char *text, int dims,
+                  struct text *out)
+{
+    double v[DIMS_MAX] = {0};
+
+    if (dims < 1 || dims > DIMS_MAX)
+        dims = EMBED_DIMS_DEFAULT;
+    directions(a, text, v, dims);
+    text_adds(out, "[");
+    for (int i = 0; i < dims && !wrong(c, "empty"); i++) {
+        if (i == dims / 2 && wrong(c, "text"))
+            text_adds(out, ",\"0.5\"");
+        else if (i == dims / 2 && wrong(c, "large"))
+            text_adds(out, ",1e999");
+        else
+            text_addf(out, "%s%.7g", i ? "," : "", v[i]);
+    }
+    text_adds(out, "]");
+}
+
+/* The floats as they are in memory, which here is little-endian. */
+static void base64_vector(const struct ask *a, const char *text, int dims, struct text *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    double v[DIMS_MAX] = {0};
+    unsigned char bytes[DIMS_MAX * sizeof(float) + 2] = {0};
+    size_t len = (size_t)dims * sizeof(float);
+
+    directions(a, text, v, dims);
+    for (int i = 0; i < dims; i++) {
+        float f = (float)v[i];
+        memcpy(bytes + (size_t)i * sizeof f, &f, sizeof f);
+    }
+    text_adds(out, "\"");
+    for (size_t i = 0; i < len; i += 3) {
+        unsigned n = (unsigned)bytes[i] << 16 | (unsigned)bytes[i + 1] << 8 | bytes[i + 2];
+        text_addf(out, "%c%c%c%c", digits[n >> 18], digits[n >> 12 & 63],
+                  i + 1 < len ? digits[n >> 6 & 63] : '=', i + 2 < len ? digits[n & 63] : '=');
+    }
+    text_adds(out, "\"");
+}
+
+static void item(const struct ask *a, const struct content *c, const char *text, int index,
+                 struct text *out)
+{
+    const char *format = json_text(a->json, "encoding_format");
+
+    text_addf(out, "%s{\"object\":\"embedding\",\"index\":%d,\"embedding\":", index ? "," : "",
+              index);
+    if (format && strcmp(format, "base64") == 0 && !c->vectors)
+        base64_vector(a, text, wanted_dims(a), out);
+    else
+        embed_vector(a, c, text, wanted_dims(a), out);
+    text_adds(out, "}");
 }
 
 static void answer(const struct ask *a, const struct content *c, struct reply *r)
 {
-    const cJSON *input = cJSON_GetObjectItemCaseSensitive(a->json, "input"), *item;
+    const cJSON *input = cJSON_GetObjectItemCaseSensitive(a->json, "input"), *one;
     int index = 0, tokens = 0;
 
     reply_reset(r, 200);
     text_adds(&r->body, "{\"object\":\"list\",\"data\":[");
     if (cJSON_IsString(input)) {
-        vector(a, input->valuestring, index++, &r->body);
+        item(a, c, input->valuestring, index++, &r->body);
         tokens = words_in(input->valuestring, strlen(input->valuestring));
+    } else if (cJSON_IsNumber(cJSON_GetArrayItem(input, 0))) { /* tokens of one text */
+        item(a, c, "tokens", index++, &r->body);
+        tokens = cJSON_GetArraySize(input);
+        input = NULL;
     }
-    cJSON_ArrayForEach(item, input)
+    cJSON_ArrayForEach(one, input)
     {
-        const char *text = cJSON_IsString(item) ? item->valuestring : "";
+        const char *text = cJSON_IsString(one) ? one->valuestring : "";
 
-        vector(a, text, index++, &r->body);
+        if (wrong(c, "fewer") && index > 0)
+            break;
+        item(a, c, text, index++, &r->body);
         tokens += words_in(text, strlen(text));
     }
     text_adds(&r->body, "],\"model\":");
