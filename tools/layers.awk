@@ -5,10 +5,10 @@
 BEGIN {
     n = split("base" \
         " arena,vault,buf,wire,iso" \
-        " json,sse,eventstream,lines,framing,url,http,regex,traits" \
+        " json,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body" \
         " place,near,prompt,usage,route,dialect,operation,codec,stream,provider,config,price,record,request,cachekey,tokens" \
-        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,catalog,rates" \
+        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates" \
         " call,reply,reserve,lease" \
         " secret,apikey,sign,xfer,loop,payload,store,journal,resolve" \
         " writer" \
