@@ -46,6 +46,7 @@ enum {
     PK_CALL_BYTES_MAX = 512 << 20,          /* everything that one call may hold at a time */
     PK_BACKOFF_MS_MAX = 60 * 1000,          /* the longest single wait before a retry */
     PK_CALL_MS_DEFAULT = 600 * 1000,        /* a call's deadline when nobody sets one */
+    PK_SESSION_IDLE_MS = 900 * 1000,        /* of a realtime session without a byte either way */
     PK_TIMEOUT_MS_MAX = 24 * 3600 * 1000,   /* the longest timeout that a config may ask for */
     PK_SETTLE_MS_MAX = 30 * 1000,           /* after a call's deadline its record is in the store */
     PK_CACHE_AGE_S_DEFAULT = 7 * 24 * 3600, /* cache.max_age when not given */

@@ -12,6 +12,7 @@
  *                       head --not 2xx----> drain -------+                          |
  *                         | 2xx JSON                     |                          |
  *                         +-------------> collect --> guard_out                     |
+ *                         | 101 ------> tunnel ----------|----------> answer       |
  *                         | 2xx stream                   | ^                        |
  *                         +-------------> relay ---------+ | the end of a stream whose
  *                                           +--------------+ bytes have gone out ---+
@@ -131,7 +132,9 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
 
 static void start(struct pk_call *c, int64_t mono_us)
 {
-    int64_t timeout_ms = c->req->timeout_ms ? c->req->timeout_ms : PK_CALL_MS_DEFAULT;
+    int64_t usual_ms =
+        pk_operation_is_tunnel(c->operation) ? PK_TIMEOUT_MS_MAX : PK_CALL_MS_DEFAULT;
+    int64_t timeout_ms = c->req->timeout_ms ? c->req->timeout_ms : usual_ms;
 
     c->started_mono_us = mono_us;
     c->deadline_ms = mono_us / 1000 + timeout_ms;
@@ -140,8 +143,9 @@ static void start(struct pk_call *c, int64_t mono_us)
 /* Whether the client has had all of a stream, and only the connection's end is still to come. */
 static bool has_it_all(struct pk_call *c)
 {
-    if (!c->committed || !c->streaming || !c->streaming->complete || c->guards.tail.len ||
-        !pk_stream_answer(c->streaming, &c->answer, &c->error))
+    if (!pk_call_tunnel_over(c) &&
+        (!c->committed || !c->streaming || !c->streaming->complete || c->guards.tail.len ||
+         !pk_stream_answer(c->streaming, &c->answer, &c->error)))
         return false;
     c->answered = true;
     pk_call_span_end(c);
@@ -159,6 +163,8 @@ static void cancel(struct pk_call *c)
         c->fault = (struct pk_fault){0};
         (void)pk_fail(&c->error, PK_CANCELLED, "cancelled");
         pk_call_span_end(c);
+        if (c->tunnel)
+            pk_call_tunnel_say_goodbye(c);
     }
     c->state = ST_finish;
 }

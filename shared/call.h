@@ -2,6 +2,9 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
+ * A realtime session is a call whose READ goes on for hours: what the client sends is written to the open
+ * exchange by the host, without a step (call_tunnel.c).
+ *
  * The machine decides; the host performs. pk_call_step() takes one event, does no I/O, never
  * blocks, and returns the one thing that the host must do next. The host does it and comes
  * back with the result as the next event (loop.h does this for any number of calls).
@@ -85,8 +88,11 @@ enum pk_op {
 struct pk_next {
     enum pk_op op;
     int64_t until_ms; /* SLEEP: wake then; SEND, READ: give up then with FAIL PK_TIMEOUT */
-    pk_str out;       /* bytes for the client, valid until the next step; often empty */
-    bool last;        /* with this `out` the client has its answer; what follows is not for it */
+    int64_t
+        idle_ms; /* READ of a session: the same when no byte went either way for so long; 0: not */
+    pk_str out;  /* bytes for the client, valid until the next step; often empty */
+    bool open;   /* a session has begun: the client gets the reply now, and may send */
+    bool last;   /* with this `out` the client has its answer; what follows is not for it */
 };
 
 /* What a host reports of a question that the store has answered. `lenient`: limits that could not be asked
@@ -99,6 +105,7 @@ struct pk_exchange {
     pk_str url;
     pk_str headers; /* "name: value\n" lines; no key, no length */
     pk_str body;    /* empty with PK_GET */
+    bool upgrade;   /* to a WebSocket: behind HEAD 101 bytes go in both directions */
     const struct pk_target *target;
 };
 

@@ -30,6 +30,7 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->status = 0;
     c->retry_after_ms = 0;
     c->streaming = NULL;
+    c->tunnel = NULL;
     c->impatient = false;
     c->guards.again = c->guards.refused = c->guards.rewritten = c->guards.replaced = false;
     c->guards.out = PK_GUARD_PASSED;
@@ -113,7 +114,9 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
     c->status = ev->status;
     c->retry_after_ms = pk_http_retry_after_ms(ev->headers, pk_call_now_us(c));
     keep_relayed_headers(c, ev->headers);
-    if (!ok) {
+    if (c->exchange.upgrade && ev->status == 101)
+        return pk_call_tunnel_open(c, ev->headers);
+    if (!ok || c->exchange.upgrade) {
         keep_error_type(c, ev->headers);
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
     }

@@ -24,8 +24,9 @@ static bool price_of(const struct pk_call *c, const struct pk_span *s, pk_str mo
 /* What the attempt used, as far as the provider has said, is paid for whatever became of it. */
 static void note_used(struct pk_call *c, struct pk_span *s)
 {
-    const struct pk_usage *u = c->answered ? &c->answer.usage : &c->streaming->usage;
-    pk_str model = c->answered ? c->answer.model : c->streaming->model;
+    bool own = c->answered || c->tunnel;
+    const struct pk_usage *u = own ? &c->answer.usage : &c->streaming->usage;
+    pk_str model = own ? c->answer.model : c->streaming->model;
     const char *why = NULL;
 
     if (u->source == PK_USAGE_NONE)
@@ -36,6 +37,11 @@ static void note_used(struct pk_call *c, struct pk_span *s)
     if (model.len == 0)
         model = s->model;
     s->cost_known = price_of(c, s, model, u, &why, &s->cost_pusd);
+    if (c->tunnel && c->tunnel->why) {
+        why = c->tunnel->why;
+        s->cost_known = false;
+        s->cost_pusd = 0;
+    }
     if (!s->cost_known)
         c->record.cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(model));
 }
@@ -78,7 +84,7 @@ void pk_call_span_end(struct pk_call *c)
         return; /* between two attempts */
     s->ended_us = pk_call_now_us(c);
     pk_call_estimate(c);
-    if (c->answered || c->streaming)
+    if (c->answered || c->streaming || c->tunnel)
         note_used(c, s);
     note_outcome(c, s);
     s->status = c->status;
@@ -108,6 +114,14 @@ static bool note_cost(struct pk_call *c)
     return any;
 }
 
+static pk_str why_no_usage(struct pk_call *c)
+{
+    if (c->tunnel && c->tunnel->why)
+        return pk_str_of(c->tunnel->why);
+    return c->answer.billed ? pk_copyf(c->arena, "billed in %s", c->answer.billed)
+                            : PK_STR("the provider reported no usage");
+}
+
 void pk_call_note_answer(struct pk_call *c)
 {
     const struct pk_target *t = pk_call_target(c);
@@ -120,8 +134,7 @@ void pk_call_note_answer(struct pk_call *c)
     (void)note_cost(c);
     if (r->usage.source == PK_USAGE_NONE && (c->answered || c->committed)) {
         r->cost_known = false;
-        r->cost_reason = c->answer.billed ? pk_copyf(c->arena, "billed in %s", c->answer.billed)
-                                          : PK_STR("the provider reported no usage");
+        r->cost_reason = why_no_usage(c);
     }
 }
 
@@ -236,6 +249,8 @@ void pk_call_close(struct pk_call *c)
     else if (!c->answered && c->streaming &&
              pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))
         pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
+    else if (!c->answered && c->tunnel)
+        pk_call_note_answer(c); /* of a session, too */
     else if (!c->answered)
         (void)note_cost(c);
     if (r->provider.len == 0 && r->request_model.len == 0)

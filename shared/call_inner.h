@@ -6,6 +6,7 @@
 #define PK_CALL_INNER_H
 
 #include "call.h"
+#include "realtime.h"
 #include "stream.h"
 
 /* One state, one function pk_step_NAME(). */
@@ -13,7 +14,7 @@
 #define STATES(S)                                                                                  \
     S(pick)                                                                                        \
     S(guard_in) S(lookup) S(embed) S(near)                                                         \
-    S(send) S(reserve) S(head) S(relay) S(pass) S(collect) S(drain)                                      \
+    S(send) S(reserve) S(head) S(relay) S(pass) S(tunnel) S(collect) S(drain)                                      \
     S(guard_out) S(judge) S(answer) S(guard_after) S(finish) S(ask)
 /* clang-format on */
 
@@ -101,6 +102,7 @@ struct pk_call {
     struct pk_buf collected;     /* the upstream body: a JSON answer, or an error's start */
     struct pk_stream *streaming; /* NULL unless the answer is a stream */
     struct pk_buf out;           /* for the client; held back until `committed` */
+    struct pk_realtime *tunnel;  /* NULL unless it is an open session */
     struct pk_fault fault;
     struct pk_error error;
     struct pk_answer answer;
@@ -223,6 +225,15 @@ bool pk_call_keep(struct pk_call *c);
  * cannot take the request. */
 bool pk_call_build(struct pk_call *c) PK_MUST_CHECK;
 void pk_call_set_deadline(struct pk_call *c); /* of an attempt that begins now */
+
+/* call_tunnel.c: what a session's handshake needs beside that of other requests. */
+bool pk_call_tunnel_spell(struct pk_call *c) PK_MUST_CHECK; /* the exchange's URL, if it may be */
+void pk_call_tunnel_headers(struct pk_call *c, struct pk_buf *out);
+void pk_call_tunnel_deadline(struct pk_call *c);
+int pk_call_tunnel_open(struct pk_call *c, pk_str headers); /* the provider has answered 101 */
+bool pk_call_tunnel_over(const struct pk_call *c); /* it was ended by the provider's close frame */
+void pk_call_tunnel_say_goodbye(
+    struct pk_call *c); /* a close frame for the client, if one may follow */
 
 /* call_limit.c: what the attempt comes under. False with c->error when it may not be made; *ask: only if
  * the host reserves c->reserve. */

@@ -72,7 +72,9 @@ static bool find_most(struct pk_call *c, struct most *most)
     *most = (struct most){0, 0};
     if (!cost && !any_counts(holds, PK_LC_TOKENS))
         return true;
-    if (c->opaque) { /* its bill is known behind the answer, if ever: all that is asked is that something is left */
+    if (c->opaque ||
+        c->exchange
+            .upgrade) { /* its bill is known behind the answer, if ever: all that is asked is that something is left */
         *most = (struct most){1, 1};
         return true;
     }
@@ -264,6 +266,8 @@ void pk_call_estimate(struct pk_call *c)
 {
     bool limited = false;
 
+    if (c->tunnel)
+        return; /* a session is measured by its provider, or not at all */
     for (int i = 0; i < c->record.holds.count; i++)
         limited = limited || c->record.holds.rows[i].applies;
     if (c->answered && c->answer.usage.source == PK_USAGE_NONE && limited)

@@ -12,9 +12,22 @@
 
 /* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
 static const char *const never_forwarded[] = {
-    "host",         "content-length", "transfer-encoding", "connection", "keep-alive",
-    "te",           "trailer",        "upgrade",           "expect",     "x-portkey-api-key",
-    "x-pk-api-key", "content-type",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "x-portkey-api-key",
+    "x-pk-api-key",
+    "content-type",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
 };
 
 static bool may_forward(const struct pk_target *t, pk_str name)
@@ -70,11 +83,14 @@ static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_
                          : pk_operation_is_raw(c->operation) ? "*/*"
                                                              : "application/json";
 
-    if (!c->opaque)
+    if (c->exchange.upgrade)
+        pk_call_tunnel_headers(c, out);
+    else if (!c->opaque)
         pk_buf_adds(out, "content-type: application/json\n");
     else if (c->request.len && pk_http_valid_value(c->req->content_type))
         pk_buf_addf(out, "content-type: %.*s\n", PK_FMT(c->req->content_type));
-    pk_buf_addf(out, "accept: %s\n", accept);
+    if (!c->exchange.upgrade)
+        pk_buf_addf(out, "accept: %s\n", accept);
     add_fixed(t, c->back->headers, out);
     add_fixed(t, t->provider->headers, out);
     pk_place_headers(t, out);
@@ -129,6 +145,8 @@ void pk_call_set_deadline(struct pk_call *c)
         c->attempt_deadline_ms = c->now_ms + t->timeouts.ttft_ms;
         c->attempt_limit = "ttft_timeout";
     }
+    if (pk_operation_is_tunnel(c->operation))
+        pk_call_tunnel_deadline(c);
 }
 
 /* Body and URL of what is asked, in the words of the back. */
@@ -187,7 +205,9 @@ bool pk_call_build(struct pk_call *c)
                        "virtual key \"%.*s\": model \"%.*s\" is not allowed",
                        PK_FMT(t->virtual_key),
                        PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
-    if (!choose_back(c, t) || !spell(c, t, body))
+    c->exchange.upgrade = pk_operation_is_tunnel(c->operation);
+    if (!choose_back(c, t) || !spell(c, t, body) ||
+        (c->exchange.upgrade && !pk_call_tunnel_spell(c)))
         return false;
     add_headers(c, t, &headers);
     c->exchange.method = c->req->method;

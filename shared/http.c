@@ -275,3 +275,27 @@ pk_str pk_http_gateway_key(pk_str value)
         value = pk_str_trim(pk_str_sub(value, sizeof bearer - 1, value.len));
     return pk_str_starts(value, "pk-") ? value : PK_NONE;
 }
+
+pk_str pk_http_protocol_key(pk_str protocol)
+{
+    static const char prefix[] = "openai-insecure-api-key.";
+    pk_str start = pk_str_sub(protocol, 0, sizeof prefix - 1);
+
+    if (!pk_str_is_nocase(start, prefix))
+        return PK_NONE;
+    return (pk_str){protocol.at + start.len, protocol.len - start.len};
+}
+
+pk_str pk_http_offered_key(pk_str protocols)
+{
+    while (protocols.len) {
+        int comma = pk_str_find(protocols, ',');
+        size_t len = comma < 0 ? protocols.len : (size_t)comma;
+        pk_str key = pk_http_protocol_key(pk_str_trim(pk_str_sub(protocols, 0, len)));
+
+        if (key.len)
+            return key;
+        protocols = pk_str_sub(protocols, len + 1, protocols.len);
+    }
+    return PK_NONE;
+}

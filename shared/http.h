@@ -48,4 +48,10 @@ bool pk_http_relayed(pk_str name);
  * the value is something else. */
 pk_str pk_http_gateway_key(pk_str value);
 
+/* The key in a WebSocket subprotocol, where browsers put it: "openai-insecure-api-key.KEY". at == NULL when it
+ * is none. */
+pk_str pk_http_protocol_key(pk_str protocol);
+/* The first such key of a Sec-WebSocket-Protocol header; empty when there is none. */
+pk_str pk_http_offered_key(pk_str protocols);
+
 #endif

@@ -152,6 +152,7 @@ static void step(struct pk_task *t, const struct pk_event *happened)
 
     ev.waited_us = t->waiting_us ? now_us - t->waiting_us : 0;
     t->waiting_us = 0;
+    t->moved_ms = now_us / 1000;
     t->next = pk_call_step(t->call, now_us, &ev);
     if (t->next.op != PK_OP_READ)
         close_transfer(t);
@@ -168,9 +169,17 @@ static bool needs_host(const struct pk_task *t)
     case PK_OP_DONE: return true;
     case PK_OP_SEND:
     case PK_OP_READ:
-    case PK_OP_SLEEP: return t->next.out.len > 0 || t->next.last;
+    case PK_OP_SLEEP: return t->next.out.len > 0 || t->next.open || t->next.last;
     }
     return true;
+}
+
+/* When to give up: a session also when it has been idle for too long. */
+static int64_t give_up_ms(const struct pk_task *t)
+{
+    int64_t idle_ms = t->next.idle_ms ? t->moved_ms + t->next.idle_ms : INT64_MAX;
+
+    return idle_ms < t->next.until_ms ? idle_ms : t->next.until_ms;
 }
 
 /* The next event of an exchange, which SEND starts; false: none yet. */
@@ -194,7 +203,7 @@ static void drive(struct pk_loop *l, struct pk_task *t)
     while (!needs_host(t)) {
         if (t->next.op == PK_OP_SLEEP || !exchange(l, t, &ev)) {
             t->waiting_us = t->waiting_us ? t->waiting_us : pk_clock_mono_us();
-            if (set_deadline(l, t, t->next.until_ms))
+            if (set_deadline(l, t, give_up_ms(t)))
                 return;
             ev = (struct pk_event){.kind = t->next.op == PK_OP_SLEEP ? PK_EV_CANCEL : PK_EV_FAIL};
             (void)pk_fail(&ev.error, PK_NO_MEMORY, "loop: out of memory");
@@ -297,8 +306,25 @@ void pk_loop_resume(struct pk_loop *l, struct pk_task *t)
     PK_ASSERT(t->next.op == PK_OP_SEND || t->next.op == PK_OP_READ || t->next.op == PK_OP_SLEEP);
     t->held = false;
     t->next.out = PK_NONE; /* the host has it */
-    t->next.last = false;
+    t->next.open = t->next.last = false;
     drive(l, t);
+}
+
+size_t pk_loop_send(struct pk_loop *l, struct pk_task *t, pk_str bytes)
+{
+    if (!t->transfer)
+        return bytes.len;
+    size_t taken = pk_transfer_write(t->transfer, bytes);
+
+    t->moved_ms = pk_clock_ms();
+    if (t->heap_at >= 0)
+        (void)set_deadline(l, t, give_up_ms(t)); /* it has a place in the heap already */
+    return taken;
+}
+
+bool pk_loop_can_send(const struct pk_task *t)
+{
+    return !t->transfer || pk_transfer_writable(t->transfer);
 }
 
 void pk_loop_cancel(struct pk_loop *l, struct pk_task *t)

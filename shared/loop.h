@@ -21,6 +21,8 @@
  *         }
  *     }
  *
+ * A session's bytes from the client go to pk_loop_send() as they come, whether the task is held or not.
+ *
  * A host that cannot take more bytes yet resumes later: reading from the provider waits. Steps are
  * timed by the transport's clock (xfer.h), which `until_ms` is on.
  */
@@ -38,6 +40,7 @@ struct pk_task {
     /* the loop's own */
     struct pk_transfer *transfer;
     int64_t waiting_us; /* since when it waits for the provider or a timer; 0 = it does not */
+    int64_t moved_ms;   /* when bytes went either way last */
     int heap_at;        /* place in the heap of deadlines; -1 = none */
     bool held;          /* with the host: nothing happens until answer or resume */
     bool queued;
@@ -62,6 +65,11 @@ int64_t pk_loop_deadline_ms(const struct pk_loop *loop);
 /* Gives a held task back: with the event that its op asked for, or just on with the op. */
 void pk_loop_answer(struct pk_loop *loop, struct pk_task *t, const struct pk_event *ev);
 void pk_loop_resume(struct pk_loop *loop, struct pk_task *t);
+
+/* The client's bytes of a session that is open (pk_next.open); returns how many were taken. Fewer than all: no more
+ * until it can be sent. Those that come when it is over are taken, and lost. */
+size_t pk_loop_send(struct pk_loop *loop, struct pk_task *t, pk_str bytes);
+bool pk_loop_can_send(const struct pk_task *t);
 
 /* Ends the call as cancelled and closes its connection; the task comes back from pk_loop_next() at
  * PK_OP_DONE, once. Nothing happens to one that is over. */

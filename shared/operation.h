@@ -36,6 +36,12 @@ static inline bool pk_operation_is_raw(const struct pk_operation *o)
     return !o->input;
 }
 
+/* Whether what is asked for is a session in two directions, and not an answer. */
+static inline bool pk_operation_is_tunnel(const struct pk_operation *o)
+{
+    return o == &pk_operation_realtime;
+}
+
 /* How a dialect spells an operation that is no conversation. */
 struct pk_codec {
     const struct pk_operation *operation;

@@ -34,6 +34,7 @@ struct pk_request {
     bool cache_refresh; /* do not read, but store */
     bool cache_off;
     int64_t timeout_ms; /* for the whole call; 0 = as configured */
+    int64_t idle_ms;    /* of a session without bytes; 0 = PK_SESSION_IDLE_MS */
     int64_t
         request_ms; /* request_timeout for every attempt, over the config's; 0 = as configured */
     pk_str custom_host; /* base URL for every target, over the config's; bound keys still refuse */

@@ -28,10 +28,9 @@
 #include <unistd.h>
 
 enum {
-    HELD_BYTES_MAX = 256 << 10, /* of one answer, received and not yet taken */
-    KEPT_BYTES_MAX = 64 << 10,  /* a larger buffer is not pooled */
-    IDLE_MAX = 256,             /* pooled handles */
-    CONNECTS_MAX = 3,           /* that a pooled handle has made, see pk_transfer_free() */
+    KEPT_BYTES_MAX = 64 << 10, /* a larger buffer is not pooled */
+    IDLE_MAX = 256,            /* pooled handles */
+    CONNECTS_MAX = 3,          /* that a pooled handle has made, see pk_transfer_free() */
     EVENTS_MAX = 128,
     ROUNDS_MAX = 8, /* of events in one pump, so that a host gets its turn */
     CONNECT_MS_DEFAULT = 10 * 1000,
@@ -64,11 +63,6 @@ int64_t pk_clock_us(void)
 
 /* --- signals -------------------------------------------------------------------------------- */
 
-struct hush {
-    sigset_t before;
-    bool guard_pipe; /* a SIGPIPE that comes now is ours to take back */
-};
-
 static bool pipe_pending(void)
 {
     sigset_t pending;
@@ -77,9 +71,9 @@ static bool pipe_pending(void)
 }
 
 /* Curl's plain sockets never raise SIGPIPE; what a TLS library writes may. */
-static struct hush hush(const struct pk_xfer *x)
+struct pk_hush pk_xfer_hush(const struct pk_xfer *x)
 {
-    struct hush h;
+    struct pk_hush h;
     sigset_t all;
 
     (void)sigfillset(&all);
@@ -88,7 +82,7 @@ static struct hush hush(const struct pk_xfer *x)
     return h;
 }
 
-static void unhush(const struct hush *h)
+void pk_xfer_unhush(const struct pk_hush *h)
 {
     if (h->guard_pipe && pipe_pending()) {
         struct timespec now = {0};
@@ -103,7 +97,7 @@ static void unhush(const struct hush *h)
 
 /* --- lists ---------------------------------------------------------------------------------- */
 
-static void mark_ready(struct pk_transfer *t)
+void pk_transfer_mark_ready(struct pk_transfer *t)
 {
     struct pk_xfer *x = t->x;
 
@@ -170,6 +164,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *self, void *u
 
     (void)easy;
     (void)unused;
+    if (pk_watches_owner(&x->watches, fd))
+        return 0; /* curl is done with it */
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
         events |= EPOLLIN;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
@@ -226,7 +222,7 @@ static bool head_done(struct pk_transfer *t)
     t->part = status < 200 ? PART_STATUS : PART_BODY;
     if (t->part == PART_BODY) {
         pk_transfer_hide_key(t, &t->head, 0);
-        mark_ready(t);
+        pk_transfer_mark_ready(t);
     }
     return true;
 }
@@ -268,7 +264,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
 
     if (len == 0)
         return 0;
-    if (held > 0 && held + len > HELD_BYTES_MAX) {
+    if (held > 0 && held + len > XFER_HELD_BYTES_MAX) {
         t->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
@@ -281,7 +277,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
         return 0;
     pk_transfer_hide_key(t, &t->fill, before);
     t->body_bytes += len;
-    mark_ready(t);
+    pk_transfer_mark_ready(t);
     return len;
 }
 
@@ -493,12 +489,12 @@ void pk_xfer_free(struct pk_xfer *x)
         abandon(x);
         free_idle(x);
     } else {
-        struct hush h = hush(x);
+        struct pk_hush h = pk_xfer_hush(x);
         free_idle(x);
         if (x->multi)
             (void)curl_multi_cleanup(x->multi);
         pk_watches_close(&x->watches);
-        unhush(&h);
+        pk_xfer_unhush(&h);
     }
     pk_upstreams_drop(x);
     pk_vault_give(&x->vault, x->opened, PK_SECRET_BYTES_MAX);
@@ -536,17 +532,26 @@ int pk_xfer_active(const struct pk_xfer *x)
 
 /* --- the pump ------------------------------------------------------------------------------- */
 
+void pk_transfer_detach(struct pk_transfer *t)
+{
+    (void)curl_multi_remove_handle(t->x->multi, t->easy);
+    pk_transfer_wipe(t);
+    t->ended = true;
+    pk_transfer_mark_ready(t);
+}
+
 static void end(struct pk_transfer *t, CURLcode result)
 {
     long connects = 0;
 
     (void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
     t->connects += (int)connects;
+    if (t->tunnel && result == CURLE_OK) {
+        pk_tunnel_connected(t);
+        return;
+    }
     pk_transfer_explain(t, result, &t->error);
-    (void)curl_multi_remove_handle(t->x->multi, t->easy);
-    pk_transfer_wipe(t);
-    t->ended = true;
-    mark_ready(t);
+    pk_transfer_detach(t);
 }
 
 static void reap(struct pk_xfer *x)
@@ -567,8 +572,14 @@ static void hand_over(struct pk_xfer *x, const struct epoll_event *ev)
 {
     int what = 0, running;
 
+    struct pk_transfer *tunnel = pk_watches_owner(&x->watches, ev->data.fd);
+
     if (!pk_watches_wanted(&x->watches, ev->data.fd))
         return;
+    if (tunnel) {
+        pk_tunnel_turn(tunnel);
+        return;
+    }
     if (ev->events & EPOLLIN)
         what |= CURL_CSELECT_IN;
     if (ev->events & EPOLLOUT)
@@ -614,7 +625,7 @@ static void fail_all(struct pk_xfer *x)
         (void)pk_fail(&t->error, PK_NETWORK, "%s: the process was forked", t->to->where);
         t->easy = NULL;
         t->ended = true;
-        mark_ready(t);
+        pk_transfer_mark_ready(t);
     }
 }
 
@@ -624,12 +635,12 @@ void pk_xfer_pump(struct pk_xfer *x)
         fail_all(x);
         return;
     }
-    struct hush h = hush(x);
+    struct pk_hush h = pk_xfer_hush(x);
     hand_over_events(x);
     hand_over_time(x);
     reap(x);
     pk_watches_apply(&x->watches);
-    unhush(&h);
+    pk_xfer_unhush(&h);
 }
 
 void *pk_xfer_next_ready(struct pk_xfer *x)
@@ -659,6 +670,8 @@ static bool usable(struct pk_xfer *x, struct pk_error *err)
 
 static void unprepare(struct pk_transfer *t)
 {
+    pk_tunnel_free(t);
+    (void)curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 0L);
     pk_transfer_wipe(t);
     if (t->to)
         pk_upstream_release(t->x, t->to);
@@ -676,7 +689,7 @@ struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *e
             (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
         return NULL;
     }
-    if (!pk_transfer_prepare(t, ex, err)) {
+    if (!pk_transfer_prepare(t, ex, err) || (ex->upgrade && !pk_tunnel_prepare(t, err))) {
         unprepare(t);
         return NULL;
     }
@@ -694,12 +707,16 @@ struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *e
 static void resume(struct pk_transfer *t)
 {
     t->lent.len = 0;
-    if (!t->paused || t->fill.len > HELD_BYTES_MAX / 2 || inherited(t->x))
+    if (!t->paused || t->fill.len > XFER_HELD_BYTES_MAX / 2 || inherited(t->x))
         return;
-    struct hush h = hush(t->x);
-    t->paused = false;
-    (void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
-    unhush(&h);
+    struct pk_hush h = pk_xfer_hush(t->x);
+    if (t->tunnel) {
+        pk_tunnel_resume(t);
+    } else {
+        t->paused = false;
+        (void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    }
+    pk_xfer_unhush(&h);
 }
 
 static bool report_end(struct pk_transfer *t, struct pk_event *ev)
@@ -756,9 +773,9 @@ static void cut_off(struct pk_transfer *t)
         t->easy = NULL; /* see fail_all() */
         return;
     }
-    struct hush h = hush(x);
+    struct pk_hush h = pk_xfer_hush(x);
     (void)curl_multi_remove_handle(x->multi, t->easy);
-    unhush(&h);
+    pk_xfer_unhush(&h);
 }
 
 /* A handle that has made several connections is not kept: curl tries again when an idle connection
@@ -768,12 +785,13 @@ void pk_transfer_free(struct pk_transfer *t)
     if (!t)
         return;
     struct pk_xfer *x = t->x;
-    bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX;
+    bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX && !t->tunnel;
 
     if (!t->ended)
         cut_off(t);
     unmark_ready(t);
     deactivate(t);
+    pk_tunnel_free(t);
     pk_transfer_wipe(t);
     pk_upstream_release(x, t->to);
     t->to = NULL;

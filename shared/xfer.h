@@ -49,6 +49,10 @@ struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *e
  * A BODY's bytes are valid until the next call; while they wait unread, reading from the
  * provider pauses. After END or FAIL only pk_transfer_free() is legal. */
 bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev);
+/* Of a tunnel whose HEAD was 101 (pk_exchange.upgrade): takes bytes for the provider and returns how many; fewer
+ * than all: no more until it is writable. Once the other end is gone they are taken, and lost. */
+size_t pk_transfer_write(struct pk_transfer *t, pk_str bytes);
+bool pk_transfer_writable(const struct pk_transfer *t);
 void pk_transfer_free(struct pk_transfer *t); /* in any state: closes what is not complete */
 
 /* The owner of some transfer that has an event, each at most once a pump; NULL when none is left. */

@@ -10,11 +10,13 @@
 #include "xfer_address.h"
 
 #include <curl/curl.h>
+#include <signal.h>
 #include <sys/types.h>
 
 enum {
     XFER_LINES_MAX = 48, /* header lines of a request */
     XFER_WHERE_BYTES = 160,
+    XFER_HELD_BYTES_MAX = 256 << 10, /* of one answer, received and not yet taken */
 };
 
 /* What curl wants to hear about one socket, and what epoll has been told. */
@@ -23,6 +25,7 @@ struct pk_watch {
     int next_dirty;
     bool ours;  /* opened by on_open(), so that on_close() will tell when it is gone */
     bool dirty; /* in the list of sockets to look at before the next wait */
+    struct pk_transfer *tunnel; /* whose it is, instead of curl's */
 };
 
 /* xfer_watch.c: curl's sockets in an epoll set. */
@@ -39,6 +42,9 @@ bool pk_watches_opened(struct pk_watches *w, int fd);  /* a new socket; false: n
 void pk_watches_closing(struct pk_watches *w, int fd); /* just before close() */
 void pk_watches_want(struct pk_watches *w, int fd, uint32_t events);
 void pk_watches_apply(struct pk_watches *w); /* before any wait on w->epoll */
+/* Makes an open socket a tunnel's; false: it is none of ours. And back: NULL when it is curl's. */
+bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel);
+struct pk_transfer *pk_watches_owner(const struct pk_watches *w, int fd);
 /* Whether an event of this descriptor is for curl; otherwise it is not watched any more. */
 bool pk_watches_wanted(struct pk_watches *w, int fd);
 
@@ -90,8 +96,9 @@ struct pk_transfer {
     bool paused;    /* curl waits until bytes are taken */
     bool ended;     /* curl is done with it: no longer in the multi handle */
     bool too_large;
-    enum pk_address refused; /* the kind of an address that was not called; PUBLIC = none */
-    struct pk_error error;   /* why it ended; PK_OK = complete */
+    struct pk_tunnel *tunnel; /* NULL: an exchange like most */
+    enum pk_address refused;  /* the kind of an address that was not called; PUBLIC = none */
+    struct pk_error error;    /* why it ended; PK_OK = complete */
     char detail[CURL_ERROR_SIZE];
     int connects; /* connections opened by this handle so far */
 };
@@ -117,6 +124,26 @@ struct pk_xfer {
 bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len);
 /* Room for `cap` bytes, content lost. */
 bool pk_bytes_size(struct pk_bytes *b, size_t cap);
+
+/* Curl never shows its signals to the host: held back around all that may resolve, connect, write or close. */
+struct pk_hush {
+    sigset_t before;
+    bool guard_pipe; /* a SIGPIPE that comes now is ours to take back */
+};
+struct pk_hush pk_xfer_hush(const struct pk_xfer *x);
+void pk_xfer_unhush(const struct pk_hush *h);
+
+void pk_transfer_mark_ready(struct pk_transfer *t);
+void pk_transfer_detach(struct pk_transfer *t); /* out of the multi handle: it has ended */
+
+/* xfer_tunnel.c */
+
+/* Makes of a prepared transfer one that will be a tunnel. */
+bool pk_tunnel_prepare(struct pk_transfer *t, struct pk_error *err);
+void pk_tunnel_free(struct pk_transfer *t); /* fine without one */
+void pk_tunnel_connected(struct pk_transfer *t);
+void pk_tunnel_turn(struct pk_transfer *t);   /* its socket has something to say */
+void pk_tunnel_resume(struct pk_transfer *t); /* it may read again */
 
 /* xfer_send.c */
 

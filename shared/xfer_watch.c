@@ -50,6 +50,7 @@ bool pk_watches_opened(struct pk_watches *w, int fd)
     }
     w->at[fd].ours = true; /* `dirty` stays as it is: it may be in the list for a closed namesake */
     w->at[fd].want = w->at[fd].have = 0;
+    w->at[fd].tunnel = NULL;
     return true;
 }
 
@@ -60,6 +61,7 @@ void pk_watches_closing(struct pk_watches *w, int fd)
     if (!s)
         return;
     s->ours = false;
+    s->tunnel = NULL;
     s->want = s->have = 0;
 }
 
@@ -103,6 +105,20 @@ void pk_watches_apply(struct pk_watches *w)
         tell(w, fd, s->want, s->have != 0);
         s->have = s->want;
     }
+}
+
+bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel)
+{
+    struct pk_watch *s = watch_of(w, fd);
+
+    if (s)
+        s->tunnel = tunnel;
+    return s != NULL;
+}
+
+struct pk_transfer *pk_watches_owner(const struct pk_watches *w, int fd)
+{
+    return fd < w->count && w->at[fd].ours ? w->at[fd].tunnel : NULL;
 }
 
 bool pk_watches_wanted(struct pk_watches *w, int fd)

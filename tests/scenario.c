@@ -4,6 +4,7 @@
  *
  *     config {...}       the config, as the client would send it
  *     request {...}      the body (a short chat request when not given)
+ *     operation NAME     what is asked for, when it is no chat
  *     options {...}      params.pk, as in SQL
  *     stored SLUG {...}  a stored guardrail that the config names
  *     open PATH          the circuit of a target is open
@@ -23,7 +24,7 @@
  *     = FIELD TEXT       what the log keeps in a field at the end, NULL: nothing; "span N": its message
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
- * chat completion), chunk TEXT and finish (pieces of a stream), end, fail network | timeout, granted,
+ * chat completion), chunk TEXT and finish (pieces of a stream), frame TEXT and goodbye (of a session), end, fail network | timeout, granted,
  * refused SLUG RETRY_MS ("-": limits cannot be asked), row 1 | 0 | -1 (what a predicate says), wake, saved,
  * cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
  * that the machine sees, so that every retry, fallback and timeout can be written down.
@@ -96,6 +97,21 @@ static pk_str chunk(struct play *p, const char *text)
                     text);
 }
 
+/* A whole text message from a WebSocket's server. */
+static pk_str frame(struct play *p, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len < 126)
+        return pk_copyf(&p->arena, "\x81%c%s", (int)len, text);
+    struct pk_buf out = pk_buf_in(&p->arena, 65536);
+    pk_buf_adds(&out, "\x81\x7e");
+    pk_buf_addc(&out, (char)(len >> 8));
+    pk_buf_addc(&out, (char)len);
+    pk_buf_adds(&out, text);
+    return pk_buf_str(&out);
+}
+
 static const char finish[] =
     "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\","
     "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
@@ -113,6 +129,10 @@ static bool shorthand(struct play *p, const char *name, const char *rest, struct
         ev->bytes = chunk(p, rest);
     else if (strcmp(name, "finish") == 0)
         ev->bytes = PK_STR(finish);
+    else if (strcmp(name, "frame") == 0)
+        ev->bytes = frame(p, rest);
+    else if (strcmp(name, "goodbye") == 0)
+        ev->bytes = PK_STR("\x88\x02\x03\xe8");
     else
         return false;
     return true;
@@ -283,8 +303,8 @@ static void show_next(const struct play *p, char *text, size_t size)
         show_reserve(p, op, sizeof op);
     else if (n->op == PK_OP_DONE)
         show_done(p, op, sizeof op);
-    (void)snprintf(text, size, "%s%s%s%.*s", n->last ? "last " : "", op, n->out.len ? " out=" : "",
-                   PK_FMT(n->out));
+    (void)snprintf(text, size, "%s%s%s%s%.*s", n->open ? "open " : "", n->last ? "last " : "", op,
+                   n->out.len ? " out=" : "", PK_FMT(n->out));
     for (char *c = text; *c; c++)
         if (*c == '\n')
             *c = '|';
@@ -491,6 +511,9 @@ static bool setting(struct play *p, const char *line, bool *done)
         ok = measure(p, line + 8);
     } else if (strncmp(line, "request ", 8) == 0) {
         p->request.body = pk_copy(&p->arena, pk_str_of(line + 8));
+    } else if (strncmp(line, "operation ", 10) == 0) {
+        p->request.operation = pk_operation_find(pk_str_of(line + 10));
+        ok = p->request.operation != NULL;
     } else if (strncmp(line, "options ", 8) == 0) {
         pk_str body = p->request.body;
         pk_str params = pk_copyf(&p->arena, "{\"pk\":%s}", line + 8);
@@ -547,6 +570,14 @@ static bool show_list(const struct play *p, const char *line, char *text, size_t
     return false;
 }
 
+/* When a wait for the provider ends. */
+static int64_t give_up_ms(const struct play *p)
+{
+    int64_t idle_ms = p->next.idle_ms ? p->mono_us / 1000 + p->next.idle_ms : INT64_MAX;
+
+    return idle_ms < p->next.until_ms ? idle_ms : p->next.until_ms;
+}
+
 static bool play_line(struct play *p, const char *line)
 {
     struct pk_event ev;
@@ -559,7 +590,7 @@ static bool play_line(struct play *p, const char *line)
         if ((ev.kind == PK_EV_START || !p->call) && !make_call(p))
             return false;
         if (ev.kind == PK_EV_WAKE || (ev.kind == PK_EV_FAIL && ev.error.code == PK_TIMEOUT))
-            p->mono_us = p->next.until_ms * 1000;
+            p->mono_us = give_up_ms(p) * 1000;
         p->next = pk_call_step(p->call, p->mono_us, &ev);
         return true;
     }

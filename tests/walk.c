@@ -106,6 +106,11 @@ static const char *const payloads[] = {
     "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n",
     "{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"x\"}]},\"finish_reason\":"
     "\"COMPLETE\"}",
+    "\x81\x52{\"type\":\"response.done\",\"response\":{\"usage\":{\"input_tokens\":1,\"output_"
+    "tokens\":2"
+    "}}}",
+    "\x01\x02{}",
+    "\x88\x02\x03\xe8",
     "<html>",
     "",
     "data: ",
@@ -115,8 +120,11 @@ static const char *const payloads[] = {
 };
 
 static const char *const heads[] = {"content-type: text/event-stream\n",
-                                    "content-type: application/json\n", "retry-after: 1\n",
-                                    "retry-after-ms: 90000\n", ""};
+                                    "content-type: application/json\n",
+                                    "retry-after: 1\n",
+                                    "retry-after-ms: 90000\n",
+                                    "",
+                                    "sec-websocket-accept: x\n"};
 
 struct walk {
     struct pk_arena arena;
@@ -128,7 +136,7 @@ struct walk {
     struct pk_reserve reserve;
     uint64_t random;
     int64_t mono_us;
-    bool out_seen, last_seen, granted;
+    bool out_seen, last_seen, granted, open_seen;
 };
 
 /* None, the first, the first two, all; the cost at groq is not known. */
@@ -177,7 +185,7 @@ static void reserve(struct walk *w, struct pk_event *ev)
 
 static struct pk_event answer(struct walk *w, const struct pk_next *next)
 {
-    static const int statuses[] = {200, 200, 200, 201, 400, 401, 429, 500, 503};
+    static const int statuses[] = {200, 200, 200, 201, 400, 401, 429, 500, 503, 101, 101};
     struct pk_event ev = {0};
 
     if (roll(w, 40) == 0)
@@ -254,13 +262,15 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
              (next->op == PK_OP_SEND || next->op == PK_OP_SLEEP || next->op == PK_OP_LOOKUP ||
               next->op == PK_OP_NEAR)));
     EXPECT(next->op != PK_OP_SEND || is_ask(w) || w->facts.limits.count == 0 || w->granted);
+    EXPECT(!next->open || (!w->open_seen && !w->out_seen && next->op == PK_OP_READ));
+    w->open_seen = w->open_seen || next->open;
     w->out_seen = w->out_seen || next->out.len > 0;
     w->last_seen = w->last_seen || next->last;
     if (next->op != PK_OP_DONE)
         return;
     const struct pk_record *r = pk_call_record(w->call);
     EXPECT(r->attempts <= PK_ATTEMPTS_MAX && r->span_count >= r->attempts);
-    EXPECT(r->http_status >= 200);
+    EXPECT(r->http_status >= 200 || (r->http_status == 101 && w->open_seen));
     EXPECT((r->status == PK_ST_SUCCESS) == (pk_call_error(w->call)->code == PK_OK));
     EXPECT(r->status != PK_ST_SUCCESS || w->out_seen);
     EXPECT(r->ended_us >= r->started_us && r->upstream_us <= r->ended_us - r->started_us);
@@ -304,6 +314,7 @@ static int live(struct walk *w, uint64_t seed)
     w->facts = (struct pk_facts){.prices = {price_rows, PK_COUNT(price_rows)},
                                  .limits = {limit_rows, (int)roll(w, PK_COUNT(limit_rows) + 1)}};
     w->request.body = pk_str_of(bodies[roll(w, PK_COUNT(bodies))]);
+    w->request.operation = roll(w, 6) ? &pk_operation_chat : &pk_operation_realtime;
     if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config,
                                &err))) {
         w->config.circuit = PK_STR("c");
