@@ -91,7 +91,7 @@ $(BUILD)/mock/%.o: tests/mock/%.c
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 $(BUILD)/mockd: $(MOCK_SRC:tests/mock/%.c=$(BUILD)/mock/%.o)
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson -lm
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson -lcrypto -lm
 
 PGXS_ARGS = PG_CONFIG=$(PG_CONFIG) PK_BUILD=$(abspath $(BUILD))
 pg: $(BUILD)/libpk.a

@@ -84,6 +84,8 @@ void pkd_ask_read(pk_str headers, struct pkd_ask *ask)
             note_key(ask, value);
         else if (pk_str_is_nocase(name, "x-api-key") && ask->key.len == 0)
             note_key(ask, value);
+        else if (pk_str_is_nocase(name, "sec-websocket-protocol") && ask->key.len == 0)
+            note_key(ask, pk_http_offered_key(value));
         else if (pk_str_is_nocase(name, "content-type"))
             ask->content_type = value;
     }

@@ -86,6 +86,9 @@ static pk_str key_of(pk_str headers)
         else if (shared.len == 0 &&
                  (pk_str_is_nocase(name, "authorization") || pk_str_is_nocase(name, "x-api-key")))
             shared = pk_http_gateway_key(value);
+        else if (shared.len == 0 && pk_str_is_nocase(name, "sec-websocket-protocol"))
+            shared =
+                pk_http_gateway_key(pk_http_offered_key(value)); /* a browser has no other place */
     }
     return own.len ? own : shared;
 }

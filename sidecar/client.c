@@ -17,6 +17,7 @@
 #include "prompts.h"
 #include "store_cache.h"
 #include "store_guard.h"
+#include "upgrade.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,15 @@ struct pkd_call {
     bool paused; /* the client does not keep up */
     bool waits;  /* in t->waiting */
     bool cancelled;
-    void *input; /* what the request is in, once the client has left */
+    bool tunnel;  /* a session that is open: the client may send */
+    bool uploads; /* in t->uploads */
+    void *input;  /* what the request is in, once the client has left */
     size_t input_size;
     int64_t began_us;                       /* monotonic */
     struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
     struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
     struct pkd_call *reserve_next;          /* in t->reserving */
+    struct pkd_call *upload_next;           /* in t->uploads */
 };
 
 /* --- birth and death ----------------------------------------------------------------------- */
@@ -410,6 +414,63 @@ static bool keep_input(struct pkd_call *c)
     return c->input != NULL;
 }
 
+/* --- sessions ------------------------------------------------------------------------------ */
+
+/* The client's handshake is complete. False: no memory. */
+static bool open_tunnel(struct pkd_call *c)
+{
+    struct pk_reply reply = pk_call_reply(c->task.call);
+
+    if (!c->conn)
+        return true;
+    if (!keep_input(c))
+        return false;
+    pkd_conn_upgrade(c->conn, head_of(c, &reply, false).headers);
+    c->begun = c->tunnel = true;
+    return true;
+}
+
+size_t pkd_call_received(struct pkd_conn *conn, pk_str bytes)
+{
+    struct pkd_call *c = pkd_conn_owner(conn);
+
+    if (!c)
+        return bytes.len;
+    size_t taken = pk_loop_send(c->thread->loop, &c->task, bytes);
+    if (taken < bytes.len && !c->uploads) {
+        c->uploads = true;
+        c->upload_next = c->thread->uploads;
+        c->thread->uploads = c;
+    }
+    return taken;
+}
+
+void pkd_call_read_on(struct pkd_thread *t)
+{
+    for (struct pkd_call **link = &t->uploads, *c; (c = *link);) {
+        if (!pk_loop_can_send(&c->task)) {
+            link = &c->upload_next;
+            continue;
+        }
+        *link = c->upload_next;
+        c->uploads = false;
+        if (c->conn)
+            pkd_conn_read_on(c->conn);
+    }
+}
+
+static void upload_no_more(struct pkd_call *c)
+{
+    struct pkd_call **link = &c->thread->uploads;
+
+    if (!c->uploads)
+        return;
+    while (*link != c)
+        link = &(*link)->upload_next;
+    *link = c->upload_next;
+    c->uploads = false;
+}
+
 static void give(struct pkd_call *c)
 {
     struct pk_reply reply = pk_call_reply(c->task.call);
@@ -433,14 +494,30 @@ static void finish(struct pkd_call *c)
 {
     log_call(c, pk_call_record(c->task.call));
     give(c);
+    upload_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
     free_call(c);
+}
+
+static void cancel(struct pkd_call *c)
+{
+    if (c->cancelled || c->task.next.op == PK_OP_DONE)
+        return; /* it comes back in any case */
+    c->cancelled = true;
+    c->paused = false;
+    wait_no_more(c);
+    pkd_flight_leave(c->thread->app->flights, &c->waiter);
+    pk_loop_cancel(c->thread->loop, &c->task);
 }
 
 void pkd_call_step(struct pk_task *task)
 {
     struct pkd_call *c = (struct pkd_call *)(void *)task;
 
+    if (task->next.open && !open_tunnel(c)) {
+        cancel(c);
+        return;
+    }
     if (task->next.op != PK_OP_DONE)
         give(c);
     switch (task->next.op) {
@@ -469,17 +546,6 @@ void pkd_call_drained(struct pkd_conn *conn)
     pk_loop_resume(c->thread->loop, &c->task);
 }
 
-static void cancel(struct pkd_call *c)
-{
-    if (c->cancelled || c->task.next.op == PK_OP_DONE)
-        return; /* it comes back in any case */
-    c->cancelled = true;
-    c->paused = false;
-    wait_no_more(c);
-    pkd_flight_leave(c->thread->app->flights, &c->waiter);
-    pk_loop_cancel(c->thread->loop, &c->task);
-}
-
 void pkd_call_closed(struct pkd_conn *conn)
 {
     struct pkd_call *c = pkd_conn_owner(conn);
@@ -487,8 +553,16 @@ void pkd_call_closed(struct pkd_conn *conn)
     if (!c)
         return;
     c->conn = NULL;
-    c->input = pkd_conn_take_input(conn, &c->input_size);
+    if (!c->input)
+        c->input = pkd_conn_take_input(conn, &c->input_size);
     cancel(c);
+}
+
+void pkd_call_end_tunnels(struct pkd_thread *t)
+{
+    for (struct pkd_call *c = t->calls; c; c = c->next)
+        if (c->tunnel)
+            cancel(c);
 }
 
 void pkd_call_cancel_all(struct pkd_thread *t)
@@ -565,6 +639,14 @@ static pk_str tail_of(struct pk_arena *arena, const struct pkd_request *req,
     return pk_copyf(arena, "%.*s?%.*s", PK_FMT(path), PK_FMT(req->query));
 }
 
+/* A session says in its query what a call says in its body. */
+static bool read_query(struct pkd_call *c, const struct pkd_request *req, struct pk_error *err)
+{
+    return !pk_operation_is_tunnel(c->req.operation) ||
+           (pkd_upgrade_check(req, err) &&
+            pkd_upgrade_body(&c->arena, req->query, &c->req.body, &c->req.tail, err));
+}
+
 static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
                   const struct pk_operation *operation, pk_str prompt)
 {
@@ -588,9 +670,10 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
         .headers = req->headers,
         .pathname = req->path,
         .output_assumed = t->app->options->output,
+        .idle_ms = t->app->options->session_idle_ms,
         .source = PK_SOURCE_HTTP,
     };
-    if (!prepare(c, req, prompt, &err)) {
+    if (!read_query(c, req, &err) || !prepare(c, req, prompt, &err)) {
         pkd_answer_error(conn, &c->arena, front, &err);
         free_call(c);
         return;

@@ -22,6 +22,13 @@ void pkd_call_step(struct pk_task *task);
 void pkd_call_drained(struct pkd_conn *c);
 void pkd_call_closed(struct pkd_conn *c);
 
+/* From the server: bytes of a session's client; returns how many were taken. */
+size_t pkd_call_received(struct pkd_conn *c, pk_str bytes);
+/* Reads on from clients of sessions whose provider takes more. */
+void pkd_call_read_on(struct pkd_thread *t);
+/* Ends every open session: its client is told so. */
+void pkd_call_end_tunnels(struct pkd_thread *t);
+
 /* Asks the limits for all calls that wait for it, in one transaction; false when there were none. */
 bool pkd_call_reserve(struct pkd_thread *t);
 

@@ -20,7 +20,8 @@ enum {
     OUT_BYTES_MIN = 1024,      /* of a fresh output buffer */
     IDLE_BYTES_MAX = 16 << 10, /* the largest buffer that an idle connection keeps */
     PARTS_MAX = 4,
-    REQUESTS_MAX = 16, /* answered in one go, so that others get their turn */
+    REQUESTS_MAX = 16,       /* answered in one go, so that others get their turn */
+    TUNNEL_BYTES = 16 << 10, /* of the input of an upgraded connection */
 };
 
 /* --- output ------------------------------------------------------------------------------ */
@@ -153,7 +154,8 @@ static void shrink(struct pkd_bytes *b)
  * the reset that it causes may overtake the answer. */
 static void part(struct pkd_conn *c)
 {
-    bool unread = (c->readable || c->in.len > c->raw || !c->message.complete) && !c->ended;
+    bool unread =
+        (c->readable || c->in.len > c->raw || !c->message.complete || c->tunnel) && !c->ended;
 
     if (!unread || shutdown(c->fd, SHUT_WR) != 0) {
         pkd_server_close(c->server, c);
@@ -326,6 +328,30 @@ bool pkd_conn_send(struct pkd_conn *c, pk_str bytes)
     return !c->waiting;
 }
 
+void pkd_conn_upgrade(struct pkd_conn *c, pk_str headers)
+{
+    PK_ASSERT(c->state == PKD_CALL && c->raw == 0);
+    c->tunnel = true;
+    c->keep = c->chunked = c->bodyless = false;
+    append_text(c, "HTTP/1.1 101 Switching Protocols\r\n");
+    append_str(c, pkd_server_date(c->server));
+    append_text(c, "connection: Upgrade\r\nupgrade: websocket\r\n");
+    append_str(c, headers);
+    append_text(c, "\r\n");
+    if (!reserve(&c->in, TUNNEL_BYTES)) {
+        fail(c);
+        return;
+    }
+    put(c, NULL, 0);
+    pkd_server_queue(c->server, c); /* the client may have sent more already */
+}
+
+void pkd_conn_read_on(struct pkd_conn *c)
+{
+    c->stuffed = false;
+    pkd_server_queue(c->server, c);
+}
+
 void pkd_conn_end(struct pkd_conn *c, bool clean)
 {
     char last[] = "0\r\n\r\n";
@@ -436,6 +462,7 @@ static void dispatch(struct pkd_conn *c)
         .origin = part_of(c, m->origin),
         .body = part_of(c, (struct pkd_span){m->head_len, m->body_len}),
         .local = c->local,
+        .upgrade = m->parser.upgrade && m->parser.http_minor > 0,
     };
 
     c->keep = m->keep_alive;
@@ -595,10 +622,38 @@ static bool takes_input(const struct pkd_conn *c)
     return c->state == PKD_IDLE || c->state == PKD_START || c->state == PKD_BODY;
 }
 
+/* An upgraded connection: what has come goes to the host. A client that has hung up is gone at once when the host is
+ * behind: what it sent last leads nowhere. */
+static void carry(struct pkd_conn *c)
+{
+    const struct pkd_server_host *host = pkd_server_host_of(c->server);
+
+    for (int i = 0; i < REQUESTS_MAX && !c->stuffed; i++) {
+        if (c->in.len > c->raw) {
+            const pk_str bytes = {c->in.at + c->raw, c->in.len - c->raw};
+
+            c->raw += host->received(host->ctx, c, bytes);
+            c->stuffed = c->raw < c->in.len;
+            continue;
+        }
+        c->in.len = c->raw = 0;
+        if (!c->readable || !fill(c))
+            return;
+    }
+    if (c->stuffed && c->ended)
+        pkd_server_close(c->server, c);
+    else if (!c->stuffed)
+        pkd_server_queue(c->server, c);
+}
+
 void pkd_conn_run(struct pkd_conn *c)
 {
     if (c->broken) {
         pkd_server_close(c->server, c);
+        return;
+    }
+    if (c->tunnel && c->state == PKD_CALL) {
+        carry(c);
         return;
     }
     for (int i = 0; i < REQUESTS_MAX && c->fd >= 0 && takes_input(c);) {

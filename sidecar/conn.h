@@ -59,6 +59,8 @@ struct pkd_conn {
     bool keep;     /* another request may follow */
     bool bodyless; /* the answer has no body: HEAD */
     bool chunked;  /* the answer in pieces is framed */
+    bool tunnel;   /* no requests any more: bytes go to the host as they come, */
+    bool stuffed;  /* which takes no more for now */
     struct pkd_bytes in, out;
     size_t raw; /* in: where unparsed bytes begin, once in the body */
     struct pkd_message message;

@@ -33,7 +33,8 @@ struct pkd_request {
     pk_str host;        /* the Host header */
     pk_str origin;      /* the Origin header; empty when there is none */
     pk_str body;
-    bool local; /* over the Unix socket */
+    bool local;   /* over the Unix socket */
+    bool upgrade; /* it asks for another protocol, as HTTP/1.1 does */
 };
 
 struct pkd_server_host {
@@ -44,6 +45,9 @@ struct pkd_server_host {
     /* The client left before it was answered. `c` and the request are gone when this returns, unless the
      * host takes the request's memory. */
     void (*closed)(void *ctx, struct pkd_conn *c);
+    /* Bytes of a client whose request was upgraded; returns how many are taken. Fewer than all: they wait, and
+     * no more are read, until pkd_conn_read_on(). */
+    size_t (*received)(void *ctx, struct pkd_conn *c, pk_str bytes);
     /* A watched fd is readable. */
     void (*ready)(void *ctx, int fd);
 };
@@ -92,6 +96,10 @@ void pkd_conn_reply(struct pkd_conn *c, const struct pkd_head *head, pk_str body
 void pkd_conn_begin(struct pkd_conn *c, const struct pkd_head *head);
 /* False: the client does not keep up; send no more until `drained`. The bytes are taken all the same. */
 bool pkd_conn_send(struct pkd_conn *c, pk_str bytes);
+/* 101, and from now on bytes go through as they are, in both directions: send, and `received`. The request's memory
+ * must have been detached. It ends like an answer in pieces. */
+void pkd_conn_upgrade(struct pkd_conn *c, pk_str headers);
+void pkd_conn_read_on(struct pkd_conn *c);
 /* The request is over. `clean` false: the client must see that the answer was cut short. */
 void pkd_conn_end(struct pkd_conn *c, bool clean);
 

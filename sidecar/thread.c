@@ -36,6 +36,12 @@ static void on_closed(void *ctx, struct pkd_conn *c)
     pkd_call_closed(c);
 }
 
+static size_t on_received(void *ctx, struct pkd_conn *c, pk_str bytes)
+{
+    (void)ctx;
+    return pkd_call_received(c, bytes);
+}
+
 static void on_ready(void *ctx, int fd)
 {
     struct pkd_thread *t = ctx;
@@ -63,6 +69,7 @@ static void run_calls(struct pkd_thread *t)
         for (struct pk_task *task; (task = pk_loop_next(t->loop));)
             pkd_call_step(task);
     while (pkd_call_reserve(t));
+    pkd_call_read_on(t);
 }
 
 static void begin_draining(struct pkd_thread *t)
@@ -70,6 +77,7 @@ static void begin_draining(struct pkd_thread *t)
     t->draining = true;
     t->stop_at_ms = pk_clock_ms() + t->app->options->grace_ms;
     pkd_server_drain(t->server);
+    pkd_call_end_tunnels(t);
 }
 
 /* Whether all is done, or it is time to give up. */
@@ -131,7 +139,8 @@ static bool open_server(struct pkd_thread *t, struct pk_error *err)
         .write_ms = o->write_ms,
         .connections_max = o->connections,
     };
-    const struct pkd_server_host host = {t, on_request, on_drained, on_closed, on_ready};
+    const struct pkd_server_host host = {t,         on_request,  on_drained,
+                                         on_closed, on_received, on_ready};
 
     t->server = pkd_server_new(&limits, &host, err);
     return t->server != NULL;

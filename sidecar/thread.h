@@ -56,6 +56,7 @@ struct pkd_thread {
     struct pkd_call *calls;     /* in progress */
     struct pkd_call *waiting;   /* of those: for another's answer */
     struct pkd_call *reserving; /* of those: what they may use is to be set aside */
+    struct pkd_call *uploads;   /* of those: sessions whose provider is slower than the client */
     struct pkd_call *spares;
     int call_count, spare_count;
     int64_t next_overdue_ms; /* when to look for one that waited too long */

@@ -7,6 +7,7 @@
 #include "answer.h"
 
 #include "behave.h"
+#include "realtime.h"
 #include "stats.h"
 
 #include <stdio.h>
@@ -124,6 +125,8 @@ static void endpoint(struct ask *a, struct reply *r)
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
         other_operation(a) || ends(a->route, "/v2/chat") || converses(a)) {
         chat(a, r);
+    } else if (ends(a->route, "/realtime")) {
+        realtime_refuse(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);
     } else {

@@ -9,6 +9,7 @@
 #include "serve.h"
 
 #include "answer.h"
+#include "realtime.h"
 #include "stats.h"
 
 #include <arpa/inet.h>
@@ -27,7 +28,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 512, READ_BYTES = 64 << 10, BODY_BYTES_MAX = 256 << 20 };
+enum {
+    EVENTS_MAX = 512,
+    READ_BYTES = 64 << 10,
+    BODY_BYTES_MAX = 256 << 20,
+    OUT_BYTES_MAX = 1 << 20
+};
 
 struct conn {
     int fd;
@@ -38,7 +44,10 @@ struct conn {
     bool answering;  /* a whole request came; its answer is not all sent */
     uint32_t events; /* what epoll watches, besides EPOLLRDHUP */
     bool gone;       /* to be freed at the end of the turn */
-    bool counted;    /* among those in flight; the own pages of the mock are not */
+    bool socket;     /* a WebSocket: no requests any more */
+    struct text out; /* of a WebSocket: not sent yet */
+    struct realtime realtime;
+    bool counted; /* among those in flight; the own pages of the mock are not */
     struct wire wire;
     int piece;          /* the one being sent */
     size_t sent, limit; /* bytes sent; bytes that may be sent by now */
@@ -176,6 +185,8 @@ static void free_gone(void)
         text_free(&c->name);
         text_free(&c->headers);
         text_free(&c->body);
+        text_free(&c->out);
+        text_free(&c->realtime.message);
         free(c);
     }
 }
@@ -353,6 +364,52 @@ static void start_answer(struct conn *c)
            &c->headers, &c->body, (now_us() - loop.started_us) / 1000, &c->wire);
 }
 
+/* --- a WebSocket ----------------------------------------------------------------------------- */
+
+/* Sends what waits; the client's next bytes wait while it does not read. */
+static void send_out(struct conn *c)
+{
+    ssize_t n = c->out.len ? send(c->fd, c->out.at, c->out.len, MSG_NOSIGNAL) : 0;
+
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        hang_up(c);
+        return;
+    }
+    text_drop(&c->out, n > 0 ? (size_t)n : 0);
+    if (c->out.len == 0 && c->realtime.over)
+        hang_up(c);
+    else
+        watch(c, (c->out.len ? (uint32_t)EPOLLOUT : 0) |
+                     (c->out.len > OUT_BYTES_MAX ? 0 : (uint32_t)EPOLLIN));
+}
+
+static void talk(struct conn *c)
+{
+    realtime_read(&c->realtime, &c->in, &c->out);
+    if (c->realtime.dropped)
+        hang_up(c);
+    else
+        send_out(c);
+}
+
+/* Begins a session when that is what was asked for; false: it is another request, or is refused like one. */
+static bool upgrade(struct conn *c)
+{
+    struct ask a = {.method = "GET",
+                    .path = c->url.at ? c->url.at : "/",
+                    .headers = &c->headers,
+                    .body = &c->body,
+                    .model = ""};
+
+    if (!c->parser.upgrade || !realtime_begin(&c->realtime, &a, &c->out))
+        return false;
+    stats_note(&a, (now_us() - loop.started_us) / 1000);
+    c->socket = true;
+    c->answering = false;
+    talk(c);
+    return true;
+}
+
 /* Parses what was read, up to the end of one request; true when an answer is ready to go. */
 static bool parse(struct conn *c)
 {
@@ -360,6 +417,8 @@ static bool parse(struct conn *c)
     size_t done = http_parser_execute(&c->parser, &settings, c->in.at, c->in.len);
     if (c->answering) {
         text_drop(&c->in, done);
+        if (upgrade(c))
+            return false;
         start_answer(c);
         return true;
     }
@@ -386,7 +445,10 @@ static void readable(struct conn *c)
 
     if (n > 0) {
         text_add(&c->in, bytes, (size_t)n);
-        go_on(c);
+        if (c->socket)
+            talk(c);
+        else
+            go_on(c);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         aborted(c);
     }
@@ -425,6 +487,13 @@ static void handle(struct conn *c, uint32_t events)
 {
     if (c->gone)
         return;
+    if (c->socket) {
+        if (events & EPOLLOUT)
+            send_out(c);
+        if (!c->gone && events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+            readable(c);
+        return;
+    }
     if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP) && c->answering) {
         aborted(c);
         return;
