@@ -121,7 +121,7 @@ struct pk_dialect {
 
 /* dialects.def names them all. */
 extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_dialect_gemini,
-    pk_dialect_cohere, pk_dialect_bedrock;
+    pk_dialect_cohere, pk_dialect_bedrock, pk_dialect_ollama;
 
 const struct pk_dialect *pk_dialect_find(pk_str name);
 

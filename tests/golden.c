@@ -467,6 +467,7 @@ int main(int argc, char **argv)
     run_folder(folder, "gemini");
     run_folder(folder, "cohere");
     run_folder(folder, "bedrock");
+    run_folder(folder, "ollama");
     run_folder(folder, "anthropic-front");
     run_folder(folder, "operations");
     return test_end();

@@ -50,6 +50,9 @@ class E:
     def bedrock(self, model="us.anthropic.claude-sonnet-4-5-20250929-v1:0", path="", **more):
         return self.to(model, path, "bedrock", **more)
 
+    def ollama(self, model="llama3.2", path="", **more):
+        return self.to(model, path, "ollama-native", **more)
+
     def any(self, mode, *targets, **more):
         strategy = {"mode": mode, **more.pop("strategy", {})}
         return {"strategy": strategy, "targets": list(targets), **more}
@@ -614,6 +617,48 @@ FAMILIES = [
                     "no-end")],
     Case("bedrock: an error with status 200",
          Call(lambda e: e.bedrock("error-in-200"), code="provider_error", status=502,
+              says="asked to answer 500")),
+
+    # --- ollama's own dialect --------------------------------------------------------------------
+    Case("ollama: texts, limits and images are translated",
+         Call(lambda e: e.ollama(), [{"role": "developer", "content": "be brief"},
+                                     {"role": "user", "content": [
+                                         {"type": "text", "text": "hello big world"},
+                                         {"type": "image_url", "image_url": {
+                                             "url": "data:image/png;base64,iVBORw0KGgo="}}]}],
+              {"max_tokens": 7, "stop": "END", "reasoning_effort": "none"},
+              text="hello big world",
+              row={"provider": "ollama-native", "model": "llama3.2", "input_tokens": 5,
+                   "output_tokens": 3, "finish_reason": "stop"},
+              check=lambda a, r, m, s: m.page("last")["path"] == "/v1/api/chat"
+              and sent(stream=False, think=False, options={"num_predict": 7, "stop": ["END"]},
+                       messages=[{"role": "system", "content": "be brief"},
+                                 {"role": "user", "content": "hello big world",
+                                  "images": ["iVBORw0KGgo="]}])(a, r, m, s))),
+    Case("ollama: tools, their calls, and the results go both ways",
+         Call(lambda e: e.ollama("tool-call"), "weather?", {"tools": [WEATHER]}, status=200,
+              row={"finish_reason": "tool_calls"},
+              check=lambda a, r, m, s: a.body["choices"][0]["message"]["tool_calls"][0]["function"]
+              == {"name": "weather", "arguments": '{"city":"mock"}'}),
+         Call(lambda e: e.ollama(), [
+             {"role": "user", "content": "weather?"},
+             {"role": "assistant", "content": None, "tool_calls": [
+                 {"id": "call_1", "type": "function",
+                  "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}]},
+             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}], {"tools": [WEATHER]},
+              status=200, check=sent_text('"tool_name":"weather"', "sunny"))),
+    Case("ollama: a fallback to it, and from it",
+         Call(lambda e: e.fallback(e.to("status-500"), e.ollama()), text="hello big world",
+              row={"provider": "ollama-native", "fallback_index": 1}),
+         Call(lambda e: e.fallback(e.ollama("status-503"), e.gemini()), text="hello big world",
+              spans=[("ollama-native", 503, "provider_error"), ("google", 200, None)])),
+    *[Case(f"ollama: hostile answer: {model}",
+           Call(lambda e, model=model: e.ollama(model), code="invalid_answer", status=502,
+                row={"status": "error", "error_type": "invalid_answer"}))
+      for model in ("html-200", "empty-200", "truncated-json", "wrong-types", "bad-utf8",
+                    "no-end")],
+    Case("ollama: an error with status 200",
+         Call(lambda e: e.ollama("error-in-200"), code="provider_error", status=502,
               says="asked to answer 500")),
 
     # --- what is logged ------------------------------------------------------------------------

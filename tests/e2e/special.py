@@ -274,6 +274,28 @@ def streams_bedrock(door, e, mock):
             and "".join(t["function"]["arguments"] for t in calls) == '{"city":"mock"}')
 
 
+def streams_ollama(door, e, mock):
+    """a stream of ollama's lines reaches an OpenAI client as chunks, whole or with an error"""
+    id_ = trace("ollama")
+    data = stream(door, "/v1/chat/completions", e.ollama(),
+                  {"messages": turn("hello big world"), "stream_options": {"include_usage": True}},
+                  **{"x-portkey-trace-id": id_})
+    chunks = [json.loads(d) for d in data[:-1]]
+    text = "".join(c["delta"].get("content") or "" for d in chunks for c in d["choices"])
+    row = door.row(id_)
+    tools = stream(door, "/v1/chat/completions", e.ollama("tool-call"), {
+        "messages": turn("x"), "tools": [WEATHER]})
+    ends = [c["finish_reason"] for d in tools[:-1] for c in json.loads(d)["choices"]]
+    for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
+        broken = stream(door, "/v1/chat/completions", e.ollama(model),
+                        {"messages": turn("one two three four")})
+        if "[DONE]" in broken or '"error"' not in broken[-1]:
+            return print("#", model, broken)
+    return (text == "hello big world" and data[-1] == "[DONE]" and ends[-1] == "tool_calls"
+            and chunks[-1]["usage"]["total_tokens"] == 6 and row["status"] == "success"
+            and row["response"]["choices"][0]["message"]["content"] == "hello big world")
+
+
 def broken_stream(door, e, mock):
     """a stream that breaks upstream ends with an error event and is logged as truncated"""
     for model in ("drop-mid", "no-end", "error-mid-stream:tick=20", "truncated-json:tick=20"):
@@ -418,7 +440,7 @@ def killed(door, e, mock):
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
     caching.ANY + providers.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
-HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, messages_native, broken_stream,
+HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, streams_ollama, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
         huge_request, operation] + prompts.HTTP + providers.HTTP
 LAST_HTTP = [killed]

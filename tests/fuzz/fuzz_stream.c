@@ -75,9 +75,9 @@ static void messages(const struct pk_dialect *front, const struct pk_dialect *ba
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic};
-    static const struct pk_dialect *const backs[] = {&pk_dialect_openai, &pk_dialect_anthropic,
-                                                     &pk_dialect_gemini, &pk_dialect_cohere,
-                                                     &pk_dialect_bedrock};
+    static const struct pk_dialect *const backs[] = {&pk_dialect_openai,  &pk_dialect_anthropic,
+                                                     &pk_dialect_gemini,  &pk_dialect_cohere,
+                                                     &pk_dialect_bedrock, &pk_dialect_ollama};
     pk_str text = fuzz_text(bytes, size);
 
     for (size_t f = 0; f < PK_COUNT(fronts); f++) {

@@ -107,6 +107,8 @@ static void choose_dialect(struct ask *a)
         a->dialect = &cohere;
     else if (converses(a))
         a->dialect = &bedrock;
+    else if (ends(a->route, "/api/chat"))
+        a->dialect = &ollama;
 }
 
 static void parse(struct ask *a)
@@ -123,7 +125,8 @@ static void endpoint(struct ask *a, struct reply *r)
     char message[200];
 
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
-        other_operation(a) || ends(a->route, "/v2/chat") || converses(a)) {
+        other_operation(a) || ends(a->route, "/v2/chat") || ends(a->route, "/api/chat") ||
+        converses(a)) {
         chat(a, r);
     } else if (ends(a->route, "/realtime")) {
         realtime_refuse(a, r);
