@@ -48,4 +48,9 @@ struct pk_jwt_rules {
 bool pk_jwt_verify(struct pk_arena *arena, pk_str token, pk_str jwks,
                    const struct pk_jwt_rules *rules, struct pk_error *err) PK_MUST_CHECK;
 
+/* A token under `pem`, a private RSA key, with RS256; `claims` is JSON, key_id may be empty. PK_NO_KEY when it is
+ * no such key. */
+bool pk_jwt_sign(struct pk_arena *arena, pk_str key_id, pk_str pem, pk_str claims, pk_str *token,
+                 struct pk_error *err) PK_MUST_CHECK;
+
 #endif

@@ -324,7 +324,7 @@ static bool open_env(pk_str value, char *out, size_t *len, struct pk_error *err)
            pk_fail(err, PK_NO_KEY, "%s: not set in the environment", name);
 }
 
-/* The first line of what can be read at once; 0 when there is none that fits. */
+/* The first line of what can be read at once, or all of a JSON object; 0 when there is none that fits. */
 static size_t first_line(int fd, char *out)
 {
     struct stat st;
@@ -334,7 +334,8 @@ static size_t first_line(int fd, char *out)
     ssize_t got = read(fd, out, PK_SECRET_BYTES_MAX);
     if (got <= 0)
         return 0;
-    const char *end = memchr(out, '\n', (size_t)got);
+    /* A JSON object is a key of several parts, or a service account's file. */
+    const char *end = out[0] == '{' ? NULL : memchr(out, '\n', (size_t)got);
     if (!end && st.st_size > got)
         return 0;
     return without_newline((pk_str){out, end ? (size_t)(end - out) : (size_t)got}).len;

@@ -38,7 +38,7 @@ bool pk_secret_seal(const struct pk_secrets *s, struct pk_arena *arena, pk_str s
                     struct pk_error *err) PK_MUST_CHECK;
 
 /* The plaintext, into `out` of PK_SECRET_BYTES_MAX, without a final newline (of a file: its first
- * line, read anew each time); wipe it with
+ * line, or all of it when it is a JSON object, read anew each time); wipe it with
  * pk_secret_wipe() after use. Fails with PK_NO_KEY (nothing there) or PK_STORE (the seal does not
  * fit the row, or the master key is another); the error names the slug, variable or path. `s` may be NULL
  * for keys that are not sealed. */

@@ -72,6 +72,33 @@ void pk_vault_give(struct pk_vault *v, void *piece, size_t size)
     v->free = piece;
 }
 
+/* The size goes before the block, which stays aligned. */
+enum { SIZE_BYTES = 16 };
+
+static void *allocate(void *ctx, size_t size)
+{
+    char *at = pk_vault_take(ctx, size + SIZE_BYTES);
+
+    if (!at)
+        return NULL;
+    memcpy(at, &size, sizeof size);
+    return at + SIZE_BYTES;
+}
+
+static void release(void *ctx, void *block)
+{
+    char *at = (char *)block - SIZE_BYTES;
+    size_t size;
+
+    memcpy(&size, at, sizeof size);
+    pk_vault_give(ctx, at, size + SIZE_BYTES);
+}
+
+struct pk_allocator pk_vault_allocator(struct pk_vault *v)
+{
+    return (struct pk_allocator){v, allocate, release};
+}
+
 void pk_vault_free(struct pk_vault *v)
 {
     for (struct pk_vault_slab *slab = v->slabs, *next; slab; slab = next) {

@@ -9,7 +9,7 @@
 #ifndef PK_VAULT_H
 #define PK_VAULT_H
 
-#include "base.h"
+#include "arena.h"
 
 enum {
     PK_VAULT_SLOT_BYTES = 1024,    /* a piece up to this size is a slot of a shared page */
@@ -26,6 +26,8 @@ struct pk_vault {
 void *pk_vault_take(struct pk_vault *v, size_t size) PK_MUST_CHECK;
 /* Wipes and gives back what was taken with that `size`. NULL is fine. */
 void pk_vault_give(struct pk_vault *v, void *piece, size_t size);
+/* For arenas: what is in one is in the vault. The vault must outlive it. */
+struct pk_allocator pk_vault_allocator(struct pk_vault *v);
 /* Wipes and frees every slab. Larger pieces must have been given back. */
 void pk_vault_free(struct pk_vault *v);
 

@@ -101,7 +101,7 @@ void pk_transfer_mark_ready(struct pk_transfer *t)
 {
     struct pk_xfer *x = t->x;
 
-    if (t->ready)
+    if (t->ready || t->fetches)
         return;
     t->ready = true;
     t->ready_next = NULL;
@@ -222,6 +222,8 @@ static bool head_done(struct pk_transfer *t)
     t->part = status < 200 ? PART_STATUS : PART_BODY;
     if (t->part == PART_BODY) {
         pk_transfer_hide_key(t, &t->head, 0);
+        if (t->by_token)
+            pk_token_refused(t);
         pk_transfer_mark_ready(t);
     }
     return true;
@@ -268,7 +270,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
         t->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (t->body_bytes + len > PK_STREAM_BYTES_MAX) {
+    if (t->body_bytes + len > (t->fetches ? PK_TOKEN_ANSWER_BYTES_MAX : PK_STREAM_BYTES_MAX)) {
         t->too_large = true;
         return 0;
     }
@@ -393,6 +395,7 @@ static void put_idle(struct pk_transfer *t)
     t->part = PART_STATUS;
     t->status = 0;
     t->head_bytes = t->body_bytes = 0;
+    t->by_token = t->fetches = false;
     t->told_head = t->told_end = t->paused = t->ended = t->too_large = false;
     t->refused = PK_ADDRESS_PUBLIC;
     t->error.code = PK_OK;
@@ -456,6 +459,7 @@ struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *er
     x->secrets = o->secrets;
     x->allowed_hosts = copy(o->allowed_hosts);
     x->ca_file = o->ca_file ? copy(o->ca_file) : NULL;
+    pk_secret_random(x->token_salt, sizeof x->token_salt);
     x->opened = pk_vault_take(&x->vault, PK_SECRET_BYTES_MAX);
     if (x->opened && x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
         return x;
@@ -497,6 +501,7 @@ void pk_xfer_free(struct pk_xfer *x)
         pk_xfer_unhush(&h);
     }
     pk_upstreams_drop(x);
+    pk_tokens_free(x);
     pk_vault_give(&x->vault, x->opened, PK_SECRET_BYTES_MAX);
     pk_vault_free(&x->vault);
     free(x->allowed_hosts);
@@ -639,6 +644,7 @@ void pk_xfer_pump(struct pk_xfer *x)
     hand_over_events(x);
     hand_over_time(x);
     reap(x);
+    pk_tokens_pump(x);
     pk_watches_apply(&x->watches);
     pk_xfer_unhush(&h);
 }
@@ -679,6 +685,45 @@ static void unprepare(struct pk_transfer *t)
     put_idle(t);
 }
 
+static bool add_to_multi(struct pk_transfer *t, struct pk_error *err)
+{
+    return curl_multi_add_handle(t->x->multi, t->easy) == CURLM_OK ||
+           pk_fail(err, PK_NO_MEMORY, "%s: cannot start a request", t->to->where);
+}
+
+struct pk_transfer *pk_transfer_fetch(struct pk_xfer *x, const struct pk_exchange *ex,
+                                      const struct pk_grant *g, struct pk_error *err)
+{
+    struct pk_transfer *t = take_idle(x);
+
+    if (!t) {
+        (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
+        return NULL;
+    }
+    /* The answer has a secret in it: it is not to be copied while it grows. */
+    if (!pk_bytes_size(&t->fill, PK_TOKEN_ANSWER_BYTES_MAX) || !pk_transfer_aim(t, ex, err) ||
+        !pk_transfer_fill(t, ex, g, err) || !add_to_multi(t, err)) {
+        unprepare(t);
+        return NULL;
+    }
+    t->fetches = true;
+    activate(t);
+    return t;
+}
+
+void pk_transfer_go_on(struct pk_transfer *t, const struct pk_grant *g, const struct pk_error *why)
+{
+    const struct pk_exchange *ex = t->waits;
+
+    t->waits = NULL;
+    if (why)
+        t->error = *why;
+    else if (pk_transfer_fill(t, ex, g, &t->error) && add_to_multi(t, &t->error))
+        return;
+    t->ended = true;
+    pk_transfer_mark_ready(t);
+}
+
 struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *ex, void *owner,
                                   struct pk_error *err)
 {
@@ -689,12 +734,11 @@ struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *e
             (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
         return NULL;
     }
-    if (!pk_transfer_prepare(t, ex, err) || (ex->upgrade && !pk_tunnel_prepare(t, err))) {
+    if (!pk_transfer_aim(t, ex, err) || !pk_transfer_authorize(t, ex, err)) {
         unprepare(t);
         return NULL;
     }
-    if (curl_multi_add_handle(x->multi, t->easy) != CURLM_OK) {
-        (void)pk_fail(err, PK_NO_MEMORY, "%s: cannot start a request", t->to->where);
+    if (!t->waits && !add_to_multi(t, err)) {
         unprepare(t);
         return NULL;
     }
@@ -787,7 +831,9 @@ void pk_transfer_free(struct pk_transfer *t)
     struct pk_xfer *x = t->x;
     bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX && !t->tunnel;
 
-    if (!t->ended)
+    if (t->waits)
+        pk_token_leave(t);
+    else if (!t->ended)
         cut_off(t);
     unmark_ready(t);
     deactivate(t);

@@ -5,6 +5,8 @@
 #ifndef PK_XFER_INNER_H
 #define PK_XFER_INNER_H
 
+#include "sign.h"
+#include "token.h"
 #include "vault.h"
 #include "xfer.h"
 #include "xfer_address.h"
@@ -14,6 +16,7 @@
 #include <sys/types.h>
 
 enum {
+    PK_TOKEN_ID_BYTES = 32,
     XFER_LINES_MAX = 48, /* header lines of a request */
     XFER_WHERE_BYTES = 160,
     XFER_HELD_BYTES_MAX = 256 << 10, /* of one answer, received and not yet taken */
@@ -70,6 +73,16 @@ struct pk_bytes {
 
 enum pk_part { PART_STATUS, PART_FIELDS, PART_BODY };
 
+struct pk_token;
+
+/* What a request is sent with. Strings are in the vault, and the owner's. */
+struct pk_grant {
+    pk_str header;         /* "name: prefix"; empty: nothing is added */
+    pk_str secret;         /* behind the prefix; without a header only hidden in what comes back */
+    struct pk_aws_key aws; /* id empty: it is not signed */
+    pk_str region, service;
+};
+
 struct pk_transfer {
     struct pk_xfer *x;
     void *owner;
@@ -89,6 +102,13 @@ struct pk_transfer {
     struct pk_bytes fill; /* where curl's bytes go */
     struct pk_bytes lent; /* what the last BODY event showed */
     size_t head_bytes, body_bytes;
+
+    const struct pk_exchange *waits; /* it goes out as soon as there is a token; NULL: it has */
+    struct pk_token *token;          /* that it waits for */
+    struct pk_transfer *wait_next;
+    uint8_t token_id[PK_TOKEN_ID_BYTES]; /* of the token that it was sent with */
+    bool by_token;
+    bool fetches; /* a token, for others: nobody hears of it */
 
     bool ready;     /* in x's list of ready ones */
     bool told_head; /* HEAD was reported */
@@ -117,6 +137,8 @@ struct pk_xfer {
     int64_t connect_ms;
     const struct pk_secrets *secrets;
     struct pk_vault vault;
+    struct pk_token *tokens; /* most recently used first */
+    uint8_t token_salt[PK_TOKEN_ID_BYTES];
     char *opened; /* PK_SECRET_BYTES_MAX in the vault, where a key is opened */
     char *allowed_hosts, *ca_file;
 };
@@ -147,10 +169,41 @@ void pk_tunnel_resume(struct pk_transfer *t); /* it may read again */
 
 /* xfer_send.c */
 
-/* Everything about `t` that the exchange decides: where it goes, its headers and its body. */
-bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err);
+/* Where it goes, if it may go there. */
+bool pk_transfer_aim(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err);
 void pk_upstream_release(struct pk_xfer *x, struct pk_upstream *u);
 void pk_upstreams_drop(struct pk_xfer *x);
+
+/* Header lines, body and options, once it is known what it is sent with. */
+bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const struct pk_grant *g,
+                      struct pk_error *err);
+
+/* xfer.c: what the tokens need of transfers. */
+
+/* Starts a request of our own; NULL with *err. */
+struct pk_transfer *pk_transfer_fetch(struct pk_xfer *x, const struct pk_exchange *ex,
+                                      const struct pk_grant *g, struct pk_error *err);
+/* Sends what waited, with `g`; or lets it fail, with `why`. */
+void pk_transfer_go_on(struct pk_transfer *t, const struct pk_grant *g, const struct pk_error *why);
+
+/* xfer_auth.c: opens the target's key, and sends the request with it; or has it wait for a token. */
+bool pk_transfer_authorize(struct pk_transfer *t, const struct pk_exchange *ex,
+                           struct pk_error *err);
+
+/* xfer_token.c: tokens that were fetched, and those that are being fetched for transfers that wait. */
+
+/* Fills *g with the token of this id; or has the transfer wait for one that is on its way (t->waits then). False:
+ * there is none. */
+bool pk_token_use(struct pk_transfer *t, const struct pk_exchange *ex,
+                  const uint8_t id[PK_TOKEN_ID_BYTES], struct pk_grant *g);
+/* Takes `arena`, in which *ask is, and fetches; the transfer waits. */
+bool pk_token_start(struct pk_transfer *t, const struct pk_exchange *ex,
+                    const uint8_t id[PK_TOKEN_ID_BYTES], struct pk_arena *arena,
+                    const struct pk_token_ask *ask, struct pk_error *err);
+void pk_tokens_pump(struct pk_xfer *x);             /* hands over what has come */
+void pk_token_leave(struct pk_transfer *t);         /* does not wait any more */
+void pk_token_refused(const struct pk_transfer *t); /* the provider does not take it */
+void pk_tokens_free(struct pk_xfer *x);
 
 /* xfer_key.c: the key of a request, from when it is opened until it is wiped. */
 

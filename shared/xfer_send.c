@@ -15,7 +15,11 @@
 #include <string.h>
 #include <strings.h>
 
-enum { UPSTREAMS_MAX = 64 };
+enum {
+    UPSTREAMS_MAX = 64,
+    SIGNED_BYTES_MAX = 8 << 10,
+    SIGNATURE_BYTES_MAX = PK_SIGN_BYTES_MAX + 128,
+};
 
 static const char *const method_names[] = {
     [PK_POST] = "POST",   [PK_GET] = "GET",       [PK_PUT] = "PUT",
@@ -239,72 +243,102 @@ static bool add_lines(struct pk_transfer *t, pk_str headers, pk_str key_name, st
     return true;
 }
 
-/* `key_header` is "name: prefix"; the key follows the prefix. */
-static bool build(struct pk_transfer *t, const struct pk_exchange *ex, pk_str key_header,
-                  pk_str key, struct pk_error *err)
+/* Notes what stands in the text from now on as what no answer may repeat. */
+static void hide(struct pk_transfer *t, size_t from, size_t len)
 {
-    int colon = pk_str_find(key_header, ':');
-    pk_str name = pk_str_sub(key_header, 0, colon < 0 ? 0 : (size_t)colon);
-    size_t room = 64 + 3 * XFER_LINES_MAX + ex->headers.len + key_header.len + key.len;
+    t->key_from = from;
+    t->key_len = len;
+}
+
+/* The key in its header; or only where it is looked for in answers. */
+static void add_key(struct pk_transfer *t, const struct pk_grant *g, pk_str name)
+{
+    if (g->secret.len == 0)
+        return;
+    if (name.len)
+        add_line(t, name, pk_str_sub(g->header, name.len + 2, g->header.len), g->secret);
+    else {
+        add_text(&t->text, g->secret);
+        add_text(&t->text, PK_STR("\0"));
+    }
+    hide(t, t->text.len - 1 - g->secret.len, g->secret.len);
+}
+
+/* The lines that AWS wants signed: of those that are there, the content's type and AWS's own. */
+static bool signed_lines(const struct pk_transfer *t, char *out, size_t size)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < t->line_count; i++) {
+        pk_str line = pk_str_of(t->lines[i].data);
+
+        if (strncasecmp(line.at, "content-type:", 13) != 0 && strncasecmp(line.at, "x-amz", 5) != 0)
+            continue;
+        if (len + line.len + 2 > size)
+            return false;
+        memcpy(out + len, line.at, line.len);
+        out[len + line.len] = '\n';
+        len += line.len + 1;
+    }
+    out[len] = 0;
+    return true;
+}
+
+static bool add_signature(struct pk_transfer *t, const struct pk_exchange *ex,
+                          const struct pk_grant *g, struct pk_error *err)
+{
+    struct pk_aws_signature s;
+    char lines[SIGNED_BYTES_MAX];
+    const struct pk_aws_request r = {
+        .method = method_names[ex->method],
+        .url = &t->to->url,
+        .headers = {lines, 0},
+        .body = ex->body,
+        .region = g->region,
+        .service = g->service,
+    };
+    struct pk_aws_request whole = r;
+
+    if (g->aws.id.len == 0)
+        return true;
+    if (t->line_count + 3 > XFER_LINES_MAX || !signed_lines(t, lines, sizeof lines))
+        return pk_fail(err, PK_TOO_LARGE, "%s: too many headers to sign", t->to->where);
+    whole.headers = pk_str_of(lines);
+    if (!pk_sign_aws(&whole, &g->aws, pk_clock_us(), &s, err))
+        return false;
+    add_line(t, PK_STR("x-amz-date"), PK_NONE, pk_str_of(s.date));
+    add_line(t, PK_STR("authorization"), PK_NONE, pk_str_of(s.authorization));
+    if (g->aws.session.len) {
+        add_line(t, PK_STR("x-amz-security-token"), PK_NONE, g->aws.session);
+        hide(t, t->text.len - 1 - g->aws.session.len, g->aws.session.len);
+    }
+    return true;
+}
+
+static bool build(struct pk_transfer *t, const struct pk_exchange *ex, const struct pk_grant *g,
+                  struct pk_error *err)
+{
+    int colon = pk_str_find(g->header, ':');
+    pk_str name = pk_str_sub(g->header, 0, colon < 0 ? 0 : (size_t)colon);
+    pk_str own = g->aws.id.len ? PK_STR("authorization") : name; /* which nobody else may say */
+    size_t room = 64 + 3 * XFER_LINES_MAX + ex->headers.len + g->header.len + g->secret.len +
+                  (g->aws.id.len ? SIGNATURE_BYTES_MAX + g->aws.session.len : 0);
 
     t->line_count = 0;
     t->key_len = 0;
     if (!pk_transfer_room(t, room))
         return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", t->to->where);
     add_line(t, PK_STR("expect"), PK_NONE, PK_NONE);
-    if (ex->body.len && pk_http_header(ex->headers, "content-type").len == 0)
+    if (pk_http_header(ex->headers, "content-type").len == 0)
         add_line(t, PK_STR("content-type"), PK_NONE, PK_STR("application/json"));
-    if (key.len) {
-        add_line(t, name, pk_str_sub(key_header, name.len + 2, key_header.len), key);
-        t->key_len = key.len;
-        t->key_from = t->text.len - 1 - key.len;
-    }
-    return add_lines(t, ex->headers, key.len ? name : PK_NONE, err);
-}
-
-/* The rule of binding, once more at the last moment: a stored key goes to its own origin only. */
-static bool key_fits(const struct pk_transfer *t, const struct pk_target *target,
-                     struct pk_error *err)
-{
-    const struct pk_key *key = &target->key;
-    pk_str belongs = target->key_url.len ? target->key_url : key->origin;
-    struct pk_url origin;
-
-    if (key->origin.len == 0)
-        return true;
-    if (!pk_url_parse(belongs, "the key's origin", &origin, err))
-        return false;
-    /* A key of the environment that no virtual key names is known by its variable. */
-    pk_str name = key->slug.len == 0 && key->kind == PK_KEY_ENV ? key->value : key->slug;
-    return pk_url_same_origin(&origin, &t->to->url) ||
-           pk_fail(err, PK_HOST_DENIED, "%s: the key %.*s belongs to %.*s", t->to->where,
-                   PK_FMT(name), PK_FMT(origin.host));
-}
-
-static bool add_headers(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err)
-{
-    const struct pk_target *target = ex->target;
-    pk_str key_header = pk_str_of(target->provider->key_header);
-    char *secret = t->x->opened;
-    size_t len = 0;
-
-    if (target->key.kind == PK_KEY_NONE || key_header.len == 0)
-        return build(t, ex, PK_NONE, PK_NONE, err);
-    if (!key_fits(t, target, err) ||
-        !pk_secret_open(t->x->secrets, &target->key, pk_str_of(target->provider->name), secret,
-                        &len, err))
-        return false;
-    bool ok = pk_http_valid_value((pk_str){secret, len})
-                  ? build(t, ex, key_header, (pk_str){secret, len}, err)
-                  : pk_fail(err, PK_NO_KEY, "%s: the key holds a line break or control character",
-                            target->provider->name);
-    pk_secret_wipe(secret, len);
-    return ok;
+    add_key(t, g, name);
+    return add_lines(t, ex->headers, g->secret.len || g->aws.id.len ? own : PK_NONE, err) &&
+           add_signature(t, ex, g, err);
 }
 
 /* --- the whole ------------------------------------------------------------------------------ */
 
-bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err)
+bool pk_transfer_aim(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err)
 {
     struct pk_upstream *u = find(t->x, ex->url, err);
 
@@ -312,7 +346,15 @@ bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, st
         return false;
     u->users++;
     t->to = u;
-    if (!add_headers(t, ex, err))
+    return true;
+}
+
+bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const struct pk_grant *g,
+                      struct pk_error *err)
+{
+    struct pk_upstream *u = t->to;
+
+    if (!build(t, ex, g, err))
         return false;
     t->x->tls |= u->url.https;
     curl_easy_setopt(t->easy, CURLOPT_CURLU, u->parsed);
@@ -320,7 +362,7 @@ bool pk_transfer_prepare(struct pk_transfer *t, const struct pk_exchange *ex, st
     curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, usual ? NULL : method_names[ex->method]);
     if (ex->method == PK_GET) {
         curl_easy_setopt(t->easy, CURLOPT_HTTPGET, 1L);
-        return true;
+        return !ex->upgrade || pk_tunnel_prepare(t, err);
     }
     curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)ex->body.len);

@@ -231,6 +231,8 @@ static void print_target(struct pk_buf *out, const struct pkd_ask *ask)
         print_fields(out, ask);
         return;
     }
+    if (pk_str_starts(provider, "@") && ask->key.len) /* a virtual key would have its own */
+        provider = pk_str_sub(provider, 1, provider.len);
     pk_buf_adds(out, "\"provider\":");
     pk_json_quote(out, provider);
     if (ask->key.len) {

@@ -6,6 +6,7 @@
  */
 #include "answer.h"
 
+#include "auth.h"
 #include "behave.h"
 #include "realtime.h"
 #include "stats.h"
@@ -29,6 +30,8 @@ static void read_key(struct ask *a)
     ask_header(a, "x-api-key", a->key, sizeof(a->key));
     if (!a->key[0])
         ask_header(a, "x-goog-api-key", a->key, sizeof(a->key));
+    if (!a->key[0])
+        ask_header(a, "api-key", a->key, sizeof(a->key));
     ask_header(a, "authorization", value, sizeof(value));
     if (!a->key[0] && strncasecmp(value, "Bearer ", 7) == 0)
         (void)snprintf(a->key, sizeof(a->key), "%s", value + 7);
@@ -40,7 +43,7 @@ static void chat(struct ask *a, struct reply *r)
 {
     if (strcmp(a->method, "POST") != 0)
         a->dialect->error(405, "Only POST requests are accepted.", NULL, r);
-    else if (a->dialect->check(a, r))
+    else if (auth_check(a, r) && a->dialect->check(a, r))
         behave(a, r);
 }
 
@@ -57,6 +60,10 @@ static void own_page(struct ask *a, struct reply *r)
     if (strcmp(a->method, "POST") == 0 && strcmp(a->route, "/__mock/reset") == 0) {
         stats_reset();
         behave_reset();
+        auth_reset();
+        text_adds(&r->body, "{}");
+    } else if (strcmp(a->route, "/__mock/service-key") == 0) {
+        auth_service_key(a->body);
         text_adds(&r->body, "{}");
     } else if (!stats_answer(a->route, &r->body)) {
         openai.error(404, "no such page of the mock", NULL, r);
@@ -154,7 +161,8 @@ void answer(const char *method, const char *path, const struct text *headers,
         parse(&a);
         stats_note(&a, at_ms);
         text_addf(&r.headers, "x-request-id: req_mock_%lld\r\n", (long long)stats.requests);
-        endpoint(&a, &r);
+        if (!auth_issues(&a, &r))
+            endpoint(&a, &r);
     }
     reply_wire(&r, w);
     reply_free(&r);

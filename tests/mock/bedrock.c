@@ -4,7 +4,7 @@
  *
  * As strict as the real one: unknown fields, blocks of no or several kinds, roles that do not alternate,
  * and results that do not fit the calls before them are errors. The model, and whether to stream, stand in
- * the path. A stream is of real frames, with both checksums. A signature is taken for a key, unchecked.
+ * the path. A stream is of real frames, with both checksums. Signatures are checked in auth.c.
  */
 #include "dialect.h"
 

@@ -32,6 +32,7 @@ static const char usage[] =
     "                        max_in_flight, aborted (answers that the client did not wait for)\n"
     "  GET  /__mock/last     method, path, headers and body of the last request\n"
     "  GET  /__mock/recent   time, model and path of the last 256 requests\n"
+    "  POST /__mock/service-key  the public key in PEM that Google's service accounts sign for\n"
     "  POST /__mock/reset    forgets all of it, and where sequences stand\n"
     "\n"
     "What the name of the model decides:\n";

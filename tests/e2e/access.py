@@ -1,0 +1,185 @@
+"""Providers that want more than a key: signatures, tokens that are fetched first, addresses of fields."""
+import concurrent.futures
+import json
+
+from doors import Answer
+
+WRONG = "wrong-secret-that-must-not-appear-in-any-log"
+NEVER_SEEN = ["mock-secret-access-key", "mock-entra-secret", "mock-temporary-secret", WRONG,
+              "mock-session-token", "mock-token-", "mock-refresh"]
+AWS = {"provider": "bedrock", "aws_access_key_id": "AKIDMOCK",
+       "aws_secret_access_key": "mock-secret-access-key"}
+ENTRA = {"provider": "azure-openai", "azure_auth_mode": "entra", "azure_entra_tenant_id": "tenant",
+         "azure_entra_client_id": "client", "azure_entra_client_secret": "mock-entra-secret",
+         "api_version": "2024-10-21"}
+
+
+def environment(mock):
+    """Where the issuers of tokens are, for who has to ask them."""
+    return {"AWS_ENDPOINT_URL_STS": mock.base, "AZURE_AUTHORITY_HOST": mock.base,
+            "IDENTITY_ENDPOINT": mock.base + "/msi/token", "IDENTITY_HEADER": "mock-identity"}
+
+
+def asked(mock, path):
+    """How many requests the mock has had whose path has this in it."""
+    return sum(n for p, n in mock.page("stats")["by_path"].items() if path in p)
+
+
+def signed(door, e, mock):
+    """bedrock: requests are signed, whatever is in the model's id"""
+    model = "us.anthropic.claude-test-v1:0"
+    ok = door.chat({**AWS, "custom_host": e.base}, "hello world", {"model": model})
+    last = mock.page("last")
+    wrong = door.chat({**AWS, "custom_host": e.base, "aws_secret_access_key": WRONG}, "hello",
+                      {"model": model})
+    return (ok.text == "hello world" and "%3A0/converse" in last["path"]
+            and "/us-east-1/bedrock/aws4_request" in last["headers"]["authorization"]
+            and wrong.status == 403 and "signature we calculated" in wrong.message)
+
+
+def signed_region(door, e, mock):
+    """bedrock: a key in the store is signed with, in the region that the config says"""
+    secret = {"aws_access_key_id": "AKIDMOCK", "aws_secret_access_key": "mock-secret-access-key"}
+    put = door.function("pk_key_put", "aws-key", "bedrock", secret, {"custom_host": e.base})
+    ok = door.chat({"virtual_key": "aws-key", "aws_region": "eu-central-1"}, "hi", {"model": "echo"})
+    return (not isinstance(put, Answer) and ok.text == "hi"
+            and "/eu-central-1/bedrock/" in mock.page("last")["headers"]["authorization"])
+
+
+def bearer(door, e, mock):
+    """bedrock: a key of one piece is sent as it is"""
+    ok = door.chat({"provider": "bedrock", "api_key": e.key, "custom_host": e.base}, "hi",
+                   {"model": "echo"})
+    return ok.text == "hi" and mock.page("last")["headers"]["authorization"] == "Bearer " + e.key
+
+
+def assumed(door, e, mock):
+    """bedrock: a role is assumed once, and signed for until its session is refused"""
+    config = {**AWS, "custom_host": e.base, "aws_role_arn": "arn:aws:iam::1:role/pk",
+              "aws_external_id": e.key}
+    first = door.chat(config, "one", {"model": "echo"})
+    used = mock.page("last")["headers"].get("x-amz-security-token", "")
+    second = door.chat(config, "two", {"model": "echo"})
+    again = mock.page("last")["headers"].get("x-amz-security-token", "")
+    mock.page("reset", "POST")  # sessions so far hold no more
+    third, fourth = [door.chat(config, "three", {"model": "echo"}) for _ in range(2)]
+    return (first.text == "one" and second.text == "two" and used and used == again
+            and third.status == 403 and fourth.text == "three")
+
+
+def entra(door, e, mock):
+    """azure: a client's credentials are traded for a token, once for many calls"""
+    config = {**ENTRA, "custom_host": e.base + "/openai", "azure_entra_client_id": e.key}
+    before = asked(mock, "/oauth2/v2.0/token")
+    answers = [door.chat(config, "hi", {"model": "echo"}) for _ in range(3)]
+    last = mock.page("last")
+    return (all(a.text == "hi" for a in answers)
+            and last["path"] == "/openai/deployments/echo/chat/completions?api-version=2024-10-21"
+            and last["headers"]["authorization"].startswith("Bearer mock-token-")
+            and asked(mock, "/oauth2/v2.0/token") == before + 1)
+
+
+def refused(door, e, mock):
+    """azure: a token that is refused is an error of its target, without the secret; others go on"""
+    config = {**ENTRA, "custom_host": e.base + "/openai", "azure_entra_client_secret": WRONG}
+    alone = door.chat(config, "hi", {"model": "echo"})
+    both = door.chat(e.fallback(config, e.to("echo")), "hi")
+    return (alone.status == 401 and "azure-openai: no token" in alone.message
+            and "AADSTS7000215" in alone.message and WRONG not in alone.message
+            and both.text == "hi")
+
+
+def renewed(door, e, mock):
+    """azure: a token that the provider does not take any more is fetched anew by the next try"""
+    config = {**ENTRA, "custom_host": e.base + "/openai", "azure_entra_client_id": e.key + "x"}
+    first = door.chat(config, "hi", {"model": "echo"})
+    mock.page("reset", "POST")
+    again = door.chat({**config, "retry": {"attempts": 1, "on_status_codes": [401]}}, "hi",
+                      {"model": "echo"})
+    return first.text == "hi" and again.text == "hi"
+
+
+def managed(door, e, mock):
+    """azure: the machine's identity goes to no host but the provider's own"""
+    config = {"provider": "azure-openai", "azure_auth_mode": "managed", "api_version": "2024-10-21",
+              "custom_host": e.base + "/openai"}
+    before = asked(mock, "/msi/token")
+    answer = door.chat(config, "hi", {"model": "echo"})
+    return (answer.status == 403 and "identity" in answer.message
+            and asked(mock, "/msi/token") == before)
+
+
+def azure_key(door, e, mock):
+    """azure: a resource's key goes in its own header, to the deployment and version of the fields"""
+    config = {"provider": "azure-openai", "api_key": e.key, "deploymentId": "my dep",
+              "apiVersion": "2024-10-21", "custom_host": e.base + "/openai"}
+    ok = door.chat(config, "hi", {"model": "echo"})
+    last = mock.page("last")
+    return (ok.text == "hi" and last["headers"]["api-key"] == e.key
+            and "authorization" not in last["headers"]
+            and last["path"] == "/openai/deployments/my%20dep/chat/completions?api-version=2024-10-21")
+
+
+def misplaced(door, e, mock):
+    """fields: one of another provider is an error that says whose it is"""
+    answer = door.chat({**e.to("echo"), "aws_region": "eu-west-1"}, "hi")
+    put = door.function("pk_key_put", "bad-fields", "bedrock", "k",
+                        {"aws_secret_access_key": "mock-secret-access-key"})
+    return (not answer.ok and "aws_region" in answer.message and "bedrock" in answer.message
+            and isinstance(put, Answer) and "is a secret" in put.message)
+
+
+def cached(door, e, mock):
+    """fields: what changes the answer is in the cache's key"""
+    base = {"provider": "azure-openai", "api_key": e.key, "api_version": "2024-10-21",
+            "custom_host": e.base + "/openai", "cache": {"mode": "simple"}}
+    first = door.chat({**base, "deployment_id": "a"}, "fields in the key", {"model": "echo"})
+    other = door.chat({**base, "deployment_id": "b"}, "fields in the key", {"model": "echo"})
+    same = door.chat({**base, "deployment_id": "a"}, "fields in the key", {"model": "echo"})
+    return (first.cached, other.cached, same.cached) == ("MISS", "MISS", "HIT")
+
+
+def by_headers(door, e, mock):
+    """fields: pkd takes them from headers, Portkey's and ours"""
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+    azure = door.request("/v1/chat/completions", body, {
+        "x-portkey-provider": "azure-openai", "authorization": "Bearer " + e.key,
+        "x-portkey-azure-deployment-id": "dep", "x-portkey-azure-api-version": "2024-10-21",
+        "x-portkey-custom-host": e.base + "/openai"})
+    azure_last = mock.page("last")
+    aws = door.request("/v1/chat/completions", body, {
+        "x-pk-provider": "bedrock", "x-pk-aws-access-key-id": "AKIDMOCK",
+        "x-pk-aws-secret-access-key": "mock-secret-access-key", "x-pk-aws-region": "eu-west-1",
+        "x-pk-custom-host": e.base})
+    aws_last = mock.page("last")
+    bad = door.request("/v1/chat/completions", body, {
+        "x-portkey-provider": "openai", "authorization": "Bearer " + e.key,
+        "x-portkey-aws-region": "eu-west-1"})
+    return (azure[0] == 200 and "/deployments/dep/" in azure_last["path"]
+            and azure_last["headers"]["api-key"] == e.key
+            and aws[0] == 200 and "/eu-west-1/bedrock/" in aws_last["headers"]["authorization"]
+            and bad[0] == 400 and b"aws_region" in bad[2])
+
+
+def together(door, e, mock):
+    """tokens: calls at once wait for one; who gives up leaves the others theirs"""
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+    config = json.dumps({**ENTRA, "custom_host": e.base + "/openai",
+                         "azure_entra_client_id": e.key + "-together"})
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: door.request(
+            "/v1/chat/completions", body, {"x-portkey-config": config})[0], range(8)))
+    return answers == [200] * 8
+
+
+def unseen(door, e, mock):
+    """tokens: neither a secret nor what was given for it is in any log, relation or answer"""
+    everything = door.everything()
+    return all(word.encode() not in everything or print("#", word, "is there")
+               for word in NEVER_SEEN)
+
+
+ANY = [signed, signed_region, bearer, assumed, entra, refused, renewed, managed, azure_key, misplaced,
+       cached]
+HTTP = [by_headers, together]
+LAST = [unseen]
