@@ -710,14 +710,6 @@ static bool metadata(struct pk_maker *m, int value, const char *to)
     return true;
 }
 
-static bool top_k(struct pk_maker *m, int value, const char *to)
-{
-    if (pk_pivot_takes(pivot_of(m), PK_EXTRA_TOP_K))
-        return pk_make_same(m, value, to);
-    pk_make_drop(m, to);
-    return true;
-}
-
 /* {"type":"json_schema","schema":...} under either of its names. */
 static bool write_format(struct pk_maker *m, int format)
 {
@@ -747,14 +739,6 @@ static bool output_format(struct pk_maker *m, int value, const char *to)
     return write_format(m, value);
 }
 
-/* "auto" is what everybody does unasked. */
-static bool service_tier(struct pk_maker *m, int value, const char *to)
-{
-    if (!pk_json_is(m->in, value, "auto"))
-        pk_make_drop(m, to);
-    return true;
-}
-
 static const struct pk_make_field fields[] = {
     {"model", "model", pk_make_nothing},
     {"system", "system", pk_make_nothing},
@@ -763,7 +747,7 @@ static const struct pk_make_field fields[] = {
     {"stream", "stream", pk_make_same},
     {"temperature", "temperature", pk_make_same},
     {"top_p", "top_p", pk_make_same},
-    {"top_k", "top_k", top_k},
+    {"top_k", "top_k", pk_pivot_top_k},
     {"stop_sequences", "stop", pk_make_list},
     {"metadata", "user", metadata},
     {"tools", "tools", tools},
@@ -771,47 +755,8 @@ static const struct pk_make_field fields[] = {
     {"thinking", "thinking", pk_make_nothing},
     {"output_config", "output_config", output_config},
     {"output_format", "output_format", output_format},
-    {"service_tier", "service_tier", service_tier},
+    {"service_tier", "service_tier", pk_pivot_unless_auto},
 };
-
-/* Those that are not there in OpenAI's own words as well. */
-static bool write_fields(struct pk_maker *m)
-{
-    for (size_t i = 0; i < PK_COUNT(fields); i++) {
-        const struct pk_make_field *f = &fields[i];
-        bool twice = strcmp(f->from, f->to) != 0 && pk_make_has(m, 0, f->to);
-
-        if (pk_make_has(m, 0, f->from) && !twice && !f->write(m, pk_make_get(m, 0, f->from), f->to))
-            return false;
-    }
-    return true;
-}
-
-/* What the client, or the target's override_params, said in OpenAI's own words. */
-static void write_own(struct pk_maker *m)
-{
-    for (int k = pk_json_first(m->in, 0); k >= 0; k = pk_json_next(m->in, 0, k)) {
-        if (!pk_pivot_is_own(m->in, k) || pk_make_type(m, k + 1) == PK_JSON_NULL)
-            continue;
-        pk_dialect_comma(m->out);
-        pk_dialect_line(m->out, pk_json_raw(m->in, k));
-        pk_buf_addc(m->out, ':');
-        pk_dialect_line(m->out, pk_json_raw(m->in, k + 1));
-    }
-}
-
-/* Everything else is Anthropic's alone. */
-static void report(struct pk_maker *m)
-{
-    for (int k = pk_json_first(m->in, 0); k >= 0; k = pk_json_next(m->in, 0, k)) {
-        bool known = pk_make_type(m, k + 1) == PK_JSON_NULL || pk_pivot_is_own(m->in, k);
-
-        for (size_t i = 0; i < PK_COUNT(fields) && !known; i++)
-            known = pk_json_is(m->in, k, fields[i].from);
-        if (!known)
-            pk_dialect_drop(m->dropped, pk_make_string(m, k));
-    }
-}
 
 bool pk_anthropic_pivot(const struct pk_json *body, const struct pk_pivot *to, struct pk_error *err)
 {
@@ -821,11 +766,9 @@ bool pk_anthropic_pivot(const struct pk_json *body, const struct pk_pivot *to, s
     m.own = &pivot;
     pk_buf_addc(m.out, '{');
     pk_make_copy(&m, 0, "model", "model");
-    if (!write_messages(&m) || !write_fields(&m))
+    if (!write_messages(&m) || !pk_pivot_fields(&m, fields, PK_COUNT(fields)))
         return false;
     write_effort(&m);
-    write_own(&m);
-    report(&m);
     pk_buf_addc(m.out, '}');
     return true;
 }

@@ -6,8 +6,7 @@
  *
  *   message_start, then blocks (content_block_start, deltas, content_block_stop), message_delta, message_stop
  *
- * One block is open at a time. Providers of OpenAI's shape may go on with an earlier call while a later one
- * is under way: the later one waits until the earlier one's input is whole. Thoughts that their provider does not sign have an empty signature; a tool call's extra_content (Gemini's signature) stays
+ * One block is open at a time. Thoughts that their provider does not sign have an empty signature; a tool call's extra_content (Gemini's signature) stays
  * with its block, for the client to send back. message_delta has all counts, for only then they are known.
  */
 #include "dialect_anthropic.h"
@@ -253,24 +252,15 @@ static struct pk_buf document(struct pk_arena *arena, const char *type)
 
 /* --- a stream, delta by delta ---------------------------------------------------------------- */
 
-enum open { OPEN_NONE, OPEN_TEXT, OPEN_THINKING, OPEN_TOOL };
+enum open { OPEN_NONE, OPEN_TEXT, OPEN_THINKING, OPEN_OTHER };
 
 /* What has been printed of a stream. */
 struct printer {
     bool begun;
     int next;       /* the index of the next block */
     enum open open; /* what the last block is, while it can go on */
-    int tool;       /* the next tool to be printed, or the one that is open */
-    size_t sent;    /* bytes of its arguments */
+    struct pk_pivot_calls calls;
 };
-
-/* NULL when there is no memory, which the stream will say itself. */
-static struct printer *printer_of(struct pk_stream *s)
-{
-    if (!s->printer)
-        s->printer = pk_alloc(s->arena, sizeof(struct printer));
-    return s->printer;
-}
 
 static void begin(struct pk_stream *s, struct printer *p, struct pk_buf *out)
 {
@@ -294,7 +284,6 @@ static void close_block(struct pk_stream *s, struct printer *p, struct pk_buf *o
 
     if (p->open == OPEN_NONE)
         return;
-    p->tool += p->open == OPEN_TOOL;
     p->open = OPEN_NONE;
     pk_buf_addf(&b, ",\"index\":%d", p->next - 1);
     send(out, "content_block_stop", &b);
@@ -333,8 +322,10 @@ static void on_text(struct pk_stream *s, enum open kind, pk_str text, struct pk_
     };
     struct printer *p = s->printer;
 
-    if (p->open != kind)
+    if (p->open != kind) {
+        pk_pivot_print_calls(s, &p->calls, true, out);
         open_block(s, kind, pk_str_of(starts[kind]), out);
+    }
     send_delta(s, kind == OPEN_TEXT ? "text" : "thinking", text, out);
 }
 
@@ -360,56 +351,41 @@ static void on_image(struct pk_stream *s, pk_str url, struct pk_buf *out)
     struct pk_buf block = pk_buf_in(&s->scratch, PK_STREAM_BYTES_MAX);
 
     print_image(url, &block);
-    open_block(s, OPEN_TEXT, pk_buf_str(&block), out);
+    open_block(s, OPEN_OTHER, pk_buf_str(&block), out);
     close_block(s, s->printer, out);
 }
 
-/* Starts a call, whose name is known by then, and sends what has come of its arguments. */
-static void print_call(struct pk_stream *s, const struct pk_stream_tool *t, struct pk_buf *out)
+static void begin_call(struct pk_stream *s, const struct pk_stream_tool *t, struct pk_buf *out)
 {
     struct pk_buf block = pk_buf_in(&s->scratch, PK_STREAM_BYTES_MAX);
-    struct printer *p = s->printer;
-    pk_str all = pk_buf_str(&t->arguments);
 
-    if (p->open != OPEN_TOOL) {
-        print_tool(t, PK_STR("{}"), &block);
-        open_block(s, OPEN_TOOL, pk_buf_str(&block), out);
-        p->sent = 0;
-    }
-    if (all.len > p->sent)
-        send_delta(s, "input_json", pk_str_sub(all, p->sent, all.len), out);
-    p->sent = all.len;
+    print_tool(t, PK_STR("{}"), &block);
+    open_block(s, OPEN_OTHER, pk_buf_str(&block), out);
 }
 
-/* Prints calls one after the other; the next begins when the one before is whole. `last`: no more of any of
- * them will come. */
-static void print_calls(struct pk_stream *s, bool last, struct pk_buf *out)
+static void more_of_call(struct pk_stream *s, pk_str arguments, struct pk_buf *out)
 {
-    struct printer *p = s->printer;
+    send_delta(s, "input_json", arguments, out);
+}
 
-    while (p->tool < s->tool_count) {
-        const struct pk_stream_tool *t = &s->tools[p->tool];
-        bool more = p->tool + 1 < s->tool_count;
+static void end_call(struct pk_stream *s, const struct pk_stream_tool *t, struct pk_buf *out)
+{
+    (void)t;
+    close_block(s, s->printer, out);
+}
 
-        if (t->choice != 0) {
-            p->tool++;
-            continue;
-        }
-        if (t->name.len == 0 && !last)
-            return;
-        print_call(s, t, out);
-        if (!last && !(more && pk_pivot_is_object(&s->scratch, pk_buf_str(&t->arguments))))
-            return;
-        close_block(s, p, out);
-    }
+/* All that is open, or waits for its turn. */
+static void close_all(struct pk_stream *s, struct printer *p, struct pk_buf *out)
+{
+    pk_pivot_print_calls(s, &p->calls, true, out);
+    close_block(s, p, out);
 }
 
 static void on_done(struct pk_stream *s, struct pk_buf *out)
 {
     struct pk_buf b = document(&s->scratch, "message_delta");
 
-    print_calls(s, true, out);
-    close_block(s, s->printer, out);
+    close_all(s, s->printer, out);
     pk_buf_adds(&b, ",\"delta\":{");
     print_stop(stop_reason(s), &b);
     pk_buf_addc(&b, '}');
@@ -417,6 +393,18 @@ static void on_done(struct pk_stream *s, struct pk_buf *out)
     send(out, "message_delta", &b);
     b = document(&s->scratch, "message_stop");
     send(out, "message_stop", &b);
+}
+
+/* NULL when there is no memory, which the stream will say itself. */
+static struct printer *printer_of(struct pk_stream *s)
+{
+    struct printer *p = s->printer ? s->printer : pk_alloc(s->arena, sizeof *p);
+
+    if (p && !s->printer)
+        p->calls =
+            (struct pk_pivot_calls){.begin = begin_call, .more = more_of_call, .end = end_call};
+    s->printer = p;
+    return p;
 }
 
 void pk_anthropic_print_delta(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
@@ -432,12 +420,9 @@ void pk_anthropic_print_delta(struct pk_stream *s, const struct pk_delta *d, str
     case PK_DELTA_REFUSAL: on_text(s, OPEN_TEXT, d->text, out); break;
     case PK_DELTA_REASONING: on_text(s, OPEN_THINKING, d->text, out); break;
     case PK_DELTA_THINKING: on_signed(s, d->text, out); break;
-    case PK_DELTA_TOOL: print_calls(s, false, out); break;
+    case PK_DELTA_TOOL: pk_pivot_print_calls(s, &p->calls, false, out); break;
     case PK_DELTA_IMAGE: on_image(s, d->text, out); break;
-    case PK_DELTA_FINISH:
-        print_calls(s, true, out);
-        close_block(s, p, out);
-        break;
+    case PK_DELTA_FINISH: close_all(s, p, out); break;
     case PK_DELTA_DONE: on_done(s, out); break;
     case PK_DELTA_START:    /* is printed before anything else */
     case PK_DELTA_USAGE:    /* at the end */

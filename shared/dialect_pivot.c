@@ -6,6 +6,8 @@
 
 #include "dialect_read.h"
 
+#include <string.h>
+
 /* --- whom a request is for ------------------------------------------------------------------- */
 
 /* By the providers' references: DeepSeek, Moonshot, Z.ai and MiniMax want the thoughts of a turn back while
@@ -81,37 +83,93 @@ bool pk_pivot_model_thinks(const struct pk_pivot *p, pk_str model)
     return is_new_gpt(model);
 }
 
-bool pk_pivot_is_own(const struct pk_json *body, int key)
+/* --- fields ---------------------------------------------------------------------------------- */
+
+/* OpenAI's own words, which a client of another shape may say all the same, or a config for it. */
+static bool is_own(const struct pk_maker *m, int key)
 {
     static const char *const own[] = {
         "audio",
         "frequency_penalty",
         "logit_bias",
         "logprobs",
+        "max_completion_tokens",
         "modalities",
         "n",
+        "parallel_tool_calls",
         "prediction",
         "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
         "seed",
         "stop",
+        "stream_options",
         "top_logprobs",
         "user",
         "verbosity",
-        "response_format",
-        "reasoning_effort",
-        "max_completion_tokens",
-        "prompt_cache_key",
         "web_search_options",
-        "stream_options",
-        "parallel_tool_calls",
-        "prompt_cache_retention",
-        "safety_identifier",
+        NULL,
     };
 
-    for (size_t i = 0; i < PK_COUNT(own); i++)
-        if (pk_json_is(body, key, own[i]))
+    return pk_make_listed(m, key, own);
+}
+
+static bool has_row(const struct pk_maker *m, int key, const struct pk_make_field *fields,
+                    size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pk_json_is(m->in, key, fields[i].from))
             return true;
     return false;
+}
+
+static bool write_rows(struct pk_maker *m, const struct pk_make_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct pk_make_field *f = &fields[i];
+        bool twice = strcmp(f->from, f->to) != 0 && pk_make_has(m, 0, f->to);
+
+        if (pk_make_has(m, 0, f->from) && !twice && !f->write(m, pk_make_get(m, 0, f->from), f->to))
+            return false;
+    }
+    return true;
+}
+
+bool pk_pivot_fields(struct pk_maker *m, const struct pk_make_field *fields, size_t count)
+{
+    if (!write_rows(m, fields, count))
+        return false;
+    for (int k = pk_json_first(m->in, 0); k >= 0; k = pk_json_next(m->in, 0, k)) {
+        if (pk_make_type(m, k + 1) == PK_JSON_NULL || has_row(m, k, fields, count))
+            continue;
+        if (!is_own(m, k)) {
+            pk_dialect_drop(m->dropped, pk_make_string(m, k));
+            continue;
+        }
+        pk_dialect_comma(m->out);
+        pk_dialect_line(m->out, pk_json_raw(m->in, k));
+        pk_buf_addc(m->out, ':');
+        pk_dialect_line(m->out, pk_json_raw(m->in, k + 1));
+    }
+    return true;
+}
+
+bool pk_pivot_top_k(struct pk_maker *m, int value, const char *to)
+{
+    if (pk_pivot_takes(m->own, PK_EXTRA_TOP_K))
+        return pk_make_same(m, value, to);
+    pk_make_drop(m, to);
+    return true;
+}
+
+bool pk_pivot_unless_auto(struct pk_maker *m, int value, const char *to)
+{
+    if (!pk_json_is(m->in, value, "auto"))
+        pk_make_drop(m, to);
+    return true;
 }
 
 /* --- what came back -------------------------------------------------------------------------- */
@@ -192,9 +250,14 @@ bool pk_pivot_answer(struct pk_arena *arena, struct pk_stream *s, pk_str openai,
 {
     struct pk_json doc;
 
+    struct pk_buf events = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+
     if (!pk_dialect_parse(arena, openai, &doc, err))
         return false;
+    s->out =
+        &events; /* what a stream would have said, for fronts that put it together from there */
     pk_pivot_read(s, &doc);
+    s->out = NULL;
     s->front->print_answer(s, out);
     return !s->scratch.failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
 }
@@ -211,4 +274,34 @@ bool pk_pivot_is_object(struct pk_arena *arena, pk_str text)
 pk_str pk_pivot_arguments(struct pk_arena *arena, pk_str text)
 {
     return pk_pivot_is_object(arena, text) ? pk_str_trim(text) : PK_STR("{}");
+}
+
+/* --- tool calls ------------------------------------------------------------------------------ */
+
+void pk_pivot_print_calls(struct pk_stream *s, struct pk_pivot_calls *calls, bool last,
+                          struct pk_buf *out)
+{
+    while (calls->next < s->tool_count) {
+        const struct pk_stream_tool *t = &s->tools[calls->next];
+        pk_str all = pk_buf_str(&t->arguments);
+
+        if (t->choice != 0) {
+            calls->next++;
+            continue;
+        }
+        if (t->name.len == 0 && !last) /* it is known before long */
+            return;
+        if (!calls->open)
+            calls->begin(s, t, out);
+        calls->open = true;
+        if (all.len > calls->sent)
+            calls->more(s, pk_str_sub(all, calls->sent, all.len), out);
+        calls->sent = all.len;
+        if (!last && (calls->next + 1 == s->tool_count || !pk_pivot_is_object(&s->scratch, all)))
+            return;
+        calls->end(s, t, out);
+        calls->open = false;
+        calls->sent = 0;
+        calls->next++;
+    }
 }

@@ -34,8 +34,14 @@ bool pk_pivot_takes(const struct pk_pivot *p, enum pk_extra extra);
 /* Whether reasoning_effort is no error for the model. */
 bool pk_pivot_model_thinks(const struct pk_pivot *p, pk_str model);
 
-/* A top-level field that is OpenAI's own and the client sent all the same, or a config for it. */
-bool pk_pivot_is_own(const struct pk_json *body, int key);
+/* The rest of a body whose maker's `own` is a struct pk_pivot: the fields of the table that are there, unless they
+ * are there in OpenAI's words as well; what else the client, or the target's override_params, said in those; and
+ * the report of everything beside. */
+bool pk_pivot_fields(struct pk_maker *m, const struct pk_make_field *fields, size_t count);
+
+/* Ways to write a field: sampling that only some know, and one that is everybody's default when it is "auto". */
+bool pk_pivot_top_k(struct pk_maker *m, int value, const char *to);
+bool pk_pivot_unless_auto(struct pk_maker *m, int value, const char *to);
 
 /* Takes a complete answer in OpenAI's shape as deltas. */
 void pk_pivot_read(struct pk_stream *s, const struct pk_json *answer);
@@ -47,5 +53,20 @@ bool pk_pivot_answer(struct pk_arena *arena, struct pk_stream *s, pk_str openai,
 bool pk_pivot_is_object(struct pk_arena *arena, pk_str text); /* of JSON */
 /* A tool's arguments as a JSON object, {} when they are none, were cut, or are no object. */
 pk_str pk_pivot_arguments(struct pk_arena *arena, pk_str text);
+
+/* Tool calls on their way to a client who reads them one after the other. Providers of OpenAI's shape may go
+ * on with an earlier call while a later one is under way: the later one waits until the earlier one is whole. */
+struct pk_pivot_calls {
+    int next;    /* the stream's tool that is open, or will be */
+    bool open;   /* it has been begun, */
+    size_t sent; /* and so many bytes of its arguments are printed */
+    void (*begin)(struct pk_stream *s, const struct pk_stream_tool *t, struct pk_buf *out);
+    void (*more)(struct pk_stream *s, pk_str arguments, struct pk_buf *out);
+    void (*end)(struct pk_stream *s, const struct pk_stream_tool *t, struct pk_buf *out);
+};
+
+/* Prints what has come since. `last`: no more of any of them will come. */
+void pk_pivot_print_calls(struct pk_stream *s, struct pk_pivot_calls *calls, bool last,
+                          struct pk_buf *out);
 
 #endif
