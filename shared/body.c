@@ -25,6 +25,8 @@ static const char *const body_names[] = {"model",
                                          "tools",
                                          "user",
                                          "metadata",
+                                         "instructions",
+                                         "max_output_tokens",
                                          NULL};
 static const char *const message_names[] = {"role", "content", NULL};
 static const char *const part_names[] = {"type", "text", "content", NULL};

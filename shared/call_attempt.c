@@ -133,6 +133,7 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
         return pk_call_go(c, ST_judge);
     }
     c->streaming->asked = c->record.request_model;
+    c->streaming->request = &c->body;
     if (pk_call_target(c)->timeouts.ttft_ms == 0)
         c->attempt_deadline_ms = INT64_MAX; /* request_timeout was for the head */
     return pk_call_wait_upstream(c, ST_relay, PK_OP_READ);
@@ -209,6 +210,7 @@ static bool read_answer(struct pk_call *c)
         c->answer.request = NULL;
         return ok;
     }
+    c->answer.request = &c->body;
     return pk_dialect_answer(c->arena, c->front, c->back, body, &c->answer, &c->error);
 }
 

@@ -251,6 +251,7 @@ static bool print(struct pk_arena *arena, const struct pk_dialect *front,
     s->id = a->id;
     s->model = a->model;
     s->asked = a->asked;
+    s->request = a->request;
     s->usage = a->usage;
     if (!pk_pivot_answer(arena, s, a->body, &printed, err))
         return false;
@@ -265,7 +266,7 @@ bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
     struct pk_json doc;
     struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
 
-    *a = (struct pk_answer){.created_s = a->created_s, .asked = a->asked};
+    *a = (struct pk_answer){.created_s = a->created_s, .asked = a->asked, .request = a->request};
     PK_ASSERT(front == back || front->print_delta);
     if (!pk_dialect_parse(arena, body, &doc, err) ||
         !back->answer(arena, &doc, a, front == back ? NULL : &made, err))

@@ -35,7 +35,8 @@ struct pk_answer {
     struct pk_usage usage;
     int64_t created_s; /* set by the caller: seconds since 1970, for fronts that print it */
     pk_str asked;      /* set by the caller: the model asked for, where the provider names none */
-    /* Set by the caller, for what is no conversation: the request in the common shape; NULL: not known. */
+    /* Set by the caller: the request as its client spelled it, for fronts that repeat it; of what is no
+     * conversation in the common shape. NULL: not known. */
     const struct pk_json *request;
     const char *billed; /* what the provider bills instead of tokens: "search units"; NULL */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
@@ -121,7 +122,7 @@ struct pk_dialect {
 
 /* dialects.def names them all. */
 extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_dialect_gemini,
-    pk_dialect_cohere, pk_dialect_bedrock, pk_dialect_ollama;
+    pk_dialect_cohere, pk_dialect_bedrock, pk_dialect_ollama, pk_dialect_responses;
 
 const struct pk_dialect *pk_dialect_find(pk_str name);
 

@@ -243,6 +243,7 @@ void pk_pivot_read(struct pk_stream *s, const struct pk_json *answer)
     read_images(&r, message);
     read_tools(&r, message);
     pk_read_emit_string(&r, PK_DELTA_FINISH, choice, "finish_reason");
+    pk_read_emit(&r, PK_DELTA_DONE, PK_NONE);
 }
 
 bool pk_pivot_answer(struct pk_arena *arena, struct pk_stream *s, pk_str openai, struct pk_buf *out,

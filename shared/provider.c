@@ -63,8 +63,9 @@ bool pk_provider_has(const struct pk_provider *provider, const char *operation)
 const struct pk_dialect *pk_provider_back(const struct pk_provider *provider,
                                           const struct pk_dialect *front, pk_str model)
 {
-    (void)front;
     (void)model;
+    if (front == &pk_dialect_responses && provider->responses)
+        return front;
     return provider->dialect;
 }
 

@@ -65,6 +65,7 @@ struct pk_stream {
     bool with_usage;   /* the client asked for usage in the stream */
     int64_t created_s; /* seconds since 1970, for fronts that print it */
     pk_str asked;      /* the model asked for; may be set after pk_stream_new() */
+    const struct pk_json *request; /* the client's body, likewise; or NULL */
     struct pk_frames frames;
     struct pk_buf *out; /* where deltas are printed during a feed */
 

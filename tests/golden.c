@@ -43,6 +43,7 @@ enum { PATH_MAX_BYTES = 512, FILES_MAX = 512, CREATED_S = 1700000000 };
 static struct pk_arena arena;
 static const struct pk_dialect *back;
 static const struct pk_dialect *front; /* of a DIALECT-front; NULL elsewhere */
+static struct pk_json request;         /* what a DIALECT-front's client asked for */
 static char stem[PATH_MAX_BYTES];      /* the input's path without what follows the kind */
 
 /* --- files ----------------------------------------------------------------------------------- */
@@ -128,7 +129,7 @@ static void check_request(const char *name, pk_str in)
     pk_str out, dropped;
     const struct pk_provider *p = provider_of(name);
 
-    if (!EXPECT(p && p->dialect == back))
+    if (!EXPECT(p && (front || p->dialect == back)))
         return;
     if (!pk_dialect_request(&arena, &(struct pk_dialect_pair){front_of(name), back, p}, in, &out,
                             &dropped, &err)) {
@@ -142,7 +143,8 @@ static void check_request(const char *name, pk_str in)
 static void check_answer(const char *name, pk_str in)
 {
     struct pk_error err;
-    struct pk_answer a = {.created_s = CREATED_S, .asked = PK_STR("asked-for")};
+    struct pk_answer a = {
+        .created_s = CREATED_S, .asked = PK_STR("asked-for"), .request = front ? &request : NULL};
 
     if (!pk_dialect_answer(&arena, front_of(name), back, in, &a, &err)) {
         check_failed(&err, ".failed");
@@ -167,6 +169,7 @@ static void feed(struct outcome *o, const char *name, pk_str in, size_t cut, siz
     *o = (struct outcome){.out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX), .ok = true};
     o->s = pk_stream_new(&arena, front_of(name), back, !strstr(name, ".plain."), CREATED_S);
     o->s->asked = PK_STR("asked-for");
+    o->s->request = front ? &request : NULL;
     for (size_t at = 0; at < in.len && o->ok;) {
         size_t n = step ? step : at < cut ? cut : in.len;
 
@@ -364,7 +367,7 @@ static void check_codec_answer(const char *name, pk_str in)
     const struct pk_codec *codec = codec_of(name);
     struct pk_error err = {0};
     struct pk_answer a = {.asked = PK_STR("asked-for")};
-    struct pk_json request;
+    struct pk_json asked;
     pk_str text;
 
     if (!EXPECT(codec))
@@ -373,8 +376,8 @@ static void check_codec_answer(const char *name, pk_str in)
             &arena,
             pk_copyf(&arena, "%.*s.request.json", (int)(strlen(stem) - strlen(".answer")), stem).at,
             &text) &&
-        EXPECT(pk_json_parse(&arena, text, "request", &request, &err)))
-        a.request = &request;
+        EXPECT(pk_json_parse(&arena, text, "request", &asked, &err)))
+        a.request = &asked;
     if (!pk_codec_answer(&arena, codec, in, &a, &err)) {
         check_failed(&err, ".failed");
         return;
@@ -420,7 +423,7 @@ static void run_file(const char *folder, const char *dialect, const char *name)
         if (EXPECT(test_read_file(&arena, stem, &in))) {
             stem[strlen(stem) - strlen(all[i].cut)] = 0;
             if (front && provider_of(name))
-                back = provider_of(name)->dialect;
+                back = pk_provider_back(provider_of(name), front, PK_NONE);
             all[i].check(name, in);
         }
         pk_arena_free(&arena);
@@ -432,6 +435,18 @@ static void run_file(const char *folder, const char *dialect, const char *name)
 static int by_text(const void *a, const void *b)
 {
     return strcmp(a, b);
+}
+
+static void ask(void)
+{
+    static struct pk_arena own;
+    struct pk_error err;
+
+    pk_arena_init(&own, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    EXPECT(pk_json_parse(&own,
+                         PK_STR("{\"instructions\":\"Be brief.\",\"metadata\":{\"a\":\"b\"},"
+                                "\"tools\":[{\"type\":\"custom\",\"name\":\"time\"}]}"),
+                         "request", &request, &err));
 }
 
 static void run_folder(const char *folder, const char *dialect)
@@ -462,6 +477,7 @@ int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : "tests/golden";
 
+    ask();
     run_folder(folder, "openai");
     run_folder(folder, "anthropic");
     run_folder(folder, "gemini");
@@ -470,5 +486,7 @@ int main(int argc, char **argv)
     run_folder(folder, "ollama");
     run_folder(folder, "anthropic-front");
     run_folder(folder, "operations");
+    run_folder(folder, "responses");
+    run_folder(folder, "responses-front");
     return test_end();
 }
