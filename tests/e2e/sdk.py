@@ -95,6 +95,7 @@ def main():
     add_key(pkd, "oai-down", "openai", f"http://127.0.0.1:{mock.port}/m/status-503/v1")
     add_key(pkd, "ant", "anthropic", mock.base)
     add_key(pkd, "ant-down", "anthropic", f"http://127.0.0.1:{mock.port}/m/status-529/v1")
+    add_key(pkd, "mis", "mistral-ai", mock.base)
     add_key(pkd, "goo", "google", f"http://127.0.0.1:{mock.port}/v1beta")
     add_key(pkd, "coh", "cohere", f"http://127.0.0.1:{mock.port}")
     add_prompt(pkd, "partial/sign", "-- {{from}}")

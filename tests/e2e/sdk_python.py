@@ -256,6 +256,70 @@ def claude_code_is_answered_by_another_provider():
             assert s.get_final_message().content[-1].text, key
 
 
+FLAT = {"type": "function", **TOOLS[0]["function"]}
+RESPONDERS = {"oai": "gpt-4o", "ant": "claude-haiku-4-5", "mis": "mistral-large", **OTHERS}
+
+
+@case
+def openai_responses_of_every_provider():
+    for key in RESPONDERS:
+        responses = of_openai(virtual_key=key).responses
+        r = responses.create(model="echo", input="hello there", instructions="be brief", metadata={"a": "b"})
+        assert (r.object, r.status, r.output_text) == ("response", "completed", "hello there"), r
+        assert r.id.startswith("resp_") and r.output[0].id.startswith("msg_"), r
+        assert (r.usage.input_tokens, r.usage.output_tokens, r.usage.total_tokens) == (4, 2, 6), r.usage
+        events = list(responses.create(model="echo", input=HELLO, stream=True))
+        assert [e.sequence_number for e in events] == list(range(len(events))), key
+        kinds = [e.type for e in events]
+        assert kinds[0] == "response.created" and kinds[-1] == "response.completed", kinds
+        assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == "hello there"
+        assert events[-1].response.output_text == "hello there", events[-1]
+        with responses.stream(model="echo:words=3", input="x") as s:
+            for e in s:
+                pass
+            assert s.get_final_response().output_text, key
+
+
+@case
+def openai_responses_use_tools_of_every_provider():
+    for key in RESPONDERS:
+        responses = of_openai(virtual_key=key).responses
+        r = responses.create(model="tool-call", input="weather?", tools=[FLAT], tool_choice="auto")
+        call = r.output[-1]
+        assert (call.type, call.name) == ("function_call", "weather") and json.loads(call.arguments), r
+        with responses.stream(model="tool-call", input="weather?", tools=[FLAT]) as s:
+            for e in s:
+                pass
+            final = s.get_final_response()
+        assert json.loads(final.output[-1].arguments) == json.loads(call.arguments), final
+        r = responses.create(model=RESPONDERS[key], tools=[FLAT], store=False, input=[
+            {"role": "user", "content": [{"type": "input_text", "text": "weather?"}]},
+            *[i.to_dict() for i in final.output],
+            {"type": "function_call_output", "call_id": final.output[-1].call_id, "output": "12 degrees"},
+            {"role": "user", "content": "so?"}])
+        assert r.output_text == "so?", r
+
+
+@case
+def openai_responses_say_what_is_wrong():
+    for key in RESPONDERS:
+        responses = of_openai(virtual_key=key).responses
+        for status, kind in ((400, openai.BadRequestError), (429, openai.RateLimitError),
+                             (503, openai.InternalServerError)):
+            e = raised(kind, lambda: responses.create(model=f"status-{status}", input="x"))
+            assert e.status_code == status, e
+        raised(openai.APIError, lambda: list(responses.create(model="drop-mid:words=20", input="x", stream=True)))
+        if key == "oai":
+            continue
+        for more, names in (({"previous_response_id": "resp_1"}, "previous_response_id"),
+                            ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+                            ({"background": True}, "background")):
+            e = raised(openai.BadRequestError, lambda: responses.create(model="echo", input="x", **more))
+            assert names in e.message, e
+        r = responses.create(model="echo", input="x", store=True)
+        assert r.status == "completed", r
+
+
 @case
 def portkey_falls_back_and_hits_the_cache():
     client = portkey(config=FALLBACK)

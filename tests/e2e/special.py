@@ -14,6 +14,7 @@ import time
 
 import access
 import caching
+import fronts
 import prompts
 import providers
 from cases import SECRET, WEATHER
@@ -443,6 +444,6 @@ ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.A
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
 HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, streams_ollama, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
-        huge_request, operation] + prompts.HTTP + providers.HTTP + access.HTTP
+        huge_request, operation] + prompts.HTTP + providers.HTTP + access.HTTP + fronts.HTTP
 LAST_HTTP = [killed]
 LAST = [secrets] + access.LAST  # when all the others have left their traces

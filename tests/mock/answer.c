@@ -110,6 +110,8 @@ static void choose_dialect(struct ask *a)
         a->dialect = &gemini;
     else if (version[0] || ends(a->route, "/messages"))
         a->dialect = &anthropic;
+    else if (ends(a->route, "/responses"))
+        a->dialect = &responses;
     else if (ends(a->route, "/v2/chat"))
         a->dialect = &cohere;
     else if (converses(a))
@@ -133,7 +135,7 @@ static void endpoint(struct ask *a, struct reply *r)
 
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
         other_operation(a) || ends(a->route, "/v2/chat") || ends(a->route, "/api/chat") ||
-        converses(a)) {
+        ends(a->route, "/responses") || converses(a)) {
         chat(a, r);
     } else if (ends(a->route, "/realtime")) {
         realtime_refuse(a, r);
