@@ -71,13 +71,14 @@ static bool prefix_ready(struct pk_config_reader *p, struct pk_check *check)
 static struct pk_guard_piece *first_of(struct pk_check_run *r, pk_str role)
 {
     const struct pk_json *j = &r->doc->json;
-    int messages = pk_json_get(j, 0, "messages");
+    int messages = pk_json_get(j, 0, pk_guard_list(r->doc->front));
 
     for (int i = 0; i < r->doc->count; i++) {
         struct pk_guard_piece *piece = &r->doc->pieces[i];
         int message = pk_json_item(j, messages, piece->unit);
-        pk_str of = piece->unit == PK_GUARD_UNIT_SYSTEM
-                        ? PK_STR("system")
+        pk_str of = piece->unit == PK_GUARD_UNIT_SYSTEM ? PK_STR("system")
+                    : message < 0 /* a text alone */
+                        ? PK_STR("user")
                         : pk_json_str(r->arena, j, pk_json_get(j, message, "role"));
 
         if (pk_str_eq(of, role))

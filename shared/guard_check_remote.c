@@ -156,7 +156,8 @@ static bool fits_in(const struct pk_guard_doc *doc, const struct pk_json *reply,
         return false;
     if (doc->phase == PK_GUARD_OUTPUT)
         return true;
-    return pk_json_type(reply, pk_json_get(reply, changed, "messages")) == PK_JSON_ARRAY &&
+    return pk_json_type(reply, pk_json_get(reply, changed, pk_guard_list(doc->front))) ==
+               pk_json_type(&doc->json, pk_json_get(&doc->json, 0, pk_guard_list(doc->front))) &&
            pk_json_true(reply, pk_json_get(reply, changed, "stream")) ==
                pk_json_true(&doc->json, pk_json_get(&doc->json, 0, "stream"));
 }

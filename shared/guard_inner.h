@@ -41,6 +41,9 @@ pk_str pk_guard_unit(const struct pk_guard_doc *doc, int unit);
 /* Puts the changed pieces into the document and reads it anew. */
 bool pk_guard_doc_apply(struct pk_guard_doc *doc, struct pk_error *err) PK_MUST_CHECK;
 
+/* The member of a request of that front that holds what is said. */
+const char *pk_guard_list(const struct pk_dialect *front);
+
 /* Adds a message that says `text` before the message `unit`; -1: where the role has its place, in front for the
  * system and else at the end. */
 bool pk_guard_doc_insert(struct pk_guard_doc *doc, int unit, pk_str role, pk_str text,

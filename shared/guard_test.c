@@ -343,6 +343,41 @@ static void what_is_found_is_redacted_in_the_whole_conversation(void)
         "{'content':[{'type':'text','text':'ac'},{'type':'tool_use','input':{}}]}");
 }
 
+static void a_responses_request_is_read_and_changed(void)
+{
+    static const char redact[] = "[{'type':'contains','words':['b'],'action':'redact'}]";
+    static const char before[] = "[{'addPrefix':{'prefix':'A','applyToRole':'system'}}]";
+    static const char beside[] = "[{'addPrefix':{'prefix':'A','addToExisting':false}}]";
+    static const struct {
+        const char *list, *document, *want;
+    } cases[] = {
+        {redact, "{'input':'a b'}", "{'input':'a [REDACTED]'}"},
+        {redact,
+         "{'input':[{'role':'user','content':[{'type':'input_text','text':'b'}]},"
+         "{'type':'function_call_output','output':'b'},"
+         "{'type':'function_call_output','output':[{'type':'input_text','text':'b'}]}]}",
+         "{'input':[{'role':'user','content':[{'type':'input_text','text':'[REDACTED]'}]},"
+         "{'type':'function_call_output','output':'[REDACTED]'},"
+         "{'type':'function_call_output','output':[{'type':'input_text','text':'[REDACTED]'}]}]}"},
+        {before, "{'input':'x'}", "{'input':'x','instructions':'A'}"},
+        {before, "{'instructions':'b','input':'x'}", "{'instructions':'Ab','input':'x'}"},
+        {beside, "{'input':'x'}",
+         "{'input':[{'role':'user','content':'A'},{'role':'user','content':'x'}]}"},
+        {beside, "{'input':[{'role':'assistant','content':'x'}]}",
+         "{'input':[{'role':'assistant','content':'x'},{'role':'user','content':'A'}]}"},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        expect_text(
+            changed(cases[i].list, PK_GUARD_INPUT, &pk_dialect_responses, cases[i].document),
+            cases[i].want);
+    expect_text(changed(redact, PK_GUARD_OUTPUT, &pk_dialect_responses,
+                        "{'output':[{'type':'reasoning','summary':[]},{'type':'message','content':"
+                        "[{'type':'output_text','text':'b'}]}]}"),
+                "{'output':[{'type':'reasoning','summary':[]},{'type':'message','content':"
+                "[{'type':'output_text','text':'[REDACTED]'}]}]}");
+}
+
 static void each_check_sees_what_the_one_before_left(void)
 {
     static const char list[] = "[{'regexReplace':{'rule':'secret','redactText':'public'}},"
@@ -860,6 +895,9 @@ static void an_answer_is_replaced(void)
     EXPECT(pk_guard_replace(&arena, &pk_dialect_anthropic, PK_NONE, PK_STR("m"), PK_STR("no"), 7,
                             &out, &err));
     EXPECT(strstr(out.at, "\"content\":[{\"type\":\"text\",\"text\":\"no\"}]"));
+    EXPECT(pk_guard_replace(&arena, &pk_dialect_responses, PK_NONE, PK_STR("m"), PK_STR("no"), 7,
+                            &out, &err));
+    EXPECT(strstr(out.at, "\"text\":\"no\"}]}]") && strstr(out.at, "\"status\":\"completed\""));
     EXPECT(pk_guard_replace(&arena, &pk_dialect_openai, answer_of("bad"), PK_STR("m"), PK_STR("no"),
                             7, &out, &err));
     EXPECT(!strstr(out.at, "bad") && strstr(out.at, "\"id\":\"c\""));
@@ -894,6 +932,7 @@ int main(void)
     RUN(a_stream_waits_for_what_may_change_it);
     RUN(a_config_hands_its_guardrails_down);
     RUN(stored_ones_are_named_by_slug);
+    RUN(a_responses_request_is_read_and_changed);
     RUN(an_answer_is_replaced);
     pk_arena_free(&arena);
     return test_end();

@@ -16,6 +16,22 @@ static bool is_anthropic(const struct pk_dialect *front)
     return front == &pk_dialect_anthropic;
 }
 
+static bool is_responses(const struct pk_dialect *front)
+{
+    return front == &pk_dialect_responses;
+}
+
+const char *pk_guard_list(const struct pk_dialect *front)
+{
+    return is_responses(front) ? "input" : "messages";
+}
+
+/* The member that holds what the system says; NULL: it stands among the messages. */
+static const char *system_of(const struct pk_dialect *front)
+{
+    return is_responses(front) ? "instructions" : is_anthropic(front) ? "system" : NULL;
+}
+
 /* --- reading --------------------------------------------------------------------------------- */
 
 static void add_piece(struct pk_guard_doc *doc, int node, int unit, bool system)
@@ -74,16 +90,22 @@ static void add_content(struct pk_guard_doc *doc, int content, bool system)
 static void read_request(struct pk_guard_doc *doc)
 {
     const struct pk_json *j = &doc->json;
-    int messages = pk_json_get(j, 0, "messages");
-    int system_text = pk_json_get(j, 0, "system");
+    int messages = pk_json_get(j, 0, pk_guard_list(doc->front));
+    int system_text = system_of(doc->front) ? pk_json_get(j, 0, system_of(doc->front)) : -1;
 
-    if (is_anthropic(doc->front) && pk_json_type(j, system_text) == PK_JSON_STRING)
+    if (pk_json_type(j, system_text) == PK_JSON_STRING)
         add_piece(doc, system_text, PK_GUARD_UNIT_SYSTEM, true);
+    if (pk_json_type(j, messages) == PK_JSON_STRING) { /* all that the user says */
+        add_text(doc, messages, false);
+        doc->units++;
+    }
     for (int m = pk_json_first(j, messages); m >= 0; m = pk_json_next(j, messages, m)) {
         int role = pk_json_get(j, m, "role");
         bool system = pk_json_is(j, role, "system") || pk_json_is(j, role, "developer");
 
         add_content(doc, pk_json_get(j, m, "content"), system);
+        if (is_responses(doc->front))
+            add_content(doc, pk_json_get(j, m, "output"), false); /* of a tool */
         doc->units++;
     }
 }
@@ -91,8 +113,14 @@ static void read_request(struct pk_guard_doc *doc)
 static void read_answer(struct pk_guard_doc *doc)
 {
     const struct pk_json *j = &doc->json;
-    int choices = pk_json_get(j, 0, "choices");
+    int choices = pk_json_get(j, 0, "choices"), output = pk_json_get(j, 0, "output");
 
+    if (is_responses(doc->front)) {
+        for (int i = pk_json_first(j, output); i >= 0; i = pk_json_next(j, output, i))
+            add_content(doc, pk_json_get(j, i, "content"), false);
+        doc->units = 1;
+        return;
+    }
     if (is_anthropic(doc->front)) {
         add_content(doc, pk_json_get(j, 0, "content"), false);
         doc->units = 1;
@@ -184,32 +212,81 @@ static void insert_system(struct pk_guard_doc *doc, pk_str text, struct pk_buf *
     pk_json_splice(out, &doc->json, 0, &edit, 1);
 }
 
+/* The same of a Responses request, whose system has one text. */
+static void insert_instructions(struct pk_guard_doc *doc, pk_str text, struct pk_buf *out)
+{
+    int old = pk_json_get(&doc->json, 0, "instructions");
+    struct pk_buf value = pk_buf_in(doc->arena, PK_BODY_BYTES_MAX);
+    pk_str rest = pk_json_str(doc->arena, &doc->json, old);
+
+    pk_json_quote(&value,
+                  rest.len ? pk_copyf(doc->arena, "%.*s\n%.*s", PK_FMT(text), PK_FMT(rest)) : text);
+    struct pk_json_edit edit = {PK_STR("instructions"), pk_buf_str(&value)};
+    pk_json_splice(out, &doc->json, 0, &edit, 1);
+}
+
+static void print_message(struct pk_buf *out, pk_str role, pk_str text)
+{
+    pk_buf_adds(out, "{\"role\":");
+    pk_json_quote(out, role);
+    pk_buf_adds(out, ",\"content\":");
+    pk_json_quote(out, text);
+    pk_buf_addc(out, '}');
+}
+
+/* A message before number `before` of the list, or at its end. */
+static void insert_message(struct pk_guard_doc *doc, int before, pk_str message, struct pk_buf *out)
+{
+    int messages = pk_json_get(&doc->json, 0, pk_guard_list(doc->front));
+    const struct pk_json_node *list = &doc->json.nodes[messages];
+    int next = pk_json_item(&doc->json, messages, before);
+    size_t at = next >= 0 ? doc->json.nodes[next].start : list->end - 1;
+
+    pk_buf_add(out, pk_str_sub(doc->text, 0, at));
+    pk_buf_adds(out, next < 0 && list->count ? "," : "");
+    pk_buf_add(out, message);
+    pk_buf_adds(out, next < 0 ? "" : ",");
+    pk_buf_add(out, pk_str_sub(doc->text, at, doc->text.len));
+}
+
+/* A text alone is the user's: it becomes a list of two messages. */
+static void insert_beside(struct pk_guard_doc *doc, bool before, pk_str message, struct pk_buf *out)
+{
+    int input = pk_json_get(&doc->json, 0, "input");
+    struct pk_buf list = pk_buf_in(doc->arena, PK_BODY_BYTES_MAX);
+    struct pk_buf said = pk_buf_in(doc->arena, PK_BODY_BYTES_MAX);
+
+    print_message(&said, PK_STR("user"), pk_json_str(doc->arena, &doc->json, input));
+    pk_buf_addf(&list, "[%.*s,%.*s]", PK_FMT(before ? message : pk_buf_str(&said)),
+                PK_FMT(before ? pk_buf_str(&said) : message));
+    struct pk_json_edit edit = {PK_STR("input"), pk_buf_str(&list)};
+    pk_json_splice(out, &doc->json, 0, &edit, 1);
+}
+
 bool pk_guard_doc_insert(struct pk_guard_doc *doc, int unit, pk_str role, pk_str text,
                          struct pk_error *err)
 {
     struct pk_buf out = pk_buf_in(doc->arena, PK_BODY_BYTES_MAX);
-    int messages = pk_json_get(&doc->json, 0, "messages");
+    struct pk_buf message = pk_buf_in(doc->arena, PK_BODY_BYTES_MAX);
+    int messages = pk_json_get(&doc->json, 0, pk_guard_list(doc->front));
     bool system = pk_str_is(role, "system");
-    int count = pk_json_count(&doc->json, messages);
-    int before = unit >= 0 ? unit : system ? 0 : count;
+    bool alone = is_responses(doc->front) && pk_json_type(&doc->json, messages) == PK_JSON_STRING;
 
-    if (pk_json_type(&doc->json, messages) != PK_JSON_ARRAY)
-        return pk_fail(err, PK_BAD_REQUEST, "messages: must be a list");
-    if (system && is_anthropic(doc->front)) {
+    if (pk_json_type(&doc->json, messages) != PK_JSON_ARRAY && !alone)
+        return pk_fail(err, PK_BAD_REQUEST, "%s: must be a list", pk_guard_list(doc->front));
+    print_message(&message, role, text);
+    if (system && is_anthropic(doc->front))
         insert_system(doc, text, &out);
-    } else {
-        const struct pk_json_node *list = &doc->json.nodes[messages];
-        int next = pk_json_item(&doc->json, messages, before);
-        size_t at = next >= 0 ? doc->json.nodes[next].start : list->end - 1;
-
-        pk_buf_add(&out, pk_str_sub(doc->text, 0, at));
-        pk_buf_adds(&out, next < 0 && count ? ",{\"role\":" : "{\"role\":");
-        pk_json_quote(&out, role);
-        pk_buf_adds(&out, ",\"content\":");
-        pk_json_quote(&out, text);
-        pk_buf_adds(&out, next < 0 ? "}" : "},");
-        pk_buf_add(&out, pk_str_sub(doc->text, at, doc->text.len));
-    }
+    else if (system && is_responses(doc->front))
+        insert_instructions(doc, text, &out);
+    else if (alone)
+        insert_beside(doc, unit >= 0, pk_buf_str(&message), &out);
+    else
+        insert_message(doc,
+                       unit >= 0 ? unit
+                       : system  ? 0
+                                 : pk_json_count(&doc->json, messages),
+                       pk_buf_str(&message), &out);
     doc->changed = true;
     return pk_dialect_built(&out, "guardrail", err) &&
            pk_guard_doc_open(doc, pk_buf_str(&out), err);
@@ -235,34 +312,72 @@ static void print_anthropic(struct pk_buf *out, pk_str model)
                      "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}");
 }
 
+static void print_response(struct pk_buf *out, pk_str model, int64_t created_s)
+{
+    pk_buf_adds(out, "{\"id\":\"resp_guardrail\",\"object\":\"response\"");
+    pk_buf_addf(out, ",\"created_at\":%lld,\"error\":null,\"model\":", (long long)created_s);
+    pk_json_quote(out, model);
+    pk_buf_adds(out, ",\"parallel_tool_calls\":true,\"tool_choice\":\"auto\",\"tools\":[],"
+                     "\"usage\":{\"input_tokens\":0,\"input_tokens_details\":{\"cached_tokens\":0},"
+                     "\"output_tokens\":0,\"output_tokens_details\":{\"reasoning_tokens\":0},"
+                     "\"total_tokens\":0}}");
+}
+
+/* How an answer of each front says one text: `open`, the text, `close` are the value of `list`; the member `end`
+ * tells why there is no more of it. */
+static const struct shape {
+    const char *list, *open, *close, *end, *reason;
+} shapes[] = {
+    {"choices", "[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":",
+     "},\"finish_reason\":\"stop\"}]", NULL, NULL},
+    {"content", "[{\"type\":\"text\",\"text\":", "}]", "stop_reason", "\"end_turn\""},
+    {"output",
+     "[{\"id\":\"msg_guardrail\",\"type\":\"message\",\"status\":\"completed\","
+     "\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"annotations\":[],"
+     "\"logprobs\":[],\"text\":",
+     "}]}]", "status", "\"completed\""},
+};
+
+static const struct shape *shape_of(const struct pk_dialect *front)
+{
+    return &shapes[is_responses(front) ? 2 : is_anthropic(front)];
+}
+
+static void print_empty(struct pk_buf *out, const struct pk_dialect *front, pk_str model,
+                        int64_t created_s)
+{
+    if (is_anthropic(front))
+        print_anthropic(out, model);
+    else if (is_responses(front))
+        print_response(out, model, created_s);
+    else
+        print_openai(out, model, created_s);
+}
+
 bool pk_guard_replace(struct pk_arena *arena, const struct pk_dialect *front, pk_str answer,
                       pk_str model, pk_str text, int64_t created_s, pk_str *out,
                       struct pk_error *err)
 {
-    bool anthropic = is_anthropic(front);
+    const struct shape *shape = shape_of(front);
     struct pk_buf base = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_buf content = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_buf spliced = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_json doc;
 
     pk_buf_add(&base, answer);
-    if (answer.len == 0 && anthropic)
-        print_anthropic(&base, model);
-    else if (answer.len == 0)
-        print_openai(&base, model, created_s);
+    if (answer.len == 0)
+        print_empty(&base, front, model, created_s);
     if (!pk_dialect_built(&base, "answer", err) ||
         !pk_json_parse(arena, pk_buf_str(&base), "answer", &doc, err))
         return false;
-    pk_buf_adds(&content, anthropic ? "[{\"type\":\"text\",\"text\":"
-                                    : "[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                                      "\"content\":");
+    pk_buf_adds(&content, shape->open);
     pk_json_quote(&content, text);
-    pk_buf_adds(&content, anthropic ? "}]" : "},\"finish_reason\":\"stop\"}]");
+    pk_buf_adds(&content, shape->close);
     const struct pk_json_edit edits[] = {
-        {pk_str_of(anthropic ? "content" : "choices"), pk_buf_str(&content)},
-        {PK_STR("stop_reason"), PK_STR("\"end_turn\"")},
+        {pk_str_of(shape->list), pk_buf_str(&content)},
+        {pk_str_of(shape->end ? shape->end : ""), pk_str_of(shape->reason ? shape->reason : "")},
     };
-    pk_json_splice(&spliced, &doc, 0, edits, anthropic ? 2 : 1);
+    pk_json_splice(&spliced, &doc, 0, edits, shape->end ? 2 : 1);
     *out = pk_buf_str(&spliced);
     return !content.failed && pk_dialect_built(&spliced, "answer", err);
 }
