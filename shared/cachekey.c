@@ -170,22 +170,24 @@ static int text_node(const struct pk_json *body, int content)
     if (pk_json_type(body, content) != PK_JSON_ARRAY || pk_json_count(body, content) != 1)
         return -1;
     int part = pk_json_item(body, content, 0), text = pk_json_get(body, part, "text");
-    bool is_text = pk_json_is(body, pk_json_get(body, part, "type"), "text") &&
-                   pk_json_type(body, text) == PK_JSON_STRING;
-    return is_text ? text : -1;
+    int type = pk_json_get(body, part, "type");
+    bool is_text = pk_json_is(body, type, "text") || pk_json_is(body, type, "input_text");
+    return is_text && pk_json_type(body, text) == PK_JSON_STRING ? text : -1;
 }
 
-pk_str pk_cache_like(struct pk_arena *arena, const struct pk_json *body, int *node)
+pk_str pk_cache_like(struct pk_arena *arena, const struct pk_json *body, const char *list,
+                     int *node)
 {
-    int messages = pk_json_get(body, 0, "messages"), count = pk_json_count(body, messages);
-    int last = pk_json_item(body, messages, count - 1);
+    int messages = pk_json_get(body, 0, list), count = pk_json_count(body, messages);
+    bool alone = pk_json_type(body, messages) == PK_JSON_STRING; /* it is all that the user says */
+    int last = alone ? -1 : pk_json_item(body, messages, count - 1);
 
     *node = -1;
     if (count > PK_LIKE_MESSAGES_MAX || pk_json_count(body, pk_json_get(body, 0, "tools")) ||
         pk_json_count(body, pk_json_get(body, 0, "functions")) ||
-        !pk_json_is(body, pk_json_get(body, last, "role"), "user"))
+        (!alone && !pk_json_is(body, pk_json_get(body, last, "role"), "user")))
         return PK_NONE;
-    int at = text_node(body, pk_json_get(body, last, "content"));
+    int at = alone ? messages : text_node(body, pk_json_get(body, last, "content"));
     pk_str text = pk_json_str(arena, body, at);
     if (pk_str_trim(text).len == 0 || text.len > PK_LIKE_TEXT_BYTES_MAX)
         return PK_NONE;

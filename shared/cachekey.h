@@ -35,10 +35,11 @@ struct pk_cache_question {
 bool pk_cache_key(struct pk_arena *arena, const struct pk_cache_question *q,
                   uint8_t key[PK_CACHE_KEY_BYTES], struct pk_error *err) PK_MUST_CHECK;
 
-/* The last user text of the body, when the answer to a similar one would do: the last message is the user's
+/* The last user text of the body, whose messages stand in the member `list` (a text there is all of them), when the answer to a similar one would do: the last message is the user's
  * and text alone, there are few messages and no tools, and the text is neither empty nor long. *node is its
  * value in the body, -1 when it would not. */
-pk_str pk_cache_like(struct pk_arena *arena, const struct pk_json *body, int *node);
+pk_str pk_cache_like(struct pk_arena *arena, const struct pk_json *body, const char *list,
+                     int *node);
 
 /* The hash of all that must be equal before texts may be compared: the key without the text at `node`, the
  * embedder, and how many numbers its vectors have. */

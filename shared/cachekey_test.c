@@ -170,7 +170,8 @@ static const char *like_of(const char *text)
     int node;
 
     EXPECT(pk_json_parse(&arena, pk_str_of(text), "body", &body, &err));
-    pk_str like = pk_cache_like(&arena, &body, &node);
+    pk_str like = pk_cache_like(&arena, &body,
+                                pk_json_get(&body, 0, "input") >= 0 ? "input" : "messages", &node);
     EXPECT((node >= 0) == (like.len > 0));
     return pk_copy(&arena, like).at;
 }
@@ -194,6 +195,11 @@ static void the_last_user_text_is_what_is_alike(void)
         {SAYS(""), ""},
         {"{}", ""},
         {"{\"messages\":7}", ""},
+        {"{\"input\":\"hi\"}", "hi"},
+        {"{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"hi\"}]}]"
+         "}",
+         "hi"},
+        {"{\"input\":[{\"type\":\"function_call_output\",\"output\":\"7\"}]}", ""},
         {"{\"messages\":[" USER("\"hi\"") "],\"tools\":[{}]}", ""},
         {"{\"messages\":[" USER("\"hi\"") "],\"tools\":[]}", "hi"},
         {SAYS(USER("\"1\"") "," USER("\"2\"") "," USER("\"3\"") "," USER("\"4\"")), "4"},
@@ -231,7 +237,7 @@ static bool one_gate(const char *const config[2], const char *const body[2], con
 
         EXPECT(pk_config_parse(&arena, pk_str_of(config[i]), &parsed, &err));
         EXPECT(pk_json_parse(&arena, req.body, "body", &doc, &err));
-        EXPECT(pk_cache_like(&arena, &doc, &node).len > 0);
+        EXPECT(pk_cache_like(&arena, &doc, "messages", &node).len > 0);
         struct pk_cache_question q = {&parsed, UINT64_MAX, &parsed.targets[0].cache, &req, &doc};
         EXPECT(pk_cache_gate(&arena, &q, node, dims[i], gates[i], &err));
     }

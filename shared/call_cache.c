@@ -77,9 +77,9 @@ static int without_exact(struct pk_call *c)
 {
     struct pk_like *like = &c->like;
 
-    if (pk_call_target(c)->cache.mode != PK_CACHE_SEMANTIC)
+    if (pk_call_target(c)->cache.mode != PK_CACHE_SEMANTIC || !c->operation->front)
         return pk_call_go(c, ST_send);
-    like->text = pk_cache_like(c->arena, &c->body, &like->node);
+    like->text = pk_cache_like(c->arena, &c->body, c->operation->input, &like->node);
     return pk_call_go(c, like->node < 0 ? ST_send : ST_embed);
 }
 
@@ -284,7 +284,9 @@ static bool may_keep(const struct pk_call *c)
     return c->record.cache_status != PK_CS_DISABLED &&
            pk_call_target(c)->cache.mode != PK_CACHE_OFF && c->status == 200 &&
            !(c->streaming && c->streaming->lossy) && !c->guards.replaced &&
-           !pk_str_is(c->answer.finish_reason, "content_filter");
+           !pk_str_is(c->answer.finish_reason, "content_filter") &&
+           !pk_str_is(c->answer.finish_reason,
+                      "queued") /* a Response that is made in background */;
 }
 
 bool pk_call_keep(struct pk_call *c)

@@ -88,7 +88,8 @@ static void cut(const struct pk_dialect *back, pk_str text, size_t step)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic};
+    static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic,
+                                                      &pk_dialect_responses};
     static const char *const providers[] = {"openai", "mistral-ai", "anthropic",     "google",
                                             "cohere", "bedrock",    "ollama-native", "openrouter"};
     pk_str text = fuzz_text(bytes, size);
@@ -98,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             request(fronts[f], providers[p], text);
     replay(&pk_dialect_openai, text);
     replay(&pk_dialect_anthropic, text);
+    replay(&pk_dialect_responses, text);
     if (size > 1) {
         cut(&pk_dialect_anthropic, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);
         cut(&pk_dialect_cohere, pk_str_sub(text, 1, text.len), (size_t)bytes[0] % 64 + 1);

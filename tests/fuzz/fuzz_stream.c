@@ -74,7 +74,8 @@ static void messages(const struct pk_dialect *front, const struct pk_dialect *ba
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic};
+    static const struct pk_dialect *const fronts[] = {&pk_dialect_openai, &pk_dialect_anthropic,
+                                                      &pk_dialect_responses};
     static const struct pk_dialect *const backs[] = {&pk_dialect_openai,  &pk_dialect_anthropic,
                                                      &pk_dialect_gemini,  &pk_dialect_cohere,
                                                      &pk_dialect_bedrock, &pk_dialect_ollama};
@@ -87,5 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         }
         messages(fronts[f], &pk_dialect_bedrock, text);
     }
+    stream(&pk_dialect_responses, &pk_dialect_responses, text);
+    answer(&pk_dialect_responses, &pk_dialect_responses, text);
     return 0;
 }
