@@ -210,6 +210,7 @@ static int ended(struct pk_call *c, const struct pk_event *ev)
     if (c->error.code == PK_TIMEOUT) {
         bool late = c->now_ms >= c->deadline_ms;
 
+        c->impatient = true; /* which says nothing about the provider */
         (void)pk_fail(&c->error, PK_TIMEOUT,
                       late ? "%s: the call's timeout has passed" : "%s: the session was idle",
                       provider);

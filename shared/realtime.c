@@ -32,7 +32,7 @@ struct pk_realtime *pk_realtime_new(struct pk_arena *arena)
 
 static bool has(pk_str text, const char *part)
 {
-    return memmem(text.at, text.len, part, strlen(part)) != NULL;
+    return text.len && memmem(text.at, text.len, part, strlen(part)) != NULL;
 }
 
 static void add(int64_t *sum, int64_t n)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A TLS server for one test: prints "PORT CA_FILE", answers every POST, ends with its standard input.
+"""A TLS server for tests: prints "PORT CA_FILE", answers every POST, sends back what comes behind an upgrade until
+that ends with "bye", ends with its standard input.
 
 The certificate is made for the occasion, for "localhost" alone; without the openssl command it exits.
 """
@@ -24,6 +25,19 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", "11")
         self.end_headers()
         self.wfile.write(b'{"ok":true}')
+
+    def do_GET(self):
+        said = b""
+        self.send_response(101)
+        self.send_header("sec-websocket-accept", self.headers["authorization"] or "nobody")
+        self.end_headers()
+        while not said.endswith(b"bye"):
+            piece = self.rfile.read1(65536)
+            if not piece:
+                break
+            said = said[-3:] + piece
+            self.wfile.write(piece)
+        self.close_connection = True
 
     def log_message(self, *_):
         pass

@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "regress"))
 from pkd_harness import *
 
 HOME = program("sdk")
-PYTHON_SDKS = ["openai", "anthropic", "portkey-ai"]
+PYTHON_SDKS = ["openai[realtime]", "anthropic", "portkey-ai"]
 NODE_SDKS = ["openai", "@anthropic-ai/sdk", "portkey-ai"]
 LANGUAGES = {
     "python": ([HOME + "/venv/bin/python", HERE + "/sdk_python.py"], HOME + "/venv/installed"),

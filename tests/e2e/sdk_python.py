@@ -424,6 +424,27 @@ def portkey_administers_prompts_and_partials():
 
 
 @case
+def openai_holds_realtime_sessions():
+    with of_openai(virtual_key="oai").realtime.connect(model="gpt-realtime") as session:
+        session.response.create()
+        done = next(e for e in session if e.type == "response.done")
+        assert done.response.usage.total_tokens == 30, done
+    e = raised(Exception, of_openai(virtual_key="oai").realtime.connect(model="status-429").enter)
+    assert "429" in str(e), e
+
+    async def ask():
+        client = openai.AsyncOpenAI(api_key="pk-any", base_url=PKD + "/v1",
+                                    default_headers=createHeaders(virtual_key="oai"))
+        async with client.realtime.connect(model="gpt-realtime") as other:
+            await other.response.create()
+            async for event in other:
+                if event.type == "response.done":
+                    return event.response.usage.output_tokens
+
+    assert asyncio.run(ask()) == 10
+
+
+@case
 def portkey_passes_provider_key_host_and_headers():
     r = portkey(provider="openai", Authorization="Bearer sk-mine", custom_host=MOCK,
                 forward_headers=["x-mine"]).chat.completions.create(

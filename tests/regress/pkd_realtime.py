@@ -359,6 +359,8 @@ run(frames_come_back_as_they_went, what_is_sent_with_the_handshake_arrives, usag
     two_hundred_sessions_at_a_time, an_idle_session_is_ended, keys_are_needed_in_any_place,
     what_is_used_up_refuses_the_next_session,
     a_gateway_that_stops_says_goodbye)
+if pkd.process.poll() is not None:
+    print("# " + pkd.text().replace("\n", "\n# "))
 pkd.stop()
 mock.stop()
 end()
