@@ -229,12 +229,13 @@ static bool read_framing(struct pk_transfer *t)
     pk_str length = pk_http_header(headers, "content-length");
     int64_t bytes = 0;
 
-    if (pk_http_header(headers, "transfer-encoding").len)
+    if (t->status == 204 || t->status == 304)
+        length = PK_STR("0");
+    else if (pk_http_header(headers, "transfer-encoding").len)
         n->framing = CHUNKED;
-    else if (length.len)
-        n->framing = BY_LENGTH;
-    if (n->framing != BY_LENGTH)
+    if (n->framing == CHUNKED || length.len == 0)
         return true;
+    n->framing = BY_LENGTH;
     if (!pk_str_int(length, &bytes) || bytes < 0)
         return false;
     n->body_left = (uint64_t)bytes;
@@ -252,45 +253,50 @@ static int status_of(pk_str head)
     return (int)status;
 }
 
-/* The head's first `len` bytes are whole. Leaves its lines in t->head and goes on with the rest; false when that
- * is all that can be done. */
+/* The answer's head is complete: its lines are t->head[from..to). What follows is the body's, or the tunnel's. */
+static void open_body(struct pk_transfer *t, size_t from, size_t to)
+{
+    struct pk_tunnel *n = t->tunnel;
+    struct pk_bytes whole = t->head;
+    pk_str rest = {whole.at + to, whole.len - to};
+
+    t->head = (struct pk_bytes){0};
+    t->part = PART_BODY;
+    n->open = t->status == 101;
+    if (!pk_bytes_add(&t->head, whole.at + from, to - from)) {
+        fail_memory(t);
+    } else {
+        pk_transfer_hide_key(t, &t->head, 0);
+        if (t->by_token)
+            pk_token_refused(t);
+        pk_transfer_mark_ready(t);
+        if (n->open)
+            pk_transfer_wipe(t); /* bytes that happen to look like the key pass, too */
+        if (!n->open && !read_framing(t))
+            fail(t, "the answer is not HTTP");
+        else
+            take_body(t, rest);
+    }
+    free(whole.at);
+}
+
+/* The first `len` bytes of t->head are a whole head. False: it was the answer's, or is none. */
 static bool head_done(struct pk_transfer *t, size_t len)
 {
     const char *line = memchr(t->head.at, '\n', len);
-    size_t from = (size_t)(line - t->head.at) + 1;
 
     t->status = status_of((pk_str){t->head.at, len});
     if (t->status == 0) {
         fail(t, "the answer is not HTTP");
         return false;
     }
-    if (t->status < 200 && t->status != 101) { /* an interim answer: another follows */
-        memmove(t->head.at, t->head.at + len, t->head.len - len);
-        t->head.len -= len;
-        return true;
-    }
-    pk_str rest = {t->head.at + len, t->head.len - len};
-    t->part = PART_BODY;
-    t->tunnel->open = t->status == 101;
-    struct pk_bytes body = {0};
-    if (rest.len && !pk_bytes_add(&body, rest.at, rest.len)) {
-        fail_memory(t);
+    if (t->status >= 200 || t->status == 101) {
+        open_body(t, (size_t)(line - t->head.at) + 1, len);
         return false;
     }
-    memmove(t->head.at, t->head.at + from, len - from);
-    t->head.len = len - from;
-    pk_transfer_hide_key(t, &t->head, 0);
-    pk_transfer_mark_ready(t);
-    if (t->tunnel->open)
-        pk_transfer_wipe(t); /* bytes that happen to look like the key pass, too */
-    if (!t->tunnel->open && !read_framing(t))
-        fail(t, "the answer is not HTTP");
-    else
-        take_body(t, (pk_str){body.at, body.len});
-    if (!t->ended && !t->tunnel->open && t->tunnel->framing == BY_LENGTH && !t->tunnel->body_left)
-        end(t);
-    free(body.at);
-    return false;
+    memmove(t->head.at, t->head.at + len, t->head.len - len); /* an interim one: another follows */
+    t->head.len -= len;
+    return true;
 }
 
 static void take_head(struct pk_transfer *t, pk_str bytes)

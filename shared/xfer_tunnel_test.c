@@ -4,13 +4,12 @@
  */
 #include "http.h"
 #include "test.h"
+#include "tls_server.h"
 #include "xfer.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 enum { BYTES = 24 << 20, PIECE = 100000 };
 
@@ -28,22 +27,9 @@ static size_t seen_len;
 
 static bool start_server(void)
 {
-    int in[2], out[2], port = 0;
+    int port = 0;
+    bool ok = tls_start(&server_in, &port, ca_file);
 
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
-        return false;
-    if (fork() == 0) {
-        (void)dup2(in[0], 0);
-        (void)dup2(out[1], 1);
-        (void)execlp("python3", "python3", "tests/tls_server.py", (char *)NULL);
-        _exit(127);
-    }
-    (void)close(in[0]);
-    (void)close(out[1]);
-    server_in = fdopen(in[1], "w");
-    FILE *said = fdopen(out[0], "r");
-    bool ok = server_in && said && fscanf(said, "%d %255s", &port, ca_file) == 2;
-    (void)fclose(said);
     (void)snprintf(url, sizeof url, "https://localhost:%d/v1/realtime?model=m", port);
     return ok;
 }
