@@ -22,36 +22,46 @@ static const char hooks_failed[] =
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
+/* Answers are looked at when they are somebody's words: a vector, a score or a file is not. */
+static bool has_phase(const struct pk_call *c, enum pk_guard_phase phase)
+{
+    return phase == PK_GUARD_INPUT || c->operation->front;
+}
+
 static const struct pk_guards *own(const struct pk_call *c, enum pk_guard_phase phase)
 {
-    return pk_call_target(c)->guards[phase];
+    return has_phase(c, phase) ? pk_call_target(c)->guards[phase] : NULL;
+}
+
+static const struct pk_guards *given(const struct pk_call *c, enum pk_guard_phase phase)
+{
+    return has_phase(c, phase) ? c->req->guards[phase] : NULL;
 }
 
 static bool any_sync(const struct pk_call *c, enum pk_guard_phase phase)
 {
-    const struct pk_guards *list = own(c, phase), *more = c->req->guards[phase];
+    const struct pk_guards *list = own(c, phase), *more = given(c, phase);
 
     return (list && list->any_sync) || (more && more->any_sync);
 }
 
 static bool any_async(const struct pk_call *c, enum pk_guard_phase phase)
 {
-    const struct pk_guards *list = own(c, phase), *more = c->req->guards[phase];
+    const struct pk_guards *list = own(c, phase), *more = given(c, phase);
 
     return (list && list->any_async) || (more && more->any_async);
 }
 
 static bool by_target(const struct pk_call *c)
 {
-    const struct pk_guards *list = own(c, PK_GUARD_INPUT), *more = c->req->guards[PK_GUARD_INPUT];
+    const struct pk_guards *list = own(c, PK_GUARD_INPUT), *more = given(c, PK_GUARD_INPUT);
 
     return (list && list->by_target) || (more && more->by_target);
 }
 
 bool pk_call_holds(const struct pk_call *c)
 {
-    const struct pk_guards *list = own(c, PK_GUARD_OUTPUT);
-    const struct pk_guards *more = c->req->guards[PK_GUARD_OUTPUT];
+    const struct pk_guards *list = own(c, PK_GUARD_OUTPUT), *more = given(c, PK_GUARD_OUTPUT);
 
     return (list && list->hold) || (more && more->hold);
 }
@@ -81,7 +91,7 @@ static bool begin(struct pk_call *c, enum pk_guard_phase phase, bool async)
 
     c->guards.asking = c->guards.querying = false;
     c->guards.run =
-        pk_guard_start(c->arena, t->guards[phase], c->req->guards[phase], async, &what, &c->error);
+        pk_guard_start(c->arena, own(c, phase), given(c, phase), async, &what, &c->error);
     return c->guards.run != NULL;
 }
 
@@ -252,10 +262,12 @@ static int conclude_in(struct pk_call *c)
         return pk_call_go(c, ST_judge);
     c->answer = (struct pk_answer){0};
     c->status = 200;
-    if (o->result == PK_GUARD_REPLACED)
+    if (o->result == PK_GUARD_REPLACED && c->operation->front)
         return replace(c, o->by, PK_NONE) ? pk_call_go(c, ST_answer) : pk_call_go(c, ST_judge);
     if (o->result < PK_GUARD_TRY_AGAIN)
         return pk_call_go(c, ST_lookup);
+    if (o->result == PK_GUARD_REPLACED)
+        g->in = PK_GUARD_BLOCKED; /* no text can stand for a vector */
     deny(c, o->by);
     g->denied = o->by;
     return pk_call_go(c, ST_judge);

@@ -236,7 +236,8 @@ bool pk_embedder_ready(struct pk_embedder *e, struct pk_error *err)
 {
     const struct pk_target *t = &e->target;
 
-    if (!pk_codec_find(t->provider, pk_provider_back(t->provider, &pk_dialect_openai, e->model),
+    if (!pk_provider_has(t->provider, pk_operation_embeddings.name) ||
+        !pk_codec_find(t->provider, pk_provider_back(t->provider, &pk_dialect_openai, e->model),
                        &pk_operation_embeddings))
         return pk_fail(err, PK_BAD_CONFIG, "%.*s.provider: %s has no embeddings", PK_FMT(t->path),
                        t->provider->name);

@@ -73,6 +73,8 @@ static struct pk_guard_piece *first_of(struct pk_check_run *r, pk_str role)
     const struct pk_json *j = &r->doc->json;
     int messages = pk_json_get(j, 0, pk_guard_list(r->doc->front));
 
+    if (messages < 0) /* what is embedded, say, is the user's */
+        return pk_str_is(role, "user") && r->doc->count ? &r->doc->pieces[0] : NULL;
     for (int i = 0; i < r->doc->count; i++) {
         struct pk_guard_piece *piece = &r->doc->pieces[i];
         int message = pk_json_item(j, messages, piece->unit);

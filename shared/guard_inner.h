@@ -30,7 +30,7 @@ struct pk_guard_doc {
     struct pk_json json;
     struct pk_guard_piece *pieces;
     int count, cap;
-    int units;    /* messages or choices */
+    int units;    /* messages or choices; 1 where there are none of them */
     bool changed; /* since it was opened first */
 };
 

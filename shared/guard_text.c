@@ -87,12 +87,41 @@ static void add_content(struct pk_guard_doc *doc, int content, bool system)
     }
 }
 
+/* A text, or a list of texts, of objects with one, or of parts. */
+static void add_input(struct pk_guard_doc *doc, int input)
+{
+    const struct pk_json *j = &doc->json;
+    bool list = pk_json_type(j, input) == PK_JSON_ARRAY;
+
+    add_text(doc, input, false);
+    add_text(doc, pk_json_get(j, input, "text"), false);
+    for (int item = list ? pk_json_first(j, input) : -1; item >= 0;
+         item = pk_json_next(j, input, item)) {
+        add_text(doc, item, false);
+        add_text(doc, pk_json_get(j, item, "text"), false);
+    }
+}
+
+/* What is embedded, ranked or drawn is one thing to look at, whatever it consists of. */
+static void read_inputs(struct pk_guard_doc *doc)
+{
+    static const char *const names[] = {"input", "prompt", "query", "documents"};
+
+    for (size_t i = 0; i < PK_COUNT(names); i++)
+        add_input(doc, pk_json_get(&doc->json, 0, names[i]));
+    doc->units = 1;
+}
+
 static void read_request(struct pk_guard_doc *doc)
 {
     const struct pk_json *j = &doc->json;
     int messages = pk_json_get(j, 0, pk_guard_list(doc->front));
     int system_text = system_of(doc->front) ? pk_json_get(j, 0, system_of(doc->front)) : -1;
 
+    if (messages < 0) {
+        read_inputs(doc);
+        return;
+    }
     if (pk_json_type(j, system_text) == PK_JSON_STRING)
         add_piece(doc, system_text, PK_GUARD_UNIT_SYSTEM, true);
     if (pk_json_type(j, messages) == PK_JSON_STRING) { /* all that the user says */

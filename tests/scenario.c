@@ -357,7 +357,8 @@ static bool kept(const struct play *p, const char *line)
         {"request ", &r->request},         {"response ", &r->response},
         {"metadata ", &r->metadata},       {"error_message ", &r->error_message},
         {"user_id ", &r->user_id},         {"prompt ", &r->prompt},
-        {"span 0 ", &r->spans[0].message}, {"span 1 ", &r->spans[1].message},
+        {"cost_reason ", &r->cost_reason}, {"span 0 ", &r->spans[0].message},
+        {"span 1 ", &r->spans[1].message},
     };
     char got[4000] = "no such field";
 
@@ -516,11 +517,13 @@ static bool setting(struct play *p, const char *line, bool *done)
         ok = p->request.operation != NULL;
     } else if (strncmp(line, "options ", 8) == 0) {
         pk_str body = p->request.body;
+        const struct pk_operation *operation = p->request.operation;
         pk_str params = pk_copyf(&p->arena, "{\"pk\":%s}", line + 8);
 
         ok = pk_request_chat(&p->arena, PK_STR("[]"), params, false, &from, &err);
         p->request = from;
         p->request.body = body;
+        p->request.operation = operation;
     } else if (strncmp(line, "limit ", 6) == 0) {
         ok = add_limit(p, line + 6, &err);
     } else if (strncmp(line, "key ", 4) == 0) {
