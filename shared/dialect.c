@@ -23,6 +23,11 @@ const struct pk_dialect *pk_dialect_find(pk_str name)
     return NULL;
 }
 
+const struct pk_dialect *pk_dialect_spoken(const struct pk_dialect *back)
+{
+    return back->like ? back->like : back;
+}
+
 /* --- requests -------------------------------------------------------------------------------- */
 
 /* The changes that a provider needs to a body in its own dialect. */
@@ -167,15 +172,18 @@ static bool adapt(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk
     return pk_dialect_built(&spliced, "body", err);
 }
 
-static bool translate(struct pk_arena *arena, const struct pk_dialect *back, pk_str *body,
-                      struct pk_buf *dropped, struct pk_error *err)
+typedef bool make_fn(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
+                     struct pk_error *err);
+
+static bool translate(struct pk_arena *arena, make_fn *make, pk_str *body, struct pk_buf *dropped,
+                      struct pk_error *err)
 {
     struct pk_json doc;
     struct pk_buf made = pk_buf_in(arena, PK_BODY_BYTES_MAX);
 
     if (!parse_body(arena, *body, &doc, err))
         return false;
-    if (!back->request(&doc, &made, dropped, err))
+    if (!make(&doc, &made, dropped, err))
         return false;
     *body = pk_buf_str(&made);
     return pk_dialect_built(&made, "body", err);
@@ -202,16 +210,19 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
                         pk_str *out, pk_str *dropped, struct pk_error *err)
 {
     const struct pk_dialect *front = pair->front, *back = pair->back;
+    const struct pk_dialect *spoken = pk_dialect_spoken(back);
     const struct pk_provider *provider = pair->provider;
     struct pk_buf names = pk_buf_in(arena, DROPPED_BYTES_MAX);
 
     *out = body;
     *dropped = PK_NONE;
-    bool crossed = front != back;
-    bool made = crossed && (front->pivot || back->request); /* anew, so that it needs no check */
-    bool ok = (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
-              (!crossed || !back->request || translate(arena, back, out, &names, err)) &&
-              ((made && !has_quirks(provider)) || adapt(arena, pair, out, &names, err));
+    bool crossed = front != spoken;
+    bool made = back->host || (crossed && (front->pivot || spoken->request)); /* needs no check */
+    bool ok =
+        (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
+        (!crossed || !spoken->request || translate(arena, spoken->request, out, &names, err)) &&
+        (!back->host || translate(arena, back->host, out, &names, err)) &&
+        ((made && !has_quirks(provider)) || adapt(arena, pair, out, &names, err));
     if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
     if (!ok)
@@ -266,14 +277,16 @@ bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
     struct pk_json doc;
     struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
 
+    bool passes = front == pk_dialect_spoken(back);
+
     *a = (struct pk_answer){.created_s = a->created_s, .asked = a->asked, .request = a->request};
-    PK_ASSERT(front == back || front->print_delta);
+    PK_ASSERT(passes || front->print_delta);
     if (!pk_dialect_parse(arena, body, &doc, err) ||
-        !back->answer(arena, &doc, a, front == back ? NULL : &made, err))
+        !back->answer(arena, &doc, a, passes ? NULL : &made, err))
         return false;
-    a->body = front == back ? body : pk_buf_str(&made);
+    a->body = passes ? body : pk_buf_str(&made);
     return pk_dialect_built(&made, "answer", err) &&
-           (front == back || !front->pivot || print(arena, front, back, a, err));
+           (passes || !front->pivot || print(arena, front, back, a, err));
 }
 
 /* --- faults ---------------------------------------------------------------------------------- */

@@ -86,6 +86,11 @@ struct pk_dialect {
      * without an operation ends; NULL: none. `plain`: all others as their clients do. */
     const struct pk_codec *codecs;
     bool plain;
+    /* The dialect that it is but for address, frames and a few members of the body: a client of that one gets
+     * what came, as it came. NULL: one of its own. */
+    const struct pk_dialect *like;
+    /* The dialect in which its providers are asked for `model` by a client of `front`; NULL: always it. */
+    const struct pk_dialect *(*back_for)(const struct pk_dialect *front, pk_str model);
 
     /* As the back: appends what follows the base URL for this model. PK_BAD_REQUEST without one. */
     bool (*path)(pk_str base, pk_str model, bool stream, struct pk_buf *out, struct pk_error *err);
@@ -93,6 +98,9 @@ struct pk_dialect {
      * separated) the fields that it cannot express. NULL: the body is OpenAI's already. */
     bool (*request)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                     struct pk_error *err);
+    /* As the back, with `like`: its body for one in that dialect; `dropped` as above. */
+    bool (*host)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
+                 struct pk_error *err);
     /* As the back: id, model, finish_reason and usage of a complete 2xx answer; and, when `out` is
      * not NULL, the answer in OpenAI's shape. PK_BAD_ANSWER when it is not one. */
     bool (*answer)(struct pk_arena *arena, const struct pk_json *body, struct pk_answer *a,
@@ -125,6 +133,9 @@ extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_diale
     pk_dialect_cohere, pk_dialect_bedrock, pk_dialect_ollama, pk_dialect_responses;
 
 const struct pk_dialect *pk_dialect_find(pk_str name);
+
+/* The dialect that requests, answers and events of `back` are in: itself, or the one that it is like. */
+const struct pk_dialect *pk_dialect_spoken(const struct pk_dialect *back);
 
 /* Who speaks what in an attempt. */
 struct pk_dialect_pair {

@@ -77,7 +77,7 @@ static enum block block_kind(const struct pk_json *doc, int block)
 /* What another dialect cannot show; between equals nothing is lost. */
 static void emit_other(const struct pk_reader *r, pk_str name)
 {
-    if (r->s->front != r->s->back)
+    if (!r->s->passes)
         pk_read_emit(r, PK_DELTA_OTHER, name);
 }
 

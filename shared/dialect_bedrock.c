@@ -67,7 +67,7 @@ static void read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
 
 /* {"message":...}, with a capital from AWS's front doors; the kind is in a header, and with some in
  * "__type": "com.amazon.coral.service#AccessDeniedException". What the model itself said stands beside. */
-static void fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f)
+void pk_bedrock_fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f)
 {
     pk_str type = pk_json_str(arena, doc, pk_json_get(doc, 0, "__type"));
     pk_str original = pk_json_str(arena, doc, pk_json_get(doc, 0, "originalMessage"));
@@ -263,7 +263,7 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
     struct pk_reader r = {.doc = doc, .emit = pk_stream_take};
 
     if (is_error(doc)) {
-        fault(arena, doc, &a->fault);
+        pk_bedrock_fault(arena, doc, &a->fault);
         return pk_fail(err, PK_UPSTREAM, "the provider answered with an error");
     }
     if (!check(doc, content, err))
@@ -487,15 +487,14 @@ static const struct {
     {"initial-response", nothing},
 };
 
-/* An exception: its name is the kind of the error, its payload {"message":...}. */
-static void emit_exception(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *take)
+void pk_bedrock_exception(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *take)
 {
     struct pk_delta error = {.kind = PK_DELTA_ERROR};
     struct pk_json doc;
     struct pk_error unused;
 
     if (pk_dialect_parse(&s->scratch, ev->data, &doc, &unused))
-        fault(&s->scratch, &doc, &error.fault);
+        pk_bedrock_fault(&s->scratch, &doc, &error.fault);
     if (error.fault.message.len == 0)
         error.fault.message = ev->name;
     error.fault.type = ev->name;
@@ -509,7 +508,7 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
     struct pk_reader r = {.s = s, .doc = &doc, .emit = take};
 
     if (ev->error) {
-        emit_exception(s, ev, take);
+        pk_bedrock_exception(s, ev, take);
         return true;
     }
     if (!pk_dialect_parse(&s->scratch, ev->data, &doc, err))
@@ -534,6 +533,15 @@ static bool path(pk_str base, pk_str model, bool stream, struct pk_buf *out, str
     return true;
 }
 
+/* Who speaks to Anthropic's models in their own dialect is not translated. */
+static const struct pk_dialect *back_for(const struct pk_dialect *front, pk_str model)
+{
+    return front == &pk_dialect_anthropic &&
+                   pk_bedrock_model_of(model).family == PK_BEDROCK_ANTHROPIC
+               ? &pk_dialect_bedrock_claude
+               : &pk_dialect_bedrock;
+}
+
 const struct pk_dialect pk_dialect_bedrock = {
     .name = "bedrock",
     .path = path,
@@ -542,9 +550,10 @@ const struct pk_dialect pk_dialect_bedrock = {
     .codecs = pk_codecs_bedrock,
     .framing = PK_FRAMED_EVENTSTREAM,
     .error_header = "x-amzn-errortype",
+    .back_for = back_for,
     .request = pk_bedrock_request,
     .answer = answer,
     .event = event,
     .end = end,
-    .fault = fault,
+    .fault = pk_bedrock_fault,
 };

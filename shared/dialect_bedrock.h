@@ -51,6 +51,14 @@ static inline bool pk_bedrock_may_be_claude(const struct pk_maker *m)
     return family == PK_BEDROCK_ANTHROPIC || family == PK_BEDROCK_OTHER;
 }
 
+/* dialect_bedrock.c: what an error says; and an exception of a stream, whose name is its kind and whose payload is
+ * {"message":...}. */
+void pk_bedrock_fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f);
+void pk_bedrock_exception(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *take);
+
+/* dialect_bedrock_claude.c: Anthropic's dialect there. */
+extern const struct pk_dialect pk_dialect_bedrock_claude;
+
 /* dialect_bedrock_request.c: the body of Converse. */
 bool pk_bedrock_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                         struct pk_error *err);

@@ -570,7 +570,7 @@ void pk_responses_print_answer(const struct pk_stream *s, struct pk_buf *out)
     struct pk_buf items = pk_buf_in(out->arena, PK_STREAM_BYTES_MAX);
     bool cut = incomplete_reason(s) || (p && p->open != OPEN_NONE);
 
-    if (s->front == s->back) {
+    if (s->passes) {
         print_own(s, out);
         return;
     }

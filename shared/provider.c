@@ -63,10 +63,11 @@ bool pk_provider_has(const struct pk_provider *provider, const char *operation)
 const struct pk_dialect *pk_provider_back(const struct pk_provider *provider,
                                           const struct pk_dialect *front, pk_str model)
 {
-    (void)model;
+    const struct pk_dialect *d = provider->dialect;
+
     if (front == &pk_dialect_responses && provider->responses)
         return front;
-    return provider->dialect;
+    return d->back_for ? d->back_for(front, model) : d;
 }
 
 void pk_provider_names(struct pk_buf *out)

@@ -37,13 +37,14 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
 {
     struct pk_stream *s = pk_alloc(arena, sizeof *s);
 
-    PK_ASSERT(front == back || front->print_delta);
+    PK_ASSERT(front == pk_dialect_spoken(back) || front->print_delta);
     if (!s)
         return NULL;
     *s = (struct pk_stream){
         .arena = arena,
         .front = front,
         .back = back,
+        .passes = front == pk_dialect_spoken(back),
         .with_usage = with_usage,
         .created_s = created_s,
     };
@@ -224,7 +225,7 @@ void pk_stream_take(struct pk_stream *s, const struct pk_delta *d)
 {
     PK_ASSERT(d->choice >= 0 && d->choice < PK_STREAM_CHOICES_MAX);
     assemble(s, d);
-    if (s->out && s->front != s->back)
+    if (s->out && !s->passes)
         s->front->print_delta(s, d, s->out);
 }
 
@@ -270,6 +271,7 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
 
     pk_arena_free(&s->scratch);
     s->withhold = false;
+    s->shown = ev->raw;
     /* Blank data keeps the connection alive and says nothing. */
     bool says = ev->error || pk_str_trim(ev->data).len > 0;
     bool ok = !says || s->back->event(s, ev, pk_stream_take, err);
@@ -281,8 +283,8 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
         return pk_fail(err, PK_UPSTREAM, "the provider ended the stream with an error");
     if (!ends_well(s, err))
         return false;
-    if (s->front == s->back && !s->withhold)
-        pk_buf_add(s->out, ev->raw);
+    if (s->passes && !s->withhold)
+        pk_buf_add(s->out, s->shown);
     if (s->complete)
         s->end_at = at;
     return within_limits(s, err);

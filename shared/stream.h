@@ -5,7 +5,7 @@
  *   bytes -> framing.h -> back->event -> deltas -+-> assembled: the answer for log and cache
  *                                                +-> front->print_delta -> bytes for the client
  *
- * When front and back are the same dialect the client gets each event's own bytes. Only a
+ * When front and back are the same dialect (dialect.h: like) the client gets each event's own bytes. Only a
  * terminal delta makes the answer complete: a stream that merely ends is cut, unless its dialect can
  * tell from what came that it is whole.
  */
@@ -62,6 +62,7 @@ struct pk_stream {
     struct pk_arena *arena;
     struct pk_arena scratch; /* what one event needs */
     const struct pk_dialect *front, *back;
+    bool passes;       /* the client speaks what comes */
     bool with_usage;   /* the client asked for usage in the stream */
     int64_t created_s; /* seconds since 1970, for fronts that print it */
     pk_str asked;      /* the model asked for; may be set after pk_stream_new() */
@@ -84,7 +85,8 @@ struct pk_stream {
 
     /* For the dialects' own use while reading and printing. */
     struct pk_stream_message message;
-    bool withhold; /* this event is not for the client */
+    bool withhold; /* this event is not for the client, */
+    pk_str shown;  /* or as these bytes, when its own are in other frames */
     pk_str head;   /* what every chunk starts with */
     void *printer; /* the front's own */
 };

@@ -11,7 +11,7 @@
  *   NAME.stream.sse            -> .stream.out.sse, and .stream.answer.json, .stream.usage
  *   NAME.stream.frames         -> the same; a line is a message of AWS's event stream: event, exception or
  *                                 broken (its checksum is wrong), a name, JSON; or "cut N": that many bytes
- *                                 of what is above are missing
+ *                                 of what is above are missing. Of a "chunk" the JSON is what is in it
  *   NAME.stream.ndjson         -> the same
  *   NAME.replay.json           -> .replay.out.sse
  *   NAME.error.STATUS.body     -> .error.STATUS.out.json
@@ -21,7 +21,7 @@
  *                                      the request of the same name
  * An answer and a stream called "both-NAME" are the same answer: its .answer.out.json is for both.
  * In FOLDER/DIALECT-front it is the client that speaks the dialect, and the name of every file but a replay's
- * begins with that of the provider. There the events of a stream are read once more, as the client would: they must
+ * begins with that of the provider (".native.": for a model whose maker's dialect it has). There the events of a stream are read once more, as the client would: they must
  * say what the assembled answer says.
  * JSON is compared in its canonical form, everything else byte by byte. ".plain." in the name of a
  * stream: the client did not ask for usage. GOLDEN_WRITE=1 writes what comes out where a file is
@@ -123,6 +123,14 @@ static const struct pk_provider *provider_of(const char *name)
     return pk_provider_find(pk_str_sub(pk_str_of(name), 0, strcspn(name, ".")));
 }
 
+/* Before a client of `front`. */
+static const struct pk_dialect *back_of(const char *name)
+{
+    pk_str model = strstr(name, ".native.") ? PK_STR("anthropic.claude-test") : PK_NONE;
+
+    return pk_provider_back(provider_of(name), front, model);
+}
+
 static void check_request(const char *name, pk_str in)
 {
     struct pk_error err;
@@ -152,7 +160,7 @@ static void check_answer(const char *name, pk_str in)
     }
     check(".out.json", a.body);
     check_usage(&a.usage, ".usage");
-    if (front_of(name) == back)
+    if (front_of(name) == pk_dialect_spoken(back))
         EXPECT(a.body.at == in.at);
 }
 
@@ -283,6 +291,8 @@ static void check_frames(const char *name, pk_str in)
 
         if (pk_str_is(kind, "cut") && EXPECT(pk_str_int(line, &bytes)))
             out.len -= (size_t)bytes;
+        else if (pk_str_is(event, "chunk"))
+            frame_chunk(&out, data);
         else if (kind.len)
             frame_event(&out, pk_str_is(kind, "broken") ? PK_STR("event") : kind, event, data);
         if (pk_str_is(kind, "broken"))
@@ -423,7 +433,7 @@ static void run_file(const char *folder, const char *dialect, const char *name)
         if (EXPECT(test_read_file(&arena, stem, &in))) {
             stem[strlen(stem) - strlen(all[i].cut)] = 0;
             if (front && provider_of(name))
-                back = pk_provider_back(provider_of(name), front, PK_NONE);
+                back = back_of(name);
             all[i].check(name, in);
         }
         pk_arena_free(&arena);

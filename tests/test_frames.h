@@ -7,6 +7,7 @@
 
 #include "eventstream.h"
 
+#include <sodium.h>
 #include <string.h>
 
 static inline void frame_number(struct pk_buf *out, size_t n, int bytes)
@@ -49,6 +50,19 @@ static inline void frame_event(struct pk_buf *out, pk_str kind, pk_str name, pk_
     frame_header(&headers, PK_STR(":content-type"), PK_STR("application/json"));
     frame_header(&headers, PK_STR(":message-type"), kind);
     frame_message(out, pk_buf_str(&headers), payload);
+}
+
+/* Appends a "chunk", which has another API's event in base64. */
+static inline void frame_chunk(struct pk_buf *out, pk_str json)
+{
+    const int variant = sodium_base64_VARIANT_ORIGINAL;
+    size_t size = sodium_base64_encoded_len(json.len, variant);
+    char *text = pk_alloc(out->arena, size);
+    struct pk_buf payload = pk_buf_in(out->arena, PK_CALL_BYTES_MAX);
+
+    (void)sodium_bin2base64(text, size, (const unsigned char *)json.at, json.len, variant);
+    pk_buf_addf(&payload, "{\"bytes\":\"%s\",\"p\":\"abc\"}", text);
+    frame_event(out, PK_STR("event"), PK_STR("chunk"), pk_buf_str(&payload));
 }
 
 #endif

@@ -276,6 +276,36 @@ def streams_bedrock(door, e, mock):
             and "".join(t["function"]["arguments"] for t in calls) == '{"city":"mock"}')
 
 
+def messages_bedrock(door, e, mock):
+    """/v1/messages reaches Claude on Bedrock in its own dialect, other models there by Converse"""
+    id_ = trace("bedrock-claude")
+    body = {"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "max_tokens": 9,
+            "messages": turn("hello big world")}
+    _, _, text = door.request("/v1/messages", body, headers_for(e, e.bedrock(None)))
+    sent = mock.page("last")
+    data = stream(door, "/v1/messages", e.bedrock(None), body, **{"x-portkey-trace-id": id_})
+    path, row = mock.page("last")["path"], door.row(id_)
+    status, _, error = door.request("/v1/messages", body, headers_for(
+        e, e.bedrock("anthropic.claude-x", path="/m/status-429", retry={"attempts": 0})))
+    for plan in ("drop-mid", "no-end", "error-mid-stream:tick=20"):
+        broken = stream(door, "/v1/messages", e.bedrock(None, path=f"/m/{plan}"),
+                        {**body, "messages": turn("one two three four")})
+        if json.loads(broken[-1])["type"] != "error":
+            return print("#", plan, broken)
+    nova = stream(door, "/v1/messages", e.bedrock("us.amazon.nova-lite-v1:0"), body)
+    return (json.loads(text)["content"][0]["text"] == "hello big world"
+            and sent["path"].endswith("/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke")
+            and json.loads(sent["body"]) == {"max_tokens": 9, "messages": turn("hello big world"),
+                                             "anthropic_version": "bedrock-2023-05-31"}
+            and path.endswith("/invoke-with-response-stream")
+            and json.loads(data[-1])["type"] == "message_stop"
+            and (row["input_tokens"], row["output_tokens"], row["status"]) == (3, 3, "success")
+            and row["response"]["content"][0]["text"] == "hello big world"
+            and status == 429 and json.loads(error)["error"]["type"] == "rate_limit_error"
+            and json.loads(nova[-1])["type"] == "message_stop"
+            and mock.page("last")["path"].endswith("/converse-stream"))
+
+
 def streams_ollama(door, e, mock):
     """a stream of ollama's lines reaches an OpenAI client as chunks, whole or with an error"""
     id_ = trace("ollama")
@@ -442,7 +472,7 @@ def killed(door, e, mock):
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
     caching.ANY + providers.ANY + access.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
-HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, streams_ollama, messages_native, broken_stream,
+HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, messages_bedrock, streams_ollama, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
         huge_request, operation] + prompts.HTTP + providers.HTTP + access.HTTP + fronts.HTTP
 LAST_HTTP = [killed]

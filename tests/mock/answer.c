@@ -80,6 +80,11 @@ static bool converses(const struct ask *a)
     return ends(a->route, "/converse") || ends(a->route, "/converse-stream");
 }
 
+static bool invokes(const struct ask *a)
+{
+    return ends(a->route, "/invoke") || ends(a->route, "/invoke-with-response-stream");
+}
+
 /* What is no chat; NULL: it is one, or something else again. Voyage has a "top_k" of its own. */
 static const struct dialect *other_operation(const struct ask *a)
 {
@@ -116,6 +121,8 @@ static void choose_dialect(struct ask *a)
         a->dialect = &cohere;
     else if (converses(a))
         a->dialect = &bedrock;
+    else if (invokes(a))
+        a->dialect = &bedrock_claude;
     else if (ends(a->route, "/api/chat"))
         a->dialect = &ollama;
 }
@@ -135,7 +142,7 @@ static void endpoint(struct ask *a, struct reply *r)
 
     if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
         other_operation(a) || ends(a->route, "/v2/chat") || ends(a->route, "/api/chat") ||
-        ends(a->route, "/responses") || converses(a)) {
+        ends(a->route, "/responses") || converses(a) || invokes(a)) {
         chat(a, r);
     } else if (ends(a->route, "/realtime")) {
         realtime_refuse(a, r);

@@ -364,3 +364,82 @@ static void models(struct reply *r)
 
 const struct dialect bedrock = {"bedrock", read_ask, check,       answer,
                                 stream,    error,    error_event, models};
+
+/* --- Anthropic's own dialect, by InvokeModel ------------------------------------------------- */
+
+static void claude_read(struct ask *a)
+{
+    const char *name = strstr(a->route, "/model/"), *end = strrchr(a->route, '/');
+
+    anthropic.read(a);
+    if (name)
+        path_name(a, name + strlen("/model/"), end);
+    a->stream = strcmp(end, "/invoke-with-response-stream") == 0;
+}
+
+static bool claude_check(const struct ask *a, struct reply *r)
+{
+    const char *version = json_text(a->json, "anthropic_version");
+
+    if (!a->key[0]) {
+        error(403, "Missing Authentication Token", NULL, r);
+        return false;
+    }
+    if (!check_json(&bedrock, a, r))
+        return false;
+    if (!version || strcmp(version, "bedrock-2023-05-31") != 0)
+        return refuse("anthropic_version: Field required", r);
+    if (cJSON_HasObjectItem(a->json, "model") || cJSON_HasObjectItem(a->json, "stream"))
+        return refuse("Malformed input request: #: extraneous key [model] is not permitted", r);
+    if (!cJSON_HasObjectItem(a->json, "max_tokens"))
+        return refuse("max_tokens: Field required", r);
+    return true;
+}
+
+static void base64(struct text *out, const char *bytes, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t n = 0;
+        char four[4];
+
+        for (size_t k = 0; k < 3; k++)
+            n = n << 8 | (i + k < len ? (unsigned char)bytes[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            four[k] = i + k > len ? '=' : digits[n >> (18 - 6 * k) & 63];
+        text_add(out, four, 4);
+    }
+}
+
+/* Each event of the stream becomes a chunk. */
+static void claude_stream(const struct ask *a, const struct content *c, struct reply *r)
+{
+    struct reply events = {.keep = SIZE_MAX};
+    struct text payload = {0};
+    size_t from = 0;
+
+    anthropic.stream(a, c, &events);
+    reply_reset(r, 200);
+    r->type = "application/vnd.amazon.eventstream";
+    for (int i = 0; i < events.events; from = reply_event_end(&events, i++)) {
+        const char *json = strstr(events.body.at + from, "data: ") + strlen("data: ");
+        size_t len = reply_event_end(&events, i) - (size_t)(json - events.body.at);
+
+        text_adds(&payload, "{\"bytes\":\"");
+        base64(&payload, json, len - strlen("\n\n"));
+        text_adds(&payload, "\",\"p\":\"abcdef\"}");
+        event(r, "chunk", &payload);
+        reply_event(r);
+    }
+    text_free(&payload);
+    reply_free(&events);
+}
+
+static void claude_answer(const struct ask *a, const struct content *c, struct reply *r)
+{
+    anthropic.answer(a, c, r);
+}
+
+const struct dialect bedrock_claude = {"bedrock_claude", claude_read, claude_check, claude_answer,
+                                       claude_stream,    error,       error_event,  models};

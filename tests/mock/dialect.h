@@ -39,8 +39,8 @@ struct dialect {
     void (*models)(struct reply *r);
 };
 
-extern const struct dialect openai, responses, anthropic, gemini, cohere, bedrock, ollama,
-    embeddings;
+extern const struct dialect openai, responses, anthropic, gemini, cohere, bedrock, bedrock_claude,
+    ollama, embeddings;
 extern const struct dialect gemini_embeddings, cohere_embeddings;       /* embed_more.c */
 extern const struct dialect reranker, cohere_reranker, voyage_reranker; /* rank.c */
 extern const struct dialect moderations;

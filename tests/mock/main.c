@@ -18,6 +18,7 @@ static const char usage[] =
     "  POST /v1/messages           Anthropic: JSON and streams, system, tools\n"
     "  POST /model/NAME/converse   Bedrock: JSON and, at /converse-stream, streams in AWS's "
     "frames\n"
+    "  POST /model/NAME/invoke     Bedrock: Anthropic's messages; /invoke-with-response-stream\n"
     "  POST /api/chat              Ollama: JSON and streams of lines\n"
     "  POST /v1/embeddings         OpenAI: texts with the same words are near; dimensions (256)\n"
     "  GET  /v1/models\n"
