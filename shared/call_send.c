@@ -77,26 +77,32 @@ static void add_fixed(const struct pk_target *t, const char *headers, struct pk_
             pk_buf_addf(out, "%.*s: %.*s\n", PK_FMT(name), PK_FMT(value));
 }
 
-static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
+/* What the body is, and what the answer is to be. */
+static void add_types(struct pk_call *c, struct pk_buf *out)
 {
     const char *accept = c->stream                           ? pk_framing_type(c->back->framing)
                          : pk_operation_is_raw(c->operation) ? "*/*"
                                                              : "application/json";
 
-    if (c->exchange.upgrade)
-        pk_call_tunnel_headers(c, out);
-    else if (!c->opaque)
+    if (!c->opaque)
         pk_buf_adds(out, "content-type: application/json\n");
     else if (c->request.len && pk_http_valid_value(c->req->content_type))
         pk_buf_addf(out, "content-type: %.*s\n", PK_FMT(c->req->content_type));
+    pk_buf_addf(out, "accept: %s\n", accept);
+}
+
+static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
+{
     if (!c->exchange.upgrade)
-        pk_buf_addf(out, "accept: %s\n", accept);
+        add_types(c, out);
     add_fixed(t, c->back->headers, out);
     add_fixed(t, t->provider->headers, out);
     pk_place_headers(t, out);
     for (int i = 0; i < t->forward_count; i++)
         forward(c, t, t->forward[i], out);
     forward_listed(c, t, out);
+    if (c->exchange.upgrade)
+        pk_call_tunnel_headers(c, out);
 }
 
 /* The client's body as the target wants it; the same for every try at the target. */

@@ -55,7 +55,8 @@ void pk_call_tunnel_headers(struct pk_call *c, struct pk_buf *out)
     for (size_t i = 0; i < PK_COUNT(passed); i++) {
         pk_str value = pk_http_header(c->req->headers, passed[i]);
 
-        if (value.len && pk_http_valid_value(value))
+        if (value.len && pk_http_valid_value(value) &&
+            pk_http_header(pk_buf_str(out), passed[i]).len == 0)
             pk_buf_addf(out, "%s: %.*s\n", passed[i], PK_FMT(value));
     }
     add_protocols(pk_http_header(c->req->headers, "sec-websocket-protocol"), out);

@@ -185,6 +185,15 @@ def the_model_may_name_the_provider():
     ws.close()
 
 
+def a_header_is_sent_once():
+    cfg = config(mock, forward_headers=["openai-beta", "sec-websocket-protocol"])
+    ws = open_session(cfg=cfg, headers={"OpenAI-Beta": "realtime=v1", "Sec-WebSocket-Protocol":
+                                        "openai-insecure-api-key.pk-secret, realtime"})
+    last = mock.page("last")["headers"]
+    expect(last["openai-beta"] == "realtime=v1" and last["sec-websocket-protocol"] == "realtime", last)
+    ws.close()
+
+
 def keys_of_browsers_stay_here():
     ws = open_session(headers={"Sec-WebSocket-Extensions": "permessage-deflate", "Sec-WebSocket-Protocol":
                                "realtime, openai-insecure-api-key.pk-secret, openai-beta.realtime-v1"})
@@ -353,7 +362,7 @@ run(frames_come_back_as_they_went, what_is_sent_with_the_handshake_arrives, usag
     a_client_that_leaves_ends_the_session_at_the_provider, a_provider_that_drops_it_cuts_the_session,
     a_provider_that_says_goodbye_ends_it_well, refusals_are_ordinary_answers,
     a_fallback_is_made_before_the_session, a_refusal_is_retried, conditions_look_at_the_model,
-    the_model_may_name_the_provider, keys_of_browsers_stay_here, what_is_no_handshake_is_refused,
+    the_model_may_name_the_provider, a_header_is_sent_once, keys_of_browsers_stay_here, what_is_no_handshake_is_refused,
     hosts_that_are_not_listed_are_not_called, guardrails_are_not_passed_over,
     nobody_reaches_a_provider_that_is_not_there, a_slow_reader_holds_its_provider_back,
     two_hundred_sessions_at_a_time, an_idle_session_is_ended, keys_are_needed_in_any_place,
