@@ -107,6 +107,11 @@ void pk_draft_settle(struct pk_draft *d)
     }
     if (d->api_key.len)
         d->set.api_key = d->api_key;
+    if (d->set.by_slug && d->set.api_key.len) { /* no virtual key, which would have its own */
+        d->set.provider = d->set.virtual_key;
+        d->set.virtual_key = PK_NONE;
+        d->set.by_slug = false;
+    }
     pk_draft_settle_fields(d);
     for (int phase = 0; phase < 2; phase++)
         if (d->guards[phase])

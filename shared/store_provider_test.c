@@ -71,8 +71,8 @@ static bool leads_to(const char *reference, const char *base, bool with_key)
         return false;
     }
     const struct pk_target *t = &s->config.targets[0];
-    bool ok = t->provider && pk_str_is(t->base_url, base) &&
-              (t->key.kind != PK_KEY_NONE) == with_key;
+    bool ok =
+        t->provider && pk_str_is(t->base_url, base) && (t->key.kind != PK_KEY_NONE) == with_key;
     if (!ok)
         printf("# %s: %.*s\n", reference, PK_FMT(t->base_url));
     pk_snapshot_release(resolver, s);
@@ -172,6 +172,10 @@ static void every_way_of_naming_finds_it(void)
     EXPECT(leads_to("{\"provider\":\"mine\"}", "http://127.0.0.1:8000/v1", false));
     EXPECT(leads_to("{\"provider\":\"@mine\"}", "http://127.0.0.1:8000/v1", false));
     EXPECT(leads_to("{\"provider\":\"mine\",\"api_key\":\"k\"}", "http://127.0.0.1:8000/v1", true));
+    EXPECT(
+        leads_to("{\"provider\":\"@mine\",\"api_key\":\"k\"}", "http://127.0.0.1:8000/v1", true));
+    EXPECT(
+        leads_nowhere("{\"provider\":\"@none\",\"api_key\":\"k\"}", "unknown provider \"none\""));
     EXPECT(leads_to("{\"provider\":\"mine\",\"custom_host\":\"http://127.0.0.1:9/v2\"}",
                     "http://127.0.0.1:9/v2", false));
     EXPECT(leads_to("mine", "http://127.0.0.1:8000/v1", false));
@@ -215,9 +219,7 @@ static void a_key_follows_to_another_path_but_not_to_another_host(void)
 static void one_in_use_stays(void)
 {
     struct pk_guardrail_draft g = {
-        PK_STR("g"),
-        PK_STR("{\"type\":\"moderation\",\"provider\":\"mine\"}"),
-        PK_NONE, now_us};
+        PK_STR("g"), PK_STR("{\"type\":\"moderation\",\"provider\":\"mine\"}"), PK_NONE, now_us};
     int64_t version;
     bool existed;
 
