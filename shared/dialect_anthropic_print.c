@@ -20,8 +20,9 @@
 static pk_str stop_reason(const struct pk_stream *s)
 {
     static const struct pk_word words[] = {
-        {"stop", "end_turn"},          {"length", "max_tokens"},      {"tool_calls", "tool_use"},
-        {"function_call", "tool_use"}, {"content_filter", "refusal"}, {"end_turn", "end_turn"},
+        {"stop", "end_turn"},          {"length", "max_tokens"},       {"tool_calls", "tool_use"},
+        {"function_call", "tool_use"}, {"content_filter", "refusal"},  {"end_turn", "end_turn"},
+        {"eos", "end_turn"},           {"model_length", "max_tokens"},
     };
     const struct pk_stream_choice *c = &s->choices[0];
     pk_str word = pk_read_word(words, PK_COUNT(words), c->finish_reason);

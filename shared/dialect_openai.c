@@ -4,7 +4,8 @@
  *
  * Follows the "chat" and "chat streaming" pages of OpenAI's API reference, and what compatible
  * providers add: `reasoning_content` or `reasoning` beside `content`, usage in other places, an
- * error object in a stream or in a 200. As the back, bytes pass; here they are only understood.
+ * error object in a stream or in a 200, in a choice too. As the back, bytes pass; here they are only
+ * understood. Some end a stream without [DONE]: it is whole when every choice has said why it stopped.
  */
 #include "dialect_read.h"
 
@@ -69,6 +70,34 @@ static void print_usage(struct pk_buf *out, const struct pk_usage *u)
     pk_buf_addc(out, '}');
 }
 
+/* --- answers that failed --------------------------------------------------------------------- */
+
+/* What OpenRouter, Mistral and DeepSeek say where the model was cut off by a failure of theirs. */
+static bool is_failure(const struct pk_json *doc, int reason)
+{
+    return pk_json_is(doc, reason, "error") ||
+           pk_json_is(doc, reason, "insufficient_system_resource");
+}
+
+/* Whether a choice is a failure; its words, if it has some, or the reason. */
+static bool read_failure(struct pk_arena *arena, const struct pk_json *doc, int choice,
+                         struct pk_fault *f)
+{
+    int reason = pk_json_get(doc, choice, "finish_reason");
+    int error = pk_json_get(doc, choice, "error");
+
+    if (pk_json_count(doc, error) == 0 && !is_failure(doc, reason))
+        return false;
+    *f = (struct pk_fault){
+        .message = pk_json_str(arena, doc, pk_json_get(doc, error, "message")),
+        .type = pk_json_str(arena, doc, reason),
+        .code = pk_json_raw(doc, pk_json_get(doc, error, "code")),
+    };
+    if (f->message.len == 0)
+        f->message = f->type.len ? f->type : PK_STR("the answer has an error in it");
+    return true;
+}
+
 /* --- complete answers ------------------------------------------------------------------------ */
 
 static bool is_text(enum pk_json_type type)
@@ -95,22 +124,27 @@ static bool check_choice(const struct pk_json *doc, int choice, struct pk_error 
     return true;
 }
 
-static bool check_choices(const struct pk_json *doc, struct pk_error *err)
+static bool check_choices(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f,
+                          struct pk_error *err)
 {
     int choices = pk_json_get(doc, 0, "choices");
 
     if (pk_json_type(doc, choices) != PK_JSON_ARRAY || pk_json_count(doc, choices) == 0)
         return pk_fail(err, PK_BAD_ANSWER, "answer: no list of choices in it");
-    for (int c = pk_json_first(doc, choices); c >= 0; c = pk_json_next(doc, choices, c))
+    for (int c = pk_json_first(doc, choices); c >= 0; c = pk_json_next(doc, choices, c)) {
+        if (read_failure(arena, doc, c, f))
+            return pk_fail(err, PK_UPSTREAM, "the provider answered with an error");
         if (!check_choice(doc, c, err))
             return false;
+    }
     return true;
 }
 
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                    struct pk_buf *out, struct pk_error *err)
 {
-    if (!pk_dialect_no_error(arena, doc, &a->fault, err) || !check_choices(doc, err))
+    if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
+        !check_choices(arena, doc, &a->fault, err))
         return false;
     if (!read_usage(doc, pk_json_get(doc, 0, "usage"), &a->usage))
         return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
@@ -223,6 +257,48 @@ static bool emit_message(const struct pk_reader *r, int delta, struct pk_error *
     return emit_tools(r, pk_json_get(r->doc, delta, "tool_calls"), err);
 }
 
+/* Tokens and their odds; what has no place among them is only passed on. */
+static void emit_logprobs(const struct pk_reader *r, int logprobs)
+{
+    static const char *const known[] = {"content", NULL};
+    int content = pk_json_get(r->doc, logprobs, "content");
+    pk_str list = pk_json_raw(r->doc, content);
+
+    if (pk_json_type(r->doc, logprobs) <= PK_JSON_NULL)
+        return;
+    if (pk_json_count(r->doc, content) > 0)
+        pk_read_emit(r, PK_DELTA_LOGPROBS, pk_str_sub(list, 1, list.len - 2));
+    if (has_more(r, logprobs, known))
+        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("logprobs"));
+}
+
+/* What a choice has beside OpenAI's own. */
+static void emit_members(const struct pk_reader *r, int choice)
+{
+    static const char *const known[] = {"index",    "delta",         "message",
+                                        "logprobs", "finish_reason", NULL};
+
+    for (int k = pk_json_first(r->doc, choice); k >= 0; k = pk_json_next(r->doc, choice, k)) {
+        bool found = pk_json_type(r->doc, k + 1) == PK_JSON_NULL;
+
+        for (int i = 0; known[i] && !found; i++)
+            found = pk_json_is(r->doc, k, known[i]);
+        if (!found)
+            pk_read_emit_member(r, pk_json_str(&r->s->scratch, r->doc, k),
+                                pk_json_raw(r->doc, k + 1));
+    }
+}
+
+static bool emit_failure(const struct pk_reader *r, int choice)
+{
+    struct pk_delta d = {.kind = PK_DELTA_ERROR, .choice = r->choice};
+
+    if (!read_failure(&r->s->scratch, r->doc, choice, &d.fault))
+        return false;
+    r->emit(r->s, &d);
+    return true;
+}
+
 static bool emit_choice(struct pk_reader *r, int choice, struct pk_error *err)
 {
     int delta = pk_json_get(r->doc, choice, "delta");
@@ -241,8 +317,10 @@ static bool emit_choice(struct pk_reader *r, int choice, struct pk_error *err)
         return pk_fail(err, PK_BAD_ANSWER, "stream: a delta is no object");
     if (!emit_message(r, delta, err))
         return false;
-    if (pk_dialect_has(r->doc, choice, "logprobs"))
-        pk_read_emit(r, PK_DELTA_OTHER, PK_STR("logprobs"));
+    emit_logprobs(r, pk_json_get(r->doc, choice, "logprobs"));
+    emit_members(r, choice);
+    if (emit_failure(r, choice))
+        return true;
     if (!is_text(pk_json_type(r->doc, pk_json_get(r->doc, choice, "finish_reason"))))
         return pk_fail(err, PK_BAD_ANSWER, "stream: finish_reason is no text");
     emit_string(r, PK_DELTA_FINISH, pk_json_get(r->doc, choice, "finish_reason"));
@@ -290,6 +368,22 @@ static void emit_start(const struct pk_reader *r)
         r->emit(r->s, &d);
 }
 
+/* What an event has beside OpenAI's own and stands for the whole answer: citations, a fingerprint. */
+static void keep_members(struct pk_stream *s, const struct pk_json *doc)
+{
+    static const char *const known[] = {"id",    "object", "created",     "model", "choices",
+                                        "usage", "x_groq", "obfuscation", NULL};
+
+    for (int k = pk_json_first(doc, 0); k >= 0; k = pk_json_next(doc, 0, k)) {
+        bool found = pk_json_type(doc, k + 1) == PK_JSON_NULL;
+
+        for (int i = 0; known[i] && !found; i++)
+            found = pk_json_is(doc, k, known[i]);
+        if (!found)
+            pk_stream_keep(s, pk_json_str(&s->scratch, doc, k), pk_json_raw(doc, k + 1));
+    }
+}
+
 static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *take,
                   struct pk_error *err)
 {
@@ -308,7 +402,25 @@ static bool event(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_f
     emit_start(&r);
     if (pk_json_type(&doc, choices) <= PK_JSON_NULL && !pk_dialect_has(&doc, 0, "usage"))
         pk_read_emit(&r, PK_DELTA_OTHER, PK_STR("event"));
+    keep_members(s, &doc);
     return emit_choices(&r, choices, err) && emit_usage(&r, choices, err);
+}
+
+static void end(struct pk_stream *s, pk_delta_fn *take)
+{
+    struct pk_delta done = {.kind = PK_DELTA_DONE};
+    bool any = false;
+
+    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+        any = any || s->choices[i].used;
+        if (s->choices[i].used && s->choices[i].finish_reason.len == 0)
+            return;
+    }
+    if (!any)
+        return;
+    if (s->front == s->back && s->out)
+        pk_buf_adds(s->out, "data: [DONE]\n\n");
+    take(s, &done);
 }
 
 /* --- streams: printing ----------------------------------------------------------------------- */
@@ -406,10 +518,21 @@ static void print_logprobs(struct pk_stream *s, const struct pk_delta *d, struct
     pk_buf_adds(out, "]},\"finish_reason\":null}]}\n\n");
 }
 
+/* Their names are the provider's. */
+static void print_list_of(const struct pk_stream_member *list, int count, struct pk_buf *out)
+{
+    for (int i = 0; i < count; i++) {
+        pk_dialect_comma(out);
+        pk_json_quote(out, list[i].name);
+        pk_buf_addc(out, ':');
+        pk_buf_add(out, pk_buf_str(&list[i].json));
+    }
+}
+
 static void print_members(const struct pk_stream_choice *c, struct pk_buf *out)
 {
-    for (int i = 0; c->more && i < c->more->member_count; i++)
-        pk_dialect_raw(out, c->more->members[i].name.at, pk_buf_str(&c->more->members[i].json));
+    if (c->more)
+        print_list_of(c->more->members, c->more->member_count, out);
 }
 
 static void print_finish(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out)
@@ -546,6 +669,7 @@ static void print_answer(const struct pk_stream *s, struct pk_buf *out)
         pk_dialect_key(out, "usage");
         print_usage(out, &s->usage);
     }
+    print_list_of(s->kept, s->kept_count, out);
     pk_buf_addc(out, '}');
 }
 
@@ -702,6 +826,7 @@ const struct pk_dialect pk_dialect_openai = {
     .request = NULL,
     .answer = answer,
     .event = event,
+    .end = end,
     .fault = pk_dialect_read_fault,
     .print_delta = print_delta,
     .print_answer = print_answer,

@@ -170,13 +170,32 @@ static pk_str words(struct pk_arena *arena, const struct pk_json *doc, int objec
     return pk_json_type(doc, value) > PK_JSON_NULL ? pk_json_raw(doc, value) : PK_NONE;
 }
 
+/* MiniMax's own place for errors, which may come with status 200; 0 is none. */
+static int base_error(const struct pk_json *doc)
+{
+    int base = pk_json_get(doc, 0, "base_resp");
+    int64_t code = 0;
+
+    return pk_json_int(doc, pk_json_get(doc, base, "status_code"), &code) && code ? base : -1;
+}
+
+/* The object that an error's members stand in: `error`, or the first of Cloudflare's `errors`, or the whole. */
+static int error_in(const struct pk_json *doc, int root)
+{
+    int error = pk_json_get(doc, root, "error");
+    int first = pk_json_item(doc, pk_json_get(doc, root, "errors"), 0);
+
+    if (pk_json_type(doc, error) == PK_JSON_OBJECT)
+        return error;
+    return pk_json_type(doc, first) == PK_JSON_OBJECT ? first : root;
+}
+
 void pk_dialect_read_fault(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f)
 {
     int root = pk_json_type(doc, 0) == PK_JSON_ARRAY ? pk_json_item(doc, 0, 0)
                : doc->count                          ? 0
                                                      : -1;
-    int error = pk_json_get(doc, root, "error");
-    int from = pk_json_type(doc, error) == PK_JSON_OBJECT ? error : root;
+    int from = error_in(doc, root), base = base_error(doc);
 
     *f = (struct pk_fault){
         .message = words(arena, doc, from, "message"),
@@ -192,6 +211,10 @@ void pk_dialect_read_fault(struct pk_arena *arena, const struct pk_json *doc, st
         f->message = words(arena, doc, root, "message");
     if (f->message.len == 0)
         f->message = words(arena, doc, root, "detail");
+    if (f->message.len == 0 && base >= 0) {
+        f->message = words(arena, doc, base, "status_msg");
+        f->code = words(arena, doc, base, "status_code");
+    }
     f->message = pk_dialect_shorten(f->message, FAULT_BYTES_MAX);
 }
 
@@ -201,7 +224,7 @@ bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, stru
     int error = pk_json_get(doc, 0, "error");
     bool empty = pk_json_type(doc, error) <= PK_JSON_FALSE || pk_json_raw(doc, error).len <= 2;
 
-    if (empty && !pk_json_is(doc, pk_json_get(doc, 0, "type"), "error"))
+    if (empty && !pk_json_is(doc, pk_json_get(doc, 0, "type"), "error") && base_error(doc) < 0)
         return true;
     pk_dialect_read_fault(arena, doc, f);
     return pk_fail(err, PK_UPSTREAM, "the provider answered with an error%s",

@@ -152,23 +152,29 @@ static void add_item(struct pk_buf *to, pk_str json)
     pk_dialect_line(to, json);
 }
 
-/* A later one of the same name replaces it. */
-static void take_member(struct pk_stream *s, struct pk_stream_more *more, const struct pk_delta *d)
+/* Puts a member into a list of PK_STREAM_MEMBERS_MAX; a later one of the same name replaces it. */
+static void put_member(struct pk_stream *s, struct pk_stream_member *list, int *count, pk_str name,
+                       pk_str json)
 {
     int i = 0;
 
-    while (i < more->member_count && !pk_str_eq(more->members[i].name, d->name))
+    while (i < *count && !pk_str_eq(list[i].name, name))
         i++;
     if (i == PK_STREAM_MEMBERS_MAX) {
         s->lossy = true;
         return;
     }
-    if (i == more->member_count) {
-        more->members[i] = (struct pk_stream_member){pk_copy(s->arena, d->name), text_in(s->arena)};
-        more->member_count++;
+    if (i == *count) {
+        list[i] = (struct pk_stream_member){pk_copy(s->arena, name), text_in(s->arena)};
+        ++*count;
     }
-    pk_buf_reset(&more->members[i].json); /* some providers tell it in every event */
-    pk_dialect_line(&more->members[i].json, d->text);
+    pk_buf_reset(&list[i].json); /* some providers tell it in every event */
+    pk_dialect_line(&list[i].json, json);
+}
+
+void pk_stream_keep(struct pk_stream *s, pk_str name, pk_str json)
+{
+    put_member(s, s->kept, &s->kept_count, name, json);
 }
 
 static void take_more(struct pk_stream *s, struct pk_stream_choice *c, const struct pk_delta *d)
@@ -187,7 +193,7 @@ static void take_more(struct pk_stream *s, struct pk_stream_choice *c, const str
     } else if (d->kind == PK_DELTA_EXTRA) {
         c->more->extra = pk_copy(s->arena, d->text);
     } else {
-        take_member(s, c->more, d);
+        put_member(s, c->more->members, &c->more->member_count, d->name, d->text);
     }
 }
 
@@ -245,6 +251,8 @@ static bool text_failed(const struct pk_stream *s)
     }
     for (int i = 0; i < s->tool_count; i++)
         failed = failed || s->tools[i].arguments.failed;
+    for (int i = 0; i < s->kept_count; i++)
+        failed = failed || s->kept[i].json.failed;
     return failed;
 }
 

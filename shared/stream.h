@@ -76,6 +76,8 @@ struct pk_stream {
     struct pk_stream_choice choices[PK_STREAM_CHOICES_MAX];
     struct pk_stream_tool *tools;
     int tool_count, tool_cap;
+    struct pk_stream_member kept[PK_STREAM_MEMBERS_MAX]; /* of the answer, beside its choices */
+    int kept_count;
     struct pk_fault fault; /* of an error event */
     bool content;  /* something that a client can see has come: text, a tool call, a finish */
     bool complete; /* the terminal event has come, */
@@ -110,6 +112,9 @@ bool pk_stream_end(struct pk_stream *s, struct pk_buf *out, struct pk_error *err
 
 /* Takes one delta: adds it to the answer and, while bytes are fed across dialects, prints it. */
 void pk_stream_take(struct pk_stream *s, const struct pk_delta *d);
+
+/* Keeps a member of the whole answer, JSON, that stands beside its choices; a later one of the name replaces it. */
+void pk_stream_keep(struct pk_stream *s, pk_str name, pk_str json);
 
 /* How many tool calls a choice has so far. */
 int pk_stream_tools(const struct pk_stream *s, int choice);
