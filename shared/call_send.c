@@ -10,6 +10,8 @@
 #include "http.h"
 #include "place.h"
 
+#include <strings.h>
+
 /* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
 static const char *const never_forwarded[] = {
     "host",
@@ -39,11 +41,21 @@ static bool may_forward(const struct pk_target *t, pk_str name)
     return t->key.kind == PK_KEY_NONE || !pk_http_is_credential(name);
 }
 
+static bool is_there(const struct pk_buf *headers, pk_str name)
+{
+    pk_str lines = pk_buf_str(headers), n, value;
+
+    while (pk_http_next_header(&lines, &n, &value))
+        if (n.len == name.len && strncasecmp(n.at, name.at, n.len) == 0)
+            return true;
+    return false;
+}
+
 static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, struct pk_buf *out)
 {
     pk_str value = pk_http_header(c->req->headers, name.at);
 
-    if (value.len && may_forward(t, name) && pk_http_valid_value(value) &&
+    if (value.len && may_forward(t, name) && !is_there(out, name) && pk_http_valid_value(value) &&
         pk_http_gateway_key(value).len == 0)
         pk_buf_addf(out, "%s: %.*s\n", name.at, PK_FMT(value));
 }
@@ -73,8 +85,23 @@ static void add_fixed(const struct pk_target *t, const char *headers, struct pk_
     pk_str lines = pk_str_of(headers), name, value;
 
     while (pk_http_next_header(&lines, &name, &value))
-        if (!pk_place_has_header(t, name))
+        if (!pk_place_has_header(t, name) && !is_there(out, name))
             pk_buf_addf(out, "%.*s: %.*s\n", PK_FMT(name), PK_FMT(value));
+}
+
+/* Versions and betas of a dialect that client and provider both speak are the client's to choose. */
+static void add_own(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
+{
+    pk_str list = pk_str_of(c->back->own_headers);
+
+    while (c->front == c->back && list.len) {
+        int blank = pk_str_find(list, ' ');
+        pk_str name = pk_copy(c->arena, blank < 0 ? list : pk_str_sub(list, 0, (size_t)blank));
+
+        if (name.at && !pk_place_has_header(t, name))
+            forward(c, t, name, out);
+        list = pk_str_sub(list, name.len + 1, list.len);
+    }
 }
 
 /* What the body is, and what the answer is to be. */
@@ -95,6 +122,7 @@ static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_
 {
     if (!c->exchange.upgrade)
         add_types(c, out);
+    add_own(c, t, out);
     add_fixed(t, c->back->headers, out);
     add_fixed(t, t->provider->headers, out);
     pk_place_headers(t, out);
@@ -155,6 +183,20 @@ void pk_call_set_deadline(struct pk_call *c)
         pk_call_tunnel_deadline(c);
 }
 
+/* Adds what a host alone does not say, /v1 for one. A base URL that names a version has said it. */
+static void complete_base(struct pk_call *c, const struct pk_target *t, pk_str *base)
+{
+    pk_str last = *base;
+
+    if (!t->provider->host_path || pk_operation_is_raw(c->operation))
+        return;
+    for (int slash = pk_str_find(last, '/'); slash >= 0; slash = pk_str_find(last, '/'))
+        last = pk_str_sub(last, (size_t)slash + 1, last.len);
+    bool version = last.len > 1 && last.at[0] == 'v' && last.at[1] >= '0' && last.at[1] <= '9';
+    if (!version && !pk_str_is(last, "beta") && !pk_str_ends(*base, t->provider->host_path))
+        *base = pk_copyf(c->arena, "%.*s%s", PK_FMT(*base), t->provider->host_path);
+}
+
 /* Body and URL of what is asked, in the words of the back. */
 static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
@@ -163,6 +205,7 @@ static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 
     if (!pk_place_base(c->arena, t, c->req->custom_host, model, &base, &c->error))
         return false;
+    complete_base(c, t, &base);
     bool ok = c->codec
                   ? pk_codec_request(c->arena, c->codec, body, &c->exchange.body,
                                      &c->record.dropped, &c->error) &&

@@ -79,6 +79,8 @@ struct pk_dialect {
     const char *name;
     const char *chat_path;    /* appended to the base URL; NULL: path() says it */
     const char *headers;      /* sent with every request: "name: value\n" lines, or "" */
+    const char *own_headers;  /* of a client that speaks it: passed on, in place of those above; blank
+                               * separated; NULL: none */
     const char *error_event;  /* the name of an error event in a stream, or "" */
     enum pk_framing framing;  /* of its streams */
     const char *error_header; /* of an error answer: names its type; NULL: the body does */

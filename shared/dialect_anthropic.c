@@ -493,6 +493,7 @@ const struct pk_dialect pk_dialect_anthropic = {
     .name = "anthropic",
     .chat_path = "/messages",
     .headers = "anthropic-version: 2023-06-01\n",
+    .own_headers = "anthropic-version anthropic-beta",
     .error_event = "error",
     .request = pk_anthropic_request,
     .answer = answer,

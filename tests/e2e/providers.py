@@ -96,5 +96,38 @@ def by_headers(door, e, mock):
     return (all(ok) and status == 200 and headers["x-portkey-provider"] == "named") or print("#", ok)
 
 
-ANY = [is_called, has_keys, speaks, comes_and_goes, is_checked]
-HTTP = [by_headers]
+def host_alone(door, e, mock):
+    """a custom_host may be without /v1 where it always is that"""
+    paths = []
+    for provider, host in (("ollama", ""), ("deepseek", ""), ("deepseek", "/v1"), ("vllm", "/v1/"), ("openai", "/v1")):
+        config = {"provider": provider, "api_key": "k-1", "custom_host": e.base + host}
+        paths.append(door.chat(config, "hi", {"model": "echo"}).text == "hi" and sent(mock)[0])
+    return paths == ["/v1/chat/completions"] * 5 or print("#", paths)
+
+
+def system_role(door, e, mock):
+    """a developer message goes as system to those who do not know it"""
+    roles = []
+    for provider in ("openai", "groq"):
+        config = {"provider": provider, "api_key": "k-1", "custom_host": e.base + "/v1"}
+        door.chat(config, [{"role": "developer", "content": "be brief"}, {"role": "user", "content": "hi"}],
+                  {"model": "echo"})
+        roles.append(sent(mock)[2]["messages"][0]["role"])
+    return roles == ["developer", "system"] or print("#", roles)
+
+
+def betas(door, e, mock):
+    """an Anthropic client's own version and betas go to a provider that speaks its dialect, and to no other"""
+    body = {"model": "echo", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    seen = []
+    for provider in ("anthropic", "openai"):
+        door.request("/v1/messages", body, {
+            "x-portkey-config": json.dumps({"provider": provider, "custom_host": e.base + "/v1", "api_key": "k-1"}),
+            "anthropic-version": "2024-01-01", "anthropic-beta": "one,two"})
+        headers = sent(mock)[1]
+        seen.append((headers.get("anthropic-version"), headers.get("anthropic-beta")))
+    return seen == [("2024-01-01", "one,two"), (None, None)] or print("#", seen)
+
+
+ANY = [is_called, has_keys, speaks, comes_and_goes, is_checked, host_alone, system_role]
+HTTP = [by_headers, betas]
