@@ -17,7 +17,7 @@ enum { PK_VECTOR_DIMS_MAX = 1 << 16 }; /* numbers of a vector */
 
 /* What a dialect has of its own, by the name of its file; a row without an operation ends each. */
 extern const struct pk_codec pk_codecs_gemini[], pk_codecs_cohere[], pk_codecs_vertex[],
-    pk_codecs_bedrock[];
+    pk_codecs_bedrock[], pk_codecs_ollama[];
 
 /* What a provider of OpenAI's family spells otherwise; NULL: nothing. */
 const struct pk_codec *pk_codecs_of_provider(pk_str name);
@@ -46,6 +46,10 @@ typedef bool pk_embed_item_fn(struct pk_maker *m, const struct pk_embed_item *it
 
 /* Writes each of "input". PK_BAD_REQUEST for tokens, and for what is neither text nor image. */
 bool pk_embed_items(struct pk_maker *m, pk_embed_item_fn *write);
+/* A way to write one: texts alone, as strings. */
+bool pk_embed_text(struct pk_maker *m, const struct pk_embed_item *item);
+/* A way to write the field (pk_make_field): all of them as a list of strings. */
+bool pk_embed_texts(struct pk_maker *m, int value, const char *to);
 /* How many vectors that makes; -1: nobody knows. */
 int pk_embed_count(const struct pk_json *request);
 /* Whether any item has, or is nothing but, an image. */
@@ -76,6 +80,8 @@ struct pk_embed_writer pk_embed_begin(struct pk_arena *arena, const struct pk_js
                                       struct pk_error *err);
 /* The next vector, a value of w->doc. PK_BAD_ANSWER when it is none. */
 bool pk_embed_add(struct pk_embed_writer *w, int vector);
+/* Each of a list of vectors. */
+bool pk_embed_add_all(struct pk_embed_writer *w, int list);
 /* Ends the list, with the model asked for and a->usage, and leaves the object open. PK_BAD_ANSWER when there are
  * not as many vectors as inputs. */
 bool pk_embed_end(struct pk_embed_writer *w, const struct pk_answer *a);

@@ -100,6 +100,26 @@ bool pk_embed_items(struct pk_maker *m, pk_embed_item_fn *write)
     return true;
 }
 
+bool pk_embed_text(struct pk_maker *m, const struct pk_embed_item *item)
+{
+    if (item->text < 0 || item->image.len)
+        return pk_make_refuse(m, "this provider takes texts, no images");
+    pk_dialect_comma(m->out);
+    pk_buf_add(m->out, pk_json_raw(m->in, item->text));
+    return true;
+}
+
+bool pk_embed_texts(struct pk_maker *m, int value, const char *to)
+{
+    (void)value;
+    pk_dialect_key(m->out, to);
+    pk_buf_addc(m->out, '[');
+    if (!pk_embed_items(m, pk_embed_text))
+        return false;
+    pk_buf_addc(m->out, ']');
+    return true;
+}
+
 bool pk_embed_has_images(const struct pk_json *request)
 {
     int input = pk_json_get(request, 0, "input");
@@ -341,6 +361,16 @@ bool pk_embed_add(struct pk_embed_writer *w, int vector)
     if (!add_vector(w->out, w->doc, vector, w->base64, w->err))
         return false;
     pk_buf_addc(w->out, '}');
+    return true;
+}
+
+bool pk_embed_add_all(struct pk_embed_writer *w, int list)
+{
+    if (pk_json_type(w->doc, list) != PK_JSON_ARRAY)
+        return pk_fail(w->err, PK_BAD_ANSWER, "answer: embeddings is no list");
+    for (int v = pk_json_first(w->doc, list); v >= 0; v = pk_json_next(w->doc, list, v))
+        if (!pk_embed_add(w, v))
+            return false;
     return true;
 }
 

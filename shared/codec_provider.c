@@ -231,29 +231,9 @@ static bool mistral_request(const struct pk_json *body, struct pk_buf *out, stru
 
 /* --- Nomic ----------------------------------------------------------------------------------- */
 
-static bool nomic_text(struct pk_maker *m, const struct pk_embed_item *item)
-{
-    if (item->text < 0 || item->image.len)
-        return pk_make_refuse(m, "this provider takes texts, no images");
-    pk_dialect_comma(m->out);
-    pk_buf_add(m->out, pk_json_raw(m->in, item->text));
-    return true;
-}
-
-static bool nomic_texts(struct pk_maker *m, int value, const char *to)
-{
-    (void)value;
-    pk_dialect_key(m->out, to);
-    pk_buf_addc(m->out, '[');
-    if (!pk_embed_items(m, nomic_text))
-        return false;
-    pk_buf_addc(m->out, ']');
-    return true;
-}
-
 static const struct pk_make_field nomic_fields[] = {
     {"model", "model", pk_make_same},
-    {"input", "texts", nomic_texts},
+    {"input", "texts", pk_embed_texts},
     {"dimensions", "dimensionality", pk_make_same},
     {"dimensionality", "dimensionality", pk_make_same},
     {"long_text_mode", "long_text_mode", pk_make_same},
@@ -282,16 +262,12 @@ static bool nomic_request(const struct pk_json *body, struct pk_buf *out, struct
 static bool nomic_answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                          struct pk_buf *out, struct pk_error *err)
 {
-    int list = pk_json_get(doc, 0, "embeddings"), usage = pk_json_get(doc, 0, "usage");
+    int usage = pk_json_get(doc, 0, "usage");
     struct pk_embed_writer w = pk_embed_begin(arena, doc, a, out, err);
 
-    if (!pk_dialect_no_error(arena, doc, &a->fault, err))
+    if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
+        !pk_embed_add_all(&w, pk_json_get(doc, 0, "embeddings")))
         return false;
-    if (pk_json_type(doc, list) != PK_JSON_ARRAY)
-        return pk_fail(err, PK_BAD_ANSWER, "answer: embeddings is no list");
-    for (int v = pk_json_first(doc, list); v >= 0; v = pk_json_next(doc, list, v))
-        if (!pk_embed_add(&w, v))
-            return false;
     a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
     if (pk_dialect_has(doc, usage, "prompt_tokens"))
         a->usage = (struct pk_usage){.source = PK_USAGE_PROVIDER,

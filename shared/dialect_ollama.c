@@ -7,6 +7,8 @@
  * has no id; calls of older versions have none either.
  */
 #include "dialect_ollama.h"
+
+#include "codec.h"
 #include "dialect_read.h"
 
 static pk_str finish_of(const struct pk_stream *s, pk_str reason)
@@ -212,6 +214,7 @@ const struct pk_dialect pk_dialect_ollama = {
     .path = path,
     .headers = "",
     .error_event = "",
+    .codecs = pk_codecs_ollama,
     .framing = PK_FRAMED_LINES,
     .request = pk_ollama_request,
     .answer = answer,

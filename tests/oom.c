@@ -68,6 +68,16 @@ static const struct life lives[] = {
      "\"guardrails\":{\"input\":[{\"type\":\"pii\",\"action\":\"redact\"},{\"type\":\"webhook\",\"url\":\"http://h.example/\",\"action\":\"block\"}],"
      "\"output\":[{\"type\":\"contains\",\"words\":[\"bob\"],\"flags\":[\"i\"],\"action\":\"redact\"},{\"type\":\"json_schema\",\"schema\":{},\"action\":\"warn\"},"
      "{\"type\":\"log\",\"url\":\"http://h.example/\",\"async\":true,\"on_success\":{\"feedback\":{\"value\":1}}}]}"},
+    {"embeddings", "google", "{\"model\":\"m\",\"input\":[\"h\\u00e9\",{\"text\":\"b\",\"image\":\"data:image/png;base64,iVBORw0KGgo=\"}],\"encoding_format\":\"base64\",\"dimensions\":3,\"input_type\":\"query\"}",
+     "content-type: application/json", {"{\"embeddings\":[{\"values\":[1,2,3]},{\"values\":[4,5,6e-1]}]}"}, NULL},
+    {"embeddings", "openai", "{\"model\":\"m\",\"input\":[\"h\\u00e9\",\"b\"],\"encoding_format\":\"base64\"}",
+     "content-type: application/json", {"{\"data\":[{\"embedding\":[1,2]},{\"embedding\":\"AACAPwAAAMA=\"}],\"usage\":{\"total_tokens\":2}}"}, NULL},
+    {"embeddings", "cohere", "{\"model\":\"m\",\"input\":[\"h\\u00e9\",\"b\"],\"embedding_types\":[\"float\",\"int8\"]}",
+     "content-type: application/json", {"{\"id\":\"x\",\"embeddings\":{\"int8\":[[1],[2]],\"float\":[[1.5],[2.5]]},\"meta\":{\"billed_units\":{\"input_tokens\":2}}}"}, NULL},
+    {"rerank", "voyage", "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"h\\u00e9\",{\"text\":\"b\"}],\"top_n\":1,\"return_documents\":true}",
+     "content-type: application/json", {"{\"data\":[{\"index\":1,\"relevance_score\":1}],\"usage\":{\"total_tokens\":2}}"}, NULL},
+    {"moderations", "mistral-ai", "{\"input\":[\"h\\u00e9\"]}",
+     "content-type: application/json", {"{\"results\":[{\"categories\":{\"x\":true},\"category_scores\":{\"x\":1}}]}"}, NULL},
     {"session", "openai", "{\"model\":\"m\"}", "sec-websocket-accept: x",
      {"\x81\x52{\"type\":\"response.done\",\"response\":{\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}",
       "\x88\x02\x03\xe8"}, NULL},
@@ -143,7 +153,8 @@ static bool run(const struct life *l, int allocations)
     struct pk_facts facts = {.limits = {limits, PK_COUNT(limits)}};
     struct pk_call *c = NULL;
 
-    r = (struct run){.request = {.operation = is_session(l) ? &pk_operation_realtime : NULL,
+    r = (struct run){.request = {.operation = is_session(l) ? &pk_operation_realtime
+                                                            : pk_operation_find(pk_str_of(l->name)),
                                  .body = pk_str_of(l->body),
                                  .metadata = PK_STR("{\"x\":\"\\u00e9\",\"team\":\"red\"}")}};
     left = allocations;

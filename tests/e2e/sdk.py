@@ -98,6 +98,7 @@ def main():
     add_key(pkd, "mis", "mistral-ai", mock.base)
     add_key(pkd, "goo", "google", f"http://127.0.0.1:{mock.port}/v1beta")
     add_key(pkd, "coh", "cohere", f"http://127.0.0.1:{mock.port}")
+    add_key(pkd, "voy", "voyage", mock.base)
     add_prompt(pkd, "partial/sign", "-- {{from}}")
     add_prompt(pkd, "pp-greet", {
         "string": json.dumps([{"role": "system", "content": "Be {{tone}}."},

@@ -38,6 +38,21 @@ await check('openai_reads_answers_and_streams', async () => {
   assert.equal(text, 'hello there');
 });
 
+await check('openai_embeds_with_every_provider', async () => {
+  let first;
+  for (const virtualKey of ['oai', 'goo', 'coh', 'mis', 'voy'])
+    for (const format of [{}, { encoding_format: 'float' }]) { // without one it asks for base64
+      const answer = await openai({ virtualKey }).embeddings.create(
+        { model: 'embed-test', input: ['hello there', 'another'], dimensions: 8, ...format });
+      first ??= answer.data;
+      answer.data.forEach((d, i) => {
+        assert.equal(d.index, i);
+        assert.equal(d.embedding.length, 8);
+        d.embedding.forEach((x, k) => assert.ok(Math.abs(x - first[i].embedding[k]) < 1e-6, virtualKey));
+      });
+    }
+});
+
 await check('openai_takes_a_config_in_camel_case', async () => {
   const config = { strategy: { mode: 'fallback' }, targets: [
     { virtualKey: 'oai-down' }, { virtualKey: 'oai', overrideParams: { model: 'gpt-4o-mini' } }] };

@@ -424,6 +424,22 @@ def portkey_administers_prompts_and_partials():
 
 
 @case
+def openai_embeds_with_every_provider():
+    texts, vectors = ["hello there", "another"], {}
+    for key in "oai", "goo", "coh", "mis", "voy":
+        for format_ in {}, {"encoding_format": "float"}:  # without one it asks for base64
+            answer = of_openai(virtual_key=key).embeddings.create(
+                model="embed-test", input=texts, dimensions=8, **format_)
+            assert [d.index for d in answer.data] == [0, 1] and answer.usage.prompt_tokens >= 0, answer
+            assert all(isinstance(x, float) for d in answer.data for x in d.embedding), answer
+            for got, wanted in zip(answer.data, vectors.setdefault("first", answer.data)):
+                assert all(abs(a - b) < 1e-6 for a, b in zip(got.embedding, wanted.embedding, strict=True)), key
+    assert of_openai(virtual_key="oai").moderations.create(input="I will kill it").results[0].flagged
+    assert isinstance(raised(openai.BadRequestError, lambda: of_openai(virtual_key="ant").embeddings.create(
+        model="m", input="x")).body, dict)
+
+
+@case
 def openai_holds_realtime_sessions():
     with of_openai(virtual_key="oai").realtime.connect(model="gpt-realtime") as session:
         session.response.create()

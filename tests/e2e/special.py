@@ -14,6 +14,7 @@ import time
 
 import access
 import caching
+import operations
 import fronts
 import prompts
 import providers
@@ -470,10 +471,10 @@ def killed(door, e, mock):
 
 
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
-    caching.ANY + providers.ANY + access.ANY
+    caching.ANY + operations.ANY + providers.ANY + access.ANY
 SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
 HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, messages_bedrock, streams_ollama, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
-        huge_request, operation] + prompts.HTTP + providers.HTTP + access.HTTP + fronts.HTTP
+        huge_request, operation] + operations.HTTP + prompts.HTTP + providers.HTTP + access.HTTP + fronts.HTTP
 LAST_HTTP = [killed]
 LAST = [secrets] + access.LAST  # when all the others have left their traces

@@ -36,13 +36,25 @@ static const char *unknown(const cJSON *object, const char *known)
 
 /* --- Google ---------------------------------------------------------------------------------- */
 
-/* The model stands in the path. */
+/* The model stands in the path, escaped. */
 static void gemini_read(struct ask *a)
 {
     const char *from = strstr(a->route, "/models/");
+    size_t len = 0;
 
-    from = from ? from + strlen("/models/") : "";
-    (void)snprintf(a->name, sizeof(a->name), "%.*s", (int)strcspn(from, ":"), from);
+    for (from = from ? from + strlen("/models/") : ""; *from && *from != ':'; from++) {
+        unsigned byte;
+
+        if (len + 1 == sizeof(a->name))
+            break;
+        if (*from == '%' && sscanf(from + 1, "%2x", &byte) == 1) {
+            a->name[len++] = (char)byte;
+            from += 2;
+        } else {
+            a->name[len++] = *from;
+        }
+    }
+    a->name[len] = 0;
     a->model = a->name;
 }
 
