@@ -89,10 +89,11 @@ struct pk_next {
     enum pk_op op;
     int64_t until_ms; /* SLEEP: wake then; SEND, READ: give up then with FAIL PK_TIMEOUT */
     int64_t
-        idle_ms; /* READ of a session: the same when no byte went either way for so long; 0: not */
-    pk_str out;  /* bytes for the client, valid until the next step; often empty */
-    bool open;   /* a session has begun: the client gets the reply now, and may send */
-    bool last;   /* with this `out` the client has its answer; what follows is not for it */
+        idle_ms; /* of a session, else 0. READ: the same when no byte went either way for so long; RESERVE:
+                       * its exchange stays open meanwhile */
+    pk_str out; /* bytes for the client, valid until the next step; often empty */
+    bool open;  /* a session has begun: the client gets the reply now, and may send */
+    bool last;  /* with this `out` the client has its answer; what follows is not for it */
 };
 
 /* What a host reports of a question that the store has answered. `lenient`: limits that could not be asked

@@ -22,8 +22,9 @@ static bool price_of(const struct pk_call *c, const struct pk_span *s, pk_str mo
 }
 
 /* What the attempt used, as far as the provider has said, is paid for whatever became of it. */
-static void note_used(struct pk_call *c, struct pk_span *s)
+void pk_call_note_used(struct pk_call *c)
 {
+    struct pk_span *s = &c->record.spans[c->span];
     bool own = c->answered || c->tunnel;
     const struct pk_usage *u = own ? &c->answer.usage : &c->streaming->usage;
     pk_str model = own ? c->answer.model : c->streaming->model;
@@ -85,7 +86,7 @@ void pk_call_span_end(struct pk_call *c)
     s->ended_us = pk_call_now_us(c);
     pk_call_estimate(c);
     if (c->answered || c->streaming || c->tunnel)
-        note_used(c, s);
+        pk_call_note_used(c);
     note_outcome(c, s);
     s->status = c->status;
     s->code = c->error.code;

@@ -103,6 +103,7 @@ struct pk_call {
     struct pk_stream *streaming; /* NULL unless the answer is a stream */
     struct pk_buf out;           /* for the client; held back until `committed` */
     struct pk_realtime *tunnel;  /* NULL unless it is an open session */
+    struct pk_usage charged;     /* what of it limits have been asked for */
     struct pk_fault fault;
     struct pk_error error;
     struct pk_answer answer;
@@ -235,15 +236,19 @@ bool pk_call_tunnel_over(const struct pk_call *c); /* it was ended by the provid
 void pk_call_tunnel_say_goodbye(
     struct pk_call *c); /* a close frame for the client, if one may follow */
 
-/* call_limit.c: what the attempt comes under. False with c->error when it may not be made; *ask: only if
+/* call_limit.c: what the attempt comes under. False with c->error when it may not be made, or go on; *ask: only if
  * the host reserves c->reserve. */
 bool pk_call_limited(struct pk_call *c, bool *ask) PK_MUST_CHECK;
+/* It was granted; NULL: without an answer of the store. */
+void pk_call_take(struct pk_call *c, const struct pk_reserve *r);
 void pk_call_settle(struct pk_call *c); /* what was used of the holds; at the end */
 void pk_call_estimate(
     struct pk_call *c); /* usage that the provider did not report, when it matters */
 
 /* call_end.c: what the log says. */
 void pk_call_span_end(struct pk_call *c); /* closes the span of the attempt from c->error */
+void pk_call_note_used(
+    struct pk_call *c); /* what it has used, in its span; again while it goes on */
 pk_str pk_call_user(const struct pk_call *c);
 void pk_call_note_target(struct pk_call *c); /* where the attempt went */
 void pk_call_note_answer(struct pk_call *c); /* provider, model, usage, cost */

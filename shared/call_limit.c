@@ -63,6 +63,14 @@ struct most {
     int64_t tokens, pusd;
 };
 
+/* Whether a session has used what no price is known of. */
+static bool has_unpriced(const struct pk_call *c)
+{
+    const struct pk_span *s = &c->record.spans[c->span];
+
+    return c->tunnel && s->used && !s->cost_known;
+}
+
 static bool find_most(struct pk_call *c, struct most *most)
 {
     struct pk_hold_list *holds = &c->record.holds;
@@ -72,21 +80,26 @@ static bool find_most(struct pk_call *c, struct most *most)
     *most = (struct most){0, 0};
     if (!cost && !any_counts(holds, PK_LC_TOKENS))
         return true;
-    if (c->opaque ||
-        c->exchange
-            .upgrade) { /* its bill is known behind the answer, if ever: all that is asked is that something is left */
+    if (c->opaque) { /* its bill is known behind the answer, if ever: all that is asked is that something is left */
         *most = (struct most){1, 1};
         return true;
     }
-    if (!pk_json_parse(c->arena, c->exchange.body, "request", &body, &c->error))
+    struct pk_bound bound = {1, 0, false}; /* of a session, which nobody can bound: the same */
+    if (!c->exchange.upgrade &&
+        !pk_json_parse(c->arena, c->exchange.body, "request", &body, &c->error))
         return false;
-    struct pk_bound bound = pk_estimate_bound(&body, c->req->output_assumed);
+    if (!c->exchange.upgrade)
+        bound = pk_estimate_bound(&body, c->req->output_assumed);
     if (!c->operation->output)
         bound.output = 0;
     most->tokens = bound.input + bound.output;
-    if (!cost || pk_estimate_cost(&c->facts->prices, pk_call_provider(c), c->record.request_model,
-                                  &bound, c->record.started_us, &most->pusd))
+    if (!cost || (!has_unpriced(c) &&
+                  pk_estimate_cost(&c->facts->prices, pk_call_provider(c), c->record.request_model,
+                                   &bound, c->record.started_us, &most->pusd)))
         return true;
+    if (has_unpriced(c) && c->tunnel->why)
+        return pk_fail(&c->error, PK_BUDGET, "%s: %s, so that no budget in dollars can be kept",
+                       pk_call_target(c)->provider->name, c->tunnel->why);
     return pk_fail(
         &c->error, PK_BUDGET,
         "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",
@@ -97,7 +110,10 @@ static bool find_most(struct pk_call *c, struct most *most)
 static void set_want(const struct pk_call *c, struct pk_hold *h, const struct most *most)
 {
     switch (h->counts) {
-    case PK_LC_REQUESTS: h->want = h->of_target ? h->used + (c->tries == 1) : 1; break;
+    case PK_LC_REQUESTS:
+        if (!c->tunnel) /* which was counted when it began */
+            h->want = h->of_target ? h->used + (c->tries == 1) : 1;
+        break;
     case PK_LC_TOKENS: h->want = used_so_far(c, h) + most->tokens; break;
     case PK_LC_COST: h->want = used_so_far(c, h) + most->pusd; break;
     }
@@ -160,8 +176,9 @@ bool pk_call_limited(struct pk_call *c, bool *ask)
 
 /* What the attempt holds from now on. Without an answer of the store nothing is set aside, and what was used
  * will be charged all the same. */
-static void take(struct pk_call *c, const struct pk_reserve *r)
+void pk_call_take(struct pk_call *c, const struct pk_reserve *r)
 {
+    PK_ASSERT(!r || r->holds.count == c->record.holds.count);
     for (int i = 0; i < c->record.holds.count; i++) {
         struct pk_hold *h = &c->record.holds.rows[i];
 
@@ -183,8 +200,7 @@ int pk_step_reserve(struct pk_call *c, const struct pk_event *ev)
     const struct pk_reserve *r = ev->reserve;
 
     if (ev->kind == PK_EV_GRANTED) {
-        PK_ASSERT(!r || r->holds.count == c->record.holds.count);
-        take(c, r);
+        pk_call_take(c, r);
         pk_call_set_deadline(c);
         return pk_call_wait_upstream(c, ST_head, PK_OP_SEND);
     }

@@ -7,6 +7,9 @@
  * the provider says, for the bill. What the client sends goes by the machine: the host writes it to the open
  * transfer, and the machine says only how long nothing may happen (next.idle_ms).
  *
+ * Nobody knows what a session will use. What it has used is set aside of its limits as the provider says it,
+ * and one that finds nothing left ends there.
+ *
  * The handshake is between the two ends, but for two things. Compression is not offered, so that the
  * provider's events can be read. And a key that a browser has put among its subprotocols stays here.
  */
@@ -20,8 +23,10 @@ enum {
     PROTOCOLS_BYTES_MAX = 4096
 };
 
-/* Close, status 1001 "going away" (RFC 6455, 7.4.1). */
-static const char going_away[] = {(char)0x88, 2, 3, (char)0xe9};
+/* Close frames with the status 1001 "going away", and 1008 "policy violation" (RFC 6455, 7.4.1). */
+enum { CLOSE_BYTES = 4 };
+static const char going_away[CLOSE_BYTES] = {(char)0x88, 2, 0x03, (char)0xe9};
+static const char used_up[CLOSE_BYTES] = {(char)0x88, 2, 0x03, (char)0xf0};
 
 /* --- the handshake --------------------------------------------------------------------------- */
 
@@ -174,6 +179,7 @@ int pk_call_tunnel_open(struct pk_call *c, pk_str headers)
         return pk_call_go(c, ST_judge);
     }
     c->answer = (struct pk_answer){0};
+    c->charged = (struct pk_usage){0};
     c->record.spans[c->span].first_byte_us = pk_call_now_us(c);
     pk_call_note_target(c);
     pk_call_reply_as(c, c->status, true);
@@ -187,10 +193,23 @@ bool pk_call_tunnel_over(const struct pk_call *c)
     return c->tunnel && c->tunnel->frames.closed;
 }
 
+/* Behind whole frames only, and never a second one. The client reads it behind what is on its way to it. */
+static void say(struct pk_call *c, const char *frame)
+{
+    pk_str out = c->next.out;
+
+    if (!pk_wsframes_between(&c->tunnel->frames) || c->tunnel->frames.closed)
+        return;
+    pk_buf_reset(&c->out);
+    pk_buf_add(&c->out, out);
+    pk_buf_add(&c->out, (pk_str){frame, CLOSE_BYTES});
+    if (!c->out.failed)
+        c->next.out = pk_buf_str(&c->out);
+}
+
 void pk_call_tunnel_say_goodbye(struct pk_call *c)
 {
-    if (pk_wsframes_between(&c->tunnel->frames) && !c->tunnel->frames.closed)
-        c->next.out = (pk_str){going_away, sizeof going_away};
+    say(c, going_away);
 }
 
 /* The provider's close frame is a session's good end; without one it was cut. */
@@ -221,13 +240,50 @@ static int ended(struct pk_call *c, const struct pk_event *ev)
     return pk_call_go(c, ST_finish);
 }
 
+/* c->error says why it may not go on. */
+static int stop(struct pk_call *c)
+{
+    say(c, used_up);
+    pk_call_span_end(c);
+    return pk_call_go(c, ST_finish);
+}
+
+/* What was used so far is set aside, and something must be left for what comes next. */
+static int charge(struct pk_call *c)
+{
+    bool ask;
+
+    c->charged = c->answer.usage;
+    pk_call_note_used(c);
+    if (!pk_call_limited(c, &ask))
+        return stop(c);
+    int op = wait_for_bytes(c);
+    return ask ? pk_call_wait(c, ST_tunnel, PK_OP_RESERVE) : op;
+}
+
+static bool has_used_more(const struct pk_call *c)
+{
+    const struct pk_usage *now = &c->answer.usage, *then = &c->charged;
+
+    return now->input != then->input || now->cache_read != then->cache_read ||
+           now->output != then->output;
+}
+
 int pk_step_tunnel(struct pk_call *c, const struct pk_event *ev)
 {
+    if (ev->kind == PK_EV_GRANTED) {
+        pk_call_take(c, ev->reserve);
+        return wait_for_bytes(c);
+    }
+    if (ev->kind == PK_EV_REFUSED) {
+        c->error = ev->reserve->error;
+        return stop(c);
+    }
     if (ev->kind != PK_EV_BODY)
         return ended(c, ev);
     pk_realtime_feed(c->tunnel, ev->bytes);
     c->answer.usage = c->tunnel->usage;
     c->answer.model = pk_str_of(c->tunnel->model);
     c->next.out = ev->bytes;
-    return wait_for_bytes(c);
+    return has_used_more(c) ? charge(c) : wait_for_bytes(c);
 }

@@ -144,7 +144,7 @@ static void close_transfer(struct pk_task *t)
     t->transfer = NULL;
 }
 
-/* What follows READ goes on with the same transfer; everything else is done with it. */
+/* What follows READ goes on with the same transfer, and so does a session; everything else is done with it. */
 static void step(struct pk_task *t, const struct pk_event *happened)
 {
     struct pk_event ev = *happened;
@@ -154,7 +154,7 @@ static void step(struct pk_task *t, const struct pk_event *happened)
     t->waiting_us = 0;
     t->moved_ms = now_us / 1000;
     t->next = pk_call_step(t->call, now_us, &ev);
-    if (t->next.op != PK_OP_READ)
+    if (t->next.op != PK_OP_READ && t->next.idle_ms == 0)
         close_transfer(t);
 }
 

@@ -51,6 +51,7 @@ struct pkd_call {
     struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
     struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
     struct pkd_call *reserve_next;          /* in t->reserving */
+    struct pk_reserve *asked;               /* what is asked there; NULL before the first time */
     struct pkd_call *upload_next;           /* in t->uploads */
 };
 
@@ -311,7 +312,9 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
     int n = 0;
 
     for (int i = 0; i < count; i++) {
-        asked[n] = pk_alloc(&calls[i]->arena, sizeof *asked[n]);
+        if (!calls[i]->asked) /* a session asks again and again */
+            calls[i]->asked = pk_alloc(&calls[i]->arena, sizeof *asked[n]);
+        asked[n] = calls[i]->asked;
         if (!asked[n]) { /* its memory is used up */
             pk_loop_cancel(t->loop, &calls[i]->task);
             continue;
@@ -523,7 +526,10 @@ void pkd_call_step(struct pk_task *task)
     switch (task->next.op) {
     case PK_OP_LOOKUP: look_up(c); break;
     case PK_OP_NEAR: look_near(c); break;
-    case PK_OP_RESERVE: wait_for_limits(c); break;
+    case PK_OP_RESERVE:
+        c->paused = false; /* of a session, which goes on when limits say so */
+        wait_for_limits(c);
+        break;
     case PK_OP_QUERY: query(c); break;
     case PK_OP_SAVE: save(c); break;
     case PK_OP_DONE: finish(c); break;

@@ -332,14 +332,17 @@ def keys_are_needed_in_any_place():
     other.stop()
 
 
-def what_is_used_up_refuses_the_next_session():
+def what_is_used_up_ends_a_session_and_refuses_the_next():
     other = Pkd()
-    admin(other, "limit", "put", "all", stdin='{"counts": "tokens", "amount": 30, "per": "total"}')
+    admin(other, "limit", "put", "all", stdin='{"counts": "tokens", "amount": 40, "per": "total"}')
     expect(until(lambda: admin(other, "limit", "list") != ""))
-    ws = open_session("gpt-4o-mini", at=other)
-    create(ws)
-    ws.close()
-    until(lambda: other.rows("select count(*) from pk_log")[0][0] == 1)
+    ws = open_session("gpt-4o-mini", {"x-portkey-trace-id": "spent"}, at=other)
+    for _ in range(2):
+        create(ws)
+    expect(ws.receive() == (CLOSE, b"\x03\xf0", True))
+    ws.drop()
+    row = row_of("spent", "status, error_type, input_tokens + output_tokens, cost_pusd", at=other)
+    expect(row[:3] == ("truncated", "budget_exceeded", 50) and row[3] > 0, row)  # 10 more of a cache
     status, headers, error = refused("gpt-4o-mini", at=other)
     expect(status in (402, 412, 429) and error["message"], (status, error))
     expect(mock.page("stats")["in_flight"] == 0)
@@ -366,7 +369,7 @@ run(frames_come_back_as_they_went, what_is_sent_with_the_handshake_arrives, usag
     hosts_that_are_not_listed_are_not_called, guardrails_are_not_passed_over,
     nobody_reaches_a_provider_that_is_not_there, a_slow_reader_holds_its_provider_back,
     two_hundred_sessions_at_a_time, an_idle_session_is_ended, keys_are_needed_in_any_place,
-    what_is_used_up_refuses_the_next_session,
+    what_is_used_up_ends_a_session_and_refuses_the_next,
     a_gateway_that_stops_says_goodbye)
 if pkd.process.poll() is not None:
     print("# " + pkd.text().replace("\n", "\n# "))
