@@ -9,9 +9,7 @@
  *   PROVIDER.NAME.request.json -> .request.out.json, and .request.dropped (no file: none dropped)
  *   NAME.answer.json           -> .answer.out.json, and .answer.usage
  *   NAME.stream.sse            -> .stream.out.sse, and .stream.answer.json, .stream.usage
- *   NAME.stream.frames         -> the same; a line is a message of AWS's event stream: event, exception or
- *                                 broken (its checksum is wrong), a name, JSON; or "cut N": that many bytes
- *                                 of what is above are missing. Of a "chunk" the JSON is what is in it
+ *   NAME.stream.frames         -> the same, of AWS's event stream as lines (test_frames.h)
  *   NAME.stream.ndjson         -> the same
  *   NAME.replay.json           -> .replay.out.sse
  *   NAME.error.STATUS.body     -> .error.STATUS.out.json
@@ -270,34 +268,11 @@ static void check_stream(const char *name, pk_str in)
     check_cuts(&o, name, in);
 }
 
-/* Takes what stands before the first `c` off the front of *rest. */
-static pk_str before(pk_str *rest, char c)
-{
-    int at = pk_str_find(*rest, c);
-    pk_str word = at < 0 ? *rest : pk_str_sub(*rest, 0, (size_t)at);
-
-    *rest = at < 0 ? PK_NONE : pk_str_sub(*rest, (size_t)at + 1, rest->len);
-    return word;
-}
-
 static void check_frames(const char *name, pk_str in)
 {
     struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
 
-    while (in.len) {
-        pk_str line = before(&in, '\n'), kind = before(&line, ' ');
-        pk_str data = line, event = before(&data, ' ');
-        int64_t bytes = 0;
-
-        if (pk_str_is(kind, "cut") && EXPECT(pk_str_int(line, &bytes)))
-            out.len -= (size_t)bytes;
-        else if (pk_str_is(event, "chunk"))
-            frame_chunk(&out, data);
-        else if (kind.len)
-            frame_event(&out, pk_str_is(kind, "broken") ? PK_STR("event") : kind, event, data);
-        if (pk_str_is(kind, "broken"))
-            out.at[out.len - 1] ^= 1;
-    }
+    frame_lines(&out, in);
     check_stream(name, pk_buf_str(&out));
 }
 

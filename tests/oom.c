@@ -6,10 +6,12 @@
 #include "call.h"
 #include "reply.h"
 #include "test.h"
+#include "test_frames.h"
 
 #include <string.h>
 
 static int left; /* allocations that still succeed */
+static struct pk_arena frames;
 
 static void *take(void *ctx, size_t size)
 {
@@ -25,8 +27,9 @@ static void give(void *ctx, void *block)
 
 struct life {
     const char *name, *provider, *body, *head;
-    const char *payloads[8]; /* "" ends an answer before the last */
-    const char *more;        /* members of the config; NULL: a simple cache */
+    const char
+        *payloads[8]; /* "" ends an answer before the last; of AWS's event stream, as lines */
+    const char *more; /* members of the config; NULL: a simple cache */
 };
 
 /* clang-format off */
@@ -61,6 +64,20 @@ static const struct life lives[] = {
      "content-type: text/event-stream",
      {"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]}}],\"modelVersion\":\"m\",\"responseId\":\"r\"}\n\n",
       "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"},\"thoughtSignature\":\"s\"}]},\"finishReason\":\"STOP\",\"groundingMetadata\":{}}],\"usageMetadata\":{\"promptTokenCount\":1}}\n\n"}, NULL},
+    {"bedrock", "bedrock", "{\"model\":\"anthropic.claude-opus-4-6-v1\",\"reasoning_effort\":\"low\",\"top_k\":1,\"user\":\"u\",\"anthropic_beta\":\"a,b\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\",\"cache_control\":{}},{\"type\":\"file\",\"file\":{\"filename\":\"a b.pdf\",\"file_data\":\"data:application/pdf;base64,aa\"}}]},{\"role\":\"assistant\",\"thinking_blocks\":[{\"thinking\":\"t\",\"signature\":\"s\"}],\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"1\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{}}}}",
+     "content-type: application/json",
+     {"{\"output\":{\"message\":{\"content\":[{\"reasoningContent\":{\"reasoningText\":{\"text\":\"t\",\"signature\":\"s\"}}},{\"text\":\"x\"},{\"citationsContent\":{\"content\":[{\"text\":\"y\"}],\"citations\":[{}]}},{\"toolUse\":{\"toolUseId\":\"a\",\"name\":\"f\",\"input\":{}}}]}},\"stopReason\":\"tool_use\",\"trace\":{\"promptRouter\":{\"invokedModelId\":\"m\"}},\"usage\":{\"inputTokens\":1}}"}, NULL},
+    {"bedrock stream", "bedrock", "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+     "content-type: application/vnd.amazon.eventstream",
+     {"event messageStart {}\nevent contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"text\":\"t\"}}}\nevent contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"signature\":\"s\"}}}\nevent contentBlockDelta {\"contentBlockIndex\":1,\"delta\":{\"citation\":{}}}",
+      "event contentBlockStart {\"contentBlockIndex\":2,\"start\":{\"toolUse\":{\"toolUseId\":\"a\",\"name\":\"f\"}}}\nevent messageStop {\"stopReason\":\"end_turn\"}\nevent metadata {\"usage\":{\"inputTokens\":1},\"trace\":{}}"}, NULL},
+    {"ollama", "ollama-native", "{\"model\":\"m\",\"temperature\":1,\"stop\":\"x\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,aa\"}}]},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"1\"}],\"options\":{\"num_ctx\":1}}",
+     "content-type: application/json",
+     {"{\"model\":\"m\",\"created_at\":\"1\",\"message\":{\"content\":\"x\",\"thinking\":\"t\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{}}}]},\"done\":true,\"done_reason\":\"stop\",\"eval_count\":1}"}, NULL},
+    {"ollama stream", "ollama-native", "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+     "content-type: application/x-ndjson",
+     {"{\"model\":\"m\",\"message\":{\"content\":\"x\"},\"done\":false}\n{\"mod",
+      "el\":\"m\",\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"eval_count\":1}"}, NULL},
     {"guarded", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 anna@example.org\"}]}",
      "content-type: application/json",
      {"{\"verdict\":true}", "",
@@ -102,6 +119,18 @@ static bool step(struct pk_call *c, struct pk_next *next, int64_t *us, const str
     return next->op != PK_OP_DONE;
 }
 
+/* In the frames that it comes in; valid until the next. */
+static pk_str payload(const struct life *l, int i)
+{
+    struct pk_buf out = pk_buf_in(&frames, PK_STREAM_BYTES_MAX);
+
+    if (!strstr(l->head, "eventstream"))
+        return pk_str_of(l->payloads[i]);
+    pk_arena_free(&frames);
+    frame_lines(&out, pk_str_of(l->payloads[i]));
+    return pk_buf_str(&out);
+}
+
 /* Plays the life to its end; true when the call ended in success. */
 static bool drive(struct run *r, const struct life *l, struct pk_call *c)
 {
@@ -125,7 +154,7 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
                                    .status = is_session(l) ? 101 : 200,
                                    .headers = pk_str_of(l->head)};
         } else if (next.op == PK_OP_READ && l->payloads[sent] && *l->payloads[sent])
-            ev = (struct pk_event){.kind = PK_EV_BODY, .bytes = pk_str_of(l->payloads[sent++])};
+            ev = (struct pk_event){.kind = PK_EV_BODY, .bytes = payload(l, sent++)};
         else if (next.op == PK_OP_READ) {
             ev.kind = PK_EV_END;
             sent += l->payloads[sent] != NULL;
@@ -181,6 +210,7 @@ static bool run(const struct life *l, int allocations)
 
 int main(void)
 {
+    pk_arena_init(&frames, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     for (size_t i = 0; i < PK_COUNT(lives); i++) {
         int whole = 0, n = 0;
 
@@ -193,5 +223,6 @@ int main(void)
                lives[i].name);
         test_failures += test_failed;
     }
+    pk_arena_free(&frames);
     return test_end();
 }

@@ -65,4 +65,34 @@ static inline void frame_chunk(struct pk_buf *out, pk_str json)
     frame_event(out, PK_STR("event"), PK_STR("chunk"), pk_buf_str(&payload));
 }
 
+/* Takes what stands before the first `c` off the front of *rest. */
+static inline pk_str frame_before(pk_str *rest, char c)
+{
+    int at = pk_str_find(*rest, c);
+    pk_str word = at < 0 ? *rest : pk_str_sub(*rest, 0, (size_t)at);
+
+    *rest = at < 0 ? PK_NONE : pk_str_sub(*rest, (size_t)at + 1, rest->len);
+    return word;
+}
+
+/* Appends a stream that is told in lines: "event", "exception" or "broken" (its checksum is wrong), a name, JSON, of a
+ * chunk what is in it; or "cut N": that many bytes of what is above are missing. */
+static inline void frame_lines(struct pk_buf *out, pk_str lines)
+{
+    while (lines.len) {
+        pk_str line = frame_before(&lines, '\n'), kind = frame_before(&line, ' ');
+        pk_str json = line, name = frame_before(&json, ' ');
+        int64_t bytes = 0;
+
+        if (pk_str_is(kind, "cut") && pk_str_int(line, &bytes))
+            out->len -= (size_t)bytes;
+        else if (pk_str_is(name, "chunk"))
+            frame_chunk(out, json);
+        else if (kind.len)
+            frame_event(out, pk_str_is(kind, "broken") ? PK_STR("event") : kind, name, json);
+        if (pk_str_is(kind, "broken"))
+            out->at[out->len - 1] ^= 1;
+    }
+}
+
 #endif

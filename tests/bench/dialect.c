@@ -10,6 +10,7 @@
  */
 #include "provider.h"
 #include "stream.h"
+#include "test_frames.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,7 @@ static struct subject {
     struct {
         const char *start, *piece, *end;
     } answer, stream;
+    bool frames;  /* the stream is told in lines (test_frames.h) */
     pk_str in[3]; /* request, answer, stream */
     double ns[3][ROUNDS];
 } subjects[] = {
@@ -126,6 +128,24 @@ static struct subject {
           "data: {\"type\":\"content-delta\",\"index\":0,\"delta\":{\"message\":{\"content\":{"
           "\"text\":\"caf\\u00e9 with \\\"words\\\" \"}}}}\n\n",
           "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\"}}\n\n"}},
+    {.provider = "bedrock",
+     .frames = true,
+     .answer = {"{\"output\":{\"message\":{\"role\":\"assistant\",\"content\":[{\"text\":\"",
+                "caf\\u00e9 with \\\"words\\\" ",
+                "\"}]}},\"stopReason\":\"end_turn\",\"usage\":{\"inputTokens\":9}}"},
+     .stream =
+         {"event messageStart {\"role\":\"assistant\"}\n",
+          "event contentBlockDelta {\"contentBlockIndex\":0,\"delta\":{\"text\":\"caf\\u00e9 with "
+          "\\\"words\\\" \"},\"p\":\"abcdefgh\"}\n",
+          "event messageStop {\"stopReason\":\"end_turn\"}\nevent metadata {\"usage\":{}}\n"}},
+    {.provider = "ollama-native",
+     .answer = {"{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"",
+                "caf\\u00e9 with \\\"words\\\" ", "\"},\"done\":true,\"done_reason\":\"stop\"}"},
+     .stream =
+         {"{\"model\":\"m\",\"message\":{\"content\":\"\"},\"done\":false}\n",
+          "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"caf\\u00e9 with "
+          "\\\"words\\\" \"},\"done\":false}\n",
+          "{\"model\":\"m\",\"message\":{},\"done\":true,\"done_reason\":\"stop\"}\n"}},
 };
 
 static void run_request(struct pk_arena *arena, const struct subject *s)
@@ -195,6 +215,12 @@ int main(void)
         s->in[0] = conversation();
         s->in[1] = repeated(s->answer.start, s->answer.piece, s->answer.end);
         s->in[2] = repeated(s->stream.start, s->stream.piece, s->stream.end);
+        if (s->frames) {
+            struct pk_buf framed = pk_buf_in(&texts, PK_STREAM_BYTES_MAX);
+
+            frame_lines(&framed, s->in[2]);
+            s->in[2] = pk_buf_str(&framed);
+        }
     }
     for (int round = 0; round < ROUNDS; round++) /* in turns: whatever slows one down slows all */
         for (size_t i = 0; i < PK_COUNT(subjects); i++)

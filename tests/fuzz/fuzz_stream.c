@@ -3,8 +3,10 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * What reaches the client is whole events, and an answer is JSON. For AWS's event stream, whose checksums no fuzzer
- * guesses, the bytes are the names and payloads of its messages; a name after "!" is that of an exception.
+ * guesses, the bytes are the names and payloads of its messages; a name after "!" is that of an exception, and a chunk's
+ * payload is what it has in base64.
  */
+#include "dialect_bedrock.h"
 #include "fuzz.h"
 #include "stream.h"
 #include "test_frames.h"
@@ -65,8 +67,11 @@ static void messages(const struct pk_dialect *front, const struct pk_dialect *ba
         pk_str name = pk_str_sub(fuzz_part(&bytes), 0, UINT16_MAX);
         bool failed = pk_str_starts(name, "!");
 
-        frame_event(&out, failed ? PK_STR("exception") : PK_STR("event"),
-                    pk_str_sub(name, failed, name.len), fuzz_part(&bytes));
+        if (pk_str_is(name, "chunk"))
+            frame_chunk(&out, fuzz_part(&bytes));
+        else
+            frame_event(&out, failed ? PK_STR("exception") : PK_STR("event"),
+                        pk_str_sub(name, failed, name.len), fuzz_part(&bytes));
     }
     stream(front, back, pk_buf_str(&out));
     pk_arena_free(&arena);
@@ -87,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             answer(fronts[f], backs[b], text);
         }
         messages(fronts[f], &pk_dialect_bedrock, text);
+        messages(fronts[f], &pk_dialect_bedrock_claude, text);
     }
     stream(&pk_dialect_responses, &pk_dialect_responses, text);
     answer(&pk_dialect_responses, &pk_dialect_responses, text);
