@@ -60,6 +60,7 @@ static void note_ids(struct pk_call *c)
 
     pk_uuid7(r->started_us, random, r->id);
     pk_uuid_print(r->id, text);
+    c->made_id = pk_copyf(c->arena, "chatcmpl-%s", text);
     r->trace_id = c->req->trace_id.len ? c->req->trace_id : pk_copy(c->arena, pk_str_of(text));
     r->span_id = c->req->span_id.len ? c->req->span_id
                                      : pk_copyf(c->arena, "%016llx",

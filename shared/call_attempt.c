@@ -133,6 +133,7 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
         return pk_call_go(c, ST_judge);
     }
     c->streaming->asked = c->record.request_model;
+    c->streaming->made_id = c->made_id;
     c->streaming->request = &c->body;
     if (pk_call_target(c)->timeouts.ttft_ms == 0)
         c->attempt_deadline_ms = INT64_MAX; /* request_timeout was for the head */
@@ -226,6 +227,7 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
     }
     c->answer.created_s = c->record.started_us / 1000000;
     c->answer.asked = c->record.request_model;
+    c->answer.id = c->made_id;
     if (!read_answer(c)) {
         c->fault = c->answer.fault;
         return pk_call_go(c, ST_judge);

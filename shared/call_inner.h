@@ -106,6 +106,7 @@ struct pk_call {
     struct pk_usage charged;     /* what of it limits have been asked for */
     struct pk_fault fault;
     struct pk_error error;
+    pk_str made_id; /* of an answer whose provider names none */
     struct pk_answer answer;
     bool overridden[PK_NODES_MAX];
     pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's changes */

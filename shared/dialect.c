@@ -279,7 +279,8 @@ bool pk_dialect_answer(struct pk_arena *arena, const struct pk_dialect *front,
 
     bool passes = front == pk_dialect_spoken(back);
 
-    *a = (struct pk_answer){.created_s = a->created_s, .asked = a->asked, .request = a->request};
+    *a = (struct pk_answer){
+        .id = a->id, .created_s = a->created_s, .asked = a->asked, .request = a->request};
     PK_ASSERT(passes || front->print_delta);
     if (!pk_dialect_parse(arena, body, &doc, err) ||
         !back->answer(arena, &doc, a, passes ? NULL : &made, err))

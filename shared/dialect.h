@@ -28,7 +28,7 @@ struct pk_fault {
 
 /* What a complete answer says, whatever the dialect. */
 struct pk_answer {
-    pk_str id;
+    pk_str id;    /* set by the caller too: one for where the provider names none */
     pk_str model; /* as the provider names it */
     pk_str
         finish_reason; /* stop | length | tool_calls | content_filter | the provider's own word */

@@ -4,7 +4,7 @@
  *
  * Follows the API reference of bedrock-runtime (2023-09-30). Requests are in dialect_bedrock_request.c.
  *
- * An answer has neither an id nor, unless a prompt router chose it, a model. In a stream the reason why
+ * An answer has neither an id (the caller makes one) nor, unless a prompt router chose it, a model. In a stream the reason why
  * the model stopped comes before the usage: it is passed on with it, at the end, as everything that
  * stands in the choice goes with it.
  */

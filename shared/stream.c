@@ -203,7 +203,7 @@ static void assemble(struct pk_stream *s, const struct pk_delta *d)
 
     switch (d->kind) {
     case PK_DELTA_START:
-        s->id = pk_copy(s->arena, d->id);
+        s->id = d->id.len ? pk_copy(s->arena, d->id) : s->made_id;
         s->model = pk_copy(s->arena, d->text);
         break;
     case PK_DELTA_TEXT: add_text(s, &c->text, d->text); break;

@@ -62,10 +62,11 @@ struct pk_stream {
     struct pk_arena *arena;
     struct pk_arena scratch; /* what one event needs */
     const struct pk_dialect *front, *back;
-    bool passes;       /* the client speaks what comes */
-    bool with_usage;   /* the client asked for usage in the stream */
-    int64_t created_s; /* seconds since 1970, for fronts that print it */
-    pk_str asked;      /* the model asked for; may be set after pk_stream_new() */
+    bool passes;                   /* the client speaks what comes */
+    bool with_usage;               /* the client asked for usage in the stream */
+    int64_t created_s;             /* seconds since 1970, for fronts that print it */
+    pk_str asked;                  /* the model asked for; may be set after pk_stream_new() */
+    pk_str made_id;                /* likewise: for an answer whose provider names none */
     const struct pk_json *request; /* the client's body, likewise; or NULL */
     struct pk_frames frames;
     struct pk_buf *out; /* where deltas are printed during a feed */

@@ -149,8 +149,10 @@ static void check_request(const char *name, pk_str in)
 static void check_answer(const char *name, pk_str in)
 {
     struct pk_error err;
-    struct pk_answer a = {
-        .created_s = CREATED_S, .asked = PK_STR("asked-for"), .request = front ? &request : NULL};
+    struct pk_answer a = {.created_s = CREATED_S,
+                          .asked = PK_STR("asked-for"),
+                          .id = PK_STR("chatcmpl-made"),
+                          .request = front ? &request : NULL};
 
     if (!pk_dialect_answer(&arena, front_of(name), back, in, &a, &err)) {
         check_failed(&err, ".failed");
@@ -175,6 +177,7 @@ static void feed(struct outcome *o, const char *name, pk_str in, size_t cut, siz
     *o = (struct outcome){.out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX), .ok = true};
     o->s = pk_stream_new(&arena, front_of(name), back, !strstr(name, ".plain."), CREATED_S);
     o->s->asked = PK_STR("asked-for");
+    o->s->made_id = PK_STR("chatcmpl-made");
     o->s->request = front ? &request : NULL;
     for (size_t at = 0; at < in.len && o->ok;) {
         size_t n = step ? step : at < cut ? cut : in.len;
@@ -351,7 +354,7 @@ static void check_codec_answer(const char *name, pk_str in)
 {
     const struct pk_codec *codec = codec_of(name);
     struct pk_error err = {0};
-    struct pk_answer a = {.asked = PK_STR("asked-for")};
+    struct pk_answer a = {.asked = PK_STR("asked-for"), .id = PK_STR("chatcmpl-made")};
     struct pk_json asked;
     pk_str text;
 
