@@ -83,6 +83,8 @@ static bool add_target(struct pk_arena *arena, crypto_generichash_state *h,
     for (int i = 0; i < t->params.drop_count; i++)
         add_piece(h, t->params.drops[i]);
     add_guards(h, t->guards[PK_GUARD_OUTPUT]);
+    if (t->strict_params) /* it has answered in full, or not at all */
+        add_piece(h, PK_STR("strict"));
     return add_params(arena, h, t->params.defaults) && add_params(arena, h, t->params.overrides);
 }
 
@@ -122,6 +124,22 @@ static void add_forwarded(struct pk_arena *arena, crypto_generichash_state *h,
     }
 }
 
+/* Those that a provider of the client's dialect is sent. */
+static void add_own(struct pk_arena *arena, crypto_generichash_state *h,
+                    const struct pk_request *req)
+{
+    const char *names = pk_request_front(req)->own_headers;
+    pk_str list = names ? pk_str_of(names) : PK_NONE;
+
+    while (list.len) {
+        int blank = pk_str_find(list, ' ');
+        size_t len = blank < 0 ? list.len : (size_t)blank;
+
+        add_header(h, req, PK_NONE, pk_copy(arena, pk_str_sub(list, 0, len)));
+        list = pk_str_sub(list, len + 1, list.len);
+    }
+}
+
 /* All that decides who may share an answer, but for the body. */
 static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
                       const struct pk_cache_question *q)
@@ -139,6 +157,9 @@ static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
         ok = !may_answer(q, i) || add_target(arena, h, &q->config->targets[i]);
     add_guards(h, req->guards[PK_GUARD_OUTPUT]);
     add_forwarded(arena, h, q);
+    add_own(arena, h, req);
+    if (req->strict_params)
+        add_piece(h, PK_STR("strict"));
     return ok;
 }
 

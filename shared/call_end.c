@@ -215,7 +215,11 @@ pk_str pk_call_user(const struct pk_call *c)
 {
     pk_str user = c->req->user_id.len ? c->req->user_id : metadata_of(c, "_user");
 
-    return user.len ? user : pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "user"));
+    if (user.len == 0)
+        user = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "user"));
+    if (user.len == 0) /* as Anthropic spells it */
+        user = pk_json_str(c->arena, &c->body, pk_json_at(&c->body, "metadata.user_id"));
+    return user;
 }
 
 static pk_str message_of(struct pk_call *c)

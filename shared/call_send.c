@@ -7,10 +7,13 @@
  */
 #include "call_inner.h"
 
+#include "dialect_parts.h"
 #include "http.h"
 #include "place.h"
 
 #include <strings.h>
+
+enum { DROPPED_SHOWN = 120 };
 
 /* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
 static const char *const never_forwarded[] = {
@@ -197,6 +200,17 @@ static void complete_base(struct pk_call *c, const struct pk_target *t, pk_str *
         *base = pk_copyf(c->arena, "%.*s%s", PK_FMT(*base), t->provider->host_path);
 }
 
+/* Whoever is strict wants an error in place of a field that is left out. */
+static bool check_dropped(struct pk_call *c, const struct pk_target *t)
+{
+    pk_str dropped = c->record.dropped;
+
+    if (dropped.len == 0 || !(t->strict_params || c->req->strict_params))
+        return true;
+    return pk_fail(&c->error, PK_BAD_REQUEST, "%.*s: cannot be sent to %s, and strict_params is on",
+                   PK_FMT(pk_dialect_shorten(dropped, DROPPED_SHOWN)), t->provider->name);
+}
+
 /* Body and URL of what is asked, in the words of the back. */
 static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
@@ -213,7 +227,7 @@ static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
                   : pk_dialect_request(c->arena, &pair, body, &c->exchange.body, &c->record.dropped,
                                        &c->error) &&
                         pk_dialect_url(c->arena, c->back, base, model, c->stream, url, &c->error);
-    return ok && pk_place_end(c->arena, t, model, url, &c->error);
+    return ok && pk_place_end(c->arena, t, model, url, &c->error) && check_dropped(c, t);
 }
 
 /* Which dialect the target is asked in, and whether that has what is asked. */

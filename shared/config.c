@@ -66,6 +66,7 @@ bool pk_config_make_target(struct pk_config_reader *p, const struct pk_draft *d,
         .privacy = d->set.privacy,
         .guards = {d->set.guards[0], d->set.guards[1]},
         .native = d->set.native,
+        .strict_params = d->set.strict_params,
     };
     memcpy(t->forward, d->set.forward, sizeof t->forward);
     if (d->set.api_key.len)

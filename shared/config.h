@@ -95,6 +95,8 @@ struct pk_target {
     struct pk_privacy privacy;         /* what the log may hold of calls to it */
     const struct pk_guards *guards[2]; /* by phase; NULL: none */
     bool native; /* the client reads what is not OpenAI's: hook_results in a stream */
+    bool
+        strict_params; /* a field that it cannot take is an error, instead of being dropped and reported */
 };
 
 struct pk_conditional;

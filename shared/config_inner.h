@@ -17,7 +17,7 @@ enum { PK_WEIGHT_SCALE = 1000 }; /* a weight of 1 */
 /* What a target is made of and an inner node hands down. */
 struct pk_settings {
     pk_str provider, virtual_key, api_key;
-    bool by_slug; /* virtual_key was given as "@slug" */
+    bool by_slug;                   /* virtual_key was given as "@slug" */
     struct pk_target_fields fields; /* of that provider */
     pk_str custom_host;
     struct pk_params params;
@@ -31,6 +31,7 @@ struct pk_settings {
     struct pk_privacy privacy;
     struct pk_guards *guards[2]; /* by phase */
     bool native;
+    bool strict_params;
 };
 
 /* One node of the document while its members are read. */
@@ -39,7 +40,7 @@ struct pk_draft {
     pk_str name;
     pk_str provider, virtual_key, api_key; /* its own, not what it inherits */
     bool by_slug;
-    struct pk_target_fields fields;        /* the same */
+    struct pk_target_fields fields; /* the same */
     uint32_t weight;
     enum pk_strategy strategy;
     enum pk_balance by;

@@ -280,6 +280,12 @@ static bool node_strict(struct pk_config_reader *p, int value, void *into)
     return true;
 }
 
+static bool node_strict_params(struct pk_config_reader *p, int value, void *into)
+{
+    return pk_config_read_bool(p, "strict_params", value,
+                               &((struct pk_draft *)into)->set.strict_params);
+}
+
 /* --- guardrails ------------------------------------------------------------------------------ */
 
 static bool node_guardrails(struct pk_config_reader *p, int value, void *into)
@@ -347,6 +353,7 @@ const struct pk_config_member pk_config_members[] = {
     {"override_params", node_override},
     {"default_params", node_default},
     {"drop_params", node_drop},
+    {"strict_params", node_strict_params},
     {"retry", node_retry},
     {"cache", pk_config_read_cache},
     {"request_timeout", pk_config_read_request_timeout},

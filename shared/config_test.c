@@ -58,6 +58,7 @@ static const struct {
      "override_params.stream: the client decides whether to stream"},
     {"{\"provider\":\"openai\",\"drop_params\":[\"a..b\"]}",
      "drop_params: \"a..b\" is no path like a.b or a[*].b"},
+    {"{\"provider\":\"openai\",\"strict_params\":\"yes\"}", "strict_params: must be true or false"},
     {"{\"provider\":\"openai\",\"default_params\":7}", "default_params: must be an object"},
     {"{\"provider\":\"openai\",\"log_payloads\":\"some\"}",
      "log_payloads: must be \"full\", \"hash\" or \"none\""},

@@ -206,6 +206,48 @@ static bool pivot(const struct pk_dialect_pair *pair, pk_str *body, struct pk_bu
     return pk_dialect_built(&made, "body", err);
 }
 
+/* *body without what a client was given by providers of other dialects. */
+static bool tidy(const struct pk_dialect *front, pk_str *body, struct pk_arena *arena,
+                 struct pk_error *err)
+{
+    struct pk_buf made = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    struct pk_json doc;
+
+    if (!front->tidy || !front->wants_tidying(*body))
+        return true;
+    if (!parse_body(arena, *body, &doc, err))
+        return false;
+    front->tidy(&doc, &made);
+    *body = pk_buf_str(&made);
+    return pk_dialect_built(&made, "body", err);
+}
+
+/* A field's name as the front's client knows it. */
+static pk_str own_word(const char *words, pk_str name)
+{
+    pk_str list = pk_str_of(words);
+
+    for (pk_str pair = next_word(&list); pair.len; pair = next_word(&list)) {
+        size_t equals = (size_t)pk_str_find(pair, '=');
+
+        if (pk_str_eq(pk_str_sub(pair, 0, equals), name))
+            return pk_str_sub(pair, equals + 1, pair.len);
+    }
+    return name;
+}
+
+static pk_str in_own_words(const char *words, const struct pk_buf *names)
+{
+    struct pk_buf said = pk_buf_in(names->arena, DROPPED_BYTES_MAX);
+    pk_str list = pk_buf_str(names);
+
+    if (!words)
+        return list;
+    for (pk_str name = next_word(&list); name.len; name = next_word(&list))
+        pk_dialect_drop(&said, own_word(words, name));
+    return pk_buf_str(&said);
+}
+
 bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
                         pk_str *out, pk_str *dropped, struct pk_error *err)
 {
@@ -219,6 +261,7 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
     bool crossed = front != spoken;
     bool made = back->host || (crossed && (front->pivot || spoken->request)); /* needs no check */
     bool ok =
+        (crossed || tidy(front, out, arena, err)) &&
         (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
         (!crossed || !spoken->request || translate(arena, spoken->request, out, &names, err)) &&
         (!back->host || translate(arena, back->host, out, &names, err)) &&
@@ -227,8 +270,8 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
     if (!ok)
         return false;
-    *dropped = pk_buf_str(&names); /* a list that is too long is cut, never an error */
-    return true;
+    *dropped = in_own_words(crossed ? front->words : NULL, &names);
+    return true; /* a list that is too long is cut, never an error */
 }
 
 bool pk_dialect_url(struct pk_arena *arena, const struct pk_dialect *back, pk_str base,

@@ -77,9 +77,10 @@ typedef void pk_delta_fn(struct pk_stream *s, const struct pk_delta *d);
 
 struct pk_dialect {
     const char *name;
-    const char *chat_path;    /* appended to the base URL; NULL: path() says it */
-    const char *headers;      /* sent with every request: "name: value\n" lines, or "" */
-    const char *own_headers;  /* of a client that speaks it: passed on, in place of those above; blank
+    const char *chat_path; /* appended to the base URL; NULL: path() says it */
+    const char *headers;   /* sent with every request: "name: value\n" lines, or "" */
+    const char
+        *own_headers; /* of a client that speaks it: passed on, in place of those above; blank
                                * separated; NULL: none */
     const char *error_event;  /* the name of an error event in a stream, or "" */
     enum pk_framing framing;  /* of its streams */
@@ -120,6 +121,12 @@ struct pk_dialect {
      * client's, and reports in to->dropped what of it has no place there; PK_BAD_REQUEST names the place of
      * what changes the conversation. NULL: the body is OpenAI's already. */
     bool (*pivot)(const struct pk_json *body, const struct pk_pivot *to, struct pk_error *err);
+    /* Of a body that is for its own providers: whether it may hold what only other providers gave the client;
+     * and the body without. NULL: there is no such thing. */
+    bool (*wants_tidying)(pk_str body);
+    void (*tidy)(const struct pk_json *body, struct pk_buf *out);
+    /* Its own words for fields that are reported in OpenAI's: "openai=own", blank separated; NULL: none. */
+    const char *words;
     /* One delta as events for the client. */
     void (*print_delta)(struct pk_stream *s, const struct pk_delta *d, struct pk_buf *out);
     /* As the front: the assembled answer of a stream as one JSON document. */

@@ -500,6 +500,14 @@ const struct pk_dialect pk_dialect_anthropic = {
     .event = event,
     .fault = pk_dialect_read_fault,
     .pivot = pk_anthropic_pivot,
+    .wants_tidying = pk_anthropic_wants_tidying,
+    .tidy = pk_anthropic_tidy,
+    .words =
+        "max_completion_tokens=max_tokens stop=stop_sequences user=metadata.user_id "
+        "reasoning_effort=thinking response_format=output_config.format "
+        "parallel_tool_calls=tool_choice.disable_parallel_tool_use "
+        "messages.reasoning_content=messages.thinking messages.thinking_blocks=messages.thinking "
+        "tools.function.strict=tools.strict",
     .print_delta = pk_anthropic_print_delta,
     .print_answer = pk_anthropic_print_answer,
     .print_error = pk_anthropic_print_error,

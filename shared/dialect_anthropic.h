@@ -15,6 +15,10 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
 bool pk_anthropic_pivot(const struct pk_json *body, const struct pk_pivot *to,
                         struct pk_error *err);
 
+/* dialect_anthropic_tidy.c: a body of its own clients, without what only other providers gave them. */
+bool pk_anthropic_wants_tidying(pk_str body); /* it may hold some of that */
+void pk_anthropic_tidy(const struct pk_json *body, struct pk_buf *out);
+
 /* dialect_anthropic.c: the message that a stream of Anthropic's own events makes. */
 void pk_anthropic_assembled(const struct pk_stream *s, struct pk_buf *out);
 

@@ -148,7 +148,7 @@ void pk_anthropic_print_answer(const struct pk_stream *s, struct pk_buf *out)
 {
     const struct pk_stream_choice *c = &s->choices[0];
 
-    if (s->back == &pk_dialect_anthropic) {
+    if (s->passes) {
         pk_anthropic_assembled(s, out);
         return;
     }

@@ -203,6 +203,9 @@ const struct pk_dialect pk_dialect_responses = {
     .event = event,
     .fault = pk_dialect_read_fault,
     .pivot = pk_responses_pivot,
+    .words = "max_completion_tokens=max_output_tokens reasoning_effort=reasoning.effort "
+             "response_format=text.format messages.reasoning_content=input.reasoning "
+             "messages.thinking_blocks=input.reasoning tools.function.strict=tools.strict",
     .print_delta = pk_responses_print_delta,
     .print_answer = pk_responses_print_answer,
     .print_error = print_error,

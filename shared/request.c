@@ -140,6 +140,17 @@ static bool read_log(struct pk_arena *arena, const struct pk_json *doc, int valu
                    "params.pk.log: must be true, false, \"full\", \"hash\" or \"none\"");
 }
 
+static bool read_strict_params(struct pk_arena *arena, const struct pk_json *doc, int value,
+                               struct pk_request *req, struct pk_error *err)
+{
+    enum pk_json_type type = pk_json_type(doc, value);
+
+    (void)arena;
+    req->strict_params = type == PK_JSON_TRUE;
+    return type == PK_JSON_TRUE || type == PK_JSON_FALSE ||
+           pk_fail(err, PK_BAD_REQUEST, "params.pk.strict_params: must be true or false");
+}
+
 static const struct option options[] = {
     {"metadata", read_metadata},
     {"trace_id", read_trace_id},
@@ -151,6 +162,7 @@ static const struct option options[] = {
     {"timeout", read_timeout},
     {"request_timeout", read_request_timeout},
     {"log", read_log},
+    {"strict_params", read_strict_params},
 };
 
 static bool read_options(struct pk_arena *arena, const struct pk_json *doc, int object,

@@ -68,6 +68,24 @@ static void add_option_params(struct pk_buf *out, const struct pk_record *r)
     pk_buf_adds(out, "}\r\n");
 }
 
+/* What of the request the provider was not sent. Clients choose some of these names: a header has no place for
+ * all that they may hold. */
+static void add_dropped(struct pk_buf *out, pk_str names)
+{
+    if (names.len == 0)
+        return;
+    pk_buf_adds(out, "x-pk-dropped-params: ");
+    for (size_t i = 0; i < names.len; i++) {
+        unsigned char c = (unsigned char)names.at[i];
+
+        if (c == ' ')
+            pk_buf_adds(out, ", ");
+        else
+            pk_buf_addc(out, c > ' ' && c < 0x7f ? (char)c : '?');
+    }
+    pk_buf_adds(out, "\r\n");
+}
+
 static void add_relayed(struct pk_buf *out, pk_str headers)
 {
     pk_str name, value;
@@ -96,6 +114,7 @@ pk_str pkd_answer_headers(struct pk_arena *arena, const struct pk_record *r,
     if (r->target_path.len && r->provider.len)
         add_option_params(&out, r);
     add_number(&out, "x-portkey-retry-attempt-count: ", r->retries_exhausted ? -1 : r->retries);
+    add_dropped(&out, r->dropped);
     add_number(&out, "x-pk-overhead-us: ", overhead_us > 0 ? overhead_us : 0);
     if (done && r->cost_known) {
         pk_usd_print(r->cost_pusd, usd);

@@ -184,7 +184,8 @@ bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct p
                      struct pk_error *err)
 {
     if (!read_ids(ask, req, err) || !read_timeout(arena, ask, req, err) ||
-        !read_host(ask, req, err) || !read_privacy(ask, req, err))
+        !read_host(ask, req, err) || !read_privacy(ask, req, err) ||
+        !read_switch(ask->strict_params, "strict-params", &req->strict_params, err))
         return false;
     req->forward = ask->forward;
     req->cache_refresh = ask->cache_refresh.at && !pk_str_is_nocase(ask->cache_refresh, "false");

@@ -122,4 +122,35 @@ def fronts_and_guardrails(door, e, mock):
     return True
 
 
-HTTP = [fronts_and_backs, fronts_hear_of_broken_streams, fronts_and_the_cache, fronts_and_guardrails]
+def fronts_say_what_was_dropped(door, e, mock):
+    """what a provider is not sent is told in the client's own words, or refused when the client is strict"""
+    asked = {"model": "x", "max_tokens": 9, "top_k": 4, "metadata": {"user_id": "u" * 65}, "bad\r\nx-evil: 1": 2,
+             "messages": [{"role": "user", "content": SAID}]}
+    for value, want in ("false", 200), ("true", 400), ("maybe", 400):
+        status, headers, text = door.request("/v1/messages", asked, {
+            "x-portkey-config": json.dumps(e.to("echo")), "x-pk-strict-params": value})
+        headers = {k.lower(): v for k, v in dict(headers).items()}
+        if status != want or "x-evil" in headers:
+            return print("#", value, status, headers, text)
+        dropped = headers.get("x-pk-dropped-params", "")
+        if want == 200 and not dropped.startswith("top_k, metadata.user_id, bad"):
+            return print("#", headers)
+        if value == "true" and "top_k" not in json.loads(text)["error"]["message"]:
+            return print("#", text)
+    return True
+
+
+def betas_reach_anthropic(door, e, mock):
+    """anthropic-beta goes to a provider of that dialect and to no other, and two betas share no answer"""
+    cache = {"mode": "simple", "max_age": 60, "namespace": "betas"}
+    for beta, expected in ("a-1,b-2", "MISS"), ("a-1,b-2", "HIT"), ("c-3", "MISS"):
+        _, headers, _ = ask(door, e.claude("echo", cache=cache), messages, **{"anthropic-beta": beta})
+        if headers["x-portkey-cache-status"] != expected or (
+                expected == "MISS" and mock.page("last")["headers"].get("anthropic-beta") != beta):
+            return print("#", beta, headers, mock.page("last")["headers"])
+    ask(door, e.to("echo"), messages, **{"anthropic-beta": "a-1"})
+    return "anthropic-beta" not in mock.page("last")["headers"]
+
+
+HTTP = [fronts_and_backs, fronts_hear_of_broken_streams, fronts_and_the_cache, fronts_and_guardrails,
+        fronts_say_what_was_dropped, betas_reach_anthropic]
