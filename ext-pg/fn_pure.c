@@ -1,8 +1,10 @@
-/* fn_pure.c - functions without a network: pk_cost, pk_payload_text and pk_version.
+/* fn_pure.c - functions without a network: pk_cost, pk_count_tokens, pk_payload_text and pk_version.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "pk_pg.h"
+
+#include "tokens.h"
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -64,6 +66,15 @@ Datum pk_sql_cost(PG_FUNCTION_ARGS)
     if (!pk_price_cost(prices, provider, model, &usage, now, &pusd, &why))
         PG_RETURN_NULL();
     return usd(pusd);
+}
+
+/* About how many tokens the text is to the model, as tokens.h has it. STRICT. */
+PK_FUNCTION(pk_sql_count_tokens);
+Datum pk_sql_count_tokens(PG_FUNCTION_ARGS)
+{
+    enum pk_family family = pk_tokens_family(pk_arg_text(fcinfo, 0));
+
+    PG_RETURN_INT64(pk_tokens_count(family, pk_arg_text(fcinfo, 1)));
 }
 
 /* A payload as it was before the store packed it; for the views. */

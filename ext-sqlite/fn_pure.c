@@ -1,4 +1,4 @@
-/* fn_pure.c - functions without a network: pk_cost and pk_version.
+/* fn_pure.c - functions without a network: pk_cost, pk_count_tokens and pk_version.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -6,6 +6,7 @@
 
 #include "price.h"
 #include "provider.h"
+#include "tokens.h"
 #include "value.h"
 
 #define TOKENS_MAX ((int64_t)1 << 50)
@@ -55,6 +56,22 @@ void pk_fn_cost(sqlite3_context *ctx, int count, sqlite3_value **values)
     if (!cost(c, args, ctx, &err))
         pk_result_error(ctx, &err, PK_NONE);
     c->busy--;
+}
+
+/* pk_count_tokens(model, text): about how many tokens the text is to the model, as tokens.h has it. */
+void pk_fn_count_tokens(sqlite3_context *ctx, int count, sqlite3_value **values)
+{
+    struct pk_args args = {values, count};
+    struct pk_error err;
+    pk_str model, text;
+
+    if (pk_args_null(args, 2))
+        return;
+    if (pk_arg_text(args, 0, "model", PK_SLUG_BYTES_MAX, &model, &err) &&
+        pk_arg_text(args, 1, "text", PK_STREAM_BYTES_MAX, &text, &err))
+        sqlite3_result_int64(ctx, pk_tokens_count(pk_tokens_family(model), text));
+    else
+        pk_result_error(ctx, &err, PK_NONE);
 }
 
 void pk_fn_version(sqlite3_context *ctx, int count, sqlite3_value **values)

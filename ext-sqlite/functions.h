@@ -39,7 +39,7 @@ pk_function pk_fn_retention_run; /* fn_retention.c */
 
 pk_function pk_fn_price_import; /* fn_price.c */
 
-pk_function pk_fn_cost, pk_fn_version; /* fn_pure.c */
+pk_function pk_fn_cost, pk_fn_count_tokens, pk_fn_version; /* fn_pure.c */
 
 /* The relations as read-only virtual tables, vtab.c. An SQLite result code. */
 int pk_vtab_register(struct pk_conn *c);

@@ -65,6 +65,7 @@ static const struct {
     {"pk_flush",         0, 0, DIRECT, pk_fn_flush},
     {"pk_health",        0, 0, JSON,   pk_fn_health},
     {"pk_cost",          3, 4, PURE,   pk_fn_cost},
+    {"pk_count_tokens",  2, 2, PURE,   pk_fn_count_tokens},
     {"pk_version",       0, 0, PURE,   pk_fn_version},
 };
 /* clang-format on */

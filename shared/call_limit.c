@@ -71,6 +71,16 @@ static bool has_unpriced(const struct pk_call *c)
     return c->tunnel && s->used && !s->cost_known;
 }
 
+/* What a request that sets no limit gets at most: no more than the model gives. */
+static int64_t output_assumed(const struct pk_call *c)
+{
+    int64_t assumed = c->req->output_assumed > 0 ? c->req->output_assumed : PK_OUTPUT_ASSUMED;
+    const struct pk_price *p = pk_price_find(&c->facts->prices, pk_call_provider(c),
+                                             c->record.request_model, 0, c->record.started_us);
+
+    return p && p->max_output > 0 && p->max_output < assumed ? p->max_output : assumed;
+}
+
 static bool find_most(struct pk_call *c, struct most *most)
 {
     struct pk_hold_list *holds = &c->record.holds;
@@ -89,7 +99,7 @@ static bool find_most(struct pk_call *c, struct most *most)
         !pk_json_parse(c->arena, c->exchange.body, "request", &body, &c->error))
         return false;
     if (!c->exchange.upgrade)
-        bound = pk_estimate_bound(&body, c->req->output_assumed);
+        bound = pk_estimate_bound(&body, output_assumed(c));
     if (!c->operation->output)
         bound.output = 0;
     most->tokens = bound.input + bound.output;
@@ -242,26 +252,34 @@ void pk_call_settle(struct pk_call *c)
 
 /* --- usage that nobody reported ------------------------------------------------------------ */
 
-static int64_t output_of(const struct pk_stream *s)
+/* Of the model that was asked last, whoever answered for it. */
+static enum pk_family family_of(const struct pk_call *c)
+{
+    pk_str model = c->record.model.len ? c->record.model : c->record.request_model;
+
+    return pk_tokens_family(model);
+}
+
+static int64_t output_of(const struct pk_stream *s, enum pk_family family)
 {
     int64_t tokens = 0;
 
     for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++)
-        tokens += pk_estimate_tokens(pk_buf_str(&s->choices[i].text)) +
-                  pk_estimate_tokens(pk_buf_str(&s->choices[i].reasoning)) +
-                  pk_estimate_tokens(pk_buf_str(&s->choices[i].refusal));
+        tokens += pk_tokens_count(family, pk_buf_str(&s->choices[i].text)) +
+                  pk_tokens_count(family, pk_buf_str(&s->choices[i].reasoning)) +
+                  pk_tokens_count(family, pk_buf_str(&s->choices[i].refusal));
     for (int i = 0; i < s->tool_count; i++)
-        tokens += pk_estimate_tokens(s->tools[i].name) +
-                  pk_estimate_tokens(pk_buf_str(&s->tools[i].arguments));
+        tokens += pk_tokens_count(family, s->tools[i].name) +
+                  pk_tokens_count(family, pk_buf_str(&s->tools[i].arguments));
     return tokens;
 }
 
 static void estimate_cut(struct pk_call *c, struct pk_usage *u)
 {
-    int64_t output = output_of(c->streaming);
+    int64_t output = output_of(c->streaming, family_of(c));
 
     if (u->source == PK_USAGE_NONE)
-        u->input = pk_estimate_tokens_of(c->arena, &c->body);
+        u->input = pk_estimate_tokens_of(c->arena, &c->body, family_of(c));
     if (output > u->output + u->reasoning)
         u->output = output - u->reasoning;
     u->source = PK_USAGE_ESTIMATED;
@@ -272,9 +290,9 @@ static void estimate_answer(struct pk_call *c, struct pk_usage *u)
     struct pk_error unused = {0};
     struct pk_json answer;
 
-    u->input = pk_estimate_tokens_of(c->arena, &c->body);
+    u->input = pk_estimate_tokens_of(c->arena, &c->body, family_of(c));
     if (c->operation->output && pk_json_parse(c->arena, c->answer.body, "answer", &answer, &unused))
-        u->output = pk_estimate_tokens_of(c->arena, &answer);
+        u->output = pk_estimate_tokens_of(c->arena, &answer, family_of(c));
     u->source = PK_USAGE_ESTIMATED;
 }
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { ANSWERS_MAX = 128, ASCII_BYTES = 4, OTHER_BYTES = 2 };
+enum { ANSWERS_MAX = 128 };
 
 /* More than any model gives or takes: keeps products in range. */
 static const int64_t tokens_max = INT64_C(1) << 40;
@@ -141,23 +141,28 @@ bool pk_estimate_cost(const struct pk_prices *prices, pk_str provider, pk_str mo
 
 /* --- after the fact ---------------------------------------------------------------------- */
 
-int64_t pk_estimate_tokens(pk_str text)
+/* The values that are no text to the model; NULL when there is no memory. */
+static bool *encoded_values(struct pk_arena *arena, const struct pk_json *doc)
 {
-    int64_t ascii = 0, other = 0;
+    bool *encoded = pk_alloc(arena, (size_t)doc->count * sizeof *encoded);
 
-    for (size_t i = 0; i < text.len; i++)
-        *((unsigned char)text.at[i] < 0x80 ? &ascii : &other) += 1;
-    return (ascii + ASCII_BYTES - 1) / ASCII_BYTES + (other + OTHER_BYTES - 1) / OTHER_BYTES;
+    for (int i = 0; encoded && i < doc->count; i++) {
+        if (doc->nodes[i].type != PK_JSON_OBJECT)
+            continue;
+        for (int k = pk_json_first(doc, i); k >= 0; k = pk_json_next(doc, i, k))
+            encoded[k + 1] = is_encoded(doc, i, k);
+    }
+    return encoded;
 }
 
-/* Names of members count too: about what a message costs besides its text. */
-int64_t pk_estimate_tokens_of(struct pk_arena *arena, const struct pk_json *doc)
+int64_t pk_estimate_tokens_of(struct pk_arena *arena, const struct pk_json *doc,
+                              enum pk_family family)
 {
-    struct attached a = attached_to(doc);
-    int64_t tokens = a.count * PK_ATTACHMENT_USUAL - (int64_t)a.bytes / ASCII_BYTES;
+    int64_t tokens = attached_to(doc).count * PK_ATTACHMENT_USUAL;
+    const bool *encoded = encoded_values(arena, doc);
 
-    for (int i = 0; i < doc->count; i++)
-        if (doc->nodes[i].type == PK_JSON_STRING)
-            tokens += pk_estimate_tokens(pk_json_str(arena, doc, i));
+    for (int i = 0; encoded && i < doc->count; i++)
+        if (doc->nodes[i].type == PK_JSON_STRING && !encoded[i])
+            tokens += pk_tokens_count(family, pk_json_str(arena, doc, i));
     return capped(tokens);
 }

@@ -12,6 +12,7 @@
 
 #include "json.h"
 #include "price.h"
+#include "tokens.h"
 
 enum {
     PK_ATTACHMENT_TOKENS = 50000, /* an image, a sound or a file */
@@ -31,9 +32,9 @@ struct pk_bound pk_estimate_bound(const struct pk_json *body, int64_t assumed);
 bool pk_estimate_cost(const struct pk_prices *prices, pk_str provider, pk_str model,
                       const struct pk_bound *bound, int64_t at_us, int64_t *pusd);
 
-/* About how many tokens a text has: one for four bytes of ASCII, one for two of anything else. */
-int64_t pk_estimate_tokens(pk_str text);
-/* The same of all text in a request or an answer. */
-int64_t pk_estimate_tokens_of(struct pk_arena *arena, const struct pk_json *doc);
+/* About how many tokens all text in a request or an answer has (tokens.h); names of members count too: about
+ * what a message costs besides its text. */
+int64_t pk_estimate_tokens_of(struct pk_arena *arena, const struct pk_json *doc,
+                              enum pk_family family);
 
 #endif

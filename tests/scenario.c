@@ -60,6 +60,7 @@ static const char *const event_names[] = {
 static const struct pk_price price_rows[] = {
     {.provider = {"anthropic", 9}, .model = {"m", 1}, .input = 3000000, .output = 4000000},
     {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
+    {.provider = {"openai", 6}, .model = {"terse", 5}, .input = 1, .output = 1, .max_output = 100},
     {.provider = {"openai", 6}, .model = {"text-embedding-3-small", 22}, .input = 20000},
 };
 
