@@ -4,7 +4,7 @@
  */
 #include "call_inner.h"
 
-#include "dialect_parts.h"
+#include "codec.h"
 
 #include <math.h>
 
@@ -275,5 +275,7 @@ void pk_call_close(struct pk_call *c)
         r->cost_reason = PK_NONE;
     pk_call_note_verdict(c);
     r->request = c->opaque ? PK_NONE : c->request;
-    r->response = c->answer.body;
+    r->response = c->operation == &pk_operation_embeddings
+                      ? pk_embed_outline(c->arena, c->answer.body)
+                      : c->answer.body;
 }

@@ -90,6 +90,10 @@ bool pk_embed_end(struct pk_embed_writer *w, const struct pk_answer *a);
 bool pk_embed_floats(struct pk_arena *arena, const struct pk_json *doc, int vector, float **at,
                      int *dims, struct pk_error *err) PK_MUST_CHECK;
 
+/* An answer in the common shape with "1536 numbers" in the place of each vector: for the log, which would hold
+ * little else. `body` itself when it has none. */
+pk_str pk_embed_outline(struct pk_arena *arena, pk_str body);
+
 /* What is there in the common shape already is checked, and completed: `out` stays empty when nothing is to be
  * changed. `request` may be NULL. PK_BAD_ANSWER when it is none. */
 typedef bool pk_settle_fn(struct pk_arena *arena, const struct pk_json *doc,

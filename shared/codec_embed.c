@@ -180,13 +180,46 @@ static bool no_vector(struct pk_error *err, const char *why)
     return pk_fail(err, PK_BAD_ANSWER, "answer: an embedding %s", why);
 }
 
-/* The number as a float: what is too small for one is 0; false when it is too large, or absurdly long. */
-static bool read_number(const struct pk_json *doc, int value, float *out)
+/* The digits of most numbers make an integer that a double holds, and so does the power of ten below it: their
+ * quotient is the number (as in strtod(), which does the others). */
+static bool read_short(pk_str raw, double *out)
 {
-    pk_str raw = pk_json_raw(doc, value);
-    char text[64];
+    static const double tens[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                  1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    bool minus = raw.len && raw.at[0] == '-';
+    size_t places = 0, point = raw.len;
+    int64_t digits = 0;
 
-    if (pk_json_type(doc, value) != PK_JSON_NUMBER || raw.len >= sizeof text)
+    if (raw.len > PK_COUNT(tens) + minus)
+        return false;
+    for (size_t i = minus; i < raw.len; i++) {
+        char c = raw.at[i];
+
+        if (c == '.')
+            point = i;
+        else if (c >= '0' && c <= '9')
+            digits = digits * 10 + (c - '0');
+        else
+            return false;
+        places += i > point;
+    }
+    *out = (double)digits / tens[places];
+    if (minus)
+        *out = -*out;
+    return true;
+}
+
+/* The number as a float: what is too small for one is 0; false when it is too large, or absurdly long. */
+static bool read_number(pk_str raw, float *out)
+{
+    char text[64];
+    double number;
+
+    if (read_short(raw, &number)) {
+        *out = (float)number;
+        return true;
+    }
+    if (raw.len >= sizeof text)
         return false;
     memcpy(text, raw.at, raw.len);
     text[raw.len] = 0;
@@ -194,45 +227,39 @@ static bool read_number(const struct pk_json *doc, int value, float *out)
     return isfinite(*out);
 }
 
-/* Whether it is a number that a float can hold; most need no look at their digits. */
-static bool is_number(const struct pk_json *doc, int value)
-{
-    pk_str raw = pk_json_raw(doc, value);
-    float unused;
-
-    if (pk_json_type(doc, value) != PK_JSON_NUMBER)
-        return false;
-    return (raw.len <= NUMBER_PLAIN_MAX && !memchr(raw.at, 'e', raw.len) &&
-            !memchr(raw.at, 'E', raw.len)) ||
-           read_number(doc, value, &unused);
-}
-
+/* Whether all of it are numbers that a float can hold. Without an exponent, and not too long, they are. */
 static bool check_list(const struct pk_json *doc, int list, struct pk_error *err)
 {
     int dims = pk_json_count(doc, list);
+    pk_str all = pk_json_raw(doc, list);
+    bool plain = !memchr(all.at, 'e', all.len) && !memchr(all.at, 'E', all.len);
+    float unused;
 
     if (dims < 1 || dims > PK_VECTOR_DIMS_MAX)
         return no_vector(err, dims < 1 ? "is empty" : "is too long");
-    for (int v = pk_json_first(doc, list); v >= 0; v = pk_json_next(doc, list, v))
-        if (!is_number(doc, v))
+    for (int v = list + 1; v <= list + dims;
+         v++) { /* numbers have nothing in them: they stand in a row */
+        const struct pk_json_node *n = &doc->nodes[v];
+
+        if (n->type != PK_JSON_NUMBER || ((!plain || n->end - n->start > NUMBER_PLAIN_MAX) &&
+                                          !read_number(pk_json_raw(doc, v), &unused)))
             return no_vector(err, "has something in it that is no number");
+    }
     return true;
 }
 
 static bool floats_of_list(struct pk_arena *arena, const struct pk_json *doc, int list, float **at,
                            int *dims, struct pk_error *err)
 {
-    int i = 0;
-
     if (!check_list(doc, list, err))
         return false;
     *dims = pk_json_count(doc, list);
     *at = pk_alloc(arena, (size_t)*dims * sizeof **at);
     if (!*at)
         return pk_fail(err, PK_NO_MEMORY, "embedding: out of memory");
-    for (int v = pk_json_first(doc, list); v >= 0; v = pk_json_next(doc, list, v))
-        if (!read_number(doc, v, *at + i++))
-            return no_vector(err, "has a number that fits no float");
+    for (int i = 0; i < *dims; i++)
+        if (!read_number(pk_json_raw(doc, list + 1 + i), *at + i))
+            return no_vector(err, "has something in it that is no number");
     return true;
 }
 
@@ -520,4 +547,47 @@ bool pk_embed_settle(struct pk_arena *arena, const struct pk_json *doc,
         pk_json_splice(out, doc, 0, edits, count);
     out->failed = out->failed || data.failed;
     return true;
+}
+
+/* --- for the log ------------------------------------------------------------------------------- */
+
+/* How many numbers a vector has, as a JSON string; empty: it is none. */
+static pk_str size_of(struct pk_arena *arena, const struct pk_json *doc, int vector)
+{
+    pk_str raw = pk_json_raw(doc, vector);
+
+    if (pk_json_type(doc, vector) == PK_JSON_ARRAY)
+        return pk_copyf(arena, "\"%d numbers\"", pk_json_count(doc, vector));
+    if (pk_json_type(doc, vector) == PK_JSON_STRING)
+        return pk_copyf(arena, "\"%zu bytes of base64\"", raw.len - 2);
+    return PK_NONE;
+}
+
+pk_str pk_embed_outline(struct pk_arena *arena, pk_str body)
+{
+    struct pk_buf data = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_buf out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_error unused = {0};
+    struct pk_json doc;
+
+    if (body.len == 0 || !pk_json_parse(arena, body, "answer", &doc, &unused))
+        return body;
+    int list = pk_json_get(&doc, 0, "data");
+    if (pk_json_type(&doc, list) != PK_JSON_ARRAY)
+        return body;
+    pk_buf_addc(&data, '[');
+    for (int v = pk_json_first(&doc, list); v >= 0; v = pk_json_next(&doc, list, v)) {
+        struct pk_json_edit edits[] = {
+            {PK_STR("embedding"), size_of(arena, &doc, pk_json_get(&doc, v, "embedding"))},
+            {PK_STR("embeddings"), PK_NONE}}; /* those of other types: as long */
+
+        if (pk_json_type(&doc, v) != PK_JSON_OBJECT)
+            return body; /* an answer that was refused */
+        pk_dialect_comma(&data);
+        pk_json_splice(&data, &doc, v, edits, 2);
+    }
+    pk_buf_addc(&data, ']');
+    struct pk_json_edit edit = {PK_STR("data"), pk_buf_str(&data)};
+    pk_json_splice(&out, &doc, 0, &edit, 1);
+    return data.failed || out.failed ? PK_NONE : pk_buf_str(&out);
 }
