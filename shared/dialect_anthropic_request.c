@@ -331,20 +331,6 @@ static bool write_call(struct pk_maker *m, int call)
     return true;
 }
 
-static bool write_calls(struct pk_maker *m, int message, int index)
-{
-    int calls = pk_make_get(m, message, "tool_calls"), i = 0;
-
-    if (pk_make_type(m, calls) > PK_JSON_NULL && pk_make_type(m, calls) != PK_JSON_ARRAY)
-        return pk_make_refuse(m, "tool_calls must be a list");
-    for (int c = pk_json_first(m->in, calls); c >= 0; c = pk_json_next(m->in, calls, c), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d].tool_calls[%d]", index, i);
-        if (!write_call(m, c))
-            return false;
-    }
-    return true;
-}
-
 /* Thinking goes first, as it came: the API checks its signature. */
 static bool write_assistant(struct pk_maker *m, int message, int index)
 {
@@ -364,7 +350,7 @@ static bool write_assistant(struct pk_maker *m, int message, int index)
     if (!pk_make_content(m, "assistant", message, index))
         return false;
     write_text(m, "assistant", pk_make_get(m, message, "refusal"), -1);
-    return write_calls(m, message, index);
+    return pk_make_calls(m, message, index, write_call);
 }
 
 static bool write_result(struct pk_maker *m, int message, int index)
@@ -393,34 +379,7 @@ static bool write_result(struct pk_maker *m, int message, int index)
 
 static bool write_message(struct pk_maker *m, int message, int index)
 {
-    int role = pk_make_get(m, message, "role");
-
-    if (pk_make_has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
-        pk_make_drop(m, "messages.name");
-    if (pk_json_is(m->in, role, "user"))
-        return pk_make_content(m, "user", message, index);
-    if (pk_json_is(m->in, role, "assistant"))
-        return write_assistant(m, message, index);
-    if (pk_json_is(m->in, role, "tool"))
-        return write_result(m, message, index);
-    return pk_make_is_system(m, message) ||
-           pk_make_refuse(m, "role must be system, developer, user, assistant or tool");
-}
-
-/* Every system message as text blocks. */
-static bool write_system(struct pk_maker *m)
-{
-    struct pk_buf blocks = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
-
-    if (!pk_make_system(m, &blocks))
-        return false;
-    if (blocks.len == 0)
-        return true;
-    pk_dialect_key(m->out, "system");
-    pk_buf_addc(m->out, '[');
-    pk_buf_add(m->out, pk_buf_str(&blocks));
-    pk_buf_addc(m->out, ']');
-    return true;
+    return pk_make_by_role(m, message, index, write_assistant, write_result);
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
@@ -473,7 +432,7 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
     else
         pk_buf_addf(out, "%lld",
                     (long long)(plan.max_tokens ? plan.max_tokens : PK_ANTHROPIC_MAX_TOKENS));
-    if (!write_system(&m) || !pk_make_messages(&m, "messages", write_message) ||
+    if (!pk_make_system_list(&m) || !pk_make_messages(&m, "messages", write_message) ||
         !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
     pk_anthropic_write_thinking(out, &plan);

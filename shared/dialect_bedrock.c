@@ -82,7 +82,7 @@ void pk_bedrock_fault(struct pk_arena *arena, const struct pk_json *doc, struct 
     if (f->code.len == 0 && pk_dialect_has(doc, 0, "originalStatusCode"))
         f->code = pk_json_raw(doc, pk_json_get(doc, 0, "originalStatusCode"));
     if (type.len)
-        f->type = pk_str_sub(type, (size_t)(hash + 1), type.len);
+        f->type = pk_str_sub(type, hash < 0 ? 0 : (size_t)hash + 1, type.len);
 }
 
 /* An error as its HTTP body, inside of a 200. */

@@ -336,12 +336,13 @@ static bool gather(struct pk_maker *m, int message, struct pk_buf *text, struct 
     return ok;
 }
 
-static bool write_result(struct pk_maker *m, int message)
+static bool write_result(struct pk_maker *m, int message, int index)
 {
     int id = pk_make_get(m, message, "tool_call_id"), call = call_by_id(m, id);
     int name = pk_make_get(m, pk_make_get(m, call, "function"), "name");
     struct pk_buf text = pk_buf_in(m->arena, PK_BODY_BYTES_MAX), parts = text;
 
+    (void)index;
     if (pk_make_type(m, name) != PK_JSON_STRING)
         name = pk_make_get(m, message, "name");
     if (pk_make_type(m, name) != PK_JSON_STRING)
@@ -370,18 +371,7 @@ static bool write_result(struct pk_maker *m, int message)
 
 static bool write_message(struct pk_maker *m, int message, int index)
 {
-    int role = pk_make_get(m, message, "role");
-
-    if (pk_make_has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
-        pk_make_drop(m, "messages.name");
-    if (pk_json_is(m->in, role, "user"))
-        return pk_make_content(m, "user", message, index);
-    if (pk_json_is(m->in, role, "assistant"))
-        return write_assistant(m, message, index);
-    if (pk_json_is(m->in, role, "tool"))
-        return write_result(m, message);
-    return pk_make_is_system(m, message) ||
-           pk_make_refuse(m, "role must be system, developer, user, assistant or tool");
+    return pk_make_by_role(m, message, index, write_assistant, write_result);
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */

@@ -255,6 +255,55 @@ bool pk_make_system(struct pk_maker *m, struct pk_buf *items)
     return ok;
 }
 
+bool pk_make_system_list(struct pk_maker *m)
+{
+    struct pk_buf items = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
+
+    if (!pk_make_system(m, &items))
+        return false;
+    if (items.len == 0)
+        return true;
+    pk_dialect_key(m->out, "system");
+    pk_buf_addc(m->out, '[');
+    pk_buf_add(m->out, pk_buf_str(&items));
+    pk_buf_addc(m->out, ']');
+    return true;
+}
+
+bool pk_make_by_role(struct pk_maker *m, int message, int index, pk_make_message_fn *assistant,
+                     pk_make_message_fn *tool)
+{
+    int role = pk_make_get(m, message, "role");
+
+    if (pk_make_has(m, message, "name") && !pk_json_is(m->in, role, "tool"))
+        pk_make_drop(m, "messages.name");
+    if (pk_json_is(m->in, role, "user"))
+        return pk_make_content(m, "user", message, index);
+    if (pk_json_is(m->in, role, "assistant"))
+        return assistant(m, message, index);
+    if (pk_json_is(m->in, role, "tool"))
+        return tool(m, message, index);
+    return pk_make_is_system(m, message) ||
+           pk_make_refuse(m, "role must be system, developer, user, assistant or tool");
+}
+
+bool pk_make_calls(struct pk_maker *m, int message, int index,
+                   bool (*write)(struct pk_maker *m, int call))
+{
+    int calls = pk_make_get(m, message, "tool_calls"), i = 0;
+
+    if (pk_make_type(m, calls) <= PK_JSON_NULL)
+        return true;
+    if (pk_make_type(m, calls) != PK_JSON_ARRAY)
+        return pk_make_refuse(m, "tool_calls must be a list");
+    for (int c = pk_json_first(m->in, calls); c >= 0; c = pk_json_next(m->in, calls, c), i++) {
+        (void)snprintf(m->path, sizeof m->path, "messages[%d].tool_calls[%d]", index, i);
+        if (!write(m, c))
+            return false;
+    }
+    return true;
+}
+
 bool pk_make_messages(struct pk_maker *m, const char *to, pk_make_message_fn *write)
 {
     int messages = pk_make_get(m, 0, "messages"), i = 0;

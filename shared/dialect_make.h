@@ -75,8 +75,17 @@ void pk_make_close(struct pk_maker *m);
 
 /* A message's content, a text or parts, by m->text and m->part. */
 bool pk_make_content(struct pk_maker *m, const char *role, int message, int index);
+/* Writes a message by its role: what a user says goes into one of "user", what the system says stands elsewhere. A name
+ * is dropped and reported, but for a tool's. */
+bool pk_make_by_role(struct pk_maker *m, int message, int index, pk_make_message_fn *assistant,
+                     pk_make_message_fn *tool);
+/* Every tool call of a message, in order; PK_BAD_REQUEST when tool_calls is no list. */
+bool pk_make_calls(struct pk_maker *m, int message, int index,
+                   bool (*write)(struct pk_maker *m, int call));
 /* The content of every system message, wherever it stands, as items of *items. */
 bool pk_make_system(struct pk_maker *m, struct pk_buf *items);
+/* The same as a list called "system"; nothing when there is none. */
+bool pk_make_system_list(struct pk_maker *m);
 /* "messages" as a list called `to`; PK_BAD_REQUEST when there are none. */
 bool pk_make_messages(struct pk_maker *m, const char *to, pk_make_message_fn *write);
 

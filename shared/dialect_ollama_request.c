@@ -91,20 +91,18 @@ static bool write_call(struct pk_maker *m, int call)
 
 static bool write_calls(struct pk_maker *m, int message, int index)
 {
-    int calls = pk_make_get(m, message, "tool_calls"), i = 0;
+    int calls = pk_make_get(m, message, "tool_calls");
 
-    if (pk_make_type(m, calls) > PK_JSON_NULL && pk_make_type(m, calls) != PK_JSON_ARRAY)
-        return pk_make_refuse(m, "tool_calls must be a list");
-    if (pk_json_count(m->in, calls) <= 0)
+    if (pk_make_type(m, calls) == PK_JSON_ARRAY && pk_json_count(m->in, calls) == 0)
         return true;
-    pk_dialect_key(m->out, "tool_calls");
-    pk_buf_addc(m->out, '[');
-    for (int c = pk_json_first(m->in, calls); c >= 0; c = pk_json_next(m->in, calls, c), i++) {
-        (void)snprintf(m->path, sizeof m->path, "messages[%d].tool_calls[%d]", index, i);
-        if (!write_call(m, c))
-            return false;
+    if (pk_make_type(m, calls) > PK_JSON_NULL) {
+        pk_dialect_key(m->out, "tool_calls");
+        pk_buf_addc(m->out, '[');
     }
-    pk_buf_addc(m->out, ']');
+    if (!pk_make_calls(m, message, index, write_call))
+        return false;
+    if (pk_make_type(m, calls) > PK_JSON_NULL)
+        pk_buf_addc(m->out, ']');
     return true;
 }
 

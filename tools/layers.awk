@@ -18,7 +18,7 @@ BEGIN {
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "apikey cachekey codec privacy secret payload sign xfer"
+    lib["sodium.h"] = "apikey cachekey codec dialect privacy secret payload sign xfer"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
     lib["openssl/evp.h"] = "jwt"
