@@ -215,19 +215,27 @@ static bool check_dropped(struct pk_call *c, const struct pk_target *t)
 static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
     const struct pk_dialect_pair pair = {c->front, c->back, t->provider};
-    pk_str model = c->record.request_model, base = PK_NONE, *url = &c->exchange.url;
+    struct pk_place_call call = {.target = t,
+                                 .back = c->back,
+                                 .stream = c->stream,
+                                 .opaque = c->opaque,
+                                 .host = c->req->custom_host,
+                                 .model = c->record.request_model,
+                                 .body = body};
+    pk_str *url = &c->exchange.url, *made = &c->exchange.body;
 
-    if (!pk_place_base(c->arena, t, c->req->custom_host, model, &base, &c->error))
+    if (!pk_place_begin(c->arena, &call, &c->error))
         return false;
-    complete_base(c, t, &base);
-    bool ok = c->codec
-                  ? pk_codec_request(c->arena, c->codec, body, &c->exchange.body,
-                                     &c->record.dropped, &c->error) &&
-                        pk_codec_url(c->arena, c->codec, base, model, c->req->tail, url, &c->error)
-                  : pk_dialect_request(c->arena, &pair, body, &c->exchange.body, &c->record.dropped,
-                                       &c->error) &&
-                        pk_dialect_url(c->arena, c->back, base, model, c->stream, url, &c->error);
-    return ok && pk_place_end(c->arena, t, model, url, &c->error) && check_dropped(c, t);
+    complete_base(c, t, &call.base);
+    bool ok = c->codec ? pk_codec_request(c->arena, c->codec, call.body, made, &c->record.dropped,
+                                          &c->error) &&
+                             pk_codec_url(c->arena, c->codec, call.base, call.model, c->req->tail,
+                                          url, &c->error)
+                       : pk_dialect_request(c->arena, &pair, call.body, made, &c->record.dropped,
+                                            &c->error) &&
+                             pk_place_body(c->arena, &call, made, &c->error) &&
+                             pk_place_url(c->arena, &call, url, &c->error);
+    return ok && pk_place_end(c->arena, t, call.model, url, &c->error) && check_dropped(c, t);
 }
 
 /* Which dialect the target is asked in, and whether that has what is asked. */
@@ -240,7 +248,7 @@ static bool choose_back(struct pk_call *c, const struct pk_target *t)
                        *t->provider->operations ? "; it has "
                                                 : "; it is reached by /v1/proxy alone",
                        t->provider->operations);
-    c->back = pk_provider_back(t->provider, c->front, c->record.request_model);
+    c->back = pk_place_back(t, c->front, c->record.request_model);
     c->codec = c->operation->front ? NULL : pk_codec_find(t->provider, c->back, c->operation);
     return c->operation->front || c->codec ||
            pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s", t->provider->name,

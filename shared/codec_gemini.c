@@ -246,16 +246,11 @@ static bool vertex_answer(struct pk_arena *arena, const struct pk_json *doc, str
     return true;
 }
 
-/* The base URL ends with the location: /v1/projects/P/locations/L. */
 static bool vertex_path(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err)
 {
     (void)base;
-    if (pk_str_starts(model, "google."))
-        model = pk_str_sub(model, sizeof "google." - 1, model.len);
-    if (model.len == 0)
-        return pk_fail(err, PK_BAD_REQUEST, "model: is missing");
-    pk_buf_adds(out, "/publishers/google/models/");
-    pk_dialect_segment(out, model);
+    if (!pk_vertex_model_path(model, out, err))
+        return false;
     pk_buf_adds(out, ":predict");
     return true;
 }

@@ -127,6 +127,24 @@ static pk_str print_key(struct pk_config_reader *p, const struct pk_settings *s)
     return pk_buf_str(&out);
 }
 
+/* A service account says which project it is of. */
+static bool take_project(struct pk_config_reader *p, const struct pk_draft *d,
+                         struct pk_target_fields *open)
+{
+    pk_str account = d->set.fields.at[PK_TF_vertex_service_account_json];
+    struct pk_json doc;
+    struct pk_error unused;
+
+    if (account.len == 0 || open->at[PK_TF_vertex_project_id].len)
+        return true;
+    if (!pk_json_parse(p->arena, account, "account", &doc, &unused))
+        return pk_config_fail(p, "vertex_service_account_json", "is no JSON");
+    pk_str project = pk_json_str(p->arena, &doc, pk_json_get(&doc, 0, "project_id"));
+    if (!pk_target_field_wrong(PK_TF_vertex_project_id, project))
+        open->at[PK_TF_vertex_project_id] = pk_copy(p->arena, project);
+    return true;
+}
+
 bool pk_config_place_fields(struct pk_config_reader *p, const struct pk_draft *d,
                             struct pk_target *t)
 {
@@ -142,8 +160,11 @@ bool pk_config_place_fields(struct pk_config_reader *p, const struct pk_draft *d
             secret = true;
         else if (given)
             open->at[f] = d->set.fields.at[f];
-        any = any || open->at[f].len;
     }
+    if (!take_project(p, d, open))
+        return false;
+    for (int f = 0; f < PK_TARGET_FIELDS; f++)
+        any = any || open->at[f].len;
     if (any)
         t->fields = open;
     if (secret)

@@ -138,6 +138,8 @@ struct pk_dialect {
 };
 
 /* dialects.def names them all. */
+/* Gemini's, at Vertex AI: it differs in the paths. */
+extern const struct pk_dialect pk_dialect_vertex;
 extern const struct pk_dialect pk_dialect_openai, pk_dialect_anthropic, pk_dialect_gemini,
     pk_dialect_cohere, pk_dialect_bedrock, pk_dialect_ollama, pk_dialect_responses;
 

@@ -446,3 +446,16 @@ const struct pk_dialect pk_dialect_gemini = {
     .end = end,
     .fault = fault,
 };
+
+const struct pk_dialect pk_dialect_vertex = {
+    .name = "vertex",
+    .path = pk_vertex_path,
+    .headers = "",
+    .error_event = "",
+    .codecs = pk_codecs_vertex,
+    .request = pk_gemini_request,
+    .answer = answer,
+    .event = event,
+    .end = end,
+    .fault = fault,
+};

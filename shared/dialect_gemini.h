@@ -12,6 +12,10 @@ bool pk_gemini_request(const struct pk_json *body, struct pk_buf *out, struct pk
                        struct pk_error *err);
 bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
                     struct pk_error *err);
+/* At Vertex AI; the base ends with the location: /v1/projects/P/locations/L. */
+bool pk_vertex_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
+                    struct pk_error *err);
+bool pk_vertex_model_path(pk_str model, struct pk_buf *out, struct pk_error *err);
 /* The path without what is done with the model. */
 bool pk_gemini_model_path(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err);
 

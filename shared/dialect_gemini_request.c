@@ -470,3 +470,27 @@ bool pk_gemini_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
     pk_buf_adds(out, stream ? ":streamGenerateContent?alt=sse" : ":generateContent");
     return true;
 }
+
+bool pk_vertex_model_path(pk_str model, struct pk_buf *out, struct pk_error *err)
+{
+    static const char *const before[] = {"google.", "google/", "models/"};
+
+    for (size_t i = 0; i < PK_COUNT(before); i++)
+        if (pk_str_starts(model, before[i]))
+            model = pk_str_sub(model, strlen(before[i]), model.len);
+    if (model.len == 0)
+        return pk_fail(err, PK_BAD_REQUEST, "model: is missing");
+    pk_buf_adds(out, "/publishers/google/models/");
+    pk_dialect_segment(out, model);
+    return true;
+}
+
+bool pk_vertex_path(pk_str base, pk_str model, bool stream, struct pk_buf *out,
+                    struct pk_error *err)
+{
+    (void)base;
+    if (!pk_vertex_model_path(model, out, err))
+        return false;
+    pk_buf_adds(out, stream ? ":streamGenerateContent?alt=sse" : ":generateContent");
+    return true;
+}

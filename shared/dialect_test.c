@@ -60,6 +60,8 @@ static void providers_are_found_by_name(void)
         {"openai", "https://api.openai.com/v1/chat/completions"},
         {"anthropic", "https://api.anthropic.com/v1/messages"},
         {"google", "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"},
+        {"vertex-ai", "https://{vertex_region}-aiplatform.googleapis.com/publishers/google/models/"
+                      "m:generateContent"},
         {"groq", "https://api.groq.com/openai/v1/chat/completions"},
         {"cohere", "https://api.cohere.com/v2/chat"},
         {"perplexity-ai", "https://api.perplexity.ai/chat/completions"},

@@ -22,7 +22,6 @@ static const struct place places[] = {
      "*.services.ai.azure.com *.models.ai.azure.com *.inference.ai.azure.com "
      "*.cognitiveservices.azure.com *.openai.azure.com"},
     {"bedrock", PK_AUTH_AWS, "", "", ""},
-    {"sagemaker", PK_AUTH_AWS, "", "", ""},
     {"vertex-ai", PK_AUTH_GOOGLE, "/v1/projects/{vertex_project_id}/locations/{vertex_region}", "",
      ""},
     {"predibase", PK_AUTH_KEY, "/{model}/v1", "", ""},
@@ -40,7 +39,6 @@ static const struct {
     {PK_TF_api_version, "azure-openai", "v1"},
     {PK_TF_azure_extra_params, "azure-ai", "drop"},
     {PK_TF_aws_region, "bedrock", "us-east-1"},
-    {PK_TF_aws_region, "sagemaker", "us-east-1"},
 };
 
 /* Beside the fields: the model that is asked for. Deployments are usually called as their model. */
@@ -237,6 +235,14 @@ static bool settle_azure(struct pk_target *t, struct pk_error *err)
                    PK_FMT(t->path));
 }
 
+bool pk_place_is_claude(const struct pk_target *t)
+{
+    static const char part[] = "/anthropic";
+
+    return strcmp(t->provider->name, "azure-ai") == 0 && t->base_url.len &&
+           memmem(t->base_url.at, t->base_url.len, part, sizeof part - 1);
+}
+
 static bool settle_around(struct pk_arena *arena, struct pk_target *t, const struct place *p,
                           struct pk_error *err)
 {
@@ -279,6 +285,8 @@ bool pk_place_settle(struct pk_arena *arena, struct pk_target *t, struct pk_erro
     if (host.len && pk_str_find(t->own_url, '{') >= 0)
         t->own_url = PK_NONE;
     t->base_url = host.len ? host : t->own_url;
+    if (pk_place_is_claude(t))
+        t->key_header = "x-api-key: ";
     if (!whole && !settle_around(arena, t, p, err))
         return false;
     return check_key(arena, t, err);

@@ -38,6 +38,30 @@ int pk_place_lacks_account(pk_str base_url);
 /* Whether it is a host of the provider's, beside that of its base URL. */
 bool pk_place_own_host(const struct pk_provider *provider, const struct pk_url *url);
 
+/* Whether it is Anthropic's API in Azure's Foundry. */
+bool pk_place_is_claude(const struct pk_target *t);
+
+/* The dialect in which the target is asked for `model` by a client that speaks `front`. */
+const struct pk_dialect *pk_place_back(const struct pk_target *t, const struct pk_dialect *front,
+                                       pk_str model);
+
+/* A call on its way to a target. */
+struct pk_place_call {
+    const struct pk_target *target;
+    const struct pk_dialect *back;
+    bool stream, opaque; /* opaque: the body is not JSON */
+    pk_str host;         /* the request's own custom_host, or empty */
+    pk_str model;        /* as it was asked for */
+    pk_str body, base; /* pk_place_begin(): what the dialect translates, and appends its path to */
+};
+bool pk_place_begin(struct pk_arena *arena, struct pk_place_call *call,
+                    struct pk_error *err) PK_MUST_CHECK;
+/* Afterwards: the translated body with what the place changes in it, and the URL of a conversation. */
+bool pk_place_body(struct pk_arena *arena, const struct pk_place_call *call, pk_str *body,
+                   struct pk_error *err) PK_MUST_CHECK;
+bool pk_place_url(struct pk_arena *arena, const struct pk_place_call *call, pk_str *url,
+                  struct pk_error *err) PK_MUST_CHECK;
+
 /* For a call: the base that the dialect's path is appended to; and the URL with what follows that. `host` is the
  * request's own custom_host, or empty. */
 bool pk_place_base(struct pk_arena *arena, const struct pk_target *t, pk_str host, pk_str model,

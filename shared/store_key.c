@@ -327,11 +327,13 @@ static bool check_secret(struct pk_arena *arena, const struct pk_provider *p, pk
         return true;
     if (!pk_json_parse(arena, secret, "secret", &doc, err))
         return false;
-    if (pk_place_auth(p) == PK_AUTH_GOOGLE && pk_json_get(&doc, 0, "type") >= 0) {
-        if (project->len == 0)
-            *project = pk_json_str(arena, &doc, pk_json_get(&doc, 0, "project_id"));
+    int account = pk_json_get(&doc, 0, "vertex_service_account_json");
+    bool bare = pk_place_auth(p) == PK_AUTH_GOOGLE && pk_json_get(&doc, 0, "type") >= 0;
+    int project_id = pk_json_get(&doc, bare ? 0 : account, "project_id");
+    if (project->len == 0 && project_id >= 0)
+        *project = pk_json_str(arena, &doc, project_id);
+    if (bare)
         return true;
-    }
     for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
         pk_str name = pk_json_str(arena, &doc, k);
         int f = pk_target_field_find(name);

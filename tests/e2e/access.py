@@ -1,6 +1,8 @@
 """Providers that want more than a key: signatures, tokens that are fetched first, addresses of fields."""
 import concurrent.futures
 import json
+import subprocess
+import time
 
 from doors import Answer
 
@@ -77,6 +79,84 @@ def entra(door, e, mock):
             and last["path"] == "/openai/deployments/echo/chat/completions?api-version=2024-10-21"
             and last["headers"]["authorization"].startswith("Bearer mock-token-")
             and asked(mock, "/oauth2/v2.0/token") == before + 1)
+
+
+def account(mock, e, more=""):
+    """A service account whose tokens come from the mock; its public key is told to that."""
+    key = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt",
+                          "rsa_keygen_bits:2048"], capture_output=True, check=True).stdout
+    public = subprocess.run(["openssl", "pkey", "-pubout"], input=key, capture_output=True,
+                            check=True).stdout
+    mock.page("service-key", "POST", public)
+    NEVER_SEEN.append(key.decode().splitlines()[5])
+    return {"type": "service_account", "project_id": "proj", "private_key_id": "k1",
+            "private_key": key.decode(), "client_email": "pk@proj.iam.gserviceaccount.com",
+            "token_uri": f"{e.base}{more}/oauth/token"}
+
+
+def vertex(door, e, mock):
+    """vertex-ai: a service account's token, and each maker's models in their own dialect and place"""
+    config = {"provider": "vertex-ai", "vertex_region": "us-central1", "custom_host": e.base,
+              "vertex_service_account_json": account(mock, e)}
+    place, before = "/v1/projects/proj/locations/us-central1", asked(mock, "/oauth/token")
+    ok = []
+    for model, path, name in (
+            ("echo", "/publishers/google/models/echo:generateContent", None),
+            ("google.echo", "/publishers/google/models/echo:generateContent", None),
+            ("anthropic.echo", "/publishers/anthropic/models/echo:rawPredict", None),
+            ("meta.echo", "/endpoints/openapi/chat/completions", "meta/echo"),
+            ("endpoints.echo", "/endpoints/echo/chat/completions", "echo")):
+        answer = door.chat(config, "hi", {"model": model})
+        last = mock.page("last")
+        ok.append(answer.ok and last["path"] == place + path
+                  and json.loads(last["body"]).get("model") == name
+                  and last["headers"]["authorization"].startswith("Bearer mock-token-"))
+        ok.append(answer.text == "hi" or model.startswith("meta"))
+    return (all(ok) and asked(mock, "/oauth/token") == before + 1) or print("#", ok)
+
+
+def vertex_stored(door, e, mock):
+    """vertex-ai: a service account in the store says its project; a token that ends is fetched anew"""
+    put = door.function("pk_key_put", "google-sa", "vertex-ai", account(mock, e, "/short"),
+                        {"vertex_region": "europe-west4", "custom_host": e.base})
+    before = asked(mock, "/short/oauth/token")
+    first = door.chat("google-sa", "hi", {"model": "echo"})
+    path = mock.page("last")["path"]
+    time.sleep(1.1)
+    second = door.chat("google-sa", "hi", {"model": "echo"})
+    return (not isinstance(put, Answer) and first.text == second.text == "hi"
+            and path.startswith("/v1/projects/proj/locations/europe-west4/")
+            and asked(mock, "/short/oauth/token") == before + 2)
+
+
+def vertex_refused(door, e, mock):
+    """vertex-ai: an account that Google does not know, and a place that is not said, are told"""
+    sa = account(mock, e)
+    account(mock, e)  # the mock believes another key now
+    config = {"provider": "vertex-ai", "vertex_region": "us-central1", "custom_host": e.base,
+              "vertex_service_account_json": sa}
+    answer = door.chat(config, "hi", {"model": "echo"})
+    nowhere = door.chat({"provider": "vertex-ai", "api_key": e.key, "vertex_project_id": "p"}, "hi",
+                        {"model": "echo"})
+    return (answer.status == 401 and "vertex-ai: no token" in answer.message
+            and "invalid_grant" in answer.message and not nowhere.ok
+            and "vertex_region" in nowhere.message)
+
+
+def foundry(door, e, mock):
+    """azure-ai: a Foundry URL takes its version and key; Claude there is asked in Anthropic's dialect"""
+    plain = door.chat({"provider": "azure-ai", "api_key": e.key, "api_version": "2024-05-01-preview",
+                       "azure_foundry_url": e.base + "/models"}, "hi", {"model": "echo"})
+    first = mock.page("last")
+    claude = door.chat({"provider": "azure-ai", "api_key": e.key,
+                        "azure_foundry_url": e.base + "/anthropic"}, "hi", {"model": "echo"})
+    second = mock.page("last")
+    return (plain.text == claude.text == "hi"
+            and first["path"] == "/models/chat/completions?api-version=2024-05-01-preview"
+            and first["headers"]["extra-parameters"] == "drop"
+            and first["headers"]["api-key"] == e.key
+            and second["path"] == "/anthropic/v1/messages"
+            and second["headers"]["x-api-key"] == e.key)
 
 
 def refused(door, e, mock):
@@ -179,7 +259,7 @@ def unseen(door, e, mock):
                for word in NEVER_SEEN)
 
 
-ANY = [signed, signed_region, bearer, assumed, entra, refused, renewed, managed, azure_key, misplaced,
-       cached]
+ANY = [signed, signed_region, bearer, assumed, entra, refused, renewed, managed, azure_key, foundry,
+       misplaced, cached, vertex, vertex_stored, vertex_refused]
 HTTP = [by_headers, together]
 LAST = [unseen]

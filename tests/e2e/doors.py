@@ -60,9 +60,9 @@ class Mock:
         self.port = int(self.process.stdout.readline().rsplit(b":", 1)[1])
         self.base = f"http://127.0.0.1:{self.port}"
 
-    def page(self, name, method="GET"):
+    def page(self, name, method="GET", body=None):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        c.request(method, "/__mock/" + name)
+        c.request(method, "/__mock/" + name, body)
         text = c.getresponse().read()
         c.close()
         return json.loads(text)

@@ -70,6 +70,11 @@ static void own_page(struct ask *a, struct reply *r)
     }
 }
 
+static bool predicts(const struct ask *a)
+{
+    return ends(a->route, ":rawPredict") || ends(a->route, ":streamRawPredict");
+}
+
 static bool generates(const struct ask *a)
 {
     return ends(a->route, ":generateContent") || ends(a->route, ":streamGenerateContent");
@@ -113,7 +118,7 @@ static void choose_dialect(struct ask *a)
     a->dialect = &openai;
     if (generates(a) || (google[0] && ends(a->route, "/models")))
         a->dialect = &gemini;
-    else if (version[0] || ends(a->route, "/messages"))
+    else if (version[0] || ends(a->route, "/messages") || predicts(a))
         a->dialect = &anthropic;
     else if (ends(a->route, "/responses"))
         a->dialect = &responses;
@@ -140,9 +145,10 @@ static void endpoint(struct ask *a, struct reply *r)
 {
     char message[200];
 
-    if (generates(a) || ends(a->route, "/messages") || ends(a->route, "/chat/completions") ||
-        other_operation(a) || ends(a->route, "/v2/chat") || ends(a->route, "/api/chat") ||
-        ends(a->route, "/responses") || converses(a) || invokes(a)) {
+    if (generates(a) || predicts(a) || ends(a->route, "/messages") ||
+        ends(a->route, "/chat/completions") || other_operation(a) || ends(a->route, "/v2/chat") ||
+        ends(a->route, "/api/chat") || ends(a->route, "/responses") || converses(a) ||
+        invokes(a)) {
         chat(a, r);
     } else if (ends(a->route, "/realtime")) {
         realtime_refuse(a, r);

@@ -159,12 +159,42 @@ static bool check_key(const struct ask *a, struct reply *r)
     return a->key[0] && version[0];
 }
 
+/* Vertex AI has the model in the path, and the version in the body. */
+static bool at_vertex(const struct ask *a)
+{
+    return strstr(a->route, "/publishers/anthropic/models/") != NULL;
+}
+
+static void read_ask(struct ask *a)
+{
+    const char *name = strstr(a->route, "/models/"), *colon = strrchr(a->route, ':');
+
+    ask_read(a);
+    if (at_vertex(a) && name && colon)
+        path_name(a, name + strlen("/models/"), colon);
+}
+
+static bool check_vertex(const struct ask *a, struct reply *r)
+{
+    const char *version = json_text(a->json, "anthropic_version");
+    bool streams = strstr(a->route, ":streamRawPredict") != NULL;
+
+    if (!version || strcmp(version, "vertex-2023-10-16") != 0)
+        return refuse("anthropic_version: must be vertex-2023-10-16", r);
+    if (cJSON_HasObjectItem(a->json, "model"))
+        return refuse("model: Extra inputs are not permitted", r);
+    if (streams != a->stream)
+        return refuse("stream: does not fit the method", r);
+    cJSON_DeleteItemFromObjectCaseSensitive(a->json, "anthropic_version");
+    return true;
+}
+
 static bool check(const struct ask *a, struct reply *r)
 {
     const cJSON *max = cJSON_GetObjectItemCaseSensitive(a->json, "max_tokens");
     const cJSON *t = cJSON_GetObjectItemCaseSensitive(a->json, "temperature");
 
-    if (!check_key(a, r) || !check_json(&anthropic, a, r))
+    if (!check_key(a, r) || !check_json(&anthropic, a, r) || (at_vertex(a) && !check_vertex(a, r)))
         return false;
     if (!a->model[0])
         return refuse("model: Field required", r);
@@ -295,5 +325,5 @@ static void models(struct reply *r)
                         "\"last_id\":\"claude-sonnet-4-5\"}");
 }
 
-const struct dialect anthropic = {"anthropic", ask_read, check,       answer,
+const struct dialect anthropic = {"anthropic", read_ask, check,       answer,
                                   stream,      error,    error_event, models};
