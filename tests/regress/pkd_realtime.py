@@ -239,6 +239,17 @@ def hosts_that_are_not_listed_are_not_called():
     expect(status == 400 and "has no realtime" in error["message"], error)
 
 
+def azure_is_asked_by_its_newer_api():
+    azure = {"provider": "azure-openai", "api_key": "k-azure", "custom_host": mock.base[:-3] + "/openai"}
+    ws = open_session("my-deployment", cfg=json.dumps({**azure, "api_version": "v1"}))
+    last = mock.page("last")
+    expect(last["path"] == "/openai/v1/realtime?model=my-deployment" and
+           last["headers"]["api-key"] == "k-azure", last)
+    ws.close()
+    status, _, error = refused("m", cfg=json.dumps({**azure, "api_version": "2024-10-21", "deployment_id": "d"}))
+    expect(status == 400 and "api_version" in error["message"], (status, error))
+
+
 def guardrails_are_not_passed_over():
     cfg = config(mock, output_guardrails=[{"type": "contains", "deny": ["x"]}])
     status, _, error = refused(cfg=cfg)
@@ -426,7 +437,7 @@ run(frames_come_back_as_they_went, what_is_sent_with_the_handshake_arrives, usag
     a_provider_that_says_goodbye_ends_it_well, refusals_are_ordinary_answers,
     a_fallback_is_made_before_the_session, a_refusal_is_retried, conditions_look_at_the_model,
     the_model_may_name_the_provider, a_header_is_sent_once, keys_of_browsers_stay_here, what_is_no_handshake_is_refused,
-    hosts_that_are_not_listed_are_not_called, guardrails_are_not_passed_over,
+    hosts_that_are_not_listed_are_not_called, azure_is_asked_by_its_newer_api, guardrails_are_not_passed_over,
     answers_that_are_no_handshake_are_errors, a_session_may_begin_in_many_pieces,
     nobody_reaches_a_provider_that_is_not_there, a_slow_reader_holds_its_provider_back,
     two_hundred_sessions_at_a_time, an_idle_session_is_ended, keys_are_needed_in_any_place,
