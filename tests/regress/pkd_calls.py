@@ -264,6 +264,39 @@ def models_are_listed():
     expect([p["id"] for p in answer["providers"]] == ["openai"], answer["providers"])
 
 
+def models_are_described():
+    status, _, body = pkd.http("GET", "/v1/models/gpt-4o")
+    answer = json.loads(body)
+    expect(status == 200 and (answer["id"], answer["owned_by"], answer["object"]) == ("gpt-4o", "openai", "model"), body)
+    expect(answer["context_window"] == 128000 and answer["max_output_tokens"] == 16384, body)
+    expect(answer["pricing"]["input_usd"] == 2.5 and answer["capabilities"]["supports_vision"], body)
+    for path in ("/v1/models/openai/gpt-4o", "/v1/models/openai%2Fgpt-4o", "/v1/models/gpt-4o?provider=openai"):
+        expect(json.loads(pkd.http("GET", path)[2]) == answer, path)
+    one = json.loads(pkd.http("GET", "/v1/models/groq/openai/gpt-oss-120b")[2])
+    expect((one["id"], one["owned_by"]) == ("openai/gpt-oss-120b", "groq"), one)
+    status, _, body = pkd.http("GET", "/v1/models/no-such-model")
+    expect(status == 404 and "no-such-model" in json.loads(body)["error"]["message"], body)
+    expect(pkd.http("GET", "/v1/models/gpt-4o?provider=groq")[0] == 404)
+    for path, headers in (("/v1/models?provider=anthropic", {}), ("/v1/models", {"x-portkey-provider": "@anthropic"})):
+        owners = {m["owned_by"] for m in json.loads(pkd.http("GET", path, None, headers)[2])["data"]}
+        expect(owners == {"anthropic"}, owners)
+
+
+def prices_are_listed_and_imported():
+    row = {"provider": "openai", "model": "m-http", "input_usd": 0.5, "output_usd": 2, "units": {"image": 0.04}}
+    status, _, body = pkd.http("PUT", "/v1/prices?dry_run=true", json.dumps([row]))
+    expect(status == 200 and json.loads(body)["counts"]["added"] == 1 and json.loads(body)["dry_run"], body)
+    expect(json.loads(pkd.http("GET", "/v1/prices?model=m-http")[2])["data"] == [])
+    expect(pkd.http("POST", "/v1/prices", json.dumps([row]))[0] == 200)
+    listed = json.loads(pkd.http("GET", "/v1/prices?model=m-http&provider=openai")[2])["data"]
+    expect(len(listed) == 1 and {**listed[0], **row} == listed[0], listed)
+    status, _, body = pkd.http("PUT", "/v1/prices", json.dumps(listed))
+    expect(json.loads(body)["counts"]["unchanged"] == 1, body)
+    status, _, body = pkd.http("PUT", "/v1/prices?format=litellm", '{"m": {"litellm_provider": "openai", "input_cost_per_token": -1}}')
+    expect(status == 400 and "m.input_cost_per_token" in json.loads(body)["error"]["message"], body)
+    expect(json.loads(pkd.http("GET", "/v1/models/m-http")[2])["pricing"] == {"input_usd": 0.5, "output_usd": 2})
+
+
 def feedback_is_taken():
     trace = uuid.uuid4().hex
     status, _, body = pkd.http("POST", "/v1/feedback", json.dumps(
@@ -535,7 +568,8 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     provider_errors_keep_their_status, a_timeout_is_a_408,
     trace_ids_and_metadata_come_back_and_are_logged, payloads_stay_out_of_the_log_when_asked,
     headers_are_forwarded_only_when_asked, a_provider_header_alone_uses_the_environment,
-    gateway_keys_are_not_sent_to_providers, models_are_listed, feedback_is_taken, health_is_told,
+    gateway_keys_are_not_sent_to_providers, models_are_listed, models_are_described,
+    prices_are_listed_and_imported, feedback_is_taken, health_is_told,
     a_broken_stream_never_ends_cleanly, clients_that_leave_end_their_calls,
     a_slow_reader_pauses_the_provider, a_client_that_never_reads_is_given_up,
     a_large_answer_arrives_whole, an_answer_beyond_the_limits_is_the_providers_fault, a_slow_provider_is_relayed_as_it_comes,

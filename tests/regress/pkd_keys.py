@@ -115,6 +115,8 @@ def a_key_may_do_what_its_scopes_say():
     expect(ask(pkd, {"x-api-key": admins})[0] == 403)
     expect(pkd.http("GET", "/v1/prompts", None, {"x-api-key": key})[0] == 403)
     expect(pkd.http("GET", "/v1/models", None, {"x-api-key": key})[0] == 200)
+    expect(pkd.http("PUT", "/v1/prices", "[]", {"x-api-key": key})[0] == 403)
+    expect(pkd.http("PUT", "/v1/prices", "[]", {"x-api-key": admins})[0] == 200)
     body = '{"slug": "p", "string": "hi", "name": "p", "collection_id": "c", "parameters": {}}'
     pkd.http("POST", "/v1/prompts", body, {"x-api-key": admins})
     actors = [r[0] for r in pkd.rows("select actor from pk_audit where verb like 'prompt%'")]

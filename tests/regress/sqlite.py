@@ -268,6 +268,44 @@ def pk_cost_is_pure_and_knows_what_it_does_not_know(folder):
 
 
 @case
+def price_lists_are_imported(folder):
+    db = connect()
+    listed = json.dumps({"m-1": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1.5e-07,
+                                 "max_output_tokens": 99, "supports_vision": True}})
+    got = json.loads(one(db, "select pk_price_import('litellm', ?)", listed))
+    equal(got["counts"], {"added": 1, "changed": 0, "missing": 0, "unchanged": 0, "ignored": 0})
+    equal(one(db, "select pk_cost('m-1', 1000000, 0)"), 0.15)
+    row = db.execute("select provider, mode, max_output_tokens, input_usd, capabilities, source from pk_models "
+                     "where model = 'm-1'").fetchone()
+    equal(row, ("openai", "chat", 99, 0.15, '{"supports_vision":true}', "litellm"))
+    got = json.loads(one(db, "select pk_price_import('litellm', ?)", listed))
+    equal(got["counts"]["unchanged"], 1)
+    got = json.loads(one(db, "select pk_price_import('pk', ?, '{\"dry_run\":true}')",
+                         '[{"provider": "openai", "model": "m-1", "input_usd": 9}]'))
+    equal(got["changed"][0]["new"], {"input_usd": 9})
+    equal(one(db, "select pk_cost('m-1', 1000000, 0)"), 0.15)
+    contains(failure(db, "select pk_price_import('litellm', '{\"m-2\": 1}')"), "pk: invalid_request: m-2: must be an object")
+    contains(failure(db, "select pk_price_import('csv', '{}')"), "format")
+    equal(one(db, "select pk_price_import('litellm', null)"), None)
+    equal(one(db, "select object from pk_audit where verb = 'price_import'"), "litellm")
+    db.execute("create view sly as select pk_price_import('litellm', '{}')")
+    contains(failure(db, "select * from sly"), "unsafe")
+
+
+@case
+def tokens_are_counted_anywhere(folder):
+    db = connect()
+    equal(one(db, "select pk_count_tokens('gpt-4o-mini', 'Hello, world!')"), 4)
+    equal(one(db, "select pk_count_tokens('gpt-4o-mini', '')"), 0)
+    equal(one(db, "select pk_count_tokens('gpt-4o-mini', null)"), None)
+    equal(one(db, "select pk_count_tokens(null, 'x')"), None)
+    db.execute("create table t(x, n as (pk_count_tokens('gpt-4o', x)))")
+    db.execute("create index by_tokens on t (pk_count_tokens('claude-haiku-4-5', x))")
+    db.execute("insert into t values ('The quick brown fox jumps over the lazy dog.')")
+    equal(one(db, "select n from t"), 10)
+
+
+@case
 def the_log_says_what_a_call_cost(folder):
     db = connect()
     priced = json.dumps({"provider": "openai", "api_key": "k", "custom_host": mock.url + "/m/echo/v1",
@@ -427,7 +465,7 @@ def every_relation_can_be_read(folder):
     db = connect()
     one(db, "select pk_ask(?, 'x')", config())
     for name in ("pk_logs", "pk_spans", "pk_feedback", "pk_configs", "pk_prompts", "pk_virtual_keys", "pk_prices",
-                 "pk_cache",
+                 "pk_models", "pk_cache",
                  "pk_usage_hourly", "pk_usage_daily"):
         columns = [c[1] for c in db.execute(f"pragma table_info({name})")]
         got = db.execute(f"select * from {name}")
