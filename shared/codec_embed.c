@@ -341,8 +341,8 @@ static bool add_vector(struct pk_buf *out, const struct pk_json *doc, int vector
                        struct pk_error *err)
 {
     bool is_list = pk_json_type(doc, vector) == PK_JSON_ARRAY;
-    float *at;
-    int dims;
+    float *at = NULL;
+    int dims = 0;
 
     if (is_list && !base64) {
         if (!check_list(doc, vector, err))
