@@ -26,9 +26,7 @@
  * From any state the call may go to `ask`, which puts a question to another service than the target
  * and comes back to the state that asked.
  */
-#include "body.h"
 #include "call_inner.h"
-#include "http.h"
 
 /* --- the machine ------------------------------------------------------------------------------ */
 
@@ -74,22 +72,10 @@ static void note_ids(struct pk_call *c)
     r->api_key = c->req->api_key;
 }
 
-/* Whether the body is to be read as JSON. A raw operation's may be anything. */
-static bool is_json(const struct pk_call *c)
-{
-    pk_str type = c->req->content_type;
-
-    if (!pk_operation_is_raw(c->operation))
-        return true;
-    return c->req->body.len && (type.len == 0 || pk_http_is_type(type, "application/json"));
-}
-
-/* What is asked, as far as it can be read: of an opaque body an object without members. */
+/* What is asked, as far as it can be read. */
 static bool read_body(struct pk_call *c, struct pk_error *err)
 {
-    c->opaque = !is_json(c);
-    if (!pk_body_parse(c->arena, c->opaque ? PK_STR("{}") : c->req->body, c->operation->input,
-                       &c->body, err))
+    if (!pk_call_read_body(c, err))
         return false;
     c->stream = c->record.stream = pk_json_true(&c->body, pk_json_get(&c->body, 0, "stream"));
     int options = pk_json_get(&c->body, 0, "stream_options");
@@ -113,13 +99,13 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->config = config;
     c->facts = facts;
     c->req = req;
-    c->request = req->body;
     c->operation = pk_request_operation(req);
     c->front = pk_request_front(req);
     c->random = seed;
     c->privacy = req->privacy;
     c->node = -1;
     c->span = -1;
+    c->passed_bytes = -1;
     c->next.op = PK_OP_DONE;
     c->collected = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);

@@ -108,6 +108,7 @@ struct pk_exchange {
     pk_str body;    /* empty with PK_GET */
     bool upgrade;   /* to a WebSocket: behind HEAD 101 bytes go in both directions */
     const struct pk_target *target;
+    bool endless; /* its answer may be larger than PK_STREAM_BYTES_MAX: it is not kept */
 };
 
 /* What the client is told before the first byte of `out`. Final once `out` is not empty, `last` is set, or

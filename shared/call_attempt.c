@@ -31,7 +31,9 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->retry_after_ms = 0;
     c->streaming = NULL;
     c->tunnel = NULL;
-    c->impatient = false;
+    c->tap = NULL;
+    c->passed_bytes = -1;
+    c->impatient = c->error_cut = false;
     c->guards.again = c->guards.refused = c->guards.rewritten = c->guards.replaced = false;
     c->guards.out = PK_GUARD_PASSED;
     c->guards.after_results = PK_NONE;
@@ -56,8 +58,7 @@ static bool gave_up(const struct pk_call *c, const struct pk_error *err)
                : c->req->request_ms > 0 && strcmp(c->attempt_limit, "request_timeout") == 0;
 }
 
-/* A transport failure, told in terms of the target and of the limit that passed. */
-static int failed(struct pk_call *c, const struct pk_event *ev, enum pk_call_state then)
+void pk_call_note_failure(struct pk_call *c, const struct pk_event *ev)
 {
     const char *provider = pk_call_target(c)->provider->name;
 
@@ -68,31 +69,24 @@ static int failed(struct pk_call *c, const struct pk_event *ev, enum pk_call_sta
     else if (ev->error.code == PK_TIMEOUT && c->now_ms >= c->attempt_deadline_ms)
         (void)pk_fail(&c->error, PK_TIMEOUT, "%s: no answer within %s", provider, c->attempt_limit);
     c->status = 0;
+}
+
+static int failed(struct pk_call *c, const struct pk_event *ev, enum pk_call_state then)
+{
+    pk_call_note_failure(c, ev);
     return pk_call_go(c, then);
 }
 
 static void keep_relayed_headers(struct pk_call *c, pk_str headers)
 {
     struct pk_buf kept = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
+    bool raw = pk_operation_is_raw(c->operation);
     pk_str name, value;
 
     while (pk_http_next_header(&headers, &name, &value))
-        if (pk_http_relayed(name))
+        if (raw ? pk_http_passed(name) : pk_http_relayed(name))
             pk_buf_addf(&kept, "%.*s: %.*s\n", PK_FMT(name), PK_FMT(value));
     c->reply.headers = kept.failed ? PK_NONE : pk_buf_str(&kept);
-}
-
-/* Whether the answer is for nobody but the client to read. */
-static bool passes(struct pk_call *c, pk_str headers)
-{
-    pk_str type = pk_http_header(headers, "content-type");
-
-    c->reply.content_type = PK_NONE;
-    if (!pk_operation_is_raw(c->operation) || type.len == 0 ||
-        pk_http_is_type(type, "application/json"))
-        return false;
-    c->reply.content_type = pk_copy(c->arena, type);
-    return true;
 }
 
 /* AWS: "ThrottlingException:http://internal.amazon.com/...". */
@@ -114,13 +108,14 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
     c->status = ev->status;
     c->retry_after_ms = pk_http_retry_after_ms(ev->headers, pk_call_now_us(c));
     keep_relayed_headers(c, ev->headers);
+    bool passes = pk_call_passes(c, ev->headers);
     if (c->exchange.upgrade && ev->status == 101)
         return pk_call_tunnel_open(c, ev->headers);
     if (!ok || c->exchange.upgrade) {
         keep_error_type(c, ev->headers);
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
     }
-    if (passes(c, ev->headers))
+    if (passes)
         return pk_call_wait_upstream(c, ST_pass, PK_OP_READ);
     if (!c->stream || c->codec ||
         !pk_http_is_type(pk_http_header(ev->headers, "content-type"),
@@ -140,7 +135,7 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
     return pk_call_wait_upstream(c, ST_relay, PK_OP_READ);
 }
 
-static void note_first_byte(struct pk_call *c)
+void pk_call_note_first_byte(struct pk_call *c)
 {
     struct pk_span *s = &c->record.spans[c->span];
 
@@ -162,11 +157,13 @@ int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
     const struct pk_provider *provider = pk_call_target(c)->provider;
 
     if (ev->kind == PK_EV_BODY) {
-        note_first_byte(c);
-        if (c->collected.len + ev->bytes.len <= ERROR_BODY_BYTES_MAX)
+        pk_call_note_first_byte(c);
+        c->error_cut = c->error_cut || c->collected.len + ev->bytes.len > ERROR_BODY_BYTES_MAX;
+        if (!c->error_cut)
             pk_buf_add(&c->collected, ev->bytes);
         return pk_call_wait_upstream(c, ST_drain, PK_OP_READ);
     }
+    c->error_cut = c->error_cut || ev->kind == PK_EV_FAIL;
     pk_dialect_fault(c->arena, c->back, c->status, pk_buf_str(&c->collected), &c->fault);
     if (c->fault.type.len == 0)
         c->fault.type = c->error_type;
@@ -195,7 +192,7 @@ static const struct pk_json *asked_for(struct pk_call *c, struct pk_json *change
 
     if (c->opaque)
         return NULL;
-    if (text.at == c->body.text.at)
+    if (!c->overridden[c->node] || text.at == c->body.text.at)
         return &c->body;
     return pk_json_parse(c->arena, text, "body", changed, &c->error) ? changed : NULL;
 }
@@ -209,6 +206,8 @@ static bool read_answer(struct pk_call *c)
         c->answer.request = asked_for(c, &changed);
         bool ok = pk_codec_answer(c->arena, c->codec, body, &c->answer, &c->error);
         c->answer.request = NULL;
+        if (pk_operation_is_raw(c->operation) && !pk_operation_bills(c->operation, c->req->method))
+            c->answer.usage = (struct pk_usage){0};
         return ok;
     }
     c->answer.request = &c->body;
@@ -220,7 +219,10 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
     if (ev->kind == PK_EV_FAIL)
         return failed(c, ev, ST_judge);
     if (ev->kind == PK_EV_BODY) {
-        note_first_byte(c);
+        pk_call_note_first_byte(c);
+        if (pk_operation_is_raw(c->operation) && !c->codec->answer &&
+            c->collected.len + ev->bytes.len > PK_BODY_BYTES_MAX)
+            return pk_call_pass_on(c, pk_buf_str(&c->collected), ev->bytes);
         pk_buf_add(&c->collected, ev->bytes);
         return c->collected.failed ? too_large(c)
                                    : pk_call_wait_upstream(c, ST_collect, PK_OP_READ);
@@ -325,47 +327,11 @@ int pk_step_relay(struct pk_call *c, const struct pk_event *ev)
     }
     if (ev->kind != PK_EV_BODY)
         return stream_ended(c);
-    note_first_byte(c);
+    pk_call_note_first_byte(c);
     if (pk_stream_feed(c->streaming, ev->bytes, &c->out, &c->error))
         return relay_on(c);
     if (c->error.code == PK_TOO_LARGE)
         c->error.status = 502; /* it is the answer that is too large, not the request */
     c->fault = c->streaming->fault;
     return stream_broke(c);
-}
-
-/* --- an answer that is passed as it comes ----------------------------------------------------- */
-
-/* Its end was not the provider's: nothing that the client could read may follow, only the connection's end
- * tells it. */
-static int pass_broke(struct pk_call *c)
-{
-    if (!c->committed)
-        return pk_call_go(c, ST_judge);
-    pk_call_span_end(c);
-    return pk_call_go(c, ST_finish);
-}
-
-int pk_step_pass(struct pk_call *c, const struct pk_event *ev)
-{
-    if (ev->kind == PK_EV_FAIL) {
-        (void)failed(c, ev, ST_pass);
-        return pass_broke(c);
-    }
-    if (!c->committed) {
-        c->record.first_token_us = pk_call_now_us(c);
-        pk_call_note_target(c);
-        pk_call_reply_as(c, c->status, true);
-        c->committed = true;
-    }
-    if (ev->kind == PK_EV_END) {
-        c->answer = (struct pk_answer){.model = c->record.request_model};
-        c->answered = true;
-        pk_call_span_end(c);
-        return pk_call_go(c, ST_answer);
-    }
-    note_first_byte(c);
-    c->next.out = ev->bytes;
-    c->attempt_deadline_ms = INT64_MAX;
-    return pk_call_wait_upstream(c, ST_pass, PK_OP_READ);
 }

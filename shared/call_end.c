@@ -25,11 +25,14 @@ static bool price_of(const struct pk_call *c, const struct pk_span *s, pk_str mo
 void pk_call_note_used(struct pk_call *c)
 {
     struct pk_span *s = &c->record.spans[c->span];
-    bool own = c->answered || c->tunnel;
-    const struct pk_usage *u = own ? &c->answer.usage : &c->streaming->usage;
-    pk_str model = own ? c->answer.model : c->streaming->model;
+    const struct pk_usage *u = &c->answer.usage;
+    pk_str model = c->answer.model;
     const char *why = NULL;
 
+    if (!c->answered && !c->tunnel) {
+        u = c->tap ? &c->tap->usage : &c->streaming->usage;
+        model = c->tap ? c->tap->model : c->streaming->model;
+    }
     if (u->source == PK_USAGE_NONE)
         return;
     s->used = true;
@@ -85,7 +88,7 @@ void pk_call_span_end(struct pk_call *c)
         return; /* between two attempts */
     s->ended_us = pk_call_now_us(c);
     pk_call_estimate(c);
-    if (c->answered || c->streaming || c->tunnel)
+    if (c->answered || c->streaming || c->tunnel || c->tap)
         pk_call_note_used(c);
     note_outcome(c, s);
     s->status = c->status;
@@ -119,6 +122,9 @@ static pk_str why_no_usage(struct pk_call *c)
 {
     if (c->tunnel && c->tunnel->why)
         return pk_str_of(c->tunnel->why);
+    if (pk_operation_is_raw(c->operation) && !pk_operation_is_tunnel(c->operation) &&
+        !pk_operation_bills(c->operation, c->req->method))
+        return PK_STR("no tokens were asked for");
     return c->answer.billed ? pk_copyf(c->arena, "billed in %s", c->answer.billed)
                             : PK_STR("the provider reported no usage");
 }
@@ -145,7 +151,7 @@ static pk_str asked_model(struct pk_call *c)
     static const struct pk_params unchanged;
     const struct pk_params *params = c->node < 0 ? &unchanged : &pk_call_target(c)->params;
 
-    return pk_params_model(c->arena, params, &c->body);
+    return pk_call_model(c, params);
 }
 
 void pk_call_note_hit(struct pk_call *c, const struct pk_cache_entry *entry)
@@ -243,6 +249,17 @@ static void shorten_names(struct pk_record *r)
         r->spans[i].model = pk_dialect_shorten(r->spans[i].model, NAME_BYTES_MAX);
 }
 
+/* Of an answer that was passed until it broke. */
+static void note_cut(struct pk_call *c)
+{
+    c->answer = (struct pk_answer){.opaque = true};
+    if (c->tap) {
+        c->answer.model = c->tap->model;
+        c->answer.usage = c->tap->usage;
+    }
+    pk_call_note_answer(c);
+}
+
 void pk_call_close(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
@@ -256,6 +273,8 @@ void pk_call_close(struct pk_call *c)
         pk_call_note_answer(c); /* of a stream that was cut: as far as it came */
     else if (!c->answered && c->tunnel)
         pk_call_note_answer(c); /* of a session, too */
+    else if (!c->answered && c->passed_bytes >= 0)
+        note_cut(c);
     else if (!c->answered)
         (void)note_cost(c);
     if (r->provider.len == 0 && r->request_model.len == 0)
@@ -275,7 +294,8 @@ void pk_call_close(struct pk_call *c)
         r->cost_reason = PK_NONE;
     pk_call_note_verdict(c);
     r->request = c->opaque ? PK_NONE : c->request;
-    r->response = c->operation == &pk_operation_embeddings
+    r->response = c->answer.opaque ? pk_call_passed(c)
+                  : c->operation == &pk_operation_embeddings
                       ? pk_embed_outline(c->arena, c->answer.body)
                       : c->answer.body;
 }

@@ -45,6 +45,13 @@ static bool any_sync(const struct pk_call *c, enum pk_guard_phase phase)
     return (list && list->any_sync) || (more && more->any_sync);
 }
 
+bool pk_call_guarded(const struct pk_call *c, enum pk_guard_phase phase)
+{
+    const struct pk_guards *list = pk_call_target(c)->guards[phase], *more = c->req->guards[phase];
+
+    return (list && list->any_sync) || (more && more->any_sync);
+}
+
 static bool any_async(const struct pk_call *c, enum pk_guard_phase phase)
 {
     const struct pk_guards *list = own(c, phase), *more = given(c, phase);
@@ -298,7 +305,7 @@ int pk_step_guard_in(struct pk_call *c, const struct pk_event *ev)
         g->refused = false;
         g->in = PK_GUARD_PASSED;
         g->before = PK_NONE;
-        if (c->request.at != c->req->body.at && !take_request(c, c->req->body))
+        if (c->request.at != c->original.at && !take_request(c, c->original))
             return pk_call_go(c, ST_judge);
         if (!any_sync(c, PK_GUARD_INPUT))
             return pk_call_go(c, ST_lookup);

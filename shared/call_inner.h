@@ -6,8 +6,10 @@
 #define PK_CALL_INNER_H
 
 #include "call.h"
+#include "form.h"
 #include "realtime.h"
 #include "stream.h"
+#include "tap.h"
 
 /* One state, one function pk_step_NAME(). */
 /* clang-format off */
@@ -73,9 +75,11 @@ struct pk_call {
     const struct pk_request *req;
     const struct pk_operation *operation;
     const struct pk_dialect *front;
-    bool opaque;         /* the body is no JSON, or there is none: it is passed as it is */
-    pk_str request;      /* the client's body, as guardrails have left it */
-    struct pk_json body; /* the same; of an opaque one an object without members */
+    bool opaque; /* the body is neither JSON nor a form, or there is none: it is passed as it is */
+    struct pk_form form; /* what the fields are in; .parts NULL: no form */
+    pk_str original;     /* the client's body; of a form its fields as JSON; */
+    pk_str request;      /* the same, as guardrails have left it, */
+    struct pk_json body; /* and read; of an opaque one an object without members */
     bool stream, with_usage;
     uint64_t random;
 
@@ -98,9 +102,12 @@ struct pk_call {
     bool impatient;                /* it ended by a limit that the client chose */
     int status;
     int64_t retry_after_ms;
+    bool error_cut;              /* an error answer came in part only */
     pk_str error_type;           /* the kind of an error answer, where a header says it */
     struct pk_buf collected;     /* the upstream body: a JSON answer, or an error's start */
     struct pk_stream *streaming; /* NULL unless the answer is a stream */
+    struct pk_tap *tap;          /* what reads along an answer that is passed; NULL: nothing does */
+    int64_t passed_bytes;        /* of such an answer; -1: it is none */
     struct pk_buf out;           /* for the client; held back until `committed` */
     struct pk_realtime *tunnel;  /* NULL unless it is an open session */
     struct pk_usage charged;     /* what of it limits have been asked for */
@@ -198,7 +205,14 @@ static inline struct pk_fault pk_call_told(const struct pk_call *c)
     return f;
 }
 
+/* call_attempt.c */
+void pk_call_note_first_byte(struct pk_call *c);
+/* A transport failure, told in terms of the target and of the limit that passed. */
+void pk_call_note_failure(struct pk_call *c, const struct pk_event *ev);
+
 /* call_guard.c */
+/* Whether some of the phase are to look before it goes on, be it that they can or not. */
+bool pk_call_guarded(const struct pk_call *c, enum pk_guard_phase phase);
 bool pk_call_holds(const struct pk_call *c);        /* a stream must wait for its verdict */
 bool pk_call_ends_checked(const struct pk_call *c); /* or its end must */
 int pk_call_status(const struct pk_call
@@ -223,10 +237,27 @@ int pk_call_undecided(struct pk_call *c);          /* ends a call that no condit
 /* call_cache.c: whether the answer is to be kept; fills c->save. */
 bool pk_call_keep(struct pk_call *c);
 
+/* call_pass.c */
+bool pk_call_read_body(struct pk_call *c, struct pk_error *err) PK_MUST_CHECK; /* of the request */
+pk_str pk_call_model(const struct pk_call *c,
+                     const struct pk_params *params); /* what is asked for */
+/* Whether the answer with these headers is passed as it comes; c->reply has its type then. */
+bool pk_call_passes(struct pk_call *c, pk_str headers);
+/* Goes on with an answer of which this is all so far, as one that is passed. */
+int pk_call_pass_on(struct pk_call *c, pk_str so_far, pk_str bytes);
+/* Appends what a raw operation's client has sent along. */
+void pk_call_add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out);
+/* Whether what guardrails must see can be seen by them; false with c->error when not. */
+bool pk_call_readable(struct pk_call *c) PK_MUST_CHECK;
+/* The error that stands goes to the client as the provider sent it. */
+bool pk_call_relays_error(const struct pk_call *c);
+pk_str pk_call_passed(struct pk_call *c); /* what the log says of an answer that it has not seen */
+
 /* call_send.c: fills c->exchange for c->node and opens its span. False with c->error when the target
  * cannot take the request. */
 bool pk_call_build(struct pk_call *c) PK_MUST_CHECK;
 void pk_call_set_deadline(struct pk_call *c); /* of an attempt that begins now */
+bool pk_call_may_forward(const struct pk_target *t, pk_str name); /* a header of the client's */
 
 /* call_tunnel.c: what a session's handshake needs beside that of other requests. */
 bool pk_call_tunnel_spell(struct pk_call *c) PK_MUST_CHECK; /* the exchange's URL, if it may be */

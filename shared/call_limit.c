@@ -90,7 +90,8 @@ static bool find_most(struct pk_call *c, struct most *most)
     *most = (struct most){0, 0};
     if (!cost && !any_counts(holds, PK_LC_TOKENS))
         return true;
-    if (c->opaque) { /* its bill is known behind the answer, if ever: all that is asked is that something is left */
+    /* Its bill is known behind the answer, if ever: all that is asked is that something is left. */
+    if (c->opaque || c->form.parts) {
         *most = (struct most){1, 1};
         return true;
     }
@@ -304,6 +305,9 @@ void pk_call_estimate(struct pk_call *c)
         return; /* a session is measured by its provider, or not at all */
     for (int i = 0; i < c->record.holds.count; i++)
         limited = limited || c->record.holds.rows[i].applies;
+    if (pk_operation_is_raw(c->operation) &&
+        (c->opaque || !pk_operation_bills(c->operation, c->req->method)))
+        return;
     if (c->answered && c->answer.usage.source == PK_USAGE_NONE && limited)
         estimate_answer(c, &c->answer.usage);
     else if (!c->answered && c->streaming && c->streaming->content && !c->streaming->complete)

@@ -47,7 +47,7 @@ static void settle(struct pk_call *c)
 
     for (int i = 0; c->config->figures && i < c->config->target_count; i++) {
         const struct pk_target *t = &c->config->targets[i];
-        pk_str model = pk_params_model(c->arena, &t->params, &c->body);
+        pk_str model = pk_call_model(c, &t->params);
 
         figures[t->node] = pk_figure_find(
             c->config->figures, pk_figure_id(t->path, pk_str_of(t->provider->name), model));

@@ -35,7 +35,7 @@ static const char *const never_forwarded[] = {
     "sec-websocket-extensions",
 };
 
-static bool may_forward(const struct pk_target *t, pk_str name)
+bool pk_call_may_forward(const struct pk_target *t, pk_str name)
 {
     for (size_t i = 0; i < PK_COUNT(never_forwarded); i++)
         if (pk_str_is_nocase(name, never_forwarded[i]))
@@ -58,8 +58,8 @@ static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, s
 {
     pk_str value = pk_http_header(c->req->headers, name.at);
 
-    if (value.len && may_forward(t, name) && !is_there(out, name) && pk_http_valid_value(value) &&
-        pk_http_gateway_key(value).len == 0)
+    if (value.len && pk_call_may_forward(t, name) && !is_there(out, name) &&
+        pk_http_valid_value(value) && pk_http_gateway_key(value).len == 0)
         pk_buf_addf(out, "%s: %.*s\n", name.at, PK_FMT(value));
 }
 
@@ -114,17 +114,24 @@ static void add_types(struct pk_call *c, struct pk_buf *out)
                          : pk_operation_is_raw(c->operation) ? "*/*"
                                                              : "application/json";
 
-    if (!c->opaque)
+    if (!pk_operation_is_raw(c->operation))
         pk_buf_adds(out, "content-type: application/json\n");
-    else if (c->request.len && pk_http_valid_value(c->req->content_type))
-        pk_buf_addf(out, "content-type: %.*s\n", PK_FMT(c->req->content_type));
-    pk_buf_addf(out, "accept: %s\n", accept);
+    else if (c->req->body.len && pk_http_valid_value(c->req->content_type))
+        pk_buf_addf(
+            out, "content-type: %.*s\n",
+            PK_FMT(c->req->content_type.len ? c->req->content_type : PK_STR("application/json")));
+    if (c->operation != &pk_operation_proxy)
+        pk_buf_addf(out, "accept: %s\n", accept);
 }
 
 static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
 {
     if (!c->exchange.upgrade)
         add_types(c, out);
+    if (c->operation == &pk_operation_proxy) {
+        pk_call_add_headers(c, t, out);
+        return;
+    }
     add_own(c, t, out);
     add_fixed(t, c->back->headers, out);
     add_fixed(t, t->provider->headers, out);
@@ -136,13 +143,19 @@ static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_
         pk_call_tunnel_headers(c, out);
 }
 
+/* What is no question to a model has no params. */
+static bool takes_params(const struct pk_call *c)
+{
+    return !pk_operation_is_raw(c->operation) || c->operation->output;
+}
+
 /* The client's body as the target wants it; the same for every try at the target. */
 static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *body)
 {
     int i = c->node;
 
     *body = c->request;
-    if (c->opaque)
+    if (c->opaque || !takes_params(c))
         return true;
     if (!c->overridden[i] &&
         !pk_params_apply(c->arena, &t->params, c->request, &c->overrides[i], &c->error))
@@ -186,12 +199,23 @@ void pk_call_set_deadline(struct pk_call *c)
         pk_call_tunnel_deadline(c);
 }
 
+/* The form with the fields that are to be sent: its own bytes when they are the client's. */
+static bool make_form(struct pk_call *c, pk_str *body)
+{
+    if (body->at == c->original.at) {
+        *body = c->req->body;
+        return true;
+    }
+    return pk_form_with(c->arena, &c->form, *body, body, &c->error);
+}
+
 /* Adds what a host alone does not say, /v1 for one. A base URL that names a version has said it. */
 static void complete_base(struct pk_call *c, const struct pk_target *t, pk_str *base)
 {
     pk_str last = *base;
 
-    if (!t->provider->host_path || pk_operation_is_raw(c->operation))
+    if (!t->provider->host_path || c->operation == &pk_operation_proxy ||
+        pk_operation_is_tunnel(c->operation))
         return;
     for (int slash = pk_str_find(last, '/'); slash >= 0; slash = pk_str_find(last, '/'))
         last = pk_str_sub(last, (size_t)slash + 1, last.len);
@@ -215,15 +239,22 @@ static bool check_dropped(struct pk_call *c, const struct pk_target *t)
 static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
     const struct pk_dialect_pair pair = {c->front, c->back, t->provider};
+    bool proxied = c->operation == &pk_operation_proxy;
+    struct pk_target bare = *t;
     struct pk_place_call call = {.target = t,
                                  .back = c->back,
                                  .stream = c->stream,
-                                 .opaque = c->opaque,
+                                 .opaque = c->opaque || c->form.parts || proxied,
                                  .host = c->req->custom_host,
-                                 .model = c->record.request_model,
-                                 .body = body};
+                                 .model = c->record.request_model};
     pk_str *url = &c->exchange.url, *made = &c->exchange.body;
 
+    bare.url_path = PK_NONE;
+    if (proxied || !takes_params(c)) /* not below a model's place */
+        call.target = t = &bare;
+    if (c->form.parts && !make_form(c, &body))
+        return false;
+    call.body = body;
     if (!pk_place_begin(c->arena, &call, &c->error))
         return false;
     complete_base(c, t, &call.base);
@@ -267,7 +298,7 @@ bool pk_call_build(struct pk_call *c)
         open_span(c, t);
         return false;
     }
-    c->record.request_model = pk_params_model(c->arena, &t->params, &c->body);
+    c->record.request_model = pk_call_model(c, &t->params);
     open_span(c, t);
     if (t->dead.len)
         return pk_fail(&c->error, PK_NO_KEY, "%.*s", PK_FMT(t->dead));
@@ -277,13 +308,14 @@ bool pk_call_build(struct pk_call *c)
                        PK_FMT(t->virtual_key),
                        PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
     c->exchange.upgrade = pk_operation_is_tunnel(c->operation);
-    if (!choose_back(c, t) || !spell(c, t, body) ||
+    if (!pk_call_readable(c) || !choose_back(c, t) || !spell(c, t, body) ||
         (c->exchange.upgrade && !pk_call_tunnel_spell(c)))
         return false;
     add_headers(c, t, &headers);
     c->exchange.method = c->req->method;
     c->exchange.headers = pk_buf_str(&headers);
     c->exchange.target = t;
+    c->exchange.endless = pk_operation_is_raw(c->operation);
     if (headers.failed || c->arena->failed)
         return pk_fail(&c->error, PK_NO_MEMORY, "request: out of memory");
     return true;

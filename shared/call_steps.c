@@ -15,7 +15,7 @@ bool pk_call_print_answer(struct pk_call *c)
     struct pk_json doc;
 
     pk_buf_reset(&c->out);
-    if (!c->stream) {
+    if (!c->stream || c->codec) {
         c->next.out = pk_call_with_hooks(c, c->answer.body);
         return true;
     }
@@ -136,7 +136,7 @@ static void give_answer(struct pk_call *c)
     if (c->committed)
         return;
     pk_call_note_target(c);
-    pk_call_reply_as(c, pk_call_status(c), c->stream);
+    pk_call_reply_as(c, pk_call_status(c), c->stream && !c->codec);
     c->committed = true;
     if (c->streaming && !c->guards.rewritten)
         release_stream(c);
@@ -165,6 +165,11 @@ static void give_error(struct pk_call *c)
     if (c->error.code == PK_RATE && c->retry_after_ms > 0)
         c->reply.headers = pk_copyf(c->arena, "retry-after: %lld\n",
                                     (long long)((c->retry_after_ms + 999) / 1000));
+    if (pk_call_relays_error(c)) {
+        c->next.out = pk_buf_str(&c->collected);
+        return;
+    }
+    c->reply.content_type = PK_NONE;
     pk_buf_reset(&c->out);
     c->front->print_error(&f, c->node < 0 ? PK_NONE : pk_call_provider(c), &c->out);
     c->next.out = pk_call_with_hooks(c, pk_buf_str(&c->out));

@@ -40,6 +40,7 @@ struct pk_answer {
     const struct pk_json *request;
     const char *billed; /* what the provider bills instead of tokens: "search units"; NULL */
     pk_str body; /* the whole answer as JSON, in the front's dialect: for client, log and cache */
+    bool opaque; /* the body is no JSON */
     struct pk_fault fault; /* when the answer is an error with a status that is none */
 };
 

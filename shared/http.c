@@ -266,6 +266,40 @@ bool pk_http_relayed(pk_str name)
     return false;
 }
 
+bool pk_http_passed(pk_str name)
+{
+    static const char *const names[] = {
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "trailer",
+        "upgrade",
+        "te",
+        "content-length",
+        "content-type",
+        "date",
+        "server",
+        "via",
+        "alt-svc",
+        "strict-transport-security",
+        "set-cookie",
+        "set-cookie2",
+        "clear-site-data",
+        "report-to",
+        "nel",
+    };
+    static const char *const prefixes[] = {"proxy-", "x-portkey-", "x-pk-", "access-control-",
+                                           "cross-origin-"};
+
+    for (size_t i = 0; i < PK_COUNT(names); i++)
+        if (pk_str_is_nocase(name, names[i]))
+            return false;
+    for (size_t i = 0; i < PK_COUNT(prefixes); i++)
+        if (pk_str_is_nocase(pk_str_sub(name, 0, strlen(prefixes[i])), prefixes[i]))
+            return false;
+    return true;
+}
+
 pk_str pk_http_gateway_key(pk_str value)
 {
     static const char bearer[] = "bearer ";

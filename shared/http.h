@@ -44,6 +44,10 @@ bool pk_http_is_credential(pk_str name);
  * timings; not cookies, lengths, encodings or connection control. */
 bool pk_http_relayed(pk_str name);
 
+/* The same of an answer that is passed as it comes: all but what belongs to the connection or to the gateway, and what
+ * would have a browser keep or share something. */
+bool pk_http_passed(pk_str name);
+
 /* The gateway's own API key in a header that it shares with providers: "Bearer pk-..." or "pk-..."; empty when
  * the value is something else. */
 pk_str pk_http_gateway_key(pk_str value);

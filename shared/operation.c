@@ -5,6 +5,7 @@
 #include "codec.h"
 
 #include "provider.h"
+#include "tap.h"
 
 enum { DROPPED_BYTES_MAX = 4096 };
 
@@ -54,7 +55,7 @@ const struct pk_codec *pk_codec_find(const struct pk_provider *provider,
 
     if (!c)
         c = find_in(back->codecs, operation);
-    if (c || (!back->plain && !pk_operation_is_raw(operation)))
+    if (c || (!back->plain && operation != &pk_operation_proxy))
         return c;
     for (size_t i = 0; i < PK_COUNT(as_it_is); i++)
         if (as_it_is[i].operation == operation)
@@ -85,7 +86,8 @@ bool pk_codec_url(struct pk_arena *arena, const struct pk_codec *codec, pk_str b
 {
     struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
 
-    pk_buf_add(&out, base);
+    pk_buf_add(&out,
+               codec->operation == &pk_operation_proxy ? pk_operation_base(base, tail) : base);
     if (codec->path)
         pk_buf_adds(&out, codec->path);
     else if (!codec->path_of(base, model, &out, err))
@@ -168,9 +170,9 @@ bool pk_codec_answer(struct pk_arena *arena, const struct pk_codec *codec, pk_st
     *a = (struct pk_answer){
         .created_s = a->created_s, .asked = a->asked, .request = a->request, .body = body};
     if (pk_operation_is_raw(codec->operation) && !codec->answer) {
-        if (body.len && pk_json_parse(arena, body, "answer", &doc, &unused) &&
-            pk_json_type(&doc, 0) == PK_JSON_OBJECT)
-            read_usage(&doc, &a->usage);
+        a->opaque = !body.len || !pk_json_parse(arena, body, "answer", &doc, &unused);
+        if (!a->opaque && pk_tap_usage(&doc, &a->usage))
+            a->model = pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model"));
         return !arena->failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
     }
     if (!pk_dialect_parse(arena, body, &doc, err))

@@ -30,6 +30,25 @@ enum pk_method { PK_POST, PK_GET, PK_PUT, PK_PATCH, PK_DELETE };
 /* NULL when there is none of that name. */
 const struct pk_operation *pk_operation_find(pk_str name);
 
+/* Where a raw operation's answer says what was used, it is what this call has used: of a file or a batch it would
+ * be told again with every look at it. */
+static inline bool pk_operation_bills(const struct pk_operation *o, enum pk_method method)
+{
+    return o->output && method == PK_POST;
+}
+
+/* Whether what follows an operation's path may be sent to a provider: no segment of it, however it is escaped, leads
+ * out of where it is. */
+bool pk_operation_check_tail(pk_str tail, struct pk_error *err) PK_MUST_CHECK;
+
+/* The model that a provider's path names ("/models/gemini-pro:generateContent", "/deployments/x/chat"), unescaped;
+ * empty when it names none. */
+pk_str pk_operation_path_model(struct pk_arena *arena, pk_str tail);
+
+/* The base URL below which `tail` is: a version that the tail begins with ("/v1/chats", "/v1beta/models") stands in
+ * the place of the one that the base ends with. */
+pk_str pk_operation_base(pk_str base, pk_str tail);
+
 /* Whether body and answer are passed as they are, whatever they are. */
 static inline bool pk_operation_is_raw(const struct pk_operation *o)
 {

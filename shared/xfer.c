@@ -270,7 +270,10 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
         t->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (t->body_bytes + len > (t->fetches ? PK_TOKEN_ANSWER_BYTES_MAX : PK_STREAM_BYTES_MAX)) {
+    size_t most = t->fetches   ? PK_TOKEN_ANSWER_BYTES_MAX
+                  : t->endless ? SIZE_MAX
+                               : PK_STREAM_BYTES_MAX;
+    if (len > most - t->body_bytes) {
         t->too_large = true;
         return 0;
     }

@@ -116,6 +116,7 @@ struct pk_transfer {
     bool paused;    /* curl waits until bytes are taken */
     bool ended;     /* curl is done with it: no longer in the multi handle */
     bool too_large;
+    bool endless;             /* what it may bring has no limit */
     struct pk_tunnel *tunnel; /* NULL: an exchange like most */
     enum pk_address refused;  /* the kind of an address that was not called; PUBLIC = none */
     struct pk_error error;    /* why it ended; PK_OK = complete */

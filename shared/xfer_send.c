@@ -357,6 +357,9 @@ bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const
     if (!build(t, ex, g, err))
         return false;
     t->x->tls |= u->url.https;
+    t->endless = ex->endless;
+    curl_easy_setopt(t->easy, CURLOPT_MAXFILESIZE_LARGE,
+                     ex->endless ? (curl_off_t)0 : (curl_off_t)PK_STREAM_BYTES_MAX);
     curl_easy_setopt(t->easy, CURLOPT_CURLU, u->parsed);
     bool usual = ex->method == PK_POST || ex->method == PK_GET;
     curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, usual ? NULL : method_names[ex->method]);

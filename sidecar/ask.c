@@ -6,6 +6,7 @@
 
 #include "../shared/http.h"
 #include "config.h"
+#include "form.h"
 #include "store_provider.h"
 #include "url.h"
 
@@ -317,6 +318,37 @@ static bool from_headers(struct pk_arena *arena, struct pk_store *store, const s
     return finish(&out, reference, err);
 }
 
+bool pkd_ask_names(struct pk_arena *arena, const struct pkd_request *req)
+{
+    struct pk_error unused = {0};
+    struct pkd_ask ask;
+    struct pk_json doc;
+
+    pkd_ask_read(req->headers, &ask);
+    if (ask.config.len || ask.virtual_key.len || ask.provider.len)
+        return true;
+    if (!pk_str_starts(req->body, "{") || !pk_json_parse(arena, req->body, "body", &doc, &unused))
+        return false;
+    return pk_str_starts(pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model")), "@");
+}
+
+/* The fields of the body, JSON or a form; of another none. */
+static bool read_fields(struct pk_arena *arena, const struct pk_request *req, struct pk_form *form,
+                        struct pk_json *doc, struct pk_error *err)
+{
+    bool raw = pk_operation_is_raw(pk_request_operation(req)), json = req->body.len > 0;
+    pk_str fields = req->body;
+
+    *form = (struct pk_form){0};
+    if (raw && pk_http_is_type(req->content_type, "multipart/form-data"))
+        return pk_form_parse(arena, req->content_type, req->body, form, err) &&
+               pk_form_fields(arena, form, &fields, err) &&
+               pk_json_parse(arena, fields, "form", doc, err);
+    if (req->content_type.len && !pk_http_is_type(req->content_type, "application/json"))
+        json = false;
+    return pk_json_parse(arena, raw && !json ? PK_STR("{}") : fields, "body", doc, err);
+}
+
 /* {"model":"@slug/model"}: the slug becomes the reference, the rest the model. */
 static bool from_model(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,
                        struct pk_request *req, pk_str *reference, struct pk_error *err)
@@ -324,9 +356,11 @@ static bool from_model(struct pk_arena *arena, struct pk_store *store, const str
     struct pk_buf body = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_buf model = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pkd_ask by_model = *ask;
+    struct pk_form form;
     struct pk_json doc;
+    pk_str fields;
 
-    if (!pk_json_parse(arena, req->body, "body", &doc, err))
+    if (!read_fields(arena, req, &form, &doc, err))
         return false;
     pk_str name = pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model"));
     int slash = pk_str_find(name, '/');
@@ -338,7 +372,11 @@ static bool from_model(struct pk_arena *arena, struct pk_store *store, const str
     pk_json_quote(&model, pk_str_sub(name, (size_t)slash + 1, name.len));
     pk_json_splice(&body, &doc, 0, &(struct pk_json_edit){PK_STR("model"), pk_buf_str(&model)}, 1);
     by_model.provider = pk_str_sub(name, 0, (size_t)slash);
-    return finish(&body, &req->body, err) && from_headers(arena, store, &by_model, reference, err);
+    if (!finish(&body, &fields, err) ||
+        (form.parts && !pk_form_with(arena, &form, fields, &fields, err)))
+        return false;
+    req->body = fields;
+    return from_headers(arena, store, &by_model, reference, err);
 }
 
 bool pkd_ask_reference(struct pk_arena *arena, struct pk_store *store, const struct pkd_ask *ask,

@@ -21,6 +21,9 @@ struct pkd_ask {
 
 void pkd_ask_read(pk_str headers, struct pkd_ask *ask);
 
+/* Whether a request says whom to ask, in its headers or as "@provider/model" in its body. */
+bool pkd_ask_names(struct pk_arena *arena, const struct pkd_request *req);
+
 /* Fills all of *req that headers decide; headers come before the config. *req borrows from `ask`. The error
  * names the header. */
 bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct pk_request *req,

@@ -354,9 +354,10 @@ static struct pkd_head head_of(struct pkd_call *c, const struct pk_reply *reply,
 
     return (struct pkd_head){
         .status = reply->status,
-        .content_type = reply->content_type.len ? pk_copy(&c->arena, reply->content_type).at
-                        : reply->stream         ? "text/event-stream"
-                                                : "application/json",
+        .content_type = reply->status == 204      ? NULL
+                        : reply->content_type.len ? pk_copy(&c->arena, reply->content_type).at
+                        : reply->stream           ? "text/event-stream"
+                                                  : "application/json",
         .headers = pkd_answer_headers(&c->arena, r, reply, pk_clock_us() - c->began_us, done),
     };
 }
@@ -580,8 +581,8 @@ void pkd_call_cancel_all(struct pkd_thread *t)
 /* --- the beginning ------------------------------------------------------------------------- */
 
 static const enum pk_method methods[] = {
-    [PKD_GET] = PK_GET, [PKD_HEAD] = PK_GET,      [PKD_POST] = PK_POST,
-    [PKD_PUT] = PK_PUT, [PKD_DELETE] = PK_DELETE,
+    [PKD_GET] = PK_GET, [PKD_HEAD] = PK_GET,    [PKD_POST] = PK_POST,
+    [PKD_PUT] = PK_PUT, [PKD_PATCH] = PK_PATCH, [PKD_DELETE] = PK_DELETE,
 };
 
 static bool check_type(const struct pkd_ask *ask, const struct pk_operation *operation,

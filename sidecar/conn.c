@@ -301,6 +301,13 @@ void pkd_conn_reply(struct pkd_conn *c, const struct pkd_head *head, pk_str body
 void pkd_conn_begin(struct pkd_conn *c, const struct pkd_head *head)
 {
     PK_ASSERT(c->state == PKD_CALL);
+    if (head->status ==
+        204) { /* of which no body may follow, nor words about one (RFC 9110, 8.6) */
+        c->bodyless = true;
+        print_head(c, head);
+        append_text(c, "\r\n");
+        return;
+    }
     c->chunked = c->message.parser.http_minor > 0;
     if (!c->chunked)
         c->keep = false;
@@ -318,12 +325,12 @@ bool pkd_conn_send(struct pkd_conn *c, pk_str bytes)
     } at = {.in = bytes.at};
 
     PK_ASSERT(c->state == PKD_CALL);
-    if (bytes.len == 0 || c->bodyless)
+    if (bytes.len == 0)
         return !pending(c);
     int len = c->chunked ? snprintf(size, sizeof size, "%zx\r\n", bytes.len) : 0;
     struct iovec parts[] = {
         {size, len > 0 ? (size_t)len : 0}, {at.out, bytes.len}, {crlf, c->chunked ? 2 : 0}};
-    put(c, parts, PK_COUNT(parts));
+    put(c, parts, c->bodyless ? 0 : PK_COUNT(parts));
     c->waiting = c->blocked && !c->broken;
     return !c->waiting;
 }
@@ -360,7 +367,7 @@ void pkd_conn_end(struct pkd_conn *c, bool clean)
     PK_ASSERT(c->state == PKD_CALL);
     if (!clean)
         c->keep = false;
-    put(c, &part, clean && c->chunked ? 1 : 0);
+    put(c, &part, clean && c->chunked && !c->bodyless ? 1 : 0);
     finish(c);
 }
 
@@ -422,6 +429,7 @@ static enum pkd_method method_of(unsigned method)
     case HTTP_HEAD: return PKD_HEAD;
     case HTTP_POST: return PKD_POST;
     case HTTP_PUT: return PKD_PUT;
+    case HTTP_PATCH: return PKD_PATCH;
     case HTTP_DELETE: return PKD_DELETE;
     case HTTP_OPTIONS: return PKD_OPTIONS;
     }

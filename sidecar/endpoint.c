@@ -198,6 +198,7 @@ static const char *method_name(enum pkd_method method)
     case PKD_GET: return "GET, HEAD";
     case PKD_POST: return "POST";
     case PKD_PUT: return "PUT";
+    case PKD_PATCH: return "PATCH";
     case PKD_DELETE: return "DELETE";
     case PKD_HEAD:
     case PKD_OPTIONS:
@@ -261,6 +262,35 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
     pkd_conn_reply(c, &head, pk_buf_str(&out));
 }
 
+/* What stands below /v1 for pk itself, now or later: no provider is ever asked for it. */
+static const char *const own_paths[] = {
+    "prompts",   "feedback", "configs", "virtual-keys", "api-keys",  "guardrails", "logs",
+    "analytics", "prices",   "alerts",  "limits",       "providers", "admin",      "audit-logs"};
+
+static bool is_own(pk_str path)
+{
+    for (size_t i = 0; i < PK_COUNT(own_paths); i++) {
+        size_t len = strlen(own_paths[i]);
+
+        if (pk_str_starts(path, own_paths[i]) && (path.len == len || path.at[len] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* Whether a request that no endpoint takes may be passed on: its path is below /v1, of none of pk's own
+ * endpoints, and it says whom to ask. */
+static bool is_proxied(struct pkd_thread *t, const struct pkd_request *req)
+{
+    if (!pk_str_starts(req->path, "/v1/") || req->method == PKD_OPTIONS ||
+        req->method == PKD_OTHER || is_own(pk_str_sub(req->path, 4, req->path.len)))
+        return false;
+    for (size_t i = 0; i < PK_COUNT(endpoints); i++)
+        if (endpoints[i].serve && matches(endpoints[i].path, req->path))
+            return false;
+    return pkd_ask_names(&t->scratch, req) || (t->caller && t->caller->config.len);
+}
+
 void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
 {
     enum pkd_method method = req->method == PKD_HEAD ? PKD_GET : req->method;
@@ -278,6 +308,13 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
     }
     if (e) {
         e->serve(t, c, req);
+        return;
+    }
+    if (is_proxied(t, req)) {
+        if (may_enter(t, req, PK_SCOPE_CALL, &err))
+            pkd_call_begin(t, c, req, &pk_operation_proxy);
+        else
+            refuse(t, c, req, &err);
         return;
     }
     pk_str allow = allowed(t, req->path);

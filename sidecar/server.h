@@ -23,7 +23,16 @@ struct pkd_server_options {
     int64_t connections_max;
 };
 
-enum pkd_method { PKD_GET, PKD_HEAD, PKD_POST, PKD_PUT, PKD_DELETE, PKD_OPTIONS, PKD_OTHER };
+enum pkd_method {
+    PKD_GET,
+    PKD_HEAD,
+    PKD_POST,
+    PKD_PUT,
+    PKD_PATCH,
+    PKD_DELETE,
+    PKD_OPTIONS,
+    PKD_OTHER,
+};
 
 /* Borrowed until the request is answered, or the client is gone. */
 struct pkd_request {

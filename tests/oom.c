@@ -78,6 +78,10 @@ static const struct life lives[] = {
      "content-type: application/x-ndjson",
      {"{\"model\":\"m\",\"message\":{\"content\":\"x\"},\"done\":false}\n{\"mod",
       "el\":\"m\",\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"eval_count\":1}"}, NULL},
+    {"form", "openai", "--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n\xff\r\n--B--\r\n",
+     "content-type: application/json", {"{\"text\":\"x\",\"usage\":{\"input_tokens\":1}}"}, NULL},
+    {"proxied", "openai", "{\"model\":\"m\",\"input\":\"h\\u00e9\"}", "content-type: text/event-stream\nx-a: b",
+     {"data: {\"usage\":{\"input_tokens\":1}}\n\n", "data: [DONE]\n\n"}, NULL},
     {"guarded", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 anna@example.org\"}]}",
      "content-type: application/json",
      {"{\"verdict\":true}", "",
@@ -169,6 +173,20 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
     return pk_reply_try(&r->arena, rec, &r->err, rec->response, &text, &r->err);
 }
 
+/* Calls that are no chats go by their names. */
+static void choose_operation(const struct life *l, struct pk_request *r)
+{
+    if (strcmp(l->name, "form") == 0) {
+        r->operation = &pk_operation_transcriptions;
+        r->content_type = PK_STR("multipart/form-data; boundary=B");
+    }
+    if (strcmp(l->name, "proxied") == 0) {
+        r->operation = &pk_operation_proxy;
+        r->tail = PK_STR("/v1/models/m:x");
+        r->headers = PK_STR("x-a: b\nconnection: x-c\nx-c: d\n");
+    }
+}
+
 static bool run(const struct life *l, int allocations)
 {
     static struct run r;
@@ -186,6 +204,7 @@ static bool run(const struct life *l, int allocations)
                                                             : pk_operation_find(pk_str_of(l->name)),
                                  .body = pk_str_of(l->body),
                                  .metadata = PK_STR("{\"x\":\"\\u00e9\",\"team\":\"red\"}")}};
+    choose_operation(l, &r.request);
     left = allocations;
     pk_arena_init(&r.arena, (struct pk_allocator){NULL, take, give}, PK_CALL_BYTES_MAX);
     r.arena.torture = true;

@@ -4,8 +4,10 @@
  *
  *     config {...}       the config, as the client would send it
  *     request {...}      the body (a short chat request when not given)
- *     operation NAME     what is asked for, when it is no chat
+ *     operation NAME [METHOD [TAIL]]  what is asked for, when it is no chat, and what follows its path
  *     options {...}      params.pk, as in SQL
+ *     form NAME=TEXT...  a form in the place of the body, behind operation; NAME=@TEXT is a file
+ *     type TYPE          of the body
  *     stored SLUG {...}  a stored guardrail that the config names
  *     open PATH          the circuit of a target is open
  *     latency PATH MS    what the log says of a target
@@ -16,6 +18,7 @@
  *     > event            what the host reports; another start begins another call, with another seed
  *     = spans ...        what the log says of the attempts so far: STATUS, what went wrong, wait, cost
  *     = sent BODY        what is sent, at a send
+ *     = url URL          and where to
  *     = feedback VALUE.. what guardrails thought of the call
  *     = outcomes ...     what counts for circuits: PATH FAILURES/ATTEMPTS
  *     = holds ...        what it holds of limits: SLUG/SUBJECT USED/SET ASIDE
@@ -383,7 +386,8 @@ static bool make_call(struct play *p)
 {
     struct pk_error err = {0};
 
-    if (p->request.body.len == 0)
+    if (p->request.body.len == 0 &&
+        (!p->request.operation || p->request.operation == &pk_operation_chat))
         p->request.body =
             PK_STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
     p->call = pk_call_new(&p->arena, &p->config, &p->facts, &p->request, 1000000, p->seed++, &err);
@@ -494,6 +498,60 @@ static bool store_guardrail(struct play *p, const char *line, struct pk_error *e
     return found > 0;
 }
 
+/* "NAME [METHOD [TAIL]]" */
+static bool choose_operation(struct play *p, const char *line)
+{
+    static const char *const methods[] = {[PK_POST] = "POST",
+                                          [PK_GET] = "GET",
+                                          [PK_PUT] = "PUT",
+                                          [PK_PATCH] = "PATCH",
+                                          [PK_DELETE] = "DELETE"};
+    char name[32], method[16] = "POST", tail[200] = "";
+
+    if (sscanf(line, "%31s %15s %199s", name, method, tail) < 1)
+        return false;
+    p->request.operation = pk_operation_find(pk_str_of(name));
+    p->request.tail = pk_copy(&p->arena, pk_str_of(tail));
+    for (size_t i = 0; i < PK_COUNT(methods); i++)
+        if (strcmp(methods[i], method) == 0)
+            p->request.method = (enum pk_method)i;
+    if (p->request.method == PK_GET || p->request.method == PK_DELETE)
+        p->request.body = PK_NONE;
+    return p->request.operation != NULL;
+}
+
+static void build_form(struct play *p, const char *line)
+{
+    struct pk_buf out = pk_buf_in(&p->arena, PK_BODY_BYTES_MAX);
+
+    for (size_t len; *line; line += len + (line[len] == ' ')) {
+        size_t name = strcspn(line, "=");
+        bool file = line[name + 1] == '@';
+
+        len = strcspn(line, " ");
+        pk_buf_addf(&out, "--B\r\nContent-Disposition: form-data; name=\"%.*s\"%s\r\n\r\n%.*s\r\n",
+                    (int)name, line, file ? "; filename=\"f\"" : "", (int)(len - name - 1 - file),
+                    line + name + 1 + file);
+    }
+    pk_buf_adds(&out, "--B--\r\n");
+    p->request.body = pk_buf_str(&out);
+    p->request.content_type = PK_STR("multipart/form-data; boundary=B");
+}
+
+/* What makes a call of another kind than a chat. */
+static bool kind_setting(struct play *p, const char *line, bool *ok)
+{
+    if (strncmp(line, "operation ", 10) == 0)
+        *ok = choose_operation(p, line + 10);
+    else if (strncmp(line, "form ", 5) == 0)
+        build_form(p, line + 5);
+    else if (strncmp(line, "type ", 5) == 0)
+        p->request.content_type = pk_copy(&p->arena, pk_str_of(line + 5));
+    else
+        return false;
+    return true;
+}
+
 static bool setting(struct play *p, const char *line, bool *done)
 {
     struct pk_error err = {0};
@@ -513,9 +571,6 @@ static bool setting(struct play *p, const char *line, bool *done)
         ok = measure(p, line + 8);
     } else if (strncmp(line, "request ", 8) == 0) {
         p->request.body = pk_copy(&p->arena, pk_str_of(line + 8));
-    } else if (strncmp(line, "operation ", 10) == 0) {
-        p->request.operation = pk_operation_find(pk_str_of(line + 10));
-        ok = p->request.operation != NULL;
     } else if (strncmp(line, "options ", 8) == 0) {
         pk_str body = p->request.body;
         const struct pk_operation *operation = p->request.operation;
@@ -533,7 +588,7 @@ static bool setting(struct play *p, const char *line, bool *done)
         p->request.api_key = pk_copy(&p->arena, pk_str_of(line + 8));
     } else if (strncmp(line, "clock ", 6) == 0) {
         p->mono_us += strtol(line + 6, NULL, 10) * 1000;
-    } else {
+    } else if (!kind_setting(p, line, &ok)) {
         *done = false;
     }
     if (!ok)
@@ -544,6 +599,13 @@ static bool setting(struct play *p, const char *line, bool *done)
 static void show_sent(const struct play *p, char *text, size_t size)
 {
     (void)snprintf(text, size, "sent %.*s", PK_FMT(pk_call_exchange(p->call)->body));
+}
+
+static void show_url(const struct play *p, char *text, size_t size)
+{
+    const struct pk_exchange *ex = pk_call_exchange(p->call);
+
+    (void)snprintf(text, size, "url %.*s", PK_FMT(ex->url));
 }
 
 static void show_feedback(const struct play *p, char *text, size_t size)
@@ -563,7 +625,7 @@ static bool show_list(const struct play *p, const char *line, char *text, size_t
         void (*show)(const struct play *, char *, size_t);
     } lists[] = {
         {"= spans", show_spans}, {"= outcomes", show_outcomes}, {"= holds", show_holds},
-        {"= sent", show_sent},   {"= feedback", show_feedback},
+        {"= sent", show_sent},   {"= feedback", show_feedback}, {"= url", show_url},
     };
 
     for (size_t i = 0; i < PK_COUNT(lists); i++)

@@ -63,6 +63,21 @@ static const char *const bodies[] = {
     "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
 };
 
+/* Calls that are no chats. */
+static const struct {
+    const struct pk_operation *operation;
+    enum pk_method method;
+    const char *tail, *type, *body;
+} kinds[] = {
+    {&pk_operation_speech, PK_POST, "", "", "{\"model\":\"m\",\"input\":\"hi\"}"},
+    {&pk_operation_transcriptions, PK_POST, "", "multipart/form-data; boundary=B",
+     "--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--B--\r\n"},
+    {&pk_operation_proxy, PK_POST, "/v1/x", "", "{\"model\":\"m\",\"stream\":true}"},
+    {&pk_operation_proxy, PK_PUT, "/x", "image/png", "\x89PNG"},
+    {&pk_operation_files, PK_GET, "/f-1/content", "", ""},
+    {&pk_operation_images, PK_POST, "", "", "{\"model\":\"m\",\"prompt\":\"hi\",\"stream\":true}"},
+};
+
 /* What providers may send, whole and broken, right and wrong for whoever asked. */
 static const char *const payloads[] = {
     "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,"
@@ -119,12 +134,11 @@ static const char *const payloads[] = {
     "\xff\xfe",
 };
 
-static const char *const heads[] = {"content-type: text/event-stream\n",
-                                    "content-type: application/json\n",
-                                    "retry-after: 1\n",
-                                    "retry-after-ms: 90000\n",
-                                    "",
-                                    "sec-websocket-accept: x\n"};
+static const char *const heads[] = {
+    "content-type: text/event-stream\n", "content-type: application/json\n",
+    "content-type: audio/mpeg\n",        "retry-after: 1\n",
+    "retry-after-ms: 90000\n",           "",
+    "sec-websocket-accept: x\n"};
 
 struct walk {
     struct pk_arena arena;
@@ -272,7 +286,8 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
     EXPECT(r->attempts <= PK_ATTEMPTS_MAX && r->span_count >= r->attempts);
     EXPECT(r->http_status >= 200 || (r->http_status == 101 && w->open_seen));
     EXPECT((r->status == PK_ST_SUCCESS) == (pk_call_error(w->call)->code == PK_OK));
-    EXPECT(r->status != PK_ST_SUCCESS || w->out_seen);
+    EXPECT(r->status != PK_ST_SUCCESS || w->out_seen ||
+           pk_operation_is_raw(pk_request_operation(&w->request)));
     EXPECT(r->ended_us >= r->started_us && r->upstream_us <= r->ended_us - r->started_us);
     EXPECT(r->trace_id.len > 0 && r->span_id.len > 0);
     for (int i = 0; i < r->holds.count; i++)
@@ -301,6 +316,17 @@ static void fill_stored(struct walk *w)
     }
 }
 
+static void choose_kind(struct walk *w)
+{
+    unsigned k = roll(w, PK_COUNT(kinds));
+
+    w->request.operation = kinds[k].operation;
+    w->request.method = kinds[k].method;
+    w->request.tail = pk_str_of(kinds[k].tail);
+    w->request.content_type = pk_str_of(kinds[k].type);
+    w->request.body = pk_str_of(kinds[k].body);
+}
+
 /* Returns the number of steps. */
 static int live(struct walk *w, uint64_t seed)
 {
@@ -315,6 +341,8 @@ static int live(struct walk *w, uint64_t seed)
                                  .limits = {limit_rows, (int)roll(w, PK_COUNT(limit_rows) + 1)}};
     w->request.body = pk_str_of(bodies[roll(w, PK_COUNT(bodies))]);
     w->request.operation = roll(w, 6) ? &pk_operation_chat : &pk_operation_realtime;
+    if (roll(w, 3) == 0)
+        choose_kind(w);
     if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config,
                                &err))) {
         w->config.circuit = PK_STR("c");

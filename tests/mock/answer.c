@@ -9,6 +9,7 @@
 #include "auth.h"
 #include "behave.h"
 #include "realtime.h"
+#include "shelf.h"
 #include "stats.h"
 
 #include <stdio.h>
@@ -60,6 +61,7 @@ static void own_page(struct ask *a, struct reply *r)
     if (strcmp(a->method, "POST") == 0 && strcmp(a->route, "/__mock/reset") == 0) {
         stats_reset();
         behave_reset();
+        shelf_reset();
         auth_reset();
         text_adds(&r->body, "{}");
     } else if (strcmp(a->route, "/__mock/service-key") == 0) {
@@ -112,7 +114,9 @@ static void choose_dialect(struct ask *a)
 
     ask_header(a, "anthropic-version", version, sizeof(version));
     ask_header(a, "x-goog-api-key", google, sizeof(google));
-    a->dialect = other_operation(a);
+    a->dialect = media_find(a);
+    if (!a->dialect)
+        a->dialect = other_operation(a);
     if (a->dialect)
         return;
     a->dialect = &openai;
@@ -145,16 +149,19 @@ static void endpoint(struct ask *a, struct reply *r)
 {
     char message[200];
 
+    if (media_find(a)) {
+        chat(a, r);
+        return;
+    }
     if (generates(a) || predicts(a) || ends(a->route, "/messages") ||
         ends(a->route, "/chat/completions") || other_operation(a) || ends(a->route, "/v2/chat") ||
-        ends(a->route, "/api/chat") || ends(a->route, "/responses") || converses(a) ||
-        invokes(a)) {
+        ends(a->route, "/api/chat") || ends(a->route, "/responses") || converses(a) || invokes(a)) {
         chat(a, r);
     } else if (ends(a->route, "/realtime")) {
         realtime_refuse(a, r);
     } else if (ends(a->route, "/models")) {
         models(a, r);
-    } else {
+    } else if (!shelf_answer(a, r)) {
         (void)snprintf(message, sizeof(message), "Invalid URL (%s %.150s)", a->method, a->route);
         a->dialect->error(404, message, NULL, r);
     }

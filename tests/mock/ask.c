@@ -60,6 +60,39 @@ const char *json_text(const cJSON *object, const char *name)
     return cJSON_IsString(v) ? v->valuestring : NULL;
 }
 
+const char *form_field(const struct ask *a, const char *name, size_t *len)
+{
+    char pattern[128];
+    const char *body = a->body->at ? a->body->at : "", *end = body + a->body->len;
+
+    (void)snprintf(pattern, sizeof(pattern), "; name=\"%s\"", name);
+    const char *at = memmem(body, a->body->len, pattern, strlen(pattern));
+    at = at ? memmem(at, (size_t)(end - at), "\r\n\r\n", 4) : NULL;
+    const char *boundary_end = memmem(body, a->body->len, "\r\n", 2);
+    if (!at || !boundary_end)
+        return NULL;
+    char line[128];
+    (void)snprintf(line, sizeof(line), "\r\n%.*s", (int)(boundary_end - body), body);
+    at += 4;
+    const char *to = memmem(at - 2, (size_t)(end - at) + 2, line, strlen(line));
+    if (!to)
+        return NULL;
+    *len = to > at ? (size_t)(to - at) : 0;
+    return at;
+}
+
+uint32_t crc32_of(const char *at, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < len; i++) {
+        crc ^= (unsigned char)at[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320U : 0);
+    }
+    return ~crc;
+}
+
 bool json_true(const cJSON *object, const char *name)
 {
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, name));

@@ -46,6 +46,11 @@ void ask_free(struct ask *a);
 /* Text of a message's content: a string, or the "text" parts of an array. */
 void content_text(const cJSON *content, struct text *out);
 
+/* The content of a field of a form; NULL: it has none of that name. */
+const char *form_field(const struct ask *a, const char *name, size_t *len);
+/* As zlib and PNG have it. */
+uint32_t crc32_of(const char *at, size_t len);
+
 /* Readers that accept NULL and the wrong type. */
 const char *json_text(const cJSON *object, const char *name); /* NULL when it is no string */
 bool json_true(const cJSON *object, const char *name);

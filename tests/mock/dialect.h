@@ -51,6 +51,9 @@ enum { EMBED_DIMS_DEFAULT = 256 };
 void embed_vector(const struct ask *a, const struct content *c, const char *text, int dims,
                   struct text *out);
 
+/* Of images, audio and text completions, by the end of the path; NULL: it is for none of them. */
+const struct dialect *media_find(const struct ask *a);
+
 /* The first piece of text for one event of a stream: blanks, then a word. */
 size_t word_len(const char *s, size_t len);
 /* The model's name, percent-escaped in the path between these. */

@@ -63,6 +63,15 @@ static void print_headers(const struct text *headers, struct text *out)
     text_adds(out, "}");
 }
 
+/* Bytes of pictures and sounds are no JSON. */
+static bool is_text(const struct text *t)
+{
+    for (size_t i = 0; i < t->len; i++)
+        if (t->at[i] == 0 || (unsigned char)t->at[i] >= 0xf8)
+            return false;
+    return true;
+}
+
 static void keep_last(const struct ask *a)
 {
     last.len = 0;
@@ -72,8 +81,10 @@ static void keep_last(const struct ask *a)
     text_quote(&last, a->path, strlen(a->path));
     text_adds(&last, ",\"headers\":");
     print_headers(a->headers, &last);
+    text_addf(&last, ",\"bytes\":%zu,\"crc32\":\"%08x\"", a->body->len,
+              crc32_of(a->body->at, a->body->len));
     text_adds(&last, ",\"body\":");
-    text_quote(&last, a->body->at ? a->body->at : "", a->body->len);
+    text_quote(&last, a->body->at ? a->body->at : "", is_text(a->body) ? a->body->len : 0);
     text_adds(&last, "}");
 }
 
