@@ -104,14 +104,16 @@ install: $(BUILD)/pk.so $(BUILD)/pkd
 
 # --- tests ---------------------------------------------------------------------------------
 
-$(BUILD)/t/%: shared/%.c $(BUILD)/libpk.a tests/test.h
+$(BUILD)/t/%.o: shared/%.c | $(GEN)
 	@mkdir -p $(@D)
 	$(call say,CC $@)
-	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
-$(BUILD)/t/%: tests/%.c $(BUILD)/libpk.a tests/test.h
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -c -o $@ $<
+$(BUILD)/t/%.o: tests/%.c | $(GEN)
 	@mkdir -p $(@D)
 	$(call say,CC $@)
-	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -c -o $@ $<
+$(BUILD)/t/%: $(BUILD)/t/%.o $(BUILD)/libpk.a
+	$(Q)$(CC) -o $@ $@.o $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
 
 # The SQLite engine of a program that knows one migration more, and the tables of the first version.
 $(BUILD)/gen99/schema.inc: tests/migrate/0099_test.sql $(BUILD)/gen/schema.inc
@@ -130,6 +132,7 @@ $(BUILD)/t/store_migrate: tests/store_migrate.c shared/store_sqlite.c $(BUILD)/g
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -I$(BUILD)/gen99 -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
 
 unit: $(UNIT)
+.SECONDARY: $(UNIT:%=%.o)
 
 # Packages first, also with -j; then another make builds.
 check: deps
