@@ -21,7 +21,7 @@ struct pk_provider {
     bool stream_usage;      /* takes stream_options.include_usage */
     const char *headers;    /* sent with every request: "name: value\n" lines, or "" */
     bool responses;         /* has the Responses API; others are asked for a chat in its place */
-    const char *operations; /* blank separated, besides raw ones; NULL: those that its dialect has */
+    const char *operations; /* beside raw ones, blank separated; NULL: those of its dialect */
     const char *host_path;  /* what follows a custom_host without a version: "/v1"; NULL: nothing */
     bool developer;         /* knows the role "developer"; to the others it is "system" */
     bool own;               /* put by an administrator: it lives as long as what it was read into */

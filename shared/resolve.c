@@ -12,9 +12,9 @@
 #include "resolve.h"
 
 #include "store_limit.h"
+#include "store_place.h"
 #include "store_provider.h"
 #include "store_route.h"
-#include "store_place.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -214,9 +214,10 @@ static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str
     if (!pk_store_key_get(s, arena, slug, &key, &found, err) ||
         !pk_store_provider_find(s, arena, slug, &p, err))
         return false;
-    return found || p || pk_fail(err, PK_BAD_CONFIG,
-                            "config: no stored config, virtual key or provider is called \"%.*s\"",
-                            PK_FMT(slug));
+    return found || p ||
+           pk_fail(err, PK_BAD_CONFIG,
+                   "config: no stored config, virtual key or provider is called \"%.*s\"",
+                   PK_FMT(slug));
 }
 
 static bool check_target(struct pk_store *s, struct pk_arena *arena, const struct pk_prompt *p,
