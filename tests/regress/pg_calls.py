@@ -407,6 +407,8 @@ def nothing_is_granted_to_public(pg, mock, k):
         expect(c.value(ASK, mock.config(), "x", model("m")) == "x")
         expect_error("42501", lambda: c.query("select * from pk_logs"))
         expect_error("42501", lambda: c.query("select pk_key_put('a', 'openai', 'b')"))
+        expect_error("42501", lambda: c.query("select pk_provider_put('a', '{\"base_url\": \"https://a.example\"}')"))
+        expect_error("42501", lambda: c.query("select * from pk_providers"))
         expect_error("42501", lambda: c.query("set pk.log_payloads = off"))
         expect_error("42501", lambda: c.query("set pk.embedder = 'openai'"))
         expect_error("42501", lambda: c.query("select pk_cache_purge('{\"all\": true}')"))
@@ -426,8 +428,16 @@ def a_reference_to_a_file_or_variable_takes_the_right_to_read_it(pg, mock, k):
             expect_error("42501", lambda: c.query("select pk_key_put('r', 'openai', $1)", secret), "pg_read_server_files")
             expect_error("42501", lambda: c.query("select pk_key_rotate('given', $1)", secret), "pg_read_server_files")
         expect(c.value("select pk_key_rotate('given', 'sk-2')") == "given")
+        own = "select pk_provider_put('own', '{\"base_url\": \"https://a.example\", \"key_env\": \"%s\"}')"
+        expect_error("42501", lambda: c.query(own % "HOME"), "pg_read_server_files")
+        expect(c.value(own % "") == "own")
+        c.query("begin")
+        expect(c.value("select pk_provider_delete('own')"))
+        c.query("rollback")
+        expect(int(c.value("select count(*) from pk_providers where name = 'own' and not builtin")) == 1)
     with pg.connect(user="reader") as c:
         expect(c.value("select pk_key_put('r', 'openai', 'file:/etc/hostname')") == "r")
+        expect(c.value(own % "HOME") == "own")
 
 
 @case
