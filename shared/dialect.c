@@ -248,6 +248,20 @@ static pk_str in_own_words(const char *words, const struct pk_buf *names)
     return pk_buf_str(&said);
 }
 
+/* *body, which is in the dialect that the back is like, as the back has it. */
+static bool host(const struct pk_dialect_pair *pair, pk_str *body, struct pk_buf *dropped,
+                 struct pk_error *err)
+{
+    struct pk_json doc;
+    struct pk_buf made = pk_buf_in(dropped->arena, PK_BODY_BYTES_MAX);
+
+    if (!parse_body(dropped->arena, *body, &doc, err))
+        return false;
+    pair->back->host(&doc, pair->headers, &made, dropped);
+    *body = pk_buf_str(&made);
+    return pk_dialect_built(&made, "body", err);
+}
+
 bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
                         pk_str *out, pk_str *dropped, struct pk_error *err)
 {
@@ -264,7 +278,7 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
         (crossed || tidy(front, out, arena, err)) &&
         (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
         (!crossed || !spoken->request || translate(arena, spoken->request, out, &names, err)) &&
-        (!back->host || translate(arena, back->host, out, &names, err)) &&
+        (!back->host || host(pair, out, &names, err)) &&
         ((made && !has_quirks(provider)) || adapt(arena, pair, out, &names, err));
     if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");

@@ -102,9 +102,9 @@ struct pk_dialect {
      * separated) the fields that it cannot express. NULL: the body is OpenAI's already. */
     bool (*request)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                     struct pk_error *err);
-    /* As the back, with `like`: its body for one in that dialect; `dropped` as above. */
-    bool (*host)(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
-                 struct pk_error *err);
+    /* As the back, with `like`: its body for one in that dialect, and for the client's headers; `dropped` as above. */
+    void (*host)(const struct pk_json *body, pk_str headers, struct pk_buf *out,
+                 struct pk_buf *dropped);
     /* As the back: id, model, finish_reason and usage of a complete 2xx answer; and, when `out` is
      * not NULL, the answer in OpenAI's shape. PK_BAD_ANSWER when it is not one. */
     bool (*answer)(struct pk_arena *arena, const struct pk_json *body, struct pk_answer *a,
@@ -153,6 +153,7 @@ const struct pk_dialect *pk_dialect_spoken(const struct pk_dialect *back);
 struct pk_dialect_pair {
     const struct pk_dialect *front, *back;
     const struct pk_provider *provider;
+    pk_str headers; /* the client's; may be empty */
 };
 
 /* The body in the back's dialect of a client body in the front's, overrides applied. Fields that

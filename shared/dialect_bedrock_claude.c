@@ -8,25 +8,62 @@
  */
 #include "dialect_bedrock.h"
 #include "dialect_read.h"
+#include "http.h"
 
 #include <sodium.h>
 
-static bool host(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
-                 struct pk_error *err)
+/* The betas that Bedrock knows, of those that a client asks for: it refuses others, and clients ask for what only
+ * Anthropic itself has. They stand in the body there. */
+static pk_str betas_of(struct pk_arena *arena, pk_str asked, struct pk_buf *dropped)
+{
+    static const char *const known[] = {
+        "computer-use-2024-10-22",       "computer-use-2025-01-24",
+        "computer-use-2025-11-24",       "token-efficient-tools-2025-02-19",
+        "output-128k-2025-02-19",        "interleaved-thinking-2025-05-14",
+        "dev-full-thinking-2025-05-14",  "context-1m-2025-08-07",
+        "context-management-2025-06-27", "tool-search-tool-2025-10-19",
+        "tool-examples-2025-10-29",      "effort-2025-11-24",
+    };
+    struct pk_buf list = pk_buf_in(arena, PK_HEADERS_BYTES_MAX);
+
+    while (asked.len) {
+        int comma = pk_str_find(asked, ',');
+        pk_str one = pk_str_trim(comma < 0 ? asked : pk_str_sub(asked, 0, (size_t)comma));
+        size_t i = 0;
+
+        asked = comma < 0 ? PK_NONE : pk_str_sub(asked, (size_t)comma + 1, asked.len);
+        while (i < PK_COUNT(known) && !pk_str_is(one, known[i]))
+            i++;
+        if (i < PK_COUNT(known))
+            pk_buf_addf(&list, "%s\"%s\"", list.len ? "," : "[", known[i]);
+        else if (one.len)
+            pk_dialect_drop(dropped, one);
+    }
+    if (list.len)
+        pk_buf_addc(&list, ']');
+    return pk_buf_str(&list);
+}
+
+/* The body's own betas count before those of the header. */
+static void host(const struct pk_json *body, pk_str headers, struct pk_buf *out,
+                 struct pk_buf *dropped)
 {
     static const char *const elsewhere[] = {"model", "stream", "service_tier"};
-    struct pk_json_edit edits[PK_COUNT(elsewhere) + 1] = {
+    struct pk_json_edit edits[PK_COUNT(elsewhere) + 2] = {
         {PK_STR("anthropic_version"), PK_STR("\"bedrock-2023-05-31\"")}};
+    pk_str betas = PK_NONE;
     int n = 1;
 
-    (void)err;
     for (size_t i = 0; i < PK_COUNT(elsewhere); i++)
         if (pk_json_get(body, 0, elsewhere[i]) >= 0)
             edits[n++] = (struct pk_json_edit){pk_str_of(elsewhere[i]), PK_NONE};
     if (pk_dialect_has(body, 0, "service_tier"))
         pk_dialect_drop(dropped, PK_STR("service_tier"));
+    if (!pk_dialect_has(body, 0, "anthropic_beta"))
+        betas = betas_of(out->arena, pk_http_header(headers, "anthropic-beta"), dropped);
+    if (betas.len)
+        edits[n++] = (struct pk_json_edit){PK_STR("anthropic_beta"), betas};
     pk_json_splice(out, body, 0, edits, n);
-    return true;
 }
 
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,

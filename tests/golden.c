@@ -134,11 +134,12 @@ static void check_request(const char *name, pk_str in)
     struct pk_error err;
     pk_str out, dropped;
     const struct pk_provider *p = provider_of(name);
+    const pk_str headers = PK_STR("anthropic-beta: claude-code-20250219, effort-2025-11-24\n");
 
     if (!EXPECT(p && (front || p->dialect == back)))
         return;
-    if (!pk_dialect_request(&arena, &(struct pk_dialect_pair){front_of(name), back, p}, in, &out,
-                            &dropped, &err)) {
+    if (!pk_dialect_request(&arena, &(struct pk_dialect_pair){front_of(name), back, p, headers}, in,
+                            &out, &dropped, &err)) {
         check_failed(&err, ".failed");
         return;
     }

@@ -154,9 +154,9 @@ static void run_request(struct pk_arena *arena, const struct subject *s)
     struct pk_error err = {0};
     pk_str out, dropped;
 
-    PK_ASSERT(pk_dialect_request(arena,
-                                 &(struct pk_dialect_pair){&pk_dialect_openai, p->dialect, p},
-                                 s->in[0], &out, &dropped, &err));
+    PK_ASSERT(pk_dialect_request(
+        arena, &(struct pk_dialect_pair){&pk_dialect_openai, p->dialect, p, PK_NONE}, s->in[0],
+        &out, &dropped, &err));
 }
 
 static void run_answer(struct pk_arena *arena, const struct subject *s)

@@ -282,7 +282,9 @@ def messages_bedrock(door, e, mock):
     id_ = trace("bedrock-claude")
     body = {"model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "max_tokens": 9,
             "messages": turn("hello big world")}
-    _, _, text = door.request("/v1/messages", body, headers_for(e, e.bedrock(None)))
+    _, _, text = door.request("/v1/messages", body, {
+        **headers_for(e, e.bedrock(None)),
+        "anthropic-beta": "claude-code-20250219, interleaved-thinking-2025-05-14"})
     sent = mock.page("last")
     data = stream(door, "/v1/messages", e.bedrock(None), body, **{"x-portkey-trace-id": id_})
     path, row = mock.page("last")["path"], door.row(id_)
@@ -297,7 +299,8 @@ def messages_bedrock(door, e, mock):
     return (json.loads(text)["content"][0]["text"] == "hello big world"
             and sent["path"].endswith("/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke")
             and json.loads(sent["body"]) == {"max_tokens": 9, "messages": turn("hello big world"),
-                                             "anthropic_version": "bedrock-2023-05-31"}
+                                             "anthropic_version": "bedrock-2023-05-31",
+                                             "anthropic_beta": ["interleaved-thinking-2025-05-14"]}
             and path.endswith("/invoke-with-response-stream")
             and json.loads(data[-1])["type"] == "message_stop"
             and (row["input_tokens"], row["output_tokens"], row["status"]) == (3, 3, "success")
