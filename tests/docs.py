@@ -270,7 +270,8 @@ NAMES = (  # what, file, pattern; what is found must be on a page as it is
     ("call option", "shared/request.c", r'\{"(\w+)", read_\w+\}'),
     ("endpoint", "sidecar/endpoints.def", r'"(/[\w/-]*\w)'),
 )
-UNNAMED = {"pk_payload_text", "pk_provider_table", "pk_usage"}  # for the views alone
+UNNAMED = {"pk_payload_text", "pk_provider_table", "pk_usage",  # for the views alone
+           "pk_owned_price", "pk_owned_model"}  # of triggers
 
 
 def check_names():

@@ -546,6 +546,10 @@ def the_relations_travel_with_pg_dump(pg, mock, k):
     k.query("select pk_config_put('kept', '{\"provider\":\"openai\"}')")
     k.query("select pk_prompt_put('kept', '\"one {{x}}\"'), pk_prompt_put('kept', '\"two {{x}}\"'), "
             "pk_prompt_publish('kept', 1)")
+    k.query("select pk_price_import('litellm', '{\"gpt-4o\": {\"litellm_provider\": \"openai\", \"max_output_tokens\": 7, "
+            "\"input_cost_per_token\": 9e-06}, \"mine\": {\"litellm_provider\": \"openai\", \"input_cost_per_token\": 1e-06}}')")
+    k.query("select pk_price_import('pk', '[{\"provider\": \"openai\", \"model\": \"gpt-4\", \"input_usd\": 7, "
+            "\"valid_from\": \"2020-01-01T00:00:00Z\"}]')")
     rows = logs(k)
     dump = subprocess.run([pg.bin + "/pg_dump", "-h", pg.host, "-U", pg.user, "postgres"],
                           check=True, capture_output=True, text=True).stdout
@@ -558,6 +562,13 @@ def the_relations_travel_with_pg_dump(pg, mock, k):
         expect(c.value("select pk_prompt_put('kept', '\"three\"')") == "3")
         expect(c.value(ASK, mock.config(), "after", model("m")) == "after")
         expect(logs(c) == rows + 1)
+        expect(c.query("select model, max_output_tokens, input_usd from pk_models where provider = 'openai' and model in "
+                       "('gpt-4o', 'mine', 'gpt-4') order by 1") ==
+               k.query("select model, max_output_tokens, input_usd from pk_models where provider = 'openai' and model in "
+                       "('gpt-4o', 'mine', 'gpt-4') order by 1"))
+        expect(c.value("select input_usd || ' ' || max_output_tokens from pk_models where model = 'gpt-4o' and "
+                       "provider = 'openai'") == "9 7")
+        expect(c.value("select input_usd from pk_models where model = 'gpt-4' and provider = 'openai'") == "7")
 
 
 def main():
