@@ -41,7 +41,13 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->fault = (struct pk_fault){0};
     pk_buf_reset(&c->collected);
     pk_buf_reset(&c->out);
-    if (!pk_call_build(c) || !pk_call_limited(c, &ask))
+    if (!pk_call_build(c))
+        return pk_call_go(c, ST_judge);
+    if (pk_call_counts_itself(c)) {
+        pk_call_count(c);
+        return pk_call_go(c, c->answered ? ST_guard_out : ST_judge);
+    }
+    if (!pk_call_limited(c, &ask))
         return pk_call_go(c, ST_judge);
     if (ask)
         return pk_call_wait(c, ST_reserve, PK_OP_RESERVE);

@@ -268,6 +268,10 @@ bool pk_call_tunnel_over(const struct pk_call *c); /* it was ended by the provid
 void pk_call_tunnel_say_goodbye(
     struct pk_call *c); /* a close frame for the client, if one may follow */
 
+/* call_count.c: whether the target, once it is built, needs no request because pk counts; and that. */
+bool pk_call_counts_itself(const struct pk_call *c);
+void pk_call_count(struct pk_call *c); /* c->answered, or c->error */
+
 /* call_limit.c: what the attempt comes under. False with c->error when it may not be made, or go on; *ask: only if
  * the host reserves c->reserve. */
 bool pk_call_limited(struct pk_call *c, bool *ask) PK_MUST_CHECK;

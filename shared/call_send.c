@@ -280,6 +280,9 @@ static bool choose_back(struct pk_call *c, const struct pk_target *t)
                                                 : "; it is reached by /v1/proxy alone",
                        t->provider->operations);
     c->back = pk_place_back(t, c->front, c->record.request_model);
+    c->codec = NULL;
+    if (pk_call_counts_itself(c))
+        return true;
     c->codec = c->operation->front ? NULL : pk_codec_find(t->provider, c->back, c->operation);
     return c->operation->front || c->codec ||
            pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s", t->provider->name,
@@ -308,8 +311,11 @@ bool pk_call_build(struct pk_call *c)
                        PK_FMT(t->virtual_key),
                        PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
     c->exchange.upgrade = pk_operation_is_tunnel(c->operation);
-    if (!pk_call_readable(c) || !choose_back(c, t) || !spell(c, t, body) ||
-        (c->exchange.upgrade && !pk_call_tunnel_spell(c)))
+    if (!pk_call_readable(c) || !choose_back(c, t))
+        return false;
+    if (pk_call_counts_itself(c))
+        return true;
+    if (!spell(c, t, body) || (c->exchange.upgrade && !pk_call_tunnel_spell(c)))
         return false;
     add_headers(c, t, &headers);
     c->exchange.method = c->req->method;

@@ -17,7 +17,7 @@ enum { PK_VECTOR_DIMS_MAX = 1 << 16 }; /* numbers of a vector */
 
 /* What a dialect has of its own, by the name of its file; a row without an operation ends each. */
 extern const struct pk_codec pk_codecs_gemini[], pk_codecs_cohere[], pk_codecs_vertex[],
-    pk_codecs_bedrock[], pk_codecs_ollama[];
+    pk_codecs_bedrock[], pk_codecs_ollama[], pk_codecs_anthropic[];
 
 /* What a provider of OpenAI's family spells otherwise; NULL: nothing. */
 const struct pk_codec *pk_codecs_of_provider(pk_str name);

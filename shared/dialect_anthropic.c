@@ -11,6 +11,7 @@
  * on as deltas at once.
  */
 #include "dialect_anthropic.h"
+#include "codec.h"
 #include "dialect_read.h"
 
 enum { MEMBERS_MAX = 32 };
@@ -499,6 +500,7 @@ const struct pk_dialect pk_dialect_anthropic = {
     .answer = answer,
     .event = event,
     .fault = pk_dialect_read_fault,
+    .codecs = pk_codecs_anthropic,
     .pivot = pk_anthropic_pivot,
     .wants_tidying = pk_anthropic_wants_tidying,
     .tidy = pk_anthropic_tidy,

@@ -49,6 +49,14 @@ pk_str pk_operation_path_model(struct pk_arena *arena, pk_str tail);
  * the place of the one that the base ends with. */
 pk_str pk_operation_base(pk_str base, pk_str tail);
 
+/* The dialect in which its client is answered. */
+static inline const struct pk_dialect *pk_operation_front(const struct pk_operation *o)
+{
+    if (o->front)
+        return o->front;
+    return o == &pk_operation_count_tokens ? &pk_dialect_anthropic : &pk_dialect_openai;
+}
+
 /* Whether body and answer are passed as they are, whatever they are. */
 static inline bool pk_operation_is_raw(const struct pk_operation *o)
 {

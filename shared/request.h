@@ -58,9 +58,7 @@ static inline const struct pk_operation *pk_request_operation(const struct pk_re
 /* The dialect in which the client is answered. */
 static inline const struct pk_dialect *pk_request_front(const struct pk_request *req)
 {
-    const struct pk_dialect *front = pk_request_operation(req)->front;
-
-    return front ? front : &pk_dialect_openai;
+    return pk_operation_front(pk_request_operation(req));
 }
 
 /* `messages` is an OpenAI messages array or a JSON string meaning one user turn; plain text too

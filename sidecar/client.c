@@ -657,7 +657,7 @@ static bool read_query(struct pkd_call *c, const struct pkd_request *req, struct
 static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
                   const struct pk_operation *operation, pk_str prompt)
 {
-    const struct pk_dialect *front = operation->front ? operation->front : &pk_dialect_openai;
+    const struct pk_dialect *front = pk_operation_front(operation);
     struct pk_error err = {0};
     struct pkd_call *c = new_call(t);
 

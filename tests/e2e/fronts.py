@@ -152,5 +152,23 @@ def betas_reach_anthropic(door, e, mock):
     return "anthropic-beta" not in mock.page("last")["headers"]
 
 
+def tokens_are_counted(door, e, mock):
+    """count_tokens asks Anthropic, and estimates for others without a request; neither uses anything"""
+    body = {"model": "x", "messages": [{"role": "user", "content": SAID}]}
+    for back in BACKS:
+        trace = "count-" + back
+        before = mock.page("stats")["requests"]
+        status, headers, text = door.request("/v1/messages/count_tokens", body, {
+            "x-portkey-config": json.dumps(getattr(e, back)("echo")), "x-portkey-trace-id": trace})
+        estimated = dict((k.lower(), v) for k, v in dict(headers).items()).get("x-pk-token-count") == "estimated"
+        row = door.row(trace)
+        asked = mock.page("stats")["requests"] - before
+        if status != 200 or json.loads(text)["input_tokens"] < 3 or estimated != (back != "claude") or \
+                asked != (back == "claude") or row["cost_usd"] or row["input_tokens"] or row["operation"] != "count_tokens":
+            return print("#", back, status, headers, text, row, asked)
+    status, _, text = door.request("/v1/messages/count_tokens", {"model": "x"}, {"x-portkey-config": json.dumps(e.to())})
+    return status == 400 and json.loads(text)["type"] == "error"
+
+
 HTTP = [fronts_and_backs, fronts_hear_of_broken_streams, fronts_and_the_cache, fronts_and_guardrails,
-        fronts_say_what_was_dropped, betas_reach_anthropic]
+        fronts_say_what_was_dropped, betas_reach_anthropic, tokens_are_counted]

@@ -154,8 +154,6 @@ def anthropic_raises_its_own_errors():
     e = raised(anthropic.BadRequestError, lambda: of_anthropic(key="nope").messages.create(
         model="m", max_tokens=5, messages=HELLO))
     assert 'none called "nope"' in e.body["error"]["message"]
-    raised(anthropic.NotFoundError, lambda: of_anthropic().messages.count_tokens(
-        model="m", messages=HELLO))
 
 
 OTHERS = {"oai": "gpt-4o", "goo": "gemini-3-pro-preview", "coh": "command-a-03-2025"}
@@ -214,6 +212,15 @@ def anthropic_hears_of_other_providers_errors():
             assert e.body["type"] == "error" and e.body["error"]["type"] == name, (key, status, e.body)
         raised(anthropic.APIError, lambda: list(messages.create(
             model="drop-mid:words=20", max_tokens=50, messages=HELLO, stream=True)))
+
+
+@case
+def anthropic_counts_tokens():
+    for key in ["ant", *OTHERS]:
+        r = of_anthropic(key=key).messages.with_raw_response.count_tokens(
+            model="echo", system="be brief", messages=HELLO, tools=ANT_TOOLS)
+        assert (r.headers.get("x-pk-token-count") == "estimated") == (key != "ant"), (key, r.headers)
+        assert r.parse().input_tokens == 4 if key == "ant" else 10 < r.parse().input_tokens < 100, r.parse()
 
 
 @case

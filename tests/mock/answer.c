@@ -157,6 +157,9 @@ static void endpoint(struct ask *a, struct reply *r)
         ends(a->route, "/chat/completions") || other_operation(a) || ends(a->route, "/v2/chat") ||
         ends(a->route, "/api/chat") || ends(a->route, "/responses") || converses(a) || invokes(a)) {
         chat(a, r);
+    } else if (ends(a->route, "/messages/count_tokens")) {
+        reply_reset(r, 200);
+        text_addf(&r->body, "{\"input_tokens\":%d}", a->prompt_tokens);
     } else if (ends(a->route, "/realtime")) {
         realtime_refuse(a, r);
     } else if (ends(a->route, "/models")) {
