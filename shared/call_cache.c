@@ -65,7 +65,7 @@ int pk_call_give_hit(struct pk_call *c)
         return pk_call_go(c, ST_send);
     }
     pk_call_note_hit(c, c->guards.hit);
-    pk_call_reply_as(c, pk_call_status(c), c->stream);
+    pk_call_reply_as(c, pk_call_status(c), pk_call_tells_stream(c));
     c->committed = true;
     return pk_call_go(c, ST_finish);
 }

@@ -181,6 +181,12 @@ STATES(S)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
+/* Whether a whole answer is told as a stream: only a conversation has a form for that, whatever was asked for. */
+static inline bool pk_call_tells_stream(const struct pk_call *c)
+{
+    return c->stream && c->operation->front;
+}
+
 static inline void pk_call_reply_as(struct pk_call *c, int status, bool stream)
 {
     c->reply.status = status;

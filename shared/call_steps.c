@@ -15,7 +15,7 @@ bool pk_call_print_answer(struct pk_call *c)
     struct pk_json doc;
 
     pk_buf_reset(&c->out);
-    if (!c->stream || c->codec) {
+    if (!pk_call_tells_stream(c)) {
         c->next.out = pk_call_with_hooks(c, c->answer.body);
         return true;
     }
@@ -136,7 +136,7 @@ static void give_answer(struct pk_call *c)
     if (c->committed)
         return;
     pk_call_note_target(c);
-    pk_call_reply_as(c, pk_call_status(c), c->stream && !c->codec);
+    pk_call_reply_as(c, pk_call_status(c), pk_call_tells_stream(c));
     c->committed = true;
     if (c->streaming && !c->guards.rewritten)
         release_stream(c);

@@ -152,6 +152,14 @@ def lists(door, e, mock):
     return fewer.status == 502 and "1 embeddings for 3 inputs" in fewer.message
 
 
+def no_stream(door, e, mock):
+    """there are no streams of vectors: who asks for one gets the whole, as JSON"""
+    config = e.to("embed-test", cache={"mode": "simple"})
+    answers = [posted(door, "/v1/embeddings", config, {"input": "hi", "stream": True}) for _ in range(2)]
+    return all(a.ok and a.headers["Content-Type"].startswith("application/json") for a in answers) and \
+        answers[1].cached == "HIT"
+
+
 def tokens(door, e, mock):
     """tokens go to who takes them, and are refused by name elsewhere"""
     passed = posted(door, "/v1/embeddings", e.to("embed-test"), {"input": [1, 2, 3], "dimensions": 4})
@@ -179,4 +187,4 @@ def ranked(door, e, mock):
 
 
 ANY = [same_everywhere, priced_and_cached, falls_back, hostile, no_embeddings, guarded, embedder, moderated]
-HTTP = [lists, tokens, ranked]
+HTTP = [lists, no_stream, tokens, ranked]

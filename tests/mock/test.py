@@ -187,12 +187,28 @@ def embeds_texts_with_the_same_words_near_each_other(m):
             and m.post("status-503", "/v1/embeddings", messages=None, input="x")[0] == 503)
 
 
+def refuses_embeddings_and_rankings_that_the_real_ones_refuse(m):
+    def status(path, **body):
+        return m.post("e", path, messages=None, **body)[0]
+    texts = {"texts": ["a"], "input_type": "search_query", "embedding_types": ["float"]}
+    ranks = {"query": "b", "documents": ["a", "b"]}
+    ranked = json.loads(m.post("e", "/v2/rerank", messages=None, **ranks, top_n=1)[2])["results"]
+    return ([status("/v2/embed", **texts), status("/v2/embed", **{**texts, "input_type": None}),
+             status("/v2/embed", **texts, input="a"), status("/v1beta/models/e:batchEmbedContents")]
+            == [200, 400, 400, 400]
+            and [status("/v2/rerank", **ranks), status("/v2/rerank", **ranks, return_documents=True),
+                 status("/v1/rerank", **ranks, return_documents=True), status("/v1/rerank", **ranks, top_k=1, top_n=1)]
+            == [200, 400, 200, 400] and ranked == [{"index": 1, "relevance_score": 1}]
+            and status("/v1/moderations", input="a") == 200 and status("/v1/moderations") == 400)
+
+
 CASES = [echoes_the_last_user_text, streams_each_dialect_word_by_word,
          refuses_what_the_real_ones_refuse, counts_sequences_by_model_and_key,
          says_when_to_try_again, waits_as_long_as_the_path_says, a_path_may_choose_the_plan,
          breaks_off_where_it_should, makes_bodies_of_a_size, echoes_body_and_headers,
          calls_the_first_tool, notices_clients_that_leave, answers_pipelined_requests_in_order,
-         embeds_texts_with_the_same_words_near_each_other]
+         embeds_texts_with_the_same_words_near_each_other,
+         refuses_embeddings_and_rankings_that_the_real_ones_refuse]
 
 mock = Mock()
 for case in CASES:
