@@ -156,6 +156,13 @@ static bool is_error_status(int status)
     return status >= 400 && status <= 599;
 }
 
+/* What strategies and the client see of an error that the provider told with `status`. */
+static void note_status(struct pk_call *c, int status)
+{
+    c->error.status = is_error_status(status) ? status : 502;
+    c->error.retryable = status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
 /* Reads an unwanted answer to its end, so that the connection can be used again, and keeps what may
  * hold the provider's words. */
 int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
@@ -176,9 +183,7 @@ int pk_step_drain(struct pk_call *c, const struct pk_event *ev)
     if (c->retry_after_ms <= 0)
         c->retry_after_ms = c->fault.retry_ms;
     (void)pk_fail(&c->error, PK_UPSTREAM, "%s answered %d", provider->name, c->status);
-    c->error.status = is_error_status(c->status) ? c->status : 502;
-    c->error.retryable =
-        c->status == 408 || c->status == 409 || c->status == 429 || c->status >= 500;
+    note_status(c, c->status);
     return pk_call_go(c, ST_judge);
 }
 
@@ -339,5 +344,7 @@ int pk_step_relay(struct pk_call *c, const struct pk_event *ev)
     if (c->error.code == PK_TOO_LARGE)
         c->error.status = 502; /* it is the answer that is too large, not the request */
     c->fault = c->streaming->fault;
+    if (c->error.code == PK_UPSTREAM && c->fault.status)
+        note_status(c, c->fault.status);
     return stream_broke(c);
 }

@@ -23,7 +23,8 @@ struct pk_stream;
 struct pk_fault {
     pk_str message, type, param, code;
     int64_t retry_ms; /* when to try again; 0: the body does not say */
-    int status; /* what the client is told, for fronts that have a word for each; 0: not known */
+    int status; /* what the client is told, for fronts that have a word for each; of an error in a stream, the
+                 * status that it stands for; 0: not known */
 };
 
 /* What a complete answer says, whatever the dialect. */

@@ -487,6 +487,24 @@ static const struct {
     {"initial-response", nothing},
 };
 
+/* The status that an exception has where it comes before a stream. */
+static int status_of(pk_str exception)
+{
+    static const struct {
+        const char *name;
+        int status;
+    } exceptions[] = {
+        {"throttlingException", 429},         {"validationException", 400},
+        {"serviceUnavailableException", 503}, {"internalServerException", 500},
+        {"modelStreamErrorException", 424},   {"modelTimeoutException", 408},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(exceptions); i++)
+        if (pk_str_is(exception, exceptions[i].name))
+            return exceptions[i].status;
+    return 0;
+}
+
 void pk_bedrock_exception(struct pk_stream *s, const struct pk_sse_event *ev, pk_delta_fn *take)
 {
     struct pk_delta error = {.kind = PK_DELTA_ERROR};
@@ -498,6 +516,7 @@ void pk_bedrock_exception(struct pk_stream *s, const struct pk_sse_event *ev, pk
     if (error.fault.message.len == 0)
         error.fault.message = ev->name;
     error.fault.type = ev->name;
+    error.fault.status = status_of(ev->name);
     take(s, &error);
 }
 

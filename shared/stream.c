@@ -134,6 +134,7 @@ static void take_fault(struct pk_stream *s, const struct pk_fault *f)
         .type = pk_copy(s->arena, f->type),
         .param = pk_copy(s->arena, f->param),
         .code = pk_copy(s->arena, f->code),
+        .status = f->status,
     };
     if (s->fault.message.len == 0)
         s->fault.message = PK_STR("the provider ended the stream with an error");

@@ -263,7 +263,8 @@ def streams_bedrock(door, e, mock):
                         {"messages": turn("one two three four")})
         if "[DONE]" in broken or '"error"' not in broken[-1]:
             return print("#", model, broken)
-    over = stream(door, "/v1/chat/completions", e.fallback(e.bedrock("error-in-200"), e.bedrock()),
+    over = stream(door, "/v1/chat/completions",
+                  e.fallback(e.bedrock("error-in-200"), e.bedrock(), strategy={"on_status_codes": [500]}),
                   {"messages": turn("hello big world")})
     status, _, error = door.request("/v1/chat/completions", {"messages": turn("x")},
                                     headers_for(e, e.bedrock("status-429", retry={"attempts": 0})))
