@@ -21,6 +21,8 @@ void pk_config_name_provider(struct pk_target *t, pk_str name)
 {
     const struct pk_provider *provider = pk_provider_find(name);
 
+    if (pk_str_starts(name, "@"))
+        t->slug = pk_str_sub(name, 1, name.len);
     if (provider)
         pk_config_provide(t, provider);
     else

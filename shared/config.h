@@ -71,7 +71,9 @@ struct pk_target {
     pk_str path; /* where it stands: "config.targets[1]" */
     int node;    /* its leaf in the route */
     pk_str virtual_key;
-    bool by_slug;         /* named as "@slug": a virtual key's, or else a provider's */
+    bool by_slug; /* named as "@slug": a virtual key's, or else a provider's */
+    pk_str
+        slug; /* of "@slug" that names one of pk's own providers too; a virtual key counts first */
     pk_str provider_name; /* of a provider that is not in pk's own table; empty: it is */
     pk_str dead;          /* why the virtual key opens nothing; empty: it does */
     const struct pk_provider *provider;    /* NULL until bound, when the store gives it */

@@ -557,12 +557,17 @@ static bool bind_key(struct pk_store_binding *b, struct pk_target *t, struct pk_
     struct pk_virtual_key k;
     bool found;
 
-    if (t->virtual_key.len == 0)
+    pk_str slug = t->virtual_key;
+
+    if (slug.len == 0 && t->key.kind == PK_KEY_NONE)
+        slug = t->slug;
+    if (slug.len == 0)
         return t->provider_name.len == 0 || provide(b, t, err);
-    if (!pk_store_key_get(b->store, b->arena, t->virtual_key, &k, &found, err))
+    if (!pk_store_key_get(b->store, b->arena, slug, &k, &found, err))
         return false;
     if (!found)
-        return provide(b, t, err);
+        return t->provider || provide(b, t, err);
+    t->virtual_key = slug;
     if (k.expires_us > b->now_us && k.expires_us < b->until_us)
         b->until_us = k.expires_us;
     if (!pk_virtual_key_usable(&k, b->now_us, &unusable)) {

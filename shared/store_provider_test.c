@@ -184,6 +184,12 @@ static void every_way_of_naming_finds_it(void)
     EXPECT(!put_config("d", "{\"provider\":\"none\"}") && says("unknown provider \"none\""));
     EXPECT(put_key("vk", "mine", "") && leads_to("vk", "http://127.0.0.1:8000/v1", true));
     EXPECT(put_key("vk", "@mine", "") && leads_to("vk", "http://127.0.0.1:8000/v1", true));
+    EXPECT(leads_to("{\"provider\":\"@groq\"}", "https://api.groq.com/openai/v1", true));
+    EXPECT(put_key("groq", "openai", "") &&
+           leads_to("{\"provider\":\"@groq\"}", "https://api.openai.com/v1", true) &&
+           leads_to("{\"provider\":\"groq\"}", "https://api.groq.com/openai/v1", true) &&
+           leads_to("{\"provider\":\"@groq\",\"api_key\":\"k\"}", "https://api.groq.com/openai/v1",
+                    true));
     EXPECT(leads_nowhere("{\"virtual_key\":\"mine\"}", "virtual_key: there is none called"));
     EXPECT(put_key("mine", "mine", "") &&
            leads_to("{\"provider\":\"@mine\"}", "http://127.0.0.1:8000/v1", true));
