@@ -175,7 +175,8 @@ bool pk_codec_answer(struct pk_arena *arena, const struct pk_codec *codec, pk_st
             a->model = pk_json_str(arena, &doc, pk_json_get(&doc, 0, "model"));
         return !arena->failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
     }
-    if (!pk_dialect_parse(arena, body, &doc, err))
+    a->opaque = !pk_dialect_parse(arena, body, &doc, err);
+    if (a->opaque)
         return false;
     if (!codec->answer)
         return read_common(arena, codec->operation, &doc, a, err);
