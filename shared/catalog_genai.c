@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * A list of providers, each with models that have a context_window and prices in dollars for a million
+ * A list of providers (of late the member "providers" of an object), each with models that have a context_window and prices in dollars for a million
  * tokens (input_mtok), for a thousand of something (web_searches_kcount), for hours or thousands of pages. A
  * price may be {"base", "tiers": [{"start", "price"}]}: all tokens of a request beyond `start` cost `price`.
  * Prices may be a list by date, of which the last that applies is taken; future ones are kept with their date.
@@ -14,7 +14,7 @@
 
 #include "iso.h"
 
-enum { MATCHES_MAX = 64, KINDS = 5 };
+enum { MATCHES_MAX = 64, KINDS = 7 };
 
 /* What is behind a name says for how many the price is: 10^-n of it is for one, of which there are so
  * many; an hour has 3,600 seconds. */
@@ -23,7 +23,8 @@ static const struct {
     int places, divisor;
 } kinds[KINDS] = {
     {"_mtok", "_token", 6, 1},       {"_kcount", "", 9, 1}, {"_kpages", "_page", 9, 1},
-    {"_hours", "_second", 12, 3600}, {"_mcount", "", 6, 1},
+    {"_hours", "_second", 12, 3600}, {"_mcount", "", 6, 1}, {"_mchars", "_character", 6, 1},
+    {"_gpixels", "_pixel", 3, 1},
 };
 
 static const char *const rates[][2] = {
@@ -235,11 +236,12 @@ static bool read_provider(struct pk_catalog_reader *r, int value)
 bool pk_catalog_read_genai(struct pk_catalog_reader *r)
 {
     const struct pk_json *doc = r->doc;
+    int list = pk_json_type(doc, 0) == PK_JSON_OBJECT ? pk_json_get(doc, 0, "providers") : 0;
 
-    if (pk_json_type(doc, 0) != PK_JSON_ARRAY)
+    if (pk_json_type(doc, list) != PK_JSON_ARRAY)
         return pk_fail(r->err, PK_BAD_REQUEST, "prices: must be a list of providers, not %s",
-                       pk_json_type_name(pk_json_type(doc, 0)));
-    for (int v = pk_json_first(doc, 0); v >= 0; v = pk_json_next(doc, 0, v))
+                       pk_json_type_name(pk_json_type(doc, list < 0 ? 0 : list)));
+    for (int v = pk_json_first(doc, list); v >= 0; v = pk_json_next(doc, list, v))
         if (!read_provider(r, v))
             return false;
     return true;

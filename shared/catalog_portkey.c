@@ -5,7 +5,8 @@
  * An object by model, each with pricing_config {pay_as_you_go, batch_config, finetune_config, currency}. A
  * price is {"price": US cents for one}, at any depth: {"image": {"hd": {"1024x1024": {"price": 8}}}} is the unit
  * image_hd_1024x1024. "gemini-1.5-pro-gt-128k" is the tier above 128,000 tokens of "gemini-1.5-pro", whose
- * other prices are under "gemini-1.5-pro-lte-128k". The row "default" has no prices of its own. When both
+ * other prices are under "gemini-1.5-pro-lte-128k". The row "default" has no prices of its own. A cache write for
+ * 0 is one that the provider does not bill apart, and so has no price here. When both
  * input and output are 0 nobody has entered them: they are not known, which is not the same as free.
  */
 #include "catalog_inner.h"
@@ -118,21 +119,49 @@ static struct pk_catalog_model *model_of(struct pk_catalog_reader *r, pk_str pro
     return pk_catalog_add(r, provider, model);
 }
 
+/* The parts of pricing_config that have prices, and what their names begin with. */
+static const struct {
+    const char *member, *path;
+} parts[] = {
+    {"pay_as_you_go", ""},
+    {"batch_config", "batch"},
+    {"finetune_config", "finetune"},
+    {"additional_units", ""},
+};
+
+static bool read_parts(struct pk_catalog_reader *r, struct prices *p, pk_str provider, int config)
+{
+    static const char *const others[] = {"currency", "calculate"};
+    const struct pk_json *doc = r->doc;
+
+    for (int k = pk_json_first(doc, config); k >= 0; k = pk_json_next(doc, config, k)) {
+        pk_str member = pk_json_str(r->arena, doc, k);
+        bool known = pk_str_is(member, others[0]) || pk_str_is(member, others[1]);
+
+        for (size_t i = 0; i < PK_COUNT(parts); i++) {
+            if (!pk_str_is(member, parts[i].member))
+                continue;
+            known = true;
+            if (!read_prices(r, p, k + 1, pk_str_of(parts[i].path), 0))
+                return false;
+        }
+        if (!known)
+            pk_catalog_leave_out(r, member, "is a part of prices that is not known", provider);
+    }
+    return true;
+}
+
 static bool read_config(struct pk_catalog_reader *r, pk_str provider, pk_str key, int config)
 {
-    const struct pk_json *doc = r->doc;
     int64_t above;
     pk_str name = cut_tier(key, &above);
     struct pk_catalog_model *m = model_of(r, provider, name, name.len < key.len);
     struct prices p = {.row = key, .tier = m ? pk_catalog_tier(r, m, above, 0) : NULL};
 
-    if (!p.tier || !read_prices(r, &p, pk_json_get(doc, config, "pay_as_you_go"), PK_NONE, 0))
+    if (!p.tier || !read_parts(r, &p, provider, config))
         return false;
-    int batch = pk_json_get(doc, config, "batch_config");
-    int tuning = pk_json_get(doc, config, "finetune_config");
-    if ((batch >= 0 && !read_prices(r, &p, batch, PK_STR("batch"), 0)) ||
-        (tuning >= 0 && !read_prices(r, &p, tuning, PK_STR("finetune"), 0)))
-        return false;
+    if (p.tier->rates[PK_RATE_cache_write] == 0)
+        p.tier->rates[PK_RATE_cache_write] = -1;
     forget_zeros(r, m, p.tier);
     return true;
 }

@@ -179,7 +179,10 @@ static void portkey_has_cents(void)
         "\"cache_read_input_token\":{\"price\":0.00003},\"request_audio_token\":{\"price\":0.01},"
         "\"additional_units\":{\"cache_write_1h\":{\"price\":0.0006},\"web_search\":{\"price\":1}},"
         "\"image\":{\"hd\":{\"1024x1024\":{\"price\":8}}}},"
-        "\"batch_config\":{\"request_token\":{\"price\":0.00015}},\"currency\":\"USD\"}}}",
+        "\"batch_config\":{\"request_token\":{\"price\":0.00015}},\"currency\":\"USD\"}},"
+        "\"o\":{\"pricing_config\":{\"pay_as_you_go\":{\"request_token\":{\"price\":0.001},"
+        "\"cache_write_input_token\":{\"price\":0}},\"fixed_cost\":{\"price\":1},"
+        "\"additional_units\":{\"file_search\":{\"price\":0.25}}}}}",
         "anthropic");
     EXPECT(rate("anthropic", "c", 0, PK_RATE_input) == 3000000);
     EXPECT(rate("anthropic", "c", 0, PK_RATE_output) == 15000000);
@@ -190,6 +193,9 @@ static void portkey_has_cents(void)
     EXPECT(strcmp(units("anthropic", "c"),
                   "{\"image_hd_1024x1024\":0.08,\"input_audio_token\":0.0001,"
                   "\"web_search\":0.01}") == 0);
+    EXPECT(rate("anthropic", "o", 0, PK_RATE_cache_write) == -1);
+    EXPECT(strcmp(units("anthropic", "o"), "{\"file_search\":0.0025}") == 0);
+    EXPECT(left_out("fixed_cost", "not known", 1));
 }
 
 static void portkey_has_a_file_a_provider(void)
@@ -274,6 +280,18 @@ static void genai_has_dollars_a_million(void)
     const struct pk_catalog_model *m = model("anthropic", "s");
     EXPECT(m && m->context_window == 200000 && pk_str_is(m->capabilities, "{\"deprecated\":true}"));
     EXPECT(left_out("odd", "unknown kind", 3) && left_out("nobody", "no provider", 1));
+}
+
+static void genai_may_be_an_object(void)
+{
+    read_well(
+        "genai-prices",
+        "{\"units\":{},\"providers\":[{\"id\":\"google\",\"models\":[{\"id\":\"g\",\"prices\":{"
+        "\"input_mtok\":1,\"input_mchars\":0.5,\"input_gpixels\":2000}}]}]}",
+        "");
+    EXPECT(rate("google", "g", 0, PK_RATE_input) == 1000000);
+    EXPECT(strcmp(units("google", "g"),
+                  "{\"input_character\":0.0000005,\"input_pixel\":0.000002}") == 0);
 }
 
 static void genai_has_prices_by_date(void)
@@ -382,6 +400,7 @@ int main(void)
     RUN(portkey_has_a_file_a_provider);
     RUN(portkey_has_tiers_in_names);
     RUN(genai_has_dollars_a_million);
+    RUN(genai_may_be_an_object);
     RUN(genai_has_prices_by_date);
     RUN(ours_has_the_columns_of_the_views);
     RUN(a_row_that_is_wrong_is_named);
