@@ -202,10 +202,9 @@ static bool print_host(const struct pk_url *url, char *host, size_t size)
 static void sign(const struct pk_aws_key *key, const struct pk_aws_request *r, pk_str day,
                  pk_str text, char hex[HEX_BYTES])
 {
-    unsigned char k[HASH_BYTES], first[4 + 256];
+    unsigned char k[HASH_BYTES], first[4 + 256] = {'A', 'W', 'S', '4'};
     const pk_str steps[] = {r->region, r->service, PK_STR("aws4_request"), text};
 
-    memcpy(first, "AWS4", 4);
     memcpy(first + 4, key->secret.at, key->secret.len);
     hmac(first, 4 + key->secret.len, day, k);
     for (size_t i = 0; i < PK_COUNT(steps); i++)

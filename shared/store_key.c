@@ -7,6 +7,7 @@
 #include "iso.h"
 #include "store_audit.h"
 #include "store_guard.h"
+#include "store_key_field.h"
 #include "store_limit.h"
 #include "store_place.h"
 #include "store_provider.h"
@@ -67,30 +68,6 @@ static bool parse_models(struct pk_arena *arena, pk_str text, const pk_str **lis
                              pk_models_read(arena, &doc, 0, "models", list, count, err));
 }
 
-/* What a later version may have stored and this one does not know is left alone. */
-static bool parse_fields(struct pk_arena *arena, pk_str text,
-                         const struct pk_target_fields **fields, struct pk_error *err)
-{
-    struct pk_target_fields *read = NULL;
-    struct pk_json doc;
-
-    if (text.len == 0)
-        return true;
-    read = pk_alloc(arena, sizeof *read);
-    if (!read)
-        return pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
-    if (!pk_json_parse(arena, text, "fields", &doc, err))
-        return false;
-    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
-        int f = pk_target_field_find(pk_json_str(arena, &doc, k));
-
-        if (f >= 0)
-            read->at[f] = pk_json_str(arena, &doc, k + 1);
-    }
-    *fields = read;
-    return true;
-}
-
 static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_required(slug)};
@@ -102,7 +79,7 @@ static bool get_key(struct pk_store *s, pk_str slug, struct key_row *row, struct
     if (row->arena->failed)
         return pk_fail(err, PK_NO_MEMORY, "virtual key: out of memory");
     struct pk_models *m = &row->key->models;
-    return parse_fields(row->arena, row->fields, &row->key->fields, err) &&
+    return pk_key_fields_parse(row->arena, row->fields, &row->key->fields, err) &&
            parse_models(row->arena, row->allowed, &m->allowed, &m->allowed_count, err) &&
            parse_models(row->arena, row->denied, &m->denied, &m->denied_count, err);
 }
@@ -255,29 +232,6 @@ static bool read_options(struct pk_arena *arena, pk_str slug, pk_str text, struc
     return true;
 }
 
-static bool print_fields(struct pk_arena *arena, const struct pk_provider *p, struct key_options *o,
-                         struct pk_error *err)
-{
-    struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
-
-    for (int f = 0; f < PK_TARGET_FIELDS; f++) {
-        const struct pk_target_field_row *row = pk_target_field_row((enum pk_target_field)f);
-
-        if (o->fields.at[f].len == 0)
-            continue;
-        if (!pk_target_field_taken((enum pk_target_field)f, p->name))
-            return pk_fail(err, PK_BAD_REQUEST,
-                           "options.%s: is not for provider \"%s\" (but for %s)", row->name,
-                           p->name, row->providers);
-        pk_buf_addf(&out, "%s\"%s\":", out.len ? "," : "{", row->name);
-        pk_json_quote(&out, o->fields.at[f]);
-    }
-    if (out.len)
-        pk_buf_addc(&out, '}');
-    o->fields_text = pk_buf_str(&out);
-    return !out.failed || pk_fail(err, PK_NO_MEMORY, "options: out of memory");
-}
-
 /* The provider's own base URL for these fields. What may stay open is a region, for the configs to say; whose
  * account it is the key says, once and for all. */
 static bool own_origin(struct pk_arena *arena, const struct pk_provider *p,
@@ -316,37 +270,6 @@ static bool origin_of(struct pk_arena *arena, const struct pk_provider *p, struc
     return pk_url_parse(*origin, "options.custom_host", &url, err);
 }
 
-/* A secret of several parts, for a provider that has such: their names, and the project of a service account. */
-static bool check_secret(struct pk_arena *arena, const struct pk_provider *p, pk_str secret,
-                         struct key_options *o, struct pk_error *err)
-{
-    pk_str *project = &o->fields.at[PK_TF_vertex_project_id];
-    struct pk_json doc;
-
-    if (pk_place_auth(p) == PK_AUTH_KEY || !pk_str_starts(pk_str_trim(secret), "{"))
-        return true;
-    if (!pk_json_parse(arena, secret, "secret", &doc, err))
-        return false;
-    int account = pk_json_get(&doc, 0, "vertex_service_account_json");
-    bool bare = pk_place_auth(p) == PK_AUTH_GOOGLE && pk_json_get(&doc, 0, "type") >= 0;
-    int project_id = pk_json_get(&doc, bare ? 0 : account, "project_id");
-    if (project->len == 0 && project_id >= 0)
-        *project = pk_json_str(arena, &doc, project_id);
-    if (bare)
-        return true;
-    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
-        pk_str name = pk_json_str(arena, &doc, k);
-        int f = pk_target_field_find(name);
-
-        if (!pk_str_is(name, "api_key") &&
-            (f < 0 || !pk_target_field_secret((enum pk_target_field)f) ||
-             !pk_target_field_taken((enum pk_target_field)f, p->name)))
-            return pk_fail(err, PK_BAD_REQUEST, "secret: provider \"%s\" has no part \"%.*s\"",
-                           p->name, PK_FMT(pk_name_shown(name)));
-    }
-    return true;
-}
-
 static bool put_key(struct pk_store *s, const struct pk_virtual_key *k, const struct key_options *o,
                     int64_t now_us, struct pk_error *err)
 {
@@ -382,8 +305,10 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
                        PK_FMT(pk_name_shown(provider)));
-    if (!read_options(arena, slug, options, &o, err) || !check_secret(arena, p, secret, &o, err) ||
-        !print_fields(arena, p, &o, err) || !origin_of(arena, p, &o, &k.key.origin, err))
+    if (!read_options(arena, slug, options, &o, err) ||
+        !pk_key_secret_check(arena, p, secret, &o.fields, err) ||
+        !pk_key_fields_print(arena, p, &o.fields, &o.fields_text, err) ||
+        !origin_of(arena, p, &o, &k.key.origin, err))
         return false;
     k.provider = pk_str_of(p->name);
     k.custom_host = o.custom_host.len ? k.key.origin : PK_NONE;
@@ -471,22 +396,6 @@ bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struc
     return true;
 }
 
-/* The config's word counts over the key's; that the host is not another is seen later (place.h). */
-static const struct pk_target_fields *join_fields(struct pk_arena *arena,
-                                                  const struct pk_target_fields *of_key,
-                                                  const struct pk_target_fields *of_config)
-{
-    struct pk_target_fields *both = of_key && of_config ? pk_alloc(arena, sizeof *both) : NULL;
-
-    if (!both)
-        return of_key ? of_key : of_config;
-    *both = *of_key;
-    for (int f = 0; f < PK_TARGET_FIELDS; f++)
-        if (of_config->at[f].len)
-            both->at[f] = of_config->at[f];
-    return both;
-}
-
 /* The provider's base URL now, if the key may go there. What an administrator put may have moved since the key
  * was stored: to another path, and the key follows; to another host, and the key opens nothing. */
 static bool follow(struct pk_arena *arena, struct pk_target *t, const struct pk_virtual_key *k,
@@ -522,7 +431,7 @@ static bool bind_target(struct pk_store_binding *b, struct pk_target *t,
                        "virtual key \"%.*s\": its provider \"%.*s\" is not known", PK_FMT(k->slug),
                        PK_FMT(k->provider));
     t->models = k->models;
-    t->fields = join_fields(b->arena, k->fields, t->fields);
+    t->fields = pk_key_fields_join(b->arena, k->fields, t->fields);
     if (!pk_config_bind(t, p, k->key, k->key.origin, err) ||
         (p->own && !follow(b->arena, t, k, err)))
         return false;

@@ -222,8 +222,8 @@ static void add_line(struct pk_transfer *t, pk_str name, pk_str prefix, pk_str v
 
 static bool may_send(pk_str name, pk_str key_name)
 {
-    return !pk_http_is_framing(name) &&
-           !(key_name.len == name.len && strncasecmp(name.at, key_name.at, name.len) == 0);
+    return !pk_http_is_framing(name) && !(key_name.len > 0 && key_name.len == name.len &&
+                                          strncasecmp(name.at, key_name.at, name.len) == 0);
 }
 
 /* The exchange's lines, but for those that the transport or the key's own line supplies. */

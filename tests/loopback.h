@@ -317,6 +317,17 @@ static inline bool loopback_stream(struct loopback_conn *c)
     return loopback_say(c, "0\r\n\r\n");
 }
 
+/* An OAuth token, after a while in which others can come to want it too. */
+static inline bool loopback_token(struct loopback_conn *c)
+{
+    char body[96];
+    int n = snprintf(body, sizeof body, "{\"access_token\":\"token-%ld\",\"expires_in\":3600}",
+                     (long)c->seen->requests);
+
+    loopback_pause(100);
+    return loopback_reply(c, "", body, (size_t)n);
+}
+
 /* Each answers one request; false closes the connection. */
 static const struct {
     const char *path;
@@ -334,7 +345,7 @@ static const struct {
     {"/last", loopback_last},       {"/fickle", loopback_fickle},
     {"/limited", loopback_limited}, {"/chat", loopback_chat},
     {"/stream", loopback_stream},   {"/split", loopback_split},
-    {"/slow", loopback_slow},
+    {"/slow", loopback_slow},       {"/token", loopback_token},
 };
 
 /* Reads until a request is whole; false when the client has gone. */

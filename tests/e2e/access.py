@@ -143,6 +143,15 @@ def vertex_refused(door, e, mock):
             and "vertex_region" in nowhere.message)
 
 
+def impatient(door, e, mock):
+    """tokens: waiting for one is part of the attempt: its timeout passes, and the fallback is asked"""
+    slow = {"provider": "vertex-ai", "vertex_region": "us-central1", "custom_host": e.base,
+            "vertex_service_account_json": account(mock, e, "/d/20000"), "request_timeout": "300ms"}
+    alone = door.chat(slow, "hi", {"model": "echo"})
+    both = door.chat(e.fallback(slow, e.to("echo")), "hi", {"model": "echo"})
+    return alone.status == 408 and both.text == "hi"
+
+
 def foundry(door, e, mock):
     """azure-ai: a Foundry URL takes its version and key; Claude there is asked in Anthropic's dialect"""
     plain = door.chat({"provider": "azure-ai", "api_key": e.key, "api_version": "2024-05-01-preview",
@@ -241,6 +250,24 @@ def by_headers(door, e, mock):
             and bad[0] == 400 and b"aws_region" in bad[2])
 
 
+def streams(door, e, mock):
+    """vertex-ai, bedrock: streams, for clients of OpenAI and of Anthropic"""
+    google = {"provider": "vertex-ai", "vertex_region": "us-central1", "custom_host": e.base,
+              "vertex_service_account_json": account(mock, e)}
+    hello, ok = [{"role": "user", "content": "hello big world"}], []
+    for config, model, path in ((google, "anthropic.echo", ":streamRawPredict"),
+                                (google, "echo", ":streamGenerateContent?alt=sse"),
+                                ({**AWS, "custom_host": e.base}, "echo", "/converse-stream")):
+        for route in ("/v1/chat/completions", "/v1/messages"):
+            status, _, text = door.request(route, {
+                "model": model, "messages": hello, "stream": True, "max_tokens": 50},
+                {"x-portkey-config": json.dumps(config)})
+            end = b"[DONE]" if "chat" in route else b"message_stop"
+            ok.append(status == 200 and b"world" in text and end in text
+                      and path in mock.page("last")["path"])
+    return all(ok) or print("#", ok)
+
+
 def together(door, e, mock):
     """tokens: calls at once wait for one; who gives up leaves the others theirs"""
     body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
@@ -260,6 +287,6 @@ def unseen(door, e, mock):
 
 
 ANY = [signed, signed_region, bearer, assumed, entra, refused, renewed, managed, azure_key, foundry,
-       misplaced, cached, vertex, vertex_stored, vertex_refused]
-HTTP = [by_headers, together]
+       misplaced, cached, vertex, vertex_stored, vertex_refused, impatient]
+HTTP = [by_headers, together, streams]
 LAST = [unseen]

@@ -186,7 +186,9 @@ void answer(const char *method, const char *path, const struct text *headers,
         parse(&a);
         stats_note(&a, at_ms);
         text_addf(&r.headers, "x-request-id: req_mock_%lld\r\n", (long long)stats.requests);
-        if (!auth_issues(&a, &r))
+        if (auth_issues(&a, &r))
+            r.wait_ms = a.wait_ms;
+        else
             endpoint(&a, &r);
     }
     reply_wire(&r, w);
