@@ -96,8 +96,9 @@ static bool find_most(struct pk_call *c, struct most *most)
         return true;
     }
     struct pk_bound bound = {1, 0, false}; /* of a session, which nobody can bound: the same */
-    if (!c->exchange.upgrade &&
-        !pk_json_parse(c->arena, c->exchange.body, "request", &body, &c->error))
+    /* What is made a form is bounded as it came. */
+    pk_str sent = pk_str_starts(c->exchange.body, "--") ? c->body.text : c->exchange.body;
+    if (!c->exchange.upgrade && !pk_json_parse(c->arena, sent, "request", &body, &c->error))
         return false;
     if (!c->exchange.upgrade)
         bound = pk_estimate_bound(&body, output_assumed(c));

@@ -115,7 +115,8 @@ static void add_types(struct pk_call *c, struct pk_buf *out)
                                                              : "application/json";
 
     if (!pk_operation_is_raw(c->operation))
-        pk_buf_adds(out, "content-type: application/json\n");
+        pk_buf_adds(out, c->codec ? pk_codec_headers(c->codec, c->exchange.body)
+                                  : "content-type: application/json\n");
     else if (c->req->body.len && pk_http_valid_value(c->req->content_type))
         pk_buf_addf(
             out, "content-type: %.*s\n",
@@ -274,7 +275,7 @@ static bool choose_back(struct pk_call *c, const struct pk_target *t)
 {
     const char *name = c->operation->front ? "chat" : c->operation->name;
 
-    if (!pk_operation_is_raw(c->operation) && !pk_provider_has(t->provider, name))
+    if (c->operation != &pk_operation_proxy && !pk_provider_has(t->provider, name))
         return pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s%s%s", t->provider->name, name,
                        *t->provider->operations ? "; it has "
                                                 : "; it is reached by /v1/proxy alone",

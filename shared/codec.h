@@ -22,6 +22,17 @@ extern const struct pk_codec pk_codecs_gemini[], pk_codecs_cohere[], pk_codecs_v
 /* What a provider of OpenAI's family spells otherwise; NULL: nothing. */
 const struct pk_codec *pk_codecs_of_provider(pk_str name);
 
+/* Of those that make images; NULL: as OpenAI does. */
+const struct pk_codec *pk_codecs_of_images(pk_str provider);
+
+/* Google's images, by Imagen or by Gemini; the verb follows the model's path. */
+bool pk_gemini_images_path(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err);
+const char *pk_gemini_images_verb(pk_str model);
+bool pk_gemini_images_request(const struct pk_json *body, struct pk_buf *out,
+                              struct pk_buf *dropped, struct pk_error *err);
+bool pk_gemini_images_answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
+                             struct pk_buf *out, struct pk_error *err);
+
 /* A field that is known there by another name, or not at all. */
 struct pk_respelling {
     const char *from, *to; /* to NULL: dropped and reported */

@@ -122,6 +122,8 @@ static bool gemini_answer(struct pk_arena *arena, const struct pk_json *doc, str
 
 const struct pk_codec pk_codecs_gemini[] = {
     {&pk_operation_embeddings, NULL, gemini_path, gemini_request, gemini_answer},
+    {&pk_operation_images, NULL, pk_gemini_images_path, pk_gemini_images_request,
+     pk_gemini_images_answer},
     {0},
 };
 
@@ -255,7 +257,18 @@ static bool vertex_path(pk_str base, pk_str model, struct pk_buf *out, struct pk
     return true;
 }
 
+static bool vertex_images_path(pk_str base, pk_str model, struct pk_buf *out, struct pk_error *err)
+{
+    (void)base;
+    if (!pk_vertex_model_path(model, out, err))
+        return false;
+    pk_buf_adds(out, pk_gemini_images_verb(model));
+    return true;
+}
+
 const struct pk_codec pk_codecs_vertex[] = {
     {&pk_operation_embeddings, NULL, vertex_path, vertex_request, vertex_answer},
+    {&pk_operation_images, NULL, vertex_images_path, pk_gemini_images_request,
+     pk_gemini_images_answer},
     {0},
 };

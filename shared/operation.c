@@ -53,6 +53,9 @@ const struct pk_codec *pk_codec_find(const struct pk_provider *provider,
     const struct pk_codec *c =
         back->plain ? find_in(pk_codecs_of_provider(pk_str_of(provider->name)), operation) : NULL;
 
+    if (!c && back->plain)
+        c = find_in(pk_codecs_of_images(pk_str_of(provider->name)), operation);
+
     if (!c)
         c = find_in(back->codecs, operation);
     if (c || (!back->plain && operation != &pk_operation_proxy))

@@ -91,6 +91,9 @@ const struct pk_codec *pk_codec_find(const struct pk_provider *provider,
                                      const struct pk_dialect *back,
                                      const struct pk_operation *operation);
 
+/* The header lines of a request with this body, content-type among them. */
+const char *pk_codec_headers(const struct pk_codec *codec, pk_str body);
+
 bool pk_codec_request(struct pk_arena *arena, const struct pk_codec *codec, pk_str body,
                       pk_str *out, pk_str *dropped, struct pk_error *err) PK_MUST_CHECK;
 

@@ -14,7 +14,8 @@
  *   NAME.replay.json           -> .replay.out.sse
  *   NAME.error.STATUS.body     -> .error.STATUS.out.json
  * In FOLDER/operations, what is no conversation; WHO is a provider, or a dialect (operation.h):
- *   WHO.NAME.OPERATION.request.json -> .request.out.json, .request.path, and .request.dropped
+ *   WHO.NAME.OPERATION.request.json -> .request.out.json (of a form .request.out.form), .request.path, and
+ *                                      .request.dropped
  *   WHO.NAME.OPERATION.answer.json  -> .answer.out.json (no file: it is passed as it is), .answer.usage; it answers
  *                                      the request of the same name
  * An answer and a stream called "both-NAME" are the same answer: its .answer.out.json is for both.
@@ -346,7 +347,7 @@ static void check_codec_request(const char *name, pk_str in)
         check_failed(&err, ".failed");
         return;
     }
-    check(".out.json", out);
+    check(pk_str_starts(out, "--") ? ".out.form" : ".out.json", out);
     check(".path", pk_copyf(&arena, "%.*s\n", PK_FMT(url)));
     check(".dropped", dropped.len ? pk_copyf(&arena, "%.*s\n", PK_FMT(dropped)) : PK_NONE);
 }

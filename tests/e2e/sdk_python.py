@@ -468,6 +468,39 @@ def openai_holds_realtime_sessions():
 
 
 @case
+def openai_makes_images_sounds_files_and_batches():
+    client = of_openai(virtual_key="oai")
+    assert client.images.generate(model="gpt-image-1", prompt="a cat", n=2).data[1].b64_json == "a cat"
+    with client.audio.speech.with_streaming_response.create(model="tts-1", voice="alloy", input="one two") as sound:
+        assert b"".join(sound.iter_bytes()) == b"one two"
+    heard = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=("a.wav", b"x" * 1000))
+    assert heard.text.startswith("1000 bytes"), heard
+    pieces = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=("a.wav", b"x" * 10), stream=True)
+    assert list(pieces)[-1].type == "transcript.text.done"
+    file = client.files.create(file=("r.jsonl", b'{"custom_id":"1"}\n'), purpose="batch")
+    assert client.files.content(file.id).read() == b'{"custom_id":"1"}\n'
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    done = client.batches.retrieve(batch.id)
+    assert done.status == "completed" and client.files.content(done.output_file_id).text
+    assert client.files.delete(file.id).deleted
+    raised(openai.NotFoundError, lambda: client.files.retrieve(file.id))
+    assert client.completions.create(model="gpt-3.5-turbo-instruct", prompt="hi").choices[0].text == "hi"
+    text = client.completions.create(model="gpt-3.5-turbo-instruct", prompt="one two", stream=True)
+    assert "".join(c.choices[0].text for c in text) == "one two"
+
+
+@case
+def openai_reaches_any_path_by_the_proxy():
+    client = of_openai(virtual_key="oai")
+    sent = client.post("/anything/at/all", body={"a": 1}, cast_to=object, options={"params": {"q": "x"}})
+    assert sent["path"].endswith("/anything/at/all?q=x") and json.loads(sent["body"]) == {"a": 1}, sent
+    e = raised(openai.APIStatusError, lambda: client.get("/anything?status=418&bytes=3", cast_to=object))
+    assert e.status_code == 418 and e.response.text == "xxx"
+    r = portkey(virtual_key="oai").post("/anything/else", a=1)
+    assert r, r
+
+
+@case
 def portkey_passes_provider_key_host_and_headers():
     r = portkey(provider="openai", Authorization="Bearer sk-mine", custom_host=MOCK,
                 forward_headers=["x-mine"]).chat.completions.create(

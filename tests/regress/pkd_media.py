@@ -79,6 +79,27 @@ def a_stream_of_images_is_passed_on():
     expect(row(h, "stream, output_tokens, usage_source") == (1, 272, "provider"))
 
 
+def other_providers_are_asked_for_images_in_their_own_words():
+    at = mock.base + "/anything"
+    for provider, model, path in (("stability-ai", "sd3.5-large", "/v2beta/stable-image/generate/sd3"),
+                                  ("replicate", "a/b", "/models/a/b/predictions"),
+                                  ("segmind", "sdxl", "/sdxl")):
+        h = {"x-portkey-config": json.dumps({"provider": provider, "api_key": "k", "custom_host": at})}
+        body = json.dumps({"model": model, "prompt": "a \u00e9 cat", "quality": "hd"})
+        status, h, answer = pkd.http("POST", "/v1/images/generations", body, h)
+        last = mock.page("last")
+        expect(status == 502 and b"no image" in answer, answer)  # what it got back was its own request
+        expect(last["path"].endswith("/anything" + path), last["path"])
+        kind = last["headers"]["content-type"]
+        expect(kind.startswith("multipart/form-data" if provider == "stability-ai" else "application/json"), kind)
+        expect(("a \u00e9 cat" in last["body"] or "\\u00e9" in last["body"]) and "hd" not in last["body"], last["body"])
+        expect(last["headers"].get("prefer") == ("wait" if provider == "replicate" else None))
+        expect("quality" in h["x-pk-dropped-params"], dict(h))
+    status, _, answer = pkd.http("POST", "/v1/audio/speech", json.dumps({"model": "m", "input": "x"}),
+                                 {"x-portkey-config": json.dumps({"provider": "replicate", "api_key": "k"})})
+    expect(status == 400 and b"replicate: has no speech" in answer, answer)
+
+
 def edits_and_variations_are_forms():
     body = form(("model", "gpt-image-1"), ("prompt", "a hat"), ("image[]", SOUND, "a.png", "image/png"),
                 ("image[]", SOUND, "b.png", "image/png"), ("image", SOUND, "c.png", "image/png"))
@@ -393,6 +414,7 @@ def a_key_is_needed_for_these_too():
 
 run(images_are_made_and_their_tokens_counted,
     a_stream_of_images_is_passed_on,
+    other_providers_are_asked_for_images_in_their_own_words,
     edits_and_variations_are_forms,
     speech_is_passed_on_byte_for_byte,
     a_form_is_sent_as_it_came_and_logged_without_its_file,
