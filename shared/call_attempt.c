@@ -86,7 +86,7 @@ static int failed(struct pk_call *c, const struct pk_event *ev, enum pk_call_sta
 static void keep_relayed_headers(struct pk_call *c, pk_str headers)
 {
     struct pk_buf kept = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
-    bool raw = pk_operation_is_raw(c->operation);
+    bool raw = pk_operation_is_raw(c->operation) && !c->exchange.upgrade;
     pk_str name, value;
 
     while (pk_http_next_header(&headers, &name, &value))
