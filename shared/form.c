@@ -89,6 +89,7 @@ static bool read_boundary(pk_str type, pk_str *boundary, struct pk_error *err)
  * At the very beginning it needs none. */
 static size_t find_delimiter(pk_str body, pk_str boundary, size_t from)
 {
+    PK_ASSERT(boundary.at);
     while (from < body.len) {
         const char *at = memmem(body.at + from, body.len - from, boundary.at, boundary.len);
         size_t i = at ? (size_t)(at - body.at) : body.len;
