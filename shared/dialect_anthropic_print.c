@@ -37,13 +37,13 @@ static pk_str stop_reason(const struct pk_stream *s)
 /* Without input_tokens in another bucket: those of the cache stand beside them. */
 static void print_usage(const struct pk_usage *u, struct pk_buf *out)
 {
-    int64_t written = u->cache_write + u->cache_write_1h;
+    int64_t written = u->cache_write + u->cache_write_1h, output = u->output + u->reasoning;
 
     pk_dialect_key(out, "usage");
     pk_buf_addf(out, "{\"input_tokens\":%lld,\"cache_creation_input_tokens\":%lld",
                 (long long)u->input, (long long)written);
     pk_buf_addf(out, ",\"cache_read_input_tokens\":%lld,\"output_tokens\":%lld",
-                (long long)u->cache_read, (long long)(u->output + u->reasoning));
+                (long long)u->cache_read, (long long)output);
     if (u->reasoning)
         pk_buf_addf(out, ",\"output_tokens_details\":{\"thinking_tokens\":%lld}",
                     (long long)u->reasoning);

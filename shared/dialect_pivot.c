@@ -35,8 +35,10 @@ static const struct {
     {"siliconflow", PK_EXTRA_TOP_K},
     {"siliconflow-intl", PK_EXTRA_TOP_K},
     {"vllm", PK_EXTRA_TOP_K},
-    {"llama-cpp", PK_EXTRA_TOP_K},
-    {"lm-studio", PK_EXTRA_TOP_K},
+    {"sglang", PK_EXTRA_TOP_K},
+    {"llamacpp", PK_EXTRA_TOP_K},
+    {"lmstudio", PK_EXTRA_TOP_K},
+    {"litellm", PK_EXTRA_CACHE | PK_EXTRA_TOP_K},
 };
 
 bool pk_pivot_is_plain(const struct pk_pivot *p)

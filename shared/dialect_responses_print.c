@@ -57,7 +57,7 @@ static pk_str item_id(const struct pk_stream *s, const char *prefix, struct pk_a
 static void print_usage(const struct pk_usage *u, struct pk_buf *out)
 {
     int64_t in = u->input + u->cache_read + u->cache_write + u->cache_write_1h;
-    int64_t made = u->output + u->reasoning;
+    int64_t made = u->output + u->reasoning, total = in + made;
 
     pk_dialect_key(out, "usage");
     if (u->source == PK_USAGE_NONE) {
@@ -69,7 +69,7 @@ static void print_usage(const struct pk_usage *u, struct pk_buf *out)
     pk_buf_addf(out,
                 ",\"output_tokens\":%lld,\"output_tokens_details\":{\"reasoning_tokens\":%lld}",
                 (long long)made, (long long)u->reasoning);
-    pk_buf_addf(out, ",\"total_tokens\":%lld}", (long long)(in + made));
+    pk_buf_addf(out, ",\"total_tokens\":%lld}", (long long)total);
 }
 
 /* What the request said, or what goes for it when it did not. */

@@ -69,6 +69,16 @@ static const struct {
     enum pk_method method;
     const char *tail, *type, *body;
 } kinds[] = {
+    {&pk_operation_messages, PK_POST, "", "",
+     "{\"model\":\"m\",\"max_tokens\":9,\"stream\":true,\"messages\":[{\"role\":\"user\","
+     "\"content\":\"hi\"}]}"},
+    {&pk_operation_messages, PK_POST, "", "",
+     "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"},
+    {&pk_operation_responses, PK_POST, "", "",
+     "{\"model\":\"m\",\"input\":\"hi\",\"stream\":true}"},
+    {&pk_operation_responses, PK_POST, "", "", "{\"model\":\"m\",\"input\":\"hi\"}"},
+    {&pk_operation_count_tokens, PK_POST, "", "",
+     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"},
     {&pk_operation_speech, PK_POST, "", "", "{\"model\":\"m\",\"input\":\"hi\"}"},
     {&pk_operation_transcriptions, PK_POST, "", "multipart/form-data; boundary=B",
      "--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--B--\r\n"},
@@ -347,7 +357,7 @@ static int live(struct walk *w, uint64_t seed)
                                &err))) {
         w->config.circuit = PK_STR("c");
         w->config.open = roll(w, 2) ? 0 : pk_random_next(&w->random);
-        w->call = pk_call_new(&w->arena, &w->config, &w->facts, &w->request, 0, seed, &err);
+        w->call = pk_call_new(&w->arena, &w->config, &w->facts, &w->request, 1, seed, &err);
     }
     fill_stored(w);
     struct pk_next next = {.op = PK_OP_DONE};

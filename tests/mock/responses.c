@@ -33,7 +33,10 @@ static void read(struct ask *a)
         content_text(input, &a->user);
     }
     if (cJSON_IsArray(input)) {
-        cJSON_ArrayForEach(item, input) take_message(a, item);
+        cJSON_ArrayForEach(item, input)
+        {
+            take_message(a, item);
+        }
     }
 }
 
