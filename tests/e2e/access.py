@@ -1,14 +1,16 @@
 """Providers that want more than a key: signatures, tokens that are fetched first, addresses of fields."""
 import concurrent.futures
 import json
+import os
 import subprocess
+import tempfile
 import time
 
 from doors import Answer
 
 WRONG = "wrong-secret-that-must-not-appear-in-any-log"
 NEVER_SEEN = ["mock-secret-access-key", "mock-entra-secret", "mock-temporary-secret", WRONG,
-              "mock-session-token", "mock-token-", "mock-refresh"]
+              "mock-session-token", "mock-token-", "mock-refresh", "mock-federated"]
 AWS = {"provider": "bedrock", "aws_access_key_id": "AKIDMOCK",
        "aws_secret_access_key": "mock-secret-access-key"}
 ENTRA = {"provider": "azure-openai", "azure_auth_mode": "entra", "azure_entra_tenant_id": "tenant",
@@ -18,7 +20,12 @@ ENTRA = {"provider": "azure-openai", "azure_auth_mode": "entra", "azure_entra_te
 
 def environment(mock):
     """Where the issuers of tokens are, for who has to ask them."""
-    return {"AWS_ENDPOINT_URL_STS": mock.base, "AZURE_AUTHORITY_HOST": mock.base,
+    token = os.path.join(tempfile.gettempdir(), f"pk-e2e-federated-{os.getpid()}")
+    with open(token, "w", encoding="utf-8") as f:
+        f.write("mock-federated\n")
+    return {"AZURE_FEDERATED_TOKEN_FILE": token, "AZURE_TENANT_ID": "tenant",
+            "AZURE_CLIENT_ID": "client",
+            "AWS_ENDPOINT_URL_STS": mock.base, "AZURE_AUTHORITY_HOST": mock.base,
             "IDENTITY_ENDPOINT": mock.base + "/msi/token", "IDENTITY_HEADER": "mock-identity"}
 
 
@@ -198,6 +205,17 @@ def managed(door, e, mock):
             and asked(mock, "/msi/token") == before)
 
 
+def identities(door, e, mock):
+    """azure: a machine's and a workload's identity get tokens, for hosts that are listed"""
+    config = {"provider": "azure-openai", "api_version": "2024-10-21",
+              "custom_host": e.base + "/openai"}
+    door.allow_hosts("127.0.0.1")
+    answers = [door.chat({**config, "azure_auth_mode": mode}, mode, {"model": "echo"})
+               for mode in ("managed", "workload")]
+    door.allow_hosts("")
+    return [a.text for a in answers] == ["managed", "workload"]
+
+
 def azure_key(door, e, mock):
     """azure: a resource's key goes in its own header, to the deployment and version of the fields"""
     config = {"provider": "azure-openai", "api_key": e.key, "deploymentId": "my dep",
@@ -288,5 +306,6 @@ def unseen(door, e, mock):
 
 ANY = [signed, signed_region, bearer, assumed, entra, refused, renewed, managed, azure_key, foundry,
        misplaced, cached, vertex, vertex_stored, vertex_refused, impatient]
+SQL = [identities]
 HTTP = [by_headers, together, streams]
 LAST = [unseen]

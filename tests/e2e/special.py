@@ -476,7 +476,7 @@ def killed(door, e, mock):
 
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
     caching.ANY + operations.ANY + providers.ANY + access.ANY
-SQL = [raises, asks, large_body, allowed_hosts, rolled_back]
+SQL = [raises, asks, large_body, allowed_hosts, rolled_back] + access.SQL
 HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, messages_bedrock, streams_ollama, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
         huge_request, operation] + operations.HTTP + prompts.HTTP + providers.HTTP + access.HTTP + fronts.HTTP
