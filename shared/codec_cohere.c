@@ -87,15 +87,17 @@ static bool embed_request(const struct pk_json *body, struct pk_buf *out, struct
 
 /* --- embeddings: the answer ------------------------------------------------------------------- */
 
-static void read_usage(const struct pk_json *doc, struct pk_usage *u)
+/* True when there were images among what is billed. */
+static bool read_usage(const struct pk_json *doc, struct pk_usage *u)
 {
     int billed = pk_json_get(doc, pk_json_get(doc, 0, "meta"), "billed_units");
 
     if (!pk_dialect_has(doc, billed, "input_tokens"))
-        return;
+        return false;
     u->source = PK_USAGE_PROVIDER;
     u->input = pk_dialect_count(doc, billed, "input_tokens") +
                pk_dialect_count(doc, billed, "image_tokens");
+    return pk_dialect_count(doc, billed, "images") || pk_dialect_count(doc, billed, "image_tokens");
 }
 
 /* Of vectors by type, those that stand as the embedding: the floats, or else the first. */
@@ -146,7 +148,10 @@ bool pk_cohere_embedded(struct pk_arena *arena, const struct pk_json *doc, struc
         if (!pk_embed_add(&w, v) || (list != by_type && !others(&w, by_type, i)))
             return false;
     a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
-    read_usage(doc, &a->usage);
+    if (read_usage(doc, &a->usage)) {
+        a->usage.source = PK_USAGE_NONE; /* tokens of images have another price */
+        a->billed = "tokens and images";
+    }
     if (!pk_embed_end(&w, a))
         return false;
     pk_dialect_raw(out, "id", pk_json_raw(doc, pk_json_get(doc, 0, "id")));
