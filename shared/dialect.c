@@ -273,13 +273,15 @@ bool pk_dialect_request(struct pk_arena *arena, const struct pk_dialect_pair *pa
     *out = body;
     *dropped = PK_NONE;
     bool crossed = front != spoken;
+    bool others =
+        spoken != pk_dialect_spoken(provider->dialect); /* its quirks are those of its own */
     bool made = back->host || (crossed && (front->pivot || spoken->request)); /* needs no check */
     bool ok =
         (crossed || tidy(front, out, arena, err)) &&
         (!crossed || !front->pivot || pivot(pair, out, &names, err)) &&
         (!crossed || !spoken->request || translate(arena, spoken->request, out, &names, err)) &&
         (!back->host || host(pair, out, &names, err)) &&
-        ((made && !has_quirks(provider)) || adapt(arena, pair, out, &names, err));
+        (others || (made && !has_quirks(provider)) || adapt(arena, pair, out, &names, err));
     if (arena->failed) /* which may have looked like a mistake in the body */
         return pk_fail(err, PK_NO_MEMORY, "body: out of memory");
     if (!ok)

@@ -63,6 +63,10 @@ static bool check(const struct ask *a, struct reply *r)
         return refuse("Unsupported parameter: 'messages'. In the Responses API, this parameter has "
                       "moved to 'input'.",
                       "messages", r);
+    if (cJSON_GetObjectItemCaseSensitive(
+            cJSON_GetObjectItemCaseSensitive(a->json, "stream_options"), "include_usage"))
+        return refuse("Unknown parameter: 'stream_options.include_usage'.",
+                      "stream_options.include_usage", r);
     return cJSON_IsString(input) || cJSON_IsArray(input) ||
            refuse("Missing required parameter: 'input'.", "input", r);
 }
