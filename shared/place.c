@@ -4,6 +4,8 @@
  */
 #include "place.h"
 
+#include "dialect_parts.h"
+
 #include <string.h>
 
 /* What a provider has beyond its row in providers.def. */
@@ -70,21 +72,6 @@ pk_str pk_target_field(const struct pk_target *t, enum pk_target_field f)
 
 /* --- filling ------------------------------------------------------------------------------------ */
 
-static bool unreserved(char c)
-{
-    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
-static void add_escaped(struct pk_buf *out, pk_str s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (unreserved(s.at[i]))
-            pk_buf_addc(out, s.at[i]);
-        else
-            pk_buf_addf(out, "%%%02X", (unsigned)(unsigned char)s.at[i]);
-}
-
 /* Takes "before{name}" off the front of *text; false: no placeholder is left. */
 static bool next_placeholder(pk_str *text, pk_str *before, pk_str *name)
 {
@@ -121,7 +108,7 @@ bool pk_place_fill(struct pk_arena *arena, const struct pk_target *t, pk_str tex
         if (f == PK_TF_vertex_region && pk_str_is(value, "global") && pk_str_starts(text, "-"))
             text = pk_str_sub(text, 1, text.len);
         else if (value.len)
-            add_escaped(&made, value);
+            pk_dialect_segment(&made, value);
         else if (f == PK_TF_deployment_id || f < 0)
             pk_buf_adds(&made, model_word);
         else if (open)
@@ -151,7 +138,7 @@ static bool fill_model(struct pk_arena *arena, pk_str text, pk_str model, pk_str
         if (model.len == 0 || pk_str_is(model, ".") || pk_str_is(model, ".."))
             return pk_fail(err, PK_BAD_REQUEST, "model: must be given, it is part of the URL");
         pk_buf_add(&made, before);
-        add_escaped(&made, model);
+        pk_dialect_segment(&made, model);
     }
     pk_buf_add(&made, text);
     *out = pk_buf_str(&made);

@@ -4,6 +4,7 @@
  */
 #include "token.h"
 
+#include "dialect_parts.h"
 #include "iso.h"
 #include "jwt.h"
 
@@ -22,17 +23,6 @@ static bool no_memory(struct pk_error *err)
     return pk_fail(err, PK_NO_MEMORY, "token: out of memory");
 }
 
-static void add_escaped(struct pk_buf *out, pk_str s)
-{
-    static const char kept[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-
-    for (size_t i = 0; i < s.len; i++)
-        if (memchr(kept, s.at[i], sizeof kept - 1))
-            pk_buf_addc(out, s.at[i]);
-        else
-            pk_buf_addf(out, "%%%02X", (unsigned)(unsigned char)s.at[i]);
-}
-
 /* Appends a parameter of a form or a query; an empty one is left out. */
 static void add_param(struct pk_buf *out, const char *name, pk_str value)
 {
@@ -41,7 +31,7 @@ static void add_param(struct pk_buf *out, const char *name, pk_str value)
     if (out->len && out->at[out->len - 1] != '?')
         pk_buf_addc(out, '&');
     pk_buf_addf(out, "%s=", name);
-    add_escaped(out, value);
+    pk_dialect_segment(out, value);
 }
 
 static pk_str member(struct pk_arena *arena, const struct pk_json *doc, const char *name)
@@ -130,7 +120,7 @@ bool pk_token_ask_entra(struct pk_arena *arena, const struct pk_token_azure *a,
                        "azure_entra_client_secret");
     pk_buf_add(&url, host);
     pk_buf_addc(&url, '/');
-    add_escaped(&url, a->tenant);
+    pk_dialect_segment(&url, a->tenant);
     pk_buf_adds(&url, "/oauth2/v2.0/token");
     add_param(&body, "grant_type", PK_STR("client_credentials"));
     add_param(&body, "client_id", a->client);
