@@ -260,6 +260,21 @@ static void note_cut(struct pk_call *c)
     pk_call_note_answer(c);
 }
 
+/* The answer without what would fill the log and tell nobody anything. */
+static pk_str shown_answer(struct pk_call *c)
+{
+    const struct pk_operation *o = c->operation;
+
+    if (c->answer.opaque)
+        return pk_call_passed(c);
+    if (o == &pk_operation_embeddings)
+        return pk_embed_outline(c->arena, c->answer.body);
+    if (o == &pk_operation_images || o == &pk_operation_image_edits ||
+        o == &pk_operation_variations)
+        return pk_images_outline(c->arena, c->answer.body);
+    return c->answer.body;
+}
+
 void pk_call_close(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
@@ -294,8 +309,5 @@ void pk_call_close(struct pk_call *c)
         r->cost_reason = PK_NONE;
     pk_call_note_verdict(c);
     r->request = c->opaque ? PK_NONE : c->request;
-    r->response = c->answer.opaque ? pk_call_passed(c)
-                  : c->operation == &pk_operation_embeddings
-                      ? pk_embed_outline(c->arena, c->answer.body)
-                      : c->answer.body;
+    r->response = shown_answer(c);
 }

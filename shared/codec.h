@@ -33,6 +33,10 @@ bool pk_gemini_images_request(const struct pk_json *body, struct pk_buf *out,
 bool pk_gemini_images_answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                              struct pk_buf *out, struct pk_error *err);
 
+/* An answer with "4000 bytes" in the place of each image that is in it: for the log. `body` itself when it has
+ * none; empty when memory is short. */
+pk_str pk_images_outline(struct pk_arena *arena, pk_str body);
+
 /* A field that is known there by another name, or not at all. */
 struct pk_respelling {
     const char *from, *to; /* to NULL: dropped and reported */

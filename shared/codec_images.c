@@ -183,6 +183,32 @@ static bool end(struct pictures *p, pk_str why, struct pk_error *err)
                    PK_FMT(pk_str_sub(why, 0, 64)));
 }
 
+pk_str pk_images_outline(struct pk_arena *arena, pk_str body)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    struct pk_error unused = {0};
+    struct pk_json doc;
+    size_t from = 0;
+
+    if (body.len == 0 || !pk_json_parse(arena, body, "answer", &doc, &unused))
+        return body;
+    int list = pk_json_get(&doc, 0, "data");
+    if (pk_json_type(&doc, list) != PK_JSON_ARRAY)
+        return body;
+    for (int v = pk_json_first(&doc, list); v >= 0; v = pk_json_next(&doc, list, v)) {
+        int image = pk_json_get(&doc, v, "b64_json");
+
+        if (pk_json_type(&doc, image) != PK_JSON_STRING)
+            continue;
+        size_t start = doc.nodes[image].start, to = doc.nodes[image].end;
+        pk_buf_add(&out, pk_str_sub(body, from, start - from));
+        pk_buf_addf(&out, "\"%zu bytes\"", (to - start - 2) / 4 * 3);
+        from = to;
+    }
+    pk_buf_add(&out, pk_str_sub(body, from, body.len));
+    return out.failed ? PK_NONE : pk_buf_str(&out);
+}
+
 /* --- Google ---------------------------------------------------------------------------------- */
 
 static bool is_imagen(pk_str model)

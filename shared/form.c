@@ -129,15 +129,16 @@ static bool read_disposition(struct pk_form_part *p, pk_str value, struct pk_err
     pk_str rest = semicolon < 0 ? PK_NONE : pk_str_sub(value, (size_t)semicolon, value.len);
     struct param param;
     size_t at;
-    bool ok = true;
+    bool ok = true, named = false;
 
     if (!pk_http_is_type(value, "form-data"))
         return bad(err, "a part is no form-data");
     while (next_param(&rest, &param, &ok)) {
         bool name = pk_str_is_nocase(param.name, "name");
 
-        if (name && p->name.at)
+        if (name && named)
             return bad(err, "a part has two names");
+        named = named || name;
         if (name)
             p->name = param.value;
         if (pk_str_is_nocase(param.name, "filename"))

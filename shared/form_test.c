@@ -90,6 +90,8 @@ static void what_readers_may_disagree_about_is_refused(void)
          "form: a part has no name"},
         {"--B\r\nContent-Disposition: form-data; name=a; name=b\r\n\r\n1\r\n" END,
          "form: a part has two names"},
+        {"--B\r\nContent-Disposition: form-data; name=\"\"; name=b\r\n\r\n1\r\n" END,
+         "form: a part has two names"},
         {"--B\r\nContent-Disposition: form-data; name=\"a\r\n\r\n1\r\n" END,
          "form: a part has no name"},
         {"--B\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n" END,

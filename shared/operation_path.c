@@ -94,7 +94,8 @@ pk_str pk_operation_path_model(struct pk_arena *arena, pk_str tail)
             pk_str model = pk_str_ends(rest, predictions)
                                ? pk_str_sub(rest, 0, rest.len - (sizeof predictions - 1))
                                : next_segment(&path);
-            int verb = pk_str_find(model, ':');
+            /* Bedrock's have a colon in their names. */
+            int verb = pk_str_is(segment, "model") ? -1 : pk_str_find(model, ':');
             return unescaped(arena, pk_str_sub(model, 0, verb < 0 ? model.len : (size_t)verb));
         }
     }

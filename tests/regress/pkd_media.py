@@ -64,6 +64,7 @@ def images_are_made_and_their_tokens_counted():
     expect(status == 200 and len(json.loads(answer)["data"]) == 2, answer)
     expect(row(h, "operation, provider, model, input_tokens, output_tokens, usage_source") ==
            ("images", "openai", "gpt-image-1", 2, 272, "provider"))
+    expect('"data":[{"b64_json":"3 bytes"},{"b64_json":"3 bytes"}],"usage"' in logged(h["x-portkey-trace-id"]))
     body = json.dumps({"model": "dall-e-3", "prompt": "a cat"})
     status, h, answer = pkd.http("POST", "/v1/images/generations", body, headers())
     expect(status == 200)
