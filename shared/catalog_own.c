@@ -10,6 +10,7 @@
 #include "catalog_inner.h"
 
 #include "iso.h"
+#include "provider.h"
 
 enum { USD = 6, UNIT_USD = 12 };
 
@@ -96,25 +97,54 @@ static bool read_member(struct pk_catalog_reader *r, struct row *row, const stru
     return pk_cell_fail(r, cell, "left out: pk_prices and pk_models have no such column");
 }
 
+static bool read_name(struct pk_catalog_reader *r, const struct row *row, const char *name,
+                      pk_str *out)
+{
+    struct pk_cell cell = {row->name, pk_str_of(name), pk_json_get(r->doc, row->value, name)};
+
+    *out = PK_NONE;
+    if (pk_json_type(r->doc, cell.value) != PK_JSON_STRING)
+        return pk_cell_fail(r, &cell, "a text");
+    return pk_cell_text(r, &cell, out) &&
+           (out->len || pk_cell_fail(r, &cell, "a name of 1..128 bytes"));
+}
+
+/* The tier that the row alone is about. */
+static bool place_tier(struct pk_catalog_reader *r, struct row *row, int64_t tokens)
+{
+    struct pk_cell whole = {.row = row->name};
+    struct pk_cell until = {row->name, PK_STR("valid_to"), -1};
+    int64_t from_us, to_us;
+
+    if (!read_time(r, row, "valid_from", &from_us) || !read_time(r, row, "valid_to", &to_us))
+        return false;
+    if (from_us && to_us && to_us < from_us)
+        return pk_cell_fail(r, &until, "a time after valid_from");
+    int before = row->model->tier_count;
+    row->tier = pk_catalog_tier(r, row->model, tokens, from_us);
+    if (!row->tier)
+        return false;
+    if (row->model->tier_count == before)
+        return pk_cell_fail(r, &whole,
+                            "of another model, above_tokens or valid_from than the rows before");
+    row->tier->to_us = to_us;
+    return true;
+}
+
 /* The model and the tier that the row is about. */
 static bool place(struct pk_catalog_reader *r, struct row *row)
 {
-    struct pk_cell provider = {row->name, PK_STR("provider"),
-                               pk_json_get(r->doc, row->value, "provider")};
-    struct pk_cell model = {row->name, PK_STR("model"), pk_json_get(r->doc, row->value, "model")};
     struct pk_cell above = {row->name, PK_STR("above_tokens"),
                             pk_json_get(r->doc, row->value, "above_tokens")};
-    pk_str whose = PK_NONE, which = PK_NONE;
-    int64_t tokens = 0, from_us, to_us;
+    pk_str whose, which;
+    int64_t tokens = 0;
 
-    if (pk_json_type(r->doc, provider.value) != PK_JSON_STRING)
-        return pk_cell_fail(r, &provider, "a text");
-    if (pk_json_type(r->doc, model.value) != PK_JSON_STRING)
-        return pk_cell_fail(r, &model, "a text");
-    if (!pk_cell_text(r, &provider, &whose) || !pk_cell_text(r, &model, &which) ||
-        (above.value >= 0 && !pk_cell_number(r, &above, 0, &tokens)) ||
-        !read_time(r, row, "valid_from", &from_us) || !read_time(r, row, "valid_to", &to_us))
+    if (!read_name(r, row, "provider", &whose) || !read_name(r, row, "model", &which) ||
+        (above.value >= 0 && !pk_cell_number(r, &above, 0, &tokens)))
         return false;
+    const struct pk_provider *known = pk_provider_find(whose);
+    if (known)
+        whose = pk_str_of(known->name);
     struct pk_catalog *c = r->out;
     row->model = NULL;
     for (int i = c->count - 1; i >= 0 && !row->model; i--)
@@ -122,10 +152,7 @@ static bool place(struct pk_catalog_reader *r, struct row *row)
             row->model = &c->models[i];
     if (!row->model)
         row->model = pk_catalog_add(r, whose, which);
-    row->tier = row->model ? pk_catalog_tier(r, row->model, tokens, from_us) : NULL;
-    if (row->tier)
-        row->tier->to_us = to_us;
-    return row->tier != NULL;
+    return row->model && place_tier(r, row, tokens);
 }
 
 bool pk_catalog_read_own(struct pk_catalog_reader *r)

@@ -327,6 +327,12 @@ static void ours_has_the_columns_of_the_views(void)
     EXPECT(c.models[0].tiers[2].from_us == 1893456000000000);
 }
 
+static void ours_takes_a_providers_other_name(void)
+{
+    read_well("pk", "[{\"provider\":\"mistral\",\"model\":\"m\",\"input_usd\":1}]", "");
+    EXPECT(rate("mistral-ai", "m", 0, PK_RATE_input) == 1000000);
+}
+
 /* --- refusals -------------------------------------------------------------------------------- */
 
 static const struct {
@@ -369,6 +375,16 @@ static const struct {
     {"pk", "[{\"provider\":\"a\",\"model\":\"m\",\"input\":1}]", "rows[0].input: must be left out"},
     {"pk", "[{\"provider\":\"a\",\"model\":\"m\",\"valid_from\":\"x\"}]",
      "rows[0].valid_from: must be a time"},
+    {"pk",
+     "[{\"provider\":\"a\",\"model\":\"m\",\"valid_from\":\"2026-02-01T00:00:00Z\","
+     "\"valid_to\":\"2026-01-01T00:00:00Z\"}]",
+     "rows[0].valid_to: must be a time after valid_from"},
+    {"pk",
+     "[{\"provider\":\"a\",\"model\":\"m\",\"input_usd\":1},"
+     "{\"provider\":\"a\",\"model\":\"m\",\"input_usd\":2}]",
+     "rows[1]: must be of another model"},
+    {"pk", "[{\"provider\":\"a\",\"model\":\"\"}]", "rows[0].model: must be a name"},
+    {"pk", "[{\"provider\":\"\",\"model\":\"m\"}]", "rows[0].provider: must be a name"},
 };
 
 static void a_row_that_is_wrong_is_named(void)
@@ -403,6 +419,7 @@ int main(void)
     RUN(genai_may_be_an_object);
     RUN(genai_has_prices_by_date);
     RUN(ours_has_the_columns_of_the_views);
+    RUN(ours_takes_a_providers_other_name);
     RUN(a_row_that_is_wrong_is_named);
     RUN(of_two_rows_of_one_name_the_first_stays);
     pk_arena_free(&arena);
