@@ -148,6 +148,20 @@ static void wrong_key_arguments_are_named(void)
     EXPECT(test_says(store, "select count(*) from pk_virtual_key", "0"));
 }
 
+static void a_secret_of_parts_is_checked_when_rotated_too(void)
+{
+    fresh();
+    EXPECT(pk_store_key_put(store, &arena, NULL, PK_STR("vk"), PK_STR("bedrock"), PK_STR("env:A"),
+                            PK_NONE, now_us, &err));
+    EXPECT(!pk_store_key_rotate(store, &arena, NULL, PK_STR("vk"), PK_STR("{\"aws_key\":\"A\"}"),
+                                now_us, &err) &&
+           says(PK_BAD_REQUEST, "secret: provider \"bedrock\" has no part \"aws_key\""));
+    EXPECT(
+        !pk_store_key_rotate(store, &arena, NULL, PK_STR("vk"), PK_STR("{\"aws"), now_us, &err) &&
+        says(PK_BAD_JSON, "secret: not valid JSON"));
+    EXPECT(pk_store_key_rotate(store, &arena, NULL, PK_STR("vk"), PK_STR("env:B"), now_us, &err));
+}
+
 static void a_key_is_sealed_rotated_and_revoked(void)
 {
     char folder[] = "/tmp/pk-resolve-XXXXXX", path[64], plain[PK_SECRET_BYTES_MAX];
@@ -378,6 +392,7 @@ int main(void)
     RUN(a_bad_config_is_not_stored);
     RUN(a_key_keeps_its_options_and_hides_its_secret);
     RUN(wrong_key_arguments_are_named);
+    RUN(a_secret_of_parts_is_checked_when_rotated_too);
     RUN(a_key_is_sealed_rotated_and_revoked);
     RUN(a_name_is_a_config_before_a_key_before_a_provider);
     RUN(what_names_nothing_says_what_was_looked_for);

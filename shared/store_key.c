@@ -343,7 +343,9 @@ bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_secrets *secrets, pk_str slug, pk_str secret,
                          int64_t now_us, struct pk_error *err)
 {
+    struct pk_target_fields of_secret = {0}; /* the key's own stay as they are */
     struct pk_virtual_key k;
+    const struct pk_provider *p;
     bool found;
 
     if (!pk_slug_check(slug, err) || !pk_store_key_get(s, arena, slug, &k, &found, err))
@@ -353,7 +355,9 @@ bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
     if (!k.active)
         return pk_fail(err, PK_BAD_REQUEST, "virtual key \"%.*s\": is revoked; put it anew",
                        PK_FMT(slug));
-    if (!pk_secret_seal(secrets, arena, slug, k.provider, k.key.origin, secret, &k.key, err) ||
+    if (!pk_store_provider_find(s, arena, k.provider, &p, err) ||
+        (p && !pk_key_secret_check(arena, p, secret, &of_secret, err)) ||
+        !pk_secret_seal(secrets, arena, slug, k.provider, k.key.origin, secret, &k.key, err) ||
         !s->ops->begin(s, err))
         return false;
     const struct pk_value args[] = {
