@@ -51,10 +51,14 @@ def row(h, columns):
 
 def logged(trace):
     """What the log has of request and response, through the engine's own door."""
+    env = dict(os.environ)
+    if os.environ.get("PK_SAN"):  # the shell is not built with sanitizers: their library must come first
+        env["LD_PRELOAD"] = subprocess.check_output(["gcc", "-print-file-name=libasan.so"], text=True).strip()
+        env["ASAN_OPTIONS"] = "detect_leaks=0"
     out = subprocess.run(["sqlite3", ":memory:", "-cmd", f".load {program('pk')}",
                           f"select pk_set('store', '{pkd.store}')",
                           f"select request, response from pk_logs where trace_id = '{trace}'"],
-                         capture_output=True, text=True, check=True).stdout
+                         capture_output=True, text=True, check=True, env=env).stdout
     return out.splitlines()[-1]
 
 
