@@ -221,8 +221,12 @@ static void empty(struct show *s)
 static void truncated_json(struct show *s)
 {
     say(s);
-    if (!s->r->stream) {
+    if (!s->a->stream) {
         s->r->body.len /= 2;
+        if (s->r->events) { /* a sound, in chunks */
+            s->r->events = 0;
+            reply_event(s->r);
+        }
         return;
     }
     s->r->body.len = reply_event_end(s->r, s->r->events / 2) - 12;
