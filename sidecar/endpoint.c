@@ -253,7 +253,8 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
 {
     struct pk_buf out = pk_buf_in(&t->scratch, PK_HEADERS_BYTES_MAX);
     struct pk_fault fault = {.message = pk_str_of(err->msg),
-                             .type = pk_str_of(pk_code_name(err->code))};
+                             .type = pk_str_of(pk_code_name(err->code)),
+                             .status = err->status};
     struct pkd_head head = {.status = err->status, .content_type = "application/json"};
 
     if (err->status == 401)

@@ -52,6 +52,8 @@ def with_keys_every_request_needs_one():
         status, headers, body = pkd.http(method, path, "{}" if method == "POST" else None)
         expect(status == 401 and headers["www-authenticate"] == "Bearer", (path, status, body))
         expect(key not in body.decode(), path)
+        if path == "/v1/messages":  # in the words of that API
+            expect(json.loads(body)["error"]["type"] == "authentication_error", body)
     expect(pkd.http("GET", "/healthz")[0] == 200 and pkd.http("GET", "/readyz")[0] == 200)
     for name, value in (("x-portkey-api-key", key), ("x-pk-api-key", key), ("x-api-key", key),
                         ("authorization", "Bearer " + key), ("Authorization", "bearer " + key)):
