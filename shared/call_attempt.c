@@ -219,7 +219,7 @@ static bool read_answer(struct pk_call *c)
         c->answer.request = NULL;
         if (pk_operation_is_raw(c->operation) && !pk_operation_bills(c->operation, c->req->method))
             c->answer.usage = (struct pk_usage){0};
-        return ok;
+        return ok && pk_call_is_answer(c, body);
     }
     c->answer.request = &c->body;
     return pk_dialect_answer(c->arena, c->front, c->back, body, &c->answer, &c->error);

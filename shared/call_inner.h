@@ -249,6 +249,8 @@ pk_str pk_call_model(const struct pk_call *c,
                      const struct pk_params *params); /* what is asked for */
 /* Whether the answer with these headers is passed as it comes; c->reply has its type then. */
 bool pk_call_passes(struct pk_call *c, pk_str headers);
+/* Whether what a raw operation was answered with is what its client asked for, as far as pk can tell. */
+bool pk_call_is_answer(struct pk_call *c, pk_str body);
 /* Goes on with an answer of which this is all so far, as one that is passed. */
 int pk_call_pass_on(struct pk_call *c, pk_str so_far, pk_str bytes);
 /* Appends what a raw operation's client has sent along. */

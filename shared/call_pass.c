@@ -9,6 +9,7 @@
 #include "call_inner.h"
 
 #include "body.h"
+#include "dialect_parts.h"
 #include "http.h"
 #include "place.h"
 
@@ -164,6 +165,12 @@ void pk_call_add_headers(struct pk_call *c, const struct pk_target *t, struct pk
 
 /* --- the answer -------------------------------------------------------------------------------- */
 
+/* Whether pk knows what such a request is answered with. */
+static bool knows_answer(const struct pk_call *c)
+{
+    return pk_operation_bills(c->operation, c->req->method) && c->operation != &pk_operation_proxy;
+}
+
 bool pk_call_passes(struct pk_call *c, pk_str headers)
 {
     pk_str type = pk_http_header(headers, "content-type");
@@ -176,22 +183,76 @@ bool pk_call_passes(struct pk_call *c, pk_str headers)
     if (!c->codec || c->codec->answer || !(pk_operation_is_raw(c->operation) || events))
         return false;
     c->reply.content_type = pk_copy(c->arena, type);
-    if (json)
+    if (json || (knows_answer(c) && pk_http_is_type(type, "text/html")))
         return false;
     if (pk_operation_bills(c->operation, c->req->method))
         c->tap = pk_tap_new(c->arena, type);
     return true;
 }
 
-/* Its end was not the provider's: nothing that the client could read may follow, only the connection's end
- * tells it. */
-static int broke(struct pk_call *c, const struct pk_event *ev)
+/* The member that an answer has to have; NULL: it may be no JSON. */
+static const char *list_of(const struct pk_operation *o)
 {
-    pk_call_note_failure(c, ev);
+    if (o == &pk_operation_completions)
+        return "choices";
+    return o == &pk_operation_image_edits || o == &pk_operation_variations ? "data" : NULL;
+}
+
+bool pk_call_is_answer(struct pk_call *c, pk_str body)
+{
+    const char *provider = pk_call_target(c)->provider->name, *list = list_of(c->operation);
+    struct pk_json doc;
+
+    if (!pk_operation_is_raw(c->operation) || !knows_answer(c))
+        return true;
+    if (body.len == 0)
+        return pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer is empty", provider);
+    if (pk_http_is_type(c->reply.content_type, "text/html"))
+        return pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer is a web page", provider);
+    if (!list && c->answer.opaque)
+        return true;
+    if (!pk_dialect_parse(c->arena, body, &doc, &c->error) ||
+        !pk_dialect_no_error(c->arena, &doc, &c->answer.fault, &c->error))
+        return false;
+    return !list || pk_json_type(&doc, pk_json_get(&doc, 0, list)) == PK_JSON_ARRAY ||
+           pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer's %s: must be an array", provider,
+                   list);
+}
+
+/* Nothing that the client could read may follow, only the connection's end tells it. */
+static int cut(struct pk_call *c)
+{
     if (!c->committed)
         return pk_call_go(c, ST_judge);
     pk_call_span_end(c);
     return pk_call_go(c, ST_finish);
+}
+
+/* An event of a stream whose events pk knows was an error. */
+static bool told_error(struct pk_call *c)
+{
+    if (!c->tap || c->tap->error.code == PK_OK || !knows_answer(c))
+        return false;
+    c->error = c->tap->error;
+    c->fault = c->tap->fault;
+    return true;
+}
+
+/* Whether what ends here is whole. */
+static bool is_whole(struct pk_call *c)
+{
+    const char *provider = pk_call_target(c)->provider->name;
+
+    if (!c->committed && c->tap)
+        return pk_fail(&c->error, PK_BAD_ANSWER, "%s: the stream ended before its first event",
+                       provider);
+    if (!c->committed && c->operation == &pk_operation_speech)
+        return pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer is empty", provider);
+    if (told_error(c))
+        return false;
+    return !c->tap || !knows_answer(c) || c->tap->ended || c->tap->broken ||
+           pk_fail(&c->error, PK_BAD_ANSWER, "%s: the stream ended before its last event",
+                   provider);
 }
 
 static void commit(struct pk_call *c)
@@ -227,6 +288,9 @@ int pk_call_pass_on(struct pk_call *c, pk_str so_far, pk_str bytes)
 
 static int pass_end(struct pk_call *c)
 {
+    if (!is_whole(c))
+        return cut(c);
+    commit(c);
     c->answer = (struct pk_answer){.opaque = true};
     if (c->tap) {
         c->answer.model = c->tap->model;
@@ -239,21 +303,20 @@ static int pass_end(struct pk_call *c)
 
 int pk_step_pass(struct pk_call *c, const struct pk_event *ev)
 {
-    if (ev->kind == PK_EV_FAIL)
-        return broke(c, ev);
+    if (ev->kind == PK_EV_FAIL) {
+        pk_call_note_failure(c, ev);
+        return cut(c);
+    }
     if (ev->kind == PK_EV_BODY && ev->bytes.len == 0)
         return pk_call_wait_upstream(c, ST_pass, PK_OP_READ);
-    if (ev->kind == PK_EV_END && !c->committed && c->tap) {
-        (void)pk_fail(&c->error, PK_BAD_ANSWER, "%s: the stream ended before its first event",
-                      pk_call_target(c)->provider->name);
-        return pk_call_go(c, ST_judge);
-    }
-    commit(c);
     if (ev->kind == PK_EV_END)
         return pass_end(c);
     pk_call_note_first_byte(c);
     if (c->tap)
         pk_tap_feed(c->tap, ev->bytes);
+    if (!c->committed && told_error(c))
+        return pk_call_go(c, ST_judge);
+    commit(c);
     c->next.out = ev->bytes;
     return go_on(c);
 }

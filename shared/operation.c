@@ -155,6 +155,9 @@ static bool read_common(struct pk_arena *arena, const struct pk_operation *opera
     if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
         !settle(arena, operation, doc, a, &made, err))
         return false;
+    if (operation == &pk_operation_images &&
+        pk_json_type(doc, pk_json_get(doc, 0, "data")) != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_ANSWER, "answer: data: must be an array");
     a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
     a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
     read_usage(doc, &a->usage);

@@ -4,6 +4,7 @@
  */
 #include "tap.h"
 
+#include "dialect_parts.h"
 #include "http.h"
 
 /* --- one document ---------------------------------------------------------------------------- */
@@ -123,6 +124,20 @@ static void keep(int64_t *most, int64_t n)
     *most = n > *most ? n : *most;
 }
 
+/* The first error that is told. */
+static void hear_error(struct pk_tap *t, const struct pk_json *doc)
+{
+    struct pk_fault f = {0};
+
+    if (t->error.code != PK_OK || pk_dialect_no_error(&t->scratch, doc, &f, &t->error))
+        return;
+    f.message = pk_copy(t->arena, f.message);
+    f.type = pk_copy(t->arena, f.type);
+    f.param = pk_copy(t->arena, f.param);
+    f.code = pk_copy(t->arena, f.code);
+    t->fault = f;
+}
+
 static void take(struct pk_tap *t, pk_str data)
 {
     static const char *const models[] = {"model", "response.model", "message.model",
@@ -134,6 +149,9 @@ static void take(struct pk_tap *t, pk_str data)
     if (!pk_json_parse(&t->scratch, data, "event", &doc, &unused) ||
         pk_json_type(&doc, 0) != PK_JSON_OBJECT)
         return;
+    hear_error(t, &doc);
+    pk_str type = pk_json_str(&t->scratch, &doc, pk_json_get(&doc, 0, "type"));
+    t->ended = t->ended || pk_str_ends(type, ".completed") || pk_str_ends(type, ".done");
     for (size_t i = 0; i < PK_COUNT(models) && t->model.len == 0; i++)
         t->model = pk_copy(t->arena, pk_json_str(&t->scratch, &doc, pk_json_at(&doc, models[i])));
     if (!pk_tap_usage(&doc, &u))
@@ -155,6 +173,7 @@ void pk_tap_feed(struct pk_tap *t, pk_str bytes)
     while (!t->broken && pk_frames_next(&t->frames, &bytes, &ev, &err)) {
         if (ev.data.len && ev.data.at[0] == '{')
             take(t, ev.data);
+        t->ended = t->ended || pk_str_is(ev.data, "[DONE]");
         pk_arena_free(&t->scratch);
     }
     t->broken = t->broken || err.code != PK_OK;

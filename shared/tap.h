@@ -8,6 +8,7 @@
 #ifndef PK_TAP_H
 #define PK_TAP_H
 
+#include "dialect.h"
 #include "framing.h"
 #include "json.h"
 #include "usage.h"
@@ -22,7 +23,12 @@ struct pk_tap {
     struct pk_frames frames;
     struct pk_usage usage; /* the largest counts so far: they grow along a stream */
     pk_str model;          /* as the provider names it; empty: it has not */
-    bool broken;           /* an event could not be read: what follows is not looked at */
+    struct pk_error
+        error; /* PK_UPSTREAM: an event was an error; what it says of it is in `fault` */
+    struct pk_fault fault;
+    bool
+        ended; /* an event was one that OpenAI's streams end with: [DONE], "....completed", "....done" */
+    bool broken; /* an event could not be read: what follows is not looked at */
 };
 
 /* Of a stream with this content type; NULL when it is none whose events could be read, or memory is short. */
