@@ -685,9 +685,23 @@ static bool read_options(struct import *im, struct pk_catalog_source *source, pk
     return true;
 }
 
+static bool any_row(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)ctx;
+    (void)columns;
+    (void)count;
+    return true;
+}
+
+/* Imports follow each other: each sees what the one before it wrote. */
+static bool lock(struct import *im)
+{
+    return im->store->ops->exec(im->store, PK_SQL_price_lock, NULL, 0, any_row, NULL, im->err);
+}
+
 static bool import_all(struct import *im, pk_str *counts, pk_str *diff)
 {
-    if (!load(im))
+    if ((!im->dry_run && !lock(im)) || !load(im))
         return false;
     for (int i = 0; i < im->catalog.count; i++)
         if (!import_model(im, &im->catalog.models[i]))

@@ -537,6 +537,13 @@ select p.provider, p.model, p.above_tokens, p.from_us, p.to_us, p.input, p.cache
     p.cache_write_1h, p.output, p.reasoning, coalesce(m.max_output_tokens, 0)
 from pk_price p left join pk_model m on m.provider = p.provider and m.model = p.model
 
+-- name: price_lock()
+-- An import takes this before it looks at what there is; in SQLite the transaction is enough.
+select value from pk_meta where name = 'prices_as_of'
+
+-- name: price_lock @postgres
+select value from pk_meta where name = 'prices_as_of' for update
+
 -- name: price_rows()
 select provider, model, above_tokens, from_us, to_us, input, cache_read, cache_write,
     cache_write_1h, output, reasoning, input_batch, cache_read_batch, output_batch, units

@@ -541,6 +541,24 @@ def failing_calls_leak_nothing(pg, mock, k):
 
 
 @case
+def price_imports_of_several_sessions_follow_each_other(pg, mock, k):
+    def importing(usd):
+        return ("select pk_price_import('pk', '[{\"provider\": \"openai\", \"model\": \"raced\", "
+                f"\"input_usd\": {usd}}}]') -> 'counts'")
+    with pg.connect() as other:
+        k.query("begin")
+        k.query(importing(1))
+        time.sleep(0.002)  # prices hold from a millisecond on
+        other.send(importing(2))
+        until(lambda: k.value("select count(*) from pg_stat_activity where wait_event_type = 'Lock' and "
+                              "pid = $1", other.pid()) == "1")
+        k.query("commit")
+        expect(json.loads(other.finish()[0][0])["changed"] == 1)
+    expect(k.value("select string_agg(input_usd || ' ' || (valid_to is null), ', ' order by valid_from) "
+                   "from pk_prices where model = 'raced'") == "1 false, 2 true")
+
+
+@case
 def the_relations_travel_with_pg_dump(pg, mock, k):
     import subprocess
     k.query("select pk_config_put('kept', '{\"provider\":\"openai\"}')")
