@@ -349,17 +349,22 @@ static bool put_prices(struct import *im, struct match *x)
     return true;
 }
 
-/* Prices with dates of their own: those that the store does not have so. */
+/* Whether it is a price with a date of its own that the store does not have so. */
+static bool is_dated(const struct match *x, const struct price *p)
+{
+    for (int k = 0; k < x->known_count; k++)
+        if (x->known[k].from_us == p->from_us && x->known[k].to_us == p->to_us &&
+            same_price(&x->known[k], p))
+            return false;
+    return p->from_us != 0;
+}
+
 static bool put_dated(struct import *im, struct match *x, bool *any)
 {
     for (int i = 0; i < x->m->tier_count; i++) {
         struct price p = of_tier(im->arena, x->m, &x->m->tiers[i]);
-        bool known = p.from_us == 0;
 
-        for (int k = 0; k < x->known_count && !known; k++)
-            known = x->known[k].from_us == p.from_us && x->known[k].to_us == p.to_us &&
-                    same_price(&x->known[k], &p);
-        if (known)
+        if (!is_dated(x, &p))
             continue;
         *any = true;
         if (!im->dry_run && !put_price(im, &p))
@@ -464,6 +469,31 @@ static void add_prices(struct pk_buf *out, struct side s, struct side other)
         pk_buf_addc(out, '}');
 }
 
+/* Prices with dates of their own. */
+static void add_dated(struct pk_buf *out, struct pk_arena *arena, const struct match *x)
+{
+    char from[PK_ISO_BYTES];
+    bool any = false;
+
+    for (int i = 0; i < x->m->tier_count; i++) {
+        struct price p = of_tier(arena, x->m, &x->m->tiers[i]);
+
+        if (!is_dated(x, &p))
+            continue;
+        next_member(out);
+        pk_buf_adds(out, any ? "" : "\"dated\":[");
+        any = true;
+        pk_iso_print(p.from_us, from);
+        pk_buf_addf(out, "{\"valid_from\":\"%s\"", from);
+        if (p.above_tokens)
+            pk_buf_addf(out, ",\"above_tokens\":%lld", (long long)p.above_tokens);
+        add_price(out, &p, NULL);
+        pk_buf_addc(out, '}');
+    }
+    if (any)
+        pk_buf_addc(out, ']');
+}
+
 static void add_text(struct pk_buf *out, const char *name, pk_str text, pk_str other)
 {
     if (text.len == 0 || pk_str_eq(text, other))
@@ -527,6 +557,7 @@ static void note_change(struct import *im, const struct match *x)
     pk_buf_adds(&im->changed, "},\"new\":{");
     if (x->repriced)
         add_prices(&im->changed, after, before);
+    add_dated(&im->changed, im->arena, x);
     if (x->corrected)
         add_facts(&im->changed, &x->merged, old);
     pk_buf_adds(&im->changed, "}}");
@@ -542,6 +573,7 @@ static void note_addition(struct import *im, const struct match *x)
     add_name(&im->added, x->m->provider, x->m->model);
     pk_buf_adds(&im->added, ",\"new\":{");
     add_prices(&im->added, (struct side){x->new, x->new_count}, (struct side){NULL, 0});
+    add_dated(&im->added, im->arena, x);
     if (x->corrected)
         add_facts(&im->added, &x->merged, &nothing);
     pk_buf_adds(&im->added, "}}");

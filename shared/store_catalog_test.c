@@ -14,16 +14,21 @@ static pk_str diff;
 static const int64_t first_us = 1793318400123000, /* 2026-10-30 */
     day_us = 86400000000;
 
-static bool import(const char *text, const char *options, int64_t now_us)
+static bool import_as(const char *format, const char *text, const char *options, int64_t now_us)
 {
     const struct pk_catalog_source source = {
-        .format = PK_STR("litellm"), .text = pk_str_of(text), .now_us = now_us};
+        .format = pk_str_of(format), .text = pk_str_of(text), .now_us = now_us};
 
     pk_arena_free(&arena);
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     err = (struct pk_error){0};
     diff = PK_NONE;
     return pk_store_price_import(s, &arena, &source, pk_str_of(options), &diff, &err);
+}
+
+static bool import(const char *text, const char *options, int64_t now_us)
+{
+    return import_as("litellm", text, options, now_us);
 }
 
 static bool imported(const char *text, int64_t now_us)
@@ -183,6 +188,23 @@ static void what_has_no_column_is_a_unit(void)
                      "{\"input_image\":0.04}0.5"));
 }
 
+static void a_price_to_come_is_told_with_its_date(void)
+{
+    static const char list[] = "[{\"provider\":\"openai\",\"model\":\"dated\",\"input_usd\":1},"
+                               "{\"provider\":\"openai\",\"model\":\"dated\",\"input_usd\":9,"
+                               "\"valid_from\":\"2030-01-01T00:00:00Z\",\"above_tokens\":5}]";
+    static const char told[] =
+        "[{\"valid_from\":\"2030-01-01T00:00:00.000Z\",\"above_tokens\":5,\"input_usd\":9}]";
+
+    EXPECT(import_as("pk", list, "{\"dry_run\":true}", first_us));
+    EXPECT(diff_is("added[0].new.input_usd", "1") && diff_is("added[0].new.dated", told));
+    EXPECT(import_as("pk", "[{\"provider\":\"openai\",\"model\":\"dated\",\"input_usd\":1}]", "",
+                     first_us));
+    EXPECT(import_as("pk", list, "", first_us + day_us));
+    EXPECT(diff_is("changed[0].old", "{}") && diff_is("changed[0].new.dated", told));
+    EXPECT(import_as("pk", list, "", first_us + day_us) && counts(0, 0, 0, 1));
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
@@ -194,6 +216,7 @@ int main(void)
     RUN(a_list_with_a_mistake_changes_nothing);
     RUN(a_price_of_the_shipped_list_is_replaced);
     RUN(what_has_no_column_is_a_unit);
+    RUN(a_price_to_come_is_told_with_its_date);
     pk_store_close(s);
     pk_arena_free(&arena);
     return test_end();
