@@ -159,6 +159,9 @@ static void a_secret_of_parts_is_checked_when_rotated_too(void)
     EXPECT(
         !pk_store_key_rotate(store, &arena, NULL, PK_STR("vk"), PK_STR("{\"aws"), now_us, &err) &&
         says(PK_BAD_JSON, "secret: not valid JSON"));
+    EXPECT(!pk_store_key_rotate(store, &arena, NULL, PK_STR("vk"),
+                                PK_STR("{\"aws_access_key_id\":\"A\"}"), now_us, &err) &&
+           says(PK_BAD_REQUEST, "secret: needs aws_access_key_id and aws_secret_access_key"));
     EXPECT(pk_store_key_rotate(store, &arena, NULL, PK_STR("vk"), PK_STR("env:B"), now_us, &err));
 }
 

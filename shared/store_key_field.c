@@ -71,6 +71,7 @@ bool pk_key_secret_check(struct pk_arena *arena, const struct pk_provider *p, pk
         *project = pk_json_str(arena, &doc, project_id);
     if (bare)
         return true;
+    bool id = false, key = false;
     for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
         pk_str name = pk_json_str(arena, &doc, k);
         int f = pk_target_field_find(name);
@@ -80,8 +81,12 @@ bool pk_key_secret_check(struct pk_arena *arena, const struct pk_provider *p, pk
              !pk_target_field_taken((enum pk_target_field)f, p->name)))
             return pk_fail(err, PK_BAD_REQUEST, "secret: provider \"%s\" has no part \"%.*s\"",
                            p->name, PK_FMT(pk_name_shown(name)));
+        id = id || f == PK_TF_aws_access_key_id;
+        key = key || f == PK_TF_aws_secret_access_key;
     }
-    return true;
+    return id == key ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "secret: needs aws_access_key_id and aws_secret_access_key, both or neither");
 }
 
 /* The config's word counts over the key's; that the host is not another is seen later (place.h). */
