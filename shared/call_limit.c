@@ -298,6 +298,14 @@ static void estimate_answer(struct pk_call *c, struct pk_usage *u)
     u->source = PK_USAGE_ESTIMATED;
 }
 
+/* Of what was passed, nothing is left but how many events it had. */
+static void estimate_passed(struct pk_call *c, struct pk_usage *u)
+{
+    u->input = pk_estimate_tokens_of(c->arena, &c->body, family_of(c));
+    u->output = c->tap->pieces;
+    u->source = PK_USAGE_ESTIMATED;
+}
+
 void pk_call_estimate(struct pk_call *c)
 {
     bool limited = false;
@@ -309,7 +317,12 @@ void pk_call_estimate(struct pk_call *c)
     if (pk_operation_is_raw(c->operation) &&
         (c->opaque || !pk_operation_bills(c->operation, c->req->method)))
         return;
-    if (c->answered && c->answer.usage.source == PK_USAGE_NONE && limited)
+    if (c->tap && c->committed) {
+        struct pk_usage *u = c->answered ? &c->answer.usage : &c->tap->usage;
+
+        if (limited && u->source == PK_USAGE_NONE)
+            estimate_passed(c, u);
+    } else if (c->answered && c->answer.usage.source == PK_USAGE_NONE && limited)
         estimate_answer(c, &c->answer.usage);
     else if (!c->answered && c->streaming && c->streaming->content && !c->streaming->complete)
         estimate_cut(c, &c->streaming->usage);

@@ -209,8 +209,8 @@ bool pk_call_is_answer(struct pk_call *c, pk_str body)
         return pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer is empty", provider);
     if (pk_http_is_type(c->reply.content_type, "text/html"))
         return pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer is a web page", provider);
-    if (!list && c->answer.opaque)
-        return true;
+    if (!list && c->answer.opaque && c->reply.content_type.len == 0)
+        return true; /* it does not even say that it is JSON */
     if (!pk_dialect_parse(c->arena, body, &doc, &c->error) ||
         !pk_dialect_no_error(c->arena, &doc, &c->answer.fault, &c->error))
         return false;

@@ -154,8 +154,10 @@ static void take(struct pk_tap *t, pk_str data)
     t->ended = t->ended || pk_str_ends(type, ".completed") || pk_str_ends(type, ".done");
     for (size_t i = 0; i < PK_COUNT(models) && t->model.len == 0; i++)
         t->model = pk_copy(t->arena, pk_json_str(&t->scratch, &doc, pk_json_at(&doc, models[i])));
-    if (!pk_tap_usage(&doc, &u))
+    if (!pk_tap_usage(&doc, &u)) {
+        t->pieces++;
         return;
+    }
     t->usage.source = PK_USAGE_PROVIDER;
     keep(&t->usage.input, u.input);
     keep(&t->usage.cache_read, u.cache_read);

@@ -22,6 +22,7 @@ struct pk_tap {
     struct pk_arena scratch; /* what one event needs; empty between two feeds */
     struct pk_frames frames;
     struct pk_usage usage; /* the largest counts so far: they grow along a stream */
+    int64_t pieces;        /* the events that were JSON without a count: about a token each */
     pk_str model;          /* as the provider names it; empty: it has not */
     struct pk_error
         error; /* PK_UPSTREAM: an event was an error; what it says of it is in `fault` */
