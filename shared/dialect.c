@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
+#include "dialect_ids.h"
 #include "dialect_pivot.h"
 #include "provider.h"
 
@@ -165,11 +166,13 @@ static bool adapt(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk
     if (!provider->developer && pair->back == &pk_dialect_openai &&
         memmem(body->at, body->len, "developer", strlen("developer")))
         rename_developer(&c);
-    if (c.count == 0)
-        return true;
-    pk_json_splice(&spliced, &doc, 0, c.edits, c.count);
-    *body = pk_buf_str(&spliced);
-    return pk_dialect_built(&spliced, "body", err);
+    if (c.count) {
+        pk_json_splice(&spliced, &doc, 0, c.edits, c.count);
+        *body = pk_buf_str(&spliced);
+        if (!pk_dialect_built(&spliced, "body", err))
+            return false;
+    }
+    return !provider->short_ids || pk_dialect_short_ids(arena, body, err);
 }
 
 typedef bool make_fn(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,

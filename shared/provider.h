@@ -24,6 +24,7 @@ struct pk_provider {
     const char *operations; /* beside raw ones, blank separated; NULL: those of its dialect */
     const char *host_path;  /* what follows a custom_host without a version: "/v1"; NULL: nothing */
     bool developer;         /* knows the role "developer"; to the others it is "system" */
+    bool short_ids;         /* tool calls have ids of nine letters and digits */
     bool own;               /* put by an administrator: it lives as long as what it was read into */
 };
 
