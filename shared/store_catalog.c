@@ -440,7 +440,7 @@ static const struct price *tier_of(struct side s, int64_t above_tokens)
 {
     for (int i = 0; i < s.count; i++)
         if (s.list[i].above_tokens == above_tokens)
-            return &s.list[i];
+            return s.list + i;
     return NULL;
 }
 
