@@ -212,7 +212,7 @@ static void a_new_slot_has_a_lease_of_its_own(void)
 
 static void there_is_place_for_those_in_use(void)
 {
-    char name[2 * PK_LEASES_MAX][8];
+    char name[2 * PK_LEASES_MAX][16];
 
     begin();
     for (int i = 0; i < 2 * PK_LEASES_MAX; i++) {

@@ -24,6 +24,7 @@ static const struct place places[] = {
      "*.services.ai.azure.com *.models.ai.azure.com *.inference.ai.azure.com "
      "*.cognitiveservices.azure.com *.openai.azure.com"},
     {"bedrock", PK_AUTH_AWS, "", "", ""},
+    {"sagemaker", PK_AUTH_AWS, "", "", ""},
     {"vertex-ai", PK_AUTH_GOOGLE, "/v1/projects/{vertex_project_id}/locations/{vertex_region}", "",
      ""},
     {"predibase", PK_AUTH_KEY, "/{model}/v1", "", ""},
@@ -41,6 +42,7 @@ static const struct {
     {PK_TF_api_version, "azure-openai", "v1"},
     {PK_TF_azure_extra_params, "azure-ai", "drop"},
     {PK_TF_aws_region, "bedrock", "us-east-1"},
+    {PK_TF_aws_region, "sagemaker", "us-east-1"},
 };
 
 /* Beside the fields: the model that is asked for. Deployments are usually called as their model. */

@@ -71,6 +71,11 @@ static void fields_fill_the_base_url(void)
               "https://api.cloudflare.com/client/v4/accounts/a%2Fb/ai/v1|"));
     EXPECT(at("{\"provider\":\"snowflake\",\"snowflake_account\":\"org-acc.eu-west-1\"}",
               "https://org-acc.eu-west-1.snowflakecomputing.com/api/v2/cortex/v1|"));
+    EXPECT(at("{\"provider\":\"oracle\",\"oracle_region\":\"us-chicago-1\"}",
+              "https://inference.generativeai.us-chicago-1.oci.oraclecloud.com/openai/v1|"));
+    EXPECT(at(
+        "{\"provider\":\"sagemaker\",\"aws_access_key_id\":\"a\",\"aws_secret_access_key\":\"b\"}",
+        "https://runtime.sagemaker.us-east-1.amazonaws.com|"));
     EXPECT(at("{\"provider\":\"predibase\",\"predibase_tenant_id\":\"t\"}",
               "https://serving.app.predibase.com/t/deployments/v2/llms/gpt%204o/v1|"));
 }
