@@ -90,7 +90,7 @@ int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
         return pk_call_go(c, ST_guard_out);
     if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS)
         return without_exact(c);
-    bool cannot_replay = c->stream && !c->operation->front; /* an image, in pieces */
+    bool cannot_replay = c->stream && c->operation == &pk_operation_images; /* in pieces */
     if (c->looked_up || c->req->cache_off || !c->operation->cached || cannot_replay ||
         pk_call_target(c)->cache.mode == PK_CACHE_OFF)
         return pk_call_go(c, ST_send);
