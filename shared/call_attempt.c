@@ -29,6 +29,7 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     c->tries++;
     c->status = 0;
     c->retry_after_ms = 0;
+    c->answer = (struct pk_answer){0};
     c->streaming = NULL;
     c->tunnel = NULL;
     c->tap = NULL;

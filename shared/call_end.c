@@ -29,7 +29,7 @@ void pk_call_note_used(struct pk_call *c)
     pk_str model = c->answer.model;
     const char *why = NULL;
 
-    if (!c->answered && !c->tunnel) {
+    if (!c->answered && (c->tap || c->streaming) && !c->tunnel) {
         u = c->tap ? &c->tap->usage : &c->streaming->usage;
         model = c->tap ? c->tap->model : c->streaming->model;
     }
@@ -88,7 +88,8 @@ void pk_call_span_end(struct pk_call *c)
         return; /* between two attempts */
     s->ended_us = pk_call_now_us(c);
     pk_call_estimate(c);
-    if (c->answered || c->streaming || c->tunnel || c->tap)
+    if (c->answered || c->streaming || c->tunnel || c->tap ||
+        c->answer.usage.source != PK_USAGE_NONE) /* of an answer that was none: it is billed */
         pk_call_note_used(c);
     note_outcome(c, s);
     s->status = c->status;

@@ -143,13 +143,15 @@ static bool check_choices(struct pk_arena *arena, const struct pk_json *doc, str
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                    struct pk_buf *out, struct pk_error *err)
 {
+    bool usage = read_usage(doc, pk_json_get(doc, 0, "usage"), &a->usage);
+
+    a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
     if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
         !check_choices(arena, doc, &a->fault, err))
-        return false;
-    if (!read_usage(doc, pk_json_get(doc, 0, "usage"), &a->usage))
+        return false; /* which is billed all the same */
+    if (!usage)
         return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
     a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
-    a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
     a->finish_reason = pk_json_str(arena, doc, pk_json_at(doc, "choices[0].finish_reason"));
     if (out)
         pk_buf_add(out, doc->text);

@@ -152,6 +152,8 @@ static bool read_common(struct pk_arena *arena, const struct pk_operation *opera
 {
     struct pk_buf made = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
 
+    a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
+    read_usage(doc, &a->usage); /* it is billed, whatever becomes of the rest */
     if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
         !settle(arena, operation, doc, a, &made, err))
         return false;
@@ -159,8 +161,6 @@ static bool read_common(struct pk_arena *arena, const struct pk_operation *opera
         pk_json_type(doc, pk_json_get(doc, 0, "data")) != PK_JSON_ARRAY)
         return pk_fail(err, PK_BAD_ANSWER, "answer: data: must be an array");
     a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
-    a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
-    read_usage(doc, &a->usage);
     if (made.len)
         a->body = pk_buf_str(&made);
     return pk_dialect_built(&made, "answer", err);
