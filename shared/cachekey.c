@@ -8,6 +8,7 @@
 #include "cachekey.h"
 
 #include "http.h"
+#include "lexical.h"
 
 #include <sodium.h>
 
@@ -235,16 +236,17 @@ static bool add_rest(struct pk_arena *arena, crypto_generichash_state *h,
 bool pk_cache_gate(struct pk_arena *arena, const struct pk_cache_question *q, int node, int dims,
                    uint8_t gate[PK_CACHE_KEY_BYTES], struct pk_error *err)
 {
-    const struct pk_embedder *e = &q->config->embedders[q->policy->embedder];
+    const struct pk_embedder *e =
+        q->policy->embedder < 0 ? NULL : &q->config->embedders[q->policy->embedder];
     const int versions[] = {PK_TRAITS_VERSION, dims};
     crypto_generichash_state h;
 
     (void)crypto_generichash_init(&h, NULL, 0, PK_CACHE_KEY_BYTES);
     add_piece(&h, PK_STR("pk gate 1"));
     add_piece(&h, (pk_str){(const char *)versions, sizeof versions});
-    add_piece(&h, pk_str_of(e->target.provider->name));
-    add_piece(&h, e->target.base_url);
-    add_piece(&h, e->model);
+    add_piece(&h, e ? pk_str_of(e->target.provider->name) : PK_NONE);
+    add_piece(&h, e ? e->target.base_url : PK_STR("lexical"));
+    add_piece(&h, e ? e->model : pk_copyf(arena, "%d", PK_LEXICAL_VERSION));
     bool ok = add_rest(arena, &h, q->body, node) && add_scope(arena, &h, q);
     return finish(arena, &h, ok, gate, err);
 }

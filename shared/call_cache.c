@@ -13,6 +13,7 @@
 #include "call_inner.h"
 
 #include "codec.h"
+#include "lexical.h"
 #include "near.h"
 #include "place.h"
 #include "url.h"
@@ -165,6 +166,23 @@ static bool build(struct pk_call *c, struct pk_exchange *ex, struct pk_error *er
            !headers.failed && !c->arena->failed;
 }
 
+/* The vector is there for when the answer is kept; whether there is one to look for now. */
+static bool embed_here(struct pk_call *c)
+{
+    struct pk_cache_question q = question(c);
+    struct pk_like *like = &c->like;
+    struct pk_error unused = {0};
+    float *vector = pk_alloc(c->arena, PK_LEXICAL_DIMS * sizeof *vector);
+
+    like->ready =
+        vector && pk_lexical_embed(like->text, vector) &&
+        pk_cache_gate(c->arena, &q, like->node, PK_LEXICAL_DIMS, like->vector.gate, &unused);
+    like->vector.traits = pk_traits_of(like->text);
+    like->vector.at = vector;
+    like->vector.dims = PK_LEXICAL_DIMS;
+    return like->ready && !c->req->cache_refresh;
+}
+
 int pk_step_embed(struct pk_call *c, const struct pk_event *ev)
 {
     struct pk_error unused = {0};
@@ -174,6 +192,8 @@ int pk_step_embed(struct pk_call *c, const struct pk_event *ev)
     c->like.embedder = pk_call_target(c)->cache.embedder;
     if (!c->req->cache_refresh)
         c->record.cache_status = PK_CS_SEMANTIC_MISS;
+    if (c->like.embedder < 0)
+        return embed_here(c) ? pk_call_wait(c, ST_near, PK_OP_NEAR) : pk_call_go(c, ST_send);
     if (!build(c, &ex, &unused))
         return pk_call_go(c, ST_send);
     c->like.span = open_span(c); /* one a call: attempts keep their room */

@@ -46,7 +46,7 @@ struct pk_cache_policy {
     int64_t max_age_s;
     pk_str ns;        /* namespace; empty = none */
     double threshold; /* semantic: how near is near enough, a cosine */
-    int embedder; /* semantic: which of the config's; -1 = not said yet, see pk_config_embed() */
+    int embedder; /* semantic: which of the config's; -1 = the one that needs nobody (lexical.h), unless pk_config_embed() knows another */
 };
 
 enum pk_key_kind {

@@ -217,14 +217,8 @@ bool pk_config_embed(struct pk_arena *arena, pk_str otherwise, struct pk_config 
     for (int i = 0; i < config->target_count; i++) {
         struct pk_target *t = &config->targets[i];
 
-        if (!wants_default(t))
+        if (!wants_default(t) || pk_str_trim(otherwise).len == 0)
             continue;
-        if (pk_str_trim(otherwise).len == 0)
-            return pk_fail(
-                err, PK_BAD_CONFIG,
-                "%.*s.cache.embedder: must be given for mode \"semantic\": a provider or "
-                "virtual key that makes embeddings; or set PK_EMBEDDER",
-                PK_FMT(t->path));
         if (index < 0 && !parse_default(arena, pk_str_trim(otherwise), config, &index, err))
             return false;
         t->cache.embedder = index;

@@ -35,12 +35,6 @@ static void errors_name_the_path(void)
         const char *text, *otherwise, *message;
     } cases[] = {
         {CACHE("{\"mode\":\"fuzzy\"}"), "", "cache.mode: must be \"simple\" or \"semantic\""},
-        {CACHE("{\"mode\":\"semantic\"}"), "",
-         "config.cache.embedder: must be given for mode \"semantic\": a provider or virtual key "
-         "that "
-         "makes embeddings; or set PK_EMBEDDER"},
-        {"{\"targets\":[{\"provider\":\"groq\",\"cache\":{\"mode\":\"semantic\"}}]}", " ",
-         "config.targets[0].cache.embedder: must be given"},
         {CACHE("{\"mode\":\"semantic\",\"similarity_threshold\":0}"), "openai",
          "cache.similarity_threshold: must be above 0 and at most 1"},
         {CACHE("{\"mode\":\"semantic\",\"similarity_threshold\":1.01}"), "openai",

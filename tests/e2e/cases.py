@@ -411,9 +411,13 @@ FAMILIES = [
          Call(lambda e: e.semantic(guardrails={"output": [
              {"type": "contains", "words": ["colour"], "operator": "none", "action": "block"}]}),
               "what is the colour of the sky", status=446, code="guardrail_blocked", upstream=1)),
-    Case("semantic mode without an embedder says what is missing",
-         Call(lambda e: e.to("echo", cache={"mode": "semantic"}), code="invalid_config",
-              says="config.cache.embedder: must be given for mode \"semantic\"", status=400)),
+    Case("semantic mode without an embedder knows what was only typed otherwise",
+         Call(lambda e: e.to("echo", cache={"mode": "semantic"}), "Which rooms are still free?",
+              cached="SEMANTIC MISS", upstream=1),
+         Call(lambda e: e.to("echo", cache={"mode": "semantic"}), "which rooms are  still free",
+              cached="SEMANTIC HIT", upstream=0, text="Which rooms are still free?"),
+         Call(lambda e: e.to("echo", cache={"mode": "semantic"}), "Which rooms are already taken?",
+              cached="SEMANTIC MISS", upstream=1)),
 
     # --- the anthropic dialect -------------------------------------------------------------------
     Case("anthropic: system, texts and limits are translated",
