@@ -46,7 +46,7 @@ struct pk_cache_policy {
     int64_t max_age_s;
     pk_str ns;        /* namespace; empty = none */
     double threshold; /* semantic: how near is near enough, a cosine */
-    int embedder; /* semantic: which of the config's; -1 = the one that needs nobody (lexical.h), unless pk_config_embed() knows another */
+    int embedder;     /* semantic: which of the config's; -1 = the built-in one (lexical.h) */
 };
 
 enum pk_key_kind {
@@ -137,8 +137,8 @@ bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *conf
                      struct pk_error *err) PK_MUST_CHECK;
 
 /* Gives every semantic cache without an embedder the one that `otherwise` names: an object as in a config, or
- * the slug of a provider or virtual key. PK_BAD_CONFIG when one is needed and `otherwise` is empty. Before
- * binding. */
+ * the slug of a provider or virtual key. Empty: they keep the built-in one.
+ * Before binding. */
 bool pk_config_embed(struct pk_arena *arena, pk_str otherwise, struct pk_config *config,
                      struct pk_error *err) PK_MUST_CHECK;
 

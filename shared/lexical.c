@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { WORD_BYTES_MAX = 64, GRAM = 3 };
+enum { WORD_BYTES_MAX = 64, GRAM = 3, MARKS_MAX = 4 };
 
 static const float word_weight = 1.0F, pair_weight = 0.5F, gram_weight = 0.25F;
 
@@ -30,10 +30,14 @@ static void add(float *vector, uint64_t h, float weight)
     vector[h % PK_LEXICAL_DIMS] += h >> 63 ? weight : -weight;
 }
 
-static bool is_letter(char c)
+/* Blanks, and what ends a sentence or its part before one. C, C++ and C# are three words, and < is not >. */
+static bool is_gap(pk_str text, size_t i)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (unsigned char)c >= 0x80;
+    size_t end = i + MARKS_MAX;
+
+    while (i < text.len && i < end && text.at[i] && strchr(".,;:!?", text.at[i]))
+        i++;
+    return i == text.len || (unsigned char)text.at[i] <= ' ';
 }
 
 static char lower(char c)
@@ -47,10 +51,10 @@ static size_t next_word(pk_str *text, char word[WORD_BYTES_MAX + 2])
 {
     size_t from = 0, len = 0;
 
-    while (from < text->len && !is_letter(text->at[from]))
+    while (from < text->len && is_gap(*text, from))
         from++;
     word[0] = ' ';
-    while (from + len < text->len && len < WORD_BYTES_MAX && is_letter(text->at[from + len])) {
+    while (from + len < text->len && len < WORD_BYTES_MAX && !is_gap(*text, from + len)) {
         word[1 + len] = lower(text->at[from + len]);
         len++;
     }
@@ -59,10 +63,22 @@ static size_t next_word(pk_str *text, char word[WORD_BYTES_MAX + 2])
     return len;
 }
 
+/* Half of the vector is a direction that only this very row of words has: however long two texts are, one word
+ * makes them differ. */
+static void add_whole(float *vector, uint64_t h)
+{
+    const float share = 1.0F / 16; /* times the root of the dimensions: length 1 */
+
+    for (int i = 0; i < PK_LEXICAL_DIMS; i++) {
+        h = hash(h, "whole", 5);
+        vector[i] += h >> 63 ? share : -share;
+    }
+}
+
 bool pk_lexical_embed(pk_str text, float vector[PK_LEXICAL_DIMS])
 {
     char word[WORD_BYTES_MAX + 2];
-    uint64_t before = 0;
+    uint64_t before = 0, whole = 3;
     size_t len;
 
     memset(vector, 0, PK_LEXICAL_DIMS * sizeof *vector);
@@ -75,6 +91,10 @@ bool pk_lexical_embed(pk_str text, float vector[PK_LEXICAL_DIMS])
         for (size_t i = 0; i + GRAM <= len + 2; i++)
             add(vector, hash(2, word + i, GRAM), gram_weight);
         before = h;
+        whole = hash(whole, word, len + 2);
     }
+    if (!pk_near_normalise(vector, PK_LEXICAL_DIMS))
+        return false;
+    add_whole(vector, whole);
     return pk_near_normalise(vector, PK_LEXICAL_DIMS);
 }

@@ -3,9 +3,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * For semantic caches that name no embedder. It knows how texts are written, not what they mean: case,
- * punctuation and blanks make no difference, a changed ending makes a small one, another word for the same
- * thing all the difference. So it finds questions that were typed again, and little else: in doubt a
- * call is made, as with any embedder.
+ * blanks and the punctuation of sentences make no difference, any other word or symbol half of all. So it
+ * finds questions that were typed again, at thresholds that anybody uses; for the rest a call is made.
  */
 #ifndef PK_LEXICAL_H
 #define PK_LEXICAL_H
@@ -18,7 +17,7 @@ enum {
 };
 
 /* Words, pairs of neighbours, and three letters at a time, hashed. Of length 1; false for a text without a
- * letter or digit. `text` is UTF-8; what is not ASCII counts as letters. */
+ * word. `text` is UTF-8. */
 bool pk_lexical_embed(pk_str text, float vector[PK_LEXICAL_DIMS]) PK_MUST_CHECK;
 
 #endif
