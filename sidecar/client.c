@@ -434,12 +434,11 @@ static bool open_tunnel(struct pkd_call *c)
     return true;
 }
 
-size_t pkd_call_received(struct pkd_conn *conn, pk_str bytes)
+static size_t on_received(void *owner, struct pkd_conn *conn, pk_str bytes)
 {
-    struct pkd_call *c = pkd_conn_owner(conn);
+    struct pkd_call *c = owner;
 
-    if (!c)
-        return bytes.len;
+    (void)conn;
     size_t taken = pk_loop_send(c->thread->loop, &c->task, bytes);
     if (taken < bytes.len && !c->uploads) {
         c->uploads = true;
@@ -543,27 +542,28 @@ void pkd_call_step(struct pk_task *task)
     }
 }
 
-void pkd_call_drained(struct pkd_conn *conn)
+static void on_drained(void *owner, struct pkd_conn *conn)
 {
-    struct pkd_call *c = pkd_conn_owner(conn);
+    struct pkd_call *c = owner;
 
-    if (!c || !c->paused)
+    (void)conn;
+    if (!c->paused)
         return;
     c->paused = false;
     pk_loop_resume(c->thread->loop, &c->task);
 }
 
-void pkd_call_closed(struct pkd_conn *conn)
+static void on_closed(void *owner, struct pkd_conn *conn)
 {
-    struct pkd_call *c = pkd_conn_owner(conn);
+    struct pkd_call *c = owner;
 
-    if (!c)
-        return;
     c->conn = NULL;
     if (!c->input)
         c->input = pkd_conn_take_input(conn, &c->input_size);
     cancel(c);
 }
+
+static const struct pkd_owner call_owner = {on_drained, on_closed, on_received};
 
 void pkd_call_end_tunnels(struct pkd_thread *t)
 {
@@ -685,7 +685,7 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
         free_call(c);
         return;
     }
-    pkd_conn_set_owner(conn, c);
+    pkd_conn_set_owner(conn, &call_owner, c);
     pk_loop_start(t->loop, &c->task);
 }
 

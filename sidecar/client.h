@@ -18,12 +18,6 @@ void pkd_call_begin_prompt(struct pkd_thread *t, struct pkd_conn *c, const struc
 /* The loop has returned the task of a call: takes what it has for the client and does what it asks. */
 void pkd_call_step(struct pk_task *task);
 
-/* From the server: the client can take more; or it is gone. */
-void pkd_call_drained(struct pkd_conn *c);
-void pkd_call_closed(struct pkd_conn *c);
-
-/* From the server: bytes of a session's client; returns how many were taken. */
-size_t pkd_call_received(struct pkd_conn *c, pk_str bytes);
 /* Reads on from clients of sessions whose provider takes more. */
 void pkd_call_read_on(struct pkd_thread *t);
 /* Ends every open session: its client is told so. */

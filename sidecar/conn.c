@@ -192,7 +192,7 @@ static void renew(struct pkd_conn *c)
 static void finish(struct pkd_conn *c)
 {
     c->state = PKD_FLUSH;
-    c->owner = NULL;
+    c->kind = NULL;
     c->waiting = false;
     if (c->broken || pending(c))
         return;
@@ -224,10 +224,9 @@ void pkd_conn_flush(struct pkd_conn *c)
     pkd_server_set_timer(c->server, c, PKD_T_NONE);
     shrink(&c->out);
     if (c->waiting) {
-        const struct pkd_server_host *host = pkd_server_host_of(c->server);
 
         c->waiting = false;
-        host->drained(host->ctx, c);
+        c->kind->drained(c->owner, c);
     }
 }
 
@@ -371,14 +370,10 @@ void pkd_conn_end(struct pkd_conn *c, bool clean)
     finish(c);
 }
 
-void pkd_conn_set_owner(struct pkd_conn *c, void *owner)
+void pkd_conn_set_owner(struct pkd_conn *c, const struct pkd_owner *kind, void *owner)
 {
+    c->kind = kind;
     c->owner = owner;
-}
-
-void *pkd_conn_owner(const struct pkd_conn *c)
-{
-    return c->owner;
 }
 
 void *pkd_conn_take_input(struct pkd_conn *c, size_t *size)
@@ -634,13 +629,11 @@ static bool takes_input(const struct pkd_conn *c)
  * behind: what it sent last leads nowhere. */
 static void carry(struct pkd_conn *c)
 {
-    const struct pkd_server_host *host = pkd_server_host_of(c->server);
-
     for (int i = 0; i < REQUESTS_MAX && !c->stuffed; i++) {
         if (c->in.len > c->raw) {
             const pk_str bytes = {c->in.at + c->raw, c->in.len - c->raw};
 
-            c->raw += host->received(host->ctx, c, bytes);
+            c->raw += c->kind->received(c->owner, c, bytes);
             c->stuffed = c->raw < c->in.len;
             continue;
         }

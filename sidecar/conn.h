@@ -42,6 +42,7 @@ struct pkd_bytes {
 
 struct pkd_conn {
     struct pkd_server *server;
+    const struct pkd_owner *kind; /* NULL: nobody has the request yet, or any more */
     void *owner;
     int fd;
     enum pkd_conn_state state;

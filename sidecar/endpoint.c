@@ -11,9 +11,9 @@
 
 #include "answer.h"
 #include "client.h"
+#include "errand.h"
 #include "feedback.h"
 #include "models.h"
-#include "prompt_admin.h"
 #include "prompts.h"
 #include "store_audit.h"
 #include "url.h"
@@ -28,6 +28,7 @@ struct endpoint {
     const char *path;
     unsigned scopes; /* one of these; 0: no key is needed */
     handler *serve;
+    pkd_errand_fn *errand;                /* in place of a handler: a clerk's */
     const struct pk_operation *operation; /* that a call is made for, in place of a handler */
 };
 
@@ -42,22 +43,6 @@ static void serve_prompt_render(struct pkd_thread *t, struct pkd_conn *c,
 {
     pkd_prompt_render(t, c, req);
 }
-
-#define PROMPT_ADMIN(verb)                                                                         \
-    static void serve_prompt_##verb(struct pkd_thread *t, struct pkd_conn *c,                      \
-                                    const struct pkd_request *req)                                 \
-    {                                                                                              \
-        pkd_prompt_admin(t, c, req, PKD_PROMPT_##verb);                                            \
-    }
-PROMPT_ADMIN(create)
-PROMPT_ADMIN(list)
-PROMPT_ADMIN(get)
-PROMPT_ADMIN(update)
-PROMPT_ADMIN(delete)
-PROMPT_ADMIN(publish)
-PROMPT_ADMIN(versions)
-PROMPT_ADMIN(label)
-#undef PROMPT_ADMIN
 
 static void serve_feedback(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
 {
@@ -93,8 +78,6 @@ static void serve_readyz(struct pkd_thread *t, struct pkd_conn *c, const struct 
     }
 CATALOG(models, pkd_models_list)
 CATALOG(model, pkd_models_get)
-CATALOG(prices, pkd_prices_list)
-CATALOG(price_import, pkd_prices_import)
 #undef CATALOG
 
 /* --- the gate -------------------------------------------------------------------------------- */
@@ -108,11 +91,21 @@ CATALOG(price_import, pkd_prices_import)
 #define ADMIN  PK_SCOPE_ADMIN
 #define LOGS   PK_SCOPE_LOGS
 #define ANY    (CALL | ADMIN | LOGS)
-static const struct endpoint endpoints[] = {
-#define ENDPOINT(method, path, scopes, handler) {method, path, scopes, serve_##handler, NULL},
-#define OPERATION_AT(method, path, operation)   {method, path, CALL, NULL, &pk_operation_##operation},
+#define ENDPOINT(method, path, scopes, handler)
+#define OPERATION_AT(method, path, operation)
+#define ERRAND(method, path, scopes, handler) pkd_errand_fn pkd_##handler;
 #include "endpoints.def"
 #undef ENDPOINT
+#undef OPERATION_AT
+#undef ERRAND
+static const struct endpoint endpoints[] = {
+#define ENDPOINT(method, path, scopes, handler) {method, path, scopes, serve_##handler, NULL, NULL},
+#define ERRAND(method, path, scopes, handler)   {method, path, scopes, NULL, pkd_##handler, NULL},
+#define OPERATION_AT(method, path, operation)                                                      \
+    {method, path, CALL, NULL, NULL, &pk_operation_##operation},
+#include "endpoints.def"
+#undef ENDPOINT
+#undef ERRAND
 #undef OPERATION_AT
 };
 #undef GET
@@ -287,7 +280,7 @@ static bool is_proxied(struct pkd_thread *t, const struct pkd_request *req)
         req->method == PKD_OTHER || is_own(pk_str_sub(req->path, 4, req->path.len)))
         return false;
     for (size_t i = 0; i < PK_COUNT(endpoints); i++)
-        if (endpoints[i].serve && matches(endpoints[i].path, req->path))
+        if (!endpoints[i].operation && matches(endpoints[i].path, req->path))
             return false;
     return pkd_ask_names(&t->scratch, req) || (t->caller && t->caller->config.len);
 }
@@ -305,6 +298,10 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
     }
     if (e && e->operation) {
         pkd_call_begin(t, c, req, e->operation);
+        return;
+    }
+    if (e && e->errand) {
+        pkd_errand_begin(t, c, req, e->errand);
         return;
     }
     if (e) {

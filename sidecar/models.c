@@ -210,7 +210,7 @@ void pkd_models_get(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_r
 /* --- /v1/prices ------------------------------------------------------------------------------- */
 
 struct price_listing {
-    struct pk_buf out;
+    struct pk_buf *out;
     pk_str provider, model; /* empty: any */
     int64_t now_us;
     bool begun;
@@ -235,58 +235,57 @@ static bool take_price(void *ctx, const struct pk_value *v, int count)
         (l->provider.len && !pk_str_eq(l->provider, v[0].s)) ||
         (l->model.len && !pk_str_eq(l->model, v[1].s)))
         return true;
-    pk_buf_adds(&l->out, l->begun ? ",{\"provider\":" : "{\"provider\":");
+    pk_buf_adds(l->out, l->begun ? ",{\"provider\":" : "{\"provider\":");
     l->begun = true;
-    pk_json_quote(&l->out, v[0].s);
-    add_text(&l->out, "model", v[1].s);
-    pk_buf_addf(&l->out, ",\"above_tokens\":%lld", (long long)v[2].i);
+    pk_json_quote(l->out, v[0].s);
+    add_text(l->out, "model", v[1].s);
+    pk_buf_addf(l->out, ",\"above_tokens\":%lld", (long long)v[2].i);
     for (int i = 0; i < PK_RATES; i++) {
         if (v[5 + i].type != PK_V_INT)
             continue;
-        pk_buf_addf(&l->out, ",\"%s_usd\":", pk_rate_name((enum pk_rate)i));
-        pk_price_print(&l->out, v[5 + i].i);
+        pk_buf_addf(l->out, ",\"%s_usd\":", pk_rate_name((enum pk_rate)i));
+        pk_price_print(l->out, v[5 + i].i);
     }
     if (v[5 + PK_RATES].s.len)
-        pk_buf_addf(&l->out, ",\"units\":%.*s", PK_FMT(v[5 + PK_RATES].s));
-    add_time(&l->out, "valid_from", v[3].i);
-    add_time(&l->out, "valid_to", v[4].i);
-    pk_buf_addc(&l->out, '}');
-    return !l->out.failed;
+        pk_buf_addf(l->out, ",\"units\":%.*s", PK_FMT(v[5 + PK_RATES].s));
+    add_time(l->out, "valid_from", v[3].i);
+    add_time(l->out, "valid_to", v[4].i);
+    pk_buf_addc(l->out, '}');
+    return !l->out->failed;
 }
 
-void pkd_prices_list(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+bool pkd_prices(struct pkd_errand *e, struct pk_error *err)
 {
-    struct pk_error err = {0};
     struct price_listing l = {
-        .out = pk_buf_in(&t->scratch, PK_BODY_BYTES_MAX),
-        .provider = pkd_query_value(&t->scratch, req->query, "provider"),
-        .model = pkd_query_value(&t->scratch, req->query, "model"),
+        .out = &e->out,
+        .provider = pkd_query_value(e->arena, e->query, "provider"),
+        .model = pkd_query_value(e->arena, e->query, "model"),
         .now_us = pk_clock_us(),
     };
 
-    pk_buf_adds(&l.out, "{\"object\":\"list\",\"data\":[");
-    (void)t->store->ops->exec(t->store, PK_SQL_price_rows, NULL, 0, take_price, &l, &err);
-    pk_buf_adds(&l.out, "]}");
-    answer(t, c, &l.out, &err);
+    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
+    if (!e->store->ops->exec(e->store, PK_SQL_price_rows, NULL, 0, take_price, &l, err))
+        return false;
+    pk_buf_adds(l.out, "]}");
+    return true;
 }
 
-void pkd_prices_import(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+bool pkd_price_import(struct pkd_errand *e, struct pk_error *err)
 {
-    struct pk_buf out = pk_buf_in(&t->scratch, PK_BODY_BYTES_MAX);
-    struct pk_error err = {0};
     struct pk_catalog_source source = {
-        .format = pkd_query_value(&t->scratch, req->query, "format"),
-        .text = req->body,
-        .provider = pkd_query_value(&t->scratch, req->query, "provider"),
+        .format = pkd_query_value(e->arena, e->query, "format"),
+        .text = e->body,
+        .provider = pkd_query_value(e->arena, e->query, "provider"),
         .now_us = pk_clock_us(),
     };
-    bool dry = pk_str_is(pkd_query_value(&t->scratch, req->query, "dry_run"), "true");
+    bool dry = pk_str_is(pkd_query_value(e->arena, e->query, "dry_run"), "true");
     pk_str diff = PK_NONE;
 
     if (source.format.len == 0)
         source.format = PK_STR("pk");
-    if (pk_store_price_import(t->store, &t->scratch, &source,
-                              dry ? PK_STR("{\"dry_run\":true}") : PK_NONE, &diff, &err))
-        pk_buf_add(&out, diff);
-    answer(t, c, &out, &err);
+    if (!pk_store_price_import(e->store, e->arena, &source,
+                               dry ? PK_STR("{\"dry_run\":true}") : PK_NONE, &diff, err))
+        return false;
+    pk_buf_add(&e->out, diff);
+    return true;
 }

@@ -5,7 +5,7 @@
 #ifndef PKD_MODELS_H
 #define PKD_MODELS_H
 
-#include "thread.h"
+#include "errand.h"
 
 /* GET /v1/models: all that pk_models has, in OpenAI's shape, with its other columns beside; those of one
  * provider when the query or the header x-portkey-provider names one. */
@@ -15,8 +15,8 @@ void pkd_models_list(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_
 void pkd_models_get(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req);
 
 /* GET /v1/prices: the rows in force and to come, as the format "pk" has them; ?provider= and ?model=. */
-void pkd_prices_list(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req);
+pkd_errand_fn pkd_prices;
 /* PUT or POST /v1/prices?format=litellm&provider=&dry_run=true: imports the body. */
-void pkd_prices_import(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req);
+pkd_errand_fn pkd_price_import;
 
 #endif

@@ -4,8 +4,7 @@
  */
 #include "prompt_admin.h"
 
-#include "answer.h"
-#include "iso.h"
+#include "member.h"
 #include "path.h"
 #include "store_prompt.h"
 
@@ -17,48 +16,15 @@ enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100, PAGE_ROWS_
 struct desk {
     struct pk_arena *arena;
     struct pk_store *store;
-    const struct pkd_request *req;
+    const struct pkd_errand *req;
     bool partial;   /* of a partial, not a prompt */
     pk_str slug;    /* in the store: with its prefix; empty: the path has none */
     pk_str version; /* the path's, or empty */
-    struct pk_buf out;
+    struct pk_buf *out;
     struct pk_error *err;
 };
 
 /* --- printing ------------------------------------------------------------------------------- */
-
-static void add_raw(struct desk *d, const char *name, pk_str json)
-{
-    struct pk_buf *out = &d->out;
-
-    if (json.len == 0)
-        return;
-    pk_buf_addf(out, "%s\"%s\":", out->len && out->at[out->len - 1] != '{' ? "," : "", name);
-    pk_buf_add(out, json);
-}
-
-/* null when it is empty. */
-static void add_text(struct desk *d, const char *name, pk_str text)
-{
-    struct pk_buf quoted = pk_buf_in(d->arena, PK_BODY_BYTES_MAX);
-
-    if (text.len)
-        pk_json_quote(&quoted, text);
-    add_raw(d, name, text.len ? pk_buf_str(&quoted) : PK_STR("null"));
-}
-
-static void add_time(struct desk *d, const char *name, int64_t at_us)
-{
-    char text[PK_ISO_BYTES];
-
-    pk_iso_print(at_us, text);
-    add_text(d, name, pk_str_of(text));
-}
-
-static void add_number(struct desk *d, const char *name, int64_t number)
-{
-    add_raw(d, name, pk_copyf(d->arena, "%lld", (long long)number));
-}
 
 /* As Portkey has it, without the prefix of a partial. */
 static pk_str shown_slug(const struct desk *d, pk_str slug)
@@ -75,9 +41,9 @@ static pk_str version_id(const struct desk *d, pk_str slug, int64_t version)
 static void add_template(struct desk *d, pk_str template)
 {
     if (pk_str_starts(template, "["))
-        add_text(d, "string", template);
+        pkd_member_text(d->out, "string", template);
     else
-        add_raw(d, "string", template);
+        pkd_member_raw(d->out, "string", template);
 }
 
 static const char *kind_of(const struct desk *d)
@@ -87,8 +53,8 @@ static const char *kind_of(const struct desk *d)
 
 static void add_ids(struct desk *d, pk_str slug)
 {
-    add_text(d, "id", shown_slug(d, slug));
-    add_text(d, "slug", shown_slug(d, slug));
+    pkd_member_text(d->out, "id", shown_slug(d, slug));
+    pkd_member_text(d->out, "slug", shown_slug(d, slug));
 }
 
 /* --- bodies --------------------------------------------------------------------------------- */
@@ -188,8 +154,8 @@ static bool create(struct desk *d)
         !put(d, text, &version))
         return false;
     add_ids(d, d->slug);
-    add_text(d, "version_id", version_id(d, d->slug, version));
-    add_text(d, "object", pk_str_of(kind_of(d)));
+    pkd_member_text(d->out, "version_id", version_id(d, d->slug, version));
+    pkd_member_text(d->out, "object", pk_str_of(kind_of(d)));
     return true;
 }
 
@@ -245,7 +211,7 @@ static bool update(struct desk *d)
         return false;
     id = version_id(d, d->slug, version);
     add_ids(d, d->slug);
-    add_text(d, d->partial ? "prompt_partial_version_id" : "prompt_version_id", id);
+    pkd_member_text(d->out, d->partial ? "prompt_partial_version_id" : "prompt_version_id", id);
     return true;
 }
 
@@ -255,7 +221,7 @@ static bool delete_all(struct desk *d)
 
     if (!pk_store_prompt_delete(d->store, d->slug, pk_clock_us(), &existed, d->err))
         return false;
-    add_raw(d, "success", PK_STR("true"));
+    pkd_member_raw(d->out, "success", PK_STR("true"));
     return existed || pk_fail(d->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"", kind_of(d),
                               PK_FMT(shown_slug(d, d->slug)));
 }
@@ -268,7 +234,7 @@ static bool publish_as(struct desk *d, int64_t version, pk_str label)
                                   .weight = PK_WEIGHT_ALONE,
                                   .at_us = pk_clock_us()};
 
-    add_raw(d, "success", PK_STR("true"));
+    pkd_member_raw(d->out, "success", PK_STR("true"));
     return pk_store_prompt_publish(d->store, d->arena, &what, d->err);
 }
 
@@ -339,16 +305,17 @@ static bool get(struct desk *d)
     const char *kind = d->partial ? "version" : "prompt_version";
     add_ids(d, p.slug);
     add_template(d, p.template);
-    add_number(d, kind, p.version);
-    add_text(d, d->partial ? "prompt_partial_version_id" : "prompt_version_id",
-             version_id(d, p.slug, p.version));
-    add_text(d, d->partial ? "version_description" : "prompt_version_description", p.description);
-    add_text(d, "status", PK_STR("active"));
-    add_time(d, "created_at", p.created_us);
-    add_time(d, "last_updated_at", p.created_us);
+    pkd_member_int(d->out, kind, p.version);
+    pkd_member_text(d->out, d->partial ? "prompt_partial_version_id" : "prompt_version_id",
+                    version_id(d, p.slug, p.version));
+    pkd_member_text(d->out, d->partial ? "version_description" : "prompt_version_description",
+                    p.description);
+    pkd_member_text(d->out, "status", PK_STR("active"));
+    pkd_member_time(d->out, "created_at", p.created_us);
+    pkd_member_time(d->out, "last_updated_at", p.created_us);
     if (rest.len > 2) {
-        pk_buf_addc(&d->out, ',');
-        pk_buf_add(&d->out, pk_str_sub(rest, 1, rest.len - 2));
+        pk_buf_addc(d->out, ',');
+        pk_buf_add(d->out, pk_str_sub(rest, 1, rest.len - 2));
     }
     return true;
 }
@@ -357,7 +324,7 @@ static bool get(struct desk *d)
 
 static void begin_item(struct desk *d, int64_t count)
 {
-    pk_buf_adds(&d->out, count ? ",{" : "{");
+    pk_buf_adds(d->out, count ? ",{" : "{");
 }
 
 struct page {
@@ -392,15 +359,15 @@ static bool list_row(void *ctx, const struct pk_value *v, int count)
         return true;
     begin_item(d, page->shown++);
     add_ids(d, slug);
-    add_text(d, "name", v[2].s);
-    add_text(d, "collection_id", collection);
+    pkd_member_text(d->out, "name", v[2].s);
+    pkd_member_text(d->out, "collection_id", collection);
     if (!d->partial)
-        add_text(d, "model", v[3].s);
-    add_text(d, "status", PK_STR("active"));
-    add_time(d, "created_at", v[6].i);
-    add_time(d, "last_updated_at", v[5].i);
-    add_text(d, "object", pk_str_of(kind_of(d)));
-    pk_buf_addc(&d->out, '}');
+        pkd_member_text(d->out, "model", v[3].s);
+    pkd_member_text(d->out, "status", PK_STR("active"));
+    pkd_member_time(d->out, "created_at", v[6].i);
+    pkd_member_time(d->out, "last_updated_at", v[5].i);
+    pkd_member_text(d->out, "object", pk_str_of(kind_of(d)));
+    pk_buf_addc(d->out, '}');
     return true;
 }
 
@@ -416,12 +383,12 @@ static bool list(struct desk *d)
         !pkd_query_number(d->arena, query, "current_page", INT32_MAX, &number, d->err))
         return false;
     page.skip = number * page.rows;
-    add_text(d, "object", PK_STR("list"));
-    add_raw(d, "data", PK_STR("["));
+    pkd_member_text(d->out, "object", PK_STR("list"));
+    pkd_member_raw(d->out, "data", PK_STR("["));
     if (!d->store->ops->exec(d->store, PK_SQL_prompt_page, NULL, 0, list_row, &page, d->err))
         return false;
-    pk_buf_addc(&d->out, ']');
-    add_number(d, "total", page.total);
+    pk_buf_addc(d->out, ']');
+    pkd_member_int(d->out, "total", page.total);
     return true;
 }
 
@@ -432,26 +399,26 @@ static bool version_row(void *ctx, const struct pk_value *v, int count)
 
     PK_ASSERT(count == 7);
     begin_item(d, page->shown++);
-    add_text(d, "id", version_id(d, d->slug, v[0].i));
-    add_text(d, d->partial ? "prompt_partial_id" : "prompt_id", shown_slug(d, d->slug));
+    pkd_member_text(d->out, "id", version_id(d, d->slug, v[0].i));
+    pkd_member_text(d->out, d->partial ? "prompt_partial_id" : "prompt_id", shown_slug(d, d->slug));
     if (d->partial) {
-        add_text(d, "slug", shown_slug(d, d->slug));
-        add_text(d, "version", pk_copyf(d->arena, "%lld", (long long)v[0].i));
+        pkd_member_text(d->out, "slug", shown_slug(d, d->slug));
+        pkd_member_text(d->out, "version", pk_copyf(d->arena, "%lld", (long long)v[0].i));
         add_template(d, v[1].s);
     } else {
-        add_number(d, "prompt_version", v[0].i);
-        pk_buf_adds(&d->out, ",\"prompt_template\":{");
+        pkd_member_int(d->out, "prompt_version", v[0].i);
+        pk_buf_adds(d->out, ",\"prompt_template\":{");
         add_template(d, v[1].s);
-        add_text(d, "model", v[2].s);
-        add_raw(d, "parameters", v[3].s);
-        pk_buf_addc(&d->out, '}');
-        add_text(d, "label_id", v[6].s);
+        pkd_member_text(d->out, "model", v[2].s);
+        pkd_member_raw(d->out, "parameters", v[3].s);
+        pk_buf_addc(d->out, '}');
+        pkd_member_text(d->out, "label_id", v[6].s);
     }
-    add_text(d, d->partial ? "description" : "prompt_description", v[4].s);
-    add_time(d, "created_at", v[5].i);
-    add_text(d, "status", PK_STR("active"));
-    add_text(d, "object", pk_str_of(kind_of(d)));
-    pk_buf_addc(&d->out, '}');
+    pkd_member_text(d->out, d->partial ? "description" : "prompt_description", v[4].s);
+    pkd_member_time(d->out, "created_at", v[5].i);
+    pkd_member_text(d->out, "status", PK_STR("active"));
+    pkd_member_text(d->out, "object", pk_str_of(kind_of(d)));
+    pk_buf_addc(d->out, '}');
     return true;
 }
 
@@ -460,24 +427,17 @@ static bool versions(struct desk *d)
     const struct pk_value args[] = {{.type = PK_V_TEXT, .s = d->slug}};
     struct page page = {.d = d};
 
-    add_text(d, "object", PK_STR("list"));
-    add_raw(d, "data", PK_STR("["));
+    pkd_member_text(d->out, "object", PK_STR("list"));
+    pkd_member_raw(d->out, "data", PK_STR("["));
     if (!d->store->ops->exec(d->store, PK_SQL_prompt_versions, args, 1, version_row, &page, d->err))
         return false;
-    pk_buf_addc(&d->out, ']');
-    add_number(d, "total", page.shown);
+    pk_buf_addc(d->out, ']');
+    pkd_member_int(d->out, "total", page.shown);
     return page.shown > 0 || pk_fail(d->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"",
                                      kind_of(d), PK_FMT(shown_slug(d, d->slug)));
 }
 
 /* --- the door ------------------------------------------------------------------------------- */
-
-static bool (*const verbs[])(struct desk *) = {
-    [PKD_PROMPT_create] = create,     [PKD_PROMPT_list] = list,
-    [PKD_PROMPT_get] = get,           [PKD_PROMPT_update] = update,
-    [PKD_PROMPT_delete] = delete_all, [PKD_PROMPT_publish] = publish,
-    [PKD_PROMPT_versions] = versions, [PKD_PROMPT_label] = label,
-};
 
 /* Reads the path; what is no slug is found to be none by the store. */
 static void read_path(struct desk *d)
@@ -492,24 +452,28 @@ static void read_path(struct desk *d)
         d->version = pkd_path_segment(d->arena, d->req->path, at + 2);
 }
 
-void pkd_prompt_admin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
-                      enum pkd_prompt_verb verb)
+static bool serve(struct pkd_errand *e, bool (*verb)(struct desk *), struct pk_error *err)
 {
-    struct pk_error err = {0};
-    struct desk d = {.arena = &t->scratch,
-                     .store = t->store,
-                     .req = req,
-                     .out = pk_buf_in(&t->scratch, PK_BODY_BYTES_MAX),
-                     .err = &err};
+    struct desk d = {.arena = e->arena, .store = e->store, .req = e, .out = &e->out, .err = err};
 
     read_path(&d);
-    pk_buf_addc(&d.out, '{');
-    bool ok = verbs[verb](&d);
-    pk_buf_addc(&d.out, '}');
-    if (ok && (d.out.failed || t->scratch.failed))
-        ok = pk_fail(&err, PK_NO_MEMORY, "prompt: out of memory");
-    if (ok)
-        pkd_answer_json(c, 200, pk_buf_str(&d.out));
-    else
-        pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+    pk_buf_addc(d.out, '{');
+    bool ok = verb(&d);
+    pk_buf_addc(d.out, '}');
+    return ok;
 }
+
+#define VERB(name, verb)                                                                           \
+    bool pkd_prompt_##name(struct pkd_errand *e, struct pk_error *err)                             \
+    {                                                                                              \
+        return serve(e, verb, err);                                                                \
+    }
+VERB(create, create)
+VERB(list, list)
+VERB(get, get)
+VERB(update, update)
+VERB(delete, delete_all)
+VERB(publish, publish)
+VERB(versions, versions)
+VERB(label, label)
+#undef VERB

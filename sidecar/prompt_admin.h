@@ -3,27 +3,14 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * An id is the slug, the id of a version is "slug@3". Lists are {"object":"list","total":n,"data":[...]}, which
- * Portkey's SDKs read everywhere. The store is written by the serving thread: that waits for the log
- * writer's transaction at most, and prompts are changed rarely.
- */
+ * Portkey's SDKs read everywhere.  */
 #ifndef PKD_PROMPT_ADMIN_H
 #define PKD_PROMPT_ADMIN_H
 
-#include "thread.h"
+#include "errand.h"
 
-enum pkd_prompt_verb {
-    PKD_PROMPT_create,
-    PKD_PROMPT_list,
-    PKD_PROMPT_get,
-    PKD_PROMPT_update,
-    PKD_PROMPT_delete,
-    PKD_PROMPT_publish,
-    PKD_PROMPT_versions,
-    PKD_PROMPT_label,
-};
-
-/* Answers `req`, whose path says prompt or partial, slug and version. Uses t->scratch. */
-void pkd_prompt_admin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
-                      enum pkd_prompt_verb verb);
+/* endpoints.def says which paths; each has prompt or partial, slug and version in it. */
+pkd_errand_fn pkd_prompt_create, pkd_prompt_list, pkd_prompt_get, pkd_prompt_update,
+    pkd_prompt_delete, pkd_prompt_publish, pkd_prompt_versions, pkd_prompt_label;
 
 #endif

@@ -6,6 +6,7 @@
  * within the grace period; the second ends the process at once.
  */
 #include "command.h"
+#include "errand.h"
 #include "listen.h"
 #include "log.h"
 #include "sqlite.h"
@@ -147,8 +148,9 @@ static bool open_shared(struct service *s, struct pk_error *err)
         return false;
     s->app.flights = pkd_flights_new(s->app.writer);
     s->app.similar = pkd_similar_new();
+    s->app.clerks = pkd_clerks_new(&s->app, PKD_CLERKS);
     s->app.ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!s->app.flights || !s->app.similar || s->app.ended_fd < 0)
+    if (!s->app.flights || !s->app.similar || !s->app.clerks || s->app.ended_fd < 0)
         return pk_fail(err, PK_NO_MEMORY, "no memory to start");
     return true;
 }
@@ -249,6 +251,7 @@ static void close_service(struct service *s)
 
     for (int i = 0; i < s->started; i++)
         (void)pthread_join(s->ids[i], NULL);
+    pkd_clerks_free(s->app.clerks);
     for (int i = 0; i < s->count; i++)
         pkd_thread_free(s->threads[i]);
     if (s->app.writer) {

@@ -184,9 +184,9 @@ void pkd_server_close(struct pkd_server *s, struct pkd_conn *c)
 {
     if (c->fd < 0)
         return;
-    if (c->state == PKD_CALL)
-        s->host.closed(s->host.ctx, c);
-    c->owner = NULL;
+    if (c->state == PKD_CALL && c->kind)
+        c->kind->closed(c->owner, c);
+    c->kind = NULL;
     unlink_timer(s, c);
     pkd_conn_release(c);
     c->fd = -1;
@@ -424,7 +424,6 @@ void pkd_server_free(struct pkd_server *s)
     if (!s)
         return;
     close_listeners(s);
-    s->host.closed = NULL;
     for (int t = 0; t < PKD_T_COUNT; t++) {
         for (struct pkd_conn *c = s->timers[t].first, *next; c; c = next) {
             next = c->next;

@@ -49,14 +49,6 @@ struct pkd_request {
 struct pkd_server_host {
     void *ctx;
     void (*request)(void *ctx, struct pkd_conn *c, const struct pkd_request *req);
-    /* All that was sent has left; after a pkd_conn_send() that was told to wait. */
-    void (*drained)(void *ctx, struct pkd_conn *c);
-    /* The client left before it was answered. `c` and the request are gone when this returns, unless the
-     * host takes the request's memory. */
-    void (*closed)(void *ctx, struct pkd_conn *c);
-    /* Bytes of a client whose request was upgraded; returns how many are taken. Fewer than all: they wait, and
-     * no more are read, until pkd_conn_read_on(). */
-    size_t (*received)(void *ctx, struct pkd_conn *c, pk_str bytes);
     /* A watched fd is readable. */
     void (*ready)(void *ctx, int fd);
 };
@@ -81,9 +73,18 @@ void pkd_server_turn(struct pkd_server *s, int64_t until_ms);
 void pkd_server_drain(struct pkd_server *s);
 int pkd_server_count(const struct pkd_server *s); /* open connections */
 
-/* What the request's owner keeps with the connection while it is answered; NULL at first. */
-void pkd_conn_set_owner(struct pkd_conn *c, void *owner);
-void *pkd_conn_owner(const struct pkd_conn *c);
+/* Who answers a request later, and hears of its connection until then. */
+struct pkd_owner {
+    /* All that was sent has left; after a pkd_conn_send() that was told to wait. */
+    void (*drained)(void *owner, struct pkd_conn *c);
+    /* The client left before it was answered. `c` and the request are gone when this returns, unless the
+     * owner takes the request's memory. */
+    void (*closed)(void *owner, struct pkd_conn *c);
+    /* Bytes of a client whose request was upgraded; returns how many are taken. Fewer than all: they wait, and
+     * no more are read, until pkd_conn_read_on(). NULL where no request is upgraded. */
+    size_t (*received)(void *owner, struct pkd_conn *c, pk_str bytes);
+};
+void pkd_conn_set_owner(struct pkd_conn *c, const struct pkd_owner *kind, void *owner);
 
 /* The memory that the request's strings are in, for a host that needs them longer than the connection
  * lives. It is the host's to free(); only legal in `closed`. */

@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "endpoint.h"
+#include "errand.h"
 #include "log.h"
 
 #include <errno.h>
@@ -24,24 +25,6 @@ static void on_request(void *ctx, struct pkd_conn *c, const struct pkd_request *
     pk_arena_free(&t->scratch);
 }
 
-static void on_drained(void *ctx, struct pkd_conn *c)
-{
-    (void)ctx;
-    pkd_call_drained(c);
-}
-
-static void on_closed(void *ctx, struct pkd_conn *c)
-{
-    (void)ctx;
-    pkd_call_closed(c);
-}
-
-static size_t on_received(void *ctx, struct pkd_conn *c, pk_str bytes)
-{
-    (void)ctx;
-    return pkd_call_received(c, bytes);
-}
-
 static void on_ready(void *ctx, int fd)
 {
     struct pkd_thread *t = ctx;
@@ -52,6 +35,7 @@ static void on_ready(void *ctx, int fd)
     ssize_t got = read(fd, &count, sizeof count);
     (void)got;
     pkd_call_woken(t);
+    pkd_pile_work(t->pile);
 }
 
 void pkd_thread_wake(struct pkd_thread *t)
@@ -121,6 +105,7 @@ void *pkd_thread_run(void *thread)
         if (!t->draining && atomic_load(&t->app->stopping))
             begin_draining(t);
     }
+    pkd_errand_abandon(t);
     atomic_fetch_sub(&t->app->running, 1);
     ssize_t written = write(t->app->ended_fd, &one, sizeof one);
     (void)written;
@@ -139,8 +124,7 @@ static bool open_server(struct pkd_thread *t, struct pk_error *err)
         .write_ms = o->write_ms,
         .connections_max = o->connections,
     };
-    const struct pkd_server_host host = {t,         on_request,  on_drained,
-                                         on_closed, on_received, on_ready};
+    const struct pkd_server_host host = {t, on_request, on_ready};
 
     t->server = pkd_server_new(&limits, &host, err);
     return t->server != NULL;
@@ -161,7 +145,8 @@ static bool open_transport(struct pkd_thread *t, struct pk_error *err)
     t->resolver = pk_resolver_new(pk_allocator_malloc());
     t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->inbox = t->wake_fd < 0 ? NULL : pkd_inbox_new(t->wake_fd);
-    if (!t->loop || !t->resolver || !t->inbox)
+    t->pile = t->wake_fd < 0 ? NULL : pkd_pile_new(t->wake_fd);
+    if (!t->loop || !t->resolver || !t->inbox || !t->pile)
         return pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
     return pk_resolver_embedder(t->resolver, pk_str_of(t->app->options->embedder), err);
 }
@@ -179,6 +164,11 @@ static bool listen_on(struct pkd_thread *t, int tcp, int local, struct pk_error 
            pkd_server_watch(t->server, t->wake_fd, err);
 }
 
+struct pk_store *pkd_store_open(const struct pkd_app *app, struct pk_error *err)
+{
+    return pk_store_sqlite(app->sqlite, app->store_path, err);
+}
+
 struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struct pk_error *err)
 {
     struct pkd_thread *t = calloc(1, sizeof *t);
@@ -192,7 +182,7 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struc
     t->next_overdue_ms = INT64_MAX;
     pk_arena_init(&t->scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     pk_secret_random(&t->random, sizeof t->random);
-    t->store = pk_store_sqlite(app->sqlite, app->store_path, err);
+    t->store = pkd_store_open(app, err);
     if (t->store && open_server(t, err) && open_transport(t, err) && listen_on(t, tcp, local, err))
         return t;
     pkd_thread_free(t);
@@ -203,6 +193,8 @@ void pkd_thread_free(struct pkd_thread *t)
 {
     if (!t)
         return;
+    if (t->pile)
+        pkd_pile_work(t->pile);
     pkd_server_free(t->server);
     pkd_call_free_spares(t);
     if (t->loop)
@@ -212,6 +204,7 @@ void pkd_thread_free(struct pkd_thread *t)
     pk_resolver_free(t->resolver);
     pkd_keyring_free(&t->keyring);
     pk_store_close(t->store);
+    pkd_pile_free(t->pile);
     pkd_inbox_free(t->inbox);
     if (t->wake_fd >= 0)
         (void)close(t->wake_fd);

@@ -9,6 +9,7 @@
 #define PKD_THREAD_H
 
 #include "auth.h"
+#include "clerk.h"
 #include "flight.h"
 #include "loop.h"
 #include "options.h"
@@ -30,11 +31,12 @@ struct pkd_app {
     struct pk_writer *writer;
     struct pkd_flights *flights;
     struct pkd_similar *similar;
-    atomic_bool stopping; /* finish what runs, take nothing new */
-    atomic_int running;   /* threads that serve */
-    bool beyond_loopback; /* other machines are listened to: nobody is let in without a key */
-    pk_str user;          /* of this process: who administers when no key is needed */
-    int ended_fd;         /* an eventfd that each thread writes to when it is done */
+    struct pkd_clerks *clerks; /* who serve what may take the store long */
+    atomic_bool stopping;      /* finish what runs, take nothing new */
+    atomic_int running;        /* threads that serve */
+    bool beyond_loopback;      /* other machines are listened to: nobody is let in without a key */
+    pk_str user;               /* of this process: who administers when no key is needed */
+    int ended_fd;              /* an eventfd that each thread writes to when it is done */
 };
 
 struct pkd_thread {
@@ -49,7 +51,9 @@ struct pkd_thread {
     const struct pk_api_key
         *caller; /* of the request that is being taken; NULL: no key is needed */
     struct pkd_inbox *inbox;
-    int wake_fd; /* an eventfd: the inbox has something, or the app is stopping */
+    struct pkd_pile *pile;  /* where jobs of clerks come back */
+    struct pkd_trip *trips; /* errands under way */
+    int wake_fd;            /* an eventfd: the inbox has something, or the app is stopping */
     uint64_t random;
     struct pk_arena scratch; /* for one request or journal entry; emptied after each */
 
@@ -63,6 +67,9 @@ struct pkd_thread {
     bool draining;
     int64_t stop_at_ms; /* when draining ends whatever still runs */
 };
+
+/* Another connection to the store of the app. NULL with *err filled. */
+struct pk_store *pkd_store_open(const struct pkd_app *app, struct pk_error *err) PK_MUST_CHECK;
 
 /* A thread that serves what `tcp` and `local` (listening sockets, or -1) accept. Takes both. NULL with
  * *err filled. */
