@@ -129,6 +129,7 @@ static void log_call(struct pkd_call *c, const struct pk_record *r)
 
     pk_journal_record(&entry, pk_call_logged(c->task.call));
     hand_to_writer(t, &entry, 0);
+    pkd_meter_call(t->meter, c->req.operation, r);
     if (t->app->options->verbose)
         pkd_info("call trace_id=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
                  PK_FMT(r->trace_id), pk_status_name(r->status), r->http_status,
@@ -174,6 +175,7 @@ static bool in_store(struct pkd_call *c, const uint8_t *key, struct pk_cache_ent
 
     if (!pk_store_cache_get(c->thread->store, &c->arena, key, pk_clock_us(),
                             pk_call_max_age_s(c->task.call), entry, &found, &err)) {
+        pkd_add(&c->thread->meter->store_errors, 1);
         pkd_warn("cache_unreadable why=\"%s\"", err.msg);
         return false; /* a cache never fails a call */
     }
@@ -326,8 +328,10 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
     for (int i = 0; i < n; i++) {
         struct pk_event ev = pk_reserve_event(asked[i], lenient);
 
-        if (asked[i]->refused < 0 && !asked[i]->granted)
+        if (asked[i]->refused < 0 && !asked[i]->granted) {
+            pkd_add(&t->meter->store_errors, 1);
             pkd_warn("limits_unavailable why=\"%s\"", asked[i]->error.msg);
+        }
         pk_loop_answer(t->loop, &calls[i]->task, &ev);
     }
 }
@@ -681,6 +685,7 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
         .source = PK_SOURCE_HTTP,
     };
     if (!read_query(c, req, &err) || !prepare(c, req, prompt, &err)) {
+        pkd_meter_refused(t->meter, &err);
         pkd_answer_error(conn, &c->arena, front, &err);
         free_call(c);
         return;

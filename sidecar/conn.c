@@ -413,6 +413,7 @@ static void refuse(struct pkd_conn *c, int status, const char *why)
 
     c->keep = false;
     c->message.complete = false;
+    pkd_server_note_malformed(c->server);
     answer(c, &(struct pkd_head){.status = status, .content_type = "application/json"},
            (pk_str){body, len > 0 ? (size_t)len : 0});
 }

@@ -13,6 +13,7 @@
 #include "client.h"
 #include "errand.h"
 #include "feedback.h"
+#include "metrics.h"
 #include "models.h"
 #include "prompts.h"
 #include "store_audit.h"
@@ -80,6 +81,12 @@ CATALOG(models, pkd_models_list)
 CATALOG(model, pkd_models_get)
 #undef CATALOG
 
+static void serve_metrics(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    (void)req;
+    pkd_metrics_serve(t, c);
+}
+
 /* --- the gate -------------------------------------------------------------------------------- */
 
 #define GET    PKD_GET
@@ -91,6 +98,7 @@ CATALOG(model, pkd_models_get)
 #define ADMIN  PK_SCOPE_ADMIN
 #define LOGS   PK_SCOPE_LOGS
 #define ANY    (CALL | ADMIN | LOGS)
+#define READ   (ADMIN | LOGS)
 #define ENDPOINT(method, path, scopes, handler)
 #define OPERATION_AT(method, path, operation)
 #define ERRAND(method, path, scopes, handler) pkd_errand_fn pkd_##handler;
@@ -117,6 +125,7 @@ static const struct endpoint endpoints[] = {
 #undef ADMIN
 #undef LOGS
 #undef ANY
+#undef READ
 
 /* The host of "host", "host:port" or an origin is loopback by name, or one that we were told of. */
 static bool is_our_name(struct pkd_thread *t, pk_str host)
@@ -144,8 +153,8 @@ static bool may_enter(struct pkd_thread *t, const struct pkd_request *req, unsig
     if (scopes && !pkd_auth(&t->keyring, t->store, req->headers, scopes, open, &t->caller, err))
         return false;
     pk_store_act_as(t->store, t->caller ? "key" : "os", t->caller ? t->caller->name : t->app->user);
-    if (t->caller)
-        return true;
+    if (t->caller || (!scopes && (t->app->beyond_loopback || t->app->options->metrics_open)))
+        return true; /* probes come by address: a name says nothing about them */
     if (!req->local && req->host.len && !is_our_name(t, req->host))
         return pk_fail(err, PK_NO_PERMISSION,
                        "host: not a name of this gateway; --server-name adds one");
@@ -241,6 +250,14 @@ static const struct endpoint *find(enum pkd_method method, pk_str path)
     return NULL;
 }
 
+/* 0: no key is needed. */
+static unsigned scopes_of(const struct pkd_thread *t, const struct endpoint *e)
+{
+    if (!e)
+        return PK_SCOPE_CALL | PK_SCOPE_ADMIN | PK_SCOPE_LOGS;
+    return e->serve == serve_metrics && t->app->options->metrics_open ? 0 : e->scopes;
+}
+
 static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
                    const struct pk_error *err)
 {
@@ -252,6 +269,7 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
 
     if (err->status == 401)
         head.headers = PK_STR("www-authenticate: Bearer\r\n");
+    pkd_meter_refused(t->meter, err);
     front_of(req->path)->print_error(&fault, PK_NONE, &out);
     pkd_conn_reply(c, &head, pk_buf_str(&out));
 }
@@ -289,10 +307,9 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
 {
     enum pkd_method method = req->method == PKD_HEAD ? PKD_GET : req->method;
     const struct endpoint *e = find(method, req->path);
-    unsigned any = PK_SCOPE_CALL | PK_SCOPE_ADMIN | PK_SCOPE_LOGS;
     struct pk_error err = {0};
 
-    if (!may_enter(t, req, e ? e->scopes : any, &err)) {
+    if (!may_enter(t, req, scopes_of(t, e), &err)) {
         refuse(t, c, req, &err);
         return;
     }

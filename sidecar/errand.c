@@ -138,6 +138,7 @@ static void answer(struct pkd_trip *trip)
     } else if (trip->served) {
         pkd_conn_reply(trip->conn, &head, pk_buf_str(&trip->errand.out));
     } else {
+        pkd_add(&trip->thread->meter->store_errors, trip->error.code == PK_STORE);
         pkd_answer_error(trip->conn, &trip->arena, &pk_dialect_openai, &trip->error);
     }
 }

@@ -258,6 +258,7 @@ static void close_service(struct service *s)
         (void)pk_writer_flush(s->app.writer, PK_TIMEOUT_MS_MAX);
         stats = pk_writer_stats(s->app.writer);
     }
+    pkd_meters_free(s->app.meters);
     pkd_flights_free(s->app.flights);
     pkd_similar_free(s->app.similar);
     pk_writer_free(s->app.writer);
@@ -289,6 +290,7 @@ int pkd_serve(const struct pkd_options *o)
     raise_descriptor_limit();
     tune_allocator();
     s->app.options = o;
+    s->app.started_us = pk_clock_us();
     s->count = (int)o->threads;
     s->local = -1;
     bool good = open_shared(s, &err) && open_listeners(s, &err) && open_threads(s, &err) &&

@@ -52,6 +52,7 @@ struct pkd_server {
     struct pkd_conn *closed; /* to be freed when the turn ends */
     struct pkd_conn *spares;
     int count, spare_count;
+    int64_t accepted, malformed; /* since the start */
     time_t date_at;
     char date[64];
     size_t date_len;
@@ -176,6 +177,7 @@ static void add_conn(struct pkd_server *s, int fd, bool local)
     c->local = local;
     pkd_message_init(&c->message);
     s->count++;
+    s->accepted++;
     link_timer(s, c, PKD_T_NONE);
     pkd_server_set_timer(s, c, PKD_T_HEAD);
 }
@@ -417,6 +419,16 @@ void pkd_server_drain(struct pkd_server *s)
 int pkd_server_count(const struct pkd_server *s)
 {
     return s->count;
+}
+
+void pkd_server_note_malformed(struct pkd_server *s)
+{
+    s->malformed++;
+}
+
+struct pkd_server_stats pkd_server_stats(const struct pkd_server *s)
+{
+    return (struct pkd_server_stats){s->count, s->accepted, s->malformed};
 }
 
 void pkd_server_free(struct pkd_server *s)

@@ -73,6 +73,12 @@ void pkd_server_turn(struct pkd_server *s, int64_t until_ms);
 void pkd_server_drain(struct pkd_server *s);
 int pkd_server_count(const struct pkd_server *s); /* open connections */
 
+struct pkd_server_stats {
+    int64_t open, accepted; /* connections: now, and since the start */
+    int64_t malformed;      /* requests that the server refused by itself */
+};
+struct pkd_server_stats pkd_server_stats(const struct pkd_server *s);
+
 /* Who answers a request later, and hears of its connection until then. */
 struct pkd_owner {
     /* All that was sent has left; after a pkd_conn_send() that was told to wait. */

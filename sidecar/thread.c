@@ -8,6 +8,7 @@
 #include "endpoint.h"
 #include "errand.h"
 #include "log.h"
+#include "metrics.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ static void on_request(void *ctx, struct pkd_conn *c, const struct pkd_request *
 {
     struct pkd_thread *t = ctx;
 
+    pkd_add(&t->meter->requests, 1);
     pkd_endpoint_serve(t, c, req);
     pk_arena_free(&t->scratch);
 }
@@ -100,6 +102,7 @@ void *pkd_thread_run(void *thread)
     while (!t->draining || !drained(t)) {
         run_calls(t);
         pkd_server_turn(t->server, next_deadline_ms(t));
+        pkd_metrics_note(t);
         if (t->next_overdue_ms != INT64_MAX && t->next_overdue_ms <= pk_clock_ms())
             pkd_call_overdue(t, pk_clock_ms());
         if (!t->draining && atomic_load(&t->app->stopping))
@@ -128,6 +131,15 @@ static bool open_server(struct pkd_thread *t, struct pk_error *err)
 
     t->server = pkd_server_new(&limits, &host, err);
     return t->server != NULL;
+}
+
+static bool open_meter(struct pkd_thread *t, struct pk_error *err)
+{
+    t->meter = pkd_meter_new(t->app->meters);
+    if (!t->meter)
+        return pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
+    t->app->meters = t->meter;
+    return true;
 }
 
 static bool open_transport(struct pkd_thread *t, struct pk_error *err)
@@ -183,7 +195,8 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struc
     pk_arena_init(&t->scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     pk_secret_random(&t->random, sizeof t->random);
     t->store = pkd_store_open(app, err);
-    if (t->store && open_server(t, err) && open_transport(t, err) && listen_on(t, tcp, local, err))
+    if (t->store && open_meter(t, err) && open_server(t, err) && open_transport(t, err) &&
+        listen_on(t, tcp, local, err))
         return t;
     pkd_thread_free(t);
     return NULL;

@@ -12,6 +12,7 @@
 #include "clerk.h"
 #include "flight.h"
 #include "loop.h"
+#include "meter.h"
 #include "options.h"
 #include "privacy.h"
 #include "recall.h"
@@ -36,7 +37,9 @@ struct pkd_app {
     atomic_int running;        /* threads that serve */
     bool beyond_loopback;      /* other machines are listened to: nobody is let in without a key */
     pk_str user;               /* of this process: who administers when no key is needed */
-    int ended_fd;              /* an eventfd that each thread writes to when it is done */
+    struct pkd_meter *meters;  /* of the threads; all are there before one serves */
+    int64_t started_us;
+    int ended_fd; /* an eventfd that each thread writes to when it is done */
 };
 
 struct pkd_thread {
@@ -51,9 +54,10 @@ struct pkd_thread {
     const struct pk_api_key
         *caller; /* of the request that is being taken; NULL: no key is needed */
     struct pkd_inbox *inbox;
-    struct pkd_pile *pile;  /* where jobs of clerks come back */
-    struct pkd_trip *trips; /* errands under way */
-    int wake_fd;            /* an eventfd: the inbox has something, or the app is stopping */
+    struct pkd_pile *pile;   /* where jobs of clerks come back */
+    struct pkd_trip *trips;  /* errands under way */
+    int wake_fd;             /* an eventfd: the inbox has something, or the app is stopping */
+    struct pkd_meter *meter; /* what it counts */
     uint64_t random;
     struct pk_arena scratch; /* for one request or journal entry; emptied after each */
 

@@ -268,6 +268,8 @@ NAMES = (  # what, file, pattern; what is found must be on a page as it is
     ("header", "sidecar/headers.def", r'HEADER\(\w+, +"([\w-]+)"'),
     ("member of a config", "shared/config_members.c", r'\{"(\w+)", \w+\}'),
     ("call option", "shared/request.c", r'\{"(\w+)", read_\w+\}'),
+    ("metric", "sidecar/metrics.def", r'"((?:pkd|process)_\w+)"'),
+    ("metric", "sidecar/metrics.c", r'"((?:pkd|process)_\w+)[" {]'),
     ("endpoint", "sidecar/endpoints.def", r'"(/[\w/-]*\w)'),
 )
 UNNAMED = {"pk_payload_text", "pk_provider_table", "pk_usage",  # for the views alone
