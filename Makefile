@@ -158,7 +158,7 @@ $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
 bench: deps-bench
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all \
-	    $(addprefix $(BUILD)/bench-,xfer near route checks guard dialect codec)
+	    $(addprefix $(BUILD)/bench-,xfer near route checks guard dialect codec streams)
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run
 demo: deps-demo
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all
