@@ -5,7 +5,7 @@
 #   make demo      runs the main job in SQLite, Postgres and over HTTP
 #   make check     runs every test          make lint   format, layers, analyzers
 #   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, which it installs
-#   make san       tests under ASan, UBSan  make bench  figures beside peers
+#   make san       tests under ASan, UBSan  make bench  figures beside peers (bench-report: docs/performance.md)
 #   make fuzz      libFuzzer targets        make install, make install-pg PG_CONFIG=...
 #
 # BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan; V=1 shows the commands.
@@ -156,10 +156,11 @@ fuzz: deps-lint
 $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
-bench: deps-bench
+bench bench-report: deps-bench
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all \
 	    $(addprefix $(BUILD)/bench-,xfer near route checks guard dialect codec streams)
-	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run
+	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run \
+	    --json $(BUILD)/bench.json $(if $(filter bench-report,$@),--report docs)
 demo: deps-demo
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tools/demo
@@ -168,6 +169,6 @@ clean:
 	rm -rf build build-san
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core gen pg unit check sdk san check-san lint fuzz bench demo install install-pg clean
+.PHONY: all core gen pg unit check sdk san check-san lint fuzz bench bench-report demo install install-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -123,11 +123,11 @@ def start(bench):
             seen.append(first_answer_ms(bench, command(port), port, headers, env))
         return seen
     mine = times(lambda port: pkd_command(f"127.0.0.1:{port}"), headers, pkd_env(folder), STARTS)
-    bench.figure("pkd, ms (median)", statistics.median(mine), "<= 20", f"{min(mine):.1f} to {max(mine):.1f}")
+    bench.figure("pkd: from exec to the first answer, ms (median)", statistics.median(mine), "<= 20", f"{min(mine):.1f} to {max(mine):.1f}")
     try:
         theirs = times(gateway_command, gateway_headers(bench.upstream()),
                        {**os.environ, "NODE_ENV": "production"}, 5)
-        bench.figure("@portkey-ai/gateway, ms (median)", statistics.median(theirs),
+        bench.figure("@portkey-ai/gateway: the same", statistics.median(theirs),
                      note=f"{min(theirs):.0f} to {max(theirs):.0f}")
     except Skip as why:
         bench.note(f"@portkey-ai/gateway: skipped: {why}")
@@ -139,7 +139,7 @@ def size(bench):
         path = os.path.join(bench.tmp, name)
         shutil.copy(program(name), path)
         subprocess.run(["strip", path], check=True)
-        bench.figure(f"{name}, MB", os.path.getsize(path) / 1e6, goal)
+        bench.figure(f"size of {name}, MB", os.path.getsize(path) / 1e6, goal)
 
 
 PARTS = {"daemon": daemon, "cachehit": cachehit, "soak": soak, "start": start, "size": size}

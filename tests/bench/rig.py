@@ -227,6 +227,8 @@ def side_by_side(bench, running, connections):
     they meet the same weather; {(name, connections): figures}."""
     print(LOAD_HEAD)
     figures = {}
+    for url, script, pids in running.values():
+        load(url, script, 4, pids, 1)  # warm
     for n in connections:
         for name, (url, script, pids) in running.items():
             f = figures[name, n] = load(url, script, n, pids)

@@ -116,7 +116,7 @@ def cache(bench):
         e.timed_us(config, 100, 100)
         time.sleep(0.5)
         us = min(e.timed_us(config, ROWS, 100) for _ in range(3))
-        bench.figure(e.name + ": us per row", us, {"SQLite": "<= 30", "Postgres": "<= 50"}[e.name])
+        bench.figure(e.name + ": cache hit, us per row", us, {"SQLite": "<= 30", "Postgres": "<= 50"}[e.name])
     engines(bench, measure)
 
 
@@ -129,7 +129,7 @@ def limits_in_sql(bench):
         for slug, terms in LIMITS:
             e.put_limit(slug, json.dumps(terms))
         within = best()
-        bench.figure(e.name + ": us per pk_chat", within, note=f"{within / without:.2f} x without limits")
+        bench.figure(e.name + ": pk_chat with limits, us", within, note=f"{within / without:.2f} x without limits")
     engines(bench, measure)
 
 
