@@ -156,9 +156,10 @@ fuzz: deps-lint
 $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
+$(BUILD)/bench-writer: LIBS += -lsqlite3
 bench bench-report: deps-bench
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all \
-	    $(addprefix $(BUILD)/bench-,xfer near route checks guard dialect codec streams)
+	    $(addprefix $(BUILD)/bench-,xfer near route checks guard dialect codec streams writer)
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/bench/run \
 	    --json $(BUILD)/bench.json $(if $(filter bench-report,$@),--report docs)
 demo: deps-demo
