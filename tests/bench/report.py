@@ -27,6 +27,7 @@ PARTS = {
     "near": "Semantic look-up",
     "transport": "Transport",
     "limits": "Limits",
+    "writer": "The log writer",
     "route": "Choosing a target",
     "checks": "Checks",
     "guard": "Guardrails",
