@@ -166,7 +166,7 @@ static struct pk_value column(const sqlite3_api_routines *sqlite3_api, sqlite3_s
     return v;
 }
 
-enum { COLUMNS_MAX = 16 };
+enum { COLUMNS_MAX = 64 };
 
 /* Steps to the end, or until on_row has enough. */
 static int run(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, pk_row_fn *on_row,

@@ -82,3 +82,15 @@ bool pkd_query_number(struct pk_arena *arena, pk_str query, const char *name, in
     return (pk_str_int(value, number) && *number >= 0 && *number <= max) ||
            pk_fail(err, PK_BAD_REQUEST, "%s: must be 0..%lld", name, (long long)max);
 }
+
+bool pkd_query_next(struct pk_arena *arena, pk_str *query, pk_str *name, pk_str *value)
+{
+    pk_str raw_value, raw_name = until(until(*query, '&', query), '=', &raw_value);
+
+    *name = unescaped(arena, raw_name, true);
+    *value = unescaped(arena, raw_value, true);
+    bool ok = (name->len || !raw_name.len) && (value->len || !raw_value.len);
+    if (!ok)
+        *name = raw_name;
+    return ok;
+}

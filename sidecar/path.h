@@ -15,5 +15,9 @@ pk_str pkd_query_value(struct pk_arena *arena, pk_str query, const char *name);
 /* The same as a number from 0 to `max`; *number stays as it is when there is none. */
 bool pkd_query_number(struct pk_arena *arena, pk_str query, const char *name, int64_t max,
                       int64_t *number, struct pk_error *err) PK_MUST_CHECK;
+/* Takes the first "name=value" off a query, both unescaped. False when one of them is no valid text; *name then is
+ * what was written. */
+bool pkd_query_next(struct pk_arena *arena, pk_str *query, pk_str *name,
+                    pk_str *value) PK_MUST_CHECK;
 
 #endif

@@ -5,7 +5,8 @@
 #   awk -f build.awk -v what=extension  schema.sql prices.csv models.csv a script for Postgres
 #
 # The SQL is written once. Words in @...@ stand for what the engines spell differently; @word(x)@ takes an
-# expression without an '@' in it. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance.
+# expression without an '@' in it. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance. A block
+# "-- part: name" of statements.sql is text that @name@ stands for further down, in heads too.
 
 BEGIN {
     # types                sqlite                    postgres
@@ -27,6 +28,8 @@ BEGIN {
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
     word["object()"]     = "json_group_object(X)"  SUBSEP "coalesce(json_object_agg(X), '{}')"
     word["flag()"]       = "(X)"                   SUBSEP "cast(X as boolean)"
+    # the members of the JSON object X are among those of a log row's metadata
+    word["holds()"]      = "not exists (select 1 from json_each(X) f where cast(f.value as text) is not cast(l.metadata ->> f.key as text))" SUBSEP "not exists (select 1 from jsonb_each_text(cast(X as jsonb)) f where f.value is distinct from l.metadata ->> f.key)"
     word["as_json()"]    = "X"                     SUBSEP "(X)::json"
     # parameter types in statements.sql, one letter each
     letter["bigint"] = "i"; letter["text"] = "t"; letter["blob"] = "b"
@@ -72,9 +75,17 @@ function c_string(text) {
 
 # --- statements ----------------------------------------------------------------------------
 
+function with_parts(text,    name) {
+    for (name in parts) gsub("@" name "@", parts[name], text)
+    return text
+}
 function finish_statement() {
     if (name == "") return
-    if (only_postgres) {
+    sql = with_parts(sql)
+    if (is_part) {
+        parts[name] = sql
+        gsub(/&/, "\\\\&", parts[name])
+    } else if (only_postgres) {
         if (!(name in sqlite)) die("@postgres block before the plain one: " name)
         postgres[name] = spell(sql, 2)
     } else {
@@ -87,7 +98,9 @@ function finish_statement() {
     name = sql = ""
 }
 function start_statement(head,    n, i, params, part) {
+    head = with_parts(head)
     only_postgres = sub(/ *@postgres *$/, "", head)
+    is_part = sub(/^-- part: */, "", head)
     sub(/^-- name: */, "", head)
     if (!match(head, /^[a-z_0-9]+/)) die("no name")
     name = substr(head, 1, RLENGTH)
@@ -208,7 +221,7 @@ FILENAME ~ /\.csv$/ {
     else add_price($0)
     next
 }
-what == "statements" && /^-- name:/ { finish_statement(); start_statement($0); next }
+what == "statements" && /^-- (name|part):/ { finish_statement(); start_statement($0); next }
 {
     sub(/(^| +)--.*/, "")
     gsub(/[ \t]+/, " ")

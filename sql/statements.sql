@@ -597,3 +597,98 @@ left join pk_price p on p.provider = c.provider and p.model = c.model and p.abov
     and p.from_us = c.from_us
 where ($2 is null or n.provider = $2) and ($3 is null or n.model = $3)
 order by n.provider, n.model
+
+-- What the control API reads of the log (sidecar/logs*.c, analytics*.c). A filter is always all of these
+-- parameters; one that is NULL asks for nothing. Lists are written ",a,b,". Ids begin with the time, so that
+-- $1 and $2 are a range of it too.
+
+-- part: filter
+from_id uuid, to_id uuid, trace_id text, span_id text, status text, http_status text, provider text, model text, ai_org_model text, virtual_key text, config text, api_key text, user_id text, prompt text, cache_status text, operation text, source text, search text, cost_min bigint, cost_max bigint, units_min bigint, units_max bigint, input_min bigint, input_max bigint, output_min bigint, output_max bigint, duration_min bigint, duration_max bigint, http_min bigint, http_max bigint, metadata text, feedback_min double, feedback_max double
+
+-- part: inputs
+l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens
+
+-- part: outputs
+l.output_tokens + l.reasoning_tokens
+
+-- part: opinion
+(select avg(o.value * o.weight) from pk_feedback_item o where o.trace_id = l.trace_id)
+
+-- part: matches
+($3 is null or replace($3, ',' || l.trace_id || ',', '') <> $3)
+and ($4 is null or replace($4, ',' || l.span_id || ',', '') <> $4)
+and ($5 is null or replace($5, ',' || l.status || ',', '') <> $5)
+and ($6 is null or replace($6, ',' || cast(l.http_status as text) || ',', '') <> $6)
+and ($7 is null or replace($7, ',' || l.provider || ',', '') <> $7)
+and ($8 is null or replace($8, ',' || l.model || ',', '') <> $8
+    or replace($8, ',' || l.request_model || ',', '') <> $8)
+and ($9 is null or replace($9, ',' || l.provider || '__' || coalesce(l.model, l.request_model) || ',', '') <> $9)
+and ($10 is null or replace($10, ',' || l.virtual_key || ',', '') <> $10)
+and ($11 is null or replace($11, ',' || l.config || ',', '') <> $11)
+and ($12 is null or replace($12, ',' || l.api_key || ',', '') <> $12)
+and ($13 is null or replace($13, ',' || l.user_id || ',', '') <> $13)
+and ($14 is null or replace($14, ',' || l.prompt || ',', '') <> $14
+    or replace($14, ',' || rtrim(rtrim(l.prompt, '0123456789'), '@') || ',', '') <> $14)
+and ($15 is null or replace($15, ',' || l.cache_status || ',', '') <> $15)
+and ($16 is null or replace($16, ',' || l.operation || ',', '') <> $16)
+and ($17 is null or replace($17, ',' || l.source || ',', '') <> $17)
+and ($18 is null or replace(lower(l.error_message), lower($18), '') <> lower(l.error_message))
+and ($19 is null or l.cost_pusd >= $19) and ($20 is null or l.cost_pusd <= $20)
+and ($21 is null or @inputs@ + @outputs@ >= $21) and ($22 is null or @inputs@ + @outputs@ <= $22)
+and ($23 is null or @inputs@ >= $23) and ($24 is null or @inputs@ <= $24)
+and ($25 is null or @outputs@ >= $25) and ($26 is null or @outputs@ <= $26)
+and ($27 is null or l.duration_us >= $27) and ($28 is null or l.duration_us <= $28)
+and ($29 is null or l.http_status >= $29) and ($30 is null or l.http_status <= $30)
+and ($31 is null or @holds($31)@)
+and ($32 is null or @opinion@ >= $32) and ($33 is null or @opinion@ <= $33)
+
+-- part: wanted
+l.id >= $1 and l.id < $2 and @matches@
+
+-- part: log_columns
+l.id, l.trace_id, l.span_id, l.parent_span_id, l.span_name, l.started_us, l.operation, l.provider,
+    l.request_model, l.model, l.config, l.target_path, l.attempts, l.retries, l.fallback_index, l.stream, l.status,
+    l.http_status, l.error_type, l.error_message, l.finish_reason, l.input_tokens, l.output_tokens,
+    l.cache_read_tokens, l.cache_write_tokens + l.cache_write_1h_tokens, l.reasoning_tokens, l.usage_source,
+    l.cost_pusd, l.cost_reason, l.cost_saved_pusd, l.cache_status, l.cache_similarity, l.virtual_key, l.api_key,
+    l.user_id, l.prompt, l.guardrail_verdict, l.duration_us, l.ttft_us, l.duration_us - l.upstream_us,
+    cast(l.metadata as text), l.source, l.query_id, l.dropped,
+    case when l.status = 'success' then 1 else 0 end, @inputs@, @outputs@, @inputs@ + @outputs@,
+    q.encoding, q.bytes, a.encoding, a.bytes
+
+-- name: trace_range(trace_id text)
+-- When its calls began.
+select min(started_us), max(started_us) from pk_log where trace_id = $1
+
+-- name: logs(@filter@, count bigint, skip bigint, payloads bool)
+select @log_columns@
+from pk_log l left join pk_payload q on q.id = l.request_id and $36
+left join pk_payload a on a.id = l.response_id and $36
+where @wanted@ order by l.id desc limit $34 offset $35
+
+-- name: logs_count(@filter@, most bigint)
+select count(*) from (select 1 from pk_log l where @wanted@ limit $34) c
+
+-- name: log_get(id uuid)
+select @log_columns@
+from pk_log l left join pk_payload q on q.id = l.request_id left join pk_payload a on a.id = l.response_id
+where l.id = $1
+
+-- name: log_spans(log_id uuid)
+select s.ord, s.kind, s.started_us, s.duration_us, s.ttfb_us, s.name, s.target_path, s.provider, s.model,
+    s.http_status, s.error_type, s.error_message, s.wait_ms, s.input_tokens, s.output_tokens, s.cost_pusd
+from pk_span s where s.log_id = $1 order by s.ord
+
+-- name: log_feedback(id uuid)
+-- That about its trace.
+select f.id, f.value, f.weight, cast(f.metadata as text), f.created_us
+from pk_log l join pk_feedback_item f on f.trace_id = l.trace_id where l.id = $1 order by f.id limit 1000
+
+-- name: usage_totals(@filter@)
+select count(*), cast(coalesce(sum(case when l.status = 'success' then 0 else 1 end), 0) as bigint),
+    cast(sum(l.cost_pusd) as bigint), cast(coalesce(sum(@inputs@), 0) as bigint),
+    cast(coalesce(sum(@outputs@), 0) as bigint), cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
+    cast(sum(l.duration_us) as bigint) / count(*),
+    cast(coalesce(sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 else 0 end), 0) as bigint),
+    count(distinct l.user_id), min(l.started_us), max(l.started_us + l.duration_us)
+from pk_log l where @wanted@
