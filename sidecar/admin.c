@@ -27,6 +27,7 @@ static bool key_put(struct pkd_desk *d, char **words, int count, struct pk_error
 
     if (!secrets)
         return false;
+    pkd_desk_tell(d, "slug", words[0], NULL);
     bool put = pk_store_key_put(d->store, &d->arena, secrets, pk_str_of(words[0]),
                                 pk_str_of(words[1]), secret, options, pk_clock_us(), err);
     pk_secrets_free(secrets);
@@ -41,6 +42,7 @@ static bool key_rotate(struct pkd_desk *d, char **words, int count, struct pk_er
     (void)count;
     if (!secrets)
         return false;
+    pkd_desk_tell(d, "slug", words[0], "rotated");
     bool put = pk_store_key_rotate(d->store, &d->arena, secrets, pk_str_of(words[0]), secret,
                                    pk_clock_us(), err);
     pk_secrets_free(secrets);
@@ -52,6 +54,7 @@ static bool key_revoke(struct pkd_desk *d, char **words, int count, struct pk_er
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "slug", words[0], "revoked");
     return pk_store_key_revoke(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such virtual key in force", words[0]));
 }
@@ -73,7 +76,7 @@ static bool config_put(struct pkd_desk *d, char **words, int count, struct pk_er
         !pk_store_config_put(d->store, &d->arena, pk_str_of(words[0]), body, pk_clock_us(),
                              &version, err))
         return false;
-    (void)printf("%s@%lld\n", words[0], (long long)version);
+    pkd_desk_tell_version(d, words[0], version);
     return true;
 }
 
@@ -103,32 +106,26 @@ static bool config_delete(struct pkd_desk *d, char **words, int count, struct pk
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "slug", words[0], "deleted");
     return pk_store_config_delete(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such config", words[0]));
 }
 
-static const struct pkd_verb key_verbs[] = {
-    {"put", "SLUG PROVIDER [JSON-OPTIONS] < SECRET", 2, 3, key_put},
-    {"rotate", "SLUG < SECRET", 1, 1, key_rotate},
-    {"list", "", 0, 0, key_list},
-    {"revoke", "SLUG", 1, 1, key_revoke},
-    {NULL, NULL, 0, 0, NULL},
+/* clang-format off */
+const struct pkd_verb pkd_key_verbs[] = {
+    {"put",    "SLUG PROVIDER [JSON-OPTIONS] < SECRET", 2, 3, key_put,    "store a provider's key under a name; the secret comes from standard input, or is env:NAME or file:PATH",
+     "pkd key put openai openai '{\"rate_limits\": [{\"type\": \"requests\", \"unit\": \"rpm\", \"value\": 600}]}' < key.txt"},
+    {"rotate", "SLUG < SECRET",                         1, 1, key_rotate, "replace the secret, and nothing else", "pkd key rotate openai < new-key.txt"},
+    {"list",   "",                                      0, 0, key_list,   "slug, provider and status of each", "pkd key list --json"},
+    {"revoke", "SLUG",                                  1, 1, key_revoke, "use it no more; its secret is erased", "pkd key revoke openai"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
-static const struct pkd_verb config_verbs[] = {
-    {"put", "SLUG < JSON", 1, 1, config_put},
-    {"get", "SLUG", 1, 1, config_get},
-    {"list", "", 0, 0, config_list},
-    {"delete", "SLUG", 1, 1, config_delete},
-    {NULL, NULL, 0, 0, NULL},
+const struct pkd_verb pkd_config_verbs[] = {
+    {"put",    "SLUG < JSON", 1, 1, config_put,    "store a config, as the next version of the slug", "pkd config put support < support.json"},
+    {"get",    "SLUG",        1, 1, config_get,    "print the newest version", "pkd config get support"},
+    {"list",   "",            0, 0, config_list,   "slug and version of each", "pkd config list"},
+    {"delete", "SLUG",        1, 1, config_delete, "delete it", "pkd config delete support"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
-
-int pkd_key(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "key", key_verbs);
-}
-
-int pkd_config(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "config", config_verbs);
-}
+/* clang-format on */

@@ -17,7 +17,7 @@ static bool put(struct pkd_desk *d, char **words, int count, struct pk_error *er
     if (!pkd_desk_stdin(d, &draft.body, err) ||
         !pk_store_guardrail_put(d->store, &d->arena, &draft, &version, err))
         return false;
-    (void)printf("%s@%lld\n", words[0], (long long)version);
+    pkd_desk_tell_version(d, words[0], version);
     return true;
 }
 
@@ -46,16 +46,17 @@ static bool delete_it(struct pkd_desk *d, char **words, int count, struct pk_err
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "slug", words[0], "deleted");
     return pk_store_guardrail_delete(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such guardrail", words[0]));
 }
 
-static const struct pkd_verb verbs[] = {
-    {"put", "SLUG < JSON", 1, 1, put},   {"get", "SLUG", 1, 1, get}, {"list", "", 0, 0, list},
-    {"delete", "SLUG", 1, 1, delete_it}, {NULL, NULL, 0, 0, NULL},
+/* clang-format off */
+const struct pkd_verb pkd_guardrail_verbs[] = {
+    {"put",    "SLUG < JSON", 1, 1, put,       "store a guardrail, as the next version of the slug", "echo '{\"checks\": [{\"id\": \"portkey.pii\"}]}' | pkd guardrail put no-pii"},
+    {"get",    "SLUG",        1, 1, get,       "print the newest version", "pkd guardrail get no-pii"},
+    {"list",   "",            0, 0, list,      "slug and version of each", "pkd guardrail list"},
+    {"delete", "SLUG",        1, 1, delete_it, "delete it", "pkd guardrail delete no-pii"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
-
-int pkd_guardrail(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "guardrail", verbs);
-}
+/* clang-format on */

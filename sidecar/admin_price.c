@@ -55,13 +55,11 @@ static bool list(struct pkd_desk *d, char **words, int count, struct pk_error *e
         err);
 }
 
-static const struct pkd_verb verbs[] = {
-    {"import", "FORMAT FILE [JSON-OPTIONS]", 2, 3, import},
-    {"list", "", 0, 0, list},
-    {NULL, NULL, 0, 0, NULL},
+/* clang-format off */
+const struct pkd_verb pkd_price_verbs[] = {
+    {"import", "FORMAT FILE [JSON-OPTIONS]", 2, 3, import, "read a price list; FORMAT is litellm, portkey, genai-prices or pk, FILE may be - for standard input",
+     "pkd price import litellm model_prices_and_context_window.json"},
+    {"list",   "",                           0, 0, list,   "every price in force, in dollars for a million tokens", "pkd price list --json"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
-
-int pkd_price(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "price", verbs);
-}
+/* clang-format on */

@@ -26,7 +26,7 @@ static bool put(struct pkd_desk *d, char **words, int count, struct pk_error *er
     if (!pkd_desk_stdin(d, &draft.text, err) ||
         !pk_store_prompt_put(d->store, &d->arena, &draft, &version, err))
         return false;
-    (void)printf("%s@%lld\n", words[0], (long long)version);
+    pkd_desk_tell_version(d, words[0], version);
     return true;
 }
 
@@ -63,6 +63,7 @@ static bool publish(struct pkd_desk *d, char **words, int count, struct pk_error
                                   .weight = PK_WEIGHT_ALONE,
                                   .at_us = pk_clock_us()};
 
+    pkd_desk_tell(d, "slug", words[0], "published");
     return number(words[1], "version", &what.version, err) &&
            (count < 4 || number(words[3], "weight", &what.weight, err)) &&
            pk_store_prompt_publish(d->store, &d->arena, &what, err);
@@ -89,21 +90,19 @@ static bool delete_all(struct pkd_desk *d, char **words, int count, struct pk_er
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "slug", words[0], "deleted");
     return pk_store_prompt_delete(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such prompt", words[0]));
 }
 
-static const struct pkd_verb verbs[] = {
-    {"put", "SLUG < JSON-OR-TEXT", 1, 1, put},
-    {"get", "SLUG[@VERSION-OR-LABEL]", 1, 1, get},
-    {"list", "", 0, 0, list},
-    {"publish", "SLUG VERSION [LABEL [WEIGHT]]", 2, 4, publish},
-    {"render", "SLUG[@VERSION-OR-LABEL] < JSON-VARIABLES", 1, 1, render},
-    {"delete", "SLUG", 1, 1, delete_all},
-    {NULL, NULL, 0, 0, NULL},
+/* clang-format off */
+const struct pkd_verb pkd_prompt_verbs[] = {
+    {"put",     "SLUG < JSON-OR-TEXT",           1, 1, put,        "store a prompt, as the next version of the slug", "echo 'Say hello to {{name}}.' | pkd prompt put hello"},
+    {"get",     "REF",                           1, 1, get,        "print one; REF is SLUG, SLUG@VERSION or SLUG@LABEL", "pkd prompt get hello@2"},
+    {"list",    "",                              0, 0, list,       "slug, newest version and labels of each", "pkd prompt list"},
+    {"publish", "SLUG VERSION [LABEL [WEIGHT]]", 2, 4, publish,    "give a version a label (production), alone or beside others by weight", "pkd prompt publish hello 2 production 10"},
+    {"render",  "REF < JSON",                    1, 1, render,     "print the messages that the variables make of it", "echo '{\"name\": \"Ann\"}' | pkd prompt render hello"},
+    {"delete",  "SLUG",                          1, 1, delete_all, "delete it with all its versions", "pkd prompt delete hello"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
-
-int pkd_prompt(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "prompt", verbs);
-}
+/* clang-format on */

@@ -13,6 +13,7 @@ static bool put(struct pkd_desk *d, char **words, int count, struct pk_error *er
     pk_str options;
 
     (void)count;
+    pkd_desk_tell(d, "name", words[0], NULL);
     return pkd_desk_stdin(d, &options, err) &&
            pk_store_provider_put(d->store, &d->arena, pk_str_of(words[0]), options, pk_clock_us(),
                                  err);
@@ -46,17 +47,18 @@ static bool delete_it(struct pkd_desk *d, char **words, int count, struct pk_err
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "name", words[0], "deleted");
     return pk_store_provider_delete(d->store, &d->arena, pk_str_of(words[0]), pk_clock_us(),
                                     &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such provider", words[0]));
 }
 
-static const struct pkd_verb verbs[] = {
-    {"put", "NAME < JSON", 1, 1, put},   {"get", "NAME", 1, 1, get}, {"list", "", 0, 0, list},
-    {"delete", "NAME", 1, 1, delete_it}, {NULL, NULL, 0, 0, NULL},
+/* clang-format off */
+const struct pkd_verb pkd_provider_verbs[] = {
+    {"put",    "NAME < JSON", 1, 1, put,       "add a provider, or replace what was said about it", "echo '{\"base_url\": \"https://llm.example.com/v1\"}' | pkd provider put ours"},
+    {"get",    "NAME",        1, 1, get,       "print a provider, pk's own too", "pkd provider get openai"},
+    {"list",   "",            0, 0, list,      "those that were added", "pkd provider list"},
+    {"delete", "NAME",        1, 1, delete_it, "delete one that was added", "pkd provider delete ours"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
-
-int pkd_provider(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "provider", verbs);
-}
+/* clang-format on */

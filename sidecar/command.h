@@ -1,6 +1,9 @@
-/* command.h - what the command line can ask pkd to do.
+/* command.h - what the command line can ask pkd to do: `pkd COMMAND [VERB] WORDS... OPTIONS...`.
  *
  * SPDX-License-Identifier: PostgreSQL
+ *
+ * commands.c has the table of commands, each file that serves one its verbs. Help, completion and the manual are
+ * printed from these tables and options.def, and from nothing else.
  */
 #ifndef PKD_COMMAND_H
 #define PKD_COMMAND_H
@@ -9,17 +12,44 @@
 #include "secret.h"
 #include "store.h"
 
-/* Each returns the exit status of the process: 0 = done, 1 = it failed, 2 = asked for wrongly. */
+struct pkd_desk;
+
+struct pkd_verb {
+    const char *name, *words; /* what follows it: "SLUG [JSON-OPTIONS]" */
+    int words_min, words_max;
+    bool (*run)(struct pkd_desk *d, char **words, int count, struct pk_error *err);
+    const char *help;    /* what it does: a sentence without its full stop */
+    const char *example; /* a line for a shell */
+};
+
+struct pkd_command {
+    const char *name, *help;
+    /* The exit status of the process: 0 = done, 1 = it failed, 2 = asked for wrongly. NULL: desk.h runs its verbs. */
+    int (*run)(const struct pkd_options *o);
+    const struct pkd_verb *verbs; /* ends with a NULL name; NULL: it has none */
+    const char *example;          /* where there are no verbs */
+};
+
+/* Ends with a NULL name. */
+extern const struct pkd_command pkd_commands[];
+const struct pkd_command *
+pkd_command_find(const char *name); /* NULL: there is none, or `name` is */
+/* The first verb of that name. */
+const struct pkd_verb *pkd_verb_find(const struct pkd_command *c, const char *name);
+/* Which options a command takes. */
+unsigned pkd_command_groups(const struct pkd_command *c);
+
 int pkd_serve(const struct pkd_options *o);
 int pkd_doctor(const struct pkd_options *o);
-int pkd_key(const struct pkd_options *o);
-int pkd_apikey(const struct pkd_options *o);
-int pkd_limit(const struct pkd_options *o);
-int pkd_provider(const struct pkd_options *o);
-int pkd_config(const struct pkd_options *o);
-int pkd_guardrail(const struct pkd_options *o);
-int pkd_prompt(const struct pkd_options *o);
-int pkd_price(const struct pkd_options *o);
+int pkd_completion(const struct pkd_options *o);
+int pkd_manual(const struct pkd_options *o);
+
+extern const struct pkd_verb pkd_key_verbs[], pkd_provider_verbs[], pkd_apikey_verbs[],
+    pkd_limit_verbs[], pkd_config_verbs[], pkd_guardrail_verbs[], pkd_prompt_verbs[],
+    pkd_price_verbs[], pkd_completion_verbs[], pkd_manual_verbs[];
+
+/* Help for everything, a command, or its verb; NULL: not so narrow. */
+void pkd_help(FILE *to, const struct pkd_command *c, const struct pkd_verb *v);
 
 /* The store that the options name; `out` receives its path. */
 bool pkd_store_path(const struct pkd_options *o, char *out, size_t size,

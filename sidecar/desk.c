@@ -5,6 +5,7 @@
 #include "desk.h"
 
 #include "json.h"
+#include "member.h"
 #include "sqlite.h"
 
 #include <errno.h>
@@ -128,31 +129,58 @@ static bool open_desk(struct pkd_desk *d, struct pk_error *err)
     return d->store != NULL;
 }
 
-static const struct pkd_verb *find_verb(const struct pkd_verb *v, const struct pkd_options *o)
+void pkd_desk_tell_version(struct pkd_desk *d, const char *slug, int64_t version)
 {
+    pkd_member_text(&d->told, "slug", pk_str_of(slug));
+    pkd_member_int(&d->told, "version", version);
+    if (!d->options->json)
+        (void)printf("%s@%lld\n", slug, (long long)version);
+}
+
+void pkd_desk_tell(struct pkd_desk *d, const char *member, const char *name, const char *did)
+{
+    pkd_member_text(&d->told, member, pk_str_of(name));
+    if (did)
+        pkd_member_bool(&d->told, did, true);
+}
+
+/* The verb that takes as many words; NULL after saying why not. */
+static const struct pkd_verb *find_verb(const struct pkd_command *c, const struct pkd_options *o)
+{
+    const struct pkd_verb *v = pkd_verb_find(c, o->word_count ? o->words[0] : NULL);
     int count = o->word_count - 1;
 
-    for (; v->name && count >= 0; v++)
-        if (strcmp(v->name, o->words[0]) == 0 && count >= v->words_min && count <= v->words_max)
-            return v;
+    if (v && count >= v->words_min && count <= v->words_max)
+        return v;
+    if (v) {
+        (void)fprintf(stderr, "pkd %s %s: takes %s, not %d words\nusage: pkd %s %s %s\n", c->name,
+                      v->name, *v->words ? v->words : "nothing more", count, c->name, v->name,
+                      v->words);
+        return NULL;
+    }
+    if (o->word_count)
+        (void)fprintf(stderr, "pkd %s: %s: no such verb\n", c->name, o->words[0]);
+    for (v = c->verbs; v->name; v++)
+        (void)fprintf(stderr, "usage: pkd %s %s %s\n", c->name, v->name, v->words);
     return NULL;
 }
 
-int pkd_desk_run(const struct pkd_options *o, const char *noun, const struct pkd_verb *verbs)
+int pkd_desk_run(const struct pkd_options *o, const struct pkd_command *c)
 {
-    const struct pkd_verb *v = find_verb(verbs, o);
+    const struct pkd_verb *v = find_verb(c, o);
     struct pkd_desk d = {.options = o};
     struct pk_error err = {0};
 
-    if (!v) {
-        for (v = verbs; v->name; v++)
-            (void)fprintf(stderr, "usage: pkd %s %s %s\n", noun, v->name, v->words);
+    if (!v)
         return 2;
-    }
     pk_arena_init(&d.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    d.told = pk_buf_in(&d.arena, PK_CONFIG_BYTES_MAX);
+    pk_buf_addc(&d.told, '{');
     bool done = open_desk(&d, &err) && v->run(&d, o->words + 1, o->word_count - 1, &err);
     if (!done)
-        (void)fprintf(stderr, "pkd %s %s: %s\n", noun, v->name, err.msg);
+        (void)fprintf(stderr, "pkd %s %s: %s\n", c->name, v->name, err.msg);
+    else if (o->json && d.told.len > 1)
+        (void)printf("%.*s}\n", PK_FMT(pk_buf_str(&d.told)));
     pk_store_close(d.store);
     pk_arena_free(&d.arena);
     return done ? 0 : 1;

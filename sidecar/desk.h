@@ -5,6 +5,7 @@
 #ifndef PKD_DESK_H
 #define PKD_DESK_H
 
+#include "buf.h"
 #include "command.h"
 
 enum { PKD_PATH_BYTES_MAX = 4096, PKD_STDIN_BYTES_MAX = PK_CONFIG_BYTES_MAX };
@@ -14,17 +15,19 @@ struct pkd_desk {
     struct pk_arena arena;
     struct pk_store *store;
     char store_path[PKD_PATH_BYTES_MAX];
+    struct pk_buf
+        told; /* what the verb did, as members of an object (member.h): printed with --json */
 };
 
-struct pkd_verb {
-    const char *name, *words;
-    int words_min, words_max; /* behind the verb */
-    bool (*run)(struct pkd_desk *d, char **words, int count, struct pk_error *err);
-};
+/* Opens the store and runs the verb that the options name; when there is none, says which there are. The exit
+ * status. */
+int pkd_desk_run(const struct pkd_options *o, const struct pkd_command *c);
 
-/* Opens the store and runs the verb that the options name; when there is none, says which there are. `verbs`
- * ends with a NULL name. The exit status. */
-int pkd_desk_run(const struct pkd_options *o, const char *noun, const struct pkd_verb *verbs);
+/* Tells of a version that was put: "SLUG@VERSION". */
+void pkd_desk_tell_version(struct pkd_desk *d, const char *slug, int64_t version);
+/* Tells of something by its name, and what was done with it: {"slug":"a","deleted":true}; `did` may be NULL. Nothing
+ * without --json. */
+void pkd_desk_tell(struct pkd_desk *d, const char *member, const char *name, const char *did);
 
 /* All of stdin, without blanks around it. */
 bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err) PK_MUST_CHECK;

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "desk.h"
+#include "member.h"
 #include "store_apikey.h"
 #include "store_limit.h"
 #include "xfer.h"
@@ -23,7 +24,10 @@ static bool give_key(struct pkd_desk *d, char **words, int count, key_verb *verb
 
     if (!verb(d->store, &d->arena, pk_str_of(words[0]), options, pk_clock_us(), &key, err))
         return false;
-    (void)printf("%.*s\n", PK_FMT(key));
+    pkd_member_text(&d->told, "name", pk_str_of(words[0]));
+    pkd_member_text(&d->told, "key", key);
+    if (!d->options->json)
+        (void)printf("%.*s\n", PK_FMT(key));
     return true;
 }
 
@@ -42,6 +46,7 @@ static bool apikey_revoke(struct pkd_desk *d, char **words, int count, struct pk
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "name", words[0], "revoked");
     return pk_store_api_key_revoke(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such API key in force", words[0]));
 }
@@ -60,6 +65,7 @@ static bool limit_put(struct pkd_desk *d, char **words, int count, struct pk_err
     pk_str terms = PK_NONE;
 
     (void)count;
+    pkd_desk_tell(d, "slug", words[0], NULL);
     return pkd_desk_stdin(d, &terms, err) &&
            pk_store_limit_put(d->store, &d->arena, pk_str_of(words[0]), terms, pk_clock_us(), err);
 }
@@ -69,6 +75,7 @@ static bool limit_delete(struct pkd_desk *d, char **words, int count, struct pk_
     bool existed = false;
 
     (void)count;
+    pkd_desk_tell(d, "slug", words[0], "deleted");
     return pk_store_limit_delete(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such limit", words[0]));
 }
@@ -80,27 +87,19 @@ static bool limit_list(struct pkd_desk *d, char **words, int count, struct pk_er
     return pkd_desk_list(d, PK_SQL_limit_list, "slug applies_to value counts per amount", err);
 }
 
-static const struct pkd_verb apikey_verbs[] = {
-    {"create", "NAME [JSON-OPTIONS]", 1, 2, apikey_create},
-    {"list", "", 0, 0, apikey_list},
-    {"rotate", "NAME [JSON-OPTIONS]", 1, 2, apikey_rotate},
-    {"revoke", "NAME", 1, 1, apikey_revoke},
-    {NULL, NULL, 0, 0, NULL},
+/* clang-format off */
+const struct pkd_verb pkd_apikey_verbs[] = {
+    {"create", "NAME [JSON-OPTIONS]", 1, 2, apikey_create, "make a key and print it: it can never be asked for again", "pkd apikey create shop '{\"scopes\": [\"call\"]}'"},
+    {"list",   "",                    0, 0, apikey_list,   "name, status, scopes and the first letters of each", "pkd apikey list"},
+    {"rotate", "NAME [JSON-OPTIONS]", 1, 2, apikey_rotate, "make another key under the name and print it", "pkd apikey rotate shop '{\"key_transition_period_ms\": 86400000}'"},
+    {"revoke", "NAME",                1, 1, apikey_revoke, "let nobody in with it any more", "pkd apikey revoke shop"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
-static const struct pkd_verb limit_verbs[] = {
-    {"put", "SLUG < JSON", 1, 1, limit_put},
-    {"list", "", 0, 0, limit_list},
-    {"delete", "SLUG", 1, 1, limit_delete},
-    {NULL, NULL, 0, 0, NULL},
+const struct pkd_verb pkd_limit_verbs[] = {
+    {"put",    "SLUG < JSON", 1, 1, limit_put,    "set a budget or a rate limit", "echo '{\"user\": \"*\", \"counts\": \"cost\", \"amount\": 5, \"per\": \"day\"}' | pkd limit put five-a-day"},
+    {"list",   "",            0, 0, limit_list,   "what each applies to, counts and allows", "pkd limit list --json"},
+    {"delete", "SLUG",        1, 1, limit_delete, "delete it, and what it has counted", "pkd limit delete five-a-day"},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
-
-int pkd_apikey(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "apikey", apikey_verbs);
-}
-
-int pkd_limit(const struct pkd_options *o)
-{
-    return pkd_desk_run(o, "limit", limit_verbs);
-}
+/* clang-format on */

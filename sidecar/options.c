@@ -10,16 +10,20 @@
 enum kind { KIND_TEXT, KIND_LIST, KIND_COUNT, KIND_MS, KIND_SWITCH };
 
 struct row {
-    const char *flag, *env, *otherwise, *arg, *help;
+    struct pkd_option option;
     enum kind kind;
     size_t at; /* offset of the field */
 };
 
 static const struct row rows[] = {
-#define OPTION(field, kind, flag, env, otherwise, arg, help)                                       \
-    {flag, env, otherwise, arg, help, KIND_##kind, offsetof(struct pkd_options, field)},
+#define ROW(group, field, kind, flag, env, otherwise, arg, help)                                   \
+    {{flag, env, otherwise, arg, help, group}, KIND_##kind, offsetof(struct pkd_options, field)},
+#define OPTION(...) ROW(PKD_SERVING, __VA_ARGS__)
+#define COMMON(...) ROW(PKD_COMMON, __VA_ARGS__)
 #include "options.def"
 #undef OPTION
+#undef COMMON
+#undef ROW
 };
 
 static bool set_number(const struct row *r, int64_t *field, const char *value, struct pk_error *err)
@@ -27,7 +31,7 @@ static bool set_number(const struct row *r, int64_t *field, const char *value, s
     const int64_t max = r->kind == KIND_MS ? PK_TIMEOUT_MS_MAX : 65536;
 
     if (!pk_str_int(pk_str_of(value), field) || *field < 1 || *field > max)
-        return pk_fail(err, PK_BAD_REQUEST, "--%s: must be a number from 1 to %lld", r->flag,
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: must be a number from 1 to %lld", r->option.flag,
                        (long long)max);
     return true;
 }
@@ -42,7 +46,7 @@ static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options 
     case KIND_TEXT: *text = value; return true;
     case KIND_LIST:
         *text = *text ? pk_copyf(arena, "%s,%s", *text, value).at : value;
-        return *text || pk_fail(err, PK_NO_MEMORY, "--%s: out of memory", r->flag);
+        return *text || pk_fail(err, PK_NO_MEMORY, "--%s: out of memory", r->option.flag);
     case KIND_COUNT:
     case KIND_MS: return set_number(r, field, value, err);
     case KIND_SWITCH: *(bool *)field = !value || strcmp(value, "0") != 0; return true;
@@ -58,7 +62,7 @@ static const struct row *find(const char *word, const char **value)
 
     *value = equals ? equals + 1 : NULL;
     for (size_t i = 0; i < PK_COUNT(rows); i++)
-        if (strlen(rows[i].flag) == len && memcmp(rows[i].flag, word, len) == 0)
+        if (strlen(rows[i].option.flag) == len && memcmp(rows[i].option.flag, word, len) == 0)
             return &rows[i];
     return NULL;
 }
@@ -72,23 +76,23 @@ static bool read_flag(struct pk_arena *arena, char **argv, int *i, struct pkd_op
     if (!r)
         return pk_fail(err, PK_BAD_REQUEST, "%s: unknown option", argv[*i]);
     if (r->kind == KIND_SWITCH && value)
-        return pk_fail(err, PK_BAD_REQUEST, "--%s: takes no value", r->flag);
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: takes no value", r->option.flag);
     if (r->kind != KIND_SWITCH && !value) {
         *i += 1;
         value = argv[*i];
     }
     if (r->kind != KIND_SWITCH && !value)
-        return pk_fail(err, PK_BAD_REQUEST, "--%s: needs a value", r->flag);
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: needs a value", r->option.flag);
     return set(arena, r, o, value, err);
 }
 
 static bool read_defaults(struct pk_arena *arena, struct pkd_options *o, struct pk_error *err)
 {
     for (size_t i = 0; i < PK_COUNT(rows); i++) {
-        const char *value = rows[i].env ? getenv(rows[i].env) : NULL;
+        const char *value = rows[i].option.env ? getenv(rows[i].option.env) : NULL;
 
         if (!value || !*value)
-            value = rows[i].otherwise;
+            value = rows[i].option.otherwise;
         if (value && !set(arena, &rows[i], o, value, err))
             return false;
     }
@@ -116,19 +120,27 @@ bool pkd_options_read(struct pk_arena *arena, int argc, char **argv, struct pkd_
     return true;
 }
 
-void pkd_options_print(FILE *to)
+const struct pkd_option *pkd_option_at(int i)
 {
-    for (size_t i = 0; i < PK_COUNT(rows); i++) {
-        const struct row *r = &rows[i];
+    return i >= 0 && i < (int)PK_COUNT(rows) ? &rows[i].option : NULL;
+}
+
+void pkd_options_print(FILE *to, unsigned groups)
+{
+    const struct pkd_option *o;
+
+    for (int i = 0; (o = pkd_option_at(i)); i++) {
         char flag[64];
 
-        (void)snprintf(flag, sizeof flag, "--%s%s%s", r->flag, r->arg ? " " : "",
-                       r->arg ? r->arg : "");
-        (void)fprintf(to, "  %-24s %s", flag, r->help);
-        if (r->otherwise)
-            (void)fprintf(to, " (%s)", r->otherwise);
-        if (r->env)
-            (void)fprintf(to, " [%s]", r->env);
+        if (!(o->group & groups))
+            continue;
+        (void)snprintf(flag, sizeof flag, "--%s%s%s", o->flag, o->arg ? " " : "",
+                       o->arg ? o->arg : "");
+        (void)fprintf(to, "  %-24s %s", flag, o->help);
+        if (o->otherwise)
+            (void)fprintf(to, " (%s)", o->otherwise);
+        if (o->env)
+            (void)fprintf(to, " [%s]", o->env);
         (void)fputc('\n', to);
     }
 }

@@ -9,8 +9,15 @@
 
 #include <stdio.h>
 
+/* Which commands take an option. */
+enum pkd_group {
+    PKD_COMMON = 1,  /* all that open the store */
+    PKD_SERVING = 2, /* serve, and doctor, which looks at what serve would do */
+};
+
 struct pkd_options {
 #define OPTION(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
+#define COMMON(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
 #define OPTION_TEXT(field)                                   const char *field;
 #define OPTION_LIST(field)                                   const char *field;
 #define OPTION_COUNT(field)                                  int64_t field;
@@ -18,6 +25,7 @@ struct pkd_options {
 #define OPTION_SWITCH(field)                                 bool field;
 #include "options.def"
 #undef OPTION
+#undef COMMON
 #undef OPTION_TEXT
 #undef OPTION_LIST
 #undef OPTION_COUNT
@@ -33,7 +41,16 @@ struct pkd_options {
 bool pkd_options_read(struct pk_arena *arena, int argc, char **argv, struct pkd_options *o,
                       struct pk_error *err) PK_MUST_CHECK;
 
-/* The options as the help text lists them. */
-void pkd_options_print(FILE *to);
+struct pkd_option {
+    const char *flag, *env, *otherwise; /* without the dashes; NULL: none */
+    const char *arg; /* "MS", "PATH", or the values: "text|json"; NULL: a switch */
+    const char *help;
+    unsigned group;
+};
+const struct pkd_option *
+pkd_option_at(int i); /* in the order of options.def; NULL behind the last */
+
+/* Those of the groups, as the help text lists them. */
+void pkd_options_print(FILE *to, unsigned groups);
 
 #endif

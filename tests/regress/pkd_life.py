@@ -30,7 +30,7 @@ def pkd_command(*words, env=None, stdin=None):
 def help_and_version_are_printed():
     for words in ["--help"], ["serve", "--help"], ["doctor", "--help"], ["key", "--help"], ["config", "--help"]:
         code, out, _ = pkd_command(*words)
-        expect(code == 0 and "--listen" in out and "usage: pkd" in out, words)
+        expect(code == 0 and "--store" in out and "usage: pkd" in out, words)
     code, out, _ = pkd_command("--version")
     expect(code == 0 and re.match(r"pkd \d+\.\d+\.\d+\n$", out), out)
     for words in [], ["nonsense"], ["serve", "--nonsense"], ["serve", "--threads"], ["serve", "extra"], \
