@@ -30,34 +30,14 @@ static bool blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-pk_str pk_str_of(const char *text)
+bool pk_str_eq_nocase(pk_str a, pk_str b)
 {
-    return text ? (pk_str){text, strlen(text)} : PK_NONE;
-}
-
-bool pk_str_eq(pk_str a, pk_str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
-}
-
-bool pk_str_is(pk_str s, const char *text)
-{
-    return pk_str_eq(s, pk_str_of(text));
-}
-
-bool pk_str_is_nocase(pk_str s, const char *text)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!text[i] || lower(s.at[i]) != lower(text[i]))
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (lower(a.at[i]) != lower(b.at[i]))
             return false;
-    return text[s.len] == 0;
-}
-
-bool pk_str_starts(pk_str s, const char *prefix)
-{
-    size_t n = strlen(prefix);
-
-    return s.len >= n && (n == 0 || memcmp(s.at, prefix, n) == 0);
+    return true;
 }
 
 bool pk_str_ends(pk_str s, const char *suffix)
@@ -83,15 +63,6 @@ pk_str pk_str_trim(pk_str s)
     while (s.len && blank(s.at[s.len - 1]))
         s.len--;
     return s;
-}
-
-pk_str pk_str_sub(pk_str s, size_t from, size_t len)
-{
-    if (from >= s.len)
-        return PK_NONE;
-    if (len > s.len - from)
-        len = s.len - from;
-    return (pk_str){s.at + from, len};
 }
 
 bool pk_str_int(pk_str s, int64_t *out)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define PK_MUST_CHECK   __attribute__((warn_unused_result))
 #define PK_PRINTF(f, a) __attribute__((format(printf, f, a)))
@@ -65,15 +66,54 @@ typedef struct {
 /* For printf("%.*s", PK_FMT(s)). */
 #define PK_FMT(s) (int)(s).len, (s).at ? (s).at : ""
 
-pk_str pk_str_of(const char *text); /* NULL gives the empty string */
-bool pk_str_eq(pk_str a, pk_str b);
-bool pk_str_is(pk_str s, const char *text);
-bool pk_str_is_nocase(pk_str s, const char *text); /* ASCII only */
-bool pk_str_starts(pk_str s, const char *prefix);
+/* These are in the way of every byte of every call: where the text is a literal, its length is known to the
+ * compiler, and most comparisons end there. */
+
+/* NULL gives the empty string. */
+static inline pk_str pk_str_of(const char *text)
+{
+    return text ? (pk_str){text, strlen(text)} : PK_NONE;
+}
+
+static inline bool pk_str_eq(pk_str a, pk_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+static inline bool pk_str_is(pk_str s, const char *text)
+{
+    return pk_str_eq(s, pk_str_of(text));
+}
+
+bool pk_str_eq_nocase(pk_str a, pk_str b); /* ASCII only */
+
+static inline bool pk_str_is_nocase(pk_str s, const char *text)
+{
+    pk_str other = pk_str_of(text);
+
+    return s.len == other.len && pk_str_eq_nocase(s, other);
+}
+
+static inline bool pk_str_starts(pk_str s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+
+    return s.len >= n && (n == 0 || memcmp(s.at, prefix, n) == 0);
+}
+
+/* Clipped to what is there. */
+static inline pk_str pk_str_sub(pk_str s, size_t from, size_t len)
+{
+    if (from >= s.len)
+        return PK_NONE;
+    if (len > s.len - from)
+        len = s.len - from;
+    return (pk_str){s.at + from, len};
+}
+
 bool pk_str_ends(pk_str s, const char *suffix);
-int pk_str_find(pk_str s, char c);                    /* index of the first `c`, or -1 */
-pk_str pk_str_trim(pk_str s);                         /* without ASCII blanks at either end */
-pk_str pk_str_sub(pk_str s, size_t from, size_t len); /* clipped to what is there */
+int pk_str_find(pk_str s, char c); /* index of the first `c`, or -1 */
+pk_str pk_str_trim(pk_str s);      /* without ASCII blanks at either end */
 /* The integer that the whole of `s` spells in decimal; false when it is not one or overflows. */
 bool pk_str_int(pk_str s, int64_t *out);
 
