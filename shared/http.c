@@ -4,6 +4,7 @@
  */
 #include "http.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static const char *const framing[] = {
@@ -192,15 +193,22 @@ static int64_t until_date_ms(pk_str value, int64_t now_us)
 
 int64_t pk_http_retry_after_ms(pk_str headers, int64_t now_us)
 {
-    int64_t ms = scaled(pk_http_header(headers, "retry-after-ms"), 1);
+    pk_str name, value, ms_value = PK_NONE, azure = PK_NONE, standard = PK_NONE;
 
+    while (pk_http_next_header(&headers, &name, &value)) {
+        if (ms_value.len == 0 && pk_str_is_nocase(name, "retry-after-ms"))
+            ms_value = value;
+        else if (azure.len == 0 && pk_str_is_nocase(name, "x-ms-retry-after-ms"))
+            azure = value;
+        else if (standard.len == 0 && pk_str_is_nocase(name, "retry-after"))
+            standard = value;
+    }
+    int64_t ms = scaled(ms_value, 1);
     if (ms < 0)
-        ms = scaled(pk_http_header(headers, "x-ms-retry-after-ms"), 1);
-    if (ms >= 0)
-        return ms;
-    pk_str value = pk_http_header(headers, "retry-after");
-    ms = scaled(value, 1000);
-    return ms >= 0 ? ms : until_date_ms(value, now_us);
+        ms = scaled(azure, 1);
+    if (ms < 0)
+        ms = scaled(standard, 1000);
+    return ms >= 0 ? ms : until_date_ms(standard, now_us);
 }
 
 bool pk_http_is_type(pk_str content_type, const char *type)
@@ -235,10 +243,13 @@ bool pk_http_valid_value(pk_str value)
     return true;
 }
 
+/* Lists are in lower case: most names differ from a header's in the first letter. */
 static bool is_listed(const char *const *names, size_t count, pk_str name)
 {
+    int first = name.len ? tolower((unsigned char)name.at[0]) : 0;
+
     for (size_t i = 0; i < count; i++)
-        if (pk_str_is_nocase(name, names[i]))
+        if (names[i][0] == first && pk_str_is_nocase(name, names[i]))
             return true;
     return false;
 }
@@ -291,9 +302,8 @@ bool pk_http_passed(pk_str name)
     static const char *const prefixes[] = {"proxy-", "x-portkey-", "x-pk-", "access-control-",
                                            "cross-origin-"};
 
-    for (size_t i = 0; i < PK_COUNT(names); i++)
-        if (pk_str_is_nocase(name, names[i]))
-            return false;
+    if (is_listed(names, PK_COUNT(names), name))
+        return false;
     for (size_t i = 0; i < PK_COUNT(prefixes); i++)
         if (pk_str_is_nocase(pk_str_sub(name, 0, strlen(prefixes[i])), prefixes[i]))
             return false;
