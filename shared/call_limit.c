@@ -98,7 +98,8 @@ static bool find_most(struct pk_call *c, struct most *most)
     struct pk_bound bound = {1, 0, false}; /* of a session, which nobody can bound: the same */
     /* What is made a form is bounded as it came. */
     pk_str sent = pk_str_starts(c->exchange.body, "--") ? c->body.text : c->exchange.body;
-    if (!c->exchange.upgrade && !pk_json_parse(c->arena, sent, "request", &body, &c->error))
+    if (!c->exchange.upgrade && !pk_json_reuse(&c->body, sent, &body) &&
+        !pk_json_parse(c->arena, sent, "request", &body, &c->error))
         return false;
     if (!c->exchange.upgrade)
         bound = pk_estimate_bound(&body, output_assumed(c));
@@ -154,11 +155,16 @@ static bool prepare(struct pk_call *c)
         c->reserve = pk_alloc(c->arena, sizeof *c->reserve);
     if (!c->reserve)
         return pk_fail(&c->error, PK_NO_MEMORY, "limits: out of memory");
-    *c->reserve = (struct pk_reserve){.epoch = c->facts->epoch,
-                                      .expires_us = pk_call_now_us(c) + left_ms * 1000,
-                                      .holds = c->record.holds,
-                                      .refused = -1};
-    memcpy(c->reserve->id, c->record.id, sizeof c->reserve->id);
+    struct pk_reserve *r = c->reserve;
+    memcpy(r->id, c->record.id, sizeof r->id);
+    r->epoch = c->facts->epoch;
+    r->expires_us = pk_call_now_us(c) + left_ms * 1000;
+    r->holds.count = c->record.holds.count; /* most calls come under few */
+    memcpy(r->holds.rows, c->record.holds.rows, (size_t)r->holds.count * sizeof *r->holds.rows);
+    r->tentative = r->granted = r->in_use = false;
+    r->refused = -1;
+    r->retry_after_ms = 0;
+    r->error.code = PK_OK;
     return true;
 }
 

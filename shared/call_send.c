@@ -239,7 +239,7 @@ static bool check_dropped(struct pk_call *c, const struct pk_target *t)
 /* Body and URL of what is asked, in the words of the back. */
 static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
-    const struct pk_dialect_pair pair = {c->front, c->back, t->provider, c->req->headers};
+    const struct pk_dialect_pair pair = {c->front, c->back, t->provider, c->req->headers, &c->body};
     bool proxied = c->operation == &pk_operation_proxy;
     struct pk_target bare = *t;
     struct pk_place_call call = {.target = t,

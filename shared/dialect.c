@@ -143,6 +143,13 @@ static bool parse_body(struct pk_arena *arena, pk_str body, struct pk_json *doc,
            pk_fail(err, PK_BAD_REQUEST, "body: must be a JSON object");
 }
 
+/* The same, unless the text is the client's, which has been read. */
+static bool read_body(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk_str body,
+                      struct pk_json *doc, struct pk_error *err)
+{
+    return pk_json_reuse(pair->read, body, doc) || parse_body(arena, body, doc, err);
+}
+
 static bool has_quirks(const struct pk_provider *provider)
 {
     return *provider->rejects || *provider->renames || provider->stream_usage;
@@ -157,7 +164,7 @@ static bool adapt(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk
     struct changes c = {.arena = arena, .doc = &doc};
     struct pk_buf spliced = pk_buf_in(arena, PK_BODY_BYTES_MAX);
 
-    if (!parse_body(arena, *body, &doc, err))
+    if (!read_body(arena, pair, *body, &doc, err))
         return false;
     leave_out_rejected(&c, provider->rejects, dropped);
     rename_fields(&c, provider->renames);
@@ -203,7 +210,7 @@ static bool pivot(const struct pk_dialect_pair *pair, pk_str *body, struct pk_bu
                                 .out = &made,
                                 .dropped = dropped};
 
-    if (!parse_body(dropped->arena, *body, &doc, err) || !pair->front->pivot(&doc, &to, err))
+    if (!read_body(dropped->arena, pair, *body, &doc, err) || !pair->front->pivot(&doc, &to, err))
         return false;
     *body = pk_buf_str(&made);
     return pk_dialect_built(&made, "body", err);
@@ -258,7 +265,7 @@ static bool host(const struct pk_dialect_pair *pair, pk_str *body, struct pk_buf
     struct pk_json doc;
     struct pk_buf made = pk_buf_in(dropped->arena, PK_BODY_BYTES_MAX);
 
-    if (!parse_body(dropped->arena, *body, &doc, err))
+    if (!read_body(dropped->arena, pair, *body, &doc, err))
         return false;
     pair->back->host(&doc, pair->headers, &made, dropped);
     *body = pk_buf_str(&made);

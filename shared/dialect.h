@@ -154,7 +154,8 @@ const struct pk_dialect *pk_dialect_spoken(const struct pk_dialect *back);
 struct pk_dialect_pair {
     const struct pk_dialect *front, *back;
     const struct pk_provider *provider;
-    pk_str headers; /* the client's; may be empty */
+    pk_str headers;             /* the client's; may be empty */
+    const struct pk_json *read; /* the client's body, where that has been parsed; may be NULL */
 };
 
 /* The body in the back's dialect of a client body in the front's, overrides applied. Fields that

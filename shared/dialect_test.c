@@ -131,7 +131,7 @@ static struct pk_dialect_pair pair(const struct pk_dialect *front, const char *p
 {
     const struct pk_provider *p = pk_provider_find(pk_str_of(provider));
 
-    return (struct pk_dialect_pair){front, p->dialect, p, PK_NONE};
+    return (struct pk_dialect_pair){front, p->dialect, p, PK_NONE, NULL};
 }
 
 static enum pk_code request(const struct pk_dialect *front, const char *provider, pk_str body,

@@ -386,6 +386,14 @@ bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct
     return pk_fail(err, PK_BAD_JSON, "%s: not valid JSON at byte %zu: %s", what, p.at, p.problem);
 }
 
+bool pk_json_reuse(const struct pk_json *read, pk_str text, struct pk_json *doc)
+{
+    if (!read || read->count == 0 || read->text.at != text.at || read->text.len != text.len)
+        return false;
+    *doc = *read;
+    return true;
+}
+
 /* --- reading --------------------------------------------------------------------------- */
 
 enum pk_json_type pk_json_type(const struct pk_json *doc, int value)

@@ -47,6 +47,9 @@ struct pk_json {
 bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct pk_json *doc,
                    struct pk_error *err) PK_MUST_CHECK;
 
+/* *doc = *read, when that is what `text`, the same bytes in the same place, was parsed to. */
+bool pk_json_reuse(const struct pk_json *read, pk_str text, struct pk_json *doc);
+
 enum pk_json_type pk_json_type(const struct pk_json *doc, int value);
 const char *pk_json_type_name(enum pk_json_type type);   /* "an object" */
 int pk_json_count(const struct pk_json *doc, int value); /* items or members; 0 for the rest */

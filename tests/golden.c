@@ -144,7 +144,8 @@ static void check_request(const char *name, pk_str in)
 
     if (!EXPECT(p && (front || p->dialect == back)))
         return;
-    if (!pk_dialect_request(&arena, &(struct pk_dialect_pair){front_of(name), back, p, headers}, in,
+    if (!pk_dialect_request(&arena,
+                            &(struct pk_dialect_pair){front_of(name), back, p, headers, NULL}, in,
                             &out, &dropped, &err)) {
         check_failed(&err, ".failed");
         return;

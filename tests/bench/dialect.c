@@ -155,8 +155,8 @@ static void run_request(struct pk_arena *arena, const struct subject *s)
     pk_str out, dropped;
 
     PK_ASSERT(pk_dialect_request(
-        arena, &(struct pk_dialect_pair){&pk_dialect_openai, p->dialect, p, PK_NONE}, s->in[0],
-        &out, &dropped, &err));
+        arena, &(struct pk_dialect_pair){&pk_dialect_openai, p->dialect, p, PK_NONE, NULL},
+        s->in[0], &out, &dropped, &err));
 }
 
 static void run_answer(struct pk_arena *arena, const struct subject *s)

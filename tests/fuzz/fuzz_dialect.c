@@ -25,8 +25,8 @@ static void request(const struct pk_dialect *front, const char *provider, pk_str
     const struct pk_provider *p = pk_provider_find(pk_str_of(provider));
     pk_str out, dropped;
 
-    if (pk_dialect_request(&arena, &(struct pk_dialect_pair){front, p->dialect, p, PK_NONE}, body,
-                           &out, &dropped, &err))
+    if (pk_dialect_request(&arena, &(struct pk_dialect_pair){front, p->dialect, p, PK_NONE, NULL},
+                           body, &out, &dropped, &err))
         PK_ASSERT(is_object(&arena, out));
     else
         PK_ASSERT(err.code == PK_BAD_REQUEST || err.code == PK_BAD_JSON ||
