@@ -194,7 +194,7 @@ const struct pk_cache_entry *pk_call_save(const struct pk_call *c)
     return &c->save;
 }
 
-const struct pk_reserve *pk_call_reserve(const struct pk_call *c)
+struct pk_reserve *pk_call_reserve(struct pk_call *c)
 {
     PK_ASSERT(c->next.op == PK_OP_RESERVE);
     return c->reserve;

@@ -144,9 +144,9 @@ const uint8_t *pk_call_cache_key(const struct pk_call *c); /* at LOOKUP and SAVE
 int64_t pk_call_max_age_s(const struct pk_call *c);        /* at LOOKUP, NEAR and SAVE */
 /* At NEAR; at SAVE: NULL when the answer is kept without one. */
 const struct pk_cache_vector *pk_call_vector(const struct pk_call *c);
-double pk_call_threshold(const struct pk_call *c);                   /* at NEAR */
-const struct pk_cache_entry *pk_call_save(const struct pk_call *c);  /* at SAVE */
-const struct pk_reserve *pk_call_reserve(const struct pk_call *c);   /* at RESERVE; copy it */
+double pk_call_threshold(const struct pk_call *c);                  /* at NEAR */
+const struct pk_cache_entry *pk_call_save(const struct pk_call *c); /* at SAVE */
+struct pk_reserve *pk_call_reserve(struct pk_call *c); /* at RESERVE; may be answered in place */
 const struct pk_guard_query *pk_call_query(const struct pk_call *c); /* at QUERY */
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
 struct pk_reply pk_call_reply(const struct pk_call *c);

@@ -51,7 +51,6 @@ struct pkd_call {
     struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
     struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
     struct pkd_call *reserve_next;          /* in t->reserving */
-    struct pk_reserve *asked;               /* what is asked there; NULL before the first time */
     struct pkd_call *upload_next;           /* in t->uploads */
 };
 
@@ -311,21 +310,11 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
 {
     struct pk_reserve *asked[RESERVE_MAX];
     bool lenient = strcmp(t->app->options->limits, "allow") == 0;
-    int n = 0;
 
+    for (int i = 0; i < count; i++)
+        asked[i] = pk_call_reserve(calls[i]->task.call);
+    pk_writer_reserve(t->app->writer, t->store, asked, count, SETTLE_WAIT_MS);
     for (int i = 0; i < count; i++) {
-        if (!calls[i]->asked) /* a session asks again and again */
-            calls[i]->asked = pk_alloc(&calls[i]->arena, sizeof *asked[n]);
-        asked[n] = calls[i]->asked;
-        if (!asked[n]) { /* its memory is used up */
-            pk_loop_cancel(t->loop, &calls[i]->task);
-            continue;
-        }
-        *asked[n] = *pk_call_reserve(calls[i]->task.call);
-        calls[n++] = calls[i];
-    }
-    pk_writer_reserve(t->app->writer, t->store, asked, n, SETTLE_WAIT_MS);
-    for (int i = 0; i < n; i++) {
         struct pk_event ev = pk_reserve_event(asked[i], lenient);
 
         if (asked[i]->refused < 0 && !asked[i]->granted) {
