@@ -15,7 +15,8 @@
 
 enum { DROPPED_SHOWN = 120 };
 
-/* Never forwarded, whatever the config says: they frame the message or are the gateway's own. */
+/* Never forwarded, whatever the config says: they frame the message, are for the next hop only, or are the gateway's
+ * own and may hold the keys of others. */
 static const char *const never_forwarded[] = {
     "host",
     "content-length",
@@ -26,8 +27,13 @@ static const char *const never_forwarded[] = {
     "trailer",
     "upgrade",
     "expect",
+    "proxy-authorization",
+    "proxy-connection",
+    "http2-settings",
     "x-portkey-api-key",
     "x-pk-api-key",
+    "x-portkey-config",
+    "x-pk-config",
     "content-type",
     "sec-websocket-key",
     "sec-websocket-version",
