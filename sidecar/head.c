@@ -208,6 +208,16 @@ static bool head_ends(struct pkd_message *m, pk_str input)
     }
 }
 
+/* Two blanks, no more (RFC 9112, 3): the parser takes several, and somebody in front of us may read that otherwise. */
+static bool is_request_line(pk_str line)
+{
+    int blanks = 0;
+
+    for (size_t i = 0; i < line.len; i++)
+        blanks += line.at[i] == ' ';
+    return blanks == 2;
+}
+
 void pkd_message_init(struct pkd_message *m)
 {
     *m = (struct pkd_message){0};
@@ -222,6 +232,8 @@ bool pkd_message_head(struct pkd_message *m, pk_str input)
         (void)refuse(m, 431, "the head is too large");
     if (m->refused || !ends)
         return false;
+    if (!is_request_line(pk_str_sub(input, 0, m->headers.from)))
+        return !refuse(m, 400, "the request line is not METHOD TARGET HTTP/1.1");
     m->base = input.at;
     m->parser.data = m;
     m->head_len = m->scanned;
