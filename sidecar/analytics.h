@@ -2,15 +2,17 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * The store adds up; a graph, group or summary is a row of a table: its path, its statement, and which column goes
- * out under which name. All take the filters of logs_filter.h. Cost is in cents, as Portkey has it, and beside it
- * in dollars, where the name says so.
+ * The store adds up; a graph, a group or a summary is a row of a table: its path, its statement, and which column
+ * goes out under which name. All take the filters of logs_filter.h.
+ *
+ * Units: cost is in cents, as Portkey has it, and in dollars where a name ends in _usd; latency is in
+ * milliseconds, a rate in percent.
  */
 #ifndef PKD_ANALYTICS_H
 #define PKD_ANALYTICS_H
 
 #include "errand.h"
 
-pkd_errand_fn pkd_analytics_requests;
+pkd_errand_fn pkd_analytics_requests, pkd_analytics_graph, pkd_analytics_group, pkd_analytics_cache;
 
 #endif

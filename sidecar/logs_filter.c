@@ -361,28 +361,34 @@ static bool narrow_to_trace(struct pkd_errand *e, struct pkd_filter *f, struct p
         f->from_us = range[0];
     if (range[1] / 1000 * 1000 + 1000 < f->to_us)
         f->to_us = range[1] / 1000 * 1000 + 1000;
-    f->ranged = true;
     return true;
+}
+
+static void set_ids(struct pkd_filter *f)
+{
+    uint64_t none[2] = {0, 0};
+
+    pk_uuid7(f->from_us, none, f->from_id);
+    pk_uuid7(f->to_us, none, f->to_id);
 }
 
 static bool finish(struct pkd_errand *e, struct reader *r)
 {
     static const int64_t the_end_us = INT64_C(253402300800) * US_PER_S; /* the year 10000 */
     struct pkd_filter *f = r->f;
-    uint64_t none[2] = {0, 0};
     uint8_t after[PK_UUID_BYTES];
 
     if (r->range_us)
         f->from_us = pk_clock_us() - r->range_us;
-    f->ranged = f->from_us > 0;
     if (f->to_us == 0 || f->to_us > the_end_us)
         f->to_us = the_end_us;
     if (f->from_us > the_end_us)
         f->from_us = the_end_us;
+    f->asked_from_us = f->from_us;
+    f->asked_to_us = f->to_us;
     if (!narrow_to_trace(e, f, r->err))
         return false;
-    pk_uuid7(f->from_us, none, f->from_id);
-    pk_uuid7(f->to_us, none, f->to_id);
+    set_ids(f);
     f->args[PKD_F_from_id] = pk_v_blob(f->from_id, PK_UUID_BYTES);
     f->args[PKD_F_to_id] = pk_v_blob(f->to_id, PK_UUID_BYTES);
     if (f->after.len && pk_uuid_parse(f->after, after))
@@ -432,4 +438,24 @@ void pkd_filter_before(struct pkd_filter *f, const uint8_t id[PK_UUID_BYTES])
 {
     if (memcmp(id, f->to_id, PK_UUID_BYTES) < 0)
         memcpy(f->to_id, id, PK_UUID_BYTES);
+}
+
+void pkd_filter_widen(struct pkd_filter *f)
+{
+    f->from_us = f->asked_from_us;
+    f->to_us = f->asked_to_us;
+    set_ids(f);
+}
+
+int64_t pkd_filter_bucket_us(const struct pkd_filter *f)
+{
+    const int64_t minute = INT64_C(60) * US_PER_S, hour = 60 * minute, day = 24 * hour;
+    int64_t now_us = pk_clock_us();
+    int64_t range_us = (f->to_us < now_us ? f->to_us : now_us) - f->from_us;
+
+    if (f->interval.len)
+        return pk_str_is(f->interval, "minute") ? minute
+               : pk_str_is(f->interval, "hour") ? hour
+                                                : day;
+    return range_us <= 6 * hour ? minute : range_us <= 14 * day ? hour : day;
 }

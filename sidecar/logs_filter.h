@@ -56,9 +56,9 @@ enum { PKD_PAGE_ROWS_DEFAULT = 50, PKD_PAGE_ROWS_MAX = 1000 };
 struct pkd_filter {
     struct pk_value args[PKD_FILTER_ARGS + 4]; /* with room for what a statement has behind them */
     uint8_t from_id[PK_UUID_BYTES], to_id[PK_UUID_BYTES];
-    int64_t from_us, to_us; /* to_us: no longer in the range */
-    bool ranged;            /* both ends were said, or follow from the trace */
-    bool narrow;            /* by anything but the time */
+    int64_t from_us, to_us;             /* to_us: no longer in the range */
+    int64_t asked_from_us, asked_to_us; /* before it was narrowed to a trace */
+    bool narrow;                        /* by anything but the time */
     /* What is asked for of what there is. */
     int64_t page_size, current_page;
     pk_str after, interval, format, fields, payloads;
@@ -72,5 +72,12 @@ bool pkd_filter_json(struct pkd_errand *e, const struct pk_json *doc, int object
 
 /* From now on only what is older than this call. */
 void pkd_filter_before(struct pkd_filter *f, const uint8_t id[PK_UUID_BYTES]);
+
+/* No longer narrowed to when the calls of a trace began. */
+void pkd_filter_widen(struct pkd_filter *f);
+
+/* How long a point of a graph lasts: what was asked for; otherwise a minute for up to six hours, an hour for up to
+ * a fortnight, a day for longer. */
+int64_t pkd_filter_bucket_us(const struct pkd_filter *f);
 
 #endif

@@ -692,3 +692,122 @@ select count(*), cast(coalesce(sum(case when l.status = 'success' then 0 else 1 
     cast(coalesce(sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 else 0 end), 0) as bigint),
     count(distinct l.user_id), min(l.started_us), max(l.started_us + l.duration_us)
 from pk_log l where @wanted@
+
+-- name: graph_calls(@filter@, bucket_us bigint)
+-- Retried and fallen are those that were rescued so.
+select l.started_us / $34 * $34, count(*),
+    count(case when l.status <> 'success' then 1 end),
+    count(case when l.status <> 'success' then 1 end) * 100000 / count(*),
+    cast(sum(l.cost_pusd) as bigint), cast(sum(l.cost_pusd) as bigint) / count(l.cost_pusd),
+    cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
+    cast(sum(@inputs@ + @outputs@) as bigint) * 1000 / count(@inputs@ + @outputs@),
+    count(case when l.status = 'success' and l.retries > 0 then 1 end),
+    count(case when l.status = 'success' and l.fallback_index > 0 then 1 end)
+from pk_log l where @wanted@ group by 1 order by 1
+
+-- name: graph_users(@filter@, bucket_us bigint)
+select l.started_us / $34 * $34, count(distinct l.user_id), count(*), count(l.user_id),
+    count(l.user_id) * 1000 / nullif(count(distinct l.user_id), 0)
+from pk_log l where @wanted@ group by 1 order by 1
+
+-- name: graph_latency(@filter@, bucket_us bigint)
+-- A percentile is the least latency that so many calls do not exceed.
+select x.at, cast(sum(x.us) as bigint) / count(*),
+    min(case when x.rank * 100 >= x.calls * 50 then x.us end),
+    min(case when x.rank * 100 >= x.calls * 90 then x.us end),
+    min(case when x.rank * 100 >= x.calls * 95 then x.us end),
+    min(case when x.rank * 100 >= x.calls * 99 then x.us end)
+from (select l.started_us / $34 * $34 as at, l.duration_us as us,
+        row_number() over (partition by l.started_us / $34 * $34 order by l.duration_us) as rank,
+        count(*) over (partition by l.started_us / $34 * $34) as calls
+    from pk_log l where @wanted@) x
+group by x.at order by x.at
+
+-- name: graph_error_stacks(@filter@, bucket_us bigint)
+select l.started_us / $34 * $34, coalesce(l.http_status, 0), count(*)
+from pk_log l where l.status <> 'success' and @wanted@ group by 1, 2 order by 1, 3 desc, 2
+
+-- name: graph_error_codes(@filter@)
+select coalesce(l.http_status, 0), count(*)
+from pk_log l where l.status <> 'success' and @wanted@ group by 1 order by 2 desc, 1
+
+-- name: error_totals(@filter@)
+select count(*), count(distinct coalesce(l.http_status, 0))
+from pk_log l where l.status <> 'success' and @wanted@
+
+-- name: graph_rescued(@filter@, bucket_us bigint)
+-- By how many more tries it took; 0: only another target did.
+select x.at, cast(sum(x.fallen) over (partition by x.at) as bigint), x.retries, x.calls
+from (select l.started_us / $34 * $34 as at, l.retries, count(*) as calls,
+        sum(case when l.fallback_index > 0 then 1 else 0 end) as fallen
+    from pk_log l where l.status = 'success' and (l.retries > 0 or l.fallback_index > 0) and @wanted@
+    group by 1, 2) x
+order by x.at, x.retries
+
+-- name: graph_cache(@filter@, bucket_us bigint)
+-- The rate is of those that were looked for; what was saved adds up.
+select x.at, x.simple, x.semantic, x.simple + x.semantic, (x.simple + x.semantic) * 100000 / nullif(x.asked, 0),
+    cast(coalesce(sum(x.simple_pusd) over (order by x.at), 0) as bigint),
+    cast(coalesce(sum(x.semantic_pusd) over (order by x.at), 0) as bigint),
+    x.us / nullif(x.simple + x.semantic, 0)
+from (select l.started_us / $34 * $34 as at,
+        count(case l.cache_status when 'HIT' then 1 end) as simple,
+        count(case l.cache_status when 'SEMANTIC HIT' then 1 end) as semantic,
+        count(case when l.cache_status not in ('DISABLED', 'REFRESH') then 1 end) as asked,
+        sum(case l.cache_status when 'HIT' then l.cost_saved_pusd end) as simple_pusd,
+        sum(case l.cache_status when 'SEMANTIC HIT' then l.cost_saved_pusd end) as semantic_pusd,
+        cast(sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then l.duration_us end) as bigint) as us
+    from pk_log l where @wanted@ group by 1) x
+order by x.at
+
+-- name: cache_totals(@filter@)
+-- How many times longer than a hit a miss takes, in thousandths.
+select x.hits, x.hit_us, x.calls, x.miss_us * 1000 / nullif(x.hit_us, 0)
+from (select count(*) as calls,
+        count(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 end) as hits,
+        cast(avg(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then l.duration_us end) as bigint) as hit_us,
+        cast(avg(case when l.cache_status in ('MISS', 'SEMANTIC MISS') then l.duration_us end) as bigint)
+            as miss_us
+    from pk_log l where @wanted@) x
+
+-- Feedback on calls that the filter lets through, or on whatever it is when that asks for nothing but a time.
+
+-- part: on_wanted
+f.id >= $1 and f.id < $2
+and (not $34 or exists (select 1 from pk_log l where l.trace_id = f.trace_id and @matches@))
+
+-- name: graph_feedback(@filter@, narrow bool, bucket_us bigint)
+select f.created_us / $35 * $35, count(*), avg(f.value * f.weight)
+from pk_feedback_item f where @on_wanted@ group by 1 order by 1
+
+-- name: graph_scores(@filter@, narrow bool)
+select f.value, count(*) from pk_feedback_item f where @on_wanted@ group by 1 order by 1
+
+-- name: graph_feedback_models(@filter@, narrow bool)
+select m.model, count(*), avg(f.value * f.weight)
+from pk_feedback_item f join (
+    select distinct l.trace_id, coalesce(l.model, l.request_model) as model from pk_log l
+    where l.trace_id in (select o.trace_id from pk_feedback_item o where o.id >= $1 and o.id < $2)
+    and (not $34 or (@matches@))) m on m.trace_id = f.trace_id
+where f.id >= $1 and f.id < $2 and m.model is not null group by 1 order by 2 desc, 1
+
+-- Groups: the largest first; the last column is how many there are.
+
+-- name: group_users(@filter@, count bigint, skip bigint)
+select l.user_id, count(*), cast(sum(l.cost_pusd) as bigint), count(*) over ()
+from pk_log l where l.user_id is not null and @wanted@
+group by l.user_id order by 2 desc, 1 limit $34 offset $35
+
+-- name: group_models(@filter@, count bigint, skip bigint)
+select coalesce(l.model, l.request_model), count(*), cast(sum(l.cost_pusd) as bigint), count(*) over ()
+from pk_log l where coalesce(l.model, l.request_model) is not null and @wanted@
+group by 1 order by 2 desc, 1 limit $34 offset $35
+
+-- name: group_metadata(@filter@, count bigint, skip bigint, key text)
+select x.value, count(*), cast(sum(x.cost_pusd) as bigint),
+    cast(sum(x.units) as bigint) * 1000 / count(x.units), avg(x.opinion), count(x.opinion), max(x.started_us),
+    count(*) over ()
+from (select cast(l.metadata ->> $36 as text) as value, l.cost_pusd, @inputs@ + @outputs@ as units, l.started_us,
+        @opinion@ as opinion
+    from pk_log l where cast(l.metadata ->> $36 as text) is not null and @wanted@) x
+group by x.value order by 2 desc, 1 limit $34 offset $35

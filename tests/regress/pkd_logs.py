@@ -7,6 +7,8 @@ Known calls are made; what the endpoints say is compared with what SQL says of p
 """
 import datetime
 import json
+import random
+import sqlite3
 import subprocess
 import time
 import urllib.parse
@@ -220,9 +222,266 @@ def a_session_adds_up_to_what_sql_says():
     expect(nothing["summary"]["total"] == 0 and nothing["data"] == [], nothing)
 
 
+DAY = 86400 * 10**6
+MODELS = ("gpt-4o", "claude-haiku-4-5", None)
+
+
+def uuid7(at_us, i):
+    return (at_us // 1000).to_bytes(6, "big") + (0x7000 | i % 4096).to_bytes(2, "big") + (1 << 63 | i).to_bytes(8, "big")
+
+
+def days_of_calls():
+    """Calls of the last twenty days, straight into the store."""
+    draw = random.Random(5)
+    now = int(time.time() * 10**6)
+    calls, opinions = [], []
+    for i in range(3000):
+        at = now - 20 * DAY + i * 20 * DAY // 3000
+        bad, cached, model = draw.random() < 0.1, draw.random() < 0.3, draw.choice(MODELS)
+        known = draw.random() < 0.9
+        calls.append({
+            "id": uuid7(at, i), "started_us": at, "duration_us": draw.randrange(1000, 3000000), "upstream_us": 500,
+            "trace_id": f"days-{i % 500}", "span_id": f"{i:016x}", "operation": "chat",
+            "provider": draw.choice(("openai", "anthropic")), "request_model": "asked", "model": model,
+            "attempts": 1, "retries": draw.choice((0, 0, 0, 1, 2)), "fallback_index": draw.choice((0, 0, 0, 1)),
+            "stream": 0, "status": "error" if bad else "success", "http_status": draw.choice((429, 500, None)) if bad else 200,
+            "usage_source": "provider" if known else "none",
+            "input_tokens": draw.randrange(2000) if known else None, "output_tokens": draw.randrange(500) if known else None,
+            "cache_read_tokens": 7 if known else None, "cache_write_tokens": 0 if known else None,
+            "cache_write_1h_tokens": 0 if known else None, "reasoning_tokens": 3 if known else None,
+            "cost_pusd": draw.randrange(10**9) if known else None, "cost_reason": None if known else "no price",
+            "cost_saved_pusd": draw.randrange(10**9) if cached else None,
+            "cache_status": draw.choice(("HIT", "SEMANTIC HIT")) if cached else draw.choice(("MISS", "DISABLED", "REFRESH")),
+            "user_id": draw.choice((None, "u1", "u2", "u3")), "source": "sqlite",
+            "metadata": json.dumps({"tier": draw.choice(("free", "paid", 3)), "n": i % 7}) if i % 3 else None})
+        if i % 10 == 0:
+            opinions.append((uuid7(at + 1000, i), at + 1000, f"days-{i % 500}", draw.randrange(-10, 11), draw.choice((1.0, 0.5)), None))
+    opinions.append((uuid7(now, 1), now, "of-no-call", 3, 1.0, None))
+    db = sqlite3.connect(PKD.store, timeout=30)
+    names = list(calls[0])
+    db.executemany(f"insert into pk_log ({', '.join(names)}) values ({', '.join('?' * len(names))})",
+                   [tuple(c.values()) for c in calls])
+    db.executemany("insert into pk_feedback_item (id, created_us, trace_id, value, weight, metadata) "
+                   "values (?, ?, ?, ?, ?, ?)", opinions)
+    db.commit()
+    db.close()
+    return now - 20 * DAY, now
+
+
+def table(where="true"):
+    """The rows of the log, as dicts with the machine's units."""
+    names = [r[1] for r in sql("pragma table_info(pk_log)")]
+    return [dict(zip(names, row)) for row in sql(f"select {', '.join(names)} from pk_log l where {where} order by id")]
+
+
+def add(values):
+    return sum(v for v in values if v is not None)
+
+
+def mean(values):
+    values = [v for v in values if v is not None]
+    return sum(values) / len(values) if values else None
+
+
+def units(r):
+    return None if r["input_tokens"] is None else sum(r[n] for n in (
+        "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens"))
+
+
+def percentile(rows, p):
+    values = sorted(r["duration_us"] for r in rows)
+    return values[-(-len(values) * p // 100) - 1] / 1000
+
+
+def failed(rows):
+    return [r for r in rows if r["status"] != "success"]
+
+
+def saved(rows, status):
+    return add(r["cost_saved_pusd"] for r in rows if r["cache_status"] == status)
+
+
+def hits(rows):
+    return [r for r in rows if r["cache_status"] in ("HIT", "SEMANTIC HIT")]
+
+
+def looked(rows):
+    return [r for r in rows if r["cache_status"] not in ("DISABLED", "REFRESH")]
+
+
+def hit_rate(rows):
+    return 100 * len(hits(rows)) / len(looked(rows)) if looked(rows) else None
+
+
+def ms(value):
+    return None if value is None else value / 1000
+
+
+def cents(value):
+    return None if value is None else value / 10**10
+
+
+def users(rows):
+    return {r["user_id"] for r in rows if r["user_id"]}
+
+
+def by_user(rows):
+    return len([r for r in rows if r["user_id"]]) / len(users(rows)) if users(rows) else None
+
+
+def rescued(rows, by):
+    return len([r for r in rows if r["status"] == "success" and r[by] > 0])
+
+
+def cost(rows):
+    return {"total": cents(add(r["cost_pusd"] for r in rows)), "avg": cents(mean(r["cost_pusd"] for r in rows))}
+
+
+def latency(rows):
+    return {"avg": ms(mean(r["duration_us"] for r in rows)), **{f"p{p}": percentile(rows, p) for p in (50, 90, 95, 99)}}
+
+
+# What is counted of the calls of one point, and of all.
+GRAPHS = {
+    "requests": (lambda rows: {"total": len(rows)},) * 2,
+    "cost": (cost, cost),
+    "latency": (latency, latency),
+    "tokens": (lambda rows: {"total": add(map(units, rows)), "avg": mean(map(units, rows))},) * 2,
+    "users": (lambda rows: {"total": len(users(rows))},) * 2,
+    "users/requests": (lambda rows: {"avg": by_user(rows)},
+                       lambda rows: {"avg": by_user(rows), "unique": len(users(rows))}),
+    "errors": (lambda rows: {"total": len(failed(rows))},) * 2,
+    "errors/rate": (lambda rows: {"rate": 100 * len(failed(rows)) / len(rows)},) * 2,
+    "requests/rescued": (None, lambda rows: {"retry": rescued(rows, "retries"), "fallback": rescued(rows, "fallback_index")}),
+    "errors/stacks": (None, lambda rows: {"total": len(failed(rows))}),
+    "errors/status-codes": (None, lambda rows: {"total_errors": len(failed(rows)),
+                                                "unique_error_codes": len({r["http_status"] for r in failed(rows)})}),
+    "cache/hit-rate": (lambda rows: {"rate": hit_rate(rows), "simple_hits": len([r for r in rows if r["cache_status"] == "HIT"]),
+                                     "semantic_hits": len([r for r in rows if r["cache_status"] == "SEMANTIC HIT"])},
+                       lambda rows: {"total": len(hits(rows)), "rate": hit_rate(rows)}),
+    "cache/latency": (lambda rows: {"avg": ms(mean(r["duration_us"] for r in hits(rows)))},) * 2,
+}
+
+
+def near(told, want, what):
+    for name, value in want.items():
+        if value is None or told[name] is None:
+            expect(value == told[name], f"{what} {name}: {told[name]} not {value}")
+        else:
+            expect(abs(value - told[name]) <= 0.0011, f"{what} {name}: {told[name]} not {value}")
+
+
+def iso(at_us):
+    return datetime.datetime.fromtimestamp(at_us // 10**6, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def every_graph_shows_what_the_rows_add_up_to():
+    for asked, where, width in (({}, "true", DAY), ({"interval": "hour"}, "true", DAY // 24),
+                                ({"metadata": {"tier": "paid"}, "provider": "openai"},
+                                 "metadata ->> 'tier' = 'paid' and provider = 'openai'", DAY)):
+        rows, points = table(where), {}
+        for r in rows:
+            points.setdefault(r["started_us"] // width * width, []).append(r)
+        for name, (point, whole) in GRAPHS.items():
+            told = get("/v1/analytics/graphs/" + name, **asked)
+            expect(told["object"] == "analytics-graph", told)
+            near(told["summary"], whole(rows), f"{name} summary")
+            if not point:
+                continue
+            expect([p["timestamp"] for p in told["data_points"]] == [iso(at) for at in sorted(points)], name)
+            for at, p in zip(sorted(points), told["data_points"]):
+                near(p, point(points[at]), f"{name} {iso(at)}")
+
+
+def graphs_of_parts_add_up():
+    bad = failed(table())
+    codes = {}
+    for r in bad:
+        codes[r["http_status"] or 0] = codes.get(r["http_status"] or 0, 0) + 1
+    told = get("/v1/analytics/graphs/errors/status-codes")
+    expect({p["status_code"]: p["count"] for p in told["data_points"]} == codes, told)
+    told = get("/v1/analytics/graphs/errors/stacks")["data_points"]
+    expect(sum(s["count"] for p in told for s in p["stats"]) == len(bad), told)
+    expect(len({p["timestamp"] for p in told}) == len(told), "one point a day")
+    whole = get("/v1/analytics/graphs/requests/rescued")
+    expect(sum(p["fallback"] for p in whole["data_points"]) == whole["summary"]["fallback"], whole["summary"])
+    expect(sum(r["count"] for p in whole["data_points"] for r in p["retry"] if r["retry_count"]) ==
+           whole["summary"]["retry"], whole["summary"])
+    last = get("/v1/analytics/graphs/cache/hit-rate")["data_points"][-1]
+    near(last, {"cumulative_simple_cache_savings": cents(saved(table(), "HIT")),
+                "cumulative_semantic_cache_savings_usd": saved(table(), "SEMANTIC HIT") / 10**12}, "savings")
+
+
+def graphs_of_feedback_show_what_was_said():
+    said = sql("select value, weight, trace_id from pk_feedback_item")
+    whole = get("/v1/analytics/graphs/feedbacks")
+    expect(whole["summary"]["total"] == len(said) == sum(p["total"] for p in whole["data_points"]), whole["summary"])
+    scores = {p["score"]: p["total"] for p in get("/v1/analytics/graphs/feedbacks/scores")["data_points"]}
+    expect(scores == {s: len([1 for v, _, _ in said if v == s]) for s in {v for v, _, _ in said}}, scores)
+    near(get("/v1/analytics/graphs/feedbacks/weighted")["summary"], {"avg": mean(v * w for v, w, _ in said)}, "weighted")
+    traces = {r["trace_id"] for r in table("provider = 'openai' and model = 'gpt-4o'")}
+    mine = [v * w for v, w, t in said if t in traces]
+    told = get("/v1/analytics/graphs/feedbacks/weighted", provider="openai", model="gpt-4o")
+    near(told["summary"], {"avg": mean(mine)}, "of a model")
+    told = get("/v1/analytics/graphs/feedbacks/ai-models", provider="openai", model="gpt-4o")["data_points"]
+    near(told[0], {"total": len(mine), "avg_weighted_feedback": mean(mine)}, str(told))
+    expect(get("/v1/analytics/graphs/feedbacks", trace_id="t-b")["summary"]["total"] == 1, "of a trace")
+
+
+def groups_are_the_largest_first():
+    rows = table()
+    for path, of in (("users", lambda r: r["user_id"]), ("ai-models", lambda r: r["model"] or r["request_model"]),
+                     ("metadata/tier", lambda r: json.loads(r["metadata"] or "{}").get("tier"))):
+        want = {}
+        for r in rows:
+            if of(r) is not None:
+                want.setdefault(str(of(r)), []).append(r)
+        told = get("/v1/analytics/groups/" + path)
+        name = {"users": "user", "ai-models": "ai_model"}.get(path, "metadata_value")
+        expect(told["total"] == len(want) and [g["requests"] for g in told["data"]] ==
+               sorted((len(r) for r in want.values()), reverse=True), f"{path}: {told}")
+        for g in told["data"]:
+            mine = want[g[name]]
+            known = [r["cost_pusd"] for r in mine if r["cost_pusd"] is not None]
+            near(g, {"requests": len(mine), "cost": cents(sum(known)) if known else None}, path)
+            if "last_seen" in g:
+                said = dict(sql("select trace_id, avg(value * weight) from pk_feedback_item group by 1"))
+                scores = [said[r["trace_id"]] for r in mine if r["trace_id"] in said]
+                near(g, {"avg_tokens": mean(map(units, mine)), "requests_with_feedback": len(scores),
+                         "avg_weighted_feedback": mean(scores)}, path)
+        second = get("/v1/analytics/groups/" + path, page_size=1, current_page=1)
+        expect(second["data"] == told["data"][1:2] and second["total"] == len(want), second)
+
+
+def the_cache_is_summed_up():
+    told = get("/v1/analytics/summary/cache", source="sqlite")["summary"]
+    rows = table("source = 'sqlite'")
+    missed = mean(r["duration_us"] for r in rows if r["cache_status"] in ("MISS", "SEMANTIC MISS"))
+    hit = mean(r["duration_us"] for r in hits(rows))
+    near(told, {"hits": len(hits(rows)), "total_requests": len(rows), "avg_latency": hit / 1000,
+                "cache_speedup": missed / hit}, "cache")
+
+
+def an_empty_range_has_no_points():
+    for name in GRAPHS:
+        told = get("/v1/analytics/graphs/" + name, trace_id="none")
+        expect(told["data_points"] == [] and not any(told["summary"].values()), f"{name}: {told}")
+    expect(get("/v1/analytics/groups/users", trace_id="none")["data"] == [], "groups")
+
+
+def what_is_no_graph_is_a_404():
+    get("/v1/analytics/graphs/nothing", 404)
+    get("/v1/analytics/groups/nothing", 404)
+    get("/v1/analytics/groups/metadata", 404)
+    refused("interval", "/v1/analytics/graphs/cost", interval="year")
+    refused("provder", "/v1/analytics/graphs/cost", provder="x")
+    refused("'$'", "/v1/analytics/groups/metadata/$x")
+
+
 # --- rights ----------------------------------------------------------------------------------------
 
-PATHS = ["/v1/logs", "/v1/analytics/requests"]
+PATHS = ["/v1/logs", "/v1/analytics/requests", "/v1/analytics/graphs/cost", "/v1/analytics/groups/users",
+         "/v1/analytics/summary/cache"]
 
 
 def only_a_key_for_logs_reads_them():
@@ -243,7 +502,11 @@ run(the_list_has_every_call_newest_first, a_row_has_the_columns_of_pk_logs, page
     every_filter_lets_through_what_sql_says, a_range_is_as_exact_as_its_ends,
     what_is_no_filter_is_an_error_that_names_it, one_call_is_shown_in_portkeys_shape,
     payloads_are_listed_when_asked_for, a_call_that_is_not_there_is_a_404,
-    a_session_adds_up_to_what_sql_says, only_a_key_for_logs_reads_them)
+    a_session_adds_up_to_what_sql_says)
+days_of_calls()
+run(every_graph_shows_what_the_rows_add_up_to, graphs_of_parts_add_up, graphs_of_feedback_show_what_was_said,
+    groups_are_the_largest_first, the_cache_is_summed_up, an_empty_range_has_no_points, what_is_no_graph_is_a_404,
+    only_a_key_for_logs_reads_them)
 PKD.stop()
 MOCK.stop()
 end()
