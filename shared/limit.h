@@ -118,6 +118,9 @@ bool pk_limit_read_budgets(struct pk_arena *arena, const struct pk_json *doc, in
                            const struct pk_limit_owner *owner, struct pk_limit_list *list,
                            struct pk_error *err) PK_MUST_CHECK;
 
+/* Takes the budgets, or else the rates, out of the list. */
+void pk_limits_drop(struct pk_limit_list *list, bool budgets);
+
 /* --- which limits a call comes under ------------------------------------------------------ */
 
 /* By what they count. */

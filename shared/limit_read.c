@@ -354,3 +354,13 @@ bool pk_limit_read_budgets(struct pk_arena *arena, const struct pk_json *doc, in
 
     return read_all(&r, value, owner, list, read_budget);
 }
+
+void pk_limits_drop(struct pk_limit_list *list, bool budgets)
+{
+    int kept = 0;
+
+    for (int i = 0; i < list->count; i++)
+        if (list->rows[i].budget != budgets)
+            list->rows[kept++] = list->rows[i];
+    list->count = kept;
+}

@@ -146,6 +146,15 @@ struct pk_virtual_key {
 bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
                       pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,
                       struct pk_error *err) PK_MUST_CHECK;
+/* Changes what `options` says and leaves the rest as it is; null takes an option away. `secret` empty: it stays, and
+ * so does where it may be sent. PK_NOT_FOUND. */
+struct pk_key_change {
+    pk_str slug, secret, options;
+    int64_t at_us;
+};
+bool pk_store_key_update(struct pk_store *s, struct pk_arena *arena,
+                         const struct pk_secrets *secrets, const struct pk_key_change *what,
+                         struct pk_error *err) PK_MUST_CHECK;
 bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_secrets *secrets, pk_str slug, pk_str secret,
                          int64_t now_us, struct pk_error *err) PK_MUST_CHECK;

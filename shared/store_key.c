@@ -28,6 +28,7 @@ struct key_row {
     struct pk_virtual_key *key;
     pk_str allowed, denied; /* JSON arrays, or empty */
     pk_str fields;          /* a JSON object, or empty */
+    pk_str name;
     bool found;
 };
 
@@ -44,7 +45,7 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
     struct key_row *row = ctx;
     struct pk_virtual_key *k = row->key;
 
-    PK_ASSERT(count == 10);
+    PK_ASSERT(count == 11);
     k->provider = pk_copy(row->arena, columns[0].s);
     k->custom_host = pk_copy(row->arena, columns[1].s);
     k->key.origin = pk_copy(row->arena, columns[2].s);
@@ -55,6 +56,7 @@ static bool read_key(void *ctx, const struct pk_value *columns, int count)
     row->allowed = pk_copy(row->arena, columns[7].s);
     row->denied = pk_copy(row->arena, columns[8].s);
     row->fields = pk_copy(row->arena, columns[9].s);
+    row->name = pk_copy(row->arena, columns[10].s);
     row->found = true;
     return false;
 }
@@ -117,7 +119,7 @@ static bool read_text(struct option_reader *r, int value, const char *name, pk_s
 {
     enum pk_json_type type = pk_json_type(&r->doc, value);
 
-    if (type != PK_JSON_STRING)
+    if (type != PK_JSON_STRING && type != PK_JSON_NULL)
         return pk_fail(r->err, PK_BAD_REQUEST, "options.%s: must be a string, not %s", name,
                        pk_json_type_name(type));
     *out = pk_json_str(r->arena, &r->doc, value);
@@ -141,10 +143,11 @@ static bool read_expiry(struct option_reader *r, int value, struct key_options *
 {
     pk_str text = PK_NONE;
 
-    return read_text(r, value, "expires_at", &text) &&
-           (pk_iso_us(text, &o->expires_us) ||
-            pk_fail(r->err, PK_BAD_REQUEST,
-                    "options.expires_at: must be a time like 2030-01-31T12:00:00Z"));
+    o->expires_us = 0;
+    return pk_json_type(&r->doc, value) == PK_JSON_NULL ||
+           (read_text(r, value, "expires_at", &text) && pk_iso_us(text, &o->expires_us)) ||
+           pk_fail(r->err, PK_BAD_REQUEST,
+                   "options.expires_at: must be a time like 2030-01-31T12:00:00Z");
 }
 
 static bool read_models(struct option_reader *r, int value, const char *name, pk_str *out)
@@ -152,6 +155,9 @@ static bool read_models(struct option_reader *r, int value, const char *name, pk
     const pk_str *list;
     int count;
 
+    *out = PK_NONE;
+    if (pk_json_type(&r->doc, value) == PK_JSON_NULL)
+        return true;
     *out = pk_json_raw(&r->doc, value);
     return pk_models_read(r->arena, &r->doc, value, name, &list, &count, r->err);
 }
@@ -168,11 +174,13 @@ static bool read_denied(struct option_reader *r, int value, struct key_options *
 
 static bool read_rates(struct option_reader *r, int value, struct key_options *o)
 {
+    pk_limits_drop(&o->limits, false);
     return pk_limit_read_rates(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
 }
 
 static bool read_budgets(struct option_reader *r, int value, struct key_options *o)
 {
+    pk_limits_drop(&o->limits, true);
     return pk_limit_read_budgets(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
 }
 
@@ -214,12 +222,12 @@ static bool read_option(struct option_reader *r, int name, struct key_options *o
                    PK_FMT(pk_str_sub(pk_json_str(r->arena, &r->doc, name), 0, 64)));
 }
 
+/* Puts what `text` says over what is in *o; null takes an option away. */
 static bool read_options(struct pk_arena *arena, pk_str slug, pk_str text, struct key_options *o,
                          struct pk_error *err)
 {
     struct option_reader r = {.arena = arena, .owner = {PK_LS_VIRTUAL_KEY, slug}, .err = err};
 
-    *o = (struct key_options){0};
     if (text.len == 0)
         return true;
     if (!pk_json_parse(arena, text, "options", &r.doc, err))
@@ -295,7 +303,7 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
                       pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,
                       struct pk_error *err)
 {
-    struct key_options o;
+    struct key_options o = {0};
     struct pk_virtual_key k = {.slug = slug};
     const struct pk_provider *p;
     const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
@@ -337,6 +345,80 @@ static bool not_there(pk_str slug, struct pk_error *err)
 {
     return pk_fail(err, PK_NOT_FOUND, "virtual key: there is none called \"%.*s\"",
                    PK_FMT(pk_name_shown(slug)));
+}
+
+/* What the row says, as options. A base URL among the fields is said by its field. */
+static bool load_options(struct pk_store *s, const struct key_row *row, struct key_options *o,
+                         struct pk_error *err)
+{
+    const struct pk_virtual_key *k = row->key;
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, k->slug};
+
+    *o = (struct key_options){.custom_host = k->custom_host,
+                              .name = row->name,
+                              .expires_us = k->expires_us,
+                              .allowed = row->allowed,
+                              .denied = row->denied};
+    if (k->fields)
+        o->fields = *k->fields;
+    for (int f = 0; f < PK_TARGET_FIELDS; f++)
+        if (pk_target_field_row((enum pk_target_field)f)->shape == PK_SHAPE_URL &&
+            o->fields.at[f].len)
+            o->custom_host = PK_NONE;
+    return pk_store_limits_owned(s, row->arena, &owner, &o->limits, err);
+}
+
+/* The key is bound to where it goes: when that changes, only who has the key may say so. */
+static bool bind_secret(const struct pk_secrets *secrets, struct pk_arena *arena, pk_str secret,
+                        pk_str origin, struct pk_virtual_key *k, struct pk_error *err)
+{
+    if (secret.len)
+        return pk_secret_seal(secrets, arena, k->slug, k->provider, origin, secret, &k->key, err);
+    return pk_str_eq(origin, k->key.origin) ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "custom_host: the key was stored for %.*s; give the key again to send it "
+                   "elsewhere",
+                   PK_FMT(pk_str_sub(k->key.origin, 0, 128)));
+}
+
+static bool update_key(struct pk_store *s, struct pk_arena *arena, const struct pk_virtual_key *k,
+                       const struct key_options *o, int64_t now_us, struct pk_error *err)
+{
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, k->slug};
+
+    return put_key(s, k, o, now_us, err) &&
+           pk_store_limits_own(s, arena, &owner, &o->limits, now_us, err);
+}
+
+bool pk_store_key_update(struct pk_store *s, struct pk_arena *arena,
+                         const struct pk_secrets *secrets, const struct pk_key_change *what,
+                         struct pk_error *err)
+{
+    struct pk_virtual_key k;
+    struct key_row row = {.arena = arena, .key = &k};
+    struct key_options o;
+    const struct pk_provider *p;
+    pk_str origin;
+
+    if (!pk_slug_check(what->slug, err) || !get_key(s, what->slug, &row, err))
+        return false;
+    if (!row.found || !k.active)
+        return not_there(what->slug, err);
+    if (!pk_store_provider_find(s, arena, k.provider, &p, err))
+        return false;
+    if (!p)
+        return pk_fail(err, PK_BAD_REQUEST, "virtual key \"%.*s\": its provider is not known",
+                       PK_FMT(k.slug));
+    if (!load_options(s, &row, &o, err) || !read_options(arena, k.slug, what->options, &o, err) ||
+        (what->secret.len && !pk_key_secret_check(arena, p, what->secret, &o.fields, err)) ||
+        !pk_key_fields_print(arena, p, &o.fields, &o.fields_text, err) ||
+        !origin_of(arena, p, &o, &origin, err) ||
+        !bind_secret(secrets, arena, what->secret, origin, &k, err) || !s->ops->begin(s, err))
+        return false;
+    k.custom_host = o.custom_host.len ? origin : PK_NONE;
+    k.expires_us = o.expires_us;
+    const struct pk_change change = {what->at_us, "key_update", k.slug, what->options};
+    return pk_store_change_end(s, update_key(s, arena, &k, &o, what->at_us, err), &change, err);
 }
 
 bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,

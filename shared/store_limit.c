@@ -213,3 +213,36 @@ bool pk_store_limits_own(struct pk_store *s, struct pk_arena *arena,
             return false;
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "limits: out of memory");
 }
+
+bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
+                           const struct pk_limit_owner *owner, struct pk_limit_list *list,
+                           struct pk_error *err)
+{
+    struct pk_limits all;
+
+    list->count = 0;
+    if (!pk_store_limits_load(s, arena, &all, err))
+        return false;
+    for (int i = 0; i < all.count; i++) {
+        const struct pk_limit *l = &all.rows[i];
+        bool owned = l->scope == owner->scope && pk_str_eq(l->value, owner->slug) &&
+                     pk_str_find(l->slug, ':') >= 0;
+
+        if (owned && list->count < (int)PK_COUNT(list->rows))
+            list->rows[list->count++] = *l;
+    }
+    return true;
+}
+
+bool pk_store_limits_forget(struct pk_store *s, const struct pk_limit_owner *owner, int64_t now_us,
+                            struct pk_error *err)
+{
+    const char *scope = pk_limit_scope_name(owner->scope);
+    const struct pk_value args[] = {pk_v_required(pk_str_of(scope)), pk_v_required(owner->slug)};
+    const struct pk_change change = {now_us, "usage_reset", owner->slug, PK_NONE};
+
+    if (!s->ops->begin(s, err))
+        return false;
+    bool ok = s->ops->exec(s, PK_SQL_limit_use_forget, args, PK_COUNT(args), NULL, NULL, err);
+    return pk_store_change_end(s, ok, &change, err);
+}

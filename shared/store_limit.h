@@ -20,6 +20,13 @@ bool pk_store_limit_put(struct pk_store *s, struct pk_arena *arena, pk_str slug,
 bool pk_store_limit_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
                            struct pk_error *err) PK_MUST_CHECK;
 
+/* The limits of a key; strings in `arena`. */
+bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
+                           const struct pk_limit_owner *owner, struct pk_limit_list *list,
+                           struct pk_error *err) PK_MUST_CHECK;
+/* Forgets what was used of them so far; what runs stays set aside. */
+bool pk_store_limits_forget(struct pk_store *s, const struct pk_limit_owner *owner, int64_t now_us,
+                            struct pk_error *err) PK_MUST_CHECK;
 /* Makes `list` the limits of a key, inside the transaction that changes the key. */
 bool pk_store_limits_own(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_limit_owner *owner, const struct pk_limit_list *list,

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 5),   -- of the tables: the last file in migrate/
+    ('schema_version', 6),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -314,6 +314,18 @@ create table pk_reservation (
     primary key (id, limit_slug, subject)
 )@by_key@;
 create index pk_reservation_expires on pk_reservation (expires_us);
+
+-- What people call a thing that is stored under a slug, and what they note about it. Nothing goes by it.
+create table pk_title (
+    kind       text not null,               -- config guardrail virtual_key api_key label collection
+    slug       text not null,
+    name       text,
+    note       text,
+    details    text,                        -- JSON object: what else they said
+    created_us bigint not null,
+    updated_us bigint not null,
+    primary key (kind, slug)
+);
 
 -- One row an administrative change.
 create table pk_audit_item (

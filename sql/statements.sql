@@ -228,6 +228,32 @@ select slug, version from pk_guardrail where in_force order by slug
 -- name: config_list()
 select slug, version from pk_config where in_force order by slug
 
+-- name: config_page(slug text)
+-- NULL: all that are in force. The second time is that of the first version.
+select c.slug, t.name, c.version, c.body, c.created_us,
+    (select min(f.created_us) from pk_config f where f.slug = c.slug)
+from pk_config c left join pk_title t on t.kind = 'config' and t.slug = c.slug
+where c.in_force and ($1 is null or c.slug = $1) order by c.slug
+
+-- name: config_versions(slug text)
+select c.version, c.body, c.created_us, t.name
+from pk_config c left join pk_title t on t.kind = 'config' and t.slug = c.slug
+where c.slug = $1 order by c.version desc
+
+-- name: titles(kind text, slug text)
+-- NULL: all of the kind.
+select slug, name, note, details, created_us, updated_us from pk_title
+where kind = $1 and ($2 is null or slug = $2) order by slug
+
+-- name: title_put(kind text, slug text, name text, note text, details text, now_us bigint)
+insert into pk_title (kind, slug, name, note, details, created_us, updated_us)
+values ($1, $2, $3, $4, $5, $6, $6)
+on conflict (kind, slug) do update set name = excluded.name, note = excluded.note,
+    details = excluded.details, updated_us = excluded.updated_us
+
+-- name: title_delete(kind text, slug text)
+delete from pk_title where kind = $1 and slug = $2 returning slug
+
 -- name: prompt_get(slug text, version bigint)
 -- Version 0: the latest.
 select version, template, model, parameters, config, virtual_key, name, description, details,
@@ -304,8 +330,16 @@ select slug, provider, status from pk_virtual_keys order by slug
 
 -- name: key_get(slug text)
 select provider, custom_host, origin, kind, secret, revoked_us, expires_us, allowed_models,
-    denied_models, fields
+    denied_models, fields, name
 from pk_virtual_key where slug = $1
+
+-- name: key_page(slug text)
+-- NULL: all that are not revoked. A secret that is sealed stays where it is.
+select k.slug, k.name, k.provider, k.custom_host, k.kind,
+    case when k.kind <> 'sealed' then k.secret end, k.expires_us, k.allowed_models,
+    k.denied_models, k.fields, k.created_us, k.updated_us, t.note
+from pk_virtual_key k left join pk_title t on t.kind = 'virtual_key' and t.slug = k.slug
+where k.revoked_us is null and ($1 is null or k.slug = $1) order by k.slug
 
 -- name: key_put(slug text, name text, provider text, custom_host text, origin text, kind text, secret blob, now_us bigint, expires_us bigint, allowed text, denied text, fields text)
 insert into pk_virtual_key (slug, name, provider, custom_host, origin, kind, secret, created_us,
@@ -378,6 +412,18 @@ delete from pk_reservation where limit_slug = $1
 
 -- name: limit_owned(scope text, value text)
 select slug from pk_limit where scope = $1 and value = $2 and owned
+
+-- name: limit_page(scope text, value text, now_us bigint)
+-- Those of keys, with what is used of them now. NULL: of every key.
+select l.value, l.counts, l.per, l.budget, l.amount, l.alert,
+    cast(coalesce(sum(u.used), 0) as bigint), min(u.until_us)
+from pk_limit l left join pk_limit_use u on u.limit_slug = l.slug and u.until_us > $3
+where l.owned and l.scope = $1 and ($2 is null or l.value = $2)
+group by l.slug, l.value, l.counts, l.per, l.budget, l.amount, l.alert order by l.slug
+
+-- name: limit_use_forget(scope text, value text)
+update pk_limit_use set used = 0, refused = 0, warned_us = null, refused_us = null
+where limit_slug in (select slug from pk_limit where scope = $1 and value = $2 and owned)
 
 -- name: limit_list()
 select slug, scope, coalesce(key || '=', '') || coalesce(value, '*'), counts, per, amount
