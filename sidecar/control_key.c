@@ -1,0 +1,274 @@
+/* control_key.c - /v1/virtual-keys.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * A body becomes the options and the secret of pk_store_key_put(): fields of the provider may stand beside the
+ * others, or in "model_config" as Portkey's newer clients have them.
+ */
+#include "control.h"
+#include "member.h"
+#include "store_value.h"
+#include "target_field.h"
+
+enum { SECRET_BYTES_MAX = 8192 };
+
+/* --- printing ---------------------------------------------------------------------------------------- */
+
+/* The fields of the provider, with the base URL. */
+static void print_model_config(struct pkd_control *c, pk_str custom_host, pk_str fields)
+{
+    struct pk_buf over = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
+    struct pk_error unused;
+    pk_str all = fields.len ? fields : PK_STR("{}");
+
+    pk_buf_adds(&over, "{");
+    if (custom_host.len)
+        pkd_member_text(&over, "custom_host", custom_host);
+    pk_buf_adds(&over, "}");
+    if (pk_json_merge(c->arena, all, pk_buf_str(&over), "model_config", &all, &unused))
+        pkd_member_raw(c->out, "model_config", all);
+}
+
+static void print_key(struct pkd_control *c, const struct pk_value *v, bool whole)
+{
+    pk_str kept_at = v[5].s; /* the variable or file of a reference */
+
+    (void)whole;
+    pkd_print_ids(c, v[0].s);
+    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pkd_member_text(c->out, "note", v[12].s);
+    pkd_member_text(c->out, "provider", v[2].s);
+    pkd_member_text(c->out, "ai_provider_name", v[2].s);
+    pkd_member_text(c->out, "masked_api_key",
+                    kept_at.len ? pk_copyf(c->arena, "%.*s:%.*s", PK_FMT(v[4].s), PK_FMT(kept_at))
+                                : PK_STR("********"));
+    pkd_member_text(c->out, "custom_host", v[3].s);
+    print_model_config(c, v[3].s, v[9].s);
+    pkd_member_raw(c->out, "allowed_models", v[7].s.len ? v[7].s : PK_STR("null"));
+    pkd_member_raw(c->out, "denied_models", v[8].s.len ? v[8].s : PK_STR("null"));
+    pkd_print_limits(c, v[0].s, v[6].i);
+    pkd_member_time(c->out, "created_at", v[10].i);
+    pkd_member_time(c->out, "last_updated_at", v[11].i);
+    pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+}
+
+/* --- bodies ------------------------------------------------------------------------------------------ */
+
+static const char *const members[] = {"name",
+                                      "slug",
+                                      "provider",
+                                      "ai_provider_id",
+                                      "key",
+                                      "note",
+                                      "workspace_id",
+                                      "organisation_id",
+                                      "status",
+                                      "reset_usage",
+                                      "custom_host",
+                                      "allowed_models",
+                                      "denied_models",
+                                      "expires_at",
+                                      "rate_limits",
+                                      "usage_limits",
+                                      "model_config",
+                                      "configurations",
+                                      "deployment_config",
+                                      "deployment_name",
+                                      "secret_mappings",
+                                      NULL};
+
+static bool is_field(pk_str member)
+{
+    return pk_target_field_find(member) >= 0;
+}
+
+static const struct pkd_resource keys = {
+    .noun = "virtual-key",
+    .kind = "virtual_key",
+    .prefix = "",
+    .members = members,
+    .more = is_field,
+    .wrapped = true,
+    .limited = PK_LS_VIRTUAL_KEY,
+    .page = PK_SQL_key_page,
+    .print = print_key,
+};
+
+/* What a body comes to. */
+struct draft {
+    struct pkd_control *c;
+    struct pk_buf options, parts; /* objects that are still open; parts: of a secret with several */
+    pk_str secret;
+};
+
+static bool take_all(struct draft *d, int object, int depth);
+
+/* Azure's deployments: a virtual key is for one. */
+static bool take_deployment(struct draft *d, int list, int depth)
+{
+    const struct pk_json *doc = &d->c->body;
+
+    if (pk_json_type(doc, list) != PK_JSON_ARRAY || pk_json_count(doc, list) > 1)
+        return pk_fail(d->c->err, PK_BAD_REQUEST,
+                       "deploymentConfig: must be a list of one: a virtual key has one deployment");
+    int first = pk_json_first(doc, list);
+    return first < 0 || take_all(d, first, depth + 1);
+}
+
+static bool take_secret(struct draft *d, int value)
+{
+    const struct pk_json *doc = &d->c->body;
+    enum pk_json_type type = pk_json_type(doc, value);
+
+    d->secret =
+        type == PK_JSON_OBJECT ? pk_json_raw(doc, value) : pk_json_str(d->c->arena, doc, value);
+    return d->secret.len || type == PK_JSON_NULL ||
+           pk_fail(d->c->err, PK_BAD_REQUEST, "key: must be a text");
+}
+
+static bool is_one_of(pk_str name, const char *const *list)
+{
+    while (*list && !pk_str_is(name, *list))
+        list++;
+    return *list;
+}
+
+static bool take(struct draft *d, pk_str name, int value, int depth)
+{
+    static const char *const options[] = {"name",          "custom_host", "allowed_models",
+                                          "denied_models", "rate_limits", "usage_limits",
+                                          "expires_at",    NULL};
+    static const char *const nested[] = {"model_config", "configurations", NULL};
+    static const char *const lists[] = {"deployment_config", "azure_deployment_config", NULL};
+    static const char *const idle[] = {"alias", "is_default", "azure_model_slug", NULL};
+    const struct pk_json *doc = &d->c->body;
+    bool null = pk_json_type(doc, value) == PK_JSON_NULL;
+
+    if (is_one_of(name, lists) && depth < 2)
+        return null || take_deployment(d, value, depth);
+    if (is_one_of(name, nested) && depth == 0)
+        return null || take_all(d, value, depth + 1);
+    if (pk_str_is(name, "deployment_name") ||
+        (depth > 1 && pk_str_is(name, "azure_deployment_name")))
+        name = PK_STR("deployment_id");
+    int field = pk_target_field_find(name);
+    if (is_one_of(name, options) ||
+        (field >= 0 && !pk_target_field_secret((enum pk_target_field)field))) {
+        pkd_member_raw(&d->options, pk_copy(d->c->arena, name).at, pk_json_raw(doc, value));
+    } else if (field >= 0) {
+        if (!null)
+            pkd_member_raw(&d->parts, pk_copy(d->c->arena, name).at, pk_json_raw(doc, value));
+    } else if (pk_str_is(name, "key")) {
+        return take_secret(d, value);
+    } else if (depth && !is_one_of(name, idle)) {
+        return pk_fail(d->c->err, PK_BAD_REQUEST, "model_config: there is no member \"%.*s\"",
+                       PK_FMT(pk_name_shown(name)));
+    }
+    return true;
+}
+
+static bool take_all(struct draft *d, int object, int depth)
+{
+    struct pkd_control *c = d->c;
+
+    if (pk_json_type(&c->body, object) != PK_JSON_OBJECT)
+        return pk_fail(c->err, PK_BAD_REQUEST, "model_config: must be an object");
+    for (int k = pk_json_first(&c->body, object); k >= 0; k = pk_json_next(&c->body, object, k))
+        if (!take(d, pkd_snake(c->arena, pk_json_str(c->arena, &c->body, k)), k + 1, depth))
+            return false;
+    return true;
+}
+
+/* `secret_mappings` name a vault of Portkey's: here a key is a reference, "env:NAME" or "file:PATH". */
+static bool no_mappings(struct pkd_control *c)
+{
+    return pk_json_count(&c->body, pkd_control_at(c, "secret_mappings")) == 0 ||
+           pk_fail(
+               c->err, PK_BAD_REQUEST,
+               "secret_mappings: are not supported; a key may be \"env:NAME\" or \"file:PATH\"");
+}
+
+static bool read_draft(struct pkd_control *c, struct draft *d)
+{
+    *d = (struct draft){.c = c,
+                        .options = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX),
+                        .parts = pk_buf_in(c->arena, SECRET_BYTES_MAX)};
+    pk_buf_addc(&d->options, '{');
+    pk_buf_addc(&d->parts, '{');
+    if (!no_mappings(c) || !pkd_control_active(c) || !take_all(d, 0, 0))
+        return false;
+    if (d->parts.len > 1 && d->secret.len)
+        return pk_fail(c->err, PK_BAD_REQUEST, "key: is given twice: its parts are there as well");
+    pk_buf_addc(&d->options, '}');
+    pk_buf_addc(&d->parts, '}');
+    if (d->options.failed || d->parts.failed)
+        return pk_fail(c->err, PK_TOO_LARGE, "body: too large");
+    if (d->parts.len > 2)
+        d->secret = pk_buf_str(&d->parts);
+    return true;
+}
+
+/* --- the verbs --------------------------------------------------------------------------------------- */
+
+static bool create(struct pkd_control *c)
+{
+    struct draft d;
+    pk_str provider, other;
+
+    if (!pkd_control_body(c) || !pkd_control_name(c) || !read_draft(c, &d) ||
+        !pkd_control_text(c, "provider", &provider) ||
+        !pkd_control_text(c, "ai_provider_id", &other))
+        return false;
+    if (provider.len == 0)
+        provider = other;
+    if (provider.len == 0 || d.secret.len == 0)
+        return pk_fail(c->err, PK_BAD_REQUEST, "%s: must be given",
+                       provider.len ? "key" : "provider");
+    if (!pk_store_key_put(c->store, c->arena, c->errand->app->secrets, c->slug, provider, d.secret,
+                          pk_buf_str(&d.options), c->now_us, c->err) ||
+        !pkd_control_title(c, "note"))
+        return false;
+    pkd_print_ids(c, c->slug);
+    pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+    return true;
+}
+
+static bool update(struct pkd_control *c)
+{
+    struct draft d;
+
+    if (!pkd_control_body(c) || !pkd_control_known(c) || !read_draft(c, &d))
+        return false;
+    if (pkd_control_at(c, "provider") >= 0 || pkd_control_at(c, "ai_provider_id") >= 0)
+        return pk_fail(c->err, PK_BAD_REQUEST,
+                       "provider: stays what it is; make another virtual key");
+    const struct pk_key_change change = {c->slug, d.secret, pk_buf_str(&d.options), c->now_us};
+    if (!pk_store_key_update(c->store, c->arena, c->errand->app->secrets, &change, c->err) ||
+        !pkd_control_title(c, "note") || !pkd_control_reset(c))
+        return false;
+    pkd_print_ids(c, c->slug);
+    pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+    return true;
+}
+
+static bool delete_it(struct pkd_control *c)
+{
+    bool existed, titled;
+
+    return pkd_control_known(c) &&
+           pk_store_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) &&
+           pk_store_title_delete(c->store, "virtual_key", c->slug, &titled, c->err);
+}
+
+#define VERB(name, verb)                                                                           \
+    pkd_errand_fn pkd_key_##name;                                                                  \
+    bool pkd_key_##name(struct pkd_errand *e, struct pk_error *err)                                \
+    {                                                                                              \
+        return pkd_control(e, &keys, verb, err);                                                   \
+    }
+VERB(create, create)
+VERB(list, pkd_control_list)
+VERB(get, pkd_control_get)
+VERB(update, update)
+VERB(delete, delete_it)
+#undef VERB
