@@ -143,6 +143,7 @@ san:
 sdk: deps-sdk
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all
 	$(PYTHON) tests/e2e/sdk.py $(BUILD) --install
+	$(PYTHON) tests/e2e/seeds.py $(BUILD)
 check-san: deps
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core unit \
 	    $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
