@@ -6,9 +6,10 @@
 #   make check     runs every test          make lint   format, layers, analyzers
 #   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, which it installs
 #   make san       tests under ASan, UBSan  make bench  figures beside peers (bench-report: docs/performance.md)
+#   make tsan      pkd's under TSan
 #   make fuzz      libFuzzer targets        make install, make install-pg PG_CONFIG=...
 #
-# BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan; V=1 shows the commands.
+# BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan, SAN=thread with TSan; V=1 shows the commands.
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)")
@@ -18,17 +19,18 @@ CLANG     ?= clang
 PG_CONFIG ?= pg_config
 PYTHON    ?= /usr/bin/python3
 PREFIX    ?= /usr/local
+, := ,
 BUILD     ?= build$(if $(SAN),-san)
+SANITIZE  := $(if $(filter thread,$(SAN)),thread,$(if $(SAN),address$(,)undefined))
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
         -Wmissing-prototypes -Wswitch-enum -Wcast-qual -Wwrite-strings -Wpointer-arith -Wundef \
         -Wvla -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough -Werror
-, := ,
-OPT  := $(if $(SAN),-O1 -fsanitize=address$(,)undefined -fno-sanitize-recover=all \
+OPT  := $(if $(SAN),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
         -fno-omit-frame-pointer,-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
 CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
-LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=address$(,)undefined)
+LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SANITIZE))
 LIBS     := -lcurl -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
@@ -149,6 +151,14 @@ check-san: deps
 	    $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/all --san $(BUILD)
 
+tsan:
+	$(MAKE) SAN=thread BUILD=build-tsan check-tsan
+check-tsan: deps
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core $(BUILD)/pkd
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory SAN= BUILD=$(BUILD)/plain $(BUILD)/plain/mockd
+	$(Q)ln -sf plain/mockd $(BUILD)/mockd
+	PYTHON=$(PYTHON) tests/tsan $(BUILD)
+
 lint: deps-lint
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory gen
 	BUILD=$(BUILD) tools/lint
@@ -168,9 +178,9 @@ demo: deps-demo
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tools/demo
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-tsan
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core gen pg unit check sdk san check-san lint fuzz bench bench-report demo install install-pg clean
+.PHONY: all core gen pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install install-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)

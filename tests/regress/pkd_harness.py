@@ -16,7 +16,7 @@ import traceback
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SLOW = 5 if os.environ.get("PK_SAN") else 1  # sanitizers take their time
+SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1  # sanitizers take their time
 failures = 0
 running = []
 
@@ -62,7 +62,7 @@ class Pkd:
         self.log = open(os.path.join(self.folder, "log"), "ab+")
         start = self.log.seek(0, 2)
         clean = {k: v for k, v in os.environ.items()
-                 if not k.endswith("_API_KEY") and not k.startswith("PK_")}
+                 if not k.endswith("_API_KEY") and (not k.startswith("PK_") or k == "PK_THREADS")}
         command = [program("pkd"), "serve", "--store", self.store]
         if tcp:
             command += ["--listen", "127.0.0.1:0"]
