@@ -72,6 +72,22 @@ void pk_api_key_make(char out[PK_API_KEY_TEXT + 1])
     sodium_memzero(secret, sizeof secret);
 }
 
+bool pk_api_key_check(pk_str key, struct pk_error *err)
+{
+    bool ok =
+        key.len >= PK_API_KEY_TEXT && key.len <= PK_SLUG_BYTES_MAX && pk_str_starts(key, PREFIX);
+
+    for (size_t i = 0; ok && i < key.len; i++) {
+        char c = key.at[i];
+
+        ok = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '_';
+    }
+    return ok ||
+           pk_fail(err, PK_BAD_REQUEST, "API key: must be \"pk-\" and %d to %d of A-Z a-z 0-9 - _",
+                   PK_API_KEY_TEXT - 3, PK_SLUG_BYTES_MAX - 3);
+}
+
 void pk_api_key_hash(pk_str key, uint8_t out[PK_API_KEY_HASH_BYTES])
 {
     (void)crypto_generichash(out, PK_API_KEY_HASH_BYTES, (const unsigned char *)key.at, key.len,

@@ -52,6 +52,8 @@ void pk_scopes_print(unsigned scopes, char out[32]);
 
 /* A new key; out holds PK_API_KEY_TEXT letters and a NUL. Wipe it after use. */
 void pk_api_key_make(char out[PK_API_KEY_TEXT + 1]);
+/* Whether `key` has the form of one: "pk-" and 43 to 125 of A-Z a-z 0-9 - _; PK_BAD_REQUEST, without the key. */
+bool pk_api_key_check(pk_str key, struct pk_error *err) PK_MUST_CHECK;
 void pk_api_key_hash(pk_str key, uint8_t out[PK_API_KEY_HASH_BYTES]);
 
 void pk_api_keys_sort(struct pk_api_keys *keys);

@@ -39,9 +39,17 @@ struct member {
     read_fn *read;
 };
 
+static bool is_null(const struct reader *r, int value)
+{
+    return pk_json_type(&r->doc, value) == PK_JSON_NULL;
+}
+
+/* Empty for null, which takes an option away; so in the others. */
 static bool read_text(struct reader *r, int value, const char *path, size_t max, pk_str *out)
 {
     *out = pk_json_str(r->arena, &r->doc, value);
+    if (is_null(r, value))
+        return true;
     if (pk_json_type(&r->doc, value) == PK_JSON_STRING && out->len && out->len <= max)
         return true;
     return pk_fail(r->err, PK_BAD_REQUEST, "%s: must be a text of 1..%zu bytes", path, max);
@@ -93,18 +101,21 @@ static bool read_scopes(struct reader *r, int value, struct options *o)
 
 static bool read_expiry(struct reader *r, int value, struct options *o)
 {
-    return pk_iso_us(pk_json_str(r->arena, &r->doc, value), &o->expires_us) ||
+    o->expires_us = 0;
+    return is_null(r, value) || pk_iso_us(pk_json_str(r->arena, &r->doc, value), &o->expires_us) ||
            pk_fail(r->err, PK_BAD_REQUEST,
                    "options.expires_at: must be a time like 2030-01-31T12:00:00Z");
 }
 
 static bool read_rates(struct reader *r, int value, struct options *o)
 {
+    pk_limits_drop(&o->limits, false);
     return pk_limit_read_rates(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
 }
 
 static bool read_budgets(struct reader *r, int value, struct options *o)
 {
+    pk_limits_drop(&o->limits, true);
     return pk_limit_read_budgets(r->arena, &r->doc, value, &r->owner, &o->limits, r->err);
 }
 
@@ -115,8 +126,8 @@ static bool read_config(struct reader *r, int value, struct options *o)
 
 static bool read_metadata(struct reader *r, int value, struct options *o)
 {
-    o->metadata = pk_json_raw(&r->doc, value);
-    return pk_request_metadata(r->arena, o->metadata, r->err);
+    o->metadata = is_null(r, value) ? PK_NONE : pk_json_raw(&r->doc, value);
+    return o->metadata.len == 0 || pk_request_metadata(r->arena, o->metadata, r->err);
 }
 
 static bool read_override(struct reader *r, int value, struct options *o)
@@ -139,9 +150,15 @@ static bool read_defaults(struct reader *r, int value, struct options *o)
         {0},
     };
 
+    if (is_null(r, value)) {
+        o->config = o->metadata = PK_NONE;
+        o->config_fixed = false;
+        return true;
+    }
     return read_object(r, value, "options.defaults", members, o);
 }
 
+/* Puts what `text` says over what is in *o. */
 static bool read_options(struct pk_arena *arena, pk_str name, pk_str text, struct options *o,
                          struct pk_error *err)
 {
@@ -156,7 +173,6 @@ static bool read_options(struct pk_arena *arena, pk_str name, pk_str text, struc
     };
     struct reader r = {.arena = arena, .owner = {PK_LS_API_KEY, name}, .err = err};
 
-    *o = (struct options){.scopes = PK_SCOPE_CALL};
     if (text.len == 0)
         return true;
     if (!pk_json_parse(arena, text, "options", &r.doc, err) ||
@@ -230,16 +246,24 @@ struct fresh {
     uint8_t hash[PK_API_KEY_HASH_BYTES];
 };
 
+static void set_key(struct fresh *f, pk_str text)
+{
+    f->text = text;
+    f->hint = pk_str_sub(text, text.len - HINT_BYTES, HINT_BYTES);
+    pk_api_key_hash(text, f->hash);
+}
+
 static bool make_key(struct pk_arena *arena, struct fresh *f, struct pk_error *err)
 {
     char text[PK_API_KEY_TEXT + 1];
 
     pk_api_key_make(text);
-    f->text = pk_copy(arena, pk_str_of(text));
+    pk_str kept = pk_copy(arena, pk_str_of(text));
     pk_secret_wipe(text, sizeof text);
-    f->hint = pk_str_sub(f->text, PK_API_KEY_TEXT - HINT_BYTES, HINT_BYTES);
-    pk_api_key_hash(f->text, f->hash);
-    return !arena->failed || pk_fail(err, PK_NO_MEMORY, "API key: out of memory");
+    if (arena->failed)
+        return pk_fail(err, PK_NO_MEMORY, "API key: out of memory");
+    set_key(f, kept);
+    return true;
 }
 
 static bool put(struct pk_store *s, pk_str name, const struct options *o, const struct fresh *f,
@@ -282,7 +306,7 @@ bool pk_store_api_key_create(struct pk_store *s, struct pk_arena *arena, pk_str 
                              pk_str options, int64_t now_us, pk_str *key, struct pk_error *err)
 {
     const struct pk_change change = {now_us, "api_key_create", name, options};
-    struct options o;
+    struct options o = {.scopes = PK_SCOPE_CALL};
     struct fresh f;
 
     if (!pk_slug_check(name, err) || !read_options(arena, name, options, &o, err) ||
@@ -292,6 +316,98 @@ bool pk_store_api_key_create(struct pk_store *s, struct pk_arena *arena, pk_str 
     *key = f.text;
     bool ok = create(s, arena, name, &o, &f, now_us, err);
     return pk_store_change_end(s, ok, &change, err);
+}
+
+bool pk_store_api_key_adopt(struct pk_store *s, struct pk_arena *arena,
+                            const struct pk_first_key *first, bool *adopted, struct pk_error *err)
+{
+    const struct pk_change change = {first->at_us, "api_key_create", first->name, first->options};
+    const struct pk_value args[] = {pk_v_required(first->name)};
+    struct options o = {.scopes = PK_SCOPE_CALL};
+    struct fresh f;
+
+    *adopted = false;
+    if (!pk_api_key_check(first->key, err) || !pk_slug_check(first->name, err) ||
+        !read_options(arena, first->name, first->options, &o, err) || !s->ops->begin(s, err))
+        return false;
+    set_key(&f, first->key);
+    bool ok = s->ops->exec(s, PK_SQL_api_key_first, args, PK_COUNT(args), mark, adopted, err) &&
+              (!*adopted || create(s, arena, first->name, &o, &f, first->at_us, err));
+    return pk_store_change_end(s, ok, *adopted ? &change : NULL, err);
+}
+
+static bool not_there(pk_str name, struct pk_error *err)
+{
+    return pk_fail(err, PK_NOT_FOUND, "API key: none in force is called \"%.*s\"",
+                   PK_FMT(pk_str_sub(name, 0, PK_SLUG_BYTES_MAX)));
+}
+
+/* --- changes of what a key may do ---------------------------------------------------------- */
+
+struct stored {
+    struct pk_arena *arena;
+    struct options *options;
+    bool found, newer;
+};
+
+static bool read_stored(void *ctx, const struct pk_value *v, int count)
+{
+    struct stored *row = ctx;
+    struct options *o = row->options;
+
+    PK_ASSERT(count == 12);
+    row->found = true;
+    row->newer = !pk_scopes_read(v[3].s, &o->scopes);
+    o->description = pk_copy(row->arena, v[2].s);
+    o->config = pk_copy(row->arena, v[4].s);
+    o->config_fixed = v[5].i;
+    o->metadata = pk_copy(row->arena, v[6].s);
+    o->expires_us = v[10].i;
+    return false;
+}
+
+static bool put_changed(struct pk_store *s, struct pk_arena *arena, pk_str name,
+                        const struct options *o, int64_t now_us, struct pk_error *err)
+{
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
+    char scopes[32];
+
+    pk_scopes_print(o->scopes, scopes);
+    const struct pk_value args[] = {
+        pk_v_required(name),
+        pk_v_text(o->description),
+        pk_v_required(pk_str_of(scopes)),
+        pk_v_text(o->config),
+        pk_v_int(o->config_fixed),
+        pk_v_text(o->metadata),
+        pk_v_int(now_us),
+        pk_v_int_unless(o->expires_us == 0, o->expires_us),
+    };
+    return s->ops->exec(s, PK_SQL_api_key_update, args, PK_COUNT(args), NULL, NULL, err) &&
+           pk_store_limits_own(s, arena, &owner, &o->limits, now_us, err);
+}
+
+bool pk_store_api_key_update(struct pk_store *s, struct pk_arena *arena, pk_str name,
+                             pk_str options, int64_t now_us, struct pk_error *err)
+{
+    const struct pk_change change = {now_us, "api_key_update", name, options};
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
+    const struct pk_value args[] = {pk_v_required(name)};
+    struct options o = {0};
+    struct stored row = {.arena = arena, .options = &o};
+
+    if (!pk_slug_check(name, err) ||
+        !s->ops->exec(s, PK_SQL_api_key_page, args, PK_COUNT(args), read_stored, &row, err))
+        return false;
+    if (!row.found)
+        return not_there(name, err);
+    if (row.newer)
+        return pk_fail(err, PK_STORE, "API key \"%.*s\": is of a newer version", PK_FMT(name));
+    if (!pk_store_limits_owned(s, arena, &owner, &o.limits, err) ||
+        !read_options(arena, name, options, &o, err) || !check_config(s, arena, o.config, err) ||
+        !s->ops->begin(s, err))
+        return false;
+    return pk_store_change_end(s, put_changed(s, arena, name, &o, now_us, err), &change, err);
 }
 
 static bool read_transition(struct pk_arena *arena, pk_str text, int64_t *ms, struct pk_error *err)
@@ -311,12 +427,6 @@ static bool read_transition(struct pk_arena *arena, pk_str text, int64_t *ms, st
     return value < 0 || (pk_json_int(&doc, value, ms) && *ms >= 0 && *ms <= transition_ms_max) ||
            pk_fail(err, PK_BAD_REQUEST,
                    "options.key_transition_period_ms: must be 0 to 90 days in milliseconds");
-}
-
-static bool not_there(pk_str name, struct pk_error *err)
-{
-    return pk_fail(err, PK_NOT_FOUND, "API key: none in force is called \"%.*s\"",
-                   PK_FMT(pk_str_sub(name, 0, PK_SLUG_BYTES_MAX)));
 }
 
 bool pk_store_api_key_rotate(struct pk_store *s, struct pk_arena *arena, pk_str name,

@@ -222,6 +222,13 @@ values ($1, (select coalesce(max(version), 0) + 1 from pk_guardrail where slug =
     $4)
 returning version
 
+-- name: guardrail_page(slug text)
+-- As config_page.
+select g.slug, t.name, g.version, g.body, g.created_us,
+    (select min(f.created_us) from pk_guardrail f where f.slug = g.slug)
+from pk_guardrail g left join pk_title t on t.kind = 'guardrail' and t.slug = g.slug
+where g.in_force and ($1 is null or g.slug = $1) order by g.slug
+
 -- name: guardrail_list()
 select slug, version from pk_guardrail where in_force order by slug
 
@@ -376,6 +383,22 @@ on conflict (name) do update set description = excluded.description, hash = excl
     config = excluded.config, config_fixed = excluded.config_fixed, metadata = excluded.metadata,
     created_us = excluded.created_us, updated_us = excluded.updated_us,
     expires_us = excluded.expires_us, revoked_us = null
+
+-- name: api_key_first(name text)
+-- A row when there never was a key.
+select 1 where $1 is not null and not exists (select 1 from pk_api_key)
+
+-- name: api_key_update(name text, description text, scopes text, config text, config_fixed bool, metadata text, now_us bigint, expires_us bigint)
+update pk_api_key set description = $2, scopes = $3, config = $4, config_fixed = $5,
+    metadata = cast($6 as @json@), updated_us = $7, expires_us = $8
+where name = $1 and revoked_us is null returning name
+
+-- name: api_key_page(name text)
+-- NULL: all that are not revoked.
+select k.name, t.name, k.description, k.scopes, k.config, k.config_fixed, k.metadata, k.hint,
+    k.created_us, k.updated_us, k.expires_us, k.old_until_us
+from pk_api_key k left join pk_title t on t.kind = 'api_key' and t.slug = k.name
+where k.revoked_us is null and ($1 is null or k.name = $1) order by k.name
 
 -- name: api_key_rotate(name text, hash blob, hint text, old_until_us bigint, now_us bigint)
 update pk_api_key set old_hash = case when $4 > $5 then hash end,
