@@ -153,6 +153,7 @@ bool pkd_control_known(struct pkd_control *c)
 
 bool pkd_control_name(struct pkd_control *c)
 {
+    struct pk_error unused;
     pk_str given, name, base;
     bool taken = true;
 
@@ -160,7 +161,9 @@ bool pkd_control_name(struct pkd_control *c)
         return false;
     if (given.len == 0 && name.len == 0)
         return pk_fail(c->err, PK_BAD_REQUEST, "name: must be given");
-    base = given.len ? given : pkd_slug_of(c->arena, c->is->prefix, name);
+    base = given.len ? given : name;
+    if (given.len == 0 && (c->is->prefix || !pk_slug_check(name, &unused)))
+        base = pkd_slug_of(c->arena, c->is->prefix ? c->is->prefix : "", name);
     if (base.len == 0)
         return pk_fail(c->err, PK_BAD_REQUEST,
                        "name: has no letter or digit for a slug: give a \"slug\"");

@@ -17,9 +17,10 @@ struct pkd_control;
 
 /* One kind of thing that is administered. */
 struct pkd_resource {
-    const char *noun;   /* in errors, and the "object" of what is answered: "virtual-key" */
-    const char *kind;   /* of its title (store_title.h) */
-    const char *prefix; /* of the slugs that are made of names, or "" */
+    const char *noun; /* in errors, and the "object" of what is answered: "virtual-key" */
+    const char *kind; /* of its title (store_title.h) */
+    const char
+        *prefix; /* of the slugs that are made of names, or ""; NULL: a name that can be one is */
     /* The members that a body may have, in snake_case; camelCase is taken too. NULL at the end. */
     const char *const *members;
     bool (*more)(

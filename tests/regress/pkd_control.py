@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """The control APIs of pkd, in Portkey's shapes:  pkd_control.py BUILD"""
 import json
+import os
+import shutil
+import signal
 import sqlite3
+import subprocess
+import tempfile
 import time
 
 import pkd_harness as h
@@ -243,8 +248,177 @@ def no_secret_leaves():
     pkd.stop()
 
 
+def an_api_key_is_made_changed_rotated_and_deleted():
+    pkd, api = start()
+    first = api.ok("POST", "/api-keys/workspace/service", {
+        "type": "workspace", "sub-type": "service", "name": "Team Red", "description": "of red", "workspace_id": "w",
+        "scopes": ["completions.write", "configs.create", "configs.read", "logs.view"]})
+    expect(first["id"] == "team-red" and first["key"].startswith("pk-") and first["object"] == "api-key", first)
+    admin = Api(pkd, first["key"])
+    expect(until(lambda: api.ask("GET", "/api-keys")[0] == 401), "now everybody needs one")
+    expect(admin.ok("GET", "/api-keys/team-red")["scopes"] == ["call", "admin", "logs"])
+
+    admin.ok("POST", "/virtual-keys", key_body("k"))
+    admin.ok("POST", "/configs", {"slug": "house", "config": {"virtual_key": "k"}})
+    made = admin.ok("POST", "/api-keys", {
+        "name": "shop_1", "scopes": ["call"], "expires_at": "2099-01-01T00:00:00Z",
+        "rate_limits": [{"type": "requests", "unit": "rpm", "value": 5000}],
+        "usage_limits": {"credit_limit": 100000, "type": "tokens", "periodic_reset": "weekly"},
+        "defaults": {"config_id": "house", "metadata": {"team": "shop"}, "allow_config_override": False}})
+    expect(made["id"] == "shop_1", made)
+    got = admin.ok("GET", "/api-keys/shop_1")
+    want = {"name": "shop_1", "scopes": ["call"], "status": "active", "expires_at": "2099-01-01T00:00:00.000Z",
+            "rate_limits": [{"type": "requests", "unit": "rpm", "value": 5000}],
+            "usage_limits": {"credit_limit": 100000, "type": "tokens", "periodic_reset": "weekly"},
+            "defaults": {"config_id": "house", "metadata": {"team": "shop"}, "allow_config_override": False}}
+    expect({k: got[k] for k in want} == want, got)
+    expect(made["key"][-4:] in got["key"] and made["key"] not in json.dumps(got), got["key"])
+    shop = Api(pkd, made["key"])
+
+    def call(api):
+        return api.pkd.http("POST", "/v1/chat/completions", h.chat_body(), api.headers)[0]
+    expect(until(lambda: call(shop) == 200), "its config is the default")
+    expect(shop.ask("GET", "/api-keys")[0] == 403, "it may call, and no more")
+
+    admin.ok("PUT", "/api-keys/shop_1", {"id": "shop_1", "name": "The shop", "usage_limits": None,
+                                         "defaults": {"metadata": {"team": "new"}}})
+    now = admin.ok("GET", "/api-keys/shop_1")
+    want.update(name="The shop", usage_limits=None)
+    want["defaults"]["metadata"] = {"team": "new"}
+    expect({k: now[k] for k in want} == want, ("the rest stays", now))
+    admin.ok("PUT", "/api-keys/shop_1", {"scopes": ["logs"]})
+    expect(until(lambda: call(shop) == 403))
+    admin.ok("PUT", "/api-keys/shop_1", {"scopes": ["call"]})
+
+    rotated = admin.ok("POST", "/api-keys/shop_1/rotate", {"key_transition_period_ms": 1500})
+    expect(rotated["id"] == "shop_1" and rotated["key"] != made["key"], rotated)
+    expect(rotated["key_transition_expires_at"].endswith("Z"), rotated)
+    expect(until(lambda: call(Api(pkd, rotated["key"])) == 200) and call(shop) == 200, "both hold")
+    expect(until(lambda: call(shop) == 401, 5), "the old one is over")
+    last = admin.ok("POST", "/api-keys/shop_1/rotate")["key"]
+    expect(until(lambda: call(Api(pkd, last)) == 200) and call(Api(pkd, rotated["key"])) == 401)
+    listed = admin.ok("GET", "/api-keys?page_size=50&current_page=0")
+    expect([(k["id"], k["name"]) for k in listed["data"]] == [("shop_1", "The shop"), ("team-red", "Team Red")], listed)
+    admin.ok("DELETE", "/api-keys/shop_1")
+    expect(until(lambda: call(Api(pkd, last)) == 401))
+    expect(admin.ask("GET", "/api-keys/shop_1")[0] == 404)
+    keys = [first["key"], made["key"], rotated["key"], last]
+    expect(not any(k in pkd.text() for k in keys), "no key is in the output of pkd")
+    actors = {r[0] for r in pkd.rows("select actor from pk_audit where verb like 'api_key%' and object = 'shop_1'")}
+    expect(actors == {"key:team-red"}, actors)
+    pkd.stop()
+
+
+def what_is_no_api_key_is_refused():
+    pkd, api = start()
+    for body, words in (
+            ({}, "name: must be given"), ({"name": "x", "scopes": "call"}, "scopes: must be a list"),
+            ({"name": "x", "scopes": ["everything"]}, 'none called "everything"'),
+            ({"name": "x", "scopes": ["a.b"]}, 'none called "a.b"'), ({"name": "x", "scopes": [5]}, "scopes"),
+            ({"name": "x", "scopes": ["configs.read"]}, "allow nothing"), ({"name": "x", "scopes": []}, "allow nothing"),
+            ({"name": "x", "defaults": {"allow_config_override": False}}, "defaults.config"),
+            ({"name": "x", "expires_at": "soon"}, "expires_at"), ({"name": "x", "colour": 1}, '"colour"'),
+            ({"name": "x", "rotation_policy": {"rotation_period": "weekly"}}, "rotation_policy: is not supported")):
+        api.refused(400, words, "POST", "/api-keys", body)
+    api.refused(404, 'called "none"', "POST", "/api-keys", {"name": "x", "defaults": {"config_id": "none"}})
+    api.refused(404, "a type is", "POST", "/api-keys/workspace/other", {"name": "x"})
+    for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/rotate")):
+        api.refused(404, "there is none", method, "/api-keys/none" + path, {} if method == "PUT" else None)
+    expect(pkd.rows("select count(*) from pk_api_key") == [(0,)])
+    pkd.stop()
+
+
+def a_guardrail_is_made_changed_and_deleted():
+    pkd, api = start()
+    api.ok("POST", "/virtual-keys", key_body("k"))
+    checks = [{"id": "default.contains", "parameters": {"words": ["hello"], "operator": "none"}}]
+    actions = {"deny": True, "async": False, "on_success": {}, "on_fail": {}}
+    made = api.ok("POST", "/guardrails", {"name": "No hellos", "checks": checks, "actions": actions,
+                                          "workspace_id": "w", "organisation_id": "o"})
+    expect(made["id"] == made["slug"] == "pg-no-hellos" and made["version_id"] == "pg-no-hellos@1", made)
+    got = api.ok("GET", "/guardrails/pg-no-hellos")
+    expect(got["checks"] == checks and got["actions"] == actions and got["name"] == "No hellos", got)
+    config = json.dumps({"virtual_key": "k", "input_guardrails": ["pg-no-hellos"]})
+    expect(until(lambda: api.chat(config)[0] == 446), api.chat(config))
+    api.ok("PUT", "/guardrails/pg-no-hellos", {"actions": {**actions, "deny": False}})
+    expect(api.ok("GET", "/guardrails/pg-no-hellos")["checks"] == checks, "the checks stay")
+    expect(until(lambda: api.chat(config)[0] == 246), api.chat(config))
+    api.ok("POST", "/guardrails", {"slug": "flat", "type": "contains", "deny": ["x"]})
+    expect(api.ok("GET", "/guardrails/flat")["guardrail"] == {"type": "contains", "deny": ["x"]})
+    listed = api.ok("GET", "/guardrails?page_size=100&current_page=0")
+    expect([g["slug"] for g in listed["data"]] == ["flat", "pg-no-hellos"] and listed["total"] == 2, listed)
+    for body, words in (({"name": "x"}, "guardrail"), ({"checks": checks}, "name: must be given"),
+                        ({"name": "x", "checks": [{"id": "no.such"}]}, "no.such"),
+                        ({"name": "x", "checks": checks, "colour": 1}, "colour")):
+        api.refused(400, words, "POST", "/guardrails", body)
+    api.ok("DELETE", "/guardrails/flat")
+    api.refused(404, "there is none", "GET", "/guardrails/flat")
+    api.refused(404, "there is none", "DELETE", "/guardrails/flat")
+    pkd.stop()
+
+
+def every_control_endpoint_needs_the_scope_admin():
+    pkd, api = start()
+    keys = {s: Api(pkd, admin_key(pkd, s)) for s in ("call", "logs", "admin")}
+    expect(until(lambda: api.ask("GET", "/configs")[0] == 401))
+    rows = [r for r in h.endpoints() if r.kind == "ERRAND" and r.scope == "ADMIN"]
+    expect(len(rows) > 30, rows)
+    for row in rows:
+        path = row.path.replace("*", "x")[len("/v1"):]
+        for scope in ("call", "logs"):
+            status, answer = keys[scope].ask(row.method, path, "{}")
+            expect(status == 403 and "admin" in answer["error"]["message"], (row, scope, status, answer))
+        expect(api.ask(row.method, path, "{}")[0] == 401, row)
+        expect(keys["admin"].ask(row.method, path, "{}")[0] not in (401, 403), row)
+    pkd.stop()
+
+
+def admin_key(pkd, scope):
+    done = subprocess.run([h.program("pkd"), "apikey", "create", "scope-" + scope, json.dumps({"scopes": [scope]}),
+                           "--store", pkd.store], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.strip()
+
+
+def a_new_store_gets_an_admin_key_before_anybody_is_served():
+    folder = tempfile.mkdtemp(prefix="pkd-first")
+    path = os.path.join(folder, "admin.key")
+    wide = ("--listen", "0.0.0.0:0", "--admin-key-file", path)
+    pkd = Pkd(*wide, tcp=False)
+    key = open(path).read().strip()
+    expect(os.stat(path).st_mode & 0o777 == 0o600 and len(key) == 46, oct(os.stat(path).st_mode))
+    expect(key not in pkd.text() and "admin_key_stored" in pkd.text(), pkd.text())
+    api = Api(pkd, key)
+    expect(Api(pkd).ask("GET", "/configs")[0] == 401)
+    expect(api.ok("GET", "/api-keys/admin")["scopes"] == ["call", "admin", "logs"])
+    new = api.ok("POST", "/api-keys/admin/rotate")["key"]
+    pkd.process.send_signal(signal.SIGTERM)
+    pkd.process.wait(30)
+    again = Pkd(*wide, folder=pkd.folder, tcp=False)
+    expect(Api(again, new).ask("GET", "/configs")[0] == 200)
+    expect(api.ask and Api(again, key).ask("GET", "/configs")[0] == 401, "the file's is not taken again")
+    again.stop()
+    pkd.stop()
+
+    given = "pk-" + "Ab3-_" * 9
+    with open(path, "w") as f:
+        f.write(given + "\n")
+    pkd = Pkd(env={"PK_ADMIN_KEY_FILE": path})
+    expect(Api(pkd, given).ask("GET", "/configs")[0] == 200, "one that was made elsewhere")
+    pkd.stop()
+    for text in ("", "pk-short", "sk-" + "x" * 50):
+        with open(path, "w") as f:
+            f.write(text)
+        done = subprocess.run([h.program("pkd"), "serve", "--store", folder + "/s.pkdb", *wide],
+                              capture_output=True, text=True, timeout=30)
+        expect(done.returncode == 1 and "admin-key-file: no key is in" in done.stderr, done.stderr)
+        expect(len(text) < 9 or text not in done.stderr)
+    shutil.rmtree(folder)
+
+
 h.run(a_config_is_made_changed_and_deleted, what_is_no_config_is_refused,
       a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
-      use_and_status_of_a_virtual_key_are_told, no_secret_leaves)
+      use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
+      what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
+      every_control_endpoint_needs_the_scope_admin, a_new_store_gets_an_admin_key_before_anybody_is_served)
 mock.stop()
 h.end()

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
+from typing import NamedTuple
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -123,6 +124,19 @@ class Pkd:
 
 def config(mock, **more):
     return json.dumps({"provider": "openai", "api_key": "sk-test", "custom_host": mock.base, **more})
+
+
+class Row(NamedTuple):
+    """A row of endpoints.def."""
+    kind: str
+    method: str
+    path: str
+    scope: str
+
+
+def endpoints():
+    with open(os.path.join(ROOT, "sidecar/endpoints.def"), encoding="utf-8") as f:
+        return [Row(*found) for found in re.findall(r'^(\w+)\((\w+), "([^"]+)", (\w+)', f.read(), re.M)]
 
 
 def chat_body(model="fixed-600", text="hello", **more):
