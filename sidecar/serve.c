@@ -7,6 +7,7 @@
  */
 #include "command.h"
 #include "errand.h"
+#include "first_key.h"
 #include "listen.h"
 #include "log.h"
 #include "sqlite.h"
@@ -136,7 +137,8 @@ static bool open_shared(struct service *s, struct pk_error *err)
         return false;
     (void)snprintf(s->user, sizeof s->user, "%.*s", PK_FMT(pk_store_actor_name(store)));
     s->app.user = pk_str_of(s->user);
-    if (!store_retention(o, store, err) || !pkd_auth_needed(store, &s->keys, err)) {
+    if (!store_retention(o, store, err) || !pkd_first_key(o, store, err) ||
+        !pkd_auth_needed(store, &s->keys, err)) {
         pk_store_close(store);
         return false;
     }
