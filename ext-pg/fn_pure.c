@@ -81,15 +81,15 @@ Datum pk_sql_count_tokens(PG_FUNCTION_ARGS)
 PK_FUNCTION(pk_sql_payload_text);
 Datum pk_sql_payload_text(PG_FUNCTION_ARGS)
 {
+    static struct pk_packer *packer; /* of this backend: many rows refer to one pack */
     struct pk_buf out = pk_buf_in(pk_arena_here(), PK_STREAM_BYTES_MAX);
-    struct pk_packer *packer = NULL;
+    const struct pk_stored stored = {PG_GETARG_INT16(0),
+                                     PG_NARGS() > 2 && !PG_ARGISNULL(2) ? PG_GETARG_INT64(2) : 0,
+                                     pk_arg_text(fcinfo, 1)};
     struct pk_error err;
     pk_str text;
 
-    bool ok =
-        pk_payload_unpack(&packer, PG_GETARG_INT16(0), pk_arg_text(fcinfo, 1), &out, &text, &err);
-    pk_packer_free(packer);
-    if (!ok)
+    if (!pk_payload_unpack(&packer, &stored, &out, &text, &err))
         pk_throw(&err, PK_NONE, NULL);
     return pk_text_datum(text);
 }

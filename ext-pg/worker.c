@@ -20,7 +20,7 @@
 #include "pk_pg.h"
 
 #include "asks.h"
-#include "store_hold.h"
+#include "store_group.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -47,7 +47,8 @@ enum {
 /* How a batch, or a single entry, ended. */
 enum outcome { APPLIED, LATER, NEVER };
 
-static struct pk_settling *settling; /* of the batch */
+static struct pk_store group; /* what the store of each batch gathers in */
+static bool kept;             /* the last batch was committed */
 
 PGDLLEXPORT void pk_worker_main(Datum database);
 
@@ -102,15 +103,18 @@ static enum outcome apply_entries(pk_str bytes, uint64 *count)
     struct pk_store *store = pk_store_spi(home, PK_APPLY);
     store->cache_max = (struct pk_cache_max){.bytes = (int64_t)pk_settings.cache_max_mb << 20,
                                              .entries = pk_settings.cache_max_entries};
-    store->settling = settling;
-    pk_settling_forget(settling);
+    store->settling = group.settling;
+    store->packing = group.packing;
+    if (!pk_store_group_begin(store, kept, &err))
+        return tell(store, &err);
+    kept = false;
     while (pk_entry_next(&bytes, &entry)) {
         CHECK_FOR_INTERRUPTS();
         if (!pk_journal_apply(store, entry, &err))
             return tell(store, &err);
         (*count)++;
     }
-    return pk_store_settle_end(store, &err) ? APPLIED : tell(store, &err);
+    return pk_store_group_settle(store, &err) ? APPLIED : tell(store, &err);
 }
 
 /* One transaction: all of it, or nothing. */
@@ -123,6 +127,7 @@ static enum outcome apply_batch(pk_str bytes, uint64 *count)
     if (outcome == APPLIED) {
         PopActiveSnapshot();
         CommitTransactionCommand();
+        kept = true;
     } else {
         AbortCurrentTransaction();
     }
@@ -367,7 +372,7 @@ void pk_worker_main(Datum database)
     pk_worker_prepare(DatumGetObjectId(database));
     if (!pk_ring_open() || !pk_ring_adopt())
         proc_exit(0);
-    settling = pk_settling_new();
+    pk_store_group_init(&group);
     work(AllocSetContextCreate(TopMemoryContext, "pk writer", ALLOCSET_DEFAULT_SIZES));
     pk_ring_leave();
     proc_exit(0);

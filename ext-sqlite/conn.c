@@ -225,7 +225,7 @@ bool pk_conn_online(struct pk_conn *c, struct pk_error *err)
     return pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
 }
 
-/* pk_payload_text(encoding, bytes), which the store's views are written with. */
+/* pk_payload_text(encoding, bytes [, place]), which the store's views are written with. */
 static void payload_text(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
     struct pk_conn *c = sqlite3_user_data(ctx);
@@ -233,13 +233,15 @@ static void payload_text(sqlite3_context *ctx, int count, sqlite3_value **values
     struct pk_error err;
     pk_str text;
 
-    (void)count;
-    if (sqlite3_value_type(values[1]) == SQLITE_NULL)
+    if (count < 2 || sqlite3_value_type(values[1]) == SQLITE_NULL)
         return;
-    pk_str bytes = {sqlite3_value_blob(values[1]), (size_t)sqlite3_value_bytes(values[1])};
+    const struct pk_stored stored = {
+        sqlite3_value_int64(values[0]),
+        count > 2 ? sqlite3_value_int64(values[2]) : 0,
+        {sqlite3_value_blob(values[1]), (size_t)sqlite3_value_bytes(values[1])}};
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
-    if (pk_payload_unpack(&c->packer, sqlite3_value_int64(values[0]), bytes, &out, &text, &err))
+    if (pk_payload_unpack(&c->packer, &stored, &out, &text, &err))
         sqlite3_result_text64(ctx, text.at ? text.at : "", text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     else
         sqlite3_result_error(ctx, err.msg, -1);
@@ -255,7 +257,7 @@ static bool open_views(struct pk_conn *c, struct pk_error *err)
         return false;
     c->views = views;
     sqlite3 *db = pk_store_sqlite_db(views);
-    return (sqlite3_create_function(db, "pk_payload_text", 2, SQLITE_UTF8, c, payload_text, NULL,
+    return (sqlite3_create_function(db, "pk_payload_text", -1, SQLITE_UTF8, c, payload_text, NULL,
                                     NULL) == SQLITE_OK &&
             sqlite3_create_function(db, "pk_provider_table", 0, SQLITE_UTF8, NULL,
                                     pk_fn_provider_table, NULL, NULL) == SQLITE_OK) ||

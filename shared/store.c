@@ -6,6 +6,7 @@
  * theirs. Configs and keys are in store_admin.c, the cache in store_cache.c.
  */
 #include "store_hold.h"
+#include "store_payload.h"
 #include "store_route.h"
 #include "store_value.h"
 
@@ -16,8 +17,6 @@ enum {
     ROWS_MIN = 64,         /* first size of a list that grows */
     SCRATCH_BYTES_MAX = PK_CALL_BYTES_MAX,
 };
-
-static const int64_t us_per_day = 86400000000;
 
 void pk_store_close(struct pk_store *s)
 {
@@ -89,75 +88,18 @@ static struct pk_value required(struct record_write *w, pk_str s)
     return pk_v_required(cleaned(w, s));
 }
 
-struct payload_row {
-    int64_t id, created_us;
-};
-
-static bool read_payload(void *ctx, const struct pk_value *columns, int count)
-{
-    struct payload_row *row = ctx;
-
-    row->id = columns[0].i;
-    row->created_us = count > 1 ? columns[1].i : 0;
-    return true;
-}
-
-static bool find_payload(struct pk_store *s, const uint8_t *hash, struct payload_row *row,
-                         struct pk_error *err)
-{
-    const struct pk_value args[] = {pk_v_blob(hash, PK_PAYLOAD_HASH_BYTES)};
-
-    *row = (struct payload_row){0, 0};
-    return s->ops->exec(s, PK_SQL_payload_find, args, PK_COUNT(args), read_payload, row, err);
-}
-
-/* A payload in use again is kept longer, noted at most once in touch_us. */
-static bool touch_payload(struct record_write *w, const struct payload_row *row)
-{
-    const struct pk_value args[] = {pk_v_int(row->id), pk_v_int(w->r->started_us)};
-
-    int64_t touch_us = w->store->payload_touch_us ? w->store->payload_touch_us : us_per_day;
-
-    return w->r->started_us - row->created_us < touch_us ||
-           w->store->ops->exec(w->store, PK_SQL_payload_touch, args, PK_COUNT(args), NULL, NULL,
-                               w->err);
-}
-
-static bool insert_payload(struct record_write *w, pk_str text, const uint8_t *hash,
-                           struct payload_row *row)
-{
-    struct pk_payload packed;
-
-    if (!pk_payload_pack(&w->store->packer, &w->scratch, text, &packed, w->err))
-        return false;
-    const struct pk_value args[] = {
-        pk_v_blob(hash, PK_PAYLOAD_HASH_BYTES),
-        pk_v_int(w->r->started_us),
-        pk_v_int(packed.encoding),
-        pk_v_blob(packed.bytes.at, packed.bytes.len),
-    };
-    return w->store->ops->exec(w->store, PK_SQL_payload_put, args, PK_COUNT(args), read_payload,
-                               row, w->err);
-}
-
-/* Gives the payload's id as a value; NULL for an empty text. */
+/* Gives the payload's place as a value; NULL for an empty text. */
 static bool put_payload(struct record_write *w, pk_str text, struct pk_value *id)
 {
-    uint8_t hash[PK_PAYLOAD_HASH_BYTES];
-    struct payload_row row;
+    int64_t place = 0;
 
     *id = pk_v_null();
     if (text.len == 0)
         return true;
-    pk_payload_hash(text, hash);
-    if (!find_payload(w->store, hash, &row, w->err))
+    if (!pk_store_payload_put(w->store, &w->scratch, text, w->r->started_us, &place, w->err))
         return false;
-    bool ok = row.id ? touch_payload(w, &row) : insert_payload(w, text, hash, &row);
-    if (ok && row.id == 0) /* the engine does not say, or somebody else put it there in between */
-        ok = find_payload(w->store, hash, &row, w->err);
-    if (ok)
-        *id = pk_v_int(row.id);
-    return ok;
+    *id = pk_v_int(place);
+    return true;
 }
 
 static struct pk_value error_type(enum pk_code code)

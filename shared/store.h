@@ -74,8 +74,9 @@ struct pk_store {
     int64_t payload_touch_us;   /* how old the note of a payload's last use may be; 0 = a day */
     char actor[PK_ACTOR_BYTES]; /* who administers; store_audit.h */
     struct pk_cache_max cache_max;
-    struct pk_settling *settling; /* store_hold.h; whoever writes records in groups has one */
-    int64_t cleaned_us;           /* store_hold.h */
+    struct pk_settling *settling; /* store_group.h; whoever writes records in groups has both */
+    struct pk_packing *packing;
+    int64_t cleaned_us; /* store_hold.h */
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */
@@ -92,7 +93,7 @@ struct sqlite3_api_routines;
 struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
                                  struct pk_error *err) PK_MUST_CHECK;
 /* The connection, for reading relations through virtual tables. The views call
- * pk_payload_text(encoding, bytes) and pk_provider_table(), which the host registers on it: SQLite gives a
+ * pk_payload_text(encoding, bytes [, place]) and pk_provider_table(), which the host registers on it: SQLite gives a
  * function's body no way to its own library but a global, and the core has none. */
 struct sqlite3;
 struct sqlite3 *pk_store_sqlite_db(struct pk_store *s);

@@ -48,8 +48,8 @@ static bool read_entry(void *ctx, const struct pk_value *columns, int count)
     struct pk_buf out = pk_buf_in(read->arena, PK_STREAM_BYTES_MAX);
 
     PK_ASSERT(count == 13);
-    if (!pk_payload_unpack(&read->store->packer, columns[0].i, columns[1].s, &out, &e->body,
-                           read->err)) {
+    const struct pk_stored stored = {.encoding = columns[0].i, .bytes = columns[1].s};
+    if (!pk_payload_unpack(&read->store->packer, &stored, &out, &e->body, read->err)) {
         read->failed = true;
         return false;
     }

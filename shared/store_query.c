@@ -61,7 +61,7 @@ bool pk_sqlite_query_init(const struct sqlite3_api_routines *api, struct sqlite3
 {
     const struct sqlite3_api_routines *sqlite3_api = api;
 
-    return sqlite3_create_function(db, payload_text, 2, SQLITE_UTF8, NULL, no_text, NULL, NULL) ==
+    return sqlite3_create_function(db, payload_text, -1, SQLITE_UTF8, NULL, no_text, NULL, NULL) ==
                SQLITE_OK &&
            sqlite3_create_function(db, provider_table, 0, SQLITE_UTF8, NULL, no_text, NULL, NULL) ==
                SQLITE_OK;

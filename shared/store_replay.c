@@ -23,7 +23,8 @@ static bool unpack(struct logged *l, const struct pk_value *columns)
 
     if (columns[1].type == PK_V_NULL)
         return true;
-    if (!pk_payload_unpack(&l->store->packer, columns[0].i, columns[1].s, &out, &text, l->err))
+    const struct pk_stored stored = {columns[0].i, columns[2].i, columns[1].s};
+    if (!pk_payload_unpack(&l->store->packer, &stored, &out, &text, l->err))
         return false;
     l->body = pk_copy(l->arena, text);
     return true;
@@ -35,10 +36,10 @@ static bool read_row(void *ctx, const struct pk_value *columns, int count)
     pk_str *const texts[] = {&l->config,  &l->operation, &l->trace_id, &l->span_id,
                              &l->user_id, &l->prompt,    &l->metadata};
 
-    PK_ASSERT(count == 2 + (int)PK_COUNT(texts));
+    PK_ASSERT(count == 3 + (int)PK_COUNT(texts));
     l->found = true;
     for (size_t i = 0; i < PK_COUNT(texts); i++)
-        *texts[i] = pk_copy(l->arena, columns[2 + i].s);
+        *texts[i] = pk_copy(l->arena, columns[3 + i].s);
     l->ok = unpack(l, columns);
     return false;
 }

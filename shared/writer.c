@@ -10,7 +10,7 @@
  */
 #include "writer_inner.h"
 
-#include "store_hold.h"
+#include "store_group.h"
 #include "xfer.h"
 
 #include <signal.h>
@@ -95,19 +95,14 @@ static void empty(struct queue *q)
 static bool write_group(struct pk_writer *w, size_t from, size_t to, bool *bad,
                         struct pk_error *err)
 {
-    struct pk_error ignored;
-
     *bad = false;
-    if (!w->store->ops->begin(w->store, err))
+    if (!pk_store_group_begin(w->store, w->kept, err))
         return false;
-    pk_settling_forget(w->store->settling);
     while (from < to && !*bad)
         *bad = !pk_journal_apply(w->store, take(&w->writing, &from), err);
-    *bad = *bad || !pk_store_settle_end(w->store, err);
-    if (!*bad)
-        return w->store->ops->end(w->store, true, err);
-    (void)w->store->ops->end(w->store, false, &ignored);
-    return false;
+    *bad = *bad || !pk_store_group_settle(w->store, err);
+    w->kept = pk_store_group_end(w->store, !*bad, err);
+    return w->kept;
 }
 
 void pk_writer_note(struct pk_writer *w, const struct pk_error *err)
@@ -351,7 +346,7 @@ static bool wait_settled(struct pk_writer *w, int64_t target, int64_t wait_ms)
 
 static void dispose(struct pk_writer *w)
 {
-    pk_settling_free(w->store->settling);
+    pk_store_group_free(w->store);
     pk_store_close(w->store);
     free(w->filling.at);
     free(w->writing.at);
@@ -369,7 +364,7 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
         return NULL;
     }
     w->store = store;
-    store->settling = pk_settling_new();
+    pk_store_group_init(store);
     w->sweep_at_ms = now_ms() + FIRST_SWEEP_MS;
     w->leases_at_ms = INT64_MAX;
     (void)pthread_mutex_init(&w->busy, NULL);

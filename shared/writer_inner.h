@@ -25,6 +25,7 @@ struct pk_writer {
     struct pk_sweep sweep;  /* the thread's alone */
     struct pk_leases ended; /* likewise */
     bool has_swept;         /* likewise */
+    bool kept;              /* likewise: the last group was committed */
     pthread_t thread;
     pthread_mutex_t busy; /* held during a transaction, a reservation's too; taken before `lock` */
     pthread_mutex_t lock;

@@ -34,7 +34,7 @@ static bool add_payloads(struct page *p, const struct pk_value *v)
     for (int i = 0; i < 2; i++) {
         pk_str text;
 
-        if (!pkd_log_payload(p->e->store, v, PKD_L_request_encoding + 2 * i, &p->room, &text,
+        if (!pkd_log_payload(p->e->store, v, PKD_L_request_encoding + 3 * i, &p->room, &text,
                              p->err))
             return false;
         pkd_member_raw(&p->e->out, names[i], text.len ? text : PK_STR("null"));

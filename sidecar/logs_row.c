@@ -74,8 +74,9 @@ const struct pkd_cell pkd_log_cells[] = {
 bool pkd_log_payload(struct pk_store *s, const struct pk_value *row, int at, struct pk_buf *room,
                      pk_str *text, struct pk_error *err)
 {
+    const struct pk_stored stored = {row[at].i, row[at + 1].i, row[at + 2].s};
+
     *text = PK_NONE;
     pk_buf_reset(room);
-    return row[at].type == PK_V_NULL ||
-           pk_payload_unpack(&s->packer, row[at].i, row[at + 1].s, room, text, err);
+    return row[at].type == PK_V_NULL || pk_payload_unpack(&s->packer, &stored, room, text, err);
 }

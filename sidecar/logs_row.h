@@ -61,11 +61,9 @@ enum pkd_log_column {
     PKD_L_inputs,
     PKD_L_outputs,
     PKD_L_units,
-    PKD_L_request_encoding,
-    PKD_L_request_bytes,
-    PKD_L_response_encoding,
-    PKD_L_response_bytes,
-    PKD_LOG_COLUMNS
+    PKD_L_request_encoding, /* then its place, then its bytes */
+    PKD_L_response_encoding = PKD_L_request_encoding + 3,
+    PKD_LOG_COLUMNS = PKD_L_response_encoding + 3
 };
 
 /* Ends with a cell without a name. */

@@ -21,9 +21,10 @@ create table pk_setting (
     updated_us bigint not null
 );
 
--- What was sent and answered, once however often. Small ones are plain text (encoding 0), others
--- zstd (1). created_us is when it was last used, give or take a day. A log row may outlive its payloads, so
--- that a number must not be given to another.
+-- What was sent and answered. Small ones are plain text (encoding 0), others zstd (1), and those that were
+-- written together are in packs (2): of these a log row has the place, -(id * 1024 + which one), and the hash is
+-- a random number. The others are there once however often they are used; created_us is when that was last,
+-- give or take a day. A log row may outlive its payloads, so that a number must not be given to another.
 create table pk_payload (
     id         @sequence@,
     hash       @blob@ not null unique,   -- BLAKE2b-256 of the text
@@ -79,7 +80,7 @@ create table pk_log (
     guardrail_verdict    text,
     dropped              text,              -- request fields that the target could not take
     metadata             @json@,
-    request_id           bigint,            -- in pk_payload
+    request_id           bigint,            -- in pk_payload; negative: a place in a pack
     response_id          bigint,
     source               text not null,
     query_id             text
@@ -390,12 +391,12 @@ create view pk_logs as select
     @ms(l.duration_us)@ as latency_ms, @ms(l.ttft_us)@ as ttft_ms,
     @ms((l.duration_us - l.upstream_us))@ as overhead_ms,
     l.metadata,
-    @as_json(pk_payload_text(q.encoding, q.bytes))@ as request,
-    @as_json(pk_payload_text(a.encoding, a.bytes))@ as response,
+    @as_json(pk_payload_text(q.encoding, q.bytes, l.request_id))@ as request,
+    @as_json(pk_payload_text(a.encoding, a.bytes, l.response_id))@ as response,
     l.source, l.query_id, l.cost_reason, l.dropped as dropped_params
     from pk_log l
-    left join pk_payload q on q.id = l.request_id
-    left join pk_payload a on a.id = l.response_id;
+    left join pk_payload q on q.id = @payload(l.request_id)@
+    left join pk_payload a on a.id = @payload(l.response_id)@;
 
 create view pk_spans as select
     @uuid(s.log_id)@ as log_id, l.trace_id, s.ord, s.kind,

@@ -126,6 +126,12 @@ select id, created_us from pk_payload where hash = $1
 -- name: payload_touch(id bigint, created_us bigint)
 update pk_payload set created_us = $2 where id = $1
 
+-- name: pack_begin(mark blob, created_us bigint)
+insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, 2, '') returning id
+
+-- name: pack_end(id bigint, created_us bigint, encoding bigint, bytes blob)
+update pk_payload set created_us = $2, encoding = $3, bytes = $4 where id = $1
+
 -- name: log_put(id uuid, started_us bigint, duration_us bigint, ttft_us bigint, upstream_us bigint, trace_id text, span_id text, parent_span_id text, span_name text, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, error_type text, error_message text, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_reason text, cost_saved_pusd bigint, cache_status text, cache_similarity double, virtual_key text, api_key text, user_id text, prompt text, guardrail_verdict text, dropped text, metadata text, request_id bigint, response_id bigint, source text, query_id text)
 insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id, span_id,
     parent_span_id, span_name, operation, provider, request_model, model, config, target_path,
@@ -140,9 +146,9 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 on conflict (id) do nothing
 
 -- name: log_request(id uuid)
-select q.encoding, q.bytes, l.config, l.operation, l.trace_id, l.span_id, l.user_id, l.prompt,
+select q.encoding, q.bytes, l.request_id, l.config, l.operation, l.trace_id, l.span_id, l.user_id, l.prompt,
     cast(l.metadata as text)
-from pk_log l left join pk_payload q on q.id = l.request_id where l.id = $1
+from pk_log l left join pk_payload q on q.id = @payload(l.request_id)@ where l.id = $1
 
 -- name: log_find(id uuid)
 select 1 from pk_log where id = $1
@@ -723,7 +729,7 @@ l.id, l.trace_id, l.span_id, l.parent_span_id, l.span_name, l.started_us, l.oper
     l.user_id, l.prompt, l.guardrail_verdict, l.duration_us, l.ttft_us, l.duration_us - l.upstream_us,
     cast(l.metadata as text), l.source, l.query_id, l.dropped,
     case when l.status = 'success' then 1 else 0 end, @inputs@, @outputs@, @inputs@ + @outputs@,
-    q.encoding, q.bytes, a.encoding, a.bytes
+    q.encoding, l.request_id, q.bytes, a.encoding, l.response_id, a.bytes
 
 -- name: trace_range(trace_id text)
 -- When its calls began.
@@ -731,8 +737,8 @@ select min(started_us), max(started_us) from pk_log where trace_id = $1
 
 -- name: logs(@filter@, count bigint, skip bigint, payloads bool)
 select @log_columns@
-from pk_log l left join pk_payload q on q.id = l.request_id and $36
-left join pk_payload a on a.id = l.response_id and $36
+from pk_log l left join pk_payload q on q.id = @payload(l.request_id)@ and $36
+left join pk_payload a on a.id = @payload(l.response_id)@ and $36
 where @wanted@ order by l.id desc limit $34 offset $35
 
 -- name: logs_count(@filter@, most bigint)
@@ -740,7 +746,8 @@ select count(*) from (select 1 from pk_log l where @wanted@ limit $34) c
 
 -- name: log_get(id uuid)
 select @log_columns@
-from pk_log l left join pk_payload q on q.id = l.request_id left join pk_payload a on a.id = l.response_id
+from pk_log l left join pk_payload q on q.id = @payload(l.request_id)@
+left join pk_payload a on a.id = @payload(l.response_id)@
 where l.id = $1
 
 -- name: log_spans(log_id uuid)

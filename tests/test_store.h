@@ -39,14 +39,17 @@ static void test_payload_text(sqlite3_context *ctx, int count, sqlite3_value **a
 {
     struct pk_arena arena;
     struct pk_error err;
-    pk_str text, bytes = {sqlite3_value_blob(args[1]), (size_t)sqlite3_value_bytes(args[1])};
+    const struct pk_stored stored = {
+        sqlite3_value_int64(args[0]),
+        count > 2 ? sqlite3_value_int64(args[2]) : 0,
+        {sqlite3_value_blob(args[1]), (size_t)sqlite3_value_bytes(args[1])}};
+    pk_str text;
 
-    (void)count;
     if (sqlite3_value_type(args[1]) == SQLITE_NULL)
         return;
     pk_arena_init(&arena, pk_allocator_malloc(), PK_STREAM_BYTES_MAX);
     struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
-    if (pk_payload_unpack(NULL, sqlite3_value_int64(args[0]), bytes, &out, &text, &err))
+    if (pk_payload_unpack(NULL, &stored, &out, &text, &err))
         sqlite3_result_text64(ctx, text.at, text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     else
         sqlite3_result_error(ctx, err.msg, -1);
@@ -76,7 +79,7 @@ static inline struct pk_store *test_store(const char *path)
         printf("not ok the store opens\n# %s\n", err.msg);
         exit(1);
     }
-    (void)sqlite3_create_function(pk_store_sqlite_db(s), "pk_payload_text", 2, SQLITE_UTF8, NULL,
+    (void)sqlite3_create_function(pk_store_sqlite_db(s), "pk_payload_text", -1, SQLITE_UTF8, NULL,
                                   test_payload_text, NULL, NULL);
     (void)sqlite3_create_function(pk_store_sqlite_db(s), "pk_provider_table", 0, SQLITE_UTF8, NULL,
                                   test_provider_table, NULL, NULL);

@@ -50,7 +50,7 @@ def statements_are_valid(c):
 
 def views_agree(c):
     db = sqlite3.connect(":memory:")
-    db.create_function("pk_payload_text", 2, lambda encoding, data: data)
+    db.create_function("pk_payload_text", -1, lambda encoding, data, *place: data)
     db.create_function("pk_provider_table", 0, lambda: "{}")
     for sql in literals(f"{GEN}/schema.inc", "SCHEMA(MIGRATION,"):
         db.execute(sql)
