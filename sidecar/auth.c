@@ -50,7 +50,7 @@ static bool refresh(struct pkd_keyring *k, struct pk_store *store, struct pk_err
               ((k->loaded && epoch == k->epoch) || load(k, store, epoch, err));
     k->checked_ms = now_ms;
     if (!ok && k->loaded)
-        pkd_warn("api_keys_unreadable why=\"%s\"", err->msg);
+        pkd_warn("api_keys_unreadable why=%s", err->msg);
     return ok || k->loaded;
 }
 

@@ -117,8 +117,7 @@ void pkd_call_free_spares(struct pkd_thread *t)
 static void hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, uint64_t tag)
 {
     if (entry->failed || !pk_writer_add(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS))
-        pkd_warn("entry_dropped why=\"%s\"",
-                 entry->failed ? "out of memory" : "the writer is full");
+        pkd_warn("entry_dropped why=%s", entry->failed ? "out of memory" : "the writer is full");
 }
 
 static void log_call(struct pkd_call *c, const struct pk_record *r)
@@ -129,10 +128,10 @@ static void log_call(struct pkd_call *c, const struct pk_record *r)
     pk_journal_record(&entry, pk_call_logged(c->task.call));
     hand_to_writer(t, &entry, 0);
     pkd_meter_call(t->meter, c->req.operation, r);
-    if (t->app->options->verbose)
-        pkd_info("call trace_id=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
-                 PK_FMT(r->trace_id), pk_status_name(r->status), r->http_status,
-                 PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
+    pkd_debug(
+        "call trace_id=%.*s operation=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
+        PK_FMT(r->trace_id), PK_FMT(r->operation), pk_status_name(r->status), r->http_status,
+        PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
 }
 
 static void answer_lookup(struct pkd_call *c, const struct pk_cache_entry *entry)
@@ -175,7 +174,7 @@ static bool in_store(struct pkd_call *c, const uint8_t *key, struct pk_cache_ent
     if (!pk_store_cache_get(c->thread->store, &c->arena, key, pk_clock_us(),
                             pk_call_max_age_s(c->task.call), entry, &found, &err)) {
         pkd_add(&c->thread->meter->store_errors, 1);
-        pkd_warn("cache_unreadable why=\"%s\"", err.msg);
+        pkd_warn("cache_unreadable why=%s", err.msg);
         return false; /* a cache never fails a call */
     }
     return found;
@@ -319,7 +318,7 @@ static void reserve_for(struct pkd_thread *t, struct pkd_call **calls, int count
 
         if (asked[i]->refused < 0 && !asked[i]->granted) {
             pkd_add(&t->meter->store_errors, 1);
-            pkd_warn("limits_unavailable why=\"%s\"", asked[i]->error.msg);
+            pkd_warn("limits_unavailable why=%s", asked[i]->error.msg);
         }
         pk_loop_answer(t->loop, &calls[i]->task, &ev);
     }

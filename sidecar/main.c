@@ -13,7 +13,7 @@
 
 _Noreturn void pk_bug(const char *file, int line, const char *what)
 {
-    pkd_error("bug at=%s:%d what=\"%s\"", file, line, what);
+    pkd_error("bug at=%s:%d what=%s", file, line, what);
     abort();
 }
 

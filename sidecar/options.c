@@ -36,12 +36,26 @@ static bool set_number(const struct row *r, int64_t *field, const char *value, s
     return true;
 }
 
+/* Whether the value is one of "text|json". */
+static bool is_one_of(const char *values, const char *value)
+{
+    size_t len = strlen(value);
+
+    for (const char *v = values; v; v = strchr(v, '|') ? strchr(v, '|') + 1 : NULL)
+        if (strcspn(v, "|") == len && memcmp(v, value, len) == 0)
+            return true;
+    return false;
+}
+
 static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options *o,
                 const char *value, struct pk_error *err)
 {
     void *field = (char *)o + r->at;
     const char **text = field;
 
+    if (r->option.arg && strchr(r->option.arg, '|') && !is_one_of(r->option.arg, value))
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: must be one of %s", r->option.flag,
+                       r->option.arg);
     switch (r->kind) {
     case KIND_TEXT: *text = value; return true;
     case KIND_LIST:

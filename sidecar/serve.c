@@ -62,8 +62,9 @@ static bool open_listeners(struct service *s, struct pk_error *err)
             !pkd_listen_tcp(&address, s->tcp, s->count, err))
             return false;
         s->app.beyond_loopback = !address.loopback;
-        pkd_info("listening addr=%s threads=%d access=%s", address.text, s->count,
-                 s->keys ? "api-keys" : "loopback-only why=\"there are no API keys yet\"");
+        pkd_info("listening addr=%s threads=%d access=%s why=%s", address.text, s->count,
+                 s->keys ? "api-keys" : "loopback-only",
+                 s->keys ? "" : "there are no API keys yet");
     }
     if (o->unix_path) {
         s->local = pkd_listen_unix(o->unix_path, err);
@@ -277,15 +278,11 @@ int pkd_serve(const struct pkd_options *o)
     struct pk_error err = {0};
     int signals = take_signals();
 
+    pkd_log_set(o->verbose ? "debug" : o->log_level, strcmp(o->log_format, "json") == 0);
     if (!s || signals < 0 || o->word_count > 0 || o->threads > PKD_THREADS_MAX) {
-        pkd_error("cannot_start why=\"%s\"", o->word_count > 0   ? "serve takes no arguments"
-                                             : s && signals >= 0 ? "--threads: too many"
-                                                                 : strerror(errno));
-        free(s);
-        return 2;
-    }
-    if (strcmp(o->limits, "deny") != 0 && strcmp(o->limits, "allow") != 0) {
-        pkd_error("cannot_start why=\"--limits-unavailable: must be deny or allow\"");
+        pkd_error("cannot_start why=%s", o->word_count > 0   ? "serve takes no arguments"
+                                         : s && signals >= 0 ? "--threads: too many"
+                                                             : strerror(errno));
         free(s);
         return 2;
     }
@@ -301,7 +298,7 @@ int pkd_serve(const struct pkd_options *o)
         pkd_info("ready store=%s pid=%d", s->store_path, (int)getpid());
         wait_for_end(s, signals);
     } else {
-        pkd_error("cannot_start why=\"%s\"", err.msg);
+        pkd_error("cannot_start why=%s", err.msg);
         stop(s);
     }
     close_service(s);

@@ -76,7 +76,7 @@ class Pkd:
             if self.process.poll() is not None:
                 raise RuntimeError("pkd did not start: " + self.text(start))
             time.sleep(0.002)
-        found = re.search(r"addr=(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", self.text(start))
+        found = re.search(r"addr\W+(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", self.text(start))
         self.port = int(found.group(1)) if found else None
 
     def text(self, start=0):
