@@ -7,7 +7,8 @@
 #   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, which it installs
 #   make san       tests under ASan, UBSan  make bench  figures beside peers (bench-report: docs/performance.md)
 #   make tsan      pkd's under TSan
-#   make fuzz      libFuzzer targets        make install, make install-pg PG_CONFIG=...
+#   make fuzz      libFuzzer targets        make install, uninstall, install-pg PG_CONFIG=...
+#   make deb       a Debian package of pkd and pk.so
 #
 # BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan, SAN=thread with TSan; V=1 shows the commands.
 
@@ -100,9 +101,7 @@ pg: $(BUILD)/libpk.a
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory -C ext-pg $(PGXS_ARGS) all
 install-pg: pg
 	$(MAKE) -C ext-pg $(PGXS_ARGS) install
-install: $(BUILD)/pk.so $(BUILD)/pkd
-	install -Dm755 $(BUILD)/pkd $(DESTDIR)$(PREFIX)/bin/pkd
-	install -Dm755 $(BUILD)/pk.so $(DESTDIR)$(PREFIX)/lib/pk.so
+include tools/packaging/install.mk
 
 # --- tests ---------------------------------------------------------------------------------
 
@@ -181,6 +180,6 @@ clean:
 	rm -rf build build-san build-tsan
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core gen pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install install-pg clean
+.PHONY: all core gen pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)

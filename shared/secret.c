@@ -128,9 +128,9 @@ static bool check_master(int fd, const char *path, struct pk_error *err)
         return pk_fail(err, PK_STORE, "%s: cannot read the master key file: %s", path, why());
     if (!S_ISREG(st.st_mode))
         return pk_fail(err, PK_BAD_CONFIG, "%s: the master key file is not a regular file", path);
-    if (st.st_uid != geteuid())
+    if (st.st_uid != geteuid() && st.st_uid != 0)
         return pk_fail(err, PK_BAD_CONFIG, "%s: the master key file belongs to another user", path);
-    if (st.st_mode & 077)
+    if (st.st_mode & (st.st_uid == geteuid() ? 077 : 007)) /* root lends it to a group: systemd */
         return pk_fail(err, PK_BAD_CONFIG,
                        "%s: others can read the master key file; its mode must be 0600", path);
     if (st.st_size != MASTER_BYTES)

@@ -10,6 +10,7 @@
 const struct pkd_command pkd_commands[] = {
     {"serve",      "answer HTTP requests until SIGTERM",                      pkd_serve,  NULL, "pkd serve --listen 127.0.0.1:8787 --threads 2"},
     {"doctor",     "say what is wrong with this installation",                pkd_doctor, NULL, "pkd doctor --json"},
+    {"health",     "ask a running pkd whether it and its store are well",     pkd_health, NULL, "pkd health --listen 127.0.0.1:8787"},
     {"key",        "virtual keys: provider keys under a name",                NULL, pkd_key_verbs,       NULL},
     {"provider",   "providers beside those that pk comes with",               NULL, pkd_provider_verbs,  NULL},
     {"apikey",     "keys for this gateway; with the first of them every request needs one", NULL, pkd_apikey_verbs, NULL},
@@ -42,7 +43,7 @@ const struct pkd_verb *pkd_verb_find(const struct pkd_command *c, const char *na
 
 unsigned pkd_command_groups(const struct pkd_command *c)
 {
-    if (c->run == pkd_serve || c->run == pkd_doctor)
+    if (c->run == pkd_serve || c->run == pkd_doctor || c->run == pkd_health)
         return PKD_COMMON | PKD_SERVING;
     return c->run ? 0 : PKD_COMMON;
 }

@@ -100,6 +100,22 @@ def secrets_do_not_come_back():
         expect("sk-secret" not in out, out)
 
 
+def health_is_asked_for():
+    p = Pkd("--unix", os.path.join(folder, "sock"))
+    for where in ["--listen", f"127.0.0.1:{p.port}"], ["--listen", f"0.0.0.0:{p.port}"], \
+            ["--listen", "none", "--unix", os.path.join(folder, "sock")]:
+        code, out, err = pkd("health", *where)
+        expect(code == 0 and json.loads(out) == {"status": "ok"} and err == "", f"{where}: {out} {err}")
+    expect(p.stop() == 0)
+    code, out, err = pkd("health", "--listen", f"127.0.0.1:{p.port}")
+    expect(code == 1 and out == "" and err.startswith("pkd health: no answer: "), err)
+    expect(pkd("health", "now")[0] == 2 and pkd("health", "--listen", "nowhere")[0] == 2)
+    s = socket.create_server(("127.0.0.1", 0))  # that never answers
+    began = time.monotonic()
+    code, _, err = pkd("health", "--listen", "127.0.0.1:%d" % s.getsockname()[1])
+    expect(code == 1 and "too long" in err and time.monotonic() - began < 5 * SLOW, err)
+
+
 def shells_are_served():
     for shell in "bash", "zsh", "fish":
         code, script, err = pkd("completion", shell)
@@ -162,7 +178,7 @@ def the_page_of_the_command_line_is_up_to_date():
 
 
 run(every_command_and_verb_has_help, what_is_asked_for_wrongly_ends_with_2, results_are_json_when_asked,
-    lists_are_json_when_asked, secrets_do_not_come_back, shells_are_served, bash_completes, fish_completes,
+    lists_are_json_when_asked, secrets_do_not_come_back, health_is_asked_for, shells_are_served, bash_completes, fish_completes,
     the_manual_is_whole_and_well_formed, the_page_of_the_command_line_is_up_to_date)
 shutil.rmtree(folder)
 end()
