@@ -32,7 +32,7 @@ OPT  := $(if $(SAN),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
 LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SANITIZE))
-LIBS     := -lcurl -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -lm
+LIBS     := -lcurl -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
 CORE     := $(CORE_SRC:shared/%.c=$(BUILD)/shared/%.o)
@@ -86,7 +86,7 @@ $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lsqlite3 $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 $(LIBS)
 
 $(BUILD)/mock/%.o: tests/mock/%.c
 	@mkdir -p $(@D)

@@ -164,7 +164,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *self, void *u
 
     (void)easy;
     (void)unused;
-    if (pk_watches_owner(&x->watches, fd))
+    if (pk_watches_tunnel(&x->watches, fd) || pk_watches_link(&x->watches, fd))
         return 0; /* curl is done with it */
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
         events |= EPOLLIN;
@@ -207,9 +207,38 @@ static curl_socket_t on_open(void *self, curlsocktype purpose, struct curl_socka
 static int on_close(void *self, curl_socket_t fd)
 {
     struct pk_xfer *x = self;
+    struct pk_link *link = pk_watches_link(&x->watches, fd);
 
+    if (link) {
+        link->ours = true;
+        return 0;
+    }
     pk_watches_closing(&x->watches, fd);
     return close(fd);
+}
+
+void pk_transfer_take_head(struct pk_transfer *t)
+{
+    pk_transfer_hide_key(t, &t->head, 0);
+    if (t->by_token)
+        pk_token_refused(t);
+    pk_transfer_mark_ready(t);
+}
+
+bool pk_transfer_take_body(struct pk_transfer *t, pk_str bytes)
+{
+    size_t before = t->fill.len;
+    size_t most = t->fetches   ? PK_TOKEN_ANSWER_BYTES_MAX
+                  : t->endless ? SIZE_MAX
+                               : PK_STREAM_BYTES_MAX;
+
+    t->too_large = bytes.len > most - t->body_bytes;
+    if (t->too_large || !pk_bytes_add(&t->fill, bytes.at, bytes.len))
+        return false;
+    pk_transfer_hide_key(t, &t->fill, before);
+    t->body_bytes += bytes.len;
+    pk_transfer_mark_ready(t);
+    return true;
 }
 
 /* The blank line: the head is complete, unless it was an interim one (RFC 9110, 15.2). */
@@ -220,12 +249,8 @@ static bool head_done(struct pk_transfer *t)
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     t->status = (int)status;
     t->part = status < 200 ? PART_STATUS : PART_BODY;
-    if (t->part == PART_BODY) {
-        pk_transfer_hide_key(t, &t->head, 0);
-        if (t->by_token)
-            pk_token_refused(t);
-        pk_transfer_mark_ready(t);
-    }
+    if (t->part == PART_BODY)
+        pk_transfer_take_head(t);
     return true;
 }
 
@@ -270,20 +295,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
         t->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    size_t most = t->fetches   ? PK_TOKEN_ANSWER_BYTES_MAX
-                  : t->endless ? SIZE_MAX
-                               : PK_STREAM_BYTES_MAX;
-    if (len > most - t->body_bytes) {
-        t->too_large = true;
-        return 0;
-    }
-    size_t before = t->fill.len;
-    if (!pk_bytes_add(&t->fill, bytes, len))
-        return 0;
-    pk_transfer_hide_key(t, &t->fill, before);
-    t->body_bytes += len;
-    pk_transfer_mark_ready(t);
-    return len;
+    return pk_transfer_take_body(t, (pk_str){bytes, len}) ? len : 0;
 }
 
 /* --- handles -------------------------------------------------------------------------------- */
@@ -341,16 +353,20 @@ static struct pk_transfer *new_transfer(struct pk_xfer *x)
 {
     struct pk_transfer *t = calloc(1, sizeof *t);
 
-    if (!t)
-        return NULL;
-    t->x = x;
-    t->easy = curl_easy_init();
-    if (!t->easy) {
-        free(t);
-        return NULL;
-    }
-    configure(t);
+    if (t)
+        t->x = x;
     return t;
+}
+
+bool pk_transfer_equip(struct pk_transfer *t, struct pk_error *err)
+{
+    if (t->easy)
+        return true;
+    t->easy = curl_easy_init();
+    if (!t->easy)
+        return pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
+    configure(t);
+    return true;
 }
 
 static void destroy(struct pk_transfer *t)
@@ -361,6 +377,7 @@ static void destroy(struct pk_transfer *t)
     free(t->head.at);
     free(t->fill.at);
     free(t->lent.at);
+    free(t->wire);
     free(t);
 }
 
@@ -398,7 +415,7 @@ static void put_idle(struct pk_transfer *t)
     t->part = PART_STATUS;
     t->status = 0;
     t->head_bytes = t->body_bytes = 0;
-    t->by_token = t->fetches = false;
+    t->by_token = t->fetches = t->wired = false;
     t->told_head = t->told_end = t->paused = t->ended = t->too_large = false;
     t->refused = PK_ADDRESS_PUBLIC;
     t->error.code = PK_OK;
@@ -464,7 +481,8 @@ struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *er
     x->ca_file = o->ca_file ? copy(o->ca_file) : NULL;
     pk_secret_random(x->token_salt, sizeof x->token_salt);
     x->opened = pk_vault_take(&x->vault, PK_SECRET_BYTES_MAX);
-    if (x->opened && x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
+    x->read = malloc(XFER_READ_BYTES);
+    if (x->opened && x->read && x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
         return x;
     (void)pk_fail(err, PK_NETWORK, "transport: cannot start: %s", strerror(errno));
     pk_xfer_free(x);
@@ -478,6 +496,7 @@ static void abandon(struct pk_xfer *x)
     for (int fd = 0; fd < x->watches.count; fd++)
         if (x->watches.at[fd].ours)
             (void)close(fd);
+    pk_links_forget(x);
     pk_watches_close(&x->watches);
     x->multi = NULL;
 }
@@ -498,6 +517,7 @@ void pk_xfer_free(struct pk_xfer *x)
     } else {
         struct pk_hush h = pk_xfer_hush(x);
         free_idle(x);
+        pk_links_close(x);
         if (x->multi)
             (void)curl_multi_cleanup(x->multi);
         pk_watches_close(&x->watches);
@@ -509,6 +529,7 @@ void pk_xfer_free(struct pk_xfer *x)
     pk_vault_free(&x->vault);
     free(x->allowed_hosts);
     free(x->ca_file);
+    free(x->read);
     free(x);
 }
 
@@ -521,6 +542,7 @@ void pk_xfer_allow(struct pk_xfer *x, const char *allowed_hosts)
     free(x->allowed_hosts);
     x->allowed_hosts = list;
     pk_upstreams_drop(x);
+    pk_links_close(x);
 }
 
 int pk_xfer_fd(const struct pk_xfer *x)
@@ -530,7 +552,7 @@ int pk_xfer_fd(const struct pk_xfer *x)
 
 int64_t pk_xfer_deadline_ms(const struct pk_xfer *x)
 {
-    return x->ready ? 0 : x->timer_ms;
+    return x->ready || pk_watches_waiting(&x->watches) ? 0 : x->timer_ms;
 }
 
 int pk_xfer_active(const struct pk_xfer *x)
@@ -548,10 +570,33 @@ void pk_transfer_detach(struct pk_transfer *t)
     pk_transfer_mark_ready(t);
 }
 
+/* The socket of a connection that curl has made and is to give up; -1: there is none. */
+static int socket_of(const struct pk_transfer *t)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    (void)curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd);
+    return fd;
+}
+
+static void connected(struct pk_transfer *t, CURLcode result)
+{
+    int fd = result == CURLE_OK ? socket_of(t) : -1;
+
+    if (fd >= 0)
+        pk_wire_connected(t, fd);
+    else
+        pk_wire_failed(t, result == CURLE_OK ? CURLE_COULDNT_CONNECT : result);
+}
+
 static void end(struct pk_transfer *t, CURLcode result)
 {
     long connects = 0;
 
+    if (t->wired) {
+        connected(t, result);
+        return;
+    }
     (void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
     t->connects += (int)connects;
     if (t->tunnel && result == CURLE_OK) {
@@ -578,12 +623,16 @@ static void reap(struct pk_xfer *x)
 
 static void hand_over(struct pk_xfer *x, const struct epoll_event *ev)
 {
+    struct pk_transfer *tunnel = pk_watches_tunnel(&x->watches, ev->data.fd);
+    struct pk_link *link = pk_watches_link(&x->watches, ev->data.fd);
     int what = 0, running;
-
-    struct pk_transfer *tunnel = pk_watches_owner(&x->watches, ev->data.fd);
 
     if (!pk_watches_wanted(&x->watches, ev->data.fd))
         return;
+    if (link) {
+        pk_link_turn(x, link);
+        return;
+    }
     if (tunnel) {
         pk_tunnel_turn(tunnel);
         return;
@@ -632,6 +681,7 @@ static void fail_all(struct pk_xfer *x)
             continue;
         (void)pk_fail(&t->error, PK_NETWORK, "%s: the process was forked", t->to->where);
         t->easy = NULL;
+        pk_wire_forget(t);
         t->ended = true;
         pk_transfer_mark_ready(t);
     }
@@ -644,6 +694,7 @@ void pk_xfer_pump(struct pk_xfer *x)
         return;
     }
     struct pk_hush h = pk_xfer_hush(x);
+    x->pumped_ms = pk_clock_ms();
     hand_over_events(x);
     hand_over_time(x);
     reap(x);
@@ -680,7 +731,8 @@ static bool usable(struct pk_xfer *x, struct pk_error *err)
 static void unprepare(struct pk_transfer *t)
 {
     pk_tunnel_free(t);
-    (void)curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 0L);
+    if (t->easy)
+        (void)curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 0L);
     pk_transfer_wipe(t);
     if (t->to)
         pk_upstream_release(t->x, t->to);
@@ -694,6 +746,29 @@ static bool add_to_multi(struct pk_transfer *t, struct pk_error *err)
            pk_fail(err, PK_NO_MEMORY, "%s: cannot start a request", t->to->where);
 }
 
+bool pk_transfer_connect(struct pk_transfer *t, struct pk_error *err)
+{
+    if (!pk_transfer_equip(t, err))
+        return false;
+    curl_easy_setopt(t->easy, CURLOPT_CURLU, t->to->parsed);
+    curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
+    return add_to_multi(t, err);
+}
+
+/* Connections are few: the handle goes. */
+void pk_transfer_disconnect(struct pk_transfer *t)
+{
+    (void)curl_multi_remove_handle(t->x->multi, t->easy);
+    curl_easy_cleanup(t->easy);
+    t->easy = NULL;
+}
+
+/* What is to be sent has been put together. */
+static bool launch(struct pk_transfer *t, struct pk_error *err)
+{
+    return t->wired ? pk_wire_start(t, err) : add_to_multi(t, err);
+}
+
 struct pk_transfer *pk_transfer_fetch(struct pk_xfer *x, const struct pk_exchange *ex,
                                       const struct pk_grant *g, struct pk_error *err)
 {
@@ -705,7 +780,7 @@ struct pk_transfer *pk_transfer_fetch(struct pk_xfer *x, const struct pk_exchang
     }
     /* The answer has a secret in it: it is not to be copied while it grows. */
     if (!pk_bytes_size(&t->fill, PK_TOKEN_ANSWER_BYTES_MAX) || !pk_transfer_aim(t, ex, err) ||
-        !pk_transfer_fill(t, ex, g, err) || !add_to_multi(t, err)) {
+        !pk_transfer_fill(t, ex, g, err) || !launch(t, err)) {
         unprepare(t);
         return NULL;
     }
@@ -721,7 +796,7 @@ void pk_transfer_go_on(struct pk_transfer *t, const struct pk_grant *g, const st
     t->waits = NULL;
     if (why)
         t->error = *why;
-    else if (pk_transfer_fill(t, ex, g, &t->error) && add_to_multi(t, &t->error))
+    else if (pk_transfer_fill(t, ex, g, &t->error) && launch(t, &t->error))
         return;
     t->ended = true;
     pk_transfer_mark_ready(t);
@@ -741,7 +816,7 @@ struct pk_transfer *pk_xfer_start(struct pk_xfer *x, const struct pk_exchange *e
         unprepare(t);
         return NULL;
     }
-    if (!t->waits && !add_to_multi(t, err)) {
+    if (!t->waits && !launch(t, err)) {
         unprepare(t);
         return NULL;
     }
@@ -759,6 +834,8 @@ static void resume(struct pk_transfer *t)
     struct pk_hush h = pk_xfer_hush(t->x);
     if (t->tunnel) {
         pk_tunnel_resume(t);
+    } else if (t->wired) {
+        pk_wire_resume(t);
     } else {
         t->paused = false;
         (void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
@@ -818,10 +895,13 @@ static void cut_off(struct pk_transfer *t)
 
     if (inherited(x)) {
         t->easy = NULL; /* see fail_all() */
+        pk_wire_forget(t);
         return;
     }
     struct pk_hush h = pk_xfer_hush(x);
-    (void)curl_multi_remove_handle(x->multi, t->easy);
+    pk_wire_cut(t);
+    if (t->easy)
+        (void)curl_multi_remove_handle(x->multi, t->easy);
     pk_xfer_unhush(&h);
 }
 

@@ -1,9 +1,9 @@
-/* xfer.h - the one transport: libcurl's multi interface behind one fd and one deadline.
+/* xfer.h - the one transport: libcurl, and connections of our own, behind one fd and one deadline.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * A pk_xfer owns one CURLM and an epoll fd of its own that holds curl's sockets. A host
- * waits, in its own way, until the fd is readable or the deadline passes, and calls
+ * A pk_xfer owns one CURLM, connections for plain HTTP (xfer_wire.c), and an epoll fd that holds the
+ * sockets of both. A host waits, in its own way, until the fd is readable or the deadline passes, and calls
  * pk_xfer_pump(), which never blocks. Connections stay open between calls and statements.
  * One thread uses a pk_xfer at a time.
  *

@@ -20,6 +20,7 @@ enum {
     XFER_LINES_MAX = 48, /* header lines of a request */
     XFER_WHERE_BYTES = 160,
     XFER_HELD_BYTES_MAX = 256 << 10, /* of one answer, received and not yet taken */
+    XFER_READ_BYTES = 16 << 10,      /* at a time, from a connection of our own */
 };
 
 /* What curl wants to hear about one socket, and what epoll has been told. */
@@ -28,7 +29,8 @@ struct pk_watch {
     int next_dirty;
     bool ours;  /* opened by on_open(), so that on_close() will tell when it is gone */
     bool dirty; /* in the list of sockets to look at before the next wait */
-    struct pk_transfer *tunnel; /* whose it is, instead of curl's */
+    struct pk_transfer *tunnel; /* whose it is, instead of curl's; */
+    struct pk_link *link;       /* or that */
 };
 
 /* xfer_watch.c: curl's sockets in an epoll set. */
@@ -44,10 +46,12 @@ void pk_watches_close(struct pk_watches *w);
 bool pk_watches_opened(struct pk_watches *w, int fd);  /* a new socket; false: no memory */
 void pk_watches_closing(struct pk_watches *w, int fd); /* just before close() */
 void pk_watches_want(struct pk_watches *w, int fd, uint32_t events);
-void pk_watches_apply(struct pk_watches *w); /* before any wait on w->epoll */
-/* Makes an open socket a tunnel's; false: it is none of ours. And back: NULL when it is curl's. */
-bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel);
-struct pk_transfer *pk_watches_owner(const struct pk_watches *w, int fd);
+void pk_watches_apply(struct pk_watches *w);         /* before any wait on w->epoll */
+bool pk_watches_waiting(const struct pk_watches *w); /* whether that has something to do */
+/* Makes an open socket a tunnel's or a link's; false: it is none of ours. And back: NULL when it is curl's. */
+bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel, struct pk_link *link);
+struct pk_transfer *pk_watches_tunnel(const struct pk_watches *w, int fd);
+struct pk_link *pk_watches_link(const struct pk_watches *w, int fd);
 /* Whether an event of this descriptor is for curl; otherwise it is not watched any more. */
 bool pk_watches_wanted(struct pk_watches *w, int fd);
 
@@ -71,6 +75,19 @@ struct pk_bytes {
     size_t len, cap;
 };
 
+/* A connection of our own. */
+struct pk_link {
+    int fd;
+    struct pk_transfer *user;    /* NULL: none */
+    struct pk_link *next, *prev; /* of those that are idle, the last used first */
+    int64_t since_ms;            /* that it is */
+    bool idle, used;             /* used: some exchange was complete */
+    bool ours;                   /* curl has given it up */
+    int port;
+    size_t host_len;
+    char host[];
+};
+
 enum pk_part { PART_STATUS, PART_FIELDS, PART_BODY };
 
 struct pk_token;
@@ -86,7 +103,7 @@ struct pk_grant {
 struct pk_transfer {
     struct pk_xfer *x;
     void *owner;
-    CURL *easy;
+    CURL *easy; /* NULL: not needed so far */
     struct pk_upstream *to;
     struct pk_transfer *next, *prev;             /* of those in progress, or of those idle */
     struct pk_transfer *ready_next, *ready_prev; /* of those with something to report */
@@ -118,6 +135,10 @@ struct pk_transfer {
     bool too_large;
     bool endless;             /* what it may bring has no limit */
     struct pk_tunnel *tunnel; /* NULL: an exchange like most */
+    bool wired;               /* plain HTTP, over a link instead of by curl */
+    struct pk_wire *wire;     /* kept for the next; NULL: there was none yet */
+    size_t head_len;          /* of a request that is: of its head, in `text`, */
+    pk_str body;              /* and its body, the exchange's */
     enum pk_address refused;  /* the kind of an address that was not called; PUBLIC = none */
     struct pk_error error;    /* why it ended; PK_OK = complete */
     char detail[CURL_ERROR_SIZE];
@@ -128,7 +149,11 @@ struct pk_xfer {
     CURLM *multi;
     struct pk_watches watches;
     pid_t pid; /* who opened it: a child of fork() shares its sockets and must not use them */
-    int64_t timer_ms; /* when curl wants to be called; 0 = now, INT64_MAX = not needed */
+    struct pk_link *links, *links_last; /* idle ones, the last used first */
+    int link_count;
+    char *read;        /* XFER_READ_BYTES: what links bring passes through it */
+    int64_t pumped_ms; /* when that was last */
+    int64_t timer_ms;  /* when curl wants to be called; 0 = now, INT64_MAX = not needed */
     struct pk_transfer *active, *idle;
     struct pk_transfer *ready, *ready_last;
     int active_count, idle_count, connections_max;
@@ -158,6 +183,36 @@ void pk_xfer_unhush(const struct pk_hush *h);
 
 void pk_transfer_mark_ready(struct pk_transfer *t);
 void pk_transfer_detach(struct pk_transfer *t); /* out of the multi handle: it has ended */
+
+/* xfer.c: what links and tunnels need of it. */
+
+/* What has come of the answer. False: t->too_large, or no memory. */
+void pk_transfer_take_head(struct pk_transfer *t);
+bool pk_transfer_take_body(struct pk_transfer *t, pk_str bytes) PK_MUST_CHECK;
+bool pk_transfer_equip(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK; /* t->easy */
+/* Has curl open a connection, for pk_wire_connected() or pk_wire_failed(); and lets go of it. */
+bool pk_transfer_connect(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK;
+void pk_transfer_disconnect(struct pk_transfer *t);
+
+/* xfer_link.c */
+
+/* Makes a link of a socket that curl has opened and is about to give up; NULL: no memory. */
+struct pk_link *pk_link_adopt(struct pk_xfer *x, int fd, const struct pk_url *to);
+struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to); /* NULL: none is idle */
+void pk_link_give(struct pk_xfer *x, struct pk_link *l);                  /* is idle from now on */
+void pk_link_close(struct pk_xfer *x, struct pk_link *l);
+void pk_links_close(struct pk_xfer *x);  /* all that are idle */
+void pk_links_forget(struct pk_xfer *x); /* without a word to the other side */
+
+/* xfer_wire.c */
+
+bool pk_wire_start(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK;
+void pk_wire_connected(struct pk_transfer *t, int fd);
+void pk_wire_failed(struct pk_transfer *t, CURLcode why); /* there is no connection */
+void pk_link_turn(struct pk_xfer *x, struct pk_link *l);  /* its socket has something to say */
+void pk_wire_resume(struct pk_transfer *t);               /* it may read again */
+void pk_wire_cut(struct pk_transfer *t);                  /* closes its connection */
+void pk_wire_forget(struct pk_transfer *t);               /* which is the parent's */
 
 /* xfer_tunnel.c */
 

@@ -19,6 +19,7 @@ enum {
     UPSTREAMS_MAX = 64,
     SIGNED_BYTES_MAX = 8 << 10,
     SIGNATURE_BYTES_MAX = PK_SIGN_BYTES_MAX + 128,
+    LINE_END = 2, /* bytes behind a header line */
 };
 
 static const char *const method_names[] = {
@@ -203,8 +204,8 @@ static void add_text(struct pk_bytes *text, pk_str s)
     text->len += s.len;
 }
 
-/* Appends "name: prefix value" to the list; pk_bytes_size() has made room for it. Curl takes a line
- * without a value for the wish not to send that header. */
+/* Appends "name: prefix value" to the list; pk_transfer_room() has made room for it. It ends like a string, and,
+ * once finish_lines() has seen it, like a line. Curl takes one without a value for the wish not to send that header. */
 static void add_line(struct pk_transfer *t, pk_str name, pk_str prefix, pk_str value)
 {
     int i = t->line_count++;
@@ -217,7 +218,7 @@ static void add_line(struct pk_transfer *t, pk_str name, pk_str prefix, pk_str v
     add_text(&t->text, PK_STR(": "));
     add_text(&t->text, prefix);
     add_text(&t->text, value);
-    add_text(&t->text, PK_STR("\0"));
+    add_text(&t->text, PK_STR("\0\n"));
 }
 
 static bool may_send(pk_str name, pk_str key_name)
@@ -250,18 +251,22 @@ static void hide(struct pk_transfer *t, size_t from, size_t len)
     t->key_len = len;
 }
 
-/* The key in its header; or only where it is looked for in answers. */
+/* The key in its header. */
 static void add_key(struct pk_transfer *t, const struct pk_grant *g, pk_str name)
 {
-    if (g->secret.len == 0)
+    if (g->secret.len == 0 || name.len == 0)
         return;
-    if (name.len)
-        add_line(t, name, pk_str_sub(g->header, name.len + 2, g->header.len), g->secret);
-    else {
-        add_text(&t->text, g->secret);
-        add_text(&t->text, PK_STR("\0"));
-    }
-    hide(t, t->text.len - 1 - g->secret.len, g->secret.len);
+    add_line(t, name, pk_str_sub(g->header, name.len + 2, g->header.len), g->secret);
+    hide(t, t->text.len - LINE_END - g->secret.len, g->secret.len);
+}
+
+/* A key that stands in no header: behind the request, where it is only looked for in answers. */
+static void add_hidden(struct pk_transfer *t, const struct pk_grant *g, pk_str name)
+{
+    if (g->secret.len == 0 || name.len)
+        return;
+    hide(t, t->text.len, g->secret.len);
+    add_text(&t->text, g->secret);
 }
 
 /* The lines that AWS wants signed: of those that are there, the content's type and AWS's own. */
@@ -310,9 +315,58 @@ static bool add_signature(struct pk_transfer *t, const struct pk_exchange *ex,
     add_line(t, PK_STR("authorization"), PK_NONE, pk_str_of(s.authorization));
     if (g->aws.session.len) {
         add_line(t, PK_STR("x-amz-security-token"), PK_NONE, g->aws.session);
-        hide(t, t->text.len - 1 - g->aws.session.len, g->aws.session.len);
+        hide(t, t->text.len - LINE_END - g->aws.session.len, g->aws.session.len);
     }
     return true;
+}
+
+static void add_number(struct pk_bytes *text, const char *before, uint64_t n)
+{
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, "%s%llu", before, (unsigned long long)n);
+
+    add_text(text, (pk_str){digits, len > 0 ? (size_t)len : 0});
+}
+
+/* The first lines of a request that curl has no part in: what curl would say, unless the exchange does. */
+static void add_start(struct pk_transfer *t, const struct pk_exchange *ex)
+{
+    const struct pk_url *url = &t->to->url;
+    bool colon = pk_str_find(url->host, ':') >= 0;
+
+    add_text(&t->text, pk_str_of(method_names[ex->method]));
+    add_text(&t->text, pk_str_starts(url->path, "/") ? PK_STR(" ") : PK_STR(" /"));
+    add_text(&t->text, url->path);
+    add_text(&t->text, PK_STR(" HTTP/1.1\r\nHost: "));
+    add_text(&t->text, colon ? PK_STR("[") : PK_NONE);
+    add_text(&t->text, url->host);
+    add_text(&t->text, colon ? PK_STR("]") : PK_NONE);
+    if (url->port != 80)
+        add_number(&t->text, ":", (uint64_t)url->port);
+    add_text(&t->text, PK_STR("\r\n"));
+    if (pk_http_header(ex->headers, "user-agent").len == 0)
+        add_text(&t->text, PK_STR("User-Agent: pk/" PK_VERSION "\r\n"));
+    if (pk_http_header(ex->headers, "accept").len == 0)
+        add_text(&t->text, PK_STR("Accept: */*\r\n"));
+}
+
+/* The last ones; what is in t->text is a whole head then. */
+static void add_end(struct pk_transfer *t, const struct pk_exchange *ex)
+{
+    for (int i = 0; i < t->line_count; i++)
+        t->lines[i].data[strlen(t->lines[i].data)] = '\r';
+    if (ex->method != PK_GET) {
+        add_number(&t->text, "Content-Length: ", ex->body.len);
+        add_text(&t->text, PK_STR("\r\n"));
+    }
+    add_text(&t->text, PK_STR("\r\n"));
+}
+
+static size_t room_for(const struct pk_transfer *t, const struct pk_exchange *ex,
+                       const struct pk_grant *g)
+{
+    return 256 + t->to->len + 4 * XFER_LINES_MAX + ex->headers.len + g->header.len + g->secret.len +
+           (g->aws.id.len ? SIGNATURE_BYTES_MAX + g->aws.session.len : 0);
 }
 
 static bool build(struct pk_transfer *t, const struct pk_exchange *ex, const struct pk_grant *g,
@@ -321,19 +375,26 @@ static bool build(struct pk_transfer *t, const struct pk_exchange *ex, const str
     int colon = pk_str_find(g->header, ':');
     pk_str name = pk_str_sub(g->header, 0, colon < 0 ? 0 : (size_t)colon);
     pk_str own = g->aws.id.len ? PK_STR("authorization") : name; /* which nobody else may say */
-    size_t room = 64 + 3 * XFER_LINES_MAX + ex->headers.len + g->header.len + g->secret.len +
-                  (g->aws.id.len ? SIGNATURE_BYTES_MAX + g->aws.session.len : 0);
 
     t->line_count = 0;
     t->key_len = 0;
-    if (!pk_transfer_room(t, room))
+    if (!pk_transfer_room(t, room_for(t, ex, g)))
         return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", t->to->where);
-    add_line(t, PK_STR("expect"), PK_NONE, PK_NONE);
+    if (t->wired)
+        add_start(t, ex);
+    else
+        add_line(t, PK_STR("expect"), PK_NONE, PK_NONE);
     if (pk_http_header(ex->headers, "content-type").len == 0)
         add_line(t, PK_STR("content-type"), PK_NONE, PK_STR("application/json"));
     add_key(t, g, name);
-    return add_lines(t, ex->headers, g->secret.len || g->aws.id.len ? own : PK_NONE, err) &&
-           add_signature(t, ex, g, err);
+    if (!add_lines(t, ex->headers, g->secret.len || g->aws.id.len ? own : PK_NONE, err) ||
+        !add_signature(t, ex, g, err))
+        return false;
+    if (t->wired)
+        add_end(t, ex);
+    t->head_len = t->text.len;
+    add_hidden(t, g, name);
+    return true;
 }
 
 /* --- the whole ------------------------------------------------------------------------------ */
@@ -346,6 +407,7 @@ bool pk_transfer_aim(struct pk_transfer *t, const struct pk_exchange *ex, struct
         return false;
     u->users++;
     t->to = u;
+    t->wired = !u->url.https && !ex->upgrade;
     return true;
 }
 
@@ -356,8 +418,13 @@ bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const
 
     if (!build(t, ex, g, err))
         return false;
-    t->x->tls |= u->url.https;
     t->endless = ex->endless;
+    t->body = ex->body;
+    if (t->wired)
+        return true;
+    if (!pk_transfer_equip(t, err))
+        return false;
+    t->x->tls |= u->url.https;
     curl_easy_setopt(t->easy, CURLOPT_MAXFILESIZE_LARGE,
                      ex->endless ? (curl_off_t)0 : (curl_off_t)PK_STREAM_BYTES_MAX);
     curl_easy_setopt(t->easy, CURLOPT_CURLU, u->parsed);

@@ -469,7 +469,7 @@ static void broken_answers_are_errors(void)
         struct outcome o = get(url_to("127.0.0.1", cases[i].path));
 
         if (!EXPECT(failed(&o, cases[i].code, cases[i].words) && o.heads == cases[i].heads))
-            printf("#   %s\n", cases[i].path);
+            printf("#   %s: %s, %d heads\n", cases[i].path, o.error.msg, o.heads);
         EXPECT(strncmp(o.error.msg, "127.0.0.1:", 10) == 0);
         EXPECT(o.error.retryable == (cases[i].code == PK_NETWORK));
     }

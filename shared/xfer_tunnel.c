@@ -371,7 +371,7 @@ void pk_tunnel_connected(struct pk_transfer *t)
     curl_socket_t fd = CURL_SOCKET_BAD;
 
     if (curl_easy_getinfo(t->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
-        fd == CURL_SOCKET_BAD || !pk_watches_own(&t->x->watches, fd, t)) {
+        fd == CURL_SOCKET_BAD || !pk_watches_own(&t->x->watches, fd, t, NULL)) {
         fail(t, "the connection broke");
         return;
     }

@@ -51,6 +51,7 @@ bool pk_watches_opened(struct pk_watches *w, int fd)
     w->at[fd].ours = true; /* `dirty` stays as it is: it may be in the list for a closed namesake */
     w->at[fd].want = w->at[fd].have = 0;
     w->at[fd].tunnel = NULL;
+    w->at[fd].link = NULL;
     return true;
 }
 
@@ -62,6 +63,7 @@ void pk_watches_closing(struct pk_watches *w, int fd)
         return;
     s->ours = false;
     s->tunnel = NULL;
+    s->link = NULL;
     s->want = s->have = 0;
 }
 
@@ -92,6 +94,11 @@ void pk_watches_want(struct pk_watches *w, int fd, uint32_t events)
     w->dirty = fd;
 }
 
+bool pk_watches_waiting(const struct pk_watches *w)
+{
+    return w->dirty != CLEAN;
+}
+
 void pk_watches_apply(struct pk_watches *w)
 {
     while (w->dirty != CLEAN) {
@@ -107,18 +114,25 @@ void pk_watches_apply(struct pk_watches *w)
     }
 }
 
-bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel)
+bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel, struct pk_link *link)
 {
     struct pk_watch *s = watch_of(w, fd);
 
-    if (s)
+    if (s) {
         s->tunnel = tunnel;
+        s->link = link;
+    }
     return s != NULL;
 }
 
-struct pk_transfer *pk_watches_owner(const struct pk_watches *w, int fd)
+struct pk_transfer *pk_watches_tunnel(const struct pk_watches *w, int fd)
 {
     return fd < w->count && w->at[fd].ours ? w->at[fd].tunnel : NULL;
+}
+
+struct pk_link *pk_watches_link(const struct pk_watches *w, int fd)
+{
+    return fd < w->count && w->at[fd].ours ? w->at[fd].link : NULL;
 }
 
 bool pk_watches_wanted(struct pk_watches *w, int fd)

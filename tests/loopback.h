@@ -328,6 +328,21 @@ static inline bool loopback_token(struct loopback_conn *c)
     return loopback_reply(c, "", body, (size_t)n);
 }
 
+/* Whatever the request's body is, as the answer. */
+static inline bool loopback_repeat(struct loopback_conn *c)
+{
+    const char *body = (const char *)memmem(c->in, c->used, "\r\n\r\n", 4) + 4;
+
+    return loopback_send(c, body, c->used - (size_t)(body - c->in));
+}
+
+/* The same, and no more. */
+static inline bool loopback_repeat_once(struct loopback_conn *c)
+{
+    (void)loopback_repeat(c);
+    return false;
+}
+
 /* Each answers one request; false closes the connection. */
 static const struct {
     const char *path;
@@ -346,6 +361,7 @@ static const struct {
     {"/limited", loopback_limited}, {"/chat", loopback_chat},
     {"/stream", loopback_stream},   {"/split", loopback_split},
     {"/slow", loopback_slow},       {"/token", loopback_token},
+    {"/repeat", loopback_repeat},   {"/repeat-once", loopback_repeat_once},
 };
 
 /* Reads until a request is whole; false when the client has gone. */

@@ -26,7 +26,7 @@ BEGIN {
     lib["sqlite3ext.h"] = "store host"
     lib["postgres.h"] = "host"
     lib["libpq-fe.h"] = "store host"
-    lib["http_parser.h"] = "host"
+    lib["http_parser.h"] = "xfer host"
     lib["sys/epoll.h"] = "xfer host"
     lib["sys/socket.h"] = "xfer host"
     lib["pthread.h"] = "store xfer writer host"
