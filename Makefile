@@ -80,6 +80,10 @@ $(BUILD)/pk.so: $(EXT_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--exclude-libs,ALL $(if $(SAN),,-Wl$(,)-z$(,)defs) \
 	    -o $@ $^ $(LIBS)
 
+$(BUILD)/gen/openapi.inc: docs/openapi.json
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g' > $@.tmp && mv $@.tmp $@
+$(BUILD)/sidecar/openapi.o: $(BUILD)/gen/openapi.inc
 $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	@mkdir -p $(@D)
 	$(call say,CC $@)

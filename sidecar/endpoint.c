@@ -15,6 +15,7 @@
 #include "feedback.h"
 #include "metrics.h"
 #include "models.h"
+#include "openapi.h"
 #include "prompts.h"
 #include "store_audit.h"
 #include "url.h"
@@ -69,6 +70,13 @@ static void serve_readyz(struct pkd_thread *t, struct pkd_conn *c, const struct 
     }
     err.status = 503;
     pkd_answer_error(c, &t->scratch, &pk_dialect_openai, &err);
+}
+
+static void serve_openapi(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    (void)t;
+    (void)req;
+    pkd_answer_json(c, 200, pkd_openapi());
 }
 
 #define CATALOG(name, does)                                                                        \

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+import openapi
 import pkd_harness as h
 from pkd_harness import Pkd, expect, until
 
@@ -30,6 +31,8 @@ class Api:
         text = body if isinstance(body, (str, type(None))) else json.dumps(body)
         status, _, answer = self.pkd.http(method, "/v1" + path, text, {**self.headers, **headers})
         self.said += answer.decode()
+        wrong = openapi.conforms(method, "/v1" + path.partition("?")[0], status, answer)
+        expect(not wrong, (method, path, status, wrong))
         return status, json.loads(answer)
 
     def ok(self, method, path, body=None, **headers):
