@@ -19,6 +19,7 @@ const struct pkd_command pkd_commands[] = {
     {"guardrail",  "stored guardrails, which configs name",                   NULL, pkd_guardrail_verbs, NULL},
     {"prompt",     "stored prompts, their versions and labels",               NULL, pkd_prompt_verbs,    NULL},
     {"price",      "price lists",                                             NULL, pkd_price_verbs,     NULL},
+    {"logs",       "the calls that were made",                                NULL, pkd_logs_verbs,      NULL},
     {"completion", "what a shell needs to complete the words of pkd",         pkd_completion, pkd_completion_verbs, NULL},
     {"manual",     "the manual, made from the same tables as this help",      pkd_manual, pkd_manual_verbs, NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -45,5 +46,7 @@ unsigned pkd_command_groups(const struct pkd_command *c)
 {
     if (c->run == pkd_serve || c->run == pkd_doctor || c->run == pkd_health)
         return PKD_COMMON | PKD_SERVING;
+    if (c->verbs == pkd_logs_verbs)
+        return PKD_COMMON | PKD_LOGS;
     return c->run ? 0 : PKD_COMMON;
 }

@@ -13,7 +13,8 @@ enum { COUNT_MAX = 10000, SETTLE_MS = 200 };
 
 void pkd_logs_settle(struct pkd_errand *e)
 {
-    (void)pk_writer_flush(e->app->writer, SETTLE_MS);
+    if (e->app) /* a shell has no writer */
+        (void)pk_writer_flush(e->app->writer, SETTLE_MS);
 }
 
 /* --- the list ------------------------------------------------------------------------------- */

@@ -56,7 +56,7 @@ static int run(int argc, char **argv, const struct pkd_command *command)
 {
     struct pk_arena arena;
     struct pk_error err = {0};
-    struct pkd_options options;
+    struct pkd_options options = {.groups = pkd_command_groups(command)};
     int status = 2;
 
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);

@@ -103,7 +103,8 @@ static void print_man(void)
         roff_command(c);
     (void)printf(".SH OPTIONS\nThe command line wins over the environment.\n");
     roff_options("Of every command", PKD_COMMON);
-    roff_options("Of serve and doctor", PKD_SERVING);
+    roff_options("Of logs", PKD_LOGS);
+    roff_options("Of serve, doctor and health", PKD_SERVING);
     (void)printf(".SH SIGNALS\n"
                  ".TP\n.BR SIGTERM \", \" SIGINT\n"
                  "Take nothing new, let running calls end within \\fB\\-\\-grace\\fR, write the "
@@ -179,7 +180,8 @@ static void print_markdown(void)
     for (const struct pkd_command *c = pkd_commands; c->name; c++)
         markdown_command(c);
     markdown_options("Options of every command", PKD_COMMON);
-    markdown_options("Options of pkd serve and pkd doctor", PKD_SERVING);
+    markdown_options("Options of pkd logs", PKD_LOGS);
+    markdown_options("Options of pkd serve, doctor and health", PKD_SERVING);
 }
 
 /* clang-format off */

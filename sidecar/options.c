@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_TEXT, KIND_LIST, KIND_COUNT, KIND_MS, KIND_SWITCH };
+enum kind { KIND_TEXT, KIND_LIST, KIND_LINES, KIND_COUNT, KIND_MS, KIND_SWITCH };
 
 struct row {
     struct pkd_option option;
@@ -20,9 +20,11 @@ static const struct row rows[] = {
     {{flag, env, otherwise, arg, help, group}, KIND_##kind, offsetof(struct pkd_options, field)},
 #define OPTION(...) ROW(PKD_SERVING, __VA_ARGS__)
 #define COMMON(...) ROW(PKD_COMMON, __VA_ARGS__)
+#define FILTER(...) ROW(PKD_LOGS, __VA_ARGS__)
 #include "options.def"
 #undef OPTION
 #undef COMMON
+#undef FILTER
 #undef ROW
 };
 
@@ -59,7 +61,9 @@ static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options 
     switch (r->kind) {
     case KIND_TEXT: *text = value; return true;
     case KIND_LIST:
-        *text = *text ? pk_copyf(arena, "%s,%s", *text, value).at : value;
+    case KIND_LINES:
+        *text = *text ? pk_copyf(arena, r->kind == KIND_LIST ? "%s,%s" : "%s\n%s", *text, value).at
+                      : value;
         return *text || pk_fail(err, PK_NO_MEMORY, "--%s: out of memory", r->option.flag);
     case KIND_COUNT:
     case KIND_MS: return set_number(r, field, value, err);
@@ -89,6 +93,8 @@ static bool read_flag(struct pk_arena *arena, char **argv, int *i, struct pkd_op
 
     if (!r)
         return pk_fail(err, PK_BAD_REQUEST, "%s: unknown option", argv[*i]);
+    if (r->option.group == PKD_LOGS && !(o->groups & PKD_LOGS))
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: only pkd logs takes it", r->option.flag);
     if (r->kind == KIND_SWITCH && value)
         return pk_fail(err, PK_BAD_REQUEST, "--%s: takes no value", r->option.flag);
     if (r->kind != KIND_SWITCH && !value) {
@@ -118,7 +124,7 @@ bool pkd_options_read(struct pk_arena *arena, int argc, char **argv, struct pkd_
 {
     bool words_only = false;
 
-    *o = (struct pkd_options){.words = argv};
+    *o = (struct pkd_options){.words = argv, .groups = o->groups};
     if (!read_defaults(arena, o, err))
         return false;
     for (int i = 0; i < argc; i++) {

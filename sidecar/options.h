@@ -13,11 +13,14 @@
 enum pkd_group {
     PKD_COMMON = 1,  /* all that open the store */
     PKD_SERVING = 2, /* serve, and doctor, which looks at what serve would do */
+    PKD_LOGS = 4,    /* logs; an error elsewhere, where they would ask for nothing */
 };
 
 struct pkd_options {
 #define OPTION(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
 #define COMMON(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
+#define FILTER(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
+#define OPTION_LINES(field)                                  const char *field;
 #define OPTION_TEXT(field)                                   const char *field;
 #define OPTION_LIST(field)                                   const char *field;
 #define OPTION_COUNT(field)                                  int64_t field;
@@ -26,16 +29,19 @@ struct pkd_options {
 #include "options.def"
 #undef OPTION
 #undef COMMON
+#undef FILTER
+#undef OPTION_LINES
 #undef OPTION_TEXT
 #undef OPTION_LIST
 #undef OPTION_COUNT
 #undef OPTION_MS
 #undef OPTION_SWITCH
-    char **words; /* what is left of the command line */
+    unsigned groups; /* that the command takes; set before they are read */
+    char **words;    /* what is left of the command line */
     int word_count;
 };
 
-/* Defaults, then the environment, then argv. Text that had to be built is in `arena`; the rest
+/* For the groups of *o: defaults, then the environment, then argv. Text that had to be built is in `arena`; the rest
  * points into argv and the environment. `argv` is reordered: words come to *o->words. The error names the
  * option. */
 bool pkd_options_read(struct pk_arena *arena, int argc, char **argv, struct pkd_options *o,
