@@ -98,6 +98,8 @@ static bool read_filter(struct pkd_desk *d, char **words, int count, struct pkd_
            pkd_filter_json(&e, &doc, 0, f, err);
 }
 
+static const int payload_columns[] = {PKD_L_request_encoding, PKD_L_response_encoding};
+
 /* --- rows ------------------------------------------------------------------------------------ */
 
 /* What is done with each row of a page, in its order. */
@@ -159,8 +161,7 @@ static bool add_payloads(struct reading *r, const struct pk_value *row)
     for (int i = 0; i < 2; i++) {
         pk_str text;
 
-        if (!pkd_log_payload(r->d->store, row, PKD_L_request_encoding + 2 * i, &r->room, &text,
-                             r->err))
+        if (!pkd_log_payload(r->d->store, row, payload_columns[i], &r->room, &text, r->err))
             return false;
         pkd_member_raw(&r->out, names[i], text.len ? text : PK_STR("null"));
     }
@@ -390,8 +391,7 @@ static void print_record(struct reading *r, const struct pk_value *row)
     for (int i = 0; i < 2 && !r->failed && r->d->options->payloads; i++) {
         pk_str text;
 
-        r->failed = !pkd_log_payload(r->d->store, row, PKD_L_request_encoding + 2 * i, &r->room,
-                                     &text, r->err);
+        r->failed = !pkd_log_payload(r->d->store, row, payload_columns[i], &r->room, &text, r->err);
         pk_buf_addc(&r->out, ',');
         if (!r->failed)
             pkd_csv_text(&r->out, text);

@@ -127,6 +127,6 @@ bool pkd_first_key(const struct pkd_options *o, struct pk_store *store, struct p
     bool ok = adopt(store, (pk_str){text, len}, &adopted, err);
     pk_secret_wipe(text, sizeof text);
     if (adopted)
-        pkd_info("admin_key_stored name=admin file=\"%s\"", path);
+        pkd_info("admin_key_stored name=admin file=%s", path);
     return ok;
 }
