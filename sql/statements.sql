@@ -11,6 +11,12 @@ select value from pk_meta where name = 'epoch'
 -- By the clock, so that a bump that was rolled back is not mistaken for a later one.
 update pk_meta set value = case when value < $1 then $1 else value + 1 end where name = 'epoch'
 
+-- name: epoch_bump @postgres
+-- Whoever listens (shared/store_pq_watch.c) hears of it at the commit.
+with bumped as (update pk_meta set value = case when value < $1 then $1 else value + 1 end
+    where name = 'epoch' returning value)
+select value, pg_notify('pk_epoch', cast(value as text)) from bumped
+
 -- name: cache_get(key blob, now_us bigint, oldest_us bigint)
 select encoding, body, provider, model, finish_reason, usage_source, input_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd
