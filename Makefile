@@ -32,6 +32,7 @@ OPT  := $(if $(SAN),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
 CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
 LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SANITIZE))
+PQ_CFLAGS := -I$(shell $(PG_CONFIG) --includedir)
 LIBS     := -lcurl -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
@@ -60,6 +61,7 @@ $(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/models.csv sql/build.
 	    sql/prices.csv sql/models.csv > $@.tmp && mv $@.tmp $@
 
 gen: $(GEN)
+$(BUILD)/shared/store_pq.o $(BUILD)/shared/store_pq_%.o: INCLUDES += $(PQ_CFLAGS)
 $(BUILD)/shared/%.o: shared/%.c | $(GEN)
 	@mkdir -p $(@D)
 	$(call say,CC $@)
@@ -90,7 +92,7 @@ $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lpq $(LIBS)
 
 $(BUILD)/mock/%.o: tests/mock/%.c
 	@mkdir -p $(@D)

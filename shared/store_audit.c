@@ -6,7 +6,9 @@
 
 #include "store_value.h"
 
+#include <pwd.h>
 #include <stdio.h>
+#include <unistd.h>
 
 void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name)
 {
@@ -17,6 +19,16 @@ void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name)
         end = sizeof s->actor - 1;
     if (!pk_utf8_valid((pk_str){s->actor, end}, &bad))
         s->actor[bad] = 0; /* cut inside a character, or never one */
+}
+
+void pk_store_act_as_user(struct pk_store *s)
+{
+    char space[1024];
+    struct passwd entry, *user = NULL;
+
+    if (getpwuid_r(geteuid(), &entry, space, sizeof space, &user) != 0 || !user)
+        (void)snprintf(space, sizeof space, "%u", (unsigned)geteuid());
+    pk_store_act_as(s, "os", pk_str_of(user ? user->pw_name : space));
 }
 
 pk_str pk_store_actor_name(const struct pk_store *s)

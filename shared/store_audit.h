@@ -18,8 +18,10 @@ struct pk_change {
 };
 
 /* Who administers through this store from now on: "role:alice", "key:ci", "os:root". Cut to
- * PK_ACTOR_BYTES. A SQLite store begins with the user of the process. */
+ * PK_ACTOR_BYTES. */
 void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name);
+/* The user of the process, with whom an engine of a process' own begins. */
+void pk_store_act_as_user(struct pk_store *s);
 
 pk_str pk_store_actor_name(const struct pk_store *s); /* without its kind */
 

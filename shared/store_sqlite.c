@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sqlite3ext.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -570,16 +569,6 @@ static struct sqlite_store *new_store(const sqlite3_api_routines *api, const cha
     return s;
 }
 
-static void act_as_user(struct sqlite_store *s)
-{
-    char space[1024];
-    struct passwd entry, *user = NULL;
-
-    if (getpwuid_r(geteuid(), &entry, space, sizeof space, &user) != 0 || !user)
-        (void)snprintf(space, sizeof space, "%u", (unsigned)geteuid());
-    pk_store_act_as(&s->head, "os", pk_str_of(user ? user->pw_name : space));
-}
-
 struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
                                  struct pk_error *err)
 {
@@ -590,7 +579,7 @@ struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const c
         pk_fail(err, PK_NO_MEMORY, "store: out of memory");
         return NULL;
     }
-    act_as_user(s);
+    pk_store_act_as_user(&s->head);
     if (open_file(s, err))
         return &s->head;
     pk_store_close(&s->head);

@@ -15,9 +15,9 @@ static struct pk_secrets *take_secret(struct pkd_desk *d, pk_str *secret, struct
     char path[PKD_PATH_BYTES_MAX];
 
     if (!pkd_desk_stdin(d, secret, err) ||
-        !pkd_master_key_path(d->options, d->store_path, path, sizeof path, err))
+        !pkd_home_key_path(&d->home, d->options, path, sizeof path, err))
         return NULL;
-    return pk_secrets_open(path, true, err);
+    return pk_secrets_open(path, !d->home.pq, err); /* a database's is made by its server */
 }
 
 static bool key_put(struct pkd_desk *d, char **words, int count, struct pk_error *err)

@@ -17,6 +17,7 @@ struct queue {
 
 struct pkd_clerks {
     const struct pkd_app *app;
+    int64_t patience_ms;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct queue queue;
@@ -129,7 +130,7 @@ static void *run_clerk(void *arg)
         struct pkd_pile *pile = job->pile;
 
         if (!store)
-            store = pkd_store_open(k->app, &job->error);
+            store = pkd_home_open(&k->app->home, k->patience_ms, &job->error);
         job->run(job, store);
         pkd_pile_add(pile, job);
     }
@@ -160,13 +161,14 @@ bool pkd_clerks_ask(struct pkd_clerks *k, struct pkd_job *job)
     return taken;
 }
 
-struct pkd_clerks *pkd_clerks_new(const struct pkd_app *app, int count)
+struct pkd_clerks *pkd_clerks_new(const struct pkd_app *app, int count, int64_t patience_ms)
 {
     struct pkd_clerks *k = calloc(1, sizeof *k + sizeof k->ids[0] * (size_t)count);
 
     if (!k)
         return NULL;
     k->app = app;
+    k->patience_ms = patience_ms;
     k->max = count;
     k->queue.end = &k->queue.first;
     (void)pthread_mutex_init(&k->lock, NULL);

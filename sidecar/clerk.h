@@ -31,8 +31,8 @@ struct pkd_job {
     struct pkd_job *next; /* the queue's */
 };
 
-/* At most `count` threads. NULL: no memory. */
-struct pkd_clerks *pkd_clerks_new(const struct pkd_app *app, int count);
+/* At most `count` threads, whose stores are opened with patience_ms (home.h). NULL: no memory. */
+struct pkd_clerks *pkd_clerks_new(const struct pkd_app *app, int count, int64_t patience_ms);
 /* Every job that was asked for is run and piled up first. NULL is fine. */
 void pkd_clerks_free(struct pkd_clerks *k);
 

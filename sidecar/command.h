@@ -52,11 +52,4 @@ extern const struct pkd_verb pkd_key_verbs[], pkd_provider_verbs[], pkd_apikey_v
 /* Help for everything, a command, or its verb; NULL: not so narrow. */
 void pkd_help(FILE *to, const struct pkd_command *c, const struct pkd_verb *v);
 
-/* The store that the options name; `out` receives its path. */
-bool pkd_store_path(const struct pkd_options *o, char *out, size_t size,
-                    struct pk_error *err) PK_MUST_CHECK;
-/* Where the master key is: as the options say, else beside the store. */
-bool pkd_master_key_path(const struct pkd_options *o, const char *store_path, char *out,
-                         size_t size, struct pk_error *err) PK_MUST_CHECK;
-
 #endif

@@ -6,7 +6,6 @@
 
 #include "json.h"
 #include "member.h"
-#include "sqlite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,11 +120,9 @@ bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, const char *names, str
 
 static bool open_desk(struct pkd_desk *d, struct pk_error *err)
 {
-    const struct sqlite3_api_routines *api = pkd_sqlite_api(err);
-
-    if (!api || !pkd_store_path(d->options, d->store_path, sizeof d->store_path, err))
+    if (!pkd_home_find(&d->home, d->options, err))
         return false;
-    d->store = pk_store_sqlite(api, d->store_path, err);
+    d->store = pkd_home_open(&d->home, PKD_PATIENT_MS, err);
     return d->store != NULL;
 }
 
@@ -182,6 +179,7 @@ int pkd_desk_run(const struct pkd_options *o, const struct pkd_command *c)
     else if (o->json && d.told.len > 1)
         (void)printf("%.*s}\n", PK_FMT(pk_buf_str(&d.told)));
     pk_store_close(d.store);
+    pkd_home_free(&d.home);
     pk_arena_free(&d.arena);
     return done ? 0 : 1;
 }

@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "command.h"
+#include "home.h"
 
 enum { PKD_PATH_BYTES_MAX = 4096, PKD_STDIN_BYTES_MAX = PK_CONFIG_BYTES_MAX };
 
@@ -14,7 +15,7 @@ struct pkd_desk {
     const struct pkd_options *options;
     struct pk_arena arena;
     struct pk_store *store;
-    char store_path[PKD_PATH_BYTES_MAX];
+    struct pkd_home home;
     struct pk_buf
         told; /* what the verb did, as members of an object (member.h): printed with --json */
 };

@@ -6,8 +6,8 @@
  */
 #include "auth.h"
 #include "command.h"
+#include "home.h"
 #include "listen.h"
-#include "sqlite.h"
 #include "xfer.h"
 
 #include <errno.h>
@@ -32,7 +32,8 @@ struct finding {
 
 struct patient {
     const struct pkd_options *options;
-    char store_path[PATH_BYTES_MAX], key_path[PATH_BYTES_MAX];
+    struct pkd_home home;
+    char key_path[PATH_BYTES_MAX];
 };
 
 static PK_PRINTF(4, 5) void find(struct finding *f, enum verdict v, const char *advice,
@@ -79,21 +80,22 @@ static void check_missing(const char *path, struct finding *f)
 static void check_store(const struct patient *p, struct finding *f)
 {
     struct pk_error err = {0};
-    struct stat st;
+    struct stat st = {0};
     int64_t epoch = 0;
-    const struct sqlite3_api_routines *api = pkd_sqlite_api(&err);
 
-    if (stat(p->store_path, &st) != 0) {
-        check_missing(p->store_path, f);
+    if (!p->home.pq && stat(p->home.path, &st) != 0) {
+        check_missing(p->home.path, f);
         return;
     }
-    struct pk_store *store = api ? pk_store_sqlite(api, p->store_path, &err) : NULL;
+    struct pk_store *store = pkd_home_open(&p->home, p->options->store_ms, &err);
     if (!store || !pk_store_epoch(store, &epoch, &err))
         find(f, BAD, "see the message; another --store may do", "%s", err.msg);
     else if (st.st_mode & 077)
-        find(f, WARN, "chmod 600 the store file", "%s can be read by others", p->store_path);
+        find(f, WARN, "chmod 600 the store file", "%s can be read by others", p->home.name);
+    else if (p->home.pq)
+        find(f, FINE, "", "%s (epoch %lld)", p->home.name, (long long)epoch);
     else
-        find(f, FINE, "", "%s (%lld KiB, epoch %lld)", p->store_path, (long long)st.st_size >> 10,
+        find(f, FINE, "", "%s (%lld KiB, epoch %lld)", p->home.name, (long long)st.st_size >> 10,
              (long long)epoch);
     pk_store_close(store);
 }
@@ -152,11 +154,10 @@ static bool has_keys(const struct patient *p)
 {
     struct pk_error err = {0};
     bool needed = false;
-    const struct sqlite3_api_routines *api = pkd_sqlite_api(&err);
 
-    if (!api || access(p->store_path, F_OK) != 0)
+    if (!p->home.pq && access(p->home.path, F_OK) != 0)
         return false;
-    struct pk_store *store = pk_store_sqlite(api, p->store_path, &err);
+    struct pk_store *store = pkd_home_open(&p->home, p->options->store_ms, &err);
     if (store && !pkd_auth_needed(store, &needed, &err))
         needed = false;
     pk_store_close(store);
@@ -269,8 +270,8 @@ int pkd_doctor(const struct pkd_options *o)
     struct pk_arena arena;
     struct pk_error err = {0};
 
-    if (o->word_count || !pkd_store_path(o, p.store_path, sizeof p.store_path, &err) ||
-        !pkd_master_key_path(o, p.store_path, p.key_path, sizeof p.key_path, &err)) {
+    if (o->word_count || !pkd_home_find(&p.home, o, &err) ||
+        !pkd_home_key_path(&p.home, o, p.key_path, sizeof p.key_path, &err)) {
         (void)fprintf(stderr, "pkd doctor: %s\n", o->word_count ? "takes no arguments" : err.msg);
         return 2;
     }

@@ -25,25 +25,6 @@ static bool has_flag(int argc, char **argv, const char *flag)
     return false;
 }
 
-bool pkd_store_path(const struct pkd_options *o, char *out, size_t size, struct pk_error *err)
-{
-    if (!o->store)
-        return pk_store_default_path(out, size, err);
-    int len = snprintf(out, size, "%s", o->store);
-    return (len > 0 && (size_t)len < size) ||
-           pk_fail(err, PK_BAD_CONFIG, "--store: the path is too long");
-}
-
-bool pkd_master_key_path(const struct pkd_options *o, const char *store_path, char *out,
-                         size_t size, struct pk_error *err)
-{
-    if (!o->master_key)
-        return pk_secrets_path(store_path, out, size, err);
-    int len = snprintf(out, size, "%s", o->master_key);
-    return (len > 0 && (size_t)len < size) ||
-           pk_fail(err, PK_BAD_CONFIG, "--master-key-file: the path is too long");
-}
-
 /* Prompts and keys of everybody pass through here: no core dump is written, and another process of the same
  * user cannot look in. */
 static void keep_memory_private(const struct pkd_options *o)

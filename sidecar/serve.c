@@ -10,7 +10,6 @@
 #include "first_key.h"
 #include "listen.h"
 #include "log.h"
-#include "sqlite.h"
 #include "store_audit.h"
 #include "store_cache.h"
 #include "store_setting.h"
@@ -39,7 +38,7 @@ struct service {
     int count, started;
     int tcp[PKD_THREADS_MAX]; /* -1: none */
     int local;
-    char store_path[PATH_BYTES_MAX], key_path[PATH_BYTES_MAX];
+    char key_path[PATH_BYTES_MAX];
 };
 
 static bool no_tcp(const struct pkd_options *o)
@@ -122,36 +121,55 @@ static bool store_retention(const struct pkd_options *o, struct pk_store *store,
     return ok;
 }
 
-static bool open_shared(struct service *s, struct pk_error *err)
+/* A database's master key is made by its server; without it, keys that are references can be used. */
+static bool open_secrets(struct service *s, struct pk_store *store, struct pk_error *err)
 {
-    const struct pkd_options *o = s->app.options;
-    struct pk_store *store;
+    bool database = s->app.home.pq != NULL;
 
-    s->app.sqlite = pkd_sqlite_api(err);
-    if (!s->app.sqlite || !read_privacy(s, err) ||
-        !pkd_store_path(o, s->store_path, sizeof s->store_path, err) ||
-        !pkd_master_key_path(o, s->store_path, s->key_path, sizeof s->key_path, err))
+    if (!pkd_home_key_path(&s->app.home, s->app.options, s->key_path, sizeof s->key_path, err))
         return false;
-    s->app.store_path = s->store_path;
-    store = pk_store_sqlite(s->app.sqlite, s->store_path, err);
-    if (!store)
-        return false;
+    if (!database || s->app.options->master_key || access(s->key_path, F_OK) == 0) {
+        s->app.secrets = pk_secrets_open(s->key_path, !database, err);
+        if (!s->app.secrets)
+            return false;
+    }
+    return !database || pkd_home_check_key(store, s->app.secrets, s->key_path, err);
+}
+
+static bool prepare_store(struct service *s, struct pk_store *store, struct pk_error *err)
+{
     (void)snprintf(s->user, sizeof s->user, "%.*s", PK_FMT(pk_store_actor_name(store)));
     s->app.user = pk_str_of(s->user);
-    if (!store_retention(o, store, err) || !pkd_first_key(o, store, err) ||
-        !pkd_auth_needed(store, &s->keys, err)) {
+    return store_retention(s->app.options, store, err) &&
+           pkd_first_key(s->app.options, store, err) && pkd_auth_needed(store, &s->keys, err) &&
+           open_secrets(s, store, err);
+}
+
+/* The store, which becomes the writer's. A database is watched from here on. */
+static bool open_store(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+
+    if (!pkd_home_find(&s->app.home, o, err))
+        return false;
+    struct pk_store *store = pkd_home_open(&s->app.home, o->store_ms, err);
+    if (!store)
+        return false;
+    if (!prepare_store(s, store, err) || (s->app.home.pq && !pk_pq_watch(s->app.home.pq, err))) {
         pk_store_close(store);
         return false;
     }
     s->app.writer = pk_writer_new(store, err);
-    s->app.secrets = s->app.writer ? pk_secrets_open(s->key_path, true, err) : NULL;
-    if (!s->app.secrets)
-        return false;
-    if (!limit_cache(s, err))
+    return s->app.writer != NULL;
+}
+
+static bool open_shared(struct service *s, struct pk_error *err)
+{
+    if (!read_privacy(s, err) || !open_store(s, err) || !limit_cache(s, err))
         return false;
     s->app.flights = pkd_flights_new(s->app.writer);
     s->app.similar = pkd_similar_new();
-    s->app.clerks = pkd_clerks_new(&s->app, PKD_CLERKS);
+    s->app.clerks = pkd_clerks_new(&s->app, PKD_CLERKS, PKD_PATIENT_MS);
     s->app.ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!s->app.flights || !s->app.similar || !s->app.clerks || s->app.ended_fd < 0)
         return pk_fail(err, PK_NO_MEMORY, "no memory to start");
@@ -266,6 +284,7 @@ static void close_service(struct service *s)
     pkd_similar_free(s->app.similar);
     pk_writer_free(s->app.writer);
     pk_secrets_free(s->app.secrets);
+    pkd_home_free(&s->app.home);
     if (s->local >= 0)
         (void)unlink(s->app.options->unix_path);
     pkd_info("stopped entries_written=%lld entries_dropped=%lld", (long long)stats.written,
@@ -295,7 +314,7 @@ int pkd_serve(const struct pkd_options *o)
     bool good = open_shared(s, &err) && open_listeners(s, &err) && open_threads(s, &err) &&
                 start_threads(s, &err);
     if (good) {
-        pkd_info("ready store=%s pid=%d", s->store_path, (int)getpid());
+        pkd_info("ready store=%s pid=%d", s->app.home.name, (int)getpid());
         wait_for_end(s, signals);
     } else {
         pkd_error("cannot_start why=%s", err.msg);

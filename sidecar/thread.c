@@ -176,11 +176,6 @@ static bool listen_on(struct pkd_thread *t, int tcp, int local, struct pk_error 
            pkd_server_watch(t->server, t->wake_fd, err);
 }
 
-struct pk_store *pkd_store_open(const struct pkd_app *app, struct pk_error *err)
-{
-    return pk_store_sqlite(app->sqlite, app->store_path, err);
-}
-
 struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struct pk_error *err)
 {
     struct pkd_thread *t = calloc(1, sizeof *t);
@@ -194,7 +189,7 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struc
     t->next_overdue_ms = INT64_MAX;
     pk_arena_init(&t->scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     pk_secret_random(&t->random, sizeof t->random);
-    t->store = pkd_store_open(app, err);
+    t->store = pkd_home_open(&app->home, app->options->store_ms, err);
     if (t->store && open_meter(t, err) && open_server(t, err) && open_transport(t, err) &&
         listen_on(t, tcp, local, err))
         return t;

@@ -11,6 +11,7 @@
 #include "auth.h"
 #include "clerk.h"
 #include "flight.h"
+#include "home.h"
 #include "loop.h"
 #include "meter.h"
 #include "options.h"
@@ -25,8 +26,7 @@ enum { PKD_THREADS_MAX = 256 };
 
 struct pkd_app {
     const struct pkd_options *options;
-    const struct sqlite3_api_routines *sqlite;
-    const char *store_path;
+    struct pkd_home home;      /* of the store */
     struct pk_privacy privacy; /* what the log may hold at most */
     struct pk_secrets *secrets;
     struct pk_writer *writer;
@@ -71,9 +71,6 @@ struct pkd_thread {
     bool draining;
     int64_t stop_at_ms; /* when draining ends whatever still runs */
 };
-
-/* Another connection to the store of the app. NULL with *err filled. */
-struct pk_store *pkd_store_open(const struct pkd_app *app, struct pk_error *err) PK_MUST_CHECK;
 
 /* A thread that serves what `tcp` and `local` (listening sockets, or -1) accept. Takes both. NULL with
  * *err filled. */

@@ -1,0 +1,101 @@
+/* home.c - see home.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "home.h"
+
+#include "secret.h"
+#include "sqlite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool find_path(struct pkd_home *h, const struct pkd_options *o, struct pk_error *err)
+{
+    if (!o->store)
+        return pk_store_default_path(h->path, sizeof h->path, err);
+    int len = snprintf(h->path, sizeof h->path, "%s", o->store);
+    return (len > 0 && (size_t)len < sizeof h->path) ||
+           pk_fail(err, PK_BAD_CONFIG, "--store: the path is too long");
+}
+
+bool pkd_home_find(struct pkd_home *h, const struct pkd_options *o, struct pk_error *err)
+{
+    if (!find_path(h, o, err))
+        return false;
+    h->name = h->path;
+    if (pk_pq_is(h->path)) {
+        h->pq = pk_pq_new(h->path, o->store_ms, err);
+        h->name = h->pq ? pk_pq_name(h->pq) : "";
+        return h->pq != NULL;
+    }
+    h->sqlite = pkd_sqlite_api(err);
+    return h->sqlite != NULL;
+}
+
+void pkd_home_free(struct pkd_home *h)
+{
+    pk_pq_free(h->pq);
+    h->pq = NULL;
+}
+
+struct pk_store *pkd_home_open(const struct pkd_home *h, int64_t patience_ms, struct pk_error *err)
+{
+    if (h->pq)
+        return pk_store_pq(h->pq, patience_ms, err);
+    return pk_store_sqlite(h->sqlite, h->path, err);
+}
+
+bool pkd_home_key_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
+                       size_t size, struct pk_error *err)
+{
+    if (!o->master_key)
+        return pk_secrets_path(h->pq ? ":memory:" : h->path, out, size, err);
+    int len = snprintf(out, size, "%s", o->master_key);
+    return (len > 0 && (size_t)len < size) ||
+           pk_fail(err, PK_BAD_CONFIG, "--master-key-file: the path is too long");
+}
+
+struct trial {
+    struct pk_store *store;
+    struct pk_arena arena;
+    struct pk_virtual_key key;
+    bool found; /* a sealed one */
+    bool failed;
+    struct pk_error *err;
+};
+
+/* A row of key_list: slug, provider, status. */
+static bool find_sealed(void *ctx, const struct pk_value *columns, int count)
+{
+    struct trial *t = ctx;
+    bool found;
+
+    (void)count;
+    if (!pk_str_is(columns[2].s, "active"))
+        return true;
+    t->failed = !pk_store_key_get(t->store, &t->arena, columns[0].s, &t->key, &found, t->err);
+    t->found = !t->failed && found && t->key.key.kind == PK_KEY_SEALED;
+    return !t->failed && !t->found;
+}
+
+bool pkd_home_check_key(struct pk_store *store, const struct pk_secrets *secrets, const char *path,
+                        struct pk_error *err)
+{
+    struct trial t = {.store = store, .err = err};
+    struct pk_error unused;
+    char plain[PK_SECRET_BYTES_MAX];
+    size_t len;
+
+    pk_arena_init(&t.arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    bool ok = store->ops->exec(store, PK_SQL_key_list, NULL, 0, find_sealed, &t, err) && !t.failed;
+    if (ok && t.found && !pk_secret_open(secrets, &t.key.key, t.key.provider, plain, &len, &unused))
+        ok =
+            pk_fail(err, PK_BAD_CONFIG,
+                    "master key file %.120s: %s; give --master-key-file the file of the database's "
+                    "server (pk_master.key)",
+                    path, secrets ? "not the one that sealed the keys of this store" : "missing");
+    pk_secret_wipe(plain, sizeof plain);
+    pk_arena_free(&t.arena);
+    return ok;
+}
