@@ -102,9 +102,13 @@ bool pk_json_merge(struct pk_arena *arena, pk_str base, pk_str over, const char 
 void pk_json_canonical(struct pk_buf *out, const struct pk_json *doc, int value,
                        const char *const *without);
 
-/* Appends `s` as a JSON string. Invalid UTF-8 becomes U+FFFD; U+2028/9 are escaped, so that
+/* Appends `s` as a JSON string. Invalid UTF-8 becomes U+FFFD; U+0085 and U+2028/9 are escaped, so that
  * the text is safe in JavaScript and in server-sent events. */
 void pk_json_quote(struct pk_buf *out, pk_str s);
+
+/* Appends JSON, or an event of it, as it is but for U+0085 and U+2028/9, which are escaped: some readers of
+ * streams end a line there. */
+void pk_json_add_one_line(struct pk_buf *out, pk_str json);
 
 /* Whether `s` is valid UTF-8 without NUL; `*bad` is the first offending byte. */
 bool pk_utf8_valid(pk_str s, size_t *bad);

@@ -203,6 +203,18 @@ static void quotes_whatever_comes(void)
                      "\"a\\\"\\\\\\n\\u0001\x7f\xc3\xa9\\u2028\\u2029\\ufffd\\u0000\""));
 }
 
+static void escapes_what_ends_lines_for_some(void)
+{
+    struct pk_buf out = pk_buf_in(&arena, 4096);
+
+    pk_json_add_one_line(
+        &out, PK_STR("data: {\"a\":\"\xe2\x80\xa8 long enough\xe2\x80\xa9\xc2\x85\"}\n\n"));
+    EXPECT(pk_str_is(pk_buf_str(&out), "data: {\"a\":\"\\u2028 long enough\\u2029\\u0085\"}\n\n"));
+    out.len = 0;
+    pk_json_add_one_line(&out, PK_STR("\xc3\xa9\xe2\x80\xaa\xe2\x80\xc2"));
+    EXPECT(pk_str_is(pk_buf_str(&out), "\xc3\xa9\xe2\x80\xaa\xe2\x80\xc2"));
+}
+
 /* Both readers must see the same document wherever both accept it. */
 static bool same(const struct pk_json *d, int v, const cJSON *c)
 {
@@ -279,6 +291,7 @@ int main(void)
     RUN(merging_lets_the_second_win);
     RUN(equal_documents_have_one_canonical_form);
     RUN(quotes_whatever_comes);
+    RUN(escapes_what_ends_lines_for_some);
     RUN(agrees_with_cjson_on_mutated_documents);
     pk_arena_free(&arena);
     return test_end();

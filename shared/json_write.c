@@ -7,6 +7,54 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How a character is escaped that JSON may hold as it is, and at which readers of lines, of events and of
+ * JavaScript end a line. NULL: it is none. */
+static const char *line_end(const unsigned char *at, size_t left)
+{
+    if (left >= 2 && at[0] == 0xc2 && at[1] == 0x85)
+        return "\\u0085";
+    if (left >= 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] & 0xfe) == 0xa8)
+        return at[2] == 0xa8 ? "\\u2028" : "\\u2029";
+    return NULL;
+}
+
+/* Bytes of ASCII, about: it may stop early. */
+static size_t ascii_len(const unsigned char *at, size_t left)
+{
+    size_t n = 0;
+
+    for (; left - n >= 8; n += 8) {
+        uint64_t w;
+
+        memcpy(&w, at + n, 8);
+        if (w & UINT64_MAX / 255 << 7)
+            break;
+    }
+    while (n < left && at[n] < 0x80)
+        n++;
+    return n;
+}
+
+void pk_json_add_one_line(struct pk_buf *out, pk_str json)
+{
+    const unsigned char *at = (const unsigned char *)json.at;
+    size_t plain = 0;
+
+    for (size_t i = 0; i < json.len;) {
+        i += ascii_len(at + i, json.len - i);
+        const char *escape = i < json.len ? line_end(at + i, json.len - i) : NULL;
+        if (escape) {
+            pk_buf_add(out, pk_str_sub(json, plain, i - plain));
+            pk_buf_adds(out, escape);
+            i += at[i] == 0xc2 ? 2 : 3;
+            plain = i;
+        } else if (i < json.len) {
+            i++;
+        }
+    }
+    pk_buf_add(out, pk_str_sub(json, plain, json.len - plain));
+}
+
 void pk_json_quote(struct pk_buf *out, pk_str s)
 {
     static const char escapes[] = "btn\0fr"; /* of \b \t \n (\v) \f \r */
@@ -19,9 +67,9 @@ void pk_json_quote(struct pk_buf *out, pk_str s)
         if (i == s.len)
             break;
         size_t n = pk_json_utf8_len(at + i, s.len - i);
-        bool separator = n == 3 && at[i] == 0xe2 && at[i + 1] == 0x80 && (at[i + 2] & 0xfe) == 0xa8;
+        const char *escape = line_end(at + i, s.len - i);
 
-        if (n > 0 && at[i] >= ' ' && at[i] != '"' && at[i] != '\\' && !separator) {
+        if (n > 0 && at[i] >= ' ' && at[i] != '"' && at[i] != '\\' && !escape) {
             i += n;
             continue;
         }
@@ -33,7 +81,7 @@ void pk_json_quote(struct pk_buf *out, pk_str s)
         else if (at[i] < ' ')
             pk_buf_addf(out, "\\u%04x", at[i]);
         else
-            pk_buf_addf(out, "\\u%s", !separator ? "fffd" : at[i + 2] == 0xa8 ? "2028" : "2029");
+            pk_buf_adds(out, escape ? escape : "\\ufffd");
         i += n ? n : 1;
         plain = i;
     }

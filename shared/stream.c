@@ -293,7 +293,7 @@ static bool take_event(struct pk_stream *s, const struct pk_sse_event *ev, struc
     if (!ends_well(s, err))
         return false;
     if (s->passes && !s->withhold)
-        pk_buf_add(s->out, s->shown);
+        pk_json_add_one_line(s->out, s->shown);
     if (s->complete)
         s->end_at = at;
     return within_limits(s, err);

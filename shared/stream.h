@@ -5,7 +5,8 @@
  *   bytes -> framing.h -> back->event -> deltas -+-> assembled: the answer for log and cache
  *                                                +-> front->print_delta -> bytes for the client
  *
- * When front and back are the same dialect (dialect.h: like) the client gets each event's own bytes. Only a
+ * When front and back are the same dialect (dialect.h: like) the client gets each event's own bytes, but for
+ * characters at which some readers end a line (json.h). Only a
  * terminal delta makes the answer complete: a stream that merely ends is cut, unless its dialect can
  * tell from what came that it is whole.
  */
