@@ -351,6 +351,7 @@ static struct pkd_head head_of(struct pkd_call *c, const struct pk_reply *reply,
                         : reply->stream           ? "text/event-stream"
                                                   : "application/json",
         .headers = pkd_answer_headers(&c->arena, r, reply, pk_clock_us() - c->began_us, done),
+        .traced = true,
     };
 }
 

@@ -7,6 +7,8 @@
  */
 #include "conn.h"
 
+#include "trace.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +245,15 @@ static const char *reason(int status)
     return "Unknown";
 }
 
+static void append_trace(struct pkd_conn *c)
+{
+    struct pkd_span at = c->message.headers;
+    char line[PKD_TRACE_LINE_BYTES];
+    size_t len = pkd_trace_line(at.len ? (pk_str){c->in.at + at.from, at.len} : PK_NONE, line);
+
+    append(c, line, len);
+}
+
 /* The status line and the headers, but for the length and the empty line. */
 static void print_head(struct pkd_conn *c, const struct pkd_head *head)
 {
@@ -270,6 +281,8 @@ static void print_head(struct pkd_conn *c, const struct pkd_head *head)
     else if (c->message.parser.http_minor == 0)
         append_text(c, "connection: keep-alive\r\n");
     append_str(c, head->headers);
+    if (!head->traced)
+        append_trace(c);
 }
 
 static void answer(struct pkd_conn *c, const struct pkd_head *head, pk_str body)
@@ -397,6 +410,7 @@ void *pkd_conn_detach_input(struct pkd_conn *c, size_t *size)
     void *input = pkd_conn_take_input(c, size);
     c->in = (struct pkd_bytes){.at = kept, .len = rest, .cap = rest};
     c->raw = 0;
+    c->message.headers = (struct pkd_span){0}; /* they went with it */
     return input;
 }
 

@@ -103,6 +103,7 @@ struct pkd_head {
     int status;
     const char *content_type; /* NULL: none */
     pk_str headers;           /* more "name: value\r\n" lines, checked by the caller */
+    bool traced;              /* which name a trace; otherwise the server does */
 };
 
 /* The whole answer at once. The request is over. */
