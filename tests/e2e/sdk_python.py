@@ -1,56 +1,15 @@
 """The Python SDKs against a running pkd; tests/e2e/sdk.py starts it. PKD is its address."""
 import asyncio
 import json
-import os
-import sys
-import traceback
 
 import anthropic
 import openai
-from portkey_ai import AsyncPortkey, Portkey, createHeaders
+from portkey_ai import AsyncPortkey, createHeaders
 
-PKD, MOCK = os.environ["PKD"], os.environ["MOCK"]
-HELLO = [{"role": "user", "content": "hello there"}]
-TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {
-    "type": "object", "properties": {"city": {"type": "string"}}}}}]
+from sdk_clients import HELLO, MOCK, PKD, TOOLS, case, end, of_anthropic, of_openai, portkey, raised
+
 FALLBACK = {"strategy": {"mode": "fallback"}, "cache": {"mode": "simple", "max_age": 60},
             "targets": [{"virtual_key": "oai-down"}, {"virtual_key": "oai"}]}
-failures = 0
-
-
-def case(body):
-    global failures
-    name = body.__name__ + " (python)"
-    try:
-        body()
-        print("ok", name, flush=True)
-    except Exception as e:
-        failures += 1
-        for line in traceback.format_exc().splitlines():
-            print("#", line)
-        print("not ok", name, "-", type(e).__name__, flush=True)
-
-
-def of_openai(**headers):
-    return openai.OpenAI(api_key="pk-any", base_url=PKD + "/v1", max_retries=0,
-                         default_headers=createHeaders(**headers))
-
-
-def of_anthropic(base=PKD, key="ant"):
-    return anthropic.Anthropic(api_key="pk-any", base_url=base, max_retries=0,
-                               default_headers={"x-portkey-virtual-key": key})
-
-
-def portkey(**options):
-    return Portkey(api_key="pk-any", base_url=PKD + "/v1", **options)
-
-
-def raised(kind, call):
-    try:
-        call()
-    except kind as e:
-        return e
-    raise AssertionError(f"no {kind.__name__}")
 
 
 @case
@@ -520,4 +479,4 @@ def portkey_async_clients_stream():
     assert len(asyncio.run(ask())) >= 3
 
 
-sys.exit(failures != 0)
+end()
