@@ -26,7 +26,8 @@ struct opening {
     struct pk_arena arena; /* in the vault */
     struct pk_json doc;    /* of a key in several parts */
     bool parts;
-    pk_str text; /* the key as it is; empty: there is none */
+    pk_str text;    /* the key as it is; empty: there is none */
+    size_t written; /* at most, of x->opened */
     struct pk_error *err;
 };
 
@@ -51,18 +52,25 @@ static bool key_fits(const struct pk_transfer *t, const struct pk_target *target
 
 /* --- what was opened ------------------------------------------------------------------------------- */
 
-static bool open_key(struct opening *o)
+/* *text: what the key says, until the next one is opened. A sealed one, as most are, is as long as it says. */
+static bool open_into(struct opening *o, const struct pk_key *key, pk_str *text)
 {
     size_t len = 0;
+    bool ok = pk_secret_open(o->t->x->secrets, key, pk_str_of(o->provider), o->t->x->opened, &len,
+                             o->err);
+    size_t written = ok && key->kind == PK_KEY_SEALED ? len : PK_SECRET_BYTES_MAX;
 
+    if (written > o->written)
+        o->written = written;
+    *text = (pk_str){o->t->x->opened, len};
+    return ok;
+}
+
+static bool open_key(struct opening *o)
+{
     if (o->target->key.kind == PK_KEY_NONE)
         return true;
-    if (!key_fits(o->t, o->target, o->err) ||
-        !pk_secret_open(o->t->x->secrets, &o->target->key, pk_str_of(o->provider), o->t->x->opened,
-                        &len, o->err))
-        return false;
-    o->text = (pk_str){o->t->x->opened, len};
-    return true;
+    return key_fits(o->t, o->target, o->err) && open_into(o, &o->target->key, &o->text);
 }
 
 static bool fail(struct opening *o, const char *why)
@@ -211,12 +219,8 @@ static bool send_aws(struct opening *o)
 static bool open_account_file(struct opening *o)
 {
     const struct pk_key file = {.kind = PK_KEY_FILE, .value = pk_copy(&o->arena, o->text)};
-    size_t len = 0;
 
-    if (!pk_secret_open(NULL, &file, pk_str_of(o->provider), o->t->x->opened, &len, o->err))
-        return false;
-    o->text = (pk_str){o->t->x->opened, len};
-    return read_parts(o);
+    return open_into(o, &file, &o->text) && read_parts(o);
 }
 
 static bool ask_google(struct opening *o, struct pk_token_ask *ask)
@@ -292,17 +296,17 @@ static bool ask_workload(struct opening *o, struct pk_token_ask *ask)
 {
     const struct pk_key file = {.kind = PK_KEY_FILE,
                                 .value = variable("AZURE_FEDERATED_TOKEN_FILE")};
-    size_t len = 0;
+    pk_str token;
 
     if (file.value.len == 0)
         return fail(o, "azure_auth_mode workload needs AZURE_FEDERATED_TOKEN_FILE");
-    if (!pk_secret_open(NULL, &file, pk_str_of(o->provider), o->t->x->opened, &len, o->err))
+    if (!open_into(o, &file, &token))
         return false;
     const struct pk_token_azure a = {
         .tenant = first_of(field(o, PK_TF_azure_entra_tenant_id), variable("AZURE_TENANT_ID")),
         .client = first_of(field(o, PK_TF_azure_workload_client_id), variable("AZURE_CLIENT_ID")),
         .scope = field(o, PK_TF_azure_entra_scope),
-        .federated = pk_copy(&o->arena, (pk_str){o->t->x->opened, len}),
+        .federated = pk_copy(&o->arena, token),
         .authority = variable("AZURE_AUTHORITY_HOST"),
     };
     return pk_token_ask_entra(&o->arena, &a, ask, o->err);
@@ -355,7 +359,7 @@ bool pk_transfer_authorize(struct pk_transfer *t, const struct pk_exchange *ex,
 
     pk_arena_init(&o.arena, pk_vault_allocator(&t->x->vault), OPENED_BYTES_MAX);
     bool ok = authorize(&o);
-    pk_secret_wipe(t->x->opened, PK_SECRET_BYTES_MAX);
+    pk_secret_wipe(t->x->opened, o.written);
     pk_arena_free(&o.arena);
     return ok;
 }
