@@ -47,8 +47,9 @@ static bool reserve(struct pkd_bytes *b, size_t more)
 /* What clients send holds their credentials: it is wiped where it is not needed any more. */
 static void wipe_input(struct pkd_conn *c, size_t from)
 {
-    if (c->in.at)
-        explicit_bzero(c->in.at + from, c->in.cap - from);
+    if (c->in.top > from)
+        explicit_bzero(c->in.at + from, c->in.top - from);
+    c->in.top = from;
 }
 
 static void fail(struct pkd_conn *c)
@@ -408,7 +409,7 @@ void *pkd_conn_detach_input(struct pkd_conn *c, size_t *size)
     if (rest)
         memcpy(kept, c->in.at + c->raw, rest);
     void *input = pkd_conn_take_input(c, size);
-    c->in = (struct pkd_bytes){.at = kept, .len = rest, .cap = rest};
+    c->in = (struct pkd_bytes){.at = kept, .len = rest, .cap = rest, .top = rest};
     c->raw = 0;
     c->message.headers = (struct pkd_span){0}; /* they went with it */
     return input;
@@ -578,7 +579,8 @@ static bool advance(struct pkd_conn *c)
 /* Room for more. The bytes move by hand, so that nothing stays where they were. */
 static bool grow_input(struct pkd_conn *c)
 {
-    struct pkd_bytes larger = {.len = c->in.len, .cap = c->in.cap ? c->in.cap * 2 : IN_BYTES_MIN};
+    struct pkd_bytes larger = {
+        .len = c->in.len, .cap = c->in.cap ? c->in.cap * 2 : IN_BYTES_MIN, .top = c->in.len};
 
     if (c->in.cap - c->in.len > 1)
         return true;
@@ -604,6 +606,7 @@ static bool fill(struct pkd_conn *c)
     ssize_t got = recv(c->fd, c->in.at + c->in.len, room, 0);
     if (got > 0) {
         c->in.len += (size_t)got;
+        c->in.top = c->in.len > c->in.top ? c->in.len : c->in.top;
         c->readable = (size_t)got == room || c->ended;
         return true;
     }

@@ -38,6 +38,7 @@ enum pkd_timer {
 struct pkd_bytes {
     char *at;
     size_t from, len, cap; /* bytes at[from..len) are of use */
+    size_t top;            /* of an input: behind it nothing has been written since it was wiped */
 };
 
 struct pkd_conn {
