@@ -24,6 +24,7 @@ enum {
 struct pk_block {
     struct pk_block *next;
     size_t used, size; /* of bytes[] */
+    bool room;         /* see pk_alloc_room() */
     alignas(max_align_t) char bytes[];
 };
 
@@ -57,7 +58,7 @@ void pk_arena_init(struct pk_arena *a, struct pk_allocator from, size_t limit)
 
 static void drop_block(struct pk_arena *a, struct pk_block *b)
 {
-    if (a->wipe)
+    if (a->wipe && !b->room)
         explicit_bzero(b->bytes, b->used);
     a->from.free(a->from.ctx, b);
 }
@@ -165,6 +166,18 @@ void *pk_alloc(struct pk_arena *a, size_t size)
     void *p = carve(a, size);
 
     return p ? memset(p, 0, size) : NULL;
+}
+
+void *pk_alloc_room(struct pk_arena *a, size_t size)
+{
+    struct pk_block *b = rounded(&size) ? add_large(a, size) : NULL;
+
+    if (!b) {
+        a->failed = true;
+        return NULL;
+    }
+    b->room = true;
+    return b->bytes;
 }
 
 static void give_back(struct pk_arena *a, void *bytes)

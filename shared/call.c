@@ -88,13 +88,14 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
                             int64_t now_us, uint64_t seed, struct pk_error *err)
 {
     static const char *const sources[] = {"sqlite", "postgres", "http"};
-    struct pk_call *c = pk_alloc(arena, sizeof *c);
+    struct pk_call *c = pk_alloc_room(arena, sizeof *c);
 
     PK_ASSERT(config->target_count > 0);
     if (!c) {
         (void)pk_fail(err, PK_NO_MEMORY, "call: out of memory");
         return NULL;
     }
+    memset(c, 0, offsetof(struct pk_call, record.holds.rows));
     c->arena = arena;
     c->config = config;
     c->facts = facts;

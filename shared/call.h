@@ -160,6 +160,6 @@ pk_str pk_call_fault(const struct pk_call *c);
  * cache_status and what went before are as they will stay. Lives as long as the call. */
 const struct pk_record *pk_call_record(const struct pk_call *c);
 /* What may be kept of it (privacy.h): this goes to the log, the record to the client. At DONE, once. */
-const struct pk_record *pk_call_logged(struct pk_call *c);
+struct pk_record *pk_call_logged(struct pk_call *c);
 
 #endif

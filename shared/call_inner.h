@@ -132,7 +132,7 @@ struct pk_call {
     struct pk_cache_entry save;
     struct pk_reserve *reserve; /* what is asked at RESERVE; NULL before the first */
     struct pk_privacy privacy;  /* the strictest of the request and of the targets so far */
-    struct pk_record record;
+    struct pk_record record;    /* last, as its lists are: see pk_call_new() */
 };
 
 static inline const struct pk_target *pk_call_target(const struct pk_call *c)

@@ -152,19 +152,17 @@ static bool prepare(struct pk_call *c)
     int64_t left_ms = c->deadline_ms - c->now_ms + PK_SETTLE_MS_MAX;
 
     if (!c->reserve)
-        c->reserve = pk_alloc(c->arena, sizeof *c->reserve);
+        c->reserve = pk_alloc_room(c->arena, sizeof *c->reserve);
     if (!c->reserve)
         return pk_fail(&c->error, PK_NO_MEMORY, "limits: out of memory");
     struct pk_reserve *r = c->reserve;
+    memset(r, 0, offsetof(struct pk_reserve, holds.rows));
     memcpy(r->id, c->record.id, sizeof r->id);
     r->epoch = c->facts->epoch;
     r->expires_us = pk_call_now_us(c) + left_ms * 1000;
     r->holds.count = c->record.holds.count; /* most calls come under few */
     memcpy(r->holds.rows, c->record.holds.rows, (size_t)r->holds.count * sizeof *r->holds.rows);
-    r->tentative = r->granted = r->in_use = false;
     r->refused = -1;
-    r->retry_after_ms = 0;
-    r->error.code = PK_OK;
     return true;
 }
 

@@ -16,7 +16,7 @@ static struct pk_privacy privacy_of(const struct pk_call *c)
     return p;
 }
 
-const struct pk_record *pk_call_logged(struct pk_call *c)
+struct pk_record *pk_call_logged(struct pk_call *c)
 {
     struct pk_privacy p = privacy_of(c);
     struct pk_record *kept = &c->record;
@@ -24,7 +24,7 @@ const struct pk_record *pk_call_logged(struct pk_call *c)
     PK_ASSERT(c->next.op == PK_OP_DONE);
     if (p.payloads == PK_PAYLOADS_FULL && !p.redact)
         return kept;
-    kept = pk_alloc(c->arena, sizeof *kept);
+    kept = pk_alloc_room(c->arena, sizeof *kept);
     if (!kept)
         kept = &c->record; /* rather than say too much, the client is told less */
     *kept = c->record;

@@ -71,7 +71,7 @@ static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
     pk_wire_str(w, &f->metadata);
 }
 
-void pk_journal_record(struct pk_buf *out, const struct pk_record *r)
+void pk_journal_record(struct pk_buf *out, struct pk_record *r)
 {
     struct pk_wire w = {.out = out};
 

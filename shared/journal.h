@@ -10,7 +10,7 @@
 
 #include "store.h"
 
-void pk_journal_record(struct pk_buf *out, const struct pk_record *r);
+void pk_journal_record(struct pk_buf *out, struct pk_record *r);
 void pk_journal_cache(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
                       const struct pk_cache_entry *entry, int64_t now_us, int64_t max_age_s);
 /* After the entry under the same key. */

@@ -153,8 +153,8 @@ struct pk_hold {
 };
 
 struct pk_hold_list {
-    struct pk_hold rows[PK_HOLDS_MAX]; /* by limit and subject: everybody locks in this order */
     int count;
+    struct pk_hold rows[PK_HOLDS_MAX]; /* by limit and subject: everybody locks in this order */
 };
 
 /* Names the fields of all that there are (wire.h). */

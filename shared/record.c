@@ -228,12 +228,11 @@ static void wire_record(struct pk_wire *w, struct pk_record *r)
     pk_holds_wire(w, &r->holds);
 }
 
-void pk_record_encode(const struct pk_record *r, struct pk_buf *out)
+void pk_record_encode(struct pk_record *r, struct pk_buf *out)
 {
-    struct pk_record copy = *r;
     struct pk_wire w = {.out = out};
 
-    wire_record(&w, &copy);
+    wire_record(&w, r);
 }
 
 bool pk_record_decode(pk_str bytes, struct pk_record *r)

@@ -97,15 +97,16 @@ struct pk_record {
     pk_str metadata;          /* JSON object or empty */
     pk_str request, response; /* JSON; empty when payloads are not logged */
     pk_str dropped;           /* request fields that the target could not take */
-    struct pk_span spans[PK_SPANS_MAX];
     int span_count;
     pk_str circuit; /* under which name its circuits are counted; empty: none is */
     int64_t circuit_version;
-    struct pk_outcome outcomes[PK_ATTEMPTS_MAX]; /* of targets that have a breaker */
-    int outcome_count;
-    struct pk_feedback feedback[PK_FEEDBACK_MAX]; /* of its guardrails; written with the row */
-    int feedback_count;
+    int outcome_count, feedback_count;
+
+    /* Lists are last: a call does not clear the room that it may never need. */
     struct pk_hold_list holds; /* of limits; settled with the row */
+    struct pk_span spans[PK_SPANS_MAX];
+    struct pk_outcome outcomes[PK_ATTEMPTS_MAX];  /* of targets that have a breaker */
+    struct pk_feedback feedback[PK_FEEDBACK_MAX]; /* of its guardrails; written with the row */
 };
 
 const char *pk_status_name(enum pk_status status);             /* "client_closed" */
@@ -119,8 +120,8 @@ void pk_uuid7(int64_t at_us, uint64_t random[2], uint8_t out[PK_UUID_BYTES]);
 bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES]);
 void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1]);
 
-/* Versioned, self-contained bytes of a record. */
-void pk_record_encode(const struct pk_record *r, struct pk_buf *out);
+/* Versioned, self-contained bytes of a record, which is left as it is. */
+void pk_record_encode(struct pk_record *r, struct pk_buf *out);
 /* Strings point into `bytes`. False when they are not a record of this version. */
 bool pk_record_decode(pk_str bytes, struct pk_record *r) PK_MUST_CHECK;
 

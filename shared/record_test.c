@@ -107,7 +107,7 @@ static struct pk_record full_record(void)
     return r;
 }
 
-static pk_str encoded(const struct pk_record *r)
+static pk_str encoded(struct pk_record *r)
 {
     struct pk_buf out = pk_buf_in(&arena, 1 << 20);
 

@@ -12,9 +12,7 @@ struct pk_reserve {
     uint8_t id[PK_UUID_BYTES]; /* the call's */
     int64_t epoch;             /* of the limits that it goes by */
     int64_t expires_us;        /* the call will be over by then, and settled */
-    struct pk_hold_list holds; /* `want` is to become `amount`, of all or of none */
-
-    bool tentative; /* asked again when only calls in progress are in the way */
+    bool tentative;            /* asked again when only calls in progress are in the way */
 
     /* The answer. */
     bool granted;
@@ -22,6 +20,9 @@ struct pk_reserve {
     int64_t retry_after_ms; /* when to ask again; 0: nobody knows, or never */
     bool in_use;            /* only what other calls have set aside is in the way */
     struct pk_error error;
+
+    struct pk_hold_list
+        holds; /* of the question; `want` is to become `amount`, of all or of none */
 };
 
 /* The question, or the question with its answer, as bytes for another process. Strings of what is read
