@@ -86,6 +86,17 @@ bool pk_str_int(pk_str s, int64_t *out)
     return true;
 }
 
+pk_str pk_digits(uint64_t n, char out[PK_DIGITS_BYTES])
+{
+    size_t at = PK_DIGITS_BYTES;
+
+    do {
+        out[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    return (pk_str){out + at, PK_DIGITS_BYTES - at};
+}
+
 /* The bytes of the whole UTF-8 character (RFC 3629) at `s`, which ends with a NUL; 0 when it is none. */
 static int whole_character(const unsigned char *s)
 {

@@ -117,6 +117,9 @@ pk_str pk_str_trim(pk_str s);      /* without ASCII blanks at either end */
 /* The integer that the whole of `s` spells in decimal; false when it is not one or overflows. */
 bool pk_str_int(pk_str s, int64_t *out);
 
+enum { PK_DIGITS_BYTES = 20 };
+pk_str pk_digits(uint64_t n, char out[PK_DIGITS_BYTES]); /* in decimal; points into `out` */
+
 enum pk_code {
 #define FAILURE(code, name, status, sqlstate, retryable) code,
 #include "errors.def"

@@ -42,7 +42,7 @@ char *pk_buf_room(struct pk_buf *b, size_t size)
     return b->at + b->len;
 }
 
-void pk_buf_add(struct pk_buf *b, pk_str s)
+void pk_buf_add_more(struct pk_buf *b, pk_str s)
 {
     char *room = s.len ? pk_buf_room(b, s.len) : NULL;
 
@@ -50,16 +50,6 @@ void pk_buf_add(struct pk_buf *b, pk_str s)
         return;
     memcpy(room, s.at, s.len);
     b->len += s.len;
-}
-
-void pk_buf_addc(struct pk_buf *b, char c)
-{
-    pk_buf_add(b, (pk_str){&c, 1});
-}
-
-void pk_buf_adds(struct pk_buf *b, const char *text)
-{
-    pk_buf_add(b, pk_str_of(text));
 }
 
 void pk_buf_addf(struct pk_buf *b, const char *fmt, ...)

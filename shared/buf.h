@@ -19,9 +19,6 @@ struct pk_buf {
 
 struct pk_buf pk_buf_in(struct pk_arena *arena, size_t max);
 
-void pk_buf_add(struct pk_buf *b, pk_str s);
-void pk_buf_addc(struct pk_buf *b, char c);
-void pk_buf_adds(struct pk_buf *b, const char *text);
 void pk_buf_addf(struct pk_buf *b, const char *fmt, ...) PK_PRINTF(2, 3);
 
 /* Room for `size` more bytes at b->at + b->len, or NULL: for readers that fill it
@@ -30,6 +27,29 @@ char *pk_buf_room(struct pk_buf *b, size_t size);
 
 void pk_buf_reset(struct pk_buf *b);              /* empty again; keeps the memory and `failed` */
 void pk_buf_drop(struct pk_buf *b, size_t bytes); /* forgets that many from the front */
+
+void pk_buf_add_more(struct pk_buf *b, pk_str s); /* pk_buf_add(), when there is no room yet */
+
+static inline void pk_buf_add(struct pk_buf *b, pk_str s)
+{
+    if (b->failed || s.len >= b->cap - b->len) {
+        pk_buf_add_more(b, s);
+        return;
+    }
+    if (s.len)
+        memcpy(b->at + b->len, s.at, s.len);
+    b->len += s.len;
+}
+
+static inline void pk_buf_addc(struct pk_buf *b, char c)
+{
+    pk_buf_add(b, (pk_str){&c, 1});
+}
+
+static inline void pk_buf_adds(struct pk_buf *b, const char *text)
+{
+    pk_buf_add(b, pk_str_of(text));
+}
 
 /* What is there; valid until the next append. */
 pk_str pk_buf_str(const struct pk_buf *b);

@@ -6,8 +6,6 @@
 
 #include "wire.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -247,12 +245,19 @@ bool pk_record_decode(pk_str bytes, struct pk_record *r)
 void pk_usd_print(int64_t pusd, char out[32])
 {
     const uint64_t one = 1000000000000;
-    uint64_t n = pusd < 0 ? 0 - (uint64_t)pusd : (uint64_t)pusd;
-    int len = snprintf(out, 32, "%s%" PRIu64 ".%012" PRIu64, pusd < 0 ? "-" : "", n / one, n % one);
+    uint64_t n = pusd < 0 ? 0 - (uint64_t)pusd : (uint64_t)pusd, rest = n % one;
+    char digits[PK_DIGITS_BYTES], *to = out;
+    pk_str whole = pk_digits(n / one, digits);
 
-    while (out[len - 1] == '0')
-        len--;
-    if (out[len - 1] == '.')
-        len--;
-    out[len] = 0;
+    if (pusd < 0)
+        *to++ = '-';
+    memcpy(to, whole.at, whole.len);
+    to += whole.len;
+    if (rest)
+        *to++ = '.';
+    for (uint64_t place = one / 10; rest; place /= 10) {
+        *to++ = (char)('0' + rest / place);
+        rest %= place;
+    }
+    *to = 0;
 }

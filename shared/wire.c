@@ -25,6 +25,10 @@ static void write_number(struct pk_wire *w, uint64_t n)
     char bytes[GROUPS_MAX];
     size_t len = 0;
 
+    if (n <= 0x7f) { /* as most are */
+        pk_buf_addc(w->out, (char)n);
+        return;
+    }
     do {
         bytes[len++] = (char)((n & 0x7f) | (n > 0x7f ? 0x80 : 0));
         n >>= GROUP_BITS;

@@ -320,12 +320,12 @@ static bool add_signature(struct pk_transfer *t, const struct pk_exchange *ex,
     return true;
 }
 
-static void add_number(struct pk_bytes *text, const char *before, uint64_t n)
+static void add_number(struct pk_bytes *text, pk_str before, uint64_t n)
 {
-    char digits[32];
-    int len = snprintf(digits, sizeof digits, "%s%llu", before, (unsigned long long)n);
+    char digits[PK_DIGITS_BYTES];
 
-    add_text(text, (pk_str){digits, len > 0 ? (size_t)len : 0});
+    add_text(text, before);
+    add_text(text, pk_digits(n, digits));
 }
 
 /* The first lines of a request that curl has no part in: what curl would say, unless the exchange does. */
@@ -342,7 +342,7 @@ static void add_start(struct pk_transfer *t, const struct pk_exchange *ex)
     add_text(&t->text, url->host);
     add_text(&t->text, colon ? PK_STR("]") : PK_NONE);
     if (url->port != 80)
-        add_number(&t->text, ":", (uint64_t)url->port);
+        add_number(&t->text, PK_STR(":"), (uint64_t)url->port);
     add_text(&t->text, PK_STR("\r\n"));
     if (pk_http_header(ex->headers, "user-agent").len == 0)
         add_text(&t->text, PK_STR("User-Agent: pk/" PK_VERSION "\r\n"));
@@ -356,7 +356,7 @@ static void add_end(struct pk_transfer *t, const struct pk_exchange *ex)
     for (int i = 0; i < t->line_count; i++)
         t->lines[i].data[strlen(t->lines[i].data)] = '\r';
     if (ex->method != PK_GET) {
-        add_number(&t->text, "Content-Length: ", ex->body.len);
+        add_number(&t->text, PK_STR("Content-Length: "), ex->body.len);
         add_text(&t->text, PK_STR("\r\n"));
     }
     add_text(&t->text, PK_STR("\r\n"));

@@ -45,17 +45,12 @@ static void add(struct pk_buf *out, const char *name, pk_str value)
 
 static void add_number(struct pk_buf *out, const char *name, int64_t n)
 {
-    char digits[24];
-    size_t at = sizeof digits;
-    uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    char digits[PK_DIGITS_BYTES];
 
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
+    pk_buf_adds(out, name);
     if (n < 0)
-        digits[--at] = '-';
-    add(out, name, (pk_str){digits + at, sizeof digits - at});
+        pk_buf_addc(out, '-');
+    add(out, "", pk_digits(n < 0 ? 0 - (uint64_t)n : (uint64_t)n, digits));
 }
 
 /* Whom the answer came from and for which model: what the config's params made of the request. */

@@ -82,14 +82,9 @@ static void append_text(struct pkd_conn *c, const char *text)
 
 static void append_number(struct pkd_conn *c, uint64_t n)
 {
-    char digits[20];
-    size_t at = sizeof digits;
+    char digits[PK_DIGITS_BYTES];
 
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    append(c, digits + at, sizeof digits - at);
+    append_str(c, pk_digits(n, digits));
 }
 
 static bool pending(const struct pkd_conn *c)
