@@ -58,6 +58,9 @@ static const struct relation relations[] = {
     {"pk_cache",        1, true,  NULL, {{"key", "e.key", K_HEX}}},
     {"pk_usage_hourly", 0, false, NULL, {{0}}},
     {"pk_usage_daily",  0, false, NULL, {{0}}},
+    {"pk_latency",      2, false, NULL, {{0}}},
+    {"pk_traces",       1, false, NULL, {{"trace_id", "trace_id", K_TEXT}}},
+    {"pk_logs_otel",    4, false, NULL, {{0}}},
 };
 /* clang-format on */
 

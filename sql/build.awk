@@ -5,7 +5,7 @@
 #   awk -f build.awk -v what=extension  schema.sql prices.csv models.csv a script for Postgres
 #
 # The SQL is written once. Words in @...@ stand for what the engines spell differently; @word(x)@ takes an
-# expression without an '@' in it. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance. A block
+# expression, in which there may be other words. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance. A block
 # "-- part: name" of statements.sql is text that @name@ stands for further down, in heads too.
 
 BEGIN {
@@ -27,6 +27,9 @@ BEGIN {
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["payload()"]    = "case when X < 0 then (- X) / 1024 else X end" SUBSEP "case when X < 0 then (- X) / 1024 else X end" # shared/payload.h
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
+    word["hex_text()"]   = "lower(hex(X))"         SUBSEP "encode(convert_to(X, 'UTF8'), 'hex')"
+    word["list()"]       = "json_array(X)"         SUBSEP "json_build_array(X)"
+    word["attributes()"] = "json_patch('{}', json_object(X))" SUBSEP "json_strip_nulls(json_build_object(X))" # no nulls
     word["object()"]     = "json_group_object(X)"  SUBSEP "coalesce(json_object_agg(X), '{}')"
     word["flag()"]       = "(X)"                   SUBSEP "cast(X as boolean)"
     # the members of the JSON object X are among those of a log row's metadata
@@ -40,22 +43,19 @@ BEGIN {
 
 function die(why) { print FILENAME ":" FNR ": " why > "/dev/stderr"; failed = 1; exit 1 }
 
-# The text of `engine` (1 sqlite, 2 postgres) with the words replaced.
-function spell(text, engine,    out, token, name, arg, both, at) {
-    out = ""
+# The text of `engine` (1 sqlite, 2 postgres) with the words replaced; those in the arguments of others first.
+function spell(text, engine,    token, name, arg, both, at, start, len) {
     while (match(text, /@[a-z_]+(\([^@]*\))?@/)) {
-        token = substr(text, RSTART + 1, RLENGTH - 2)
-        out = out substr(text, 1, RSTART - 1)
-        text = substr(text, RSTART + RLENGTH)
+        start = RSTART; len = RLENGTH
+        token = substr(text, start + 1, len - 2)
         at = index(token, "(")
         name = at ? substr(token, 1, at) ")" : token
         arg = at ? substr(token, at + 1, length(token) - at - 1) : ""
         if (!(name in word)) die("unknown word @" token "@")
         split(word[name], both, SUBSEP)
-        out = out fill(both[engine], arg)
+        text = substr(text, 1, start - 1) fill(both[engine], arg) substr(text, start + len)
     }
-    if (engine == 1) text = numbered(text)
-    return (engine == 1 ? numbered(out) : out) text
+    return engine == 1 ? numbered(text) : text
 }
 function fill(pattern, arg,    out, at) {
     out = ""

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 6),   -- of the tables: the last file in migrate/
+    ('schema_version', 7),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -338,6 +338,21 @@ create table pk_audit_item (
     detail @json@                           -- what changed; never a secret
 );
 
+-- An export of the log over HTTP: what it is to have, not the rows themselves.
+create table pk_log_export (
+    id          @uuid@ primary key,
+    created_us  bigint not null,
+    updated_us  bigint not null,
+    status      text not null,              -- draft success stopped
+    actor       text not null,
+    description text,
+    filters     text not null,              -- JSON, in the words of the API
+    fields      text not null,              -- names, separated by commas
+    total       bigint not null,            -- calls that it had when it was made
+    token       @blob@,                     -- BLAKE2b-256 of what the link has to have
+    token_us    bigint                      -- until when it holds
+);
+
 -- Pico-dollars a token; null where not known.
 create table pk_price (
     provider       text not null,
@@ -564,7 +579,7 @@ create view pk_usage as select
     sum(l.cost_pusd) as cost_pusd,
     sum(case when l.cost_reason is null then 0 else 1 end) as unpriced,
     sum(l.cost_saved_pusd) as cost_saved_pusd,
-    sum(l.duration_us) as duration_us
+    cast(sum(l.duration_us) as bigint) as duration_us
     from pk_log l
     group by l.started_us / 3600000000 * 3600000000,
         l.provider, coalesce(l.model, l.request_model), l.config, l.virtual_key, l.user_id;
@@ -589,7 +604,113 @@ create view pk_usage_daily as select
     cast(sum(u.reasoning_tokens) as bigint) as reasoning_tokens,
     @usd(sum(u.cost_pusd))@ as cost_usd, cast(sum(u.unpriced) as bigint) as unpriced,
     @usd(sum(u.cost_saved_pusd))@ as cost_saved_usd,
-    @ms((sum(u.duration_us) / sum(u.requests)))@ as latency_ms
+    @ms((cast(sum(u.duration_us) as bigint) / cast(sum(u.requests) as bigint)))@ as latency_ms
     from pk_usage u
     group by u.at_us / 86400000000 * 86400000000,
         u.provider, u.model, u.config, u.virtual_key, u.user_id;
+
+-- How long calls took that a provider answered, in milliseconds: a percentile is the least latency that so many
+-- of them do not exceed.
+create view pk_latency as select
+    x.provider, x.model, count(*) as requests,
+    @ms(min(case when x.place * 100 >= x.calls * 50 then x.us end))@ as p50,
+    @ms(min(case when x.place * 100 >= x.calls * 90 then x.us end))@ as p90,
+    @ms(min(case when x.place * 100 >= x.calls * 95 then x.us end))@ as p95,
+    @ms(min(case when x.place * 100 >= x.calls * 99 then x.us end))@ as p99,
+    @ms((cast(sum(x.us) as bigint) / count(*)))@ as latency_ms
+    from (select l.provider, coalesce(l.model, l.request_model) as model, l.duration_us as us,
+              row_number() over (partition by l.provider, coalesce(l.model, l.request_model)
+                                 order by l.duration_us) as place,
+              count(*) over (partition by l.provider, coalesce(l.model, l.request_model)) as calls
+          from pk_log l
+          where l.status = 'success' and l.cache_status not in ('HIT', 'SEMANTIC HIT')) x
+    group by x.provider, x.model;
+
+-- One row a trace. It is an error when one of its calls was none of success; it lasts from the start of its first
+-- call to the end of the last. `unpriced` calls are those whose cost is not known.
+create view pk_traces as select
+    l.trace_id, @time(min(l.started_us))@ as started_at, @time(max(l.started_us + l.duration_us))@ as ended_at,
+    @ms((max(l.started_us + l.duration_us) - min(l.started_us)))@ as duration_ms,
+    count(*) as calls, count(case when l.status <> 'success' then 1 end) as errors,
+    case when count(case when l.status <> 'success' then 1 end) = 0 then 'success' else 'error' end as status,
+    count(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 end) as cache_hits,
+    cast(coalesce(sum(l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens), 0)
+        as bigint) as input_tokens,
+    cast(coalesce(sum(l.output_tokens + l.reasoning_tokens), 0) as bigint) as output_tokens,
+    @usd(sum(l.cost_pusd))@ as cost_usd, count(l.cost_reason) as unpriced,
+    max(l.user_id) as user_id,
+    (select count(*) from pk_feedback_item f where f.trace_id = l.trace_id) as feedbacks,
+    (select avg(f.value * f.weight) from pk_feedback_item f where f.trace_id = l.trace_id) as feedback_avg
+    from pk_log l group by l.trace_id;
+
+-- For the view below: calls and their steps in the machine's units. Ids that OpenTelemetry would not take, which are
+-- not made of hex digits, become the hex digits of their last letters.
+create view pk_otel_span as select
+    l.id as log_id, -1 as ord, l.trace_id as trace, 'call' as step, l.operation, l.provider, l.request_model,
+    l.model, l.started_us, l.duration_us, l.span_id as own_id, l.parent_span_id as parent_id, l.status,
+    l.http_status, l.error_type, l.error_message, l.finish_reason,
+    l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens as input_tokens,
+    l.output_tokens + l.reasoning_tokens as output_tokens, l.cache_read_tokens,
+    l.cache_write_tokens + l.cache_write_1h_tokens as cache_write_tokens, l.reasoning_tokens, l.ttft_us, l.cost_pusd,
+    l.cache_status, l.config, l.virtual_key, l.api_key, l.user_id, l.prompt, l.target_path, l.span_name as name
+    from pk_log l
+    union all
+    select
+    s.log_id, s.ord, l.trace_id, s.kind, l.operation, coalesce(s.provider, l.provider), l.request_model,
+    s.model, s.started_us, s.duration_us, null, l.span_id,
+    case when s.error_type is null then 'success' else 'error' end,
+    s.http_status, s.error_type, s.error_message, null, null, null, null, null, null, s.ttfb_us,
+    null, null, null, null, null, null, null, s.target_path, s.name
+    from pk_span s join pk_log l on l.id = s.log_id;
+
+-- One row a span, in the words of OpenTelemetry's conventions for generative AI. Tokens and cost are the call's
+-- alone, so that they add up.
+create view pk_logs_otel as select
+    @uuid(x.log_id)@ as log_id,
+    case when length(x.trace_hex) = 32 and ltrim(x.trace_hex, '0123456789abcdef') = '' then x.trace_hex
+         else substr(@hex_text(x.trace)@ || '00000000000000000000000000000000',
+                     case when length(@hex_text(x.trace)@) > 32 then length(@hex_text(x.trace)@) - 31 else 1 end, 32)
+         end as trace_id,
+    case when x.ord >= 0 then x.child_id when x.own_id is null then substr(x.child_id, 1, 14) || 'ff'
+         when length(x.own_id) = 16 and ltrim(lower(x.own_id), '0123456789abcdef') = '' then lower(x.own_id)
+         else substr(@hex_text(x.own_id)@ || '0000000000000000',
+                     case when length(@hex_text(x.own_id)@) > 16 then length(@hex_text(x.own_id)@) - 15 else 1 end, 16)
+         end as span_id,
+    case when x.parent_id is null then case when x.ord >= 0 then substr(x.child_id, 1, 14) || 'ff' end
+         when length(x.parent_id) = 16 and ltrim(lower(x.parent_id), '0123456789abcdef') = '' then lower(x.parent_id)
+         else substr(@hex_text(x.parent_id)@ || '0000000000000000',
+                     case when length(@hex_text(x.parent_id)@) > 16 then length(@hex_text(x.parent_id)@) - 15
+                          else 1 end, 16) end as parent_span_id,
+    case when x.step in ('call', 'attempt')
+         then x.words || coalesce(' ' || coalesce(case when x.ord >= 0 then x.model end, x.request_model), '')
+         else x.step || coalesce(' ' || x.name, '') end as name,
+    case when x.step in ('call', 'attempt') then 'CLIENT' else 'INTERNAL' end as kind,
+    @time(x.started_us)@ as started_at,
+    x.started_us * 1000 as start_time_unix_nano, (x.started_us + x.duration_us) * 1000 as end_time_unix_nano,
+    case x.status when 'success' then 'OK' else 'ERROR' end as status_code, x.error_message as status_message,
+    @attributes('gen_ai.operation.name', x.words, 'gen_ai.provider.name', x.maker,
+        'gen_ai.request.model', x.request_model, 'gen_ai.response.model', x.model,
+        'gen_ai.response.finish_reasons', case when x.finish_reason is not null then @list(x.finish_reason)@ end,
+        'gen_ai.usage.input_tokens', x.input_tokens, 'gen_ai.usage.output_tokens', x.output_tokens,
+        'gen_ai.usage.cache_read.input_tokens', x.cache_read_tokens,
+        'gen_ai.usage.cache_creation.input_tokens', x.cache_write_tokens,
+        'gen_ai.usage.reasoning.output_tokens', x.reasoning_tokens,
+        'gen_ai.response.time_to_first_chunk', x.ttft_us / 1e6,
+        'http.response.status_code', x.http_status, 'error.type', x.failure, 'user.id', x.user_id,
+        'pk.step', x.step, 'pk.trace_id', x.trace, 'pk.span_name', x.name, 'pk.status', x.status,
+        'pk.cost_usd', x.cost_usd, 'pk.cache_status', x.cache_status, 'pk.config', x.config,
+        'pk.target_path', x.target_path, 'pk.virtual_key', x.virtual_key, 'pk.api_key', x.api_key,
+        'pk.prompt', x.prompt)@ as attributes
+    from (select o.*, replace(lower(o.trace), '-', '') as trace_hex,
+              substr(replace(cast(@uuid(o.log_id)@ as text), '-', ''), 19, 14)
+                  || case when o.ord < 10 then '0' else '' end || o.ord as child_id,
+              @usd(o.cost_pusd)@ as cost_usd,
+              case o.operation when 'messages' then 'chat' when 'responses' then 'chat'
+                   when 'completions' then 'text_completion' else o.operation end as words,
+              case o.provider when 'google' then 'gcp.gemini' when 'vertex-ai' then 'gcp.vertex_ai'
+                   when 'bedrock' then 'aws.bedrock' when 'azure-openai' then 'azure.ai.openai'
+                   when 'azure-ai' then 'azure.ai.inference'
+                   when 'mistral-ai' then 'mistral_ai' when 'x-ai' then 'x_ai'
+                   when 'perplexity-ai' then 'perplexity' else o.provider end as maker,
+              case o.status when 'success' then null else coalesce(o.error_type, o.status) end as failure
+          from pk_otel_span o) x;

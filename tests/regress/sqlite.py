@@ -467,7 +467,7 @@ def every_relation_can_be_read(folder):
     one(db, "select pk_ask(?, 'x')", config())
     for name in ("pk_logs", "pk_spans", "pk_feedback", "pk_configs", "pk_prompts", "pk_virtual_keys", "pk_prices",
                  "pk_models", "pk_cache",
-                 "pk_usage_hourly", "pk_usage_daily"):
+                 "pk_usage_hourly", "pk_usage_daily", "pk_latency", "pk_traces", "pk_logs_otel"):
         columns = [c[1] for c in db.execute(f"pragma table_info({name})")]
         got = db.execute(f"select * from {name}")
         equal([c[0] for c in got.description], columns)
