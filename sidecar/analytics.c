@@ -293,8 +293,6 @@ bool pkd_analytics_group(struct pkd_errand *e, struct pk_error *err)
 
     if (!g)
         return fail_path(err, "group", path_of(e));
-    if (pk_str_starts(key, "$"))
-        return pk_fail(err, PK_BAD_REQUEST, "metadata: no key may begin with '$'");
     pkd_logs_settle(e);
     if (!pkd_filter_query(e, &f, err))
         return false;

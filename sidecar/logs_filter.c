@@ -37,8 +37,8 @@ static bool fail(struct reader *r, const char *why)
 
 /* --- the kinds of filters ------------------------------------------------------------------- */
 
-/* "a, b" as ",a,b,": what a column's value is looked for in. */
-static bool read_list(struct reader *r, int arg)
+/* "a, b" as ",a,b,": what a column's value is looked for in. With `ending`, that follows each once more. */
+static bool read_items(struct reader *r, int arg, const char *ending)
 {
     struct pk_buf out = pk_buf_in(r->arena, VALUE_BYTES_MAX);
     pk_str rest = r->value;
@@ -49,15 +49,26 @@ static bool read_list(struct reader *r, int arg)
         pk_str item = pk_str_trim(pk_str_sub(rest, 0, len));
 
         rest = pk_str_sub(rest, len + 1, rest.len);
-        if (item.len) {
-            pk_buf_addc(&out, ',');
-            pk_buf_add(&out, item);
-        }
+        if (item.len)
+            pk_buf_addf(&out, ",%.*s", PK_FMT(item));
+        if (item.len && ending)
+            pk_buf_addf(&out, ",%.*s%s", PK_FMT(item), ending);
     }
     pk_buf_addc(&out, ',');
     r->f->args[arg] = pk_v_required(pk_buf_str(&out));
     r->f->narrow = true;
     return !out.failed || fail(r, "too long");
+}
+
+static bool read_list(struct reader *r, int arg)
+{
+    return read_items(r, arg, NULL);
+}
+
+/* "greet" is "greet@1" and so on too: the statement looks for it without its digits. */
+static bool read_prompts(struct reader *r, int arg)
+{
+    return read_items(r, arg, "@");
 }
 
 static bool read_search(struct reader *r, int arg)
@@ -113,17 +124,33 @@ static bool read_score(struct reader *r, int arg)
     return true;
 }
 
+/* Whether a string stands in every JSON text as it stands here: others may escape what is not plain. */
+static bool is_plain(pk_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] < ' ' || s.at[i] > '~' || s.at[i] == '\\' || s.at[i] == '/')
+            return false;
+    return true;
+}
+
+/* The longest of the values is looked for in the text before that is parsed. */
 static bool read_metadata(struct reader *r, int arg)
 {
+    struct pk_value *needle = &r->f->args[PKD_F_needle];
     struct pk_json doc;
 
     if (!pk_json_parse(r->arena, r->value, r->word, &doc, r->err))
         return false;
     if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
         return fail(r, "must be a JSON object");
-    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k))
-        if (pk_str_starts(pk_json_str(r->arena, &doc, k), "$"))
-            return fail(r, "no key may begin with '$'");
+    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k)) {
+        bool quoted = pk_json_type(&doc, k + 1) == PK_JSON_STRING;
+        pk_str raw = pk_json_raw(&doc, k + 1);
+        pk_str text = quoted ? pk_str_sub(raw, 1, raw.len - 2) : PK_NONE;
+
+        if (is_plain(text) && text.len > needle->s.len)
+            *needle = pk_v_required(text);
+    }
     r->f->args[arg] = pk_v_required(r->value);
     r->f->narrow = true;
     return true;
@@ -267,7 +294,7 @@ static const struct rule {
     {" config configs ",                      read_list,     PKD_F_config},
     {" api_key api_keys api_key_ids ",        read_list,     PKD_F_api_key},
     {" user user_id ",                        read_list,     PKD_F_user_id},
-    {" prompt prompt_slug ",                  read_list,     PKD_F_prompt},
+    {" prompt prompt_slug ",                  read_prompts,     PKD_F_prompt},
     {" cache_status ",                        read_list,     PKD_F_cache_status},
     {" operation ",                           read_list,     PKD_F_operation},
     {" source ",                              read_list,     PKD_F_source},

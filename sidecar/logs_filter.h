@@ -47,6 +47,7 @@ enum pkd_filter_arg {
     PKD_F_metadata,
     PKD_F_feedback_min,
     PKD_F_feedback_max,
+    PKD_F_needle, /* of the metadata: what its text must have in it */
     PKD_FILTER_ARGS
 };
 

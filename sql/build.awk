@@ -27,13 +27,18 @@ BEGIN {
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["payload()"]    = "case when X < 0 then (- X) / 1024 else X end" SUBSEP "case when X < 0 then (- X) / 1024 else X end" # shared/payload.h
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
+    word["has()"]        = "instr(X) > 0"          SUBSEP "strpos(X) > 0"  # X: a text, and what is in it
+    word["item()"]       = "','||X||','"           SUBSEP "','||X||','"    # of a list ",a,b,"
+    # of a log row's metadata: the member called X, as text (SQLite's paths cannot say every name); whether those of
+    # the object X are among it; whether it may have the text X in it, where looking is cheaper than parsing
+    word["member()"]     = "(select cast(m.value as text) from json_each(l.metadata) m where m.key = X)" SUBSEP "(l.metadata ->> X)"
+    word["mentions()"]   = "instr(l.metadata, X) > 0" SUBSEP "true"
+    word["holds()"]      = "not exists (select 1 from json_each(X) f where not exists (select 1 from json_each(l.metadata) m where m.key = f.key and cast(m.value as text) is cast(f.value as text)))" SUBSEP "not exists (select 1 from jsonb_each_text(cast(X as jsonb)) f where f.value is distinct from l.metadata ->> f.key)"
     word["hex_text()"]   = "lower(hex(X))"         SUBSEP "encode(convert_to(X, 'UTF8'), 'hex')"
     word["list()"]       = "json_array(X)"         SUBSEP "json_build_array(X)"
     word["attributes()"] = "json_patch('{}', json_object(X))" SUBSEP "json_strip_nulls(json_build_object(X))" # no nulls
     word["object()"]     = "json_group_object(X)"  SUBSEP "coalesce(json_object_agg(X), '{}')"
     word["flag()"]       = "(X)"                   SUBSEP "cast(X as boolean)"
-    # the members of the JSON object X are among those of a log row's metadata
-    word["holds()"]      = "not exists (select 1 from json_each(X) f where cast(f.value as text) is not cast(l.metadata ->> f.key as text))" SUBSEP "not exists (select 1 from jsonb_each_text(cast(X as jsonb)) f where f.value is distinct from l.metadata ->> f.key)"
     word["as_json()"]    = "X"                     SUBSEP "(X)::json"
     # parameter types in statements.sql, one letter each
     letter["bigint"] = "i"; letter["text"] = "t"; letter["blob"] = "b"

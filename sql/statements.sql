@@ -684,7 +684,7 @@ order by n.provider, n.model
 -- $1 and $2 are a range of it too.
 
 -- part: filter
-from_id uuid, to_id uuid, trace_id text, span_id text, status text, http_status text, provider text, model text, ai_org_model text, virtual_key text, config text, api_key text, user_id text, prompt text, cache_status text, operation text, source text, search text, cost_min bigint, cost_max bigint, units_min bigint, units_max bigint, input_min bigint, input_max bigint, output_min bigint, output_max bigint, duration_min bigint, duration_max bigint, http_min bigint, http_max bigint, metadata text, feedback_min double, feedback_max double
+from_id uuid, to_id uuid, trace_id text, span_id text, status text, http_status text, provider text, model text, ai_org_model text, virtual_key text, config text, api_key text, user_id text, prompt text, cache_status text, operation text, source text, search text, cost_min bigint, cost_max bigint, units_min bigint, units_max bigint, input_min bigint, input_max bigint, output_min bigint, output_max bigint, duration_min bigint, duration_max bigint, http_min bigint, http_max bigint, metadata text, feedback_min double, feedback_max double, needle text
 
 -- part: inputs
 l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens
@@ -696,31 +696,31 @@ l.output_tokens + l.reasoning_tokens
 (select avg(o.value * o.weight) from pk_feedback_item o where o.trace_id = l.trace_id)
 
 -- part: matches
-($3 is null or replace($3, ',' || l.trace_id || ',', '') <> $3)
-and ($4 is null or replace($4, ',' || l.span_id || ',', '') <> $4)
-and ($5 is null or replace($5, ',' || l.status || ',', '') <> $5)
-and ($6 is null or replace($6, ',' || cast(l.http_status as text) || ',', '') <> $6)
-and ($7 is null or replace($7, ',' || l.provider || ',', '') <> $7)
-and ($8 is null or replace($8, ',' || l.model || ',', '') <> $8
-    or replace($8, ',' || l.request_model || ',', '') <> $8)
-and ($9 is null or replace($9, ',' || l.provider || '__' || coalesce(l.model, l.request_model) || ',', '') <> $9)
-and ($10 is null or replace($10, ',' || l.virtual_key || ',', '') <> $10)
-and ($11 is null or replace($11, ',' || l.config || ',', '') <> $11)
-and ($12 is null or replace($12, ',' || l.api_key || ',', '') <> $12)
-and ($13 is null or replace($13, ',' || l.user_id || ',', '') <> $13)
-and ($14 is null or replace($14, ',' || l.prompt || ',', '') <> $14
-    or replace($14, ',' || rtrim(rtrim(l.prompt, '0123456789'), '@') || ',', '') <> $14)
-and ($15 is null or replace($15, ',' || l.cache_status || ',', '') <> $15)
-and ($16 is null or replace($16, ',' || l.operation || ',', '') <> $16)
-and ($17 is null or replace($17, ',' || l.source || ',', '') <> $17)
-and ($18 is null or replace(lower(l.error_message), lower($18), '') <> lower(l.error_message))
+($3 is null or @has($3, @item(l.trace_id)@)@)
+and ($4 is null or @has($4, @item(l.span_id)@)@)
+and ($5 is null or @has($5, @item(l.status)@)@)
+and ($6 is null or @has($6, @item(cast(l.http_status as text))@)@)
+and ($7 is null or @has($7, @item(l.provider)@)@)
+and ($8 is null or @has($8, @item(l.model)@)@
+    or @has($8, @item(l.request_model)@)@)
+and ($9 is null or @has($9, @item(l.provider || '__' || coalesce(l.model, l.request_model))@)@)
+and ($10 is null or @has($10, @item(l.virtual_key)@)@)
+and ($11 is null or @has($11, @item(l.config)@)@)
+and ($12 is null or @has($12, @item(l.api_key)@)@)
+and ($13 is null or @has($13, @item(l.user_id)@)@)
+and ($14 is null or @has($14, @item(l.prompt)@)@
+    or @has($14, @item(rtrim(l.prompt, '0123456789'))@)@)
+and ($15 is null or @has($15, @item(l.cache_status)@)@)
+and ($16 is null or @has($16, @item(l.operation)@)@)
+and ($17 is null or @has($17, @item(l.source)@)@)
+and ($18 is null or @has(lower(l.error_message), lower($18))@)
 and ($19 is null or l.cost_pusd >= $19) and ($20 is null or l.cost_pusd <= $20)
 and ($21 is null or @inputs@ + @outputs@ >= $21) and ($22 is null or @inputs@ + @outputs@ <= $22)
 and ($23 is null or @inputs@ >= $23) and ($24 is null or @inputs@ <= $24)
 and ($25 is null or @outputs@ >= $25) and ($26 is null or @outputs@ <= $26)
 and ($27 is null or l.duration_us >= $27) and ($28 is null or l.duration_us <= $28)
 and ($29 is null or l.http_status >= $29) and ($30 is null or l.http_status <= $30)
-and ($31 is null or @holds($31)@)
+and ($34 is null or @mentions($34)@) and ($31 is null or @holds($31)@)
 and ($32 is null or @opinion@ >= $32) and ($33 is null or @opinion@ <= $33)
 
 -- part: wanted
@@ -743,12 +743,12 @@ select min(started_us), max(started_us) from pk_log where trace_id = $1
 
 -- name: logs(@filter@, count bigint, skip bigint, payloads bool)
 select @log_columns@
-from pk_log l left join pk_payload q on q.id = @payload(l.request_id)@ and $36
-left join pk_payload a on a.id = @payload(l.response_id)@ and $36
-where @wanted@ order by l.id desc limit $34 offset $35
+from pk_log l left join pk_payload q on q.id = @payload(l.request_id)@ and $37
+left join pk_payload a on a.id = @payload(l.response_id)@ and $37
+where @wanted@ order by l.id desc limit $35 offset $36
 
 -- name: logs_count(@filter@, most bigint)
-select count(*) from (select 1 from pk_log l where @wanted@ limit $34) c
+select count(*) from (select 1 from pk_log l where @wanted@ limit $35) c
 
 -- name: log_get(id uuid)
 select @log_columns@
@@ -777,7 +777,7 @@ from pk_log l where @wanted@
 
 -- name: graph_calls(@filter@, bucket_us bigint)
 -- Retried and fallen are those that were rescued so.
-select l.started_us / $34 * $34, count(*),
+select l.started_us / $35 * $35, count(*),
     count(case when l.status <> 'success' then 1 end),
     count(case when l.status <> 'success' then 1 end) * 100000 / count(*),
     cast(sum(l.cost_pusd) as bigint), cast(sum(l.cost_pusd) as bigint) / count(l.cost_pusd),
@@ -788,7 +788,7 @@ select l.started_us / $34 * $34, count(*),
 from pk_log l where @wanted@ group by 1 order by 1
 
 -- name: graph_users(@filter@, bucket_us bigint)
-select l.started_us / $34 * $34, count(distinct l.user_id), count(*), count(l.user_id),
+select l.started_us / $35 * $35, count(distinct l.user_id), count(*), count(l.user_id),
     count(l.user_id) * 1000 / nullif(count(distinct l.user_id), 0)
 from pk_log l where @wanted@ group by 1 order by 1
 
@@ -799,14 +799,14 @@ select x.at, cast(sum(x.us) as bigint) / count(*),
     min(case when x.rank * 100 >= x.calls * 90 then x.us end),
     min(case when x.rank * 100 >= x.calls * 95 then x.us end),
     min(case when x.rank * 100 >= x.calls * 99 then x.us end)
-from (select l.started_us / $34 * $34 as at, l.duration_us as us,
-        row_number() over (partition by l.started_us / $34 * $34 order by l.duration_us) as rank,
-        count(*) over (partition by l.started_us / $34 * $34) as calls
+from (select l.started_us / $35 * $35 as at, l.duration_us as us,
+        row_number() over (partition by l.started_us / $35 * $35 order by l.duration_us) as rank,
+        count(*) over (partition by l.started_us / $35 * $35) as calls
     from pk_log l where @wanted@) x
 group by x.at order by x.at
 
 -- name: graph_error_stacks(@filter@, bucket_us bigint)
-select l.started_us / $34 * $34, coalesce(l.http_status, 0), count(*)
+select l.started_us / $35 * $35, coalesce(l.http_status, 0), count(*)
 from pk_log l where l.status <> 'success' and @wanted@ group by 1, 2 order by 1, 3 desc, 2
 
 -- name: graph_error_codes(@filter@)
@@ -820,7 +820,7 @@ from pk_log l where l.status <> 'success' and @wanted@
 -- name: graph_rescued(@filter@, bucket_us bigint)
 -- By how many more tries it took; 0: only another target did.
 select x.at, cast(sum(x.fallen) over (partition by x.at) as bigint), x.retries, x.calls
-from (select l.started_us / $34 * $34 as at, l.retries, count(*) as calls,
+from (select l.started_us / $35 * $35 as at, l.retries, count(*) as calls,
         sum(case when l.fallback_index > 0 then 1 else 0 end) as fallen
     from pk_log l where l.status = 'success' and (l.retries > 0 or l.fallback_index > 0) and @wanted@
     group by 1, 2) x
@@ -832,7 +832,7 @@ select x.at, x.simple, x.semantic, x.simple + x.semantic, (x.simple + x.semantic
     cast(coalesce(sum(x.simple_pusd) over (order by x.at), 0) as bigint),
     cast(coalesce(sum(x.semantic_pusd) over (order by x.at), 0) as bigint),
     x.us / nullif(x.simple + x.semantic, 0)
-from (select l.started_us / $34 * $34 as at,
+from (select l.started_us / $35 * $35 as at,
         count(case l.cache_status when 'HIT' then 1 end) as simple,
         count(case l.cache_status when 'SEMANTIC HIT' then 1 end) as semantic,
         count(case when l.cache_status not in ('DISABLED', 'REFRESH') then 1 end) as asked,
@@ -856,10 +856,10 @@ from (select count(*) as calls,
 
 -- part: on_wanted
 f.id >= $1 and f.id < $2
-and (not $34 or exists (select 1 from pk_log l where l.trace_id = f.trace_id and @matches@))
+and (not $35 or exists (select 1 from pk_log l where l.trace_id = f.trace_id and @matches@))
 
 -- name: graph_feedback(@filter@, narrow bool, bucket_us bigint)
-select f.created_us / $35 * $35, count(*), avg(f.value * f.weight)
+select f.created_us / $36 * $36, count(*), avg(f.value * f.weight)
 from pk_feedback_item f where @on_wanted@ group by 1 order by 1
 
 -- name: graph_scores(@filter@, narrow bool)
@@ -870,7 +870,7 @@ select m.model, count(*), avg(f.value * f.weight)
 from pk_feedback_item f join (
     select distinct l.trace_id, coalesce(l.model, l.request_model) as model from pk_log l
     where l.trace_id in (select o.trace_id from pk_feedback_item o where o.id >= $1 and o.id < $2)
-    and (not $34 or (@matches@))) m on m.trace_id = f.trace_id
+    and (not $35 or (@matches@))) m on m.trace_id = f.trace_id
 where f.id >= $1 and f.id < $2 and m.model is not null group by 1 order by 2 desc, 1
 
 -- Groups: the largest first; the last column is how many there are.
@@ -878,18 +878,18 @@ where f.id >= $1 and f.id < $2 and m.model is not null group by 1 order by 2 des
 -- name: group_users(@filter@, count bigint, skip bigint)
 select l.user_id, count(*), cast(sum(l.cost_pusd) as bigint), count(*) over ()
 from pk_log l where l.user_id is not null and @wanted@
-group by l.user_id order by 2 desc, 1 limit $34 offset $35
+group by l.user_id order by 2 desc, 1 limit $35 offset $36
 
 -- name: group_models(@filter@, count bigint, skip bigint)
 select coalesce(l.model, l.request_model), count(*), cast(sum(l.cost_pusd) as bigint), count(*) over ()
 from pk_log l where coalesce(l.model, l.request_model) is not null and @wanted@
-group by 1 order by 2 desc, 1 limit $34 offset $35
+group by 1 order by 2 desc, 1 limit $35 offset $36
 
 -- name: group_metadata(@filter@, count bigint, skip bigint, key text)
 select x.value, count(*), cast(sum(x.cost_pusd) as bigint),
     cast(sum(x.units) as bigint) * 1000 / count(x.units), avg(x.opinion), count(x.opinion), max(x.started_us),
     count(*) over ()
-from (select cast(l.metadata ->> $36 as text) as value, l.cost_pusd, @inputs@ + @outputs@ as units, l.started_us,
+from (select @member($37)@ as value, l.cost_pusd, @inputs@ + @outputs@ as units, l.started_us,
         @opinion@ as opinion
-    from pk_log l where cast(l.metadata ->> $36 as text) is not null and @wanted@) x
-group by x.value order by 2 desc, 1 limit $34 offset $35
+    from pk_log l where @member($37)@ is not null and @wanted@) x
+group by x.value order by 2 desc, 1 limit $35 offset $36

@@ -53,9 +53,10 @@ def call(trace, metadata=None, status=200, model="fixed-600", **more):
 def make_calls():
     for i in range(5):
         call("t-a", {"_user": "anna", "feature": "search", "session": f"s{i}", "turn": i})
-    call("t-b", {"_user": "bob", "feature": "chat", "path": "a/b é"}, text="said by bob")
+    call("t-b", {"_user": "bob", "feature": "chat", "path": "a/b é", "a.b": "dot", "$x": "dollar", 'q"': 'say "x"',
+                 "long": "a value that is long", "7": "digit"}, text="said by bob")
     call("t-c", {"feature": "search"}, status=500, model="status-500")
-    call("t-d")
+    call("t-d", {"_prompt": "greet@12"})
 
 
 def sql(text):
@@ -116,6 +117,11 @@ FILTERS = [
     ({"metadata": {"turn": "2"}}, "metadata ->> 'turn' = 2"),
     ({"metadata": {"path": "a/b é"}}, "metadata ->> 'path' = 'a/b é'"),
     ({"metadata": {"nobody": "x"}}, "false"),
+    ({"metadata": {"a.b": "dot", "$x": "dollar", 'q"': 'say "x"', "7": "digit"}}, "trace_id = 't-b'"),
+    ({"metadata": {"long": "a value that is long", "feature": "chat"}}, "trace_id = 't-b'"),
+    ({"metadata": {"long": "a value that is long", "feature": "search"}}, "false"),
+    ({"metadata": {"feature": "a value that is long"}}, "false"),
+    ({"metadata": '{"feature": "ch\\u0061t"}'}, "trace_id = 't-b'"),
     ({"metadata": {"_user": "anna"}, "trace_id": "t-b"}, "false"),
     ({"user": "bob"}, "user_id = 'bob'"),
     ({"status": "error"}, "status = 'error'"),
@@ -129,6 +135,9 @@ FILTERS = [
     ({"operation": "chat"}, "operation = 'chat'"),
     ({"source": "http,sqlite"}, "true"),
     ({"virtual_key": "none"}, "false"),
+    ({"prompt": "greet"}, "prompt = 'greet@12'"),
+    ({"prompt": "greet@12,other"}, "prompt = 'greet@12'"),
+    ({"prompt": "greet@1"}, "false"),
     ({"search": "MOCK"}, "error_message like '%mock%'"),
     ({"total_units_min": 1}, "input_tokens + output_tokens >= 1"),
     ({"prompt_token_min": 1, "completion_token_max": 1000000}, "input_tokens >= 1 and output_tokens <= 1000000"),
@@ -334,7 +343,8 @@ def rescued(rows, by):
 
 
 def cost(rows):
-    return {"total": cents(add(r["cost_pusd"] for r in rows)), "avg": cents(mean(r["cost_pusd"] for r in rows))}
+    known = [r["cost_pusd"] for r in rows if r["cost_pusd"] is not None]
+    return {"total": cents(sum(known)) if known else None, "avg": cents(mean(known))}
 
 
 def latency(rows):
@@ -475,7 +485,7 @@ def what_is_no_graph_is_a_404():
     get("/v1/analytics/groups/metadata", 404)
     refused("interval", "/v1/analytics/graphs/cost", interval="year")
     refused("provder", "/v1/analytics/graphs/cost", provder="x")
-    refused("'$'", "/v1/analytics/groups/metadata/$x")
+    expect(get("/v1/analytics/groups/metadata/$x.y")["data"] == [], "an odd name")
 
 
 # --- rights ----------------------------------------------------------------------------------------
