@@ -156,6 +156,11 @@ struct pk_key_change {
 bool pk_store_key_update(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_secrets *secrets, const struct pk_key_change *what,
                          struct pk_error *err) PK_MUST_CHECK;
+/* Another virtual key with the secret of `from`, for where that may be sent; limits, name and end are its own, as
+ * `options` (of these alone) says. what->secret is not looked at. */
+bool pk_store_key_copy(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
+                       pk_str from, const struct pk_key_change *what,
+                       struct pk_error *err) PK_MUST_CHECK;
 bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_secrets *secrets, pk_str slug, pk_str secret,
                          int64_t now_us, struct pk_error *err) PK_MUST_CHECK;

@@ -419,6 +419,55 @@ bool pk_store_key_update(struct pk_store *s, struct pk_arena *arena,
     return pk_store_change_end(s, update_key(s, arena, &k, &o, what->at_us, err), &change, err);
 }
 
+/* The secret of `k` under another slug: what is sealed is bound to its own. */
+static bool reseal(const struct pk_secrets *secrets, struct pk_arena *arena, pk_str slug,
+                   const struct pk_virtual_key *k, struct pk_key *key, struct pk_error *err)
+{
+    char secret[PK_SECRET_BYTES_MAX];
+    size_t len;
+
+    *key = k->key;
+    key->slug = slug;
+    if (k->key.kind != PK_KEY_SEALED)
+        return true;
+    bool ok = pk_secret_open(secrets, &k->key, k->provider, secret, &len, err) &&
+              pk_secret_seal(secrets, arena, slug, k->provider, k->key.origin,
+                             (pk_str){secret, len}, key, err);
+    pk_secret_wipe(secret, sizeof secret);
+    return ok;
+}
+
+bool pk_store_key_copy(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
+                       pk_str from, const struct pk_key_change *what, struct pk_error *err)
+{
+    struct pk_virtual_key k;
+    struct key_row row = {.arena = arena, .key = &k};
+    struct key_options o;
+
+    if (!pk_slug_check(what->slug, err) || !pk_slug_check(from, err) ||
+        !get_key(s, from, &row, err))
+        return false;
+    if (!row.found || !k.active)
+        return not_there(from, err);
+    if (!load_options(s, &row, &o, err))
+        return false;
+    o.name = PK_NONE;
+    o.limits.count = 0;
+    o.fields_text = row.fields;
+    if (!read_options(arena, what->slug, what->options, &o, err))
+        return false;
+    struct pk_virtual_key copy = k;
+    copy.slug = what->slug;
+    copy.expires_us = o.expires_us;
+    if (!reseal(secrets, arena, copy.slug, &k, &copy.key, err) || !s->ops->begin(s, err))
+        return false;
+    const struct pk_change change = {
+        what->at_us, "key_put", copy.slug,
+        pk_copyf(arena, "{\"from\":\"%.*s\",\"options\":%.*s}", PK_FMT(from),
+                 PK_FMT(what->options.len ? what->options : PK_STR("{}")))};
+    return pk_store_change_end(s, update_key(s, arena, &copy, &o, what->at_us, err), &change, err);
+}
+
 bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_secrets *secrets, pk_str slug, pk_str secret,
                          int64_t now_us, struct pk_error *err)

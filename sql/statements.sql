@@ -270,6 +270,23 @@ values ($1, $2, $3, $4, $5, $6, $6)
 on conflict (kind, slug) do update set name = excluded.name, note = excluded.note,
     details = excluded.details, updated_us = excluded.updated_us
 
+-- name: collection_page(slug text)
+select slug, name, note, details, created_us, updated_us from pk_title
+where kind = 'collection' and ($1 is null or slug = $1) order by slug
+
+-- name: label_page(slug text)
+-- Those that prompts have, too.
+select slug, name, note, details, created_us, updated_us from pk_title
+where kind = 'label' and ($1 is null or slug = $1)
+union all
+select l.label, null, null, null, min(l.updated_us), max(l.updated_us) from pk_prompt_label l
+where l.label <> 'default' and ($1 is null or l.label = $1)
+    and not exists (select 1 from pk_title t where t.kind = 'label' and t.slug = l.label)
+group by l.label order by 1
+
+-- name: label_drop(label text)
+delete from pk_prompt_label where label = $1
+
 -- name: title_delete(kind text, slug text)
 delete from pk_title where kind = $1 and slug = $2 returning slug
 
@@ -356,7 +373,7 @@ from pk_virtual_key where slug = $1
 -- NULL: all that are not revoked. A secret that is sealed stays where it is.
 select k.slug, k.name, k.provider, k.custom_host, k.kind,
     case when k.kind <> 'sealed' then k.secret end, k.expires_us, k.allowed_models,
-    k.denied_models, k.fields, k.created_us, k.updated_us, t.note
+    k.denied_models, k.fields, k.created_us, k.updated_us, t.note, t.details
 from pk_virtual_key k left join pk_title t on t.kind = 'virtual_key' and t.slug = k.slug
 where k.revoked_us is null and ($1 is null or k.slug = $1) order by k.slug
 
