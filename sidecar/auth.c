@@ -25,6 +25,11 @@ void pkd_keyring_free(struct pkd_keyring *k)
     *k = (struct pkd_keyring){0};
 }
 
+void pkd_keyring_expire(struct pkd_keyring *k)
+{
+    k->checked_ms = 0;
+}
+
 static bool load(struct pkd_keyring *k, struct pk_store *store, int64_t epoch, struct pk_error *err)
 {
     struct pkd_keyring fresh = {.epoch = epoch, .loaded = true};

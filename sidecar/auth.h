@@ -23,6 +23,8 @@ struct pkd_keyring {
 };
 
 void pkd_keyring_free(struct pkd_keyring *k);
+/* The keys may have changed: they are looked at with the next request. */
+void pkd_keyring_expire(struct pkd_keyring *k);
 
 /* Whether a request with these headers may do what needs one of `scopes`. *who is its key, NULL when none is
  * needed; valid until the next call. `open`: without keys everybody is let in. PK_UNAUTHORIZED,

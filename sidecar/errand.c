@@ -147,6 +147,8 @@ static void done(struct pkd_job *job)
 {
     struct pkd_trip *trip = (struct pkd_trip *)((char *)job - offsetof(struct pkd_trip, job));
 
+    if (trip->errand.method != PKD_GET)
+        pkd_keyring_expire(&trip->thread->keyring); /* whoever revoked a key may try it next */
     if (trip->conn)
         answer(trip);
     free_trip(trip);
