@@ -176,8 +176,16 @@ bool pkd_control_name(struct pkd_control *c)
                              c->is->noun, PK_FMT(pk_name_shown(base)));
 }
 
-bool pkd_control_title(struct pkd_control *c, const char *note)
+bool pkd_control_untitle(struct pkd_control *c)
 {
+    bool existed;
+
+    return pk_store_title_delete(c->store, c->is->kind, c->slug, &existed, c->err);
+}
+
+bool pkd_control_title(struct pkd_control *c)
+{
+    const char *note = c->is->note;
     struct pk_title t;
     pk_str name, text = PK_NONE;
     bool noted = note && pkd_control_at(c, note) >= 0;

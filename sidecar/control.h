@@ -25,6 +25,7 @@ struct pkd_resource {
     const char *const *members;
     bool (*more)(
         pk_str member); /* whether there is another one of this name; NULL: there are none */
+    const char *note;   /* the member that is kept as the note; NULL: none is */
     bool wrapped; /* answers are {"success":true,"data":{...}}, and have the data outside as well */
     enum pk_limit_scope limited; /* whose limits are shown with it; PK_LS_ALL: it has none */
     enum pk_stmt page; /* rows for print(): $1 is a slug, NULL for all; the slug comes first */
@@ -73,8 +74,10 @@ bool pkd_control_name(struct pkd_control *c) PK_MUST_CHECK;
 pk_str pkd_slug_of(struct pk_arena *arena, const char *prefix, pk_str name);
 /* Whether `c->slug` is there; an error says that it is not. */
 bool pkd_control_known(struct pkd_control *c) PK_MUST_CHECK;
-/* Keeps "name" and what the body has under `note` (NULL: nothing), if it has them. */
-bool pkd_control_title(struct pkd_control *c, const char *note) PK_MUST_CHECK;
+/* Keeps the body's name and note, if it has them. */
+bool pkd_control_title(struct pkd_control *c) PK_MUST_CHECK;
+/* Forgets them. */
+bool pkd_control_untitle(struct pkd_control *c) PK_MUST_CHECK;
 /* A "status" other than active is refused: what is archived elsewhere is deleted here. */
 bool pkd_control_active(struct pkd_control *c) PK_MUST_CHECK;
 
@@ -84,8 +87,9 @@ void pkd_print_ids(struct pkd_control *c, pk_str slug);
 pk_str pkd_version_id(struct pkd_control *c, pk_str slug, int64_t version);
 bool pkd_not_there(struct pkd_control *c);
 
-/* Prints rate_limits, usage_limits, usage and status of what has the slug. `expires_us` 0: never. */
-void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us);
+/* Prints rate_limits, usage_limits, usage and status of what has the slug. `expires_us` 0: never. `one_rate`: a
+ * single rate is no list, and none is null. */
+void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us, bool one_rate);
 /* Forgets what was used, when the body says reset_usage. */
 bool pkd_control_reset(struct pkd_control *c) PK_MUST_CHECK;
 

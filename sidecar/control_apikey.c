@@ -112,7 +112,7 @@ static void print_key(struct pkd_control *c, const struct pk_value *v, bool whol
     pkd_member_text(c->out, "config_id", v[4].s);
     pkd_member_bool(c->out, "allow_config_override", !v[5].i);
     pk_buf_addc(c->out, '}');
-    pkd_print_limits(c, v[0].s, v[10].i);
+    pkd_print_limits(c, v[0].s, v[10].i, false);
     pkd_member_time(c->out, "created_at", v[8].i);
     pkd_member_time(c->out, "last_updated_at", v[9].i);
     pkd_member_time(c->out, "key_transition_expires_at", v[11].i > c->now_us ? v[11].i : 0);
@@ -203,7 +203,7 @@ static bool create(struct pkd_control *c)
     if (!check_type(c) || !pkd_control_body(c) || !pkd_control_name(c) ||
         !read_options(c, &options) ||
         !pk_store_api_key_create(c->store, c->arena, c->slug, options, c->now_us, &key, c->err) ||
-        !pkd_control_title(c, NULL))
+        !pkd_control_title(c))
         return false;
     pkd_member_text(c->out, "id", c->slug);
     pkd_member_text(c->out, "key", key);
@@ -217,7 +217,7 @@ static bool update(struct pkd_control *c)
 
     if (!pkd_control_body(c) || !pkd_control_known(c) || !read_options(c, &options) ||
         !pk_store_api_key_update(c->store, c->arena, c->slug, options, c->now_us, c->err) ||
-        !pkd_control_title(c, NULL) || !pkd_control_reset(c))
+        !pkd_control_title(c) || !pkd_control_reset(c))
         return false;
     pkd_member_text(c->out, "id", c->slug);
     pkd_member_text(c->out, "object", PK_STR("api-key"));
@@ -249,11 +249,11 @@ static bool rotate(struct pkd_control *c)
 
 static bool delete_it(struct pkd_control *c)
 {
-    bool existed, titled;
+    bool existed;
 
     return pkd_control_known(c) &&
            pk_store_api_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) &&
-           pk_store_title_delete(c->store, "api_key", c->slug, &titled, c->err);
+           pkd_control_untitle(c);
 }
 
 #define VERB(name, verb)                                                                           \

@@ -60,7 +60,7 @@ static bool create(struct pkd_control *c)
         return false;
     if (version == 0)
         return pk_fail(c->err, PK_BAD_REQUEST, "config: must be given");
-    if (!pkd_control_title(c, NULL))
+    if (!pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
     pkd_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
@@ -74,7 +74,7 @@ static bool update(struct pkd_control *c)
     pk_str body;
 
     if (!pkd_control_body(c) || !pkd_control_known(c) || !pkd_control_active(c) ||
-        !put(c, &unused) || !pkd_control_title(c, NULL) ||
+        !put(c, &unused) || !pkd_control_title(c) ||
         !pk_store_config_get(c->store, c->arena, c->slug, &body, &version, c->err))
         return false;
     pkd_print_ids(c, c->slug);
@@ -85,11 +85,11 @@ static bool update(struct pkd_control *c)
 
 static bool delete_it(struct pkd_control *c)
 {
-    bool existed, titled;
+    bool existed;
 
     return pkd_control_known(c) &&
            pk_store_config_delete(c->store, c->slug, c->now_us, &existed, c->err) &&
-           pk_store_title_delete(c->store, "config", c->slug, &titled, c->err);
+           pkd_control_untitle(c);
 }
 
 /* --- versions --------------------------------------------------------------------------------------- */

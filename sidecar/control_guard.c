@@ -69,7 +69,7 @@ static bool put(struct pkd_control *c, pk_str body)
     if (body.len == 0)
         return pk_fail(c->err, PK_TOO_LARGE, "guardrail: at most %d bytes", PK_CONFIG_BYTES_MAX);
     if (!pk_store_guardrail_put(c->store, c->arena, &draft, &version, c->err) ||
-        !pkd_control_title(c, NULL))
+        !pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
     pkd_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
@@ -95,11 +95,11 @@ static bool update(struct pkd_control *c)
 
 static bool delete_it(struct pkd_control *c)
 {
-    bool existed, titled;
+    bool existed;
 
     return pkd_control_known(c) &&
            pk_store_guardrail_delete(c->store, c->slug, c->now_us, &existed, c->err) &&
-           pk_store_title_delete(c->store, "guardrail", c->slug, &titled, c->err);
+           pkd_control_untitle(c);
 }
 
 #define VERB(name, verb)                                                                           \

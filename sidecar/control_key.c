@@ -1,4 +1,5 @@
-/* control_key.c - /v1/virtual-keys.
+/* control_key.c - /v1/virtual-keys, and what Portkey calls them since: an integration holds a provider's key, a
+ * provider is one under a slug of its own. Here all three are virtual keys.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -14,8 +15,16 @@ enum { SECRET_BYTES_MAX = 8192 };
 
 /* --- printing ---------------------------------------------------------------------------------------- */
 
+/* The variable or file of a reference; what is sealed shows nothing. */
+static pk_str masked(struct pkd_control *c, const struct pk_value *v)
+{
+    return v[5].s.len ? pk_copyf(c->arena, "%.*s:%.*s", PK_FMT(v[4].s), PK_FMT(v[5].s))
+                      : PK_STR("********");
+}
+
 /* The fields of the provider, with the base URL. */
-static void print_model_config(struct pkd_control *c, pk_str custom_host, pk_str fields)
+static void print_model_config(struct pkd_control *c, const char *name, pk_str custom_host,
+                               pk_str fields)
 {
     struct pk_buf over = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
     struct pk_error unused;
@@ -26,30 +35,67 @@ static void print_model_config(struct pkd_control *c, pk_str custom_host, pk_str
         pkd_member_text(&over, "custom_host", custom_host);
     pk_buf_adds(&over, "}");
     if (pk_json_merge(c->arena, all, pk_buf_str(&over), "model_config", &all, &unused))
-        pkd_member_raw(c->out, "model_config", all);
+        pkd_member_raw(c->out, name, all);
 }
 
 static void print_key(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
-    pk_str kept_at = v[5].s; /* the variable or file of a reference */
-
     (void)whole;
     pkd_print_ids(c, v[0].s);
     pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
     pkd_member_text(c->out, "note", v[12].s);
     pkd_member_text(c->out, "provider", v[2].s);
     pkd_member_text(c->out, "ai_provider_name", v[2].s);
-    pkd_member_text(c->out, "masked_api_key",
-                    kept_at.len ? pk_copyf(c->arena, "%.*s:%.*s", PK_FMT(v[4].s), PK_FMT(kept_at))
-                                : PK_STR("********"));
+    pkd_member_text(c->out, "masked_api_key", masked(c, v));
     pkd_member_text(c->out, "custom_host", v[3].s);
-    print_model_config(c, v[3].s, v[9].s);
+    print_model_config(c, "model_config", v[3].s, v[9].s);
     pkd_member_raw(c->out, "allowed_models", v[7].s.len ? v[7].s : PK_STR("null"));
     pkd_member_raw(c->out, "denied_models", v[8].s.len ? v[8].s : PK_STR("null"));
-    pkd_print_limits(c, v[0].s, v[6].i);
+    pkd_print_limits(c, v[0].s, v[6].i, false);
     pkd_member_time(c->out, "created_at", v[10].i);
     pkd_member_time(c->out, "last_updated_at", v[11].i);
     pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+}
+
+static void print_integration(struct pkd_control *c, const struct pk_value *v, bool whole)
+{
+    pkd_print_ids(c, v[0].s);
+    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pkd_member_text(c->out, "description", v[12].s);
+    pkd_member_text(c->out, "ai_provider_id", v[2].s);
+    pkd_member_text(c->out, "status", PK_STR("active"));
+    if (whole) {
+        pkd_member_text(c->out, "masked_key", masked(c, v));
+        print_model_config(c, "configurations", v[3].s, v[9].s);
+        pkd_member_bool(c->out, "allow_all_models", v[7].s.len == 0);
+    }
+    pkd_member_time(c->out, "created_at", v[10].i);
+    pkd_member_time(c->out, "last_updated_at", v[11].i);
+    pkd_member_text(c->out, "object", PK_STR("integration"));
+}
+
+/* {"integration_id": ...} of a copy; else the key is its own. */
+static pk_str integration_of(struct pkd_control *c, const struct pk_value *v)
+{
+    struct pk_error unused;
+    struct pk_json doc;
+
+    if (v[13].s.len == 0 || !pk_json_parse(c->arena, v[13].s, "details", &doc, &unused))
+        return v[0].s;
+    return pk_json_str(c->arena, &doc, pk_json_get(&doc, 0, "integration_id"));
+}
+
+static void print_provider(struct pkd_control *c, const struct pk_value *v, bool whole)
+{
+    pkd_print_ids(c, v[0].s);
+    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pkd_member_text(c->out, "note", v[12].s);
+    pkd_member_text(c->out, "integration_id", integration_of(c, v));
+    pkd_member_text(c->out, "ai_provider_id", v[2].s);
+    pkd_print_limits(c, v[0].s, v[6].i, !whole); /* as Portkey's SDK for Python has it */
+    pkd_member_time(c->out, "created_at", v[10].i);
+    pkd_member_time(c->out, "last_updated_at", v[11].i);
+    pkd_member_text(c->out, "object", PK_STR("provider"));
 }
 
 /* --- bodies ------------------------------------------------------------------------------------------ */
@@ -77,6 +123,23 @@ static const char *const members[] = {"name",
                                       "secret_mappings",
                                       NULL};
 
+static const char *const integration_members[] = {"name",
+                                                  "slug",
+                                                  "ai_provider_id",
+                                                  "key",
+                                                  "description",
+                                                  "status",
+                                                  "workspace_id",
+                                                  "organisation_id",
+                                                  "configurations",
+                                                  "create_default_provider",
+                                                  "secret_mappings",
+                                                  NULL};
+
+static const char *const provider_members[] = {
+    "name",         "slug",        "integration_id", "note",   "workspace_id", "organisation_id",
+    "usage_limits", "rate_limits", "expires_at",     "status", "reset_usage",  NULL};
+
 static bool is_field(pk_str member)
 {
     return pk_target_field_find(member) >= 0;
@@ -88,10 +151,32 @@ static const struct pkd_resource keys = {
     .prefix = "",
     .members = members,
     .more = is_field,
+    .note = "note",
     .wrapped = true,
     .limited = PK_LS_VIRTUAL_KEY,
     .page = PK_SQL_key_page,
     .print = print_key,
+};
+
+static const struct pkd_resource integrations = {
+    .noun = "integration",
+    .kind = "virtual_key",
+    .prefix = "",
+    .members = integration_members,
+    .note = "description",
+    .page = PK_SQL_key_page,
+    .print = print_integration,
+};
+
+static const struct pkd_resource providers = {
+    .noun = "provider",
+    .kind = "virtual_key",
+    .prefix = "",
+    .members = provider_members,
+    .note = "note",
+    .limited = PK_LS_VIRTUAL_KEY,
+    .page = PK_SQL_key_page,
+    .print = print_provider,
 };
 
 /* What a body comes to. */
@@ -226,10 +311,10 @@ static bool create(struct pkd_control *c)
                        provider.len ? "key" : "provider");
     if (!pk_store_key_put(c->store, c->arena, c->errand->app->secrets, c->slug, provider, d.secret,
                           pk_buf_str(&d.options), c->now_us, c->err) ||
-        !pkd_control_title(c, "note"))
+        !pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
     return true;
 }
 
@@ -244,31 +329,74 @@ static bool update(struct pkd_control *c)
                        "provider: stays what it is; make another virtual key");
     const struct pk_key_change change = {c->slug, d.secret, pk_buf_str(&d.options), c->now_us};
     if (!pk_store_key_update(c->store, c->arena, c->errand->app->secrets, &change, c->err) ||
-        !pkd_control_title(c, "note") || !pkd_control_reset(c))
+        !pkd_control_title(c) || !pkd_control_reset(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
     return true;
 }
 
 static bool delete_it(struct pkd_control *c)
 {
-    bool existed, titled;
+    bool existed;
 
     return pkd_control_known(c) &&
            pk_store_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) &&
-           pk_store_title_delete(c->store, "virtual_key", c->slug, &titled, c->err);
+           pkd_control_untitle(c);
 }
 
-#define VERB(name, verb)                                                                           \
-    pkd_errand_fn pkd_key_##name;                                                                  \
-    bool pkd_key_##name(struct pkd_errand *e, struct pk_error *err)                                \
+/* --- providers ---------------------------------------------------------------------------------------- */
+
+/* What the copy is a copy of. */
+static bool note_integration(struct pkd_control *c, pk_str from)
+{
+    struct pk_title t;
+
+    if (!pk_store_title_get(c->store, c->arena, c->is->kind, c->slug, &t, c->err))
+        return false;
+    t.details = pk_copyf(c->arena, "{\"integration_id\":\"%.*s\"}", PK_FMT(from));
+    t.updated_us = c->now_us;
+    return pk_store_title_put(c->store, &t, c->err);
+}
+
+static bool create_provider(struct pkd_control *c)
+{
+    struct draft d;
+    pk_str from;
+
+    if (!pkd_control_body(c) || !pkd_control_name(c) || !read_draft(c, &d) ||
+        !pkd_control_text(c, "integration_id", &from))
+        return false;
+    if (from.len == 0)
+        return pk_fail(c->err, PK_BAD_REQUEST, "integration_id: must be given");
+    const struct pk_key_change change = {c->slug, PK_NONE, pk_buf_str(&d.options), c->now_us};
+    if (!pk_store_key_copy(c->store, c->arena, c->errand->app->secrets, from, &change, c->err) ||
+        !pkd_control_title(c) || !note_integration(c, from))
+        return false;
+    pkd_print_ids(c, c->slug);
+    pkd_member_text(c->out, "object", PK_STR("provider"));
+    return true;
+}
+
+#define VERB(is, name, verb)                                                                       \
+    pkd_errand_fn pkd_##name;                                                                      \
+    bool pkd_##name(struct pkd_errand *e, struct pk_error *err)                                    \
     {                                                                                              \
-        return pkd_control(e, &keys, verb, err);                                                   \
+        return pkd_control(e, &is, verb, err);                                                     \
     }
-VERB(create, create)
-VERB(list, pkd_control_list)
-VERB(get, pkd_control_get)
-VERB(update, update)
-VERB(delete, delete_it)
+VERB(keys, key_create, create)
+VERB(keys, key_list, pkd_control_list)
+VERB(keys, key_get, pkd_control_get)
+VERB(keys, key_update, update)
+VERB(keys, key_delete, delete_it)
+VERB(integrations, integration_create, create)
+VERB(integrations, integration_list, pkd_control_list)
+VERB(integrations, integration_get, pkd_control_get)
+VERB(integrations, integration_update, update)
+VERB(integrations, integration_delete, delete_it)
+VERB(providers, provider_create, create_provider)
+VERB(providers, provider_list, pkd_control_list)
+VERB(providers, provider_get, pkd_control_get)
+VERB(providers, provider_update, update)
+VERB(providers, provider_delete, delete_it)
 #undef VERB

@@ -152,19 +152,23 @@ static const char *status_of(const struct pkd_control *c, pk_str slug, int64_t e
     return "active";
 }
 
-void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us)
+/* [{...},{...}]; as `one`, {...} where there is but one, and null where there is none. */
+static void print_list(struct pkd_control *c, const char *name, pk_str slug, bool budgets, bool one)
 {
-    struct pk_buf budgets = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
+    struct pk_buf items = pk_buf_in(c->arena, PK_HEADERS_BYTES_MAX);
+    int count = print_each(c, slug, budgets, &items, budgets ? print_budget : print_rate);
+    pk_str text = pk_buf_str(&items);
 
+    if (!one || count > 1)
+        text = pk_copyf(c->arena, "[%.*s]", PK_FMT(text));
+    pkd_member_raw(c->out, name, text.len ? text : PK_STR("null"));
+}
+
+void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us, bool one_rate)
+{
     pkd_member_text(c->out, "status", pk_str_of(status_of(c, slug, expires_us)));
-    pkd_member_raw(c->out, "rate_limits", PK_STR("["));
-    (void)print_each(c, slug, 0, c->out, print_rate);
-    pk_buf_addc(c->out, ']');
-    int count = print_each(c, slug, 1, &budgets, print_budget);
-    pkd_member_raw(c->out, "usage_limits",
-                   count == 0   ? PK_STR("null")
-                   : count == 1 ? pk_buf_str(&budgets)
-                                : pk_copyf(c->arena, "[%.*s]", PK_FMT(pk_buf_str(&budgets))));
+    print_list(c, "rate_limits", slug, false, one_rate);
+    print_list(c, "usage_limits", slug, true, true);
     pkd_member_raw(c->out, "usage", PK_STR("["));
     (void)print_each(c, slug, 2, c->out, print_use);
     pk_buf_addc(c->out, ']');

@@ -284,8 +284,9 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
 
 /* What stands below /v1 for pk itself, now or later: no provider is ever asked for it. */
 static const char *const own_paths[] = {
-    "prompts",   "feedback", "configs", "virtual-keys", "api-keys",  "guardrails", "logs",
-    "analytics", "prices",   "alerts",  "limits",       "providers", "admin",      "audit-logs"};
+    "prompts", "feedback",   "configs",      "virtual-keys", "api-keys",    "guardrails",
+    "logs",    "analytics",  "prices",       "alerts",       "limits",      "providers",
+    "admin",   "audit-logs", "integrations", "labels",       "collections", "policies"};
 
 static bool is_own(pk_str path)
 {

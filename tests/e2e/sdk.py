@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "regress"))
@@ -17,12 +18,13 @@ from pkd_harness import *
 
 HOME = program("sdk")
 WORDS = [word for word in sys.argv[2:] if word != "--install"]
-PYTHON_SDKS = ["openai[realtime]", "anthropic", "portkey-ai", "httpx"]
+PYTHON_SDKS = ["openai[realtime]", "anthropic", "portkey-ai", "httpx", "openapi-spec-validator"]
 NODE_SDKS = ["openai", "@anthropic-ai/sdk", "portkey-ai"]
 LANGUAGES = {
     "python": (HOME + "/venv/bin/python", ["sdk_python.py", "sdk_python_http.py"], HOME + "/venv/installed"),
     "node": ("node", ["sdk_node.mjs"], HOME + "/node/installed"),
 }
+ADMINISTER = {"python": "sdk_control.py", "node": "sdk_control.mjs"}
 
 
 def install_python():
@@ -87,6 +89,28 @@ def play(language, pkd, mock):
         run(the_log_has_what_the_sdk_said)
 
 
+def administer(language, mock):
+    """An administrator's cases of one language, on a new store that has an admin key from its start."""
+    interpreter, _, done = LANGUAGES[language]
+    script = ADMINISTER[language]
+    if not os.path.exists(done) or not shutil.which(interpreter) or not any(w in script for w in WORDS or [script]):
+        return
+    folder = tempfile.mkdtemp(prefix="pkd-sdk")
+    path = os.path.join(folder, "admin.key")
+    pkd = Pkd("--admin-key-file", path)
+    with open(path) as f:
+        env = {**os.environ, "PKD": f"http://127.0.0.1:{pkd.port}", "KEY": f.read().strip(), "MOCK": mock.base, "PK_SDK": HOME}
+
+    def the_sdk_administers():
+        code = subprocess.run([interpreter, os.path.join(HERE, script)], env=env, timeout=120).returncode
+        expect(code == 0, f"{script} ended with {code}")
+
+    the_sdk_administers.__name__ += f" ({language})"
+    run(the_sdk_administers)
+    pkd.stop()
+    shutil.rmtree(folder)
+
+
 def main():
     if "--install" in sys.argv:
         install()
@@ -109,6 +133,7 @@ def main():
         "model": "echo", "parameters": {"temperature": 0.5, "max_tokens": 99}, "virtual_key": "oai"})
     for language in LANGUAGES:
         play(language, pkd, mock)
+        administer(language, mock)
     pkd.stop()
     mock.stop()
     end()

@@ -360,6 +360,74 @@ def a_guardrail_is_made_changed_and_deleted():
     pkd.stop()
 
 
+def integrations_and_providers_are_virtual_keys():
+    pkd, api = start()
+    made = api.ok("POST", "/integrations", {"name": "OpenAI all", "ai_provider_id": "openai", "key": SECRET, "workspace_id": "w",
+                                            "description": "ours", "configurations": {"custom_host": mock.base}})
+    expect(made["id"] == made["slug"] == "openai-all", made)
+    got = api.ok("GET", "/integrations/openai-all")
+    want = {"name": "OpenAI all", "ai_provider_id": "openai", "description": "ours", "masked_key": "********",
+            "configurations": {"custom_host": mock.base}, "allow_all_models": True}
+    expect({k: got[k] for k in want} == want, got)
+    api.ok("POST", "/providers", {"name": "Red", "slug": "red", "integration_id": "openai-all", "note": "n", "workspace_id": "w",
+                                  "rate_limits": {"type": "requests", "unit": "rpm", "value": 3}})
+    got = api.ok("GET", "/providers/red?workspace_id=w")
+    expect(got["integration_id"] == "openai-all" and got["note"] == "n" and got["name"] == "Red", got)
+    expect(got["rate_limits"] == [{"type": "requests", "unit": "rpm", "value": 3}], got)
+    expect(until(lambda: api.chat('{"provider": "@red"}')[0] == 200))
+    expect(mock.page("last")["headers"]["authorization"] == f"Bearer {SECRET}", "the integration's key")
+    expect(until(lambda: api.chat("red")[0] == 429), "and limits of its own")
+    expect(api.chat("openai-all")[0] == 200)
+    api.ok("PUT", "/providers/red", {"rate_limits": None, "name": "Red 2", "reset_usage": True})
+    expect(until(lambda: api.chat("red")[0] == 200))
+    api.ok("POST", "/virtual-keys", {"name": "by name", "provider": "openai", "key": "env:NONE_SUCH"})
+    api.ok("POST", "/providers", {"name": "copy of a reference", "integration_id": "by-name"})
+    expect(api.ok("GET", "/virtual-keys/copy-of-a-reference")["masked_api_key"] == "env:NONE_SUCH")
+    expect([p["slug"] for p in api.ok("GET", "/providers")["data"]] ==
+           ["by-name", "copy-of-a-reference", "openai-all", "red"])
+    expect(api.ok("GET", "/integrations?type=all")["total"] == 4)
+    api.refused(404, 'called "none"', "POST", "/providers", {"name": "x", "integration_id": "none"})
+    api.refused(400, "integration_id: must be given", "POST", "/providers", {"name": "x"})
+    api.refused(400, 'has no member "key"', "POST", "/providers", {"name": "x", "integration_id": "red", "key": SECRET})
+    api.refused(400, "provider: must be given", "POST", "/integrations", {"name": "x", "key": SECRET})
+    api.ok("DELETE", "/integrations/openai-all")
+    expect(until(lambda: api.chat("openai-all")[0] != 200) and api.chat("red")[0] == 200, "a copy lives on")
+    api.ok("DELETE", "/providers/red")
+    api.refused(404, "there is none", "GET", "/providers/red")
+    expect(SECRET not in api.said)
+    pkd.stop()
+
+
+def labels_and_collections_are_names():
+    pkd, api = start()
+    made = api.ok("POST", "/labels", {"name": "production", "description": "live", "color_code": "#f00", "organization_id": "o"})
+    expect(made["id"] == "production", made)
+    api.ok("POST", "/prompts", {"slug": "p", "name": "P", "string": "x", "parameters": {}, "model": "m", "collection_id": "c"})
+    for label in ("production", "canary"):
+        api.ok("PUT", "/prompts/p/versions/1", {"label_id": label})
+    api.ok("POST", "/prompts/p@canary/render", {"variables": {}})
+    listed = api.ok("GET", "/labels")
+    expect([(x["id"], x["description"], x["color_code"]) for x in listed["data"]] ==
+           [("canary", None, None), ("production", "live", "#f00")], listed)
+    api.ok("PUT", "/labels/production", {"name": "Production!"})
+    got = api.ok("GET", "/labels/production")
+    expect((got["name"], got["description"], got["color_code"]) == ("Production!", "live", "#f00"), got)
+    api.ok("DELETE", "/labels/canary")
+    expect(api.ask("POST", "/prompts/p@canary/render", {"variables": {}})[0] == 404)
+    api.refused(404, "there is none", "DELETE", "/labels/canary")
+    api.refused(400, "slug: must be", "POST", "/labels", {"slug": "a b"})
+
+    made = api.ok("POST", "/collections", {"name": "My prompts", "workspace_id": "w", "parent_collection_id": "up"})
+    expect(made == {"id": "my-prompts", "slug": "my-prompts"}, made)
+    api.ok("PUT", "/collections/my-prompts", {"name": "Ours"})
+    got = api.ok("GET", "/collections/my-prompts")
+    expect((got["name"], got["parent_collection_id"], got["is_default"]) == ("Ours", "up", False), got)
+    expect(api.ok("GET", "/collections?workspace_id=w&search=")["total"] == 1)
+    api.ok("DELETE", "/collections/my-prompts")
+    expect(api.ok("GET", "/collections")["data"] == [])
+    pkd.stop()
+
+
 def every_control_endpoint_needs_the_scope_admin():
     pkd, api = start()
     keys = {s: Api(pkd, admin_key(pkd, s)) for s in ("call", "logs", "admin")}
@@ -422,6 +490,7 @@ h.run(a_config_is_made_changed_and_deleted, what_is_no_config_is_refused,
       a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
       use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
       what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
+      integrations_and_providers_are_virtual_keys, labels_and_collections_are_names,
       every_control_endpoint_needs_the_scope_admin, a_new_store_gets_an_admin_key_before_anybody_is_served)
 mock.stop()
 h.end()
