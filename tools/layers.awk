@@ -10,7 +10,7 @@ BEGIN {
         " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens" \
         ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates" \
         " call,reply,reserve,lease" \
-        " secret,apikey,sign,token,xfer,loop,payload,store,journal,resolve" \
+        " secret,apikey,sign,token,xfer,loop,payload,spool,store,journal,resolve" \
         " writer" \
         " host", L, " ")
     for (i = 1; i <= n; i++) {
