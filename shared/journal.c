@@ -117,7 +117,9 @@ void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f)
 
 static bool damaged(struct pk_error *err)
 {
-    return pk_fail(err, PK_STORE, "journal: an entry is damaged or of another version");
+    (void)pk_fail(err, PK_STORE, "journal: an entry is damaged or of another version");
+    err->retryable = false; /* whatever the store is like */
+    return false;
 }
 
 static bool apply_record(struct pk_store *s, struct pk_wire *w, struct pk_error *err)

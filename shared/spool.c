@@ -241,11 +241,21 @@ int64_t pk_spool_damaged(const struct pk_spool_reader *r)
     return r->size - r->at;
 }
 
+/* For people to look at, unless there is something already. */
+static bool keep_damaged(const struct pk_spool_reader *r)
+{
+    char bad[PK_SPOOL_PATH_BYTES];
+    int len = (int)(strlen(r->path) - strlen(".taken"));
+
+    (void)snprintf(bad, sizeof bad, "%.*s.bad", len, r->path);
+    return link(r->path, bad) == 0 && unlink(r->path) == 0;
+}
+
 void pk_spool_close(struct pk_spool_reader *r, bool done)
 {
     if (!r)
         return;
-    if (done)
+    if (done && (pk_spool_damaged(r) == 0 || !keep_damaged(r)))
         (void)unlink(r->path);
     (void)fclose(r->file);
     free(r->entry);

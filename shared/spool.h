@@ -42,7 +42,7 @@ struct pk_spool_reader *pk_spool_open(const struct pk_spool *s);
 bool pk_spool_next(struct pk_spool_reader *r, pk_str *entry);
 /* Bytes at the end that are no entry; known at the end. */
 int64_t pk_spool_damaged(const struct pk_spool_reader *r);
-/* `done`: everything was applied, and is deleted. */
+/* `done`: everything was applied, and is deleted; a file with damaged bytes becomes PATH.bad if there is none. */
 void pk_spool_close(struct pk_spool_reader *r, bool done);
 
 #endif

@@ -42,7 +42,8 @@ struct pk_store;
 enum { PK_ACTOR_BYTES = 160 };
 
 struct pk_store_ops {
-    /* Executes one statement with its $1..$n. `on_row` may be NULL. */
+    /* Executes one statement with its $1..$n. `on_row` may be NULL. The error is retryable unless these arguments
+     * will never do. */
     bool (*exec)(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args, int count,
                  pk_row_fn *on_row, void *ctx, struct pk_error *err);
     /* begin inside begin only counts: the outer end decides about all, and cannot keep what an inner end
@@ -60,6 +61,8 @@ struct pk_store_ops {
     /* After many changes: copies what is in the write-ahead log to where it belongs; *behind is how many pages
      * had to stay there because of readers. NULL likewise. */
     bool (*settle)(struct pk_store *s, int64_t *behind, struct pk_error *err);
+    /* From now on a transaction that has ended is on disk. NULL: it always is. */
+    bool (*durable)(struct pk_store *s, struct pk_error *err);
 };
 
 /* How large the cache may become; 0: as store_cache.h has it. */

@@ -82,6 +82,18 @@ static bool fail_file(struct pk_error *err, const char *path, const char *why)
     return pk_fail(err, PK_STORE, "store %.*s: %s", PATH_SHOWN, path, why);
 }
 
+/* Whether what was to be stored is at fault. */
+static bool is_argument(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_RANGE: return true;
+    default: return false;
+    }
+}
+
 static bool fail_sqlite(const struct sqlite_store *s, int rc, struct pk_error *err)
 {
     const sqlite3_api_routines *sqlite3_api = s->api;
@@ -94,7 +106,10 @@ static bool fail_sqlite(const struct sqlite_store *s, int rc, struct pk_error *e
     case SQLITE_BUSY: return fail_file(err, s->path, "is locked by another process");
     case SQLITE_FULL: return fail_file(err, s->path, "the disk is full");
     case SQLITE_NOMEM: return pk_fail(err, PK_NO_MEMORY, "store: out of memory");
-    default: return fail_file(err, s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+    default:
+        (void)fail_file(err, s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+        err->retryable = !is_argument(rc);
+        return false;
     }
 }
 
@@ -345,7 +360,13 @@ static bool predicate(struct pk_store *store, const struct pk_guard_query *q, in
     return same_process(s, err) && pk_sqlite_predicate(s->api, s->db, q, truth, err);
 }
 
-static const struct pk_store_ops ops = {exec, begin, end, close_store, predicate, shrink, settle};
+static bool durable(struct pk_store *store, struct pk_error *err)
+{
+    return pragma((struct sqlite_store *)store, "pragma synchronous = full", NULL, err);
+}
+
+static const struct pk_store_ops ops = {exec,      begin,  end,    close_store,
+                                        predicate, shrink, settle, durable};
 
 /* --- schema ---------------------------------------------------------------------------- */
 

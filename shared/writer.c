@@ -45,7 +45,7 @@ static int64_t later(int64_t now, int64_t wait_ms)
 
 /* --- the queue ----------------------------------------------------------------------------- */
 
-static bool append(struct queue *q, pk_str entry)
+bool pk_queue_add(struct queue *q, pk_str entry)
 {
     size_t need = q->len + sizeof entry.len + entry.len;
 
@@ -65,8 +65,7 @@ static bool append(struct queue *q, pk_str entry)
     return true;
 }
 
-/* The entry at *pos; moves *pos behind it. */
-static pk_str take(const struct queue *q, size_t *pos)
+pk_str pk_queue_take(const struct queue *q, size_t *pos)
 {
     pk_str entry;
 
@@ -79,7 +78,7 @@ static pk_str take(const struct queue *q, size_t *pos)
     return entry;
 }
 
-static void empty(struct queue *q)
+void pk_queue_empty(struct queue *q)
 {
     q->len = 0;
     if (q->cap <= KEEP_BYTES)
@@ -90,19 +89,24 @@ static void empty(struct queue *q)
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
-/* Writes the entries of [from, to) in one transaction. *bad tells that an entry was refused, rather
- * than the transaction. */
-static bool write_group(struct pk_writer *w, size_t from, size_t to, bool *bad,
-                        struct pk_error *err)
+enum pk_wrote pk_writer_group(struct pk_writer *w, const struct queue *q, size_t from, size_t to,
+                              struct pk_error *err)
 {
-    *bad = false;
+    bool bad = false;
+    int64_t count = 0;
+
     if (!pk_store_group_begin(w->store, w->kept, err))
-        return false;
-    while (from < to && !*bad)
-        *bad = !pk_journal_apply(w->store, take(&w->writing, &from), err);
-    *bad = *bad || !pk_store_group_settle(w->store, err);
-    w->kept = pk_store_group_end(w->store, !*bad, err);
-    return w->kept;
+        return PK_AWAY;
+    for (; from < to && !bad; count++)
+        bad = !pk_journal_apply(w->store, pk_queue_take(q, &from), err);
+    bad = bad || !pk_store_group_settle(w->store, err);
+    w->kept = pk_store_group_end(w->store, !bad, err);
+    if (!w->kept)
+        return !bad ? PK_AWAY : err->retryable ? PK_FAILED : PK_REFUSED;
+    (void)pthread_mutex_lock(&w->lock);
+    w->written += count;
+    (void)pthread_mutex_unlock(&w->lock);
+    return PK_WROTE;
 }
 
 void pk_writer_note(struct pk_writer *w, const struct pk_error *err)
@@ -112,12 +116,20 @@ void pk_writer_note(struct pk_writer *w, const struct pk_error *err)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-static void settle(struct pk_writer *w, int64_t count, int64_t dropped)
+/* Entries that are over: in the store, put aside, or lost. */
+static void settle(struct pk_writer *w, int64_t count, int64_t lost)
 {
     (void)pthread_mutex_lock(&w->lock);
+    if (lost > 0) {
+        w->lost_after = w->settled;
+        w->lost_upto = w->settled + count;
+    }
     w->settled += count;
-    w->dropped += dropped;
+    w->dropped += lost;
+    w->stalled = false;
     (void)pthread_cond_broadcast(&w->done);
+    if (w->on_settled)
+        w->on_settled(w->settled_ctx);
     (void)pthread_mutex_unlock(&w->lock);
 }
 
@@ -133,43 +145,32 @@ static void pause_round(struct pk_writer *w, int round)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-/* One entry a transaction, so that a bad one does not take the others with it. The entries behind a
- * transaction that the store refuses are lost. Returns how many were. */
-static int64_t write_singly(struct pk_writer *w, size_t from, size_t to)
+/* Writes the entries of [from, to), or puts them aside; how many were lost. */
+static int64_t write_or_spool(struct pk_writer *w, size_t from, size_t to)
 {
-    int64_t lost = 0;
-    bool usable = true;
-
-    while (from < to) {
-        size_t next = from;
-        struct pk_error err;
-        bool bad = false;
-
-        (void)take(&w->writing, &next);
-        if (!usable || !write_group(w, from, next, &bad, &err)) {
-            usable = usable && bad;
-            lost++;
-        }
-        from = next;
-    }
-    return lost;
-}
-
-static int64_t write_or_drop(struct pk_writer *w, size_t from, size_t to)
-{
+    int rounds = w->spool.path[0] ? 1 : PK_WRITER_ROUNDS_MAX;
+    enum pk_wrote wrote = PK_AWAY;
     struct pk_error err;
-    bool bad;
 
-    for (int round = 0; round < PK_WRITER_ROUNDS_MAX; round++) {
-        if (write_group(w, from, to, &bad, &err))
+    if (pk_writer_is_away(w))
+        return pk_writer_set_aside(w, &w->writing, from, to);
+    for (int round = 0; round < rounds; round++) {
+        wrote = pk_writer_group(w, &w->writing, from, to, &err);
+        if (wrote == PK_WROTE)
             return 0;
         pk_writer_note(w, &err);
-        if (bad && !err.retryable)
+        if (wrote == PK_REFUSED)
             break;
-        if (round + 1 < PK_WRITER_ROUNDS_MAX)
+        if (round + 1 < rounds)
             pause_round(w, round);
     }
-    return write_singly(w, from, to);
+    if (wrote == PK_AWAY && w->spool.path[0]) {
+        pk_writer_away(w);
+        return pk_writer_set_aside(w, &w->writing, from, to);
+    }
+    size_t upto = from;
+    int64_t lost = pk_writer_singly(w, &w->writing, &upto, to);
+    return lost + pk_writer_set_aside(w, &w->writing, upto, to);
 }
 
 /* Their callers wait, the entries' do not. Not for ever. */
@@ -193,10 +194,10 @@ static void write_all(struct pk_writer *w)
         int64_t count = 0;
 
         for (; to < w->writing.len && count < PK_WRITER_GROUP_MAX; count++)
-            (void)take(&w->writing, &to);
+            (void)pk_queue_take(&w->writing, &to);
         let_reservers_go_first(w);
         (void)pthread_mutex_lock(&w->busy);
-        int64_t lost = write_or_drop(w, from, to);
+        int64_t lost = write_or_spool(w, from, to);
         (void)pthread_mutex_unlock(&w->busy);
         settle(w, count, lost);
         from = to;
@@ -249,22 +250,25 @@ static void end_leases_if_due(struct pk_writer *w)
     (void)pthread_cond_broadcast(&w->done);
 }
 
-/* Waits, with the lock, until there is something to write and its window is over; false when the
+/* Waits, with the lock, until there is something to write and its window is over, or to replay; false when the
  * writer was stopped and nothing is left. */
 static bool gather(struct pk_writer *w)
 {
     while (w->filling.len == 0) {
+        int64_t replay_ms = w->spool_waits ? w->replay_at_ms : INT64_MAX;
         int64_t next_ms = w->sweep_at_ms < w->leases_at_ms ? w->sweep_at_ms : w->leases_at_ms;
-        struct timespec next = at_ms(next_ms);
+        struct timespec next = at_ms(next_ms < replay_ms ? next_ms : replay_ms);
 
         if (w->stop)
             return false;
+        if (replay_ms <= now_ms())
+            return true;
         if (w->end_leases || pthread_cond_timedwait(&w->work, &w->lock, &next) != 0) {
             end_leases_if_due(w);
             sweep_if_due(w);
         }
     }
-    struct timespec until = at_ms(w->filling.first_ms + PK_WRITER_WINDOW_MS);
+    struct timespec until = at_ms(w->filling.first_ms + (w->durable ? 0 : PK_WRITER_WINDOW_MS));
     while (!w->urgent && !w->stop && w->filling.len < WAKE_BYTES)
         if (pthread_cond_timedwait(&w->work, &w->lock, &until) != 0)
             break;
@@ -286,13 +290,16 @@ static void *run(void *arg)
         w->store->cache_max = w->cache_max;
         (void)pthread_mutex_unlock(&w->lock);
         write_all(w);
+        pk_writer_replay(w);
         (void)pthread_mutex_lock(&w->lock);
-        empty(&w->writing);
+        pk_queue_empty(&w->writing);
         (void)pthread_cond_broadcast(&w->done);
         end_leases_if_due(w);
         sweep_if_due(w);
     }
     (void)pthread_mutex_unlock(&w->lock);
+    if (pk_writer_is_away(w))
+        return NULL;
     pk_writer_end_leases(w, true);
     if (!w->has_swept)
         (void)sweep(w);
@@ -348,8 +355,10 @@ static void dispose(struct pk_writer *w)
 {
     pk_store_group_free(w->store);
     pk_store_close(w->store);
+    pk_spool_close(w->reading, false);
     free(w->filling.at);
     free(w->writing.at);
+    free(w->replaying.at);
     free(w);
 }
 
@@ -397,32 +406,70 @@ void pk_writer_free(struct pk_writer *w)
     dispose(w);
 }
 
-bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms)
+/* With the lock: whether there is room, after waiting for it. One who waited in vain tells the others: until the
+ * thread gets on, nobody does. */
+static bool wait_for_room(struct pk_writer *w, size_t len, int64_t wait_ms)
 {
-    int64_t now = now_ms();
-    int64_t until_ms = later(now, wait_ms);
+    int64_t now = now_ms(), until_ms = later(now, wait_ms);
     struct timespec until = at_ms(until_ms);
 
-    (void)pthread_mutex_lock(&w->lock);
-    while (now < until_ms && !(fits(w, entry.len) && fresh(w, now))) {
+    while (!(fits(w, len) && fresh(w, now))) {
+        if (now >= until_ms || (w->stalled && w->spool.path[0])) {
+            w->stalled = wait_ms > 0;
+            return false;
+        }
         (void)pthread_cond_timedwait(&w->done, &w->lock, &until);
         now = now_ms();
     }
+    return true;
+}
+
+/* With the lock: the entry's number, 0: there is no room. */
+static int64_t enqueue(struct pk_writer *w, pk_str entry, uint64_t tag)
+{
     bool first = w->filling.len == 0, small = w->filling.len < WAKE_BYTES;
-    bool added = fits(w, entry.len) && append(&w->filling, entry);
-    if (added) {
-        w->added++;
-        if (first)
-            w->filling.first_ms = now;
-        if (tag)
-            w->tagged[tag % PK_WRITER_TAGS] = w->added;
-        if (first || (small && w->filling.len >= WAKE_BYTES))
-            (void)pthread_cond_signal(&w->work);
-    } else {
-        w->refused++;
-    }
+
+    if (!fits(w, entry.len) || !pk_queue_add(&w->filling, entry))
+        return 0;
+    w->added++;
+    if (first)
+        w->filling.first_ms = now_ms();
+    if (tag)
+        w->tagged[tag % PK_WRITER_TAGS] = w->added;
+    if (first || (small && w->filling.len >= WAKE_BYTES))
+        (void)pthread_cond_signal(&w->work);
+    return w->added;
+}
+
+/* Past the thread, which is behind: without the lock, since it is a write to a disk. */
+static bool put_aside(struct pk_writer *w, pk_str entry)
+{
     (void)pthread_mutex_unlock(&w->lock);
-    return added;
+    bool kept = pk_spool_put(&w->spool, &entry, 1);
+    (void)pthread_mutex_lock(&w->lock);
+    w->spooled += kept;
+    w->spool_waits = w->spool_waits || kept;
+    return kept;
+}
+
+int64_t pk_writer_put(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms)
+{
+    int64_t number = 0;
+
+    (void)pthread_mutex_lock(&w->lock);
+    bool room = wait_for_room(w, entry.len, wait_ms);
+    bool aside = !room && put_aside(w, entry);
+    if (!aside)
+        number = enqueue(w, entry, tag);
+    if (!aside && !number)
+        w->refused++;
+    (void)pthread_mutex_unlock(&w->lock);
+    return aside ? 0 : number ? number : -1;
+}
+
+bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms)
+{
+    return pk_writer_put(w, entry, tag, wait_ms) >= 0;
 }
 
 bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms)
@@ -447,10 +494,24 @@ static bool wait_leases(struct pk_writer *w, int64_t wait_ms)
     return !w->end_leases;
 }
 
+/* Waits, with the lock, until nothing is aside. */
+static bool wait_replayed(struct pk_writer *w, int64_t wait_ms)
+{
+    struct timespec until = at_ms(later(now_ms(), wait_ms));
+
+    while (w->spool_waits) {
+        (void)pthread_cond_signal(&w->work);
+        if (pthread_cond_timedwait(&w->done, &w->lock, &until) != 0)
+            break;
+    }
+    return !w->spool_waits;
+}
+
 bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms)
 {
     (void)pthread_mutex_lock(&w->lock);
-    bool settled = wait_settled(w, w->added, wait_ms) && wait_leases(w, wait_ms);
+    bool settled =
+        wait_settled(w, w->added, wait_ms) && wait_replayed(w, wait_ms) && wait_leases(w, wait_ms);
     (void)pthread_mutex_unlock(&w->lock);
     return settled;
 }
@@ -462,8 +523,11 @@ struct pk_writer_stats pk_writer_stats(struct pk_writer *w)
     (void)pthread_mutex_lock(&w->lock);
     s.pending = w->added - w->settled;
     s.pending_bytes = (int64_t)(w->filling.len + w->writing.len);
-    s.written = w->settled - w->dropped;
+    s.written = w->written;
     s.dropped = w->dropped + w->refused;
+    s.spooled = w->spooled;
+    s.parked = w->parked;
+    s.spool_bytes = w->spool_waits ? pk_spool_bytes(&w->spool) : 0;
     memcpy(s.last_error, w->last_error, sizeof s.last_error);
     (void)pthread_mutex_unlock(&w->lock);
     return s;

@@ -5,8 +5,12 @@
  * Whoever makes calls appends entries (journal.h) and goes on; that costs a copy. The thread has a store
  * of its own and writes what has gathered, a group of entries a transaction. An entry is in
  * the store within PK_WRITER_WINDOW_MS and the time that those before it take. When the thread falls
- * behind, pk_writer_add() waits, so that little is lost when the process dies; what does not fit
- * in the end is dropped and counted.
+ * behind, pk_writer_add() waits, so that little is lost when the process dies.
+ *
+ * What the store does not take goes to a spool (spool.h), when there is one: entries that came while it was locked,
+ * full or not there, and those for which somebody waited in vain. The thread replays it in order when the store is
+ * back, also what another process left. An entry that the store refuses for good (the error is not
+ * retryable) is parked beside the spool. What the spool does not take is dropped and counted.
  *
  * When nothing waits the thread sweeps: rows that are older than the store's retention go, a step at a time
  * (store_sweep.h); while entries keep coming, a step now and then, so that it keeps up.
@@ -33,6 +37,8 @@ struct pk_writer;
 struct pk_writer_stats {
     int64_t pending, pending_bytes; /* entries that wait or are being written */
     int64_t written, dropped;       /* entries since the start */
+    int64_t spooled, parked;        /* likewise, in the spool and beside it */
+    int64_t spool_bytes;            /* that wait there */
     char last_error[256];           /* why the store refused last; "" = it never did */
 };
 
@@ -43,6 +49,22 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err) PK
 /* Writes what is left, ends the thread and closes the store. NULL is fine. */
 void pk_writer_free(struct pk_writer *w);
 
+/* Where the spool is, before the first entry comes. What an earlier process left there is written. */
+void pk_writer_spool(struct pk_writer *w, const char *path, int64_t bytes_max);
+
+/* From now on an entry is on disk when it is safe, and is written as soon as the thread can: those that come
+ * meanwhile share a transaction. `on_settled` is called, by the thread and under a lock, whenever some have become
+ * so; it must not wait. */
+bool pk_writer_durable(struct pk_writer *w, void (*on_settled)(void *ctx), void *ctx,
+                       struct pk_error *err) PK_MUST_CHECK;
+
+/* As pk_writer_add(); what to ask pk_writer_fate() with, 0: it is safe already, -1: it was dropped. */
+int64_t pk_writer_put(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms);
+
+/* What became of an entry. LOST is known of those that settled last; PK_SAFE: in the store, or in the spool. */
+enum pk_fate { PK_UNSETTLED, PK_SAFE, PK_LOST };
+enum pk_fate pk_writer_fate(struct pk_writer *w, int64_t number);
+
 /* Appends a copy of `entry`. Waits up to wait_ms (0: never) for the thread to catch up; false when it was
  * dropped because there was no room. `tag` (0 = none) names what the entry changes, for
  * pk_writer_settle(): the first bytes of a cache key. */
@@ -52,7 +74,8 @@ bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait
  * are none. Two tags may be taken for one: then it waits for more. False after wait_ms. */
 bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms);
 
-/* The same for every entry added so far; what was set aside ahead of calls is given back too. */
+/* The same for every entry added so far, and what is in the spool; what was set aside ahead of calls is given back
+ * too. */
 bool pk_writer_flush(struct pk_writer *w, int64_t wait_ms);
 
 /* What calls ask of their limits: pk_store_reserve() on `store`, which is the caller's own, for those that the

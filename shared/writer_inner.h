@@ -6,6 +6,7 @@
 #define PK_WRITER_INNER_H
 
 #include "lease.h"
+#include "spool.h"
 #include "store_sweep.h"
 #include "writer.h"
 
@@ -21,11 +22,15 @@ struct queue {
 };
 
 struct pk_writer {
-    struct pk_store *store; /* the thread's alone once it runs */
-    struct pk_sweep sweep;  /* the thread's alone */
-    struct pk_leases ended; /* likewise */
-    bool has_swept;         /* likewise */
-    bool kept;              /* likewise: the last group was committed */
+    struct pk_store *store;          /* the thread's alone once it runs */
+    struct pk_sweep sweep;           /* the thread's alone */
+    struct pk_leases ended;          /* likewise */
+    bool has_swept;                  /* likewise */
+    bool kept;                       /* likewise: the last group was committed */
+    int64_t away_until_ms;           /* likewise: the store was not there; 0: it is */
+    int64_t replay_at_ms;            /* likewise: not before */
+    struct pk_spool_reader *reading; /* likewise: what is replayed; NULL: nothing is */
+    struct queue replaying;          /* likewise */
     pthread_t thread;
     pthread_mutex_t busy; /* held during a transaction, a reservation's too; taken before `lock` */
     pthread_mutex_t lock;
@@ -35,7 +40,14 @@ struct pk_writer {
     /* under the lock, but for the bytes of `writing` */
     struct queue filling, writing;
     int64_t added, settled, dropped;
-    int64_t refused; /* dropped before they were numbered */
+    int64_t refused;               /* dropped before they were numbered */
+    int64_t lost_after, lost_upto; /* those of the last group of which some were dropped */
+    int64_t written, spooled, parked;
+    bool spool_waits; /* something is in the spool */
+    bool stalled;     /* somebody waited for room in vain; until the thread gets on */
+    bool durable;
+    void (*on_settled)(void *ctx);
+    void *settled_ctx;
     int64_t sweep_at_ms;
     bool urgent, stop;
     struct pk_leases leases;
@@ -44,9 +56,34 @@ struct pk_writer {
     bool end_leases;  /* all of them, now */
     int reserving;    /* threads that wait for `busy` to reserve: they go first */
     struct pk_cache_max cache_max;
+    struct pk_spool spool; /* does not change once entries come */
     char last_error[256];
     int64_t tagged[PK_WRITER_TAGS]; /* the last entry under each tag */
 };
+
+bool pk_queue_add(struct queue *q, pk_str entry);
+/* The entry at *pos; moves *pos behind it. */
+pk_str pk_queue_take(const struct queue *q, size_t *pos);
+void pk_queue_empty(struct queue *q);
+
+/* How a transaction ended: the store refused one of its entries, for good or for now, or is not there. */
+enum pk_wrote { PK_WROTE, PK_REFUSED, PK_FAILED, PK_AWAY };
+
+/* Writes the entries of [from, to) in one. */
+enum pk_wrote pk_writer_group(struct pk_writer *w, const struct queue *q, size_t from, size_t to,
+                              struct pk_error *err);
+
+/* writer_spool.c; the thread's, but for what the header says */
+
+/* One entry a transaction, so that a bad one does not take the others with it; until *from is `to`, or the store
+ * is away. How many were lost. */
+int64_t pk_writer_singly(struct pk_writer *w, const struct queue *q, size_t *from, size_t to);
+/* To the spool; how many were lost. */
+int64_t pk_writer_set_aside(struct pk_writer *w, const struct queue *q, size_t from, size_t to);
+void pk_writer_away(struct pk_writer *w);
+bool pk_writer_is_away(const struct pk_writer *w);
+/* Writes some of what is in the spool, if it is time. */
+void pk_writer_replay(struct pk_writer *w);
 
 /* Writes why the store refused. */
 void pk_writer_note(struct pk_writer *w, const struct pk_error *err);

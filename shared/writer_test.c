@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ struct fake {
     int pending;
     atomic_int fail_begins; /* that many begins fail */
     atomic_int poison;      /* the row with this value is always refused */
+    atomic_bool for_good;   /* and the error says that it always will be */
     atomic_int slow_ms;     /* a commit takes this long */
     atomic_int old;         /* rows of feedback that may go */
 };
@@ -52,8 +54,11 @@ static bool fake_exec(struct pk_store *s, enum pk_stmt stmt, const struct pk_val
         return true;
     if (stmt != PK_SQL_feedback_put)
         return pk_fail(err, PK_STORE, "unexpected statement %d", (int)stmt);
-    if (count > 3 && fake.poison && args[3].i == fake.poison)
-        return pk_fail(err, PK_STORE, "poison");
+    if (count > 3 && fake.poison && args[3].i == fake.poison) {
+        (void)pk_fail(err, PK_STORE, "poison");
+        err->retryable = !fake.for_good;
+        return false;
+    }
     fake.pending++;
     return true;
 }
@@ -343,8 +348,151 @@ static void a_short_lived_writer_sweeps_at_its_end(void)
     EXPECT(fake.rows == 1 && fake.old == 0);
 }
 
+/* --- the spool ------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/pk-writer-XXXXXX", spool[64];
+
+static struct pk_writer *start_with_spool(int64_t bytes_max)
+{
+    struct pk_writer *w = start();
+
+    pk_writer_spool(w, spool, bytes_max);
+    return w;
+}
+
+static bool is_there(const char *suffix)
+{
+    char path[80];
+
+    (void)snprintf(path, sizeof path, "%s%s", spool, suffix);
+    return access(path, F_OK) == 0;
+}
+
+static void what_a_store_does_not_take_comes_later(void)
+{
+    struct pk_writer *w = start_with_spool(1 << 20);
+
+    fake.fail_begins = 2;
+    for (int i = 0; i < 100; i++)
+        EXPECT(add(w, 1, 0, 0, 1000));
+    EXPECT(!pk_writer_flush(w, 100) && is_there(""));
+    EXPECT(pk_writer_flush(w, 5000));
+    struct pk_writer_stats s = pk_writer_stats(w);
+    EXPECT(fake.rows == 100 && s.written == 100 && s.spooled == 100 && s.dropped == 0);
+    EXPECT(strcmp(s.last_error, "locked") == 0 && s.spool_bytes == 0);
+    EXPECT(!is_there("") && !is_there(".taken"));
+    pk_writer_free(w);
+}
+
+static void what_a_process_left_the_next_one_writes(void)
+{
+    struct pk_writer *w = start_with_spool(1 << 20);
+
+    fake.fail_begins = 1 << 20;
+    EXPECT(add(w, 1, 0, 0, 0) && add(w, 2, 0, 0, 0));
+    pk_writer_free(w);
+    EXPECT(fake.rows == 0 && is_there(""));
+    w = start_with_spool(1 << 20);
+    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 2);
+    EXPECT(pk_writer_stats(w).written == 2);
+    pk_writer_free(w);
+}
+
+static void an_entry_that_will_never_do_is_parked(void)
+{
+    struct pk_writer *w = start_with_spool(1 << 20);
+
+    fake.poison = 7;
+    fake.for_good = true;
+    for (int i = 1; i <= 10; i++)
+        EXPECT(add(w, i, 0, 0, 1000));
+    EXPECT(pk_writer_flush(w, 5000));
+    struct pk_writer_stats s = pk_writer_stats(w);
+    EXPECT(fake.rows == 9 && s.written == 9 && s.parked == 1 && s.dropped == 1);
+    EXPECT(is_there(".bad"));
+    pk_writer_free(w);
+    (void)snprintf(spool + strlen(spool), 5, ".bad");
+    EXPECT(unlink(spool) == 0);
+    spool[strlen(spool) - 4] = 0;
+}
+
+static void an_entry_that_fails_for_now_does_not_hold_up_the_others(void)
+{
+    struct pk_writer *w = start_with_spool(1 << 20);
+
+    fake.poison = 7;
+    for (int i = 1; i <= 10; i++)
+        EXPECT(add(w, i, 0, 0, 1000));
+    EXPECT(!pk_writer_flush(w, 700) && fake.rows == 9);
+    fake.poison = 0;
+    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 10);
+    EXPECT(pk_writer_stats(w).dropped == 0);
+    pk_writer_free(w);
+}
+
+static void nobody_waits_twice_for_a_store_that_hangs(void)
+{
+    struct pk_writer *w = start_with_spool(1 << 20);
+
+    fake.slow_ms = 1500;
+    EXPECT(add(w, 1, 0, 0, 0));
+    (void)usleep(200 * 1000);
+    int64_t began = now_ms();
+    for (int i = 0; i < 50; i++)
+        EXPECT(add(w, 1, 0, 0, 100));
+    EXPECT(now_ms() - began < 900);
+    fake.slow_ms = 0;
+    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 51);
+    EXPECT(pk_writer_stats(w).spooled >= 49);
+    pk_writer_free(w);
+}
+
+static void what_the_spool_does_not_take_is_dropped_and_counted(void)
+{
+    struct pk_writer *w = start_with_spool(4096);
+
+    fake.fail_begins = 1 << 20;
+    for (int i = 0; i < 10; i++)
+        EXPECT(add(w, 1, 1000, 0, 1000));
+    EXPECT(!pk_writer_flush(w, 200));
+    fake.fail_begins = 0;
+    EXPECT(pk_writer_flush(w, 5000));
+    struct pk_writer_stats s = pk_writer_stats(w);
+    EXPECT(s.dropped > 5 && s.dropped < 10 && fake.rows == 10 - s.dropped);
+    pk_writer_free(w);
+}
+
+static void a_durable_entry_is_safe_when_it_is_written_or_aside(void)
+{
+    struct pk_writer *w = start_with_spool(1 << 20);
+    struct pk_error err;
+
+    EXPECT(pk_writer_durable(w, NULL, NULL, &err));
+    fake.fail_begins = 1;
+    for (int i = 1; i <= 2; i++) {
+        EXPECT(add(w, 1, 0, 0, 0));
+        EXPECT(pk_writer_settle(w, 0, 0));
+        int64_t until = now_ms() + 5000;
+        while (pk_writer_fate(w, i) == PK_UNSETTLED && now_ms() < until)
+            (void)usleep(1000);
+        EXPECT(pk_writer_fate(w, i) == PK_SAFE);
+    }
+    EXPECT(pk_writer_fate(w, 3) == PK_UNSETTLED && pk_writer_stats(w).spooled > 0);
+    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 2);
+    pk_writer_free(w);
+    w = start(); /* no spool */
+    fake.poison = 7;
+    fake.for_good = true;
+    EXPECT(add(w, 7, 0, 0, 0) && pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_fate(w, 1) == PK_LOST);
+    pk_writer_free(w);
+}
+
 int main(void)
 {
+    if (!mkdtemp(folder))
+        return 1;
+    (void)snprintf(spool, sizeof spool, "%s/spool", folder);
     RUN(entries_are_written_in_groups_within_the_window);
     RUN(a_flush_waits_for_what_came_before_it);
     RUN(a_flush_gives_up_in_time);
@@ -359,5 +507,13 @@ int main(void)
     RUN(old_rows_go_while_nothing_waits);
     RUN(old_rows_go_while_entries_come);
     RUN(a_short_lived_writer_sweeps_at_its_end);
+    RUN(what_a_store_does_not_take_comes_later);
+    RUN(what_a_process_left_the_next_one_writes);
+    RUN(an_entry_that_will_never_do_is_parked);
+    RUN(an_entry_that_fails_for_now_does_not_hold_up_the_others);
+    RUN(nobody_waits_twice_for_a_store_that_hangs);
+    RUN(what_the_spool_does_not_take_is_dropped_and_counted);
+    RUN(a_durable_entry_is_safe_when_it_is_written_or_aside);
+    EXPECT(rmdir(folder) == 0);
     return test_end();
 }
