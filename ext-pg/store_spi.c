@@ -278,7 +278,8 @@ static void close_store(struct pk_store *s)
 {
 }
 
-static const struct pk_store_ops spi_ops = {exec, begin, end, close_store, pk_spi_predicate};
+static const struct pk_store_ops spi_ops = {
+    .exec = exec, .begin = begin, .end = end, .close = close_store, .predicate = pk_spi_predicate};
 
 const char *pk_store_spi_path(const struct pk_store *s)
 {

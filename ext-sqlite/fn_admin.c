@@ -226,7 +226,7 @@ static bool read_counts(sqlite3 *db, int64_t *rows, int64_t *schema_version, str
     return ok || pk_fail(err, PK_STORE, "store: %s", sqlite3_errmsg(db));
 }
 
-/* pk_health(): JSON {ok, version, sqlite, store, schema_version, rows, pending, written, dropped,
+/* pk_health(): JSON {ok, version, sqlite, store, schema_version, rows, pending, written, dropped, spooled,
  * cache_entries, cache_bytes, last_error, connections, providers}. `written` and `dropped` are entries of this process. */
 static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                    sqlite3_context *ctx, struct pk_error *err)
@@ -250,6 +250,8 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
     pk_buf_addf(&out, ",\"pending\":%lld,\"pending_bytes\":%lld,\"written\":%lld,\"dropped\":%lld",
                 (long long)s.pending, (long long)s.pending_bytes, (long long)s.written,
                 (long long)s.dropped);
+    pk_buf_addf(&out, ",\"spooled\":%lld,\"spool_bytes\":%lld", (long long)s.spooled,
+                (long long)s.spool_bytes);
     pk_buf_addf(&out, ",\"cache_entries\":%lld,\"cache_bytes\":%lld", (long long)entries,
                 (long long)bytes);
     pk_buf_adds(&out, ",\"last_error\":");

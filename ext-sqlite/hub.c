@@ -11,12 +11,19 @@
 #include "hub.h"
 
 #include "interrupt.h"
+#include "spool.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_WAIT_MS = 2000, FORK_WAIT_MS = 2000, LOOK_WAIT_MS = 100 };
+enum {
+    EXIT_WAIT_MS = 2000,
+    FORK_WAIT_MS = 2000,
+    LOOK_WAIT_MS = 100,
+    SPOOL_BYTES_MAX = 256 << 20,
+};
 
 struct shared_writer {
     struct shared_writer *next;
@@ -185,6 +192,15 @@ int pk_hub_connections(void)
     return count;
 }
 
+static void spool_beside(struct pk_writer *w, const char *path)
+{
+    char spool[PK_SPOOL_PATH_BYTES];
+    int len = snprintf(spool, sizeof spool, "%s.spool", path);
+
+    if (len > 0 && (size_t)len < sizeof spool)
+        pk_writer_spool(w, spool, SPOOL_BYTES_MAX);
+}
+
 static struct shared_writer *open_writer(const char *path, struct pk_error *err)
 {
     size_t size = strlen(path) + 1;
@@ -195,6 +211,7 @@ static struct shared_writer *open_writer(const char *path, struct pk_error *err)
         s->writer = pk_writer_new(store, err);
     if (s && s->writer) {
         memcpy(s->path, path, size);
+        spool_beside(s->writer, path);
         return s;
     }
     if (!s)

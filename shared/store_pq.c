@@ -502,7 +502,8 @@ static bool predicate(struct pk_store *store, const struct pk_guard_query *q, in
     return pk_fail(err, PK_BAD_CONFIG, "predicate: not with this store");
 }
 
-static const struct pk_store_ops ops = {exec, begin, end, close_store, predicate, NULL, NULL};
+static const struct pk_store_ops ops = {
+    .exec = exec, .begin = begin, .end = end, .close = close_store, .predicate = predicate};
 
 struct pk_store *pk_store_pq(struct pk_pq *d, int64_t timeout_ms, struct pk_error *err)
 {

@@ -7,8 +7,10 @@
 #include "secret.h"
 #include "sqlite.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool find_path(struct pkd_home *h, const struct pkd_options *o, struct pk_error *err)
 {
@@ -54,6 +56,49 @@ bool pkd_home_key_path(const struct pkd_home *h, const struct pkd_options *o, ch
     int len = snprintf(out, size, "%s", o->master_key);
     return (len > 0 && (size_t)len < size) ||
            pk_fail(err, PK_BAD_CONFIG, "--master-key-file: the path is too long");
+}
+
+/* The folder of `path`, and those above. */
+static bool make_folders(char *path, struct pk_error *err)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        bool made = mkdir(path, 0700) == 0 || errno == EEXIST;
+        *slash = '/';
+        if (!made)
+            return pk_fail(err, PK_BAD_CONFIG, "--spool: %.150s: %s", path, strerror(errno));
+    }
+    return true;
+}
+
+/* "host:port/database" as one name. */
+static void add_name(const struct pkd_home *h, char *out, size_t size)
+{
+    const char *name = strstr(h->name, "//");
+    size_t len = strlen(out);
+
+    (void)snprintf(out + len, size - len, "%s.spool", name ? name + 2 : h->name);
+    for (char *c = out + len; *c; c++)
+        if (*c == '/')
+            *c = '_';
+}
+
+bool pkd_home_spool_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
+                         size_t size, struct pk_error *err)
+{
+    if (o->spool || !h->pq) {
+        int len =
+            snprintf(out, size, "%s%s", o->spool ? o->spool : h->path, o->spool ? "" : ".spool");
+        return (len > 0 && (size_t)len < size) ||
+               pk_fail(err, PK_BAD_CONFIG, "--spool: the path is too long");
+    }
+    if (!pk_secrets_path(":memory:", out, size, err))
+        return false;
+    char *slash = strrchr(out, '/');
+    if (slash)
+        slash[1] = 0;
+    add_name(h, out, size);
+    return make_folders(out, err);
 }
 
 struct trial {

@@ -39,6 +39,11 @@ struct pk_store *pkd_home_open(const struct pkd_home *h, int64_t patience_ms,
 bool pkd_home_key_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
                        size_t size, struct pk_error *err) PK_MUST_CHECK;
 
+/* Where log rows wait that the store does not take: as the options say; else beside a file, and for a database in
+ * the folder where the file would be, which is made, under the database's name. */
+bool pkd_home_spool_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
+                         size_t size, struct pk_error *err) PK_MUST_CHECK;
+
 /* Whether `secrets` (NULL: there are none) open the sealed keys of the store; tries one. The error names
  * `path`. */
 bool pkd_home_check_key(struct pk_store *store, const struct pk_secrets *secrets, const char *path,

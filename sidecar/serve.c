@@ -10,6 +10,7 @@
 #include "first_key.h"
 #include "listen.h"
 #include "log.h"
+#include "spool.h"
 #include "store_audit.h"
 #include "store_cache.h"
 #include "store_setting.h"
@@ -27,7 +28,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { PATH_BYTES_MAX = 4096 };
+enum {
+    PATH_BYTES_MAX = 4096,
+    FLUSH_MS = 5000, /* at the end, for a store that is away */
+};
 
 struct service {
     struct pkd_app app;
@@ -145,6 +149,21 @@ static bool prepare_store(struct service *s, struct pk_store *store, struct pk_e
            open_secrets(s, store, err);
 }
 
+static bool open_spool(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+    char path[PK_SPOOL_PATH_BYTES];
+    int64_t bytes_max;
+
+    if (!pkd_home_spool_path(&s->app.home, o, path, sizeof path, err))
+        return false;
+    if (!pk_cache_size_parse(pk_str_of(o->spool_max_size), &bytes_max))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "--spool-max-size: must be megabytes, or a number with kB, MB, GB or TB");
+    pk_writer_spool(s->app.writer, path, bytes_max);
+    return true;
+}
+
 /* The store, which becomes the writer's. A database is watched from here on. */
 static bool open_store(struct service *s, struct pk_error *err)
 {
@@ -160,7 +179,7 @@ static bool open_store(struct service *s, struct pk_error *err)
         return false;
     }
     s->app.writer = pk_writer_new(store, err);
-    return s->app.writer != NULL;
+    return s->app.writer && open_spool(s, err);
 }
 
 static bool open_shared(struct service *s, struct pk_error *err)
@@ -276,7 +295,7 @@ static void close_service(struct service *s)
     for (int i = 0; i < s->count; i++)
         pkd_thread_free(s->threads[i]);
     if (s->app.writer) {
-        (void)pk_writer_flush(s->app.writer, PK_TIMEOUT_MS_MAX);
+        (void)pk_writer_flush(s->app.writer, FLUSH_MS); /* the spool keeps the rest */
         stats = pk_writer_stats(s->app.writer);
     }
     pkd_meters_free(s->app.meters);
@@ -287,8 +306,8 @@ static void close_service(struct service *s)
     pkd_home_free(&s->app.home);
     if (s->local >= 0)
         (void)unlink(s->app.options->unix_path);
-    pkd_info("stopped entries_written=%lld entries_dropped=%lld", (long long)stats.written,
-             (long long)stats.dropped);
+    pkd_info("stopped entries_written=%lld entries_dropped=%lld spool_bytes=%lld",
+             (long long)stats.written, (long long)stats.dropped, (long long)stats.spool_bytes);
 }
 
 int pkd_serve(const struct pkd_options *o)
