@@ -61,6 +61,8 @@ struct pk_store_ops {
     /* After many changes: copies what is in the write-ahead log to where it belongs; *behind is how many pages
      * had to stay there because of readers. NULL likewise. */
     bool (*settle)(struct pk_store *s, int64_t *behind, struct pk_error *err);
+    /* How long a transaction waits for those of other processes from now on. NULL: that is not known. */
+    void (*patience)(struct pk_store *s, int wait_ms);
     /* From now on a transaction that has ended is on disk. NULL: it always is. */
     bool (*durable)(struct pk_store *s, struct pk_error *err);
 };

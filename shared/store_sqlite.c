@@ -360,13 +360,21 @@ static bool predicate(struct pk_store *store, const struct pk_guard_query *q, in
     return same_process(s, err) && pk_sqlite_predicate(s->api, s->db, q, truth, err);
 }
 
+static void patience(struct pk_store *store, int wait_ms)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    const sqlite3_api_routines *sqlite3_api = s->api;
+
+    (void)sqlite3_busy_timeout(s->db, wait_ms);
+}
+
 static bool durable(struct pk_store *store, struct pk_error *err)
 {
     return pragma((struct sqlite_store *)store, "pragma synchronous = full", NULL, err);
 }
 
-static const struct pk_store_ops ops = {exec,      begin,  end,    close_store,
-                                        predicate, shrink, settle, durable};
+static const struct pk_store_ops ops = {exec,   begin,  end,      close_store, predicate,
+                                        shrink, settle, patience, durable};
 
 /* --- schema ---------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "xfer.h"
 
 enum {
+    PATIENCE_MS = 50, /* with others' transactions: what waits in memory is lost with the process */
     AWAY_MS = 500,    /* until a store that was away is asked again */
     FAILURES_MAX = 3, /* entries in a row that fail alone: then it is the store */
     PIECE_BYTES = 1 << 20,
@@ -18,6 +19,10 @@ enum {
 
 void pk_writer_spool(struct pk_writer *w, const char *path, int64_t bytes_max)
 {
+    (void)pthread_mutex_lock(&w->busy);
+    if (w->store->ops->patience)
+        w->store->ops->patience(w->store, PATIENCE_MS);
+    (void)pthread_mutex_unlock(&w->busy);
     (void)pthread_mutex_lock(&w->lock);
     w->spool_waits = pk_spool_init(&w->spool, path, bytes_max) && pk_spool_bytes(&w->spool) > 0;
     (void)pthread_cond_signal(&w->work);
