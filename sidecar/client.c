@@ -39,6 +39,8 @@ struct pkd_call {
     struct pkd_meaning *meaning;
     struct pkd_waiter waiter;
     pk_str body; /* a JSON answer that came before DONE */
+    pk_str held; /* the end of an answer, likewise, until its row is on disk */
+    int64_t row; /* then: the number of its row */
     bool begun;  /* a stream's head is out */
     bool paused; /* the client does not keep up */
     bool waits;  /* in t->waiting */
@@ -52,6 +54,7 @@ struct pkd_call {
     struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
     struct pkd_call *reserve_next;          /* in t->reserving */
     struct pkd_call *upload_next;           /* in t->uploads */
+    struct pkd_call *logged_next;           /* in t->logged */
 };
 
 /* --- birth and death ----------------------------------------------------------------------- */
@@ -114,24 +117,30 @@ void pkd_call_free_spares(struct pkd_thread *t)
 
 /* --- the log and the cache ----------------------------------------------------------------- */
 
-static void hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, uint64_t tag)
+/* As pk_writer_put(). */
+static int64_t hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, uint64_t tag)
 {
-    if (entry->failed || !pk_writer_add(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS))
+    int64_t number =
+        entry->failed ? -1 : pk_writer_put(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS);
+
+    if (number < 0)
         pkd_warn("entry_dropped why=%s", entry->failed ? "out of memory" : "the writer is full");
+    return number;
 }
 
-static void log_call(struct pkd_call *c, const struct pk_record *r)
+static int64_t log_call(struct pkd_call *c, const struct pk_record *r)
 {
     struct pkd_thread *t = c->thread;
     struct pk_buf entry = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
 
     pk_journal_record(&entry, pk_call_logged(c->task.call));
-    hand_to_writer(t, &entry, 0);
+    int64_t number = hand_to_writer(t, &entry, 0);
     pkd_meter_call(t->meter, c->req.operation, r);
     pkd_debug(
         "call trace_id=%.*s operation=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
         PK_FMT(r->trace_id), PK_FMT(r->operation), pk_status_name(r->status), r->http_status,
         PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
+    return number;
 }
 
 static void answer_lookup(struct pkd_call *c, const struct pk_cache_entry *entry)
@@ -244,7 +253,7 @@ static void save_vector(struct pkd_call *c, const uint8_t *key)
     if (!v)
         return;
     pk_journal_vector(&bytes, key, v);
-    hand_to_writer(c->thread, &bytes, 0);
+    (void)hand_to_writer(c->thread, &bytes, 0);
     pkd_similar_save(c->thread->app->similar, key, v);
 }
 
@@ -256,7 +265,7 @@ static void save(struct pkd_call *c)
     uint64_t tag = tag_of(key);
 
     pk_journal_cache(&bytes, key, entry, pk_clock_us(), pk_call_max_age_s(c->task.call));
-    hand_to_writer(c->thread, &bytes, tag);
+    (void)hand_to_writer(c->thread, &bytes, tag);
     pkd_flight_save(c->thread->app->flights, key, tag, entry);
     save_vector(c, key);
     pk_loop_answer(c->thread->loop, &c->task, &(struct pk_event){.kind = PK_EV_SAVED});
@@ -371,6 +380,8 @@ static void give_stream(struct pkd_call *c, const struct pk_reply *reply, bool d
         pkd_conn_begin(c->conn, &head);
         c->begun = true;
     }
+    if (c->held.len)
+        (void)pkd_conn_send(c->conn, c->held);
     if (next->out.len)
         c->paused = !pkd_conn_send(c->conn, next->out);
     if (!done)
@@ -390,7 +401,7 @@ static void give_json(struct pkd_call *c, const struct pk_reply *reply, bool don
         return;
     }
     struct pkd_head head = head_of(c, reply, true);
-    pkd_conn_reply(c->conn, &head, out.len ? out : c->body);
+    pkd_conn_reply(c->conn, &head, out.len ? out : c->held.len ? c->held : c->body);
     c->conn = NULL;
 }
 
@@ -474,9 +485,14 @@ static void give(struct pkd_call *c)
 
     if (!c->conn)
         return;
-    bool done = next->op == PK_OP_DONE || (next->last && keep_input(c));
+    bool durable = c->thread->app->options->durable; /* then not before its row is on disk */
+    bool done = next->op == PK_OP_DONE || (next->last && !durable && keep_input(c));
     if (!done && next->out.len == 0)
         return;
+    if (!done && next->last && durable) {
+        c->held = pk_copy(&c->arena, next->out);
+        return;
+    }
     if (c->begun || reply.stream)
         give_stream(c, &reply, done);
     else if (c->cancelled)
@@ -485,14 +501,60 @@ static void give(struct pkd_call *c)
         give_json(c, &reply, done);
 }
 
+/* Instead of an answer that would not be in the log. */
+static void give_loss(struct pkd_call *c)
+{
+    struct pk_error err = {0};
+
+    if (c->begun) {
+        pkd_conn_end(c->conn, false);
+    } else {
+        (void)pk_fail(&err, PK_STORE, "the call could not be logged, which durable mode asks for");
+        err.status = 503;
+        pkd_answer_error(c->conn, &c->arena, pk_request_front(&c->req), &err);
+    }
+    c->conn = NULL;
+}
+
+static void await_row(struct pkd_call *c)
+{
+    struct pkd_thread *t = c->thread;
+
+    *(t->logged ? &t->logged_last->logged_next : &t->logged) = c;
+    t->logged_last = c;
+}
+
 /* The log first: the record borrows from the request, which is over once it is answered. */
 static void finish(struct pkd_call *c)
 {
-    log_call(c, pk_call_record(c->task.call));
-    give(c);
+    bool durable = c->thread->app->options->durable;
+
+    c->row = log_call(c, pk_call_record(c->task.call));
     upload_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
+    if (durable && c->conn && c->row > 0) {
+        await_row(c);
+        return;
+    }
+    if (durable && c->conn && c->row < 0)
+        give_loss(c);
+    give(c);
     free_call(c);
+}
+
+void pkd_call_logged(struct pkd_thread *t)
+{
+    for (struct pkd_call *c; (c = t->logged);) {
+        enum pk_fate fate = pk_writer_fate(t->app->writer, c->row);
+
+        if (fate == PK_UNSETTLED)
+            return; /* those behind it are later ones */
+        t->logged = c->logged_next;
+        if (c->conn && fate == PK_LOST)
+            give_loss(c);
+        give(c);
+        free_call(c);
+    }
 }
 
 static void cancel(struct pkd_call *c)

@@ -26,6 +26,9 @@ void pkd_call_end_tunnels(struct pkd_thread *t);
 /* Asks the limits for all calls that wait for it, in one transaction; false when there were none. */
 bool pkd_call_reserve(struct pkd_thread *t);
 
+/* Answers calls whose log rows are on disk now; in durable mode. */
+void pkd_call_logged(struct pkd_thread *t);
+
 /* Goes on with calls whose wait for another's answer is over. */
 void pkd_call_woken(struct pkd_thread *t);
 /* Ends waits that have passed their call's deadline; t->next_overdue_ms says when to look again. */

@@ -164,6 +164,20 @@ static bool open_spool(struct service *s, struct pk_error *err)
     return true;
 }
 
+/* Called by the writer's thread. */
+static void wake_threads(void *ctx)
+{
+    struct service *s = ctx;
+
+    for (int i = 0; i < s->count; i++)
+        pkd_thread_wake(s->threads[i]);
+}
+
+static bool be_durable(struct service *s, struct pk_error *err)
+{
+    return !s->app.options->durable || pk_writer_durable(s->app.writer, wake_threads, s, err);
+}
+
 /* The store, which becomes the writer's. A database is watched from here on. */
 static bool open_store(struct service *s, struct pk_error *err)
 {
@@ -258,6 +272,7 @@ static int take_signals(void)
     sigset_t set;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a full file is an error like others */
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
@@ -331,7 +346,7 @@ int pkd_serve(const struct pkd_options *o)
     s->count = (int)o->threads;
     s->local = -1;
     bool good = open_shared(s, &err) && open_listeners(s, &err) && open_threads(s, &err) &&
-                start_threads(s, &err);
+                be_durable(s, &err) && start_threads(s, &err);
     if (good) {
         pkd_info("ready store=%s pid=%d", s->app.home.name, (int)getpid());
         wait_for_end(s, signals);

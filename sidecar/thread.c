@@ -37,6 +37,7 @@ static void on_ready(void *ctx, int fd)
     ssize_t got = read(fd, &count, sizeof count);
     (void)got;
     pkd_call_woken(t);
+    pkd_call_logged(t);
     pkd_pile_work(t->pile);
 }
 

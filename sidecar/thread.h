@@ -61,10 +61,11 @@ struct pkd_thread {
     uint64_t random;
     struct pk_arena scratch; /* for one request or journal entry; emptied after each */
 
-    struct pkd_call *calls;     /* in progress */
-    struct pkd_call *waiting;   /* of those: for another's answer */
-    struct pkd_call *reserving; /* of those: what they may use is to be set aside */
-    struct pkd_call *uploads;   /* of those: sessions whose provider is slower than the client */
+    struct pkd_call *calls;                /* in progress */
+    struct pkd_call *waiting;              /* of those: for another's answer */
+    struct pkd_call *reserving;            /* of those: what they may use is to be set aside */
+    struct pkd_call *logged, *logged_last; /* of those: over, and their rows not yet on disk */
+    struct pkd_call *uploads; /* of those: sessions whose provider is slower than the client */
     struct pkd_call *spares;
     int call_count, spare_count;
     int64_t next_overdue_ms; /* when to look for one that waited too long */
