@@ -43,6 +43,7 @@ MOCK_SRC := $(wildcard tests/mock/*.c)
 UNIT     := $(patsubst shared/%.c,$(BUILD)/t/%,$(wildcard shared/*_test.c)) \
             $(patsubst tests/%.c,$(BUILD)/t/%,$(wildcard tests/*.c))
 GEN      := $(if $(wildcard sql/statements.sql),$(BUILD)/gen/statements.def $(BUILD)/gen/schema.inc)
+WEB      := $(wildcard sidecar/web/*.html sidecar/web/*.css sidecar/web/*.js)
 
 all: core $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) \
      $(if $(MOCK_SRC),$(BUILD)/mockd) $(if $(wildcard ext-pg/Makefile),pg)
@@ -86,6 +87,11 @@ $(BUILD)/gen/openapi.inc: docs/openapi.json
 	@mkdir -p $(@D)
 	$(Q)od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g' > $@.tmp && mv $@.tmp $@
 $(BUILD)/sidecar/openapi.o: $(BUILD)/gen/openapi.inc
+$(BUILD)/gen/web.inc: $(WEB) sidecar/web/embed.awk
+	@mkdir -p $(@D)
+	$(Q)for f in $(WEB); do od -An -v -tx1 $$f | \
+	    awk -v name=$$(basename $$f | tr . _) -f sidecar/web/embed.awk; done > $@.tmp && mv $@.tmp $@
+$(BUILD)/sidecar/web.o: $(BUILD)/gen/web.inc
 $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	@mkdir -p $(@D)
 	$(call say,CC $@)

@@ -19,6 +19,7 @@
 #include "prompts.h"
 #include "store_audit.h"
 #include "url.h"
+#include "web.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,11 @@ static void serve_openapi(struct pkd_thread *t, struct pkd_conn *c, const struct
 CATALOG(models, pkd_models_list)
 CATALOG(model, pkd_models_get)
 #undef CATALOG
+
+static void serve_dashboard(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+{
+    pkd_web_serve(t, c, req);
+}
 
 static void serve_metrics(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
 {
