@@ -1,4 +1,4 @@
-/* control.c - see control.h. Limits are in control_limit.c.
+/* control.c - see control.h. Limits are in control_held.c.
  *
  * SPDX-License-Identifier: PostgreSQL
  */

@@ -1,4 +1,4 @@
-/* control_inner.h - between control.c and control_limit.c.
+/* control_inner.h - between control.c and control_held.c.
  *
  * SPDX-License-Identifier: PostgreSQL
  */

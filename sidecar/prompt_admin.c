@@ -4,13 +4,14 @@
  */
 #include "prompt_admin.h"
 
+#include "control.h"
 #include "member.h"
 #include "path.h"
 #include "store_prompt.h"
 
 #include <string.h>
 
-enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100, PAGE_ROWS_MAX = 1000 };
+enum { SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100, PAGE_ROWS_MAX = 1000 };
 
 /* One request. */
 struct desk {
@@ -68,29 +69,6 @@ static bool read_body(struct desk *d, struct pk_json *doc)
                    pk_json_type_name(pk_json_type(doc, 0)));
 }
 
-/* "pp-" and the letters and digits of the name, with a '-' for what is between. */
-static pk_str slug_of_name(struct desk *d, pk_str name)
-{
-    struct pk_buf out = pk_buf_in(d->arena, PK_SLUG_BYTES_MAX);
-    bool gap = true;
-
-    pk_buf_adds(&out, "pp");
-    for (size_t i = 0; i < name.len && out.len < SLUG_NAME_MAX; i++) {
-        char c = name.at[i], lower = (char)(c | 0x20);
-        bool letter = lower >= 'a' && lower <= 'z';
-
-        if (!letter && (c < '0' || c > '9')) {
-            gap = true;
-            continue;
-        }
-        if (gap)
-            pk_buf_addc(&out, '-');
-        gap = false;
-        pk_buf_addc(&out, letter ? lower : c);
-    }
-    return pk_buf_str(&out);
-}
-
 static pk_str stored_slug(struct desk *d, pk_str slug)
 {
     return pk_copyf(d->arena, "%s%.*s", d->partial ? "partial/" : "", PK_FMT(slug));
@@ -109,7 +87,7 @@ static bool choose_slug(struct desk *d, const struct pk_json *doc)
 {
     pk_str given = pk_json_str(d->arena, doc, pk_json_get(doc, 0, "slug"));
     pk_str name = pk_json_str(d->arena, doc, pk_json_get(doc, 0, "name"));
-    pk_str base = given.len ? given : slug_of_name(d, name);
+    pk_str base = given.len ? given : pkd_slug_of(d->arena, "pp", name);
     struct pk_prompt unused;
     bool found = true;
 

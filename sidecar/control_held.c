@@ -1,4 +1,4 @@
-/* control_limit.c - rate_limits, usage_limits and what is used of them, in the answers of the control APIs.
+/* control_held.c - rate_limits, usage_limits and what is used of them, in the answers of the control APIs.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
