@@ -473,6 +473,16 @@ from pk_limit l left join pk_limit_use u on u.limit_slug = l.slug and u.until_us
 where l.owned and l.scope = $1 and ($2 is null or l.value = $2)
 group by l.slug, l.value, l.counts, l.per, l.budget, l.amount, l.alert order by l.slug
 
+-- name: limit_rows(slug text)
+-- NULL: all. What is used now, by all who are counted.
+select l.slug, t.name, l.scope, l.key, l.value, l.counts, l.per, l.rolling, l.amount, l.alert,
+    l.owned, l.created_us, l.updated_us, cast(coalesce(u.used, 0) as bigint), u.until_us
+from pk_limit l
+left join pk_title t on t.kind = 'limit' and t.slug = l.slug
+left join (select x.limit_slug, sum(x.used) as used, min(x.until_us) as until_us from pk_limit_use x
+           where x.until_us > @now_us@ group by x.limit_slug) u on u.limit_slug = l.slug
+where $1 is null or l.slug = $1 order by l.slug
+
 -- name: limit_use_forget(scope text, value text)
 update pk_limit_use set used = 0, refused = 0, warned_us = null, refused_us = null
 where limit_slug in (select slug from pk_limit where scope = $1 and value = $2 and owned)

@@ -425,6 +425,43 @@ def labels_and_collections_are_names():
     pkd.stop()
 
 
+def a_limit_is_made_changed_and_deleted():
+    pkd, api = start()
+    api.ok("POST", "/virtual-keys", key_body("k", rate_limits=[{"type": "requests", "unit": "rph", "value": 900}]))
+    made = api.ok("POST", "/limits", {"name": "Two a minute", "counts": "requests", "amount": 2, "per": "minute", "user": "*"})
+    expect(made["id"] == made["slug"] == "two-a-minute", made)
+    api.ok("POST", "/limits", {"slug": "team", "counts": "cost", "amount": 12.5, "per": "month", "alert_threshold": 10,
+                               "metadata": {"team": "red"}})
+
+    def call():
+        return api.pkd.http("POST", "/v1/chat/completions", h.chat_body(), {
+            **api.headers, "x-portkey-virtual-key": "k", "x-portkey-metadata": '{"_user": "anna"}'})[0]
+    expect(until(lambda: call() == 429), "it holds")
+    expect(until(lambda: api.ok("GET", "/limits/two-a-minute")["used"] == 2), api.ok("GET", "/limits/two-a-minute"))
+    api.ok("PUT", "/limits/two-a-minute", {"amount": 500})
+    expect(until(lambda: call() == 200))
+    got = api.ok("GET", "/limits/team")
+    want = {"name": "team", "counts": "cost", "amount": 12.5, "per": "month", "rolling": False, "alert_threshold": 10,
+            "metadata": {"team": "red"}, "used": 0, "owned": False}
+    expect({k: got[k] for k in want} == want, got)
+    api.ok("PUT", "/limits/team", {"virtual_key": "k", "name": "Of k"})
+    got = api.ok("GET", "/limits/team")
+    expect(got["virtual_key"] == "k" and "metadata" not in got and got["alert_threshold"] == 10, got)
+    listed = api.ok("GET", "/limits")
+    expect([(x["slug"], x["owned"]) for x in listed["data"]] ==
+           [("team", False), ("two-a-minute", False), ("virtual_key:k:requests:hour", True)], listed)
+    for body, words in (({"name": "x"}, "limit.counts"), ({"name": "x", "counts": "tokens", "amount": 0, "per": "day"}, "limit.amount"),
+                        ({"name": "x", "counts": "tokens", "amount": 1, "per": "year"}, "limit.per"),
+                        ({"name": "x", "counts": "tokens", "amount": 1, "per": "day", "colour": 1}, '"colour"'),
+                        ({"name": "x", "counts": "tokens", "amount": 1, "per": "day", "user": "a", "role": "b"}, "counts one thing")):
+        api.refused(400, words, "POST", "/limits", body)
+    for method, body in (("PUT", {"amount": 1}), ("DELETE", None)):
+        api.refused(400, "slug:", method, "/limits/virtual_key:k:requests:hour", body)
+    api.ok("DELETE", "/limits/team")
+    api.refused(404, "there is none", "GET", "/limits/team")
+    pkd.stop()
+
+
 SCOPES = {"NONE": None, "CALL": {"call"}, "ADMIN": {"admin"}, "LOGS": {"logs"}, "READ": {"admin", "logs"},
           "ANY": {"call", "admin", "logs"}}
 
@@ -502,7 +539,7 @@ CASES = [a_config_is_made_changed_and_deleted, what_is_no_config_is_refused,
          a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
          what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
-         integrations_and_providers_are_virtual_keys, labels_and_collections_are_names,
+         integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_limit_is_made_changed_and_deleted,
          every_endpoint_asks_for_a_key_of_its_scope]
 
 if __name__ == "__main__":
