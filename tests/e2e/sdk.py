@@ -21,8 +21,8 @@ WORDS = [word for word in sys.argv[2:] if word != "--install"]
 PYTHON_SDKS = ["openai[realtime]", "anthropic", "portkey-ai", "httpx", "openapi-spec-validator"]
 NODE_SDKS = ["openai", "@anthropic-ai/sdk", "portkey-ai"]
 LANGUAGES = {
-    "python": (HOME + "/venv/bin/python", ["sdk_python.py", "sdk_python_http.py"], HOME + "/venv/installed"),
-    "node": ("node", ["sdk_node.mjs"], HOME + "/node/installed"),
+    "python": (HOME + "/venv/bin/python", ["sdk_python.py", "sdk_python_http.py", "sdk_python_control.py"], HOME + "/venv/installed"),
+    "node": ("node", ["sdk_node.mjs", "sdk_node_http.mjs"], HOME + "/node/installed"),
 }
 ADMINISTER = {"python": "sdk_control.py", "node": "sdk_control.mjs"}
 
@@ -69,7 +69,7 @@ def play(language, pkd, mock):
         print(f"skip the SDKs in {language}: not installed (make sdk)", flush=True)
         return
     env = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
-    env.update(PKD=f"http://127.0.0.1:{pkd.port}", MOCK=mock.base, PK_SDK=HOME)
+    env.update(PKD=f"http://127.0.0.1:{pkd.port}", MOCK=mock.base, KEY=pkd.api_key, PK_SDK=HOME)
     codes = {script: subprocess.run([interpreter, os.path.join(HERE, script)], env=env, timeout=240).returncode
              for script in scripts if any(word in script for word in WORDS or [script])}
 
@@ -131,6 +131,10 @@ def main():
         "string": json.dumps([{"role": "system", "content": "Be {{tone}}."},
                               {"role": "user", "content": 'Say "{{words}}" {{>sign}}'}]),
         "model": "echo", "parameters": {"temperature": 0.5, "max_tokens": 99}, "virtual_key": "oai"})
+    created = subprocess.run([program("pkd"), "apikey", "create", "sdk", '{"scopes": ["call", "admin", "logs"]}', "--store", pkd.store], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+    pkd.api_key = re.search(r"pk-\S+", created)[0]
+    until(lambda: pkd.http("GET", "/v1/models")[0] == 401)
     for language in LANGUAGES:
         play(language, pkd, mock)
         administer(language, mock)

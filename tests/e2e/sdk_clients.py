@@ -13,7 +13,7 @@ import httpx
 import openai
 from portkey_ai import Portkey, createHeaders
 
-PKD, MOCK = os.environ["PKD"], os.environ["MOCK"]
+PKD, MOCK, KEY = (os.environ[name] for name in ("PKD", "MOCK", "KEY"))
 HELLO = [{"role": "user", "content": "hello there"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}}}}]
@@ -61,17 +61,17 @@ def end():
 
 
 def of_openai(kind=openai.OpenAI, max_retries=0, timeout=None, **headers):
-    return kind(api_key="pk-any", base_url=PKD + "/v1", max_retries=max_retries, timeout=timeout,
+    return kind(api_key=KEY, base_url=PKD + "/v1", max_retries=max_retries, timeout=timeout,
                 default_headers=createHeaders(**headers))
 
 
 def of_anthropic(base=PKD, key="ant", kind=anthropic.Anthropic, max_retries=0, timeout=None):
-    return kind(api_key="pk-any", base_url=base, max_retries=max_retries, timeout=timeout,
+    return kind(api_key=KEY, base_url=base, max_retries=max_retries, timeout=timeout,
                 default_headers={"x-portkey-virtual-key": key})
 
 
 def portkey(kind=Portkey, **options):
-    return kind(api_key="pk-any", base_url=PKD + "/v1", **options)
+    return kind(api_key=KEY, base_url=PKD + "/v1", **options)
 
 
 def raised(kind, call):

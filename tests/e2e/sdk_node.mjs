@@ -1,32 +1,6 @@
 // The Node SDKs against a running pkd; tests/e2e/sdk.py starts it. PKD is its address.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-
-const require = createRequire(process.env.PK_SDK + '/node/x.js');
-const { OpenAI } = require('openai');
-const { Anthropic } = require('@anthropic-ai/sdk');
-const { Portkey, createHeaders } = require('portkey-ai');
-
-const { PKD } = process.env;
-const messages = [{ role: 'user', content: 'hello there' }];
-
-async function check(name, body) {
-  try {
-    await body();
-    console.log(`ok ${name} (node)`);
-  } catch (e) {
-    console.log(String(e.stack).replace(/^/gm, '# '));
-    console.log(`not ok ${name} (node)`);
-    process.exitCode = 1;
-  }
-}
-
-const openai = (headers) =>
-  new OpenAI({ apiKey: 'pk-any', baseURL: PKD + '/v1', maxRetries: 0, defaultHeaders: createHeaders(headers) });
-const anthropic = (path = '') =>
-  new Anthropic({ apiKey: 'pk-any', baseURL: PKD + path, maxRetries: 0,
-    defaultHeaders: { 'x-portkey-virtual-key': 'ant' } });
-const portkey = (options) => new Portkey({ apiKey: 'pk-any', baseURL: PKD + '/v1', ...options });
+import { Anthropic, OpenAI, PKD, anthropic, check, messages, openai, portkey } from './sdk_clients.mjs';
 
 await check('openai_reads_answers_and_streams', async () => {
   const client = openai({ virtualKey: 'oai' });

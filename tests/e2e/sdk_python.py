@@ -6,7 +6,7 @@ import anthropic
 import openai
 from portkey_ai import AsyncPortkey, createHeaders
 
-from sdk_clients import HELLO, MOCK, PKD, TOOLS, case, end, of_anthropic, of_openai, portkey, raised
+from sdk_clients import HELLO, KEY, MOCK, PKD, TOOLS, case, end, of_anthropic, of_openai, portkey, raised
 
 FALLBACK = {"strategy": {"mode": "fallback"}, "cache": {"mode": "simple", "max_age": 60},
             "targets": [{"virtual_key": "oai-down"}, {"virtual_key": "oai"}]}
@@ -16,7 +16,7 @@ FALLBACK = {"strategy": {"mode": "fallback"}, "cache": {"mode": "simple", "max_a
 def openai_reads_answers_by_key_provider_and_model():
     for client, model in ((of_openai(virtual_key="oai"), "gpt-4o"),
                           (of_openai(provider="@oai"), "gpt-4o"),
-                          (openai.OpenAI(api_key="pk-any", base_url=PKD + "/v1"), "@oai/gpt-4o"),
+                          (openai.OpenAI(api_key=KEY, base_url=PKD + "/v1"), "@oai/gpt-4o"),
                           (of_openai(virtual_key="ant"), "claude-haiku-4-5")):
         r = client.chat.completions.create(model=model, messages=HELLO)
         assert r.choices[0].message.content == "hello there"
@@ -82,7 +82,7 @@ def openai_lists_models():
 @case
 def openai_async_clients_share_the_gateway():
     async def ask():
-        async with openai.AsyncOpenAI(api_key="pk-any", base_url=PKD + "/v1",
+        async with openai.AsyncOpenAI(api_key=KEY, base_url=PKD + "/v1",
                                       default_headers=createHeaders(virtual_key="oai")) as client:
             return await asyncio.gather(*[client.chat.completions.create(
                 model="echo:d=20", messages=HELLO) for _ in range(20)])
@@ -188,7 +188,7 @@ def anthropic_falls_back_to_another_provider():
         {"virtual_key": "ant-down", "override_params": {"model": "claude-sonnet-4-6"}},
         {"virtual_key": "oai", "override_params": {"model": "gpt-4o"}}]}
     client = anthropic.Anthropic(api_key="dummy", base_url=PKD, max_retries=0,
-                                 default_headers=createHeaders(api_key="pk-any", config=config))
+                                 default_headers=createHeaders(api_key=KEY, config=config))
     asked = dict(model="claude-sonnet-4-6", max_tokens=512, system="You are concise.",
                  messages=[{"role": "user", "content": "What is a vector database?"}])
     seen = [client.messages.with_raw_response.create(**asked) for _ in range(2)]
@@ -415,7 +415,7 @@ def openai_holds_realtime_sessions():
     assert "429" in str(e), e
 
     async def ask():
-        client = openai.AsyncOpenAI(api_key="pk-any", base_url=PKD + "/v1",
+        client = openai.AsyncOpenAI(api_key=KEY, base_url=PKD + "/v1",
                                     default_headers=createHeaders(virtual_key="oai"))
         async with client.realtime.connect(model="gpt-realtime") as other:
             await other.response.create()
@@ -472,7 +472,7 @@ def portkey_passes_provider_key_host_and_headers():
 @case
 def portkey_async_clients_stream():
     async def ask():
-        client = AsyncPortkey(api_key="pk-any", base_url=PKD + "/v1", virtual_key="oai")
+        client = AsyncPortkey(api_key=KEY, base_url=PKD + "/v1", virtual_key="oai")
         stream = await client.chat.completions.create(model="echo", messages=HELLO, stream=True)
         return [c async for c in stream]
 

@@ -10,8 +10,9 @@ import openai
 from portkey_ai import AsyncPortkey
 from pydantic import BaseModel
 
-from sdk_clients import HELLO, PKD, case, end, mock_page, of_anthropic, of_openai, portkey, raised, sent
+from sdk_clients import HELLO, KEY, PKD, case, end, mock_page, of_anthropic, of_openai, portkey, raised, sent
 
+OURS = {"x-portkey-api-key": KEY}
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
 # What ends a line for some reader of streams, and what JSON must escape.
 ODD = "a\u2028b\u2029c\u0085d\u000be\u000cf\u001cg\u007fh\U0001f600i\"j\\k\r\nl</s>"
@@ -76,7 +77,7 @@ def lines_of_a_stream_end_where_they_should():
     body = {"model": "echo", "messages": user(ODD), "stream": True}
     for key in "oai", "ant":
         with httpx.stream("POST", PKD + "/v1/chat/completions", json=body,
-                          headers={"x-portkey-virtual-key": key}) as r:
+                          headers={**OURS, "x-portkey-virtual-key": key}) as r:
             raw = r.read()
         lines = [line for line in raw.decode().splitlines() if line]  # ends lines at every one of them
         assert all(line.startswith("data: ") for line in lines), lines
@@ -115,6 +116,18 @@ def statuses_are_classes():
 
 
 @case
+def a_wrong_key_is_a_401():
+    client = openai.OpenAI(api_key="pk-wrong", base_url=PKD + "/v1", max_retries=0)
+    assert raised(openai.AuthenticationError, client.models.list).response.headers["x-portkey-trace-id"]
+    e = raised(anthropic.AuthenticationError, lambda: anthropic.Anthropic(api_key="pk-wrong", base_url=PKD).messages.create(
+        model="echo", max_tokens=5, messages=HELLO))
+    assert e.body["error"]["type"] == "authentication_error", e.body
+    e = raised(Exception, lambda: portkey(virtual_key="oai").copy(api_key="pk-wrong").chat.completions.create(
+        model="echo", messages=HELLO))
+    assert getattr(e, "status_code", None) == 401, e
+
+
+@case
 def a_blocked_call_is_a_446():
     config = {"virtual_key": "oai", "guardrails": {"input": [{"type": "contains", "deny": ["hello"], "action": "block"}]}}
     e = raised(openai.APIStatusError, lambda: of_openai(config=config, max_retries=2).chat.completions.create(
@@ -123,7 +136,7 @@ def a_blocked_call_is_a_446():
     e = raised(Exception, lambda: portkey(config=config).chat.completions.create(model="echo", messages=HELLO))
     assert getattr(e, "status_code", None) == 446, e
     e = raised(anthropic.APIStatusError, lambda: anthropic.Anthropic(
-        api_key="k", base_url=PKD, default_headers={"x-portkey-config": json.dumps({**config, "virtual_key": "ant"})}
+        api_key=KEY, base_url=PKD, default_headers={"x-portkey-config": json.dumps({**config, "virtual_key": "ant"})}
     ).messages.create(model="echo", max_tokens=5, messages=HELLO))
     assert e.status_code == 446 and e.body["type"] == "error", e
 
@@ -147,7 +160,7 @@ def sdks_retry_and_obey_retry_after():
 def row_of(trace, good=lambda row: True):
     """The log row of a trace, once it is there and good; pkd's own API tells."""
     for _ in range(100):
-        got = httpx.get(PKD + "/v1/logs", params={"trace_id": trace}).json()["data"]
+        got = httpx.get(PKD + "/v1/logs", params={"trace_id": trace}, headers=OURS).json()["data"]
         if got and good(got[0]):
             return got[0]
         time.sleep(0.05)
@@ -226,7 +239,7 @@ def an_async_task_that_is_cancelled_ends_upstream():
 
 @case
 def plain_http_is_enough():
-    h = {"x-portkey-virtual-key": "oai", "x-portkey-trace-id": "t-httpx"}
+    h = {**OURS, "x-portkey-virtual-key": "oai", "x-portkey-trace-id": "t-httpx"}
     with httpx.Client(base_url=PKD, headers=h) as client:
         r = client.post("/v1/chat/completions", json={"model": "echo", "messages": HELLO})
         assert r.json()["choices"][0]["message"]["content"] == "hello there" and r.headers["x-portkey-trace-id"] == "t-httpx"
@@ -238,7 +251,7 @@ def plain_http_is_enough():
             r = client.request(method, path, content=b"{" if method == "POST" else None)
             assert r.headers["x-portkey-trace-id"] and status in (None, r.status_code), (method, path, r.status_code)
     r = httpx.post(PKD + "/v1/chat/completions", json={"model": "echo", "messages": HELLO}, headers={"x-portkey-virtual-key": "oai"})
-    assert r.headers["x-portkey-trace-id"]
+    assert r.status_code == 401 and r.headers["x-portkey-trace-id"]
 
 
 end()

@@ -49,7 +49,7 @@ class Gateway:
         for kind, items in ("config", CONFIGS), ("guardrail", GUARDRAILS), ("prompt", PROMPTS):
             for slug, document_ in items.items():
                 self.admin(kind, "put", slug, given=json.dumps(document_))
-        self.api_key = re.search(r"pk-\S+", self.admin("apikey", "create", "seeds"))[0]
+        self.api_key = re.search(r"pk-\S+", self.admin("apikey", "create", "seeds", '{"scopes": ["call", "admin", "logs"]}'))[0]
         until(lambda: self.pkd.http("GET", "/v1/models")[0] == 401)
 
     def admin(self, *command, given=""):

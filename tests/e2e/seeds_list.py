@@ -165,7 +165,36 @@ THREE = [
 
 # --- the fourth: whole programs ---------------------------------------------------------------------
 
+OF_CONFIGS = """
+import openai as o
+def ask(config, text):
+    return o.OpenAI(api_key="dummy", base_url=portkey_ai.PORTKEY_GATEWAY_URL, max_retries=0, default_headers={
+        "x-portkey-api-key": PORTKEY_API_KEY, "x-portkey-config": config}).chat.completions.create(
+            model="m", messages=[{"role": "user", "content": text}])
+guarded = create_guardrails_config()
+for text in "my SSN is secret", "123-45-6789 " * 10, "one two three four five six seven eight nine ten":
+    try:
+        print("passed", len(ask(guarded, text).choices))
+    except o.APIStatusError as e:
+        print("blocked", e.status_code, e.body["message"] if "message" in e.body else e.body)
+print({ask(lb_id, "a").model for _ in range(40)} == {"claude-sonnet-4-6", "gpt-4o"})
+"""
+LOOKUP = """
+client = PortkeyTracedClient()
+client.send_turn(Conversation(session_id="s1", user_id="u1", feature="lookup"), "hello")
+time.sleep(0.5)
+print(json.dumps(client.get_session_analytics("lookup-s1")))
+"""
 DOWN = ("anthropic-prod-vk-abc123", "anthropic-prod", "PORTKEY_ANTHROPIC_VIRTUAL_KEY", "anthropic-vk")
+
+
+def of_configs(said, rows):
+    lines = said.splitlines()
+    return ("Fallback config created:" in lines[0] and lines[2] == "Response: How do I reset my password?"
+            and lines[3].startswith("blocked 446") and "sensitive data detected" in lines[3]
+            and lines[4].startswith("blocked 446") and "sensitive data in LLM output" in lines[4]
+            and lines[5:] == ["passed 1", "True"] and rows[0]["trace_id"] == "support-sess_abc123"
+            and metadata(rows)["feature"] == "support-chat")
 
 
 def of_session(said, rows):
@@ -173,6 +202,11 @@ def of_session(said, rows):
     traces, spans = ({r[of] for r in rows if r["operation"] == "messages"} for of in ("trace_id", "span_id"))
     return ("Feedback submitted: True" in said and len(traces) == 1 and len(spans) == 2
             and traces.pop().startswith("support-chat-sess_") and lines[-1].endswith("2/2"))
+
+
+def of_lookup(said, rows):
+    found = said.splitlines()[-1]
+    return "lookup-s1" in found and json.loads(found)
 
 
 def by_both(said, rows):
@@ -183,8 +217,10 @@ FOUR = [
     Snippet("two_sdks_with_virtual_keys", "003", 23, 88,
             lambda said, rows: keys(rows) == ["anthropic-prod-vk-abc123", "openai-prod-vk-xyz456"]
             and metadata(rows)["feature"] == "docs-assistant" and said.count("Response: ") == 2, rows=2),
+    Snippet("configs_are_created_and_used", "003", 91, 264, of_configs, rows=40, before="import openai", after=OF_CONFIGS),
     Snippet("a_traced_conversation_with_feedback", "003", 267, 461, of_session, rows=2,
             levels={403: 3, 404: 2}),
+    Snippet("a_session_is_looked_up_by_its_trace", "003", 267, 461, of_lookup, rows=3, levels={403: 3, 404: 2}, after=LOOKUP),
     Snippet("a_complete_config_by_slug_and_inline", "003", 535, 600,
             lambda said, rows: len(rows) == 2 and {r["model"] for r in rows} == {"claude-sonnet-4-6"}, rows=2),
     Snippet("a_complete_config_falls_back", "003", 535, 600, by_both, rows=2, down=DOWN),
