@@ -284,7 +284,7 @@ Datum pk_sql_health(PG_FUNCTION_ARGS)
     add_counter(&out, "cache_entries", (uint64)entries);
     add_counter(&out, "cache_bytes", (uint64)bytes);
     pk_buf_addf(&out, ",\"spool_waiting\":%s,\"providers\":",
-                pk_spool_exists(MyDatabaseId) ? "true" : "false");
+                pk_backlog_exists(MyDatabaseId) ? "true" : "false");
     pk_provider_names(&out);
     pk_buf_addc(&out, '}');
     return pk_jsonb_datum(pk_buf_str(&out));

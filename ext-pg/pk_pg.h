@@ -159,18 +159,20 @@ void pk_ring_sleep(long ms);
 /* Whether someone waits for what the worker has in memory; what it had is written. */
 bool pk_ring_flushing(void);
 void pk_ring_flushed(void);
-/* The next entry of what pk_ring_read() or pk_spool_read() returned; false behind the last. */
+/* The next entry of what pk_ring_read() or pk_backlog_read() returned; false behind the last. */
 bool pk_entry_next(pk_str *bytes, pk_str *entry);
 
 /* --- spool.c: entries that found no way through the ring --------------------------------- */
 
 /* Appends to $PGDATA/pk_spool/<database>. False: could not, or the spool is full. */
-bool pk_spool_put(Oid database, pk_str entry);
-/* Whether there is something to apply. */
-bool pk_spool_exists(Oid database);
-/* All that is there, in the current context; it stays on disk until pk_spool_done(). */
-bool pk_spool_read(Oid database, char **bytes, size_t *len);
-void pk_spool_done(Oid database);
+bool pk_backlog_put(Oid database, pk_str entry);
+/* Beside it: an entry that can never be applied. */
+bool pk_backlog_park(Oid database, pk_str entry);
+bool pk_backlog_exists(Oid database);
+/* The next entries, about `max` bytes, in the current context; none at the end. They stay on disk until
+ * pk_backlog_done(true); behind a false it begins anew. False when it cannot be had. */
+bool pk_backlog_read(Oid database, size_t max, char **bytes, size_t *len);
+void pk_backlog_done(bool all);
 
 /* --- worker.c ---------------------------------------------------------------------------- */
 

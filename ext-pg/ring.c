@@ -330,7 +330,7 @@ static void count_spooled(bool kept)
 
 static void spool(pk_str entry)
 {
-    bool kept = pk_spool_put(MyDatabaseId, entry);
+    bool kept = pk_backlog_put(MyDatabaseId, entry);
 
     count_spooled(kept);
     if (!kept)
@@ -393,7 +393,7 @@ static bool settled(uint64 position, bool all)
     bool held_back = ring->held_back || ring->leased;
     ring->flushing = held_back;
     LWLockRelease(&ring->lock);
-    return !held_back && !pk_spool_exists(MyDatabaseId);
+    return !held_back && !pk_backlog_exists(MyDatabaseId);
 }
 
 static bool wait_settled(uint64 position, bool all, int max_ms)
@@ -557,7 +557,7 @@ static void spool_all(void)
         if (!entry)
             return;
         copy_out(ring->tail + sizeof len, entry, len);
-        bool kept = pk_spool_put(MyDatabaseId, (pk_str){entry, len});
+        bool kept = pk_backlog_put(MyDatabaseId, (pk_str){entry, len});
         free(entry);
         ring->spooled += kept;
         ring->dropped += !kept;

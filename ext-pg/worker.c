@@ -146,6 +146,8 @@ static enum outcome apply_singly(pk_str bytes, uint64 *applied, uint64 *dropped)
         enum outcome outcome = apply_batch(one, &count);
         if (outcome == LATER)
             return LATER;
+        if (outcome == NEVER && pk_entry_next(&one, &entry))
+            (void)pk_backlog_park(MyDatabaseId, entry);
         *applied += outcome == APPLIED;
         *dropped += outcome == NEVER;
         bytes = rest;
@@ -179,23 +181,6 @@ static void reach_disk(bool at_once)
     last = GetCurrentTimestamp();
 }
 
-static bool drain_spool(void)
-{
-    uint64 applied, dropped;
-    char *bytes;
-    size_t len;
-
-    if (!pk_spool_exists(MyDatabaseId))
-        return true;
-    if (!pk_spool_read(MyDatabaseId, &bytes, &len))
-        return false;
-    if (len > 0 && !apply((pk_str){bytes, len}, &applied, &dropped))
-        return false;
-    pk_spool_done(MyDatabaseId);
-    pk_ring_done(0, len > 0 ? applied : 0, len > 0 ? dropped : 0);
-    return true;
-}
-
 /* Whether there was something, or it failed. */
 enum drained { NOTHING, SOME, FAILED };
 
@@ -223,6 +208,33 @@ static void settle_calls(void)
 static bool answer_asks(void)
 {
     return pk_asks_serve(settle_calls);
+}
+
+static bool drain_spool(void)
+{
+    uint64 applied, dropped;
+    char *bytes;
+    size_t len;
+
+    if (!pk_backlog_exists(MyDatabaseId))
+        return true;
+    for (;;) {
+        if (!pk_backlog_read(MyDatabaseId, BATCH_BYTES, &bytes, &len))
+            return false;
+        if (len == 0)
+            break;
+        if (!apply((pk_str){bytes, len}, &applied, &dropped)) {
+            pk_backlog_done(false);
+            return false;
+        }
+        pfree(bytes);
+        pk_ring_done(0, applied, dropped);
+        reach_disk(false);
+        (void)answer_asks();
+    }
+    pk_backlog_done(true);
+    pk_ring_done(0, 0, 0); /* whoever waits for the spool */
+    return true;
 }
 
 /* Whoever waits for an answer does not wait for more than one batch. */
