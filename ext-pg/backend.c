@@ -165,7 +165,7 @@ struct pk_backend *pk_backend(bool needs_secrets)
 
     if (needs_secrets)
         look_for_secrets();
-    if (!backend.waits || given != secrets) {
+    if (!backend.waits || (given != secrets && !pk_run_any())) {
         drop_transport();
         make_transport();
         given = secrets;

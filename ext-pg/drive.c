@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * The loop runs inside one PG_TRY. Whatever is thrown there (a cancelled statement, a timeout, a failed
- * lookup) first ends the call as cancelled, which closes its connection, and logs it. A session that
- * is terminated does not come by here; an exit callback does the same for it. Whatever is thrown
- * later finds the run's cleanup on its memory context.
+ * All calls of a session are in one loop: while one is waited for, the others go on. Whoever waits does so inside
+ * a PG_TRY. Whatever is thrown there (a cancelled statement, a timeout, a failed lookup) first ends his calls as
+ * cancelled, which closes their connections, and logs them. A session that is terminated does not come by here; an
+ * exit callback does the same for it. Whatever is thrown later finds the run's cleanup on its memory context.
  *
  * Own writes are read: an answer that this backend has put in the ring is in the cache once the worker
  * has committed it, so a lookup of the same key that misses waits for that, for a bounded time.
@@ -27,7 +27,8 @@ static struct saved {
 } saved[SAVED_MAX];
 static int saved_next;
 
-static struct pk_run *active; /* in the loop now */
+static struct pk_run *runs; /* that the loop knows */
+static bool performing;     /* what one of them needs */
 static uint64_t seed;
 
 /* --- cache ------------------------------------------------------------------------------- */
@@ -170,10 +171,19 @@ static void log_call(struct pk_run *run)
         (void)pk_ring_put(pk_buf_str(&entry));
 }
 
+static void unlink_run(struct pk_run *run)
+{
+    *(run->prev ? &run->prev->next : &runs) = run->next;
+    if (run->next)
+        run->next->prev = run->prev;
+    run->next = run->prev = NULL;
+    run->live = false;
+}
+
 static void end(struct pk_run *run)
 {
-    active = NULL;
-    run->live = false;
+    unlink_run(run);
+    run->over = true;
     log_call(run);
 }
 
@@ -195,51 +205,89 @@ static bool perform(struct pk_backend *b, struct pk_run *run)
     return false;
 }
 
-static void loop(struct pk_backend *b, struct pk_run *run)
+static struct pk_run *run_of(struct pk_task *t)
 {
-    pk_loop_start(b->loop, &run->task);
-    for (;;) {
-        struct pk_task *t = pk_loop_next(b->loop);
-        if (!t) {
-            pk_wait(b, pk_loop_deadline_ms(b->loop));
-            continue;
-        }
-        PK_ASSERT(t == &run->task);
-        if (!perform(b, run))
-            return;
-    }
+    return (struct pk_run *)((char *)t - offsetof(struct pk_run, task));
 }
 
-/* Ends the call as cancelled: closes the connection and logs it. Does not throw. */
-static void abandon(struct pk_backend *b, struct pk_run *run)
+/* One that the loop has given back and that was not, or not to the end, seen to. */
+static struct pk_run *left_over(void)
 {
+    for (struct pk_run *run = runs; run; run = run->next)
+        if (run->due)
+            return run;
+    return NULL;
+}
+
+void pk_run_enter(struct pk_run *run)
+{
+    run->next = runs;
+    if (runs)
+        runs->prev = run;
+    runs = run;
+    run->live = true;
+    pk_loop_start(run->backend->loop, &run->task);
+}
+
+struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms)
+{
+    struct pk_run *run = left_over();
+    struct pk_task *t = run ? &run->task : pk_loop_next(b->loop);
+
+    if (!t) {
+        if (until_ms > 0)
+            pk_wait(b, Min(until_ms, pk_loop_deadline_ms(b->loop)));
+        return NULL;
+    }
+    run = run_of(t);
+    run->due = performing = true; /* for whoever goes on after an error */
+    bool goes_on = perform(b, run);
+    run->due = performing = false;
+    if (goes_on)
+        return NULL;
+    end(run);
+    return run;
+}
+
+void pk_run_abandon(struct pk_run *run)
+{
+    struct pk_backend *b = run->backend;
     struct pk_task *t;
 
+    performing = false;
+    if (!run->live)
+        return;
     pk_asks_drop();
+    run->due = false;
     pk_loop_cancel(b->loop, &run->task);
-    do
-        t = pk_loop_next(b->loop);
-    while (t && t->next.op != PK_OP_DONE);
+    while ((t = pk_loop_next(b->loop)) && !(t == &run->task && t->next.op == PK_OP_DONE))
+        if (t != &run->task)
+            run_of(t)->due = true;
     PK_ASSERT(t == &run->task);
     end(run);
 }
 
-/* A session that is terminated in the middle of a call. */
+bool pk_run_any(void)
+{
+    return runs != NULL;
+}
+
+/* A session that is terminated in the middle of calls. */
 static void at_exit(int code, Datum unused)
 {
-    if (active && !pk_found_bug)
-        abandon(active->backend, active);
+    while (runs && !pk_found_bug)
+        pk_run_abandon(runs);
 }
 
 static void forget(void *object)
 {
     struct pk_run *run = object;
 
-    if (active == run)
-        active = NULL;
-    if (run->live)
+    if (run->live) {
+        unlink_run(run);
         pk_loop_drop(run->backend->loop, &run->task);
-    if (run->snapshot)
+    }
+    if (run->snapshot && !run->shares)
         pk_snapshot_release(pk_backend_resolver(), run->snapshot);
     if (run->fd_counted)
         ReleaseExternalFD();
@@ -260,16 +308,7 @@ static void prepare_once(void)
     prepared = true;
 }
 
-static void count_fd(struct pk_run *run)
-{
-    run->fd_counted = AcquireExternalFD();
-    if (!run->fd_counted)
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-                        errmsg("too many files are open in this session for another connection"),
-                        errhint("Raise max_files_per_process.")));
-}
-
-static void hang_on_context(struct pk_run *run)
+void pk_run_hang(struct pk_run *run)
 {
     MemoryContextCallback *going = palloc(sizeof *going);
 
@@ -304,7 +343,7 @@ static void hide_what_config_says(const struct pk_config *config)
         warn_of_literal_key();
 }
 
-static void resolve(struct pk_run *run, pk_str config)
+void pk_run_resolve(struct pk_run *run, pk_str config)
 {
     struct pk_error err;
 
@@ -317,39 +356,58 @@ static void resolve(struct pk_run *run, pk_str config)
     hide_what_config_says(&run->snapshot->config);
 }
 
-static void start(struct pk_run *run)
+bool pk_run_prepare(struct pk_run *run, struct pk_error *err)
 {
-    struct pk_error err;
-
     run->task.call = pk_call_new(run->arena, &run->snapshot->config, run->snapshot->facts,
-                                 &run->request, pk_clock_us(), pk_random_next(&seed), &err);
-    if (!run->task.call)
-        pk_throw(&err, PK_NONE, NULL);
+                                 &run->request, pk_clock_us(), pk_random_next(&seed), err);
     run->body = pk_buf_in(run->arena, PK_STREAM_BYTES_MAX);
+    return run->task.call != NULL;
+}
+
+bool pk_run_count_fd(struct pk_run *run)
+{
+    run->fd_counted = AcquireExternalFD();
+    return run->fd_counted;
+}
+
+void pk_throw_too_many_files(void)
+{
+    ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+                    errmsg("too many files are open in this session for another connection"),
+                    errhint("Raise max_files_per_process.")));
+    pg_unreachable();
+}
+
+void pk_run_check(void)
+{
+    if (performing)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a call is in progress in this session")));
+    prepare_once();
 }
 
 void pk_drive(struct pk_run *run, pk_str config)
 {
-    if (active)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a call is in progress in this session")));
-    prepare_once();
-    hang_on_context(run);
-    resolve(run, config);
-    start(run);
+    struct pk_error err;
+
+    pk_run_check();
+    pk_run_hang(run);
+    pk_run_resolve(run, config);
+    if (!pk_run_prepare(run, &err))
+        pk_throw(&err, PK_NONE, NULL);
     run->backend = pk_backend(pk_backend_needs_secrets(&run->snapshot->config));
-    count_fd(run);
-    active = run;
-    run->live = true;
+    if (!pk_run_count_fd(run))
+        pk_throw_too_many_files();
+    pk_run_enter(run);
     PG_TRY();
     {
-        loop(run->backend, run);
+        while (!run->over)
+            (void)pk_run_turn(run->backend, INT64_MAX);
     }
     PG_CATCH();
     {
-        abandon(run->backend, run);
+        pk_run_abandon(run);
         PG_RE_THROW();
     }
     PG_END_TRY();
-    end(run);
 }

@@ -135,7 +135,7 @@ static struct pk_privacy session_privacy(void)
 }
 
 /* What the settings and the session say. */
-static bool complete(struct pk_run *run, struct pk_error *err)
+bool pk_run_complete(struct pk_run *run, struct pk_error *err)
 {
     struct pk_request *req = &run->request;
 
@@ -281,7 +281,7 @@ static bool perform(FunctionCallInfo fcinfo, const struct verb *verb, pk_str con
     struct pk_run *run = palloc0(sizeof *run);
 
     run->arena = pk_arena_here();
-    if (!verb->build(fcinfo, run, err) || !complete(run, err))
+    if (!verb->build(fcinfo, run, err) || !pk_run_complete(run, err))
         return false;
     run->store = pk_store_spi(pk_home_of(fcinfo), PK_READ);
     if (verb->load && !verb->load(run, &config, err))

@@ -224,15 +224,37 @@ struct pk_run {
     struct pk_prompt_use use; /* pk_prompt, */
     struct pk_replay replay;  /* pk_replay: what the request is made from */
     struct pk_task task;
-    struct pk_buf body; /* the answer */
-    bool live;          /* the loop knows the task */
-    bool fd_counted;    /* one external fd is taken for it */
+    struct pk_buf body;         /* the answer */
+    bool shares;                /* its snapshot is another's to release */
+    bool live;                  /* the loop knows the task */
+    bool due;                   /* the task is given back, and not seen to yet */
+    bool over;                  /* at PK_OP_DONE, and logged */
+    bool fd_counted;            /* one external fd is taken for it */
+    struct pk_run *next, *prev; /* in the loop */
 };
 
 /* Resolves `config`, performs run->request and puts the log row in the ring. Errors before the call
  * throw; how the call ended is in run->task.call. An interrupt closes the connection, logs the
  * call as cancelled and throws. The run must be in memory that goes with run->arena. */
 void pk_drive(struct pk_run *run, pk_str config);
+
+/* The steps of pk_drive(), for who makes many calls. Those that return nothing throw. */
+void pk_run_check(void);              /* first: a call may begin */
+void pk_run_hang(struct pk_run *run); /* on the current memory context, with which all of it goes */
+void pk_run_resolve(struct pk_run *run, pk_str config);        /* run->snapshot */
+bool pk_run_prepare(struct pk_run *run, struct pk_error *err); /* the call of run->request */
+bool pk_run_count_fd(struct pk_run *run);                      /* false: there are too many */
+_Noreturn void pk_throw_too_many_files(void);
+void pk_run_enter(struct pk_run *run); /* needs run->backend */
+/* Does one thing that a call of this session needs, or waits for one until `until_ms` (monotonic; 0: not at all). The run
+ * that is over now, whosever it is; NULL: none. */
+struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms);
+/* Ends it as cancelled, unless it is over: closes its connection and logs it. Does not throw. */
+void pk_run_abandon(struct pk_run *run);
+bool pk_run_any(void); /* the loop knows one */
+
+/* What the settings and the session say of run->request; fn_chat.c. */
+bool pk_run_complete(struct pk_run *run, struct pk_error *err);
 
 /* Exiting because of our own mistake: nothing of the core may be touched any more. */
 extern bool pk_found_bug;

@@ -24,7 +24,7 @@ enum {
     PATH_MAX_BYTES = 4096,
     ADD_WAIT_MS = 1000,    /* for room in the writer's queue */
     FLUSH_WAIT_MS = 10000, /* two busy timeouts of the store */
-    CONNECTIONS = 16,
+    CONNECTIONS = 1024,
     NEAR_BYTES_MAX = 64 << 20,
 };
 
@@ -58,7 +58,7 @@ static void close_store(struct pk_conn *c)
 
 static void close_transport(struct pk_conn *c)
 {
-    PK_ASSERT(!c->driving);
+    PK_ASSERT(!c->driving && c->rides == 0);
     if (c->loop)
         pk_loop_free(c->loop);
     pk_xfer_free(c->xfer);
@@ -198,7 +198,8 @@ bool pk_conn_secrets(struct pk_conn *c, bool create, struct pk_error *err)
     c->secrets = pk_secrets_open(path, create, err);
     if (!c->secrets)
         return false;
-    close_transport(c); /* it would go on without them */
+    if (c->rides == 0)
+        close_transport(c); /* it would go on without them */
     return true;
 }
 

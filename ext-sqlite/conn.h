@@ -39,7 +39,8 @@ struct pk_conn {
     uint64_t random;
     int cursors;  /* open on relations: the store may not change under them */
     int busy;     /* functions and scans that are at work: what they use was not idle at a fork */
-    bool driving; /* a call is running */
+    int rides;    /* calls that run */
+    bool driving; /* a turn of one is under way */
 };
 
 /* The connection's state, with one reference; NULL when memory runs out. */

@@ -2,13 +2,11 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Between two waits of at most SLICE_MS, and at least every half of that however busy the transport is, it
+ * Between two waits of at most PK_SLICE_MS, and at least every half of that however busy the transport is, it
  * looks whether the statement was interrupted.
  */
 #include "drive.h"
 
-#include "interrupt.h"
-#include "loop.h"
 #include "store_cache.h"
 #include "store_guard.h"
 #include "store_hold.h"
@@ -17,18 +15,16 @@
 #include <poll.h>
 #include <string.h>
 
-enum {
-    SLICE_MS = 10,
-    SETTLE_WAIT_MS = 2000, /* for an answer that this process has just stored */
-};
+enum { SETTLE_WAIT_MS = 2000 }; /* for an answer that this process has just stored */
 
-static void wait_slice(const struct pk_conn *c)
+static void wait_slice(const struct pk_conn *c, int64_t until_ms)
 {
     struct pollfd fd = {.fd = pk_xfer_fd(c->xfer), .events = POLLIN};
-    int64_t left = pk_loop_deadline_ms(c->loop) - pk_clock_ms();
+    int64_t first = pk_loop_deadline_ms(c->loop);
+    int64_t left = (first < until_ms ? first : until_ms) - pk_clock_ms();
 
     if (left > 0)
-        (void)poll(&fd, 1, left < SLICE_MS ? (int)left : SLICE_MS);
+        (void)poll(&fd, 1, left < PK_SLICE_MS ? (int)left : PK_SLICE_MS);
 }
 
 /* A cache key's first bytes: what the writer knows its entry by. */
@@ -147,62 +143,92 @@ static void log_call(struct pk_conn *c, struct pk_call *call, struct pk_arena *a
     (void)pk_conn_journal(c, &entry, 0, &unused);
 }
 
-/* Performs what the machine asks of the host; true at the end of the call. */
-static bool perform(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena)
+/* Performs what the machine asks of the host. */
+static void perform(struct pk_conn *c, struct pk_ride *r)
 {
+    struct pk_task *t = &r->task;
+
     switch (t->next.op) {
-    case PK_OP_LOOKUP: lookup(c, t, arena); return false;
-    case PK_OP_NEAR: look_near(c, t, arena); return false;
-    case PK_OP_RESERVE: reserve(c, t); return false;
-    case PK_OP_QUERY: query(c, t); return false;
-    case PK_OP_SAVE: save(c, t, arena); return false;
-    case PK_OP_DONE: return true;
+    case PK_OP_LOOKUP: lookup(c, t, r->arena); break;
+    case PK_OP_NEAR: look_near(c, t, r->arena); break;
+    case PK_OP_RESERVE: reserve(c, t); break;
+    case PK_OP_QUERY: query(c, t); break;
+    case PK_OP_SAVE: save(c, t, r->arena); break;
+    case PK_OP_DONE:
+        log_call(c, t->call, r->arena);
+        r->over = true;
+        c->rides--;
+        break;
     case PK_OP_SEND:
     case PK_OP_READ:
-    case PK_OP_SLEEP: pk_loop_resume(c->loop, t); return false;
+    case PK_OP_SLEEP: pk_loop_resume(c->loop, t); break;
     }
-    return true;
 }
 
-static void run(struct pk_conn *c, struct pk_task *t, struct pk_arena *arena, struct pk_buf *out)
+void pk_ride_start(struct pk_conn *c, struct pk_ride *r, struct pk_call *call,
+                   struct pk_arena *arena)
 {
-    struct pk_interrupt interrupt = {.db = c->db, .last_ms = pk_clock_ms()};
-    bool cancelled = false;
+    *r = (struct pk_ride){.task = {.call = call}, .arena = arena};
+    r->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    c->rides++;
+    pk_loop_start(c->loop, &r->task);
+}
 
-    pk_loop_start(c->loop, t);
-    for (;;) {
-        struct pk_task *due = pk_loop_next(c->loop);
+void pk_ride_cancel(struct pk_conn *c, struct pk_ride *r)
+{
+    if (!r->over)
+        pk_loop_cancel(c->loop, &r->task);
+}
 
-        if (due) {
-            PK_ASSERT(due == t);
-            pk_buf_add(out, t->next.out);
-            if (perform(c, t, arena))
-                break;
-        } else {
-            wait_slice(c);
-        }
-        if (!cancelled && pk_interrupted(&interrupt, SLICE_MS / 2)) {
-            cancelled = true;
-            pk_loop_cancel(c->loop, t);
-        }
+bool pk_ride_free_to_go(const struct pk_conn *c, struct pk_error *err)
+{
+    return !c->driving ||
+           pk_fail(err, PK_BAD_REQUEST, "this connection is in the middle of another call");
+}
+
+struct pk_ride *pk_ride_turn(struct pk_conn *c, int64_t until_ms)
+{
+    struct pk_task *due = pk_loop_next(c->loop);
+    struct pk_ride *r = (struct pk_ride *)(void *)due;
+
+    if (!due) {
+        wait_slice(c, until_ms);
+        return NULL;
     }
-    pk_interrupt_end(&interrupt);
+    c->driving = true;
+    pk_buf_add(&r->out, due->next.out);
+    perform(c, r);
+    c->driving = false;
+    return r->over ? r : NULL;
+}
+
+bool pk_ride_interrupted(struct pk_conn *c, struct pk_interrupt *p)
+{
+    c->driving = true; /* a progress handler may be called */
+    bool interrupted = pk_interrupted(p, PK_SLICE_MS / 2);
+    c->driving = false;
+    return interrupted;
 }
 
 bool pk_drive(struct pk_conn *c, struct pk_call *call, struct pk_arena *arena, pk_str *body,
               struct pk_error *err)
 {
-    struct pk_task task = {.call = call};
-    struct pk_buf out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    struct pk_interrupt interrupt = {.db = c->db, .last_ms = pk_clock_ms()};
+    struct pk_ride ride;
+    bool cancelled = false;
 
-    /* The loop can run many, but a progress handler or an authorizer that calls back is a mistake. */
-    if (c->driving)
-        return pk_fail(err, PK_BAD_REQUEST, "this connection is in the middle of another call");
-    c->driving = true;
-    run(c, &task, arena, &out);
-    c->driving = false;
-    log_call(c, call, arena);
-    *body = pk_buf_str(&out);
-    return !out.failed ||
+    if (!pk_ride_free_to_go(c, err))
+        return false;
+    pk_ride_start(c, &ride, call, arena);
+    while (!ride.over) {
+        (void)pk_ride_turn(c, INT64_MAX);
+        if (!cancelled && pk_ride_interrupted(c, &interrupt)) {
+            cancelled = true;
+            pk_ride_cancel(c, &ride);
+        }
+    }
+    pk_interrupt_end(&interrupt);
+    *body = pk_buf_str(&ride.out);
+    return !ride.out.failed ||
            pk_fail(err, PK_NO_MEMORY, "the answer is too large for the call's memory");
 }

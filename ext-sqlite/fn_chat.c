@@ -119,34 +119,14 @@ static bool use_log(struct query *q, struct pk_error *err)
     return true;
 }
 
-/* What the settings say and the call's own options do not. */
-static bool apply_settings(struct query *q, struct pk_error *err)
-{
-    const struct pk_settings *s = &q->conn->settings;
-    pk_str metadata = pk_setting_metadata(s);
-
-    q->req.source = PK_SOURCE_SQLITE;
-    q->req.output_assumed = s->output_assumed;
-    if (q->req.timeout_ms == 0)
-        q->req.timeout_ms = s->timeout_ms;
-    q->req.privacy = pk_privacy_join(q->req.privacy, s->privacy);
-    if (metadata.len == 0)
-        return true;
-    if (q->req.metadata.len == 0) {
-        q->req.metadata = metadata;
-        return true;
-    }
-    return pk_json_merge(&q->arena, metadata, q->req.metadata, "metadata", &q->req.metadata, err) &&
-           pk_request_metadata(&q->arena, q->req.metadata, err);
-}
-
 /* Everything that can be wrong without a call is found before it. */
 static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk_error *err)
 {
     struct pk_conn *c = q->conn;
 
-    if (!build(q, args, err) || !apply_settings(q, err) || !pk_conn_ready(c, err) ||
-        (q->use.reference.at && !use_prompt(q, err)) || (q->replay.given && !use_log(q, err)))
+    if (!build(q, args, err) || !pk_settings_request(&c->settings, &q->arena, &q->req, err) ||
+        !pk_conn_ready(c, err) || (q->use.reference.at && !use_prompt(q, err)) ||
+        (q->replay.given && !use_log(q, err)))
         return false;
     q->req.role = pk_store_actor_name(c->store);
     q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);

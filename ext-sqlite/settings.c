@@ -40,7 +40,7 @@ static bool apply_store(struct pk_conn *c, pk_str text, struct pk_error *err)
     if (c->cursors > 0)
         return pk_fail(err, PK_BAD_REQUEST,
                        "store: a statement is still reading the one that is open");
-    if (c->driving)
+    if (c->driving || c->rides > 0)
         return pk_fail(err, PK_BAD_REQUEST, "store: a call is still running");
     return pk_conn_open(c, text.at, err);
 }
@@ -329,7 +329,27 @@ const char *pk_setting_allowed_hosts(const struct pk_settings *s)
     return hosts ? hosts : "";
 }
 
-pk_str pk_setting_metadata(const struct pk_settings *s)
+static pk_str metadata_of(const struct pk_settings *s)
 {
     return pk_str_of(effective(s, METADATA));
+}
+
+bool pk_settings_request(const struct pk_settings *s, struct pk_arena *arena,
+                         struct pk_request *req, struct pk_error *err)
+{
+    pk_str metadata = metadata_of(s);
+
+    req->source = PK_SOURCE_SQLITE;
+    req->output_assumed = s->output_assumed;
+    if (req->timeout_ms == 0)
+        req->timeout_ms = s->timeout_ms;
+    req->privacy = pk_privacy_join(req->privacy, s->privacy);
+    if (metadata.len == 0)
+        return true;
+    if (req->metadata.len == 0) {
+        req->metadata = metadata;
+        return true;
+    }
+    return pk_json_merge(arena, metadata, req->metadata, "metadata", &req->metadata, err) &&
+           pk_request_metadata(arena, req->metadata, err);
 }

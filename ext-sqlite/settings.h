@@ -5,7 +5,7 @@
 #ifndef PK_SETTINGS_H
 #define PK_SETTINGS_H
 
-#include "privacy.h"
+#include "request.h"
 #include "store.h"
 
 enum pk_on_error { PK_RAISE, PK_GIVE_NULL, PK_GIVE_JSON };
@@ -42,9 +42,12 @@ bool pk_setting_get(struct pk_conn *c, pk_str name, pk_str *value,
 /* Tells a store that has just been opened. */
 bool pk_settings_opened(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
 
+/* What the settings say of a call, and its own options do not. */
+bool pk_settings_request(const struct pk_settings *s, struct pk_arena *arena,
+                         struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+
 const char *pk_setting_store(const struct pk_settings *s); /* NULL: not set */
-/* What every call gets: "" when not set. */
+/* "" when not set. */
 const char *pk_setting_allowed_hosts(const struct pk_settings *s);
-pk_str pk_setting_metadata(const struct pk_settings *s);
 
 #endif

@@ -1,0 +1,538 @@
+/* fn_map.c - pk_map and pk_batch: a call for each row of a query or item of an array, many in flight.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The batch (batch.h) says what to do; this file reads rows through a cursor, as calls have room, makes the calls, and
+ * puts what became of them into a tuplestore. The query runs as the caller, and may only read.
+ *
+ * All of it hangs on one memory context, but for what the transaction cleans up. An error first ends the calls that are
+ * in flight: they are logged as cancelled.
+ */
+#include "pk_pg.h"
+
+#include "batch.h"
+#include "result.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "storage/fd.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+
+enum { COLUMNS = 18 };
+
+enum ask_kind { ASK_PROMPT, ASK_MESSAGES, ASK_VARS };
+
+static const struct {
+    const char *name;
+    enum ask_kind kind;
+} texts[] = {{"prompt", ASK_PROMPT}, {"messages", ASK_MESSAGES}, {"vars", ASK_VARS}};
+
+struct map {
+    MemoryContext context;
+    struct pk_run base; /* the config, for all calls */
+    struct pk_batch *batch;
+    pk_str config, params, prompt;
+    struct flight *flights;
+    int fds; /* external ones that are taken, one a call in flight */
+    Tuplestorestate *out;
+    TupleDesc desc;
+
+    Portal portal; /* the query; NULL: an array */
+    SPITupleTable *rows;
+    uint64 row, row_count;
+    int key_column, text_column; /* from 1; key_column 0: none */
+    enum ask_kind kind;
+
+    Datum *inputs;
+    bool *nulls;
+    int input, input_count;
+};
+
+/* One row as it was read. */
+struct row {
+    bool has_key, has_text;
+    pk_str key, text;
+    enum ask_kind kind;
+};
+
+/* --- where rows come from ------------------------------------------------------------------ */
+
+static pk_str printed(HeapTuple tuple, TupleDesc desc, int column, bool *has)
+{
+    char *text = SPI_getvalue(tuple, desc, column);
+
+    *has = text != NULL;
+    return pk_str_of(text);
+}
+
+static bool fetch_rows(struct map *m)
+{
+    if (m->rows)
+        SPI_freetuptable(m->rows);
+    SPI_cursor_fetch(m->portal, true, 256);
+    m->rows = SPI_tuptable;
+    m->row_count = SPI_processed;
+    m->row = 0;
+    return m->row_count > 0;
+}
+
+static bool next_of_query(struct map *m, struct row *row)
+{
+    if (m->row == m->row_count && !fetch_rows(m))
+        return false;
+    HeapTuple tuple = m->rows->vals[m->row++];
+    if (m->key_column)
+        row->key = printed(tuple, m->rows->tupdesc, m->key_column, &row->has_key);
+    row->text = printed(tuple, m->rows->tupdesc, m->text_column, &row->has_text);
+    row->kind = m->kind;
+    return true;
+}
+
+static bool next_input(struct map *m, struct row *row)
+{
+    int i = m->input++;
+
+    if (i >= m->input_count)
+        return false;
+    row->kind = m->kind;
+    row->has_text = !m->nulls[i];
+    if (!row->has_text)
+        return true;
+    if (m->kind == ASK_PROMPT) {
+        row->text = pk_str_of(TextDatumGetCString(m->inputs[i]));
+        return true;
+    }
+    row->text = pk_str_of(DatumGetCString(DirectFunctionCall1(jsonb_out, m->inputs[i])));
+    if (row->text.at[0] == '{')
+        row->kind = ASK_VARS;
+    return true;
+}
+
+static void read_columns(struct map *m, TupleDesc desc)
+{
+    int known = 0;
+
+    for (int i = 0; i < desc->natts; i++) {
+        const char *name = NameStr(TupleDescAttr(desc, i)->attname);
+
+        if (strcmp(name, "key") == 0) {
+            known += m->key_column == 0;
+            m->key_column = i + 1;
+        }
+        for (size_t k = 0; k < PK_COUNT(texts); k++) {
+            if (strcmp(name, texts[k].name) != 0)
+                continue;
+            known += m->text_column == 0;
+            m->text_column = i + 1;
+            m->kind = texts[k].kind;
+        }
+    }
+    if (known != desc->natts || m->text_column == 0)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("query: its columns must be key and one of prompt, messages or "
+                               "vars, each by that name")));
+}
+
+static void open_query(struct map *m, const char *query)
+{
+    SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
+
+    if (!plan || !SPI_is_cursor_plan(plan))
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query: must be one select")));
+    m->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    read_columns(m, m->portal->tupDesc);
+}
+
+/* --- the request of a row ------------------------------------------------------------------ */
+
+static bool use_prompt(struct map *m, struct pk_run *run, pk_str vars, struct pk_error *err)
+{
+    struct pk_prompt_use use = {
+        .reference = m->prompt, .vars = vars, .params = m->params, .config = m->config};
+
+    if (m->prompt.len == 0)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "params.pk.prompt: needed, as rows have variables of a prompt");
+    pk_secret_random(&use.seed, sizeof use.seed);
+    if (!pk_request_options(run->arena, m->params, &run->request, err))
+        return false;
+    bool ok = pk_store_prompt_request(m->base.store, run->arena, &use, &run->request, err);
+    pk_store_spi_check(m->base.store);
+    return ok;
+}
+
+/* The request is built in the item's arena. */
+static bool build(struct map *m, struct pk_item *item, const struct row *row, struct pk_error *err)
+{
+    struct pk_run run = {.arena = &item->arena};
+    pk_str text = pk_copy(&item->arena, row->text);
+    bool ok = false;
+
+    switch (row->kind) {
+    case ASK_PROMPT:
+        ok = pk_request_ask(run.arena, text, PK_NONE, m->params, &run.request, err);
+        break;
+    case ASK_MESSAGES:
+        ok = pk_request_chat(run.arena, text, m->params, false, &run.request, err);
+        break;
+    case ASK_VARS: ok = use_prompt(m, &run, text, err); break;
+    }
+    ok = ok && pk_run_complete(&run, err);
+    item->req = run.request;
+    return ok;
+}
+
+static void read_row(struct map *m)
+{
+    struct pk_error err = {0};
+    struct row row = {0};
+
+    if (!(m->portal ? next_of_query(m, &row) : next_input(m, &row))) {
+        pk_batch_eof(m->batch);
+        return;
+    }
+    struct pk_item *item = pk_batch_add(m->batch);
+    if (!item)
+        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("no memory for another row")));
+    item->has_key = row.has_key;
+    item->key = pk_copy(&item->arena, row.key);
+    bool asks = row.has_text && build(m, item, &row, &err);
+    if (row.has_text && !asks)
+        pk_result_of_error(&item->arena, &err, &item->result);
+    else if (!asks)
+        item->result = (struct pk_result){.ok = true, .cost_known = true};
+    if (!pk_batch_ready(m->batch, item, !asks, &err))
+        pk_throw(&err, PK_NONE, NULL);
+}
+
+/* --- calls --------------------------------------------------------------------------------- */
+
+struct flight {
+    struct pk_run run; /* in `context`, which goes when it has landed */
+    MemoryContext context;
+    struct pk_item *item;
+    struct flight *next, *prev;
+};
+
+static struct flight *new_flight(struct map *m, struct pk_item *item)
+{
+    MemoryContext context = AllocSetContextCreate(m->context, "pk call", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext outer = MemoryContextSwitchTo(context);
+    struct flight *f = palloc0(sizeof *f);
+
+    f->context = context;
+    f->item = item;
+    f->run.arena = pk_arena_here();
+    f->run.store = m->base.store;
+    f->run.snapshot = m->base.snapshot;
+    f->run.shares = true;
+    f->run.backend = m->base.backend;
+    f->run.request = item->req;
+    f->next = m->flights;
+    if (m->flights)
+        m->flights->prev = f;
+    m->flights = f;
+    pk_run_hang(&f->run);
+    MemoryContextSwitchTo(outer);
+    return f;
+}
+
+static void end_flight(struct map *m, struct flight *f)
+{
+    *(f->prev ? &f->prev->next : &m->flights) = f->next;
+    if (f->next)
+        f->next->prev = f->prev;
+    MemoryContextDelete(f->context);
+}
+
+static void start(struct map *m, struct pk_item *item)
+{
+    struct pk_error err = {0};
+    struct flight *f = new_flight(m, item);
+
+    if (pk_run_prepare(&f->run, &err)) {
+        pk_run_enter(&f->run);
+        return;
+    }
+    end_flight(m, f);
+    pk_result_of_error(&item->arena, &err, &item->result);
+    pk_batch_end(m->batch, item, pk_clock_ms(), 0);
+}
+
+static void start_all(struct map *m)
+{
+    for (struct pk_item *item; (item = pk_batch_start(m->batch, pk_clock_ms()));)
+        start(m, item);
+}
+
+static void land(struct map *m, struct flight *f)
+{
+    struct pk_run *run = &f->run;
+    struct pk_item *item = f->item;
+    struct pk_error err = {0};
+
+    if (run->body.failed) {
+        (void)pk_fail(&err, PK_NO_MEMORY, "the answer is too large for the call's memory");
+        pk_result_of_error(&item->arena, &err, &item->result);
+    } else {
+        pk_result_of_call(&item->arena, run->task.call, pk_buf_str(&run->body), &item->result);
+    }
+    int64_t retry_after_ms = pk_call_retry_after_ms(run->task.call);
+    end_flight(m, f);
+    pk_batch_end(m->batch, item, pk_clock_ms(), retry_after_ms);
+}
+
+/* Those that ended, perhaps while another call of the session was waited for. */
+static void land_all(struct map *m)
+{
+    for (struct flight *f = m->flights, *next; f; f = next) {
+        next = f->next;
+        if (f->run.over)
+            land(m, f);
+    }
+}
+
+/* --- rows go out --------------------------------------------------------------------------- */
+
+static void set(Datum *values, bool *nulls, int i, bool has, Datum value)
+{
+    nulls[i] = !has;
+    values[i] = has ? value : (Datum)0;
+}
+
+static void set_text(Datum *values, bool *nulls, int i, pk_str text)
+{
+    set(values, nulls, i, text.len > 0, text.len ? pk_text_datum(text) : (Datum)0);
+}
+
+static Datum usd_datum(int64_t pusd)
+{
+    char text[32];
+
+    pk_usd_print(pusd, text);
+    return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+                               Int32GetDatum(-1));
+}
+
+/* In the order of the declaration in pk.sql.in. */
+static void set_all(const struct pk_item *item, Datum *values, bool *nulls)
+{
+    const struct pk_result *r = &item->result;
+    int i = 0;
+
+    set(values, nulls, i++, true, Int64GetDatum(item->ord));
+    set(values, nulls, i++, item->has_key, item->has_key ? pk_text_datum(item->key) : (Datum)0);
+    set(values, nulls, i++, r->has_content, r->has_content ? pk_text_datum(r->content) : (Datum)0);
+    set(values, nulls, i++, r->response.len > 0,
+        r->response.len ? pk_jsonb_datum(r->response) : (Datum)0);
+    set(values, nulls, i++, true, BoolGetDatum(r->ok));
+    set_text(values, nulls, i++, pk_str_of(r->error_code));
+    set_text(values, nulls, i++, r->error_message);
+    set(values, nulls, i++, !r->ok, BoolGetDatum(r->retryable));
+    set(values, nulls, i++, r->http_status != 0, Int32GetDatum(r->http_status));
+    set_text(values, nulls, i++, r->provider);
+    set_text(values, nulls, i++, r->model);
+    set(values, nulls, i++, r->has_usage, Int64GetDatum(r->input_tokens));
+    set(values, nulls, i++, r->has_usage, Int64GetDatum(r->output_tokens));
+    set(values, nulls, i++, r->cost_known, usd_datum(r->cost_pusd));
+    set(values, nulls, i++, true, Float8GetDatum((double)r->latency_us / 1000.0));
+    set(values, nulls, i++, true, Int32GetDatum(r->attempts));
+    set_text(values, nulls, i++, r->cache_status);
+    set_text(values, nulls, i++, r->trace_id);
+    PK_ASSERT(i == COLUMNS);
+}
+
+static void give(struct map *m, struct pk_item *item)
+{
+    MemoryContext row = AllocSetContextCreate(m->context, "pk row", ALLOCSET_SMALL_SIZES);
+    MemoryContext outer = MemoryContextSwitchTo(row);
+    Datum values[COLUMNS];
+    bool nulls[COLUMNS];
+
+    set_all(item, values, nulls);
+    tuplestore_putvalues(m->out, m->desc, values, nulls);
+    MemoryContextSwitchTo(outer);
+    MemoryContextDelete(row);
+    pk_batch_drop(m->batch, item);
+}
+
+static void work(struct map *m)
+{
+    while (!pk_batch_over(m->batch)) {
+        bool wants = pk_batch_wants(m->batch);
+
+        CHECK_FOR_INTERRUPTS();
+        if (wants)
+            read_row(m);
+        start_all(m);
+        if (pk_run_turn(m->base.backend, wants ? 0 : pk_batch_wake_ms(m->batch)))
+            land_all(m);
+        for (struct pk_item *item; (item = pk_batch_take(m->batch));)
+            give(m, item);
+    }
+}
+
+/* --- the functions ----------------------------------------------------------------------- */
+
+static void forget(void *object)
+{
+    struct map *m = object;
+
+    pk_batch_free(m->batch);
+    for (; m->fds > 0; m->fds--)
+        ReleaseExternalFD();
+}
+
+/* As many calls as connections may be open. */
+static void take_fds(struct map *m, struct pk_batch_options *o)
+{
+    while (m->fds < o->concurrency && AcquireExternalFD())
+        m->fds++;
+    if (m->fds == 0)
+        pk_throw_too_many_files();
+    if (m->fds < o->concurrency)
+        ereport(NOTICE, (errmsg("pk: %d calls in flight instead of %d", m->fds, o->concurrency),
+                         errhint("Raise max_files_per_process.")));
+    o->concurrency = m->fds;
+}
+
+static void open_batch(struct map *m, FunctionCallInfo fcinfo, bool json_config)
+{
+    struct pk_batch_options o = {
+        .concurrency = PK_BATCH_CONCURRENCY, .dedup = true, .max_error_ratio = 0.5};
+    struct pk_request unused = {0};
+    struct pk_error err;
+    MemoryContextCallback *going = palloc(sizeof *going);
+
+    m->context = CurrentMemoryContext;
+    m->config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
+    m->base.arena = pk_arena_here();
+    m->base.store = pk_store_spi(pk_home_of(fcinfo), PK_READ);
+    pk_run_hang(&m->base);
+    *going = (MemoryContextCallback){.func = forget, .arg = m};
+    MemoryContextRegisterResetCallback(CurrentMemoryContext, going);
+    if (!pk_batch_options_read(m->base.arena, pk_arg_json(fcinfo, 2, false), &o, &m->params,
+                               &err) ||
+        !pk_request_options(m->base.arena, m->params, &unused, &err))
+        pk_throw(&err, PK_NONE, NULL);
+    m->prompt = o.prompt;
+    pk_run_resolve(&m->base, m->config);
+    m->base.backend = pk_backend(pk_backend_needs_secrets(&m->base.snapshot->config));
+    take_fds(m, &o);
+    m->batch = pk_batch_new(pk_allocator_in(m->context), &o);
+    if (!m->batch)
+        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("no memory for a batch")));
+}
+
+static void open_inputs(struct map *m, FunctionCallInfo fcinfo)
+{
+    ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
+    Oid type = ARR_ELEMTYPE(array);
+    int16 len;
+    bool by_value;
+    char align;
+
+    m->kind = type == JSONBOID ? ASK_MESSAGES : ASK_PROMPT;
+    get_typlenbyvalalign(type, &len, &by_value, &align);
+    deconstruct_array(array, type, len, by_value, align, &m->inputs, &m->nulls, &m->input_count);
+}
+
+/* The tuplestore that the caller will read. */
+static void open_result(struct map *m, FunctionCallInfo fcinfo)
+{
+    ReturnSetInfo *info = (ReturnSetInfo *)fcinfo->resultinfo;
+
+    if (!info || !IsA(info, ReturnSetInfo) || !(info->allowedModes & SFRM_Materialize))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("this function must be called where a set of rows is wanted")));
+    MemoryContext outer = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+    if (get_call_result_type(fcinfo, NULL, &m->desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "pk: return type must be a row");
+    m->desc = CreateTupleDescCopy(m->desc);
+    m->out =
+        tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+    MemoryContextSwitchTo(outer);
+    info->returnMode = SFRM_Materialize;
+    info->setResult = m->out;
+    info->setDesc = m->desc;
+}
+
+static void run(struct map *m)
+{
+    PG_TRY();
+    {
+        work(m);
+    }
+    PG_CATCH();
+    {
+        for (struct flight *f = m->flights; f; f = f->next)
+            pk_run_abandon(&f->run);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+}
+
+static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
+{
+    MemoryContext outer = CurrentMemoryContext;
+    MemoryContext inner = AllocSetContextCreate(outer, "pk batch", ALLOCSET_DEFAULT_SIZES);
+    struct map *m;
+
+    m = MemoryContextAllocZero(inner, sizeof *m);
+    open_result(m, fcinfo);
+    if (pk_args_null(fcinfo, 2))
+        return (Datum)0;
+    pk_run_check();
+    MemoryContextSwitchTo(inner);
+    int level = NewGUCNestLevel();
+    open_batch(m, fcinfo, json_config);
+    if (of_query) {
+        char *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+        if (SPI_connect() != SPI_OK_CONNECT)
+            elog(ERROR, "pk: SPI_connect failed");
+        open_query(m, query);
+        MemoryContextSwitchTo(inner);
+        run(m);
+        SPI_cursor_close(m->portal);
+        (void)SPI_finish();
+    } else {
+        open_inputs(m, fcinfo);
+        run(m);
+    }
+    AtEOXact_GUC(true, level);
+    MemoryContextSwitchTo(outer);
+    MemoryContextDelete(inner);
+    return (Datum)0;
+}
+
+PK_FUNCTION(pk_sql_map);
+Datum pk_sql_map(PG_FUNCTION_ARGS)
+{
+    return map(fcinfo, false, true);
+}
+
+PK_FUNCTION(pk_sql_map_json);
+Datum pk_sql_map_json(PG_FUNCTION_ARGS)
+{
+    return map(fcinfo, true, true);
+}
+
+PK_FUNCTION(pk_sql_batch);
+Datum pk_sql_batch(PG_FUNCTION_ARGS)
+{
+    return map(fcinfo, false, false);
+}
+
+PK_FUNCTION(pk_sql_batch_json);
+Datum pk_sql_batch_json(PG_FUNCTION_ARGS)
+{
+    return map(fcinfo, true, false);
+}

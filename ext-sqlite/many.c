@@ -1,0 +1,319 @@
+/* many.c - see many.h. The batch (batch.h) says what to do, this file does it: it reads rows, builds their requests,
+ * starts their calls, and turns the connection's loop until a row is due.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "many.h"
+
+#include "drive.h"
+#include "interrupt.h"
+#include "result.h"
+#include "store_audit.h"
+#include "store_prompt.h"
+
+#include <stdlib.h>
+
+/* A row's call. Recycled with its struct only: the memory of a call goes when it is over. */
+struct flight {
+    struct pk_ride ride; /* first: the loop returns its address */
+    struct pk_arena arena;
+    struct pk_item *item;
+    struct flight *next, *prev;
+};
+
+struct pk_many {
+    struct pk_conn *conn;
+    struct pk_arena arena;
+    struct pk_batch *batch;
+    struct pk_many_source source;
+    struct pk_interrupt interrupt;
+    const struct pk_snapshot *snapshot;
+    pk_str config, params; /* params without the batch's own options */
+    pk_str prompt;         /* whose variables rows have; empty: none */
+    char query_id[PK_UUID_TEXT + 1];
+    struct flight *flights, *spares;
+    struct pk_item *given; /* what the caller looks at */
+    bool cancelled;
+};
+
+/* --- the request of a row ------------------------------------------------------------------ */
+
+static bool use_prompt(struct pk_many *m, struct pk_item *item, pk_str vars, struct pk_error *err)
+{
+    struct pk_prompt_use use = {.reference = m->prompt,
+                                .vars = vars,
+                                .params = m->params,
+                                .config = m->config,
+                                .seed = pk_random_next(&m->conn->random)};
+
+    if (m->prompt.len == 0)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "params.pk.prompt: needed, as rows have variables of a prompt");
+    return pk_request_options(&item->arena, m->params, &item->req, err) &&
+           pk_store_prompt_request(m->conn->store, &item->arena, &use, &item->req, err);
+}
+
+static bool build(struct pk_many *m, struct pk_item *item, const struct pk_many_row *row,
+                  struct pk_error *err)
+{
+    pk_str text = pk_copy(&item->arena, row->text);
+
+    switch (row->kind) {
+    case PK_ASK_PROMPT:
+        if (!pk_request_ask(&item->arena, text, PK_NONE, m->params, &item->req, err))
+            return false;
+        break;
+    case PK_ASK_MESSAGES:
+        if (!pk_request_chat(&item->arena, text, m->params, true, &item->req, err))
+            return false;
+        break;
+    case PK_ASK_VARS:
+        if (!use_prompt(m, item, text, err))
+            return false;
+        break;
+    }
+    item->req.query_id = pk_str_of(m->query_id);
+    item->req.role = pk_store_actor_name(m->conn->store);
+    return pk_settings_request(&m->conn->settings, &item->arena, &item->req, err);
+}
+
+/* Reads one row and says what it asks. */
+static bool read_row(struct pk_many *m, struct pk_error *err)
+{
+    struct pk_error row_error = {0};
+    struct pk_many_row row = {0};
+    bool more = false;
+
+    if (!m->source.next(m->source.ctx, &row, &more, &row_error, err))
+        return false;
+    if (!more) {
+        pk_batch_eof(m->batch);
+        return true;
+    }
+    struct pk_item *item = pk_batch_add(m->batch);
+    if (!item)
+        return pk_fail(err, PK_NO_MEMORY, "no memory for another row");
+    item->has_key = row.has_key;
+    item->key_is_int = row.key_is_int;
+    item->key = pk_copy(&item->arena, row.key);
+    bool asks = row_error.code == PK_OK && row.has_text;
+    if (asks && !build(m, item, &row, &row_error))
+        asks = false;
+    if (row_error.code != PK_OK)
+        pk_result_of_error(&item->arena, &row_error, &item->result);
+    else if (!asks)
+        item->result = (struct pk_result){.ok = true, .cost_known = true};
+    return pk_batch_ready(m->batch, item, !asks, err);
+}
+
+/* --- calls --------------------------------------------------------------------------------- */
+
+static struct flight *new_flight(struct pk_many *m, struct pk_item *item)
+{
+    struct flight *f = m->spares;
+
+    if (f)
+        m->spares = f->next;
+    else
+        f = malloc(sizeof *f);
+    if (!f)
+        return NULL;
+    *f = (struct flight){.item = item, .next = m->flights};
+    pk_arena_init(&f->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    if (m->flights)
+        m->flights->prev = f;
+    m->flights = f;
+    return f;
+}
+
+static void end_flight(struct pk_many *m, struct flight *f)
+{
+    *(f->prev ? &f->prev->next : &m->flights) = f->next;
+    if (f->next)
+        f->next->prev = f->prev;
+    pk_arena_free(&f->arena);
+    f->next = m->spares;
+    m->spares = f;
+}
+
+static void start(struct pk_many *m, struct pk_item *item)
+{
+    struct pk_conn *c = m->conn;
+    struct flight *f = new_flight(m, item);
+    struct pk_error err = {0};
+    struct pk_call *call = NULL;
+
+    if (f)
+        call = pk_call_new(&f->arena, &m->snapshot->config, m->snapshot->facts, &item->req,
+                           pk_clock_us(), pk_random_next(&c->random), &err);
+    else
+        (void)pk_fail(&err, PK_NO_MEMORY, "no memory for another call");
+    if (call) {
+        pk_ride_start(c, &f->ride, call, &f->arena);
+        return;
+    }
+    pk_result_of_error(&item->arena, &err, &item->result);
+    if (f)
+        end_flight(m, f);
+    pk_batch_end(m->batch, item, pk_clock_ms(), 0);
+}
+
+static void land(struct pk_many *m, struct flight *f)
+{
+    struct pk_item *item = f->item;
+    struct pk_error err = {0};
+
+    if (f->ride.out.failed) {
+        (void)pk_fail(&err, PK_NO_MEMORY, "the answer is too large for the call's memory");
+        pk_result_of_error(&item->arena, &err, &item->result);
+    } else {
+        pk_result_of_call(&item->arena, f->ride.task.call, pk_buf_str(&f->ride.out), &item->result);
+    }
+    int64_t retry_after_ms = pk_call_retry_after_ms(f->ride.task.call);
+    end_flight(m, f);
+    pk_batch_end(m->batch, item, pk_clock_ms(), retry_after_ms);
+}
+
+/* Those that ended, perhaps while another call of the connection was waited for. */
+static void land_all(struct pk_many *m)
+{
+    for (struct flight *f = m->flights, *next; f; f = next) {
+        next = f->next;
+        if (f->ride.over)
+            land(m, f);
+    }
+}
+
+static void start_all(struct pk_many *m)
+{
+    int64_t now_ms = pk_clock_ms();
+
+    for (struct pk_item *item; (item = pk_batch_start(m->batch, now_ms));)
+        start(m, item);
+}
+
+static void cancel(struct pk_many *m)
+{
+    m->cancelled = true;
+    pk_batch_stop(m->batch, pk_code_name(PK_CANCELLED), "the statement was interrupted");
+    for (struct flight *f = m->flights; f; f = f->next)
+        pk_ride_cancel(m->conn, &f->ride);
+    while (m->flights) {
+        (void)pk_ride_turn(m->conn, 0);
+        land_all(m);
+    }
+}
+
+/* --- rows go out --------------------------------------------------------------------------- */
+
+static bool turn(struct pk_many *m, struct pk_error *err)
+{
+    int64_t until_ms = pk_batch_wake_ms(m->batch);
+
+    if (pk_batch_wants(m->batch)) {
+        if (!read_row(m, err))
+            return false;
+        until_ms = 0; /* rows first, as long as there is room for them */
+    }
+    start_all(m);
+    struct pk_ride *over = pk_ride_turn(m->conn, until_ms);
+    if (over)
+        land_all(m);
+    if (!pk_ride_interrupted(m->conn, &m->interrupt))
+        return true;
+    cancel(m);
+    return pk_fail(err, PK_CANCELLED, "interrupted");
+}
+
+bool pk_many_next(struct pk_many *m, const struct pk_item **item, struct pk_error *err)
+{
+    bool ok = !m->cancelled || pk_fail(err, PK_CANCELLED, "interrupted");
+
+    if (m->given)
+        pk_batch_drop(m->batch, m->given);
+    m->given = NULL;
+    if (ok)
+        ok = pk_ride_free_to_go(m->conn, err);
+    if (ok)
+        land_all(m);
+    while (ok && !m->given && !pk_batch_over(m->batch)) {
+        m->given = pk_batch_take(m->batch);
+        if (!m->given)
+            ok = turn(m, err);
+    }
+    pk_interrupt_end(&m->interrupt);
+    *item = m->given;
+    return ok;
+}
+
+/* --- birth and death ----------------------------------------------------------------------- */
+
+/* The options of the batch, and pk.prompt; what is left is every row's. */
+static bool read_params(struct pk_many *m, pk_str params, struct pk_batch_options *o,
+                        struct pk_error *err)
+{
+    struct pk_request unused = {0};
+
+    return pk_batch_options_read(&m->arena, pk_copy(&m->arena, params), o, &m->params, err) &&
+           pk_request_options(&m->arena, m->params, &unused, err);
+}
+
+static bool open_batch(struct pk_many *m, pk_str params, struct pk_error *err)
+{
+    struct pk_batch_options o = {
+        .concurrency = PK_BATCH_CONCURRENCY, .dedup = true, .max_error_ratio = 0.5};
+    struct pk_conn *c = m->conn;
+
+    if (!read_params(m, params, &o, err) || !pk_conn_ready(c, err))
+        return false;
+    m->snapshot = pk_resolve(c->resolver, c->store, m->config, pk_clock_us(), err);
+    if (!m->snapshot || !pk_conn_online(c, err))
+        return false;
+    m->prompt = o.prompt;
+    m->batch = pk_batch_new(pk_allocator_malloc(), &o);
+    return m->batch || pk_fail(err, PK_NO_MEMORY, "no memory for a batch");
+}
+
+struct pk_many *pk_many_new(struct pk_conn *c, pk_str config, pk_str params,
+                            struct pk_many_source source, struct pk_error *err)
+{
+    struct pk_many *m = calloc(1, sizeof *m);
+    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint8_t id[PK_UUID_BYTES];
+
+    if (!m) {
+        (void)pk_fail(err, PK_NO_MEMORY, "no memory for a batch");
+        return NULL;
+    }
+    pk_uuid7(pk_clock_us(), random, id);
+    pk_uuid_print(id, m->query_id);
+    pk_arena_init(&m->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    m->conn = c;
+    m->source = source;
+    m->config = pk_copy(&m->arena, config);
+    m->interrupt = (struct pk_interrupt){.db = c->db};
+    c->cursors++;
+    if (open_batch(m, params, err))
+        return m;
+    pk_many_free(m);
+    return NULL;
+}
+
+void pk_many_free(struct pk_many *m)
+{
+    if (!m)
+        return;
+    if (m->flights)
+        cancel(m);
+    pk_interrupt_end(&m->interrupt);
+    pk_batch_free(m->batch);
+    if (m->snapshot)
+        pk_snapshot_release(m->conn->resolver, m->snapshot);
+    for (struct flight *f = m->spares, *next; f; f = next) {
+        next = f->next;
+        free(f);
+    }
+    m->conn->cursors--;
+    pk_arena_free(&m->arena);
+    free(m);
+}

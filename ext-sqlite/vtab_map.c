@@ -1,0 +1,683 @@
+/* vtab_map.c - pk_map(config, query, params) and pk_batch(config, inputs, params): a call for each row of a query, or
+ * for each item of a JSON array, many in flight; and pk_map with `prompt in (select ...)`.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The arguments are hidden columns. A query is read on the caller's connection, a row at a time, as calls have room. While
+ * that connection writes, all of it is read before the first call: an insert would see its own rows.
+ *
+ * A scan that begins again with the same arguments would pay again, as a join's inner side would; it is an error.
+ */
+#include "functions.h"
+
+#include "many.h"
+#include "sticky.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { INPUT_BYTES_MAX = 1 << 30 }; /* of rows that must be read beforehand */
+
+/* The columns of batch.h, in the order of the declaration below. */
+enum column {
+    C_ORD,
+    C_KEY,
+    C_CONTENT,
+    C_RESPONSE,
+    C_OK,
+    C_ERROR_CODE,
+    C_ERROR_MESSAGE,
+    C_RETRYABLE,
+    C_HTTP_STATUS,
+    C_PROVIDER,
+    C_MODEL,
+    C_INPUT_TOKENS,
+    C_OUTPUT_TOKENS,
+    C_COST_USD,
+    C_LATENCY_MS,
+    C_ATTEMPTS,
+    C_CACHE_STATUS,
+    C_TRACE_ID,
+    C_CONFIG, /* the hidden ones: arguments */
+    C_QUERY,
+    C_PARAMS,
+    C_PROMPT,
+};
+
+#define COLUMNS                                                                                    \
+    "ord integer, key, content text, response text, ok integer, error_code text, "                 \
+    "error_message text, retryable integer, http_status integer, provider text, model text, "      \
+    "input_tokens integer, output_tokens integer, cost_usd real, latency_ms real, "                \
+    "attempts integer, cache_status text, trace_id text, config hidden, "
+
+static const char map_columns[] =
+    "create table x(" COLUMNS "query hidden, params hidden, prompt hidden)";
+static const char batch_columns[] = "create table x(" COLUMNS "inputs hidden, params hidden)";
+
+struct table {
+    sqlite3_vtab base;
+    struct pk_conn *conn;
+    bool map; /* not pk_batch */
+};
+
+/* A value of the query that was read beforehand, or of an `in` list. */
+struct kept {
+    sqlite3_value *key, *text;
+};
+
+struct cursor {
+    sqlite3_vtab_cursor base;
+    struct pk_many *many;
+    const struct pk_item *item; /* NULL: at the end */
+    sqlite3_stmt *query;        /* NULL: there is none */
+    int key_column, text_column;
+    enum pk_ask_kind kind;
+    struct kept *kept; /* or these */
+    int64_t kept_count, kept_at, kept_cap;
+    struct pk_arena arena; /* of the array of pk_batch */
+    struct pk_json inputs;
+    int input;      /* the next item; -1: no more */
+    uint64_t asked; /* hash of the arguments of the last scan; 0: there was none */
+};
+
+static struct table *table_of(sqlite3_vtab_cursor *base)
+{
+    return (struct table *)(void *)base->pVtab;
+}
+
+static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
+{
+    return (struct cursor *)(void *)base;
+}
+
+static int fail(struct cursor *cur, const struct pk_error *err)
+{
+    sqlite3_vtab *table = cur->base.pVtab;
+
+    sqlite3_free(table->zErrMsg);
+    table->zErrMsg = sqlite3_mprintf("pk: %s: %s", pk_code_name(err->code), err->msg);
+    return err->code == PK_CANCELLED ? SQLITE_INTERRUPT : SQLITE_ERROR;
+}
+
+/* --- where rows come from ------------------------------------------------------------------ */
+
+static pk_str text_of(sqlite3_value *v)
+{
+    const char *at = (const char *)sqlite3_value_text(v);
+
+    return (pk_str){at, at ? (size_t)sqlite3_value_bytes(v) : 0};
+}
+
+static void set_row(struct pk_many_row *row, enum pk_ask_kind kind, sqlite3_value *key,
+                    sqlite3_value *text)
+{
+    row->kind = kind;
+    row->has_key = key && sqlite3_value_type(key) != SQLITE_NULL;
+    row->key_is_int = row->has_key && sqlite3_value_type(key) == SQLITE_INTEGER;
+    row->key = row->has_key ? text_of(key) : PK_NONE;
+    row->has_text = sqlite3_value_type(text) != SQLITE_NULL;
+    row->text = row->has_text ? text_of(text) : PK_NONE;
+}
+
+static bool next_kept(void *ctx, struct pk_many_row *row, bool *more, struct pk_error *row_error,
+                      struct pk_error *err)
+{
+    struct cursor *cur = ctx;
+
+    (void)row_error;
+    (void)err;
+    *more = cur->kept_at < cur->kept_count;
+    if (*more) {
+        const struct kept *k = &cur->kept[cur->kept_at++];
+        set_row(row, cur->kind, k->key, k->text);
+    }
+    return true;
+}
+
+static bool next_of_query(void *ctx, struct pk_many_row *row, bool *more,
+                          struct pk_error *row_error, struct pk_error *err)
+{
+    struct cursor *cur = ctx;
+    int rc = sqlite3_step(cur->query);
+
+    (void)row_error;
+    *more = rc == SQLITE_ROW;
+    if (rc == SQLITE_INTERRUPT)
+        return pk_fail(err, PK_CANCELLED, "interrupted");
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return pk_fail(err, PK_BAD_REQUEST, "query: %.200s",
+                       sqlite3_errmsg(table_of(&cur->base)->conn->db));
+    if (*more)
+        set_row(row, cur->kind,
+                cur->key_column < 0 ? NULL : sqlite3_column_value(cur->query, cur->key_column),
+                sqlite3_column_value(cur->query, cur->text_column));
+    return true;
+}
+
+static bool next_input(void *ctx, struct pk_many_row *row, bool *more, struct pk_error *row_error,
+                       struct pk_error *err)
+{
+    struct cursor *cur = ctx;
+    const struct pk_json *doc = &cur->inputs;
+    int at = cur->input;
+
+    (void)err;
+    *more = at >= 0;
+    if (!*more)
+        return true;
+    cur->input = pk_json_next(doc, 0, at);
+    row->has_text = pk_json_type(doc, at) != PK_JSON_NULL;
+    switch (pk_json_type(doc, at)) {
+    case PK_JSON_STRING:
+        row->kind = PK_ASK_PROMPT;
+        row->text = pk_json_str(&cur->arena, doc, at);
+        return true;
+    case PK_JSON_ARRAY:
+    case PK_JSON_OBJECT:
+        row->kind = pk_json_type(doc, at) == PK_JSON_ARRAY ? PK_ASK_MESSAGES : PK_ASK_VARS;
+        row->text = pk_json_raw(doc, at);
+        return true;
+    case PK_JSON_NULL: return true;
+    case PK_JSON_NONE:
+    case PK_JSON_FALSE:
+    case PK_JSON_TRUE:
+    case PK_JSON_NUMBER: break;
+    }
+    (void)pk_fail(row_error, PK_BAD_REQUEST,
+                  "inputs: an item must be a prompt, messages or variables, not %s",
+                  pk_json_type_name(pk_json_type(doc, at)));
+    return true;
+}
+
+/* --- reading beforehand -------------------------------------------------------------------- */
+
+static bool keep(struct cursor *cur, sqlite3_value *key, sqlite3_value *text, struct pk_error *err)
+{
+    if (cur->kept_count == cur->kept_cap) {
+        int64_t cap = cur->kept_cap ? cur->kept_cap * 2 : 64;
+        struct kept *grown = sqlite3_realloc64(cur->kept, (sqlite3_uint64)cap * sizeof *grown);
+
+        if (!grown)
+            return pk_fail(err, PK_NO_MEMORY, "query: no memory for its rows");
+        cur->kept = grown;
+        cur->kept_cap = cap;
+    }
+    struct kept *k = &cur->kept[cur->kept_count++];
+    *k = (struct kept){key ? sqlite3_value_dup(key) : NULL, sqlite3_value_dup(text)};
+    return k->text || pk_fail(err, PK_NO_MEMORY, "query: no memory for its rows");
+}
+
+static void forget_kept(struct cursor *cur)
+{
+    for (int64_t i = 0; i < cur->kept_count; i++) {
+        sqlite3_value_free(cur->kept[i].key);
+        sqlite3_value_free(cur->kept[i].text);
+    }
+    sqlite3_free(cur->kept);
+    cur->kept = NULL;
+    cur->kept_count = cur->kept_at = cur->kept_cap = 0;
+}
+
+static bool read_all(struct cursor *cur, struct pk_error *err)
+{
+    int64_t bytes = 0;
+    int rc;
+
+    while ((rc = sqlite3_step(cur->query)) == SQLITE_ROW) {
+        sqlite3_value *text = sqlite3_column_value(cur->query, cur->text_column);
+        sqlite3_value *key =
+            cur->key_column < 0 ? NULL : sqlite3_column_value(cur->query, cur->key_column);
+
+        bytes += sqlite3_value_bytes(text) + (key ? sqlite3_value_bytes(key) : 0);
+        if (bytes > INPUT_BYTES_MAX)
+            return pk_fail(err, PK_TOO_LARGE,
+                           "query: its rows are larger than 1 GiB, and this statement writes: "
+                           "put them into a table of their own first");
+        if (!keep(cur, key, text, err))
+            return false;
+    }
+    if (rc == SQLITE_INTERRUPT)
+        return pk_fail(err, PK_CANCELLED, "interrupted");
+    return rc == SQLITE_DONE || pk_fail(err, PK_BAD_REQUEST, "query: %.200s",
+                                        sqlite3_errmsg(table_of(&cur->base)->conn->db));
+}
+
+/* --- queries ------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    enum pk_ask_kind kind;
+} texts[] = {{"prompt", PK_ASK_PROMPT}, {"messages", PK_ASK_MESSAGES}, {"vars", PK_ASK_VARS}};
+
+/* Which columns are what. */
+static bool read_columns(struct cursor *cur, struct pk_error *err)
+{
+    int count = sqlite3_column_count(cur->query), known = 0;
+
+    cur->key_column = cur->text_column = -1;
+    for (int i = 0; i < count; i++) {
+        pk_str name = pk_str_of(sqlite3_column_name(cur->query, i));
+
+        if (pk_str_is_nocase(name, "key")) {
+            known += cur->key_column < 0;
+            cur->key_column = i;
+        }
+        for (size_t k = 0; k < PK_COUNT(texts); k++) {
+            if (!pk_str_is_nocase(name, texts[k].name))
+                continue;
+            known += cur->text_column < 0;
+            cur->text_column = i;
+            cur->kind = texts[k].kind;
+        }
+    }
+    if (known == count && known > 0 && cur->text_column >= 0)
+        return true;
+    return pk_fail(
+        err, PK_BAD_REQUEST,
+        "query: its columns must be key and one of prompt, messages or vars, each by that "
+        "name");
+}
+
+static bool open_query(struct cursor *cur, pk_str text, struct pk_error *err)
+{
+    sqlite3 *db = table_of(&cur->base)->conn->db;
+    const char *tail = NULL;
+
+    if (sqlite3_prepare_v2(db, text.at, (int)text.len, &cur->query, &tail) != SQLITE_OK)
+        return pk_fail(err, PK_BAD_REQUEST, "query: %.200s", sqlite3_errmsg(db));
+    pk_str rest = pk_str_trim(pk_str_sub(text, (size_t)(tail - text.at), text.len));
+    if (!cur->query || !sqlite3_stmt_readonly(cur->query) ||
+        sqlite3_column_count(cur->query) == 0 || rest.len > 0)
+        return pk_fail(err, PK_BAD_REQUEST, "query: must be one select");
+    return read_columns(cur, err);
+}
+
+static bool writes(sqlite3 *db)
+{
+    return sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE;
+}
+
+/* The values of `prompt in (...)`; each is its own key. */
+static bool read_prompts(struct cursor *cur, sqlite3_value *list, struct pk_error *err)
+{
+    sqlite3_value *v = NULL;
+    int rc = sqlite3_vtab_in_first(list, &v);
+
+    for (; rc == SQLITE_OK && v; rc = sqlite3_vtab_in_next(list, &v))
+        if (!keep(cur, v, v, err))
+            return false;
+    return true;
+}
+
+/* --- scan ---------------------------------------------------------------------------------- */
+
+/* The arguments that the plan has, each NULL when it is not given. */
+struct arguments {
+    sqlite3_value *config, *query, *params, *prompt, *prompts;
+};
+
+static struct arguments arguments_of(const char *plan, sqlite3_value **values)
+{
+    struct arguments a = {0};
+
+    for (int i = 0; plan[i]; i++) {
+        switch (plan[i]) {
+        case 'c': a.config = values[i]; break;
+        case 'q': a.query = values[i]; break;
+        case 'o': a.params = values[i]; break;
+        case 'p': a.prompt = values[i]; break;
+        default: a.prompts = values[i]; break;
+        }
+    }
+    return a;
+}
+
+static bool argument(sqlite3_value *v, const char *name, size_t max, pk_str *out,
+                     struct pk_error *err)
+{
+    sqlite3_value *list[] = {v};
+
+    *out = PK_NONE;
+    return !v || pk_arg_text((struct pk_args){list, 1}, 0, name, max, out, err);
+}
+
+/* Whether the scan before had the same arguments. */
+static bool repeats(struct cursor *cur, pk_str config, pk_str query, pk_str params)
+{
+    pk_str parts[] = {config, PK_STR("\xff"), query, PK_STR("\xff"), params};
+    uint64_t asked = PK_HASH_START, before = cur->asked;
+
+    for (size_t i = 0; i < PK_COUNT(parts); i++)
+        asked = pk_hash_add(asked, parts[i]);
+    cur->asked = asked;
+    return asked == before;
+}
+
+static void close_scan(struct cursor *cur)
+{
+    pk_many_free(cur->many);
+    (void)sqlite3_finalize(cur->query);
+    forget_kept(cur);
+    pk_arena_free(&cur->arena);
+    cur->many = NULL;
+    cur->query = NULL;
+    cur->item = NULL;
+}
+
+static bool open_inputs(struct cursor *cur, pk_str text, struct pk_error *err)
+{
+    if (!pk_json_parse(&cur->arena, pk_copy(&cur->arena, text), "inputs", &cur->inputs, err))
+        return false;
+    if (pk_json_type(&cur->inputs, 0) != PK_JSON_ARRAY)
+        return pk_fail(err, PK_BAD_REQUEST, "inputs: must be a JSON array");
+    cur->input = pk_json_first(&cur->inputs, 0);
+    return true;
+}
+
+static bool open_source(struct cursor *cur, const struct arguments *a, pk_str query,
+                        struct pk_many_source *source, struct pk_error *err)
+{
+    const struct table *t = table_of(&cur->base);
+
+    *source = (struct pk_many_source){next_kept, cur};
+    if (!t->map) {
+        source->next = next_input;
+        return open_inputs(cur, query, err);
+    }
+    cur->kind = PK_ASK_PROMPT;
+    if (!a->query)
+        return a->prompts ? read_prompts(cur, a->prompts, err)
+                          : keep(cur, a->prompt, a->prompt, err);
+    if (!open_query(cur, query, err))
+        return false;
+    if (writes(t->conn->db))
+        return read_all(cur, err);
+    source->next = next_of_query;
+    return true;
+}
+
+static bool begin(struct cursor *cur, const struct arguments *a, struct pk_error *err)
+{
+    struct pk_conn *c = table_of(&cur->base)->conn;
+    struct pk_many_source source;
+    pk_str config, query, params;
+
+    if (!argument(a->config, "config", PK_CONFIG_BYTES_MAX, &config, err) ||
+        !argument(a->query, "query", PK_BODY_BYTES_MAX, &query, err) ||
+        !argument(a->params, "params", PK_BODY_BYTES_MAX, &params, err))
+        return false;
+    if (config.at == NULL || (a->query && query.at == NULL))
+        return true; /* NULL in: no rows */
+    if (a->query && repeats(cur, config, query, params))
+        return pk_fail(
+            err, PK_BAD_REQUEST,
+            "this statement scans it again with the same arguments, and would pay again: "
+            "put it into `with x as materialized (...)`");
+    if (!open_source(cur, a, query, &source, err))
+        return false;
+    cur->many = pk_many_new(c, config, params, source, err);
+    return cur->many && pk_many_next(cur->many, &cur->item, err);
+}
+
+static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int count,
+                  sqlite3_value **values)
+{
+    struct cursor *cur = cursor_of(base);
+    struct pk_conn *c = table_of(base)->conn;
+    struct arguments a = arguments_of(plan, values);
+    struct pk_error err = {0};
+
+    (void)number;
+    (void)count;
+    close_scan(cur);
+    c->busy++;
+    bool ok = begin(cur, &a, &err);
+    c->busy--;
+    return ok ? SQLITE_OK : fail(cur, &err);
+}
+
+static int next(sqlite3_vtab_cursor *base)
+{
+    struct cursor *cur = cursor_of(base);
+    struct pk_conn *c = table_of(base)->conn;
+    struct pk_error err = {0};
+
+    c->busy++;
+    bool ok = pk_many_next(cur->many, &cur->item, &err);
+    c->busy--;
+    return ok ? SQLITE_OK : fail(cur, &err);
+}
+
+static int eof(sqlite3_vtab_cursor *base)
+{
+    return !cursor_of(base)->item;
+}
+
+static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *id)
+{
+    *id = cursor_of(base)->item->ord;
+    return SQLITE_OK;
+}
+
+/* --- values -------------------------------------------------------------------------------- */
+
+static void give_text(sqlite3_context *ctx, pk_str text)
+{
+    if (text.len)
+        pk_result_text(ctx, text);
+}
+
+static void give_int(sqlite3_context *ctx, bool known, int64_t n)
+{
+    if (known)
+        sqlite3_result_int64(ctx, n);
+}
+
+static void give_real(sqlite3_context *ctx, bool known, double x)
+{
+    if (known)
+        sqlite3_result_double(ctx, x);
+}
+
+/* As the query had it. */
+static void give_key(sqlite3_context *ctx, const struct pk_item *item)
+{
+    int64_t n;
+
+    if (item->key_is_int && pk_str_int(item->key, &n))
+        sqlite3_result_int64(ctx, n);
+    else if (item->has_key)
+        pk_result_text(ctx, item->key);
+}
+
+static int column(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int i)
+{
+    const struct cursor *cur = cursor_of(base);
+    const struct pk_item *item = cur->item;
+    const struct pk_result *r = &item->result;
+
+    switch ((enum column)i) {
+    case C_ORD: sqlite3_result_int64(ctx, item->ord); break;
+    case C_KEY: give_key(ctx, item); break;
+    case C_CONTENT:
+        if (r->has_content)
+            pk_result_text(ctx, r->content);
+        break;
+    case C_RESPONSE: give_text(ctx, r->response); break;
+    case C_OK: sqlite3_result_int(ctx, r->ok); break;
+    case C_ERROR_CODE: give_text(ctx, pk_str_of(r->error_code)); break;
+    case C_ERROR_MESSAGE: give_text(ctx, r->error_message); break;
+    case C_RETRYABLE: give_int(ctx, !r->ok, r->retryable); break;
+    case C_HTTP_STATUS: give_int(ctx, r->http_status != 0, r->http_status); break;
+    case C_PROVIDER: give_text(ctx, r->provider); break;
+    case C_MODEL: give_text(ctx, r->model); break;
+    case C_INPUT_TOKENS: give_int(ctx, r->has_usage, r->input_tokens); break;
+    case C_OUTPUT_TOKENS: give_int(ctx, r->has_usage, r->output_tokens); break;
+    case C_COST_USD: give_real(ctx, r->cost_known, (double)r->cost_pusd / 1e12); break;
+    case C_LATENCY_MS: give_real(ctx, true, (double)r->latency_us / 1e3); break;
+    case C_ATTEMPTS: sqlite3_result_int(ctx, r->attempts); break;
+    case C_CACHE_STATUS: give_text(ctx, r->cache_status); break;
+    case C_TRACE_ID: give_text(ctx, r->trace_id); break;
+    case C_PROMPT:
+        if (!cur->query && item->has_key)
+            pk_result_text(ctx, item->key);
+        break;
+    case C_CONFIG:
+    case C_QUERY:
+    case C_PARAMS: break; /* SQLite knows what it was asked with */
+    }
+    return SQLITE_OK;
+}
+
+/* --- plan ---------------------------------------------------------------------------------- */
+
+/* The letter of the argument in a hidden column; 0: it is none. */
+static char letter_of(const struct table *t, int column)
+{
+    switch (column) {
+    case C_CONFIG: return 'c';
+    case C_QUERY: return 'q';
+    case C_PARAMS: return 'o';
+    case C_PROMPT: return t->map ? 'p' : 0;
+    default: return 0;
+    }
+}
+
+/* The condition that gives the argument: a list of prompts rather than one. -1: none does; -2: it will only be known in
+ * another order of the join. */
+static int condition_of(const struct table *t, sqlite3_index_info *info, char letter)
+{
+    int found = -1;
+
+    for (int i = 0; i < info->nConstraint; i++) {
+        if (letter_of(t, info->aConstraint[i].iColumn) != letter ||
+            info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ)
+            continue;
+        if (!info->aConstraint[i].usable)
+            found = found == -1 ? -2 : found;
+        else if (found < 0 || (letter == 'p' && sqlite3_vtab_in(info, i, -1)))
+            found = i;
+    }
+    return found;
+}
+
+/* What is not taken here, another condition on prompts, SQLite looks after. */
+static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
+{
+    const struct table *t = (const struct table *)(const void *)base;
+    char plan[8] = "";
+    int count = 0;
+
+    for (const char *letter = "cqop"; *letter; letter++) {
+        int i = condition_of(t, info, *letter);
+
+        if (i == -2)
+            return SQLITE_CONSTRAINT; /* without it, it would be another question */
+        if (i == -1)
+            continue;
+        bool list = *letter == 'p' && sqlite3_vtab_in(info, i, 1);
+        plan[count++] = list ? 'i' : *letter;
+        info->aConstraintUsage[i].argvIndex = count;
+        info->aConstraintUsage[i].omit = *letter != 'p';
+    }
+    if (!strchr(plan, 'c') || !strpbrk(plan, "qpi") || (strchr(plan, 'q') && strpbrk(plan, "pi"))) {
+        sqlite3_free(base->zErrMsg);
+        base->zErrMsg = sqlite3_mprintf("pk: invalid_request: %s",
+                                        t->map ? "pk_map needs a config, and a query or prompts"
+                                               : "pk_batch needs a config and inputs");
+        return SQLITE_ERROR;
+    }
+    info->estimatedRows = 1000;
+    info->estimatedCost = 1e9; /* whatever else the statement has is cheaper */
+    info->idxStr = sqlite3_mprintf("%s", plan);
+    info->needToFreeIdxStr = 1;
+    return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* --- birth and death ----------------------------------------------------------------------- */
+
+static int connect_table(sqlite3 *db, void *aux, bool map, sqlite3_vtab **out)
+{
+    struct table *t = sqlite3_malloc(sizeof *t);
+
+    if (!t)
+        return SQLITE_NOMEM;
+    *t = (struct table){.conn = aux, .map = map};
+    int rc = sqlite3_declare_vtab(db, map ? map_columns : batch_columns);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
+    if (rc != SQLITE_OK) {
+        sqlite3_free(t);
+        return rc;
+    }
+    *out = &t->base;
+    return SQLITE_OK;
+}
+
+static int connect_map(sqlite3 *db, void *aux, int argc, const char *const *argv,
+                       sqlite3_vtab **out, char **message)
+{
+    (void)argc;
+    (void)argv;
+    (void)message;
+    return connect_table(db, aux, true, out);
+}
+
+static int connect_batch(sqlite3 *db, void *aux, int argc, const char *const *argv,
+                         sqlite3_vtab **out, char **message)
+{
+    (void)argc;
+    (void)argv;
+    (void)message;
+    return connect_table(db, aux, false, out);
+}
+
+static int disconnect(sqlite3_vtab *base)
+{
+    sqlite3_free(base);
+    return SQLITE_OK;
+}
+
+static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
+{
+    struct cursor *cur = sqlite3_malloc(sizeof *cur);
+
+    (void)base;
+    if (!cur)
+        return SQLITE_NOMEM;
+    *cur = (struct cursor){.input = -1};
+    pk_arena_init(&cur->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    *out = &cur->base;
+    return SQLITE_OK;
+}
+
+static int close_cursor(sqlite3_vtab_cursor *base)
+{
+    struct cursor *cur = cursor_of(base);
+    struct pk_conn *c = table_of(base)->conn;
+
+    c->busy++;
+    close_scan(cur);
+    c->busy--;
+    sqlite3_free(cur);
+    return SQLITE_OK;
+}
+
+#define MODULE(connect_function)                                                                   \
+    {                                                                                              \
+        .iVersion = 0, .xConnect = connect_function, .xBestIndex = best_index,                     \
+        .xDisconnect = disconnect, .xOpen = open_cursor, .xClose = close_cursor,                   \
+        .xFilter = filter, .xNext = next, .xEof = eof, .xColumn = column, .xRowid = row_id,        \
+    }
+static const sqlite3_module map = MODULE(connect_map), batch = MODULE(connect_batch);
+#undef MODULE
+
+int pk_vtab_map_register(struct pk_conn *c)
+{
+    c->refs++;
+    int rc = sqlite3_create_module_v2(c->db, "pk_map", &map, c, pk_conn_release);
+    if (rc != SQLITE_OK)
+        return rc;
+    c->refs++;
+    return sqlite3_create_module_v2(c->db, "pk_batch", &batch, c, pk_conn_release);
+}

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""pk_map and pk_batch in Postgres: many calls in flight, one row each: pg_map.py [WORD...]"""
+import json
+import sys
+import time
+
+import pg_temp
+from pg_case import Mock, case, expect, expect_error, run_cases, until
+
+QUERY = "select id as key, body as prompt from rows order by id"
+
+
+def config(mock, model="echo", path="", **more):
+    return json.dumps({"provider": "openai", "api_key": "sk-test", "custom_host": f"http://127.0.0.1:{mock.port}{path}/v1",
+                       "override_params": {"model": model}, **more})
+
+
+def options(**pk):
+    return json.dumps({"pk": pk})
+
+
+def table(k, bodies):
+    k.query("drop table if exists rows")
+    k.query("create table rows (id integer generated always as identity primary key, body text)")
+    for b in bodies:
+        k.query("insert into rows (body) values ($1)", b)
+
+
+@case
+def each_row_is_a_row_with_what_became_of_it(pg, mock, k):
+    table(k, ["a", "b", None])
+    rows = k.query("select ord, key, content, ok, http_status, attempts, response -> 'choices' -> 0 -> 'message' ->> 'content',"
+                   " trace_id from pk_map($1, $2)", config(mock), QUERY)
+    expect([r[:7] for r in rows] == [["1", "1", "a", "t", "200", "1", "a"], ["2", "2", "b", "t", "200", "1", "b"],
+                                     ["3", "3", None, "t", None, "0", None]], rows)
+    k.query("select pk_flush()")
+    expect(k.value("select count(*) from pk_logs where trace_id = $1", rows[0][7]) == "1")
+    expect(k.query("select * from pk_map(null::text, $1)", QUERY) == [])
+
+
+@case
+def calls_are_in_flight_together(pg, mock, k):
+    table(k, [f"row {i}" for i in range(64)])
+    began = time.monotonic()
+    done = k.value("select sum(ok::int) from pk_map($1, $2, $3)", config(mock, path="/d/200"), QUERY,
+                   options(concurrency=32))
+    expect(done == "64", done)
+    expect(time.monotonic() - began < 4, "one after the other")
+
+
+@case
+def equal_prompts_are_one_call_and_bounds_hold(pg, mock, k):
+    table(k, ["same", "other"] * 20)
+    mock.reset()
+    rows = k.query("select sum(attempts), count(*) from pk_map($1, $2)", config(mock), QUERY)
+    expect(rows == [["2", "40"]] and mock.requests() == 2, rows, mock.requests())
+    table(k, [f"row {i}" for i in range(60)])
+    mock.reset()
+    rows = k.query("select error_code, count(*) from pk_map($1, $2, $3) group by 1 order by 2", config(mock), QUERY,
+                   options(max_calls=7))
+    expect(rows == [[None, "7"], ["max_calls", "53"]] and mock.requests() == 7, rows)
+    mock.reset()
+    rows = k.query("select count(*) from pk_map($1, $2, $3) where error_code = 'max_error_ratio'",
+                   config(mock, "status-401"), QUERY, options(concurrency=4))
+    expect(int(rows[0][0]) >= 30 and mock.requests() < 30, rows, mock.requests())
+
+
+@case
+def a_batch_takes_texts_and_messages(pg, mock, k):
+    rows = k.query("select ord, content, ok from pk_batch($1, array['a', null, 'b'])", config(mock))
+    expect(rows == [["1", "a", "t"], ["2", None, "t"], ["3", "b", "t"]], rows)
+    rows = k.query("select content from pk_batch($1, array['[{\"role\":\"user\",\"content\":\"c\"}]', '\"d\"']::jsonb[])",
+                   config(mock))
+    expect(rows == [["c"], ["d"]], rows)
+
+
+@case
+def rows_may_have_the_variables_of_a_prompt(pg, mock, k):
+    table(k, ["Ann", "Bob"])
+    k.query("select pk_prompt_put('greet', '\"hello {{name}}\"')")
+    rows = k.query("select content from pk_map($1, $2, $3)", config(mock),
+                   "select id as key, jsonb_build_object('name', body) as vars from rows order by id",
+                   options(prompt="greet"))
+    expect(rows == [["hello Ann"], ["hello Bob"]], rows)
+
+
+@case
+def wrong_queries_are_refused_before_any_call(pg, mock, k):
+    table(k, ["a"])
+    mock.reset()
+    for query, state, words in (("select 1", "22023", "columns must be"), ("select 1 as key", "22023", "columns must be"),
+                                ("delete from rows", "22023", "must be one select"),
+                                ("select nope as prompt", "42703", "nope"), ("", "22023", "must be one select"),
+                                ("select 'a' as prompt; select 1", "22023", "must be one select"),
+                                ("with d as (delete from rows returning body) select body as prompt from d", "", "")):
+        try:
+            k.query("select * from pk_map($1, $2)", config(mock), query)
+        except pg_temp.Error as e:
+            expect(not state or e.sqlstate == state, query, e.sqlstate, e.message)
+            expect(words in e.message, query, e.message)
+        else:
+            raise AssertionError(f"no error: {query}")
+    expect_error("22023", lambda: k.query("select * from pk_map($1, $2, $3)", config(mock), QUERY,
+                                          options(concurrency=5000)), "concurrency")
+    expect(mock.requests() == 0 and k.value("select count(*) from rows") == "1")
+
+
+@case
+def a_rollback_keeps_what_was_paid_for(pg, mock, k):
+    table(k, ["x1", "x2", "x3"])
+    cached = config(mock, cache={"mode": "simple"})
+    k.query("begin")
+    k.query("create table answers as select key, content from pk_map($1, $2)".replace("$1", pg_temp.quoted(cached))
+            .replace("$2", pg_temp.quoted(QUERY)))
+    k.query("rollback")
+    mock.reset()
+    k.query("select pk_flush()")
+    rows = k.query("select content, cache_status from pk_map($1, $2)", cached, QUERY)
+    expect([r[1] for r in rows] == ["HIT"] * 3 and mock.requests() == 0, rows, mock.requests())
+
+
+@case
+def cancelling_ends_all_that_is_in_flight(pg, mock, k):
+    table(k, [f"row {i}" for i in range(300)])
+    mock.reset()
+    k.send("select * from pk_map({}, {}, {})".format(*map(pg_temp.quoted, (
+        config(mock, path="/d/20000"), QUERY, options(concurrency=200)))))
+    expect(until(lambda: mock.page("stats")["in_flight"] >= 200, 20), mock.page("stats"))
+    began = time.monotonic()
+    k.cancel()
+    expect_error("57014", k.finish)
+    took = time.monotonic() - began
+    expect(took < 1, took)
+    expect(until(lambda: mock.page("stats")["in_flight"] == 0), mock.page("stats"))
+    k.query("select pk_flush()")
+    expect(int(k.value("select count(*) from pk_logs where status = 'cancelled'")) >= 200)
+    expect(k.value("select content from pk_batch($1, array['on it goes'])", config(mock)) == "on it goes")
+
+
+@case
+def a_timeout_ends_it_too_and_nothing_leaks(pg, mock, k):
+    table(k, [f"row {i}" for i in range(50)])
+    fds = "select count(*) from pg_ls_dir('/proc/' || pg_backend_pid() || '/fd')"
+    k.query("select * from pk_batch($1, array['warm'])", config(mock))
+    before = int(k.value(fds))
+    k.query("set statement_timeout = 60")
+    for _ in range(30):
+        expect_error("57014", lambda: k.query("select * from pk_map($1, $2, $3)", config(mock, path="/d/20000"), QUERY,
+                                              options(concurrency=50)))
+    k.query("set statement_timeout = 0")
+    expect(until(lambda: int(k.value(fds)) <= before + 3), before, k.value(fds))
+
+
+@case
+def the_query_may_call_and_a_caught_error_hurts_nobody(pg, mock, k):
+    table(k, ["a", "b", "c"])
+    k.query("""create or replace function careful(c text, b text) returns text language plpgsql as $$
+        begin return pk_ask(c, b); exception when others then return 'caught ' || b; end $$""")
+    rows = k.query("select content from pk_map($1, $2, $3)", config(mock, path="/d/30"),
+                   f"select careful({pg_temp.quoted(config(mock, 'seq-200-503'))}, body) as prompt from rows order by id",
+                   options(concurrency=2))
+    expect(len(rows) == 3 and any("caught" in r[0] for r in rows), rows)
+
+
+@case
+def users_need_the_role(pg, mock, k):
+    k.query("create role reader login")
+    with pg.connect(user="reader") as other:
+        expect_error("42501", lambda: other.query("select * from pk_batch($1, array['a'])", config(mock)))
+        k.query("grant pk_user to reader")
+        expect(other.value("select content from pk_batch($1, array['a'])", config(mock)) == "a")
+
+
+def main():
+    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
+        k.query("create extension pk")
+        failed = run_cases(pg, mock, k)
+        if failed:
+            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
