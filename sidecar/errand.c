@@ -82,8 +82,8 @@ bool pkd_errand_flush(struct pkd_errand *e)
 {
     struct pkd_trip *trip = (struct pkd_trip *)(void *)e;
 
-    if (e->out.failed)
-        return false;
+    if (e->out.failed || e->out.len == 0)
+        return !e->out.failed;
     (void)pthread_mutex_lock(&trip->lock);
     trip->taken = false;
     if (!trip->gone)

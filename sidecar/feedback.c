@@ -5,6 +5,8 @@
 #include "feedback.h"
 
 #include "answer.h"
+#include "path.h"
+#include "store_value.h"
 
 enum { ITEMS_MAX = 1000, WRITE_WAIT_MS = 100 };
 
@@ -132,4 +134,60 @@ void pkd_feedback_take(struct pkd_thread *t, struct pkd_conn *c, const struct pk
     }
     pk_buf_adds(&out, "]}");
     pkd_answer_json(c, 200, pk_buf_str(&out));
+}
+
+/* --- PUT ------------------------------------------------------------------------------------ */
+
+static bool take_changed(void *ctx, const struct pk_value *v, int count)
+{
+    (void)v;
+    (void)count;
+    *(bool *)ctx = true;
+    return true;
+}
+
+/* Reads what is to change; *weighed tells whether the weight is among it. */
+static bool read_change(struct pkd_errand *e, struct pk_feedback *f, bool *weighed,
+                        struct pk_error *err)
+{
+    struct pk_json doc;
+
+    if (!pk_json_parse(e->arena, e->body, "body", &doc, err))
+        return false;
+    if (pk_json_type(&doc, 0) != PK_JSON_OBJECT || pk_json_get(&doc, 0, "value") < 0)
+        return pk_fail(err, PK_BAD_REQUEST, "feedback: must be an object with a value");
+    if (pk_json_get(&doc, 0, "trace_id") >= 0)
+        return pk_fail(err, PK_BAD_REQUEST, "trace_id: cannot be changed");
+    for (int k = pk_json_first(&doc, 0); k >= 0; k = pk_json_next(&doc, 0, k))
+        if (!read_member(e->arena, &doc, k, f, err))
+            return false;
+    *weighed = pk_json_get(&doc, 0, "weight") >= 0;
+    int label = pk_json_get(&doc, 0, "label");
+    return label < 0 || add_label(e->arena, pk_json_str(e->arena, &doc, label), f, err);
+}
+
+bool pkd_feedback_change(struct pkd_errand *e, struct pk_error *err)
+{
+    struct pk_feedback f = {.at_us = pk_clock_us(), .weight = 1, .trace_id = PK_STR("-")};
+    pk_str text = pkd_path_segment(e->arena, e->path, 2);
+    bool weighed = false, found = false;
+
+    if (!read_change(e, &f, &weighed, err) || !pk_feedback_check(e->arena, &f, err))
+        return false;
+    (void)pk_writer_flush(e->app->writer, WRITE_WAIT_MS);
+    if (pk_uuid_parse(text, f.id)) {
+        const struct pk_value args[] = {pk_v_blob(f.id, sizeof f.id), pk_v_int(f.value),
+                                        weighed ? pk_v_real(f.weight) : pk_v_null(),
+                                        pk_v_text(f.metadata)};
+
+        if (!e->store->ops->exec(e->store, PK_SQL_feedback_change, args, PK_COUNT(args),
+                                 take_changed, &found, err))
+            return false;
+    }
+    pk_buf_addf(&e->out,
+                "{\"status\":\"success\",\"message\":\"Feedback successfully updated\","
+                "\"feedback_ids\":[\"%.*s\"]}",
+                PK_FMT(text));
+    return found || pk_fail(err, PK_NOT_FOUND, "feedback: there is none called \"%.*s\"",
+                            PK_FMT(pk_str_sub(text, 0, PK_SLUG_BYTES_MAX)));
 }

@@ -28,6 +28,7 @@ struct reader {
     pk_str value;
     struct pk_error *err;
     int64_t range_us;
+    bool stored; /* with an export: there are no pages */
 };
 
 static bool fail(struct reader *r, const char *why)
@@ -156,19 +157,24 @@ static bool read_metadata(struct reader *r, int arg)
     return true;
 }
 
-/* ISO 8601, or a number since 1970: of seconds, milliseconds or microseconds, as its size says. */
-static bool read_time(struct reader *r, int64_t *at_us)
+bool pkd_time_read(pk_str text, int64_t *at_us)
 {
     int64_t number;
 
-    if (pk_iso_us(r->value, at_us))
+    if (pk_iso_us(text, at_us))
         return true;
-    if (!pk_str_int(r->value, &number) || number < 0)
-        return fail(r, "must be a time in ISO 8601, or seconds since 1970");
+    if (!pk_str_int(text, &number) || number < 0)
+        return false;
     *at_us = number < 100000000000      ? number * US_PER_S
              : number < 100000000000000 ? number * 1000
                                         : number;
     return true;
+}
+
+static bool read_time(struct reader *r, int64_t *at_us)
+{
+    return pkd_time_read(r->value, at_us) ||
+           fail(r, "must be a time in ISO 8601, or seconds since 1970");
 }
 
 static bool read_from(struct reader *r, int arg)
@@ -346,6 +352,14 @@ static const struct rule *find_rule(pk_str word)
     return NULL;
 }
 
+/* What says which of the calls are shown, and how. */
+static bool is_of_page(const struct rule *rule)
+{
+    return rule->read == read_page_size || rule->read == read_page || rule->read == read_after ||
+           rule->read == read_interval || rule->read == read_format || rule->read == read_fields ||
+           rule->read == read_payloads;
+}
+
 /* An empty value asks for nothing. */
 static bool read_word(struct reader *r, pk_str word)
 {
@@ -357,7 +371,7 @@ static bool read_word(struct reader *r, pk_str word)
     r->word = pk_copyf(r->arena, "%.*s%c", PK_FMT(word), 0).at;
     if (!r->word)
         return pk_fail(r->err, PK_NO_MEMORY, "filter: out of memory");
-    return r->value.len == 0 || rule->read(r, rule->arg);
+    return r->value.len == 0 || (r->stored && is_of_page(rule)) || rule->read(r, rule->arg);
 }
 
 /* --- the range of time ---------------------------------------------------------------------- */
@@ -449,6 +463,7 @@ bool pkd_filter_json(struct pkd_errand *e, const struct pk_json *doc, int object
 {
     struct reader r = begin(e, f, err);
 
+    r.stored = true;
     for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
         enum pk_json_type type = pk_json_type(doc, k + 1);
 

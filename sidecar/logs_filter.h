@@ -68,8 +68,12 @@ struct pkd_filter {
 /* False with PK_BAD_REQUEST, which names the word. Looks a trace up, so that it need not be looked for. */
 bool pkd_filter_query(struct pkd_errand *e, struct pkd_filter *f,
                       struct pk_error *err) PK_MUST_CHECK;
+/* Pages and the like mean nothing in such an object, and are passed over. */
 bool pkd_filter_json(struct pkd_errand *e, const struct pk_json *doc, int object,
                      struct pkd_filter *f, struct pk_error *err) PK_MUST_CHECK;
+
+/* ISO 8601, or a number since 1970: of seconds, milliseconds or microseconds, as its size says. */
+bool pkd_time_read(pk_str text, int64_t *at_us);
 
 /* From now on only what is older than this call. */
 void pkd_filter_before(struct pkd_filter *f, const uint8_t id[PK_UUID_BYTES]);

@@ -27,6 +27,7 @@ BEGIN {
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["payload()"]    = "case when X < 0 then (- X) / 1024 else X end" SUBSEP "case when X < 0 then (- X) / 1024 else X end" # shared/payload.h
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
+    word["find()"]       = "instr(X)"              SUBSEP "strpos(X)"
     word["has()"]        = "instr(X) > 0"          SUBSEP "strpos(X) > 0"  # X: a text, and what is in it
     word["item()"]       = "','||X||','"           SUBSEP "','||X||','"    # of a list ",a,b,"
     # of a log row's metadata: the member called X, as text (SQLite's paths cannot say every name); whether those of

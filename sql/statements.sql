@@ -920,3 +920,54 @@ from (select @member($37)@ as value, l.cost_pusd, @inputs@ + @outputs@ as units,
         @opinion@ as opinion
     from pk_log l where @member($37)@ is not null and @wanted@) x
 group by x.value order by 2 desc, 1 limit $35 offset $36
+
+-- Exports of the log: what they are to have.
+
+-- part: export_columns
+x.id, x.created_us, x.updated_us, x.status, x.actor, x.description, x.filters, x.fields, x.total, x.token, x.token_us
+
+-- name: export_get(id uuid)
+select @export_columns@ from pk_log_export x where x.id = $1
+
+-- name: export_list(count bigint, skip bigint)
+select @export_columns@, count(*) over () from pk_log_export x order by x.id desc limit $1 offset $2
+
+-- name: export_put(id uuid, now_us bigint, actor text, description text, filters text, fields text, total bigint)
+insert into pk_log_export (id, created_us, updated_us, status, actor, description, filters, fields, total)
+values ($1, $2, $2, 'draft', $3, $4, $5, $6, $7)
+
+-- name: export_change(id uuid, now_us bigint, description text, filters text, fields text, total bigint)
+update pk_log_export set updated_us = $2, description = $3, filters = $4, fields = $5, total = $6 where id = $1
+
+-- name: export_status(id uuid, now_us bigint, status text)
+update pk_log_export set updated_us = $2, status = $3 where id = $1
+
+-- name: export_token(id uuid, token blob, until_us bigint)
+update pk_log_export set token = $2, token_us = $3 where id = $1
+
+-- name: feedback_change(id uuid, value bigint, weight double, metadata text)
+-- NULL: as it was.
+update pk_feedback_item set value = $2, weight = coalesce($3, weight),
+    metadata = coalesce(cast($4 as @json@), metadata)
+where id = $1 returning 1
+
+-- name: alerts()
+-- As the view pk_alerts has them, newest first.
+select a.at_us, a.kind, a.slug, a.scope, a.subject, a.counts, a.amount, a.alert, a.per
+from (select x.warned_us as at_us, 'threshold' as kind, l.slug, l.scope, x.subject, l.counts, l.amount, l.alert,
+          l.per
+      from pk_limit_use x join pk_limit l on l.slug = x.limit_slug where x.warned_us is not null
+      union all
+      select x.refused_us, 'exhausted', l.slug, l.scope, x.subject, l.counts, l.amount, l.alert, l.per
+      from pk_limit_use x join pk_limit l on l.slug = x.limit_slug
+      where x.refused_us is not null and l.budget) a
+order by a.at_us desc, a.slug, a.subject, a.kind limit 10000
+
+-- name: audit_page(from_us bigint, to_us bigint, verb text, actor text, kind text, count bigint, skip bigint)
+-- An actor is found with or without what he is; a kind is what verbs begin with.
+select a.id, a.at_us, a.actor, a.verb, a.object, cast(a.detail as text), count(*) over ()
+from pk_audit_item a
+where a.at_us >= $1 and a.at_us <= $2 and ($3 is null or a.verb = $3)
+    and ($4 is null or a.actor = $4 or substr(a.actor, @find(a.actor, ':')@ + 1) = $4)
+    and ($5 is null or substr(a.verb, 1, length($5)) = $5)
+order by a.id desc limit $6 offset $7

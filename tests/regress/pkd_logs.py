@@ -5,15 +5,18 @@ Known calls are made; what the endpoints say is compared with what SQL says of p
 
     tests/regress/pkd_logs.py BUILD
 """
+import csv
 import datetime
+import io
 import json
 import random
+import socket
 import sqlite3
 import subprocess
 import time
 import urllib.parse
 
-from pkd_harness import SLOW, Mock, Pkd, chat, config, end, expect, program, run, until
+from pkd_harness import SLOW, Mock, Pkd, chat, config, end, expect, memory_kb, program, run, until
 
 MOCK = Mock()
 PKD = Pkd(env={"OPENAI_API_KEY": "sk-test", "PK_ALLOWED_HOSTS": "127.0.0.1"})
@@ -488,26 +491,250 @@ def what_is_no_graph_is_a_404():
     expect(get("/v1/analytics/groups/metadata/$x.y")["data"] == [], "an odd name")
 
 
+# --- calls that went another way ---------------------------------------------------------------------
+
+def post(path, body, want=200, method="POST", headers=None):
+    code, _, answer = PKD.http(method, path, body if isinstance(body, (str, bytes)) else json.dumps(body),
+                               {"content-type": "application/json", **(headers or {})})
+    expect(code == want, f"{method} {path}: {code} {answer[:300]}")
+    return json.loads(answer)
+
+
+def outside(trace, **response):
+    return {"request": {"url": "https://api.openai.com/v1/chat/completions", "method": "POST", "headers": {},
+                        "body": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "elsewhere"}]}},
+            "response": {"status": 200, "headers": {}, "response_time": 1500,
+                         "body": {"model": "gpt-4o-mini", "choices": [{"finish_reason": "stop", "message": {}}],
+                                  "usage": {"prompt_tokens": 1000, "completion_tokens": 200,
+                                            "prompt_tokens_details": {"cached_tokens": 400}}}, **response},
+            "metadata": {"trace_id": trace, "span_id": "s-1", "span_name": "mine", "_user": "carl", "team": "x"}}
+
+
+def a_call_of_another_way_is_logged_with_its_cost():
+    made = post("/v1/logs", outside("t-out"))["ids"]
+    one = get("/v1/logs/" + made[0])
+    row = one["metrics"]
+    expect(one["request"]["body"]["messages"][0]["content"] == "elsewhere", one["request"])
+    for name, value in (("trace_id", "t-out"), ("span_id", "s-1"), ("span_name", "mine"), ("user_id", "carl"),
+                        ("metadata", {"_user": "carl", "team": "x"}), ("provider", "openai"), ("operation", "chat"),
+                        ("model", "gpt-4o-mini"), ("status", "success"), ("http_status", 200), ("source", "http"),
+                        ("input_tokens", 600), ("cache_read_tokens", 400), ("output_tokens", 200), ("latency_ms", 1500),
+                        ("finish_reason", "stop"), ("cache_status", "DISABLED"), ("usage_source", "provider")):
+        expect(row[name] == value, f"{name}: {row[name]}")
+    price = get("/v1/model-configs/pricing/openai/gpt-4o-mini")["pay_as_you_go"]
+    cents = (600 * price["request_token"]["price"] + 400 * price["cache_read_input_token"]["price"] +
+             200 * price["response_token"]["price"])
+    expect(abs(row["cost"] - cents) < 1e-9, f"{row['cost']} {cents}")
+
+
+def many_are_taken_or_none():
+    made = post("/v1/logs", [outside("t-many"), outside("t-many", status=429, body={"error": {"message": "slow down"}})])
+    expect(len(made["ids"]) == 2 and logs(trace_id="t-many")["total"] == 2, made)
+    bad = logs(trace_id="t-many", status="error")["data"][0]
+    expect(bad["http_status"] == 429 and bad["error_message"] == "slow down" and bad["cost"] is None, bad)
+    expect(bad["cost_reason"], bad)
+    post("/v1/logs", [outside("t-none"), {"request": {}}], 400)
+    expect(logs(trace_id="t-none")["total"] == 0, "one was taken")
+    for wrong in ([], 5, {}, {"request": {"url": "x", "body": {}}}, {**outside("t-none"), "metadata": "x"},
+                  outside("t-none", status=9), outside("t-none", response_time=-1)):
+        post("/v1/logs", wrong, 400)
+    anthropic = outside("t-other", body={"model": "claude-haiku-4-5", "stop_reason": "end_turn",
+                                         "usage": {"input_tokens": 5, "output_tokens": 6}})
+    anthropic["request"]["url"] = "https://api.anthropic.com/v1/messages"
+    post("/v1/logs", anthropic)
+    row = logs(trace_id="t-other")["data"][0]
+    expect((row["provider"], row["operation"], row["input_tokens"], row["finish_reason"]) ==
+           ("anthropic", "messages", 5, "end_turn"), row)
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+def fetch(path, want=200, **query):
+    code, headers, body = PKD.http("GET", path + "?" + urllib.parse.urlencode(query), timeout=120)
+    expect(code == want, f"{path}: {code} {body[:300]}")
+    return headers, body
+
+
+def a_file_has_what_the_filter_lets_through():
+    headers, body = fetch("/v1/logs/export", format="jsonl", source="sqlite")
+    expect("x-ndjson" in headers["content-type"] and "attachment" in headers["content-disposition"], headers)
+    rows = [json.loads(line) for line in body.splitlines()]
+    want = [r[0] for r in sql("select id from pk_logs where source = 'sqlite' order by id desc")]
+    expect([r["id"] for r in rows] == want and len(want) == 3000, f"{len(rows)} rows")
+    expect(rows[0] == logs(source="sqlite", page_size=1)["data"][0], rows[0])
+    _, body = fetch("/v1/logs/export", format="csv", trace_id="t-b", fields="id, metadata, cost, request")
+    table = list(csv.reader(io.StringIO(body.decode())))
+    expect(table[0] == ["id", "metadata", "cost", "request"] and len(table) == 2, table)
+    expect(json.loads(table[1][1])["path"] == "a/b é" and "said by bob" in table[1][3], table)
+    _, body = fetch("/v1/logs/export", trace_id="none")
+    expect(body == b"", body)
+    refused("fields", "/v1/logs/export", fields="id,nonsense")
+    refused("format", "/v1/logs/export", format="xml")
+    refused("provder", "/v1/logs/export", provder="x")
+
+
+def many_calls():
+    """As many as make a file of hundreds of megabytes."""
+    db = sqlite3.connect(PKD.store, timeout=60)
+    names = ", ".join(n for n in (r[1] for r in db.execute("pragma table_info(pk_log)")) if n not in ("id", "trace_id", "source"))
+    db.execute(f"""insert into pk_log (id, trace_id, source, {names})
+        with recursive n(i) as (select 0 union all select i + 1 from n where i < 299999)
+        select cast(x'01a00000' || randomblob(12) as blob), 'many', 'postgres', {names} from n
+        cross join (select * from pk_log where source = 'sqlite' limit 1)""")
+    db.commit()
+    db.close()
+
+
+def a_large_file_takes_no_memory_and_no_store():
+    many_calls()
+    before = memory_kb(PKD.process.pid)
+    s = PKD.raw(60)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    s.sendall(b"GET /v1/logs/export?source=postgres HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    lines, got, slowed = 0, 0, 0
+    while True:
+        piece = s.recv(1 << 20)
+        got += len(piece)
+        lines += piece.count(b"}\n")
+        if slowed < 20:  # a slow client: the store is read no faster, and written meanwhile
+            slowed += 1
+            time.sleep(0.02)
+            post("/v1/feedback", {"trace_id": "t-d", "value": 1})
+        if piece.endswith(b"0\r\n\r\n") or not piece:
+            break
+    expect(lines == 300000, f"{lines} lines in {got} bytes")
+    grown = memory_kb(PKD.process.pid) - before
+    expect(grown < 24 << 10, f"{grown} KB more")
+    s.close()
+
+
+def a_client_that_leaves_ends_its_file():
+    for _ in range(6):  # more than may run at a time
+        s = PKD.raw(60)
+        s.sendall(b"GET /v1/logs/export?source=postgres HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        expect(s.recv(1000).startswith(b"HTTP/1.1 200"), "no answer")
+        s.close()
+        expect(until(lambda: PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 200, 5), "it still runs")
+    open_ones = []
+    for _ in range(2):
+        s = PKD.raw(60)
+        s.sendall(b"GET /v1/logs/export?source=postgres HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        s.recv(1000)
+        open_ones.append(s)
+    expect(PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 429, "a third")
+    expect(logs(page_size=1)["data"], "others are served")
+    for s in open_ones:
+        s.close()
+    expect(until(lambda: PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 200, 5), "it still runs")
+
+
+def an_export_is_what_it_is_to_have():
+    made = post("/v1/logs/exports", {"filters": {"trace_id": "t-a", "page_size": 5000, "metadata": {"feature": "search"}},
+                                     "requested_data": ["id", "trace_id", "cost"], "description": "of a", "workspace_id": "w"})
+    expect(made["total"] == 5 and made["object"] == "export", made)
+    path = "/v1/logs/exports/" + made["id"]
+    one = get(path)
+    expect(one["status"] == "draft" and one["requested_data"] == ["id", "trace_id", "cost"] and
+           one["filters"]["metadata"] == {"feature": "search"} and one["description"] == "of a", one)
+    get(path + "/download", 400)
+    expect(post(path, {"filters": {"trace_id": "t-a,t-b"}}, method="PUT")["total"] == 6, "changed")
+    post(path + "/start", "")
+    link = urllib.parse.urlsplit(get(path + "/download")["signed_url"])
+    expect(link.netloc.endswith(str(PKD.port)), link)
+    _, body = fetch(link.path, token=urllib.parse.parse_qs(link.query)["token"][0])
+    rows = [json.loads(line) for line in body.splitlines()]
+    expect(len(rows) == 6 and list(rows[0]) == ["id", "trace_id", "cost"], rows[:1])
+    fetch(link.path, 403, token="0" * 64)
+    fetch(link.path, 403)
+    listed = get("/v1/logs/exports")
+    expect(listed["total"] == 1 and listed["data"][0]["status"] == "success", listed)
+    post(path + "/cancel", "")
+    get(path + "/download", 400)
+    get("/v1/logs/exports/none", 404)
+    post("/v1/logs/exports", {"filters": {"nonsense": 1}, "requested_data": []}, 400)
+    post("/v1/logs/exports", {"filters": {}, "requested_data": ["nonsense"]}, 400)
+    post("/v1/logs/exports", {"requested_data": ["id"]}, 400)
+
+
+# --- feedback, alerts, the audit, prices ------------------------------------------------------------
+
+def feedback_is_changed_by_its_id():
+    made = post("/v1/feedback", {"trace_id": "of nobody", "value": 3, "weight": 0.5, "metadata": {"a": 1}})["feedback_ids"][0]
+    changed = post("/v1/feedback/" + made, {"value": -4}, method="PUT")
+    expect(changed["feedback_ids"] == [made] and changed["status"] == "success", changed)
+    row = sql(f"select value, weight, metadata from pk_feedback where id = '{made}'")
+    expect(row == [(-4, 0.5, '{"a": 1}')], row)
+    post("/v1/feedback/" + made, {"value": 2, "weight": 1, "metadata": {"b": 2}}, method="PUT")
+    row = sql(f"select value, weight, metadata from pk_feedback where id = '{made}'")
+    expect(row == [(2, 1, '{"b": 2}')], row)
+    for wrong in ({"value": 11}, {"weight": 1}, {"value": 1, "trace_id": "x"}, {"value": 1, "nonsense": 1}, []):
+        post("/v1/feedback/" + made, wrong, 400, method="PUT")
+    post("/v1/feedback/none", {"value": 1}, 404, method="PUT")
+
+
+def pkd_command(*arguments):
+    done = subprocess.run([program("pkd"), arguments[0], "--store", PKD.store, *arguments[1:]],
+                          capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def the_audit_names_who_did_what():
+    body = post("/v1/configs", {"name": "audited", "config": {"provider": "openai"}})
+    expect(body, body)
+    told = get("/v1/audit-logs", start_time="2020-01-01T00:00:00Z", end_time="2100-01-01")
+    first = told["records"][0]
+    expect(first["action"] == "config_put" and first["resource_type"] == "config" and first["user_type"] == "user" and
+           told["total"] == sql("select count(*) from pk_audit")[0][0], told)
+    expect(get("/v1/audit-logs", action="none")["records"] == [], "action")
+    expect(get("/v1/audit-logs", resource_type="config", user_id=first["user_id"])["records"][0] == first, "filters")
+    expect(get("/v1/audit-logs", end_time="2020-01-01")["records"] == [], "end_time")
+    refused("start_time", "/v1/audit-logs", start_time="soon")
+
+
+def a_price_is_in_cents_a_token():
+    told = get("/v1/model-configs/pricing/openai/gpt-4o")
+    want = sql("select input_usd, output_usd from pk_prices where provider = 'openai' and model = 'gpt-4o' and above_tokens = 0")
+    expect(abs(told["pay_as_you_go"]["request_token"]["price"] - want[0][0] / 1e4) < 1e-12 and
+           abs(told["pay_as_you_go"]["response_token"]["price"] - want[0][1] / 1e4) < 1e-12 and
+           told["currency"] == "USD" and told["calculate"]["request"]["operation"] == "sum", told)
+    get("/v1/model-configs/pricing/openai/none", 404)
+
+
+def an_alert_is_told_of():
+    config_of_budget = {"virtual_key": "tight", "override_params": {"model": "fixed-600"}}
+    post("/v1/virtual-keys", {"name": "tight", "slug": "tight", "provider": "openai", "key": "sk-x", "custom_host": MOCK.base,
+                              "rate_limits": [], "usage_limits": {"type": "tokens", "credit_limit": 1, "alert_threshold": 1}})
+    for _ in range(3):
+        chat(PKD, MOCK, cfg=json.dumps(config_of_budget))
+    expect(until(lambda: get("/v1/alerts")["total"] >= 1, 5 * SLOW), get("/v1/alerts"))
+    one = get("/v1/alerts")["data"][0]
+    rows = sql("select kind, slug, counts, amount from pk_alerts order by at desc")
+    expect((one["kind"], one["slug"], one["counts"], one["amount"]) in rows, (one, rows))
+
+
 # --- rights ----------------------------------------------------------------------------------------
 
-PATHS = ["/v1/logs", "/v1/analytics/requests", "/v1/analytics/graphs/cost", "/v1/analytics/groups/users",
-         "/v1/analytics/summary/cache"]
+READERS = {"logs": ("/v1/logs", "/v1/analytics/requests", "/v1/analytics/graphs/cost", "/v1/analytics/groups/users",
+                    "/v1/analytics/summary/cache", "/v1/logs/export?trace_id=none", "/v1/logs/exports", "/v1/alerts"),
+           "admin": ("/v1/audit-logs", "/v1/alerts")}
 
 
-def only_a_key_for_logs_reads_them():
-    keys = {}
-    for scope in ("call", "admin", "logs"):
-        done = subprocess.run([program("pkd"), "apikey", "--store", PKD.store, "create", "k" + scope,
-                               json.dumps({"scopes": [scope]})], capture_output=True, text=True, check=True)
-        keys[scope] = done.stdout.strip()
+def every_endpoint_wants_its_scope():
+    keys = {scope: pkd_command("apikey", "create", "k" + scope, json.dumps({"scopes": [scope]}))
+            for scope in ("call", "admin", "logs")}
     expect(until(lambda: PKD.http("GET", "/v1/logs")[0] == 401, 5 * SLOW), "no key")
-    for path in PATHS:
-        get(path, 200, {"x-portkey-api-key": keys["logs"]})
-        get(path, 403, {"x-portkey-api-key": keys["call"]})
-        get(path, 403, {"x-portkey-api-key": keys["admin"]})
+    for path in set(READERS["logs"] + READERS["admin"]):
+        for scope, key in keys.items():
+            code = PKD.http("GET", path, headers={"x-portkey-api-key": key})[0]
+            expect(code == (200 if path in READERS.get(scope, ()) else 403), f"{path} {scope}: {code}")
+    post("/v1/logs", outside("t-key"), 403, headers={"x-portkey-api-key": keys["admin"]})
+    post("/v1/logs", outside("t-key"), headers={"x-portkey-api-key": keys["call"]})
+    row = get("/v1/logs", headers={"x-portkey-api-key": keys["logs"]}, trace_id="t-key")["data"][0]
+    expect(row["api_key"] == "kcall", row)
 
 
 make_calls()
+expect(until(lambda: sql("select count(*) from pk_logs") == [(8,)], 10), "the calls are logged")
 run(the_list_has_every_call_newest_first, a_row_has_the_columns_of_pk_logs, pages_follow_each_other,
     every_filter_lets_through_what_sql_says, a_range_is_as_exact_as_its_ends,
     what_is_no_filter_is_an_error_that_names_it, one_call_is_shown_in_portkeys_shape,
@@ -516,7 +743,10 @@ run(the_list_has_every_call_newest_first, a_row_has_the_columns_of_pk_logs, page
 days_of_calls()
 run(every_graph_shows_what_the_rows_add_up_to, graphs_of_parts_add_up, graphs_of_feedback_show_what_was_said,
     groups_are_the_largest_first, the_cache_is_summed_up, an_empty_range_has_no_points, what_is_no_graph_is_a_404,
-    only_a_key_for_logs_reads_them)
+    a_call_of_another_way_is_logged_with_its_cost, many_are_taken_or_none, a_file_has_what_the_filter_lets_through,
+    a_large_file_takes_no_memory_and_no_store, a_client_that_leaves_ends_its_file, an_export_is_what_it_is_to_have,
+    feedback_is_changed_by_its_id, the_audit_names_who_did_what, a_price_is_in_cents_a_token, an_alert_is_told_of,
+    every_endpoint_wants_its_scope)
 PKD.stop()
 MOCK.stop()
 end()

@@ -92,7 +92,10 @@ def answers_are_as_it_says():
         ("PUT", "/v1/prompts/partials/q", {"string": "y"}), ("GET", "/v1/prompts/partials/q/versions", None),
         ("PUT", "/v1/prompts/partials/q/makeDefault", {"version": 1}), ("DELETE", "/v1/prompts/partials/q", None),
         ("GET", "/v1/analytics/requests?time_range=24h", None), ("GET", "/v1/logs?page_size=5", None),
-        ("GET", "/v1/logs/none", None), ("GET", "/healthz", None), ("GET", "/readyz", None),
+        ("GET", "/v1/logs/none", None), ("POST", "/v1/logs/exports", {"filters": {}, "requested_data": ["id"]}),
+        ("GET", "/v1/logs/exports", None), ("GET", "/v1/alerts", None), ("GET", "/v1/audit-logs", None),
+        ("POST", "/v1/logs", {"request": {"url": "x", "body": {}}, "response": {}}),
+        ("GET", "/v1/model-configs/pricing/openai/gpt-4o", None), ("PUT", "/v1/feedback/none", {"value": 1}), ("GET", "/healthz", None), ("GET", "/readyz", None),
         ("GET", "/v1/no/such/path", None), ("PUT", "/v1/virtual-keys", {}),
     ]
     seen = set()
