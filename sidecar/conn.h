@@ -32,6 +32,7 @@ enum pkd_timer {
     PKD_T_BODY,
     PKD_T_WRITE,
     PKD_T_LINGER,
+    PKD_T_LAST, /* of an idle one, while draining */
     PKD_T_COUNT,
 };
 

@@ -174,7 +174,7 @@ static void check_port(const struct patient *p, struct finding *f)
         find(f, FINE, "", "no TCP port is asked for");
     else if (!pkd_address_read(p->options->listen, has_keys(p), &address, &err))
         find(f, BAD, "listen on 127.0.0.1:PORT", "%s", err.msg);
-    else if (!pkd_listen_tcp(&address, &fd, 1, &err))
+    else if (!pkd_listen_tcp(&address, &fd, 1, false, &err))
         find(f, BAD, "stop the other program or choose --listen (a running pkd is fine)", "%s",
              err.msg);
     else {

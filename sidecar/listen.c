@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Several threads share a TCP port with SO_REUSEPORT, which would also let a second pkd of the same user
- * take half of the connections unnoticed; so a socket without it probes the port first.
+ * Several threads, and a pkd that takes over from another, share a TCP port with SO_REUSEPORT, which would also let a
+ * second pkd of the same user take half of the connections unnoticed; so a socket without it probes the port first.
  */
 #include "listen.h"
 
@@ -86,6 +86,19 @@ static bool is_loopback(const struct pkd_address *a)
            127;
 }
 
+/* Prints the address, and says who may listen on it. */
+static bool admit(struct pkd_address *a, bool keys, struct pk_error *err)
+{
+    a->loopback = is_loopback(a);
+    print_address(a);
+    if (a->loopback || keys)
+        return true;
+    return pk_fail(err, PK_NO_PERMISSION,
+                   "--listen: %s is beyond loopback, and there are no API keys to keep others out; "
+                   "make one with pkd apikey create, or listen on 127.0.0.1 or --unix",
+                   a->text);
+}
+
 bool pkd_address_read(const char *text, bool keys, struct pkd_address *a, struct pk_error *err)
 {
     char host[64];
@@ -96,14 +109,20 @@ bool pkd_address_read(const char *text, bool keys, struct pkd_address *a, struct
     if (!read_host(host, port, a))
         return pk_fail(err, PK_BAD_REQUEST, "--listen: %s is neither an address nor \"localhost\"",
                        host);
-    a->loopback = is_loopback(a);
-    if (!a->loopback && !keys)
-        return pk_fail(
-            err, PK_NO_PERMISSION,
-            "--listen: %s is beyond loopback, and there are no API keys to keep others out; "
-            "make one with pkd apikey create, or listen on 127.0.0.1 or --unix",
-            host);
-    print_address(a);
+    return admit(a, keys, err);
+}
+
+bool pkd_address_of(int fd, bool keys, struct pkd_address *a, bool *local, struct pk_error *err)
+{
+    *a = (struct pkd_address){.len = sizeof a->at};
+    if (getsockname(fd, (struct sockaddr *)&a->at, &a->len) != 0)
+        return pk_fail(err, PK_NETWORK, "descriptor %d: %s", fd, strerror(errno));
+    *local = a->at.ss_family == AF_UNIX;
+    if (!*local)
+        return admit(a, keys, err);
+    a->loopback = true;
+    (void)snprintf(a->text, sizeof a->text, "unix:%.50s",
+                   ((const struct sockaddr_un *)(const void *)&a->at)->sun_path);
     return true;
 }
 
@@ -148,12 +167,13 @@ static bool probe(struct pkd_address *a, struct pk_error *err)
     return true;
 }
 
-bool pkd_listen_tcp(struct pkd_address *a, int *fds, int count, struct pk_error *err)
+bool pkd_listen_tcp(struct pkd_address *a, int *fds, int count, bool take_over,
+                    struct pk_error *err)
 {
-    if (count > 1 && !probe(a, err))
+    if (!take_over && !probe(a, err))
         return false;
     for (int i = 0; i < count; i++) {
-        fds[i] = open_tcp(a, count > 1);
+        fds[i] = open_tcp(a, true);
         if (fds[i] < 0 || listen(fds[i], BACKLOG) != 0) {
             bool failed = cannot_listen(a, err);
 
@@ -180,31 +200,50 @@ static bool answers(const struct sockaddr_un *at)
     return connected;
 }
 
-int pkd_listen_unix(const char *path, struct pk_error *err)
+/* A socket at a path of its own, which then takes the place of what is at at->sun_path: nobody finds it gone. */
+static int replace(const struct sockaddr_un *at)
+{
+    struct sockaddr_un first = *at;
+    size_t len = strlen(at->sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    memcpy(first.sun_path + len, ".new", sizeof ".new");
+    (void)unlink(first.sun_path);
+    mode_t before = umask(0177);
+    bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&first, sizeof first) == 0;
+    (void)umask(before);
+    if (bound && listen(fd, BACKLOG) == 0 && rename(first.sun_path, at->sun_path) == 0)
+        return fd;
+    int why = errno;
+    if (bound)
+        (void)unlink(first.sun_path);
+    if (fd >= 0)
+        (void)close(fd);
+    errno = why;
+    return -1;
+}
+
+int pkd_listen_unix(const char *path, bool take_over, struct pk_error *err)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat found;
 
-    if (strlen(path) >= sizeof at.sun_path) {
+    if (strlen(path) + sizeof ".new" > sizeof at.sun_path) {
         (void)pk_fail(err, PK_BAD_REQUEST, "--unix: the path is longer than %zu bytes",
-                      sizeof at.sun_path - 1);
+                      sizeof at.sun_path - sizeof ".new");
         return -1;
     }
     memcpy(at.sun_path, path, strlen(path));
-    if (answers(&at)) {
+    if (!take_over && answers(&at)) {
         (void)pk_fail(err, PK_NETWORK, "%s: another program listens there", path);
         return -1;
     }
-    if (lstat(path, &found) == 0 && S_ISSOCK(found.st_mode))
-        (void)unlink(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    mode_t before = umask(0177);
-    bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at) == 0;
-    (void)umask(before);
-    if (bound && listen(fd, BACKLOG) == 0)
-        return fd;
-    (void)pk_fail(err, PK_NETWORK, "%s: %s", path, strerror(errno));
-    if (fd >= 0)
-        (void)close(fd);
-    return -1;
+    if (lstat(path, &found) == 0 && !S_ISSOCK(found.st_mode)) {
+        (void)pk_fail(err, PK_NETWORK, "%s: there is a file that is no socket", path);
+        return -1;
+    }
+    int fd = replace(&at);
+    if (fd < 0)
+        (void)pk_fail(err, PK_NETWORK, "%s: %s", path, strerror(errno));
+    return fd;
 }

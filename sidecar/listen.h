@@ -21,11 +21,16 @@ struct pkd_address {
 bool pkd_address_read(const char *text, bool keys, struct pkd_address *a,
                       struct pk_error *err) PK_MUST_CHECK;
 
-/* Fills fds with `count` listening sockets on *a, one a thread; *a then has the port that was chosen for
- * port 0. The error says when somebody else is there. */
-bool pkd_listen_tcp(struct pkd_address *a, int *fds, int count, struct pk_error *err) PK_MUST_CHECK;
+/* The same of a socket that is there; *local: it is a Unix socket. */
+bool pkd_address_of(int fd, bool keys, struct pkd_address *a, bool *local,
+                    struct pk_error *err) PK_MUST_CHECK;
 
-/* A listening Unix socket of mode 0600, or -1; replaces one that nobody answers on. */
-int pkd_listen_unix(const char *path, struct pk_error *err) PK_MUST_CHECK;
+/* Fills fds with `count` listening sockets on *a, one a thread; *a then has the port that was chosen for
+ * port 0. The error says when somebody else is there, unless that is whom we `take_over` from. */
+bool pkd_listen_tcp(struct pkd_address *a, int *fds, int count, bool take_over,
+                    struct pk_error *err) PK_MUST_CHECK;
+
+/* A listening Unix socket of mode 0600, or -1; replaces one that nobody answers on, or that we take over. */
+int pkd_listen_unix(const char *path, bool take_over, struct pk_error *err) PK_MUST_CHECK;
 
 #endif

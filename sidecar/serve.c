@@ -3,17 +3,17 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * The main thread only waits for signals. The first SIGTERM or SIGINT stops accepting and lets calls finish
- * within the grace period; the second ends the process at once.
+ * within the grace period; the second ends the process at once. SIGHUP reads again what can change while it serves.
  */
 #include "command.h"
 #include "errand.h"
 #include "first_key.h"
-#include "listen.h"
 #include "log.h"
 #include "spool.h"
 #include "store_audit.h"
 #include "store_cache.h"
 #include "store_setting.h"
+#include "systemd.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -30,7 +30,8 @@
 
 enum {
     PATH_BYTES_MAX = 4096,
-    FLUSH_MS = 5000, /* at the end, for a store that is away */
+    FLUSH_MS = 5000,    /* at the end, for a store that is away */
+    HAND_OVER_MS = 100, /* for handshakes that have begun when another takes over */
 };
 
 struct service {
@@ -40,43 +41,12 @@ struct service {
     struct pkd_thread *threads[PKD_THREADS_MAX];
     pthread_t ids[PKD_THREADS_MAX];
     int count, started;
-    int tcp[PKD_THREADS_MAX]; /* -1: none */
-    int local;
+    int64_t stop_at_ms; /* when to stop accepting; INT64_MAX: nobody has said so */
+    int64_t feed_at_ms; /* the watchdog */
+    struct pkd_sockets sockets;
+    unsigned turns[PKD_THREADS_MAX]; /* that each thread had made when the watchdog was last fed */
     char key_path[PATH_BYTES_MAX];
 };
-
-static bool no_tcp(const struct pkd_options *o)
-{
-    return strcmp(o->listen, "none") == 0;
-}
-
-static bool open_listeners(struct service *s, struct pk_error *err)
-{
-    const struct pkd_options *o = s->app.options;
-    struct pkd_address address;
-
-    s->local = -1;
-    for (int i = 0; i < s->count; i++)
-        s->tcp[i] = -1;
-    if (no_tcp(o) && !o->unix_path)
-        return pk_fail(err, PK_BAD_REQUEST, "--listen none needs --unix");
-    if (!no_tcp(o)) {
-        if (!pkd_address_read(o->listen, s->keys, &address, err) ||
-            !pkd_listen_tcp(&address, s->tcp, s->count, err))
-            return false;
-        s->app.beyond_loopback = !address.loopback;
-        pkd_info("listening addr=%s threads=%d access=%s why=%s", address.text, s->count,
-                 s->keys ? "api-keys" : "loopback-only",
-                 s->keys ? "" : "there are no API keys yet");
-    }
-    if (o->unix_path) {
-        s->local = pkd_listen_unix(o->unix_path, err);
-        if (s->local < 0)
-            return false;
-        pkd_info("listening unix=%s threads=%d", o->unix_path, s->count);
-    }
-    return true;
-}
 
 static bool read_privacy(struct service *s, struct pk_error *err)
 {
@@ -209,19 +179,21 @@ static bool open_shared(struct service *s, struct pk_error *err)
     return true;
 }
 
-/* Each thread takes its sockets; those of threads that were not made are closed here. */
 static bool open_threads(struct service *s, struct pk_error *err)
 {
-    bool good = true;
+    struct pkd_sockets *all = &s->sockets;
 
-    for (int i = 0; i < s->count; i++) {
-        int local = s->local < 0 ? -1 : i == 0 ? s->local : dup(s->local);
+    if (!pkd_sockets_open(all, s->app.options, s->keys, err))
+        return false;
+    s->app.beyond_loopback = all->beyond_loopback;
+    while (all->taken < s->count) {
+        int i = all->taken++;
 
-        if (good)
-            s->threads[i] = pkd_thread_new(&s->app, s->tcp[i], local, err);
-        good = good && s->threads[i];
+        s->threads[i] = pkd_thread_new(&s->app, all->at[i], all->count, err);
+        if (!s->threads[i])
+            return false;
     }
-    return good;
+    return true;
 }
 
 static bool start_threads(struct service *s, struct pk_error *err)
@@ -240,29 +212,85 @@ static void stop(struct service *s)
         pkd_thread_wake(s->threads[i]);
 }
 
+static void reload(void)
+{
+    pkd_systemd_reloading();
+    pkd_info("reloaded");
+    pkd_systemd_notify("READY=1");
+}
+
+/* The first SIGTERM or SIGINT: those who connect from now on are another's, if there is one. */
+static void begin_to_stop(struct service *s, unsigned signal)
+{
+    pkd_systemd_notify("STOPPING=1");
+    pkd_info("stopping signal=%u", signal);
+    pkd_sockets_hand_over(&s->sockets);
+    s->stop_at_ms = pk_clock_ms() + HAND_OVER_MS;
+}
+
+static void on_signal(struct service *s, int signals)
+{
+    struct signalfd_siginfo info;
+
+    if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (info.ssi_signo == SIGHUP) {
+        reload();
+    } else if (s->stop_at_ms == INT64_MAX) {
+        begin_to_stop(s, info.ssi_signo);
+    } else {
+        pkd_warn("stopped signal=%u", info.ssi_signo);
+        _exit(128 + (int)info.ssi_signo);
+    }
+}
+
+/* Tells the service manager that all is well: only when every thread has made a turn since the last time. */
+static void feed_watchdog(struct service *s)
+{
+    bool alive = true;
+
+    for (int i = 0; i < s->started; i++) {
+        unsigned turns = atomic_load(&s->threads[i]->turns);
+
+        alive = alive && turns != s->turns[i];
+        s->turns[i] = turns;
+        pkd_thread_wake(s->threads[i]);
+    }
+    if (alive)
+        pkd_systemd_notify("WATCHDOG=1");
+}
+
+/* What is due at this time; when to look again. */
+static int64_t on_time(struct service *s, int64_t now_ms, int64_t watchdog_ms)
+{
+    if (now_ms >= s->stop_at_ms && !atomic_load(&s->app.stopping))
+        stop(s);
+    if (watchdog_ms > 0 && now_ms >= s->feed_at_ms) {
+        feed_watchdog(s);
+        s->feed_at_ms = now_ms + watchdog_ms;
+    }
+    int64_t next_ms = atomic_load(&s->app.stopping) ? INT64_MAX : s->stop_at_ms;
+    return watchdog_ms > 0 && s->feed_at_ms < next_ms ? s->feed_at_ms : next_ms;
+}
+
 /* Until every thread has ended. */
 static void wait_for_end(struct service *s, int signals)
 {
+    const int64_t watchdog_ms = pkd_systemd_watchdog_ms();
     struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
                            {.fd = s->app.ended_fd, .events = POLLIN}};
-    struct signalfd_siginfo info;
     uint64_t count;
-    bool stopping = false;
 
     while (atomic_load(&s->app.running) > 0) {
-        if (poll(fds, PK_COUNT(fds), -1) < 0)
+        int64_t now_ms = pk_clock_ms(), next_ms = on_time(s, now_ms, watchdog_ms);
+        int wait_ms = next_ms == INT64_MAX ? -1 : (int)(next_ms - now_ms);
+
+        if (poll(fds, PK_COUNT(fds), wait_ms) <= 0)
             continue;
         if (fds[1].revents && read(s->app.ended_fd, &count, sizeof count) < 0)
             continue;
-        if (!fds[0].revents || read(signals, &info, sizeof info) != (ssize_t)sizeof info)
-            continue;
-        if (stopping) {
-            pkd_warn("stopped signal=%u", info.ssi_signo);
-            _exit(128 + (int)info.ssi_signo);
-        }
-        stopping = true;
-        pkd_info("stopping signal=%u", info.ssi_signo);
-        stop(s);
+        if (fds[0].revents)
+            on_signal(s, signals);
     }
 }
 
@@ -276,6 +304,7 @@ static int take_signals(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -319,8 +348,7 @@ static void close_service(struct service *s)
     pk_writer_free(s->app.writer);
     pk_secrets_free(s->app.secrets);
     pkd_home_free(&s->app.home);
-    if (s->local >= 0)
-        (void)unlink(s->app.options->unix_path);
+    pkd_sockets_close(&s->sockets);
     pkd_info("stopped entries_written=%lld entries_dropped=%lld spool_bytes=%lld",
              (long long)stats.written, (long long)stats.dropped, (long long)stats.spool_bytes);
 }
@@ -344,10 +372,11 @@ int pkd_serve(const struct pkd_options *o)
     s->app.options = o;
     s->app.started_us = pk_clock_us();
     s->count = (int)o->threads;
-    s->local = -1;
-    bool good = open_shared(s, &err) && open_listeners(s, &err) && open_threads(s, &err) &&
-                be_durable(s, &err) && start_threads(s, &err);
+    s->stop_at_ms = INT64_MAX;
+    bool good = open_shared(s, &err) && open_threads(s, &err) && be_durable(s, &err) &&
+                start_threads(s, &err);
     if (good) {
+        pkd_systemd_notify("READY=1");
         pkd_info("ready store=%s pid=%d", s->app.home.name, (int)getpid());
         wait_for_end(s, signals);
     } else {

@@ -19,18 +19,13 @@
 #include <unistd.h>
 
 enum {
-    LISTENERS_MAX = 4,
     WATCHED_MAX = 4,
     EVENTS_MAX = 256,
     ACCEPTS_MAX = 64, /* in one go, so that others get their turn */
     LINGER_MS = 2000,
+    LAST_MS = 250,         /* for a request that was under way when draining began */
     ACCEPT_AGAIN_MS = 100, /* after the process ran out of descriptors */
     SPARES_MAX = 256,
-};
-
-struct listener {
-    int fd;
-    bool local;
 };
 
 struct list {
@@ -41,7 +36,7 @@ struct pkd_server {
     struct pkd_server_options options;
     struct pkd_server_host host;
     int epoll;
-    struct listener listeners[LISTENERS_MAX];
+    struct pkd_socket listeners[PKD_SOCKETS_MAX];
     int listener_count;
     int watched[WATCHED_MAX];
     int watched_count;
@@ -94,6 +89,7 @@ static int64_t term_ms(const struct pkd_server *s, enum pkd_timer timer)
     case PKD_T_BODY: return s->options.body_ms;
     case PKD_T_WRITE: return s->options.write_ms;
     case PKD_T_LINGER: return LINGER_MS;
+    case PKD_T_LAST: return LAST_MS;
     case PKD_T_NONE:
     case PKD_T_COUNT: break;
     }
@@ -233,12 +229,13 @@ static void run_queue(struct pkd_server *s)
     }
 }
 
-static void close_idle(struct pkd_server *s, enum pkd_timer timer)
+/* A request may be on its way: it is answered, and told that none may follow. */
+static void hurry_idle(struct pkd_server *s, enum pkd_timer timer)
 {
     for (struct pkd_conn *c = s->timers[timer].first, *next; c; c = next) {
         next = c->next;
         if (c->state == PKD_IDLE)
-            pkd_server_close(s, c);
+            pkd_server_set_timer(s, c, PKD_T_LAST);
     }
 }
 
@@ -257,7 +254,7 @@ static void set_accepting(struct pkd_server *s, bool accepting)
     s->accept_again_ms = accepting ? INT64_MAX : pk_clock_ms() + ACCEPT_AGAIN_MS;
 }
 
-static void accept_all(struct pkd_server *s, const struct listener *l)
+static void accept_all(struct pkd_server *s, const struct pkd_socket *l)
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         if (s->count >= s->options.connections_max) {
@@ -275,15 +272,15 @@ static void accept_all(struct pkd_server *s, const struct listener *l)
     }
 }
 
-bool pkd_server_listen(struct pkd_server *s, int fd, bool local, struct pk_error *err)
+bool pkd_server_listen(struct pkd_server *s, const struct pkd_socket *socket, struct pk_error *err)
 {
-    struct listener *l = &s->listeners[s->listener_count];
+    struct pkd_socket *l = &s->listeners[s->listener_count];
 
-    PK_ASSERT(s->listener_count < LISTENERS_MAX);
-    *l = (struct listener){fd, local};
-    if (!epoll_add(s, fd, EPOLLIN, l))
-        return pk_fail(err, PK_NETWORK, "epoll: %s", strerror(errno));
+    PK_ASSERT(s->listener_count < PKD_SOCKETS_MAX);
+    *l = *socket;
     s->listener_count++;
+    if (!epoll_add(s, l->fd, EPOLLIN, l))
+        return pk_fail(err, PK_NETWORK, "epoll: %s", strerror(errno));
     return true;
 }
 
@@ -411,9 +408,12 @@ static void close_listeners(struct pkd_server *s)
 void pkd_server_drain(struct pkd_server *s)
 {
     s->draining = true;
+    for (int i = 0; i < s->listener_count; i++)
+        if (!s->listeners[i].passed)
+            accept_all(s, &s->listeners[i]);
     close_listeners(s);
-    close_idle(s, PKD_T_IDLE);
-    close_idle(s, PKD_T_HEAD);
+    hurry_idle(s, PKD_T_IDLE);
+    hurry_idle(s, PKD_T_HEAD);
 }
 
 int pkd_server_count(const struct pkd_server *s)

@@ -13,6 +13,8 @@
 
 #include "arena.h"
 
+#include "sockets.h"
+
 struct pkd_server;
 struct pkd_conn;
 
@@ -60,8 +62,8 @@ struct pkd_server *pkd_server_new(const struct pkd_server_options *o,
 /* Closes every connection without a callback. NULL is fine. */
 void pkd_server_free(struct pkd_server *s);
 
-/* Takes a listening, non-blocking socket. `local`: a Unix socket, perhaps shared with other servers. */
-bool pkd_server_listen(struct pkd_server *s, int fd, bool local, struct pk_error *err);
+/* Takes a listening, non-blocking socket, perhaps shared with other servers. */
+bool pkd_server_listen(struct pkd_server *s, const struct pkd_socket *socket, struct pk_error *err);
 /* Wakes pkd_server_turn() whenever the fd is readable. */
 bool pkd_server_watch(struct pkd_server *s, int fd, struct pk_error *err);
 
@@ -69,7 +71,7 @@ bool pkd_server_watch(struct pkd_server *s, int fd, struct pk_error *err);
  * with it. */
 void pkd_server_turn(struct pkd_server *s, int64_t until_ms);
 
-/* No new connections; idle ones close now, busy ones after their answer. */
+/* No new connections, but those that have been made already; idle ones close soon, busy ones after their answer. */
 void pkd_server_drain(struct pkd_server *s);
 int pkd_server_count(const struct pkd_server *s); /* open connections */
 

@@ -100,9 +100,12 @@ void *pkd_thread_run(void *thread)
     struct pkd_thread *t = thread;
     const uint64_t one = 1;
 
-    while (!t->draining || !drained(t)) {
+    for (;;) {
         run_calls(t);
+        if (t->draining && drained(t)) /* behind the calls: the last of them may just have ended */
+            break;
         pkd_server_turn(t->server, next_deadline_ms(t));
+        atomic_fetch_add_explicit(&t->turns, 1, memory_order_relaxed);
         pkd_metrics_note(t);
         if (t->next_overdue_ms != INT64_MAX && t->next_overdue_ms <= pk_clock_ms())
             pkd_call_overdue(t, pk_clock_ms());
@@ -164,20 +167,23 @@ static bool open_transport(struct pkd_thread *t, struct pk_error *err)
     return pk_resolver_embedder(t->resolver, pk_str_of(t->app->options->embedder), err);
 }
 
-/* Gives each listener to the server, or closes it. */
-static bool listen_on(struct pkd_thread *t, int tcp, int local, struct pk_error *err)
+static bool listen_on(struct pkd_thread *t, const struct pkd_socket *sockets, int count,
+                      struct pk_error *err)
 {
-    bool good = true;
+    for (int i = 0; i < count; i++)
+        if (!pkd_server_listen(t->server, &sockets[i], err))
+            return false;
+    return true;
+}
 
-    if (tcp >= 0)
-        good = pkd_server_listen(t->server, tcp, false, err);
-    if (local >= 0)
-        good = good && pkd_server_listen(t->server, local, true, err);
-    return good && pkd_server_watch(t->server, pk_xfer_fd(t->xfer), err) &&
+static bool watch(struct pkd_thread *t, struct pk_error *err)
+{
+    return pkd_server_watch(t->server, pk_xfer_fd(t->xfer), err) &&
            pkd_server_watch(t->server, t->wake_fd, err);
 }
 
-struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struct pk_error *err)
+struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *sockets, int count,
+                                  struct pk_error *err)
 {
     struct pkd_thread *t = calloc(1, sizeof *t);
 
@@ -192,7 +198,7 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local, struc
     pk_secret_random(&t->random, sizeof t->random);
     t->store = pkd_home_open(&app->home, app->options->store_ms, err);
     if (t->store && open_meter(t, err) && open_server(t, err) && open_transport(t, err) &&
-        listen_on(t, tcp, local, err))
+        listen_on(t, sockets, count, err) && watch(t, err))
         return t;
     pkd_thread_free(t);
     return NULL;

@@ -69,13 +69,13 @@ struct pkd_thread {
     struct pkd_call *spares;
     int call_count, spare_count;
     int64_t next_overdue_ms; /* when to look for one that waited too long */
+    atomic_uint turns;       /* of its loop: it is alive */
     bool draining;
     int64_t stop_at_ms; /* when draining ends whatever still runs */
 };
 
-/* A thread that serves what `tcp` and `local` (listening sockets, or -1) accept. Takes both. NULL with
- * *err filled. */
-struct pkd_thread *pkd_thread_new(struct pkd_app *app, int tcp, int local,
+/* A thread that serves what the sockets accept, and closes them. NULL with *err filled. */
+struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *sockets, int count,
                                   struct pk_error *err) PK_MUST_CHECK;
 /* Serves until the app is stopping and all is done, or the grace period is over. For pthread_create. */
 void *pkd_thread_run(void *thread);
