@@ -455,6 +455,14 @@ static size_t unescape_one(pk_str s, size_t *at, char out[4])
     return put_utf8(out, point);
 }
 
+/* Most strings differ from a name in their length. */
+static bool may_be(const struct pk_json *doc, int string, size_t len)
+{
+    const struct pk_json_node *n = &doc->nodes[string];
+
+    return n->escaped || n->end - n->start == len + 2;
+}
+
 bool pk_json_string_is(const struct pk_json *doc, int string, pk_str name)
 {
     pk_str s = inside_quotes(doc, string);
@@ -483,7 +491,7 @@ int pk_json_member(const struct pk_json *doc, int object, pk_str name)
     if (pk_json_type(doc, object) != PK_JSON_OBJECT)
         return -1;
     for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k))
-        if (pk_json_string_is(doc, k, name))
+        if (may_be(doc, k, name.len) && pk_json_string_is(doc, k, name))
             found = k + 1;
     return found;
 }
@@ -562,8 +570,10 @@ pk_str pk_json_str(struct pk_arena *arena, const struct pk_json *doc, int value)
 
 bool pk_json_is(const struct pk_json *doc, int value, const char *text)
 {
-    return pk_json_type(doc, value) == PK_JSON_STRING &&
-           pk_json_string_is(doc, value, pk_str_of(text));
+    pk_str s = pk_str_of(text);
+
+    return pk_json_type(doc, value) == PK_JSON_STRING && may_be(doc, value, s.len) &&
+           pk_json_string_is(doc, value, s);
 }
 
 bool pk_json_int(const struct pk_json *doc, int value, int64_t *out)
