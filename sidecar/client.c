@@ -72,7 +72,7 @@ static struct pkd_call *new_call(struct pkd_thread *t)
     }
     if (!c)
         return NULL;
-    pk_arena_init(&c->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    pk_arena_init(&c->arena, pkd_blocks_allocator(t->blocks), PK_CALL_BYTES_MAX);
     c->thread = t;
     c->next = t->calls;
     if (t->calls)

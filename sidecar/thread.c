@@ -159,10 +159,11 @@ static bool open_transport(struct pkd_thread *t, struct pk_error *err)
         return false;
     t->loop = pk_loop_new(t->xfer);
     t->resolver = pk_resolver_new(pk_allocator_malloc());
+    t->blocks = pkd_blocks_new();
     t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->inbox = t->wake_fd < 0 ? NULL : pkd_inbox_new(t->wake_fd);
     t->pile = t->wake_fd < 0 ? NULL : pkd_pile_new(t->wake_fd);
-    if (!t->loop || !t->resolver || !t->inbox || !t->pile)
+    if (!t->loop || !t->resolver || !t->blocks || !t->inbox || !t->pile)
         return pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
     return pk_resolver_embedder(t->resolver, pk_str_of(t->app->options->embedder), err);
 }
@@ -224,5 +225,6 @@ void pkd_thread_free(struct pkd_thread *t)
     if (t->wake_fd >= 0)
         (void)close(t->wake_fd);
     pk_arena_free(&t->scratch);
+    pkd_blocks_free(t->blocks);
     free(t);
 }
