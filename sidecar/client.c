@@ -177,15 +177,21 @@ static void wait_no_more(struct pkd_call *c)
 
 static bool in_store(struct pkd_call *c, const uint8_t *key, struct pk_cache_entry *entry)
 {
+    struct pkd_thread *t = c->thread;
+    int64_t max_age_s = pk_call_max_age_s(c->task.call);
     struct pk_error err = {0};
     bool found = false;
 
-    if (!pk_store_cache_get(c->thread->store, &c->arena, key, pk_clock_us(),
-                            pk_call_max_age_s(c->task.call), entry, &found, &err)) {
-        pkd_add(&c->thread->meter->store_errors, 1);
+    if (pkd_hot_find(&t->hot, key, max_age_s, &c->arena, entry))
+        return true;
+    if (!pk_store_cache_get(t->store, &c->arena, key, pk_clock_us(), max_age_s, entry, &found,
+                            &err)) {
+        pkd_add(&t->meter->store_errors, 1);
         pkd_warn("cache_unreadable why=%s", err.msg);
         return false; /* a cache never fails a call */
     }
+    if (found)
+        pkd_hot_keep(&t->hot, key, max_age_s, entry);
     return found;
 }
 
@@ -267,6 +273,7 @@ static void save(struct pkd_call *c)
     pk_journal_cache(&bytes, key, entry, pk_clock_us(), pk_call_max_age_s(c->task.call));
     (void)hand_to_writer(c->thread, &bytes, tag);
     pkd_flight_save(c->thread->app->flights, key, tag, entry);
+    pkd_hot_expire(&c->thread->hot); /* what was there before may be in it */
     save_vector(c, key);
     pk_loop_answer(c->thread->loop, &c->task, &(struct pk_event){.kind = PK_EV_SAVED});
 }

@@ -147,8 +147,10 @@ static void done(struct pkd_job *job)
 {
     struct pkd_trip *trip = (struct pkd_trip *)((char *)job - offsetof(struct pkd_trip, job));
 
-    if (trip->errand.method != PKD_GET)
+    if (trip->errand.method != PKD_GET) {
         pkd_keyring_expire(&trip->thread->keyring); /* whoever revoked a key may try it next */
+        pkd_hot_expire(&trip->thread->hot);         /* or purged the cache */
+    }
     if (trip->conn)
         answer(trip);
     free_trip(trip);

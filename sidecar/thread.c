@@ -219,6 +219,7 @@ void pkd_thread_free(struct pkd_thread *t)
     (void)pkd_recall_sweep(&t->recall, t->resolver, true);
     pk_resolver_free(t->resolver);
     pkd_keyring_free(&t->keyring);
+    pkd_hot_free(&t->hot);
     pk_store_close(t->store);
     pkd_pile_free(t->pile);
     pkd_inbox_free(t->inbox);

@@ -13,6 +13,7 @@
 #include "clerk.h"
 #include "flight.h"
 #include "home.h"
+#include "hot.h"
 #include "loop.h"
 #include "meter.h"
 #include "options.h"
@@ -52,6 +53,7 @@ struct pkd_thread {
     struct pk_resolver *resolver;
     struct pkd_recall recall;
     struct pkd_keyring keyring;
+    struct pkd_hot hot;
     const struct pk_api_key
         *caller; /* of the request that is being taken; NULL: no key is needed */
     struct pkd_inbox *inbox;

@@ -3,6 +3,7 @@
 
     tests/regress/pkd_cache.py BUILD
 """
+import contextlib
 import json
 import os
 import sqlite3
@@ -169,6 +170,19 @@ def a_purge_is_seen():
            "SEMANTIC MISS")
 
 
+def a_purge_is_seen_amid_many_hits():
+    config = json.dumps({**json.loads(similar()), "cache": {"mode": "simple"}})
+    text = f"What is {word()}?"
+    status = lambda: status_of(chat(pkd, mock, "echo", text, cfg=config))  # noqa: E731
+    expect(status() == "MISS")
+    time.sleep(0.3)  # until it is in the store
+    expect(all(status() == "HIT" for _ in range(100)))
+    with contextlib.closing(sqlite3.connect(pkd.store, timeout=10)) as db, db:
+        db.execute("delete from pk_cache_entry")
+    time.sleep(0.01)
+    expect(status() == "MISS")
+
+
 def the_cache_stays_within_bounds_under_load():
     server = Pkd("--cache-max-entries", "50", "--cache-max-size", "1MB", "--threads", "2")
     config = json.dumps({**json.loads(similar()), "cache": {"mode": "simple"}})
@@ -231,6 +245,7 @@ pkd = Pkd()
 run(a_similar_question_is_answered_as_a_stream, a_stream_answers_a_similar_question,
     the_anthropic_dialect_has_it_too, equal_questions_that_wait_are_embedded_once,
     a_thread_finds_what_another_has_just_saved, what_another_process_saved_is_found, a_purge_is_seen,
+    a_purge_is_seen_amid_many_hits,
     the_cache_stays_within_bounds_under_load, bytes_are_bounded_too,
     the_default_embedder_is_an_option, limits_that_are_none_are_refused)
 expect(pkd.stop() == 0)
