@@ -112,21 +112,23 @@ bool pkd_first_key(const struct pkd_options *o, struct pk_store *store, struct p
 {
     const char *path = o->admin_key;
     char text[FILE_BYTES_MAX];
-    bool had, adopted = false;
+    bool had = true, adopted = false;
     size_t len;
 
-    if (!path)
-        return true;
-    if (!had_keys(store, &had, err))
+    if (path && !had_keys(store, &had, err))
         return false;
     if (had)
         return true;
-    if (!read_file(path, text, &len, err) ||
-        (len == 0 && (!make(path, err) || !read_file(path, text, &len, err))))
+    if (!read_file(path, text, &len, err))
+        return false;
+    bool made = len == 0;
+    if (made && (!make(path, err) || !read_file(path, text, &len, err)))
         return false;
     bool ok = adopt(store, (pk_str){text, len}, &adopted, err);
     pk_secret_wipe(text, sizeof text);
     if (adopted)
         pkd_info("admin_key_stored name=admin file=%s", path);
+    else if (ok && made)
+        (void)unlink(path); /* another machine's key was taken meanwhile: this one opens nothing */
     return ok;
 }
