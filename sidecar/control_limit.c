@@ -80,7 +80,6 @@ static const char *const members[] = {
 static const struct pkd_resource limits = {
     .noun = "limit",
     .kind = "limit",
-    .prefix = "",
     .members = members,
     .page = PK_SQL_limit_rows,
     .print = print_limit,

@@ -167,6 +167,7 @@ def a_virtual_key_is_made_changed_and_deleted():
     api.refused(404, "there is none", "GET", "/virtual-keys/team-key")
     expect(api.ok("GET", "/virtual-keys")["data"] == [])
     api.ok("POST", "/virtual-keys", key_body("Team Key"))  # the slug is free again
+    expect(api.ok("POST", "/virtual-keys", key_body("Team_Key.2"))["slug"] == "Team_Key.2", "a name that can be a slug is one")
     pkd.stop()
 
 
