@@ -300,7 +300,7 @@ bool pkd_control(struct pkd_errand *e, const struct pkd_resource *is, pkd_contro
                             .arena = e->arena,
                             .store = e->store,
                             .out = &e->out,
-                            .slug = pkd_path_segment(e->arena, e->path, 2),
+                            .slug = pkd_path_segment(e->arena, e->path, is->at ? is->at : 2),
                             .now_us = pk_clock_us(),
                             .err = err};
 

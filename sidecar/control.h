@@ -28,6 +28,7 @@ struct pkd_resource {
     const char *note;   /* the member that is kept as the note; NULL: none is */
     bool wrapped; /* answers are {"success":true,"data":{...}}, and have the data outside as well */
     enum pk_limit_scope limited; /* whose limits are shown with it; PK_LS_ALL: it has none */
+    int at;                      /* the path's segment that is the slug; 0: the third */
     enum pk_stmt page; /* rows for print(): $1 is a slug, NULL for all; the slug comes first */
     /* Prints a row's members; `whole`: it was asked for alone. */
     void (*print)(struct pkd_control *c, const struct pk_value *row, bool whole);

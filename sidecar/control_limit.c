@@ -1,8 +1,9 @@
-/* control_limit.c - /v1/limits: budgets and rates of their own, in the words of pk_limit_put().
+/* control_limit.c - /v1/limits: budgets and rates of their own, in the words of pk_limit_put(); and the same as
+ * Portkey's /v1/policies/usage-limits and /v1/policies/rate-limits.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Those that belong to a key are shown as well, and are changed with the key.
+ * Those that belong to a key are shown as limits as well, and are changed with the key.
  */
 #include "control.h"
 #include "member.h"
@@ -10,7 +11,7 @@
 #include "store_limit.h"
 #include "store_value.h"
 
-enum { ROW_COLUMNS = 15, FOREVER_US_BITS = 62 };
+enum { ROW_COLUMNS = 13, FOREVER_US_BITS = 62 };
 
 static void print_amount(struct pk_buf *out, const char *name, pk_str counts, int64_t amount)
 {
@@ -94,7 +95,7 @@ static bool take_document(void *ctx, const struct pk_value *v, int count)
 {
     struct stored *row = ctx;
 
-    PK_ASSERT(count == ROW_COLUMNS);
+    PK_ASSERT(count >= ROW_COLUMNS);
     print_document(row->c, &row->document, v);
     return false;
 }
@@ -123,39 +124,46 @@ static bool says_scope(const struct pkd_control *c)
     return false;
 }
 
-/* The body in place of the members of `was` that it names, without what pk_limit_put() does not know. */
-static bool merged(struct pkd_control *c, pk_str was, pk_str *now)
+/* `over` in place of the members of `was` that it names. */
+static bool merged(struct pkd_control *c, pk_str was, pk_str over, bool scoped, pk_str *now)
 {
-    const struct pk_json_edit about[] = {{PK_STR("name"), PK_NONE}, {PK_STR("slug"), PK_NONE}};
     struct pk_json_edit scopes[PK_LS_VIRTUAL_KEY];
     struct pk_buf base = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
-    struct pk_buf over = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
     struct pk_json doc;
     int count = 0;
 
-    for (int s = PK_LS_API_KEY; says_scope(c) && s <= PK_LS_VIRTUAL_KEY; s++)
+    for (int s = PK_LS_API_KEY; scoped && s <= PK_LS_VIRTUAL_KEY; s++)
         scopes[count++] =
             (struct pk_json_edit){pk_str_of(pk_limit_scope_name((enum pk_limit_scope)s)), PK_NONE};
     if (!pk_json_parse(c->arena, was, "limit", &doc, c->err))
         return false;
     pk_json_splice(&base, &doc, 0, scopes, count);
-    pk_json_splice(&over, &c->body, 0, about, (int)PK_COUNT(about));
-    if (base.failed || over.failed)
-        return pk_fail(c->err, PK_TOO_LARGE, "body: too large");
-    return pk_json_merge(c->arena, pk_buf_str(&base), pk_buf_str(&over), "body", now, c->err);
+    return pk_json_merge(c->arena, pk_buf_str(&base), over, "body", now, c->err);
 }
 
-static bool put(struct pkd_control *c)
+/* Stores `over` over what is there; `scoped`: it says whose use is counted. */
+static bool put_over(struct pkd_control *c, pk_str over, bool scoped)
 {
     pk_str was, now;
 
-    if (!load_document(c, &was) || !merged(c, was, &now) ||
+    if (!load_document(c, &was) || !merged(c, was, over, scoped, &now) ||
         !pk_store_limit_put(c->store, c->arena, c->slug, now, c->now_us, c->err) ||
         !pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", PK_STR("limit"));
+    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
     return true;
+}
+
+/* The body, without what pk_limit_put() does not know. */
+static bool put(struct pkd_control *c)
+{
+    const struct pk_json_edit about[] = {{PK_STR("name"), PK_NONE}, {PK_STR("slug"), PK_NONE}};
+    struct pk_buf over = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
+
+    pk_json_splice(&over, &c->body, 0, about, (int)PK_COUNT(about));
+    return over.failed ? pk_fail(c->err, PK_TOO_LARGE, "body: too large")
+                       : put_over(c, pk_buf_str(&over), says_scope(c));
 }
 
 static bool create(struct pkd_control *c)
@@ -177,15 +185,252 @@ static bool delete_it(struct pkd_control *c)
            pkd_control_untitle(c);
 }
 
-#define VERB(name, verb)                                                                           \
-    pkd_errand_fn pkd_limit_##name;                                                                \
-    bool pkd_limit_##name(struct pkd_errand *e, struct pk_error *err)                              \
-    {                                                                                              \
-        return pkd_control(e, &limits, verb, err);                                                 \
+/* --- Portkey's policies ------------------------------------------------------------------------------ */
+
+/* What Portkey calls whose use is counted; a member of the metadata is "metadata.NAME". */
+static const struct {
+    const char *key;
+    enum pk_limit_scope scope;
+} policy_keys[] = {
+    {"api_key", PK_LS_API_KEY}, {"config", PK_LS_CONFIG},           {"metadata._user", PK_LS_USER},
+    {"role", PK_LS_ROLE},       {"virtual_key", PK_LS_VIRTUAL_KEY},
+};
+
+static const struct {
+    const char *word, *per;
+} periods[] = {{"weekly", "week"}, {"monthly", "month"}, {"daily", "day"}, {"rps", "second"},
+               {"rpm", "minute"},  {"rph", "hour"},      {"rpd", "day"}};
+enum { RESETS = 2, RATES_FROM = 3 }; /* what a budget may be said to reset; a day's is only shown */
+
+#define METADATA "metadata."
+
+static pk_str policy_key(struct pkd_control *c, const struct pk_value *v)
+{
+    for (size_t i = 0; i < PK_COUNT(policy_keys); i++)
+        if (pk_str_is(v[2].s, pk_limit_scope_name(policy_keys[i].scope)))
+            return pk_str_of(policy_keys[i].key);
+    return pk_copyf(c->arena, METADATA "%.*s", PK_FMT(v[3].s));
+}
+
+/* [{"key": ..., "value": ...}]: whose use is counted, and by what it is told apart. */
+static void print_whose(struct pkd_control *c, const struct pk_value *v)
+{
+    bool all = pk_str_is(v[2].s, pk_limit_scope_name(PK_LS_ALL));
+
+    pkd_member_raw(c->out, "conditions", PK_STR("["));
+    if (!all && v[4].s.len) {
+        pkd_item_begin(c->out);
+        pkd_member_text(c->out, "key", policy_key(c, v));
+        pkd_member_text(c->out, "value", v[4].s);
+        pk_buf_addc(c->out, '}');
     }
-VERB(create, create)
-VERB(list, pkd_control_list)
-VERB(get, pkd_control_get)
-VERB(update, update)
-VERB(delete, delete_it)
+    pk_buf_addc(c->out, ']');
+    pkd_member_raw(c->out, "group_by", PK_STR("["));
+    if (!all) {
+        pkd_item_begin(c->out);
+        pkd_member_text(c->out, "key", policy_key(c, v));
+        pk_buf_addc(c->out, '}');
+    }
+    pk_buf_addc(c->out, ']');
+}
+
+static pk_str period_word(pk_str per, bool budget)
+{
+    for (size_t i = budget ? 0 : RATES_FROM; i < PK_COUNT(periods); i++)
+        if (pk_str_is(per, periods[i].per))
+            return pk_str_of(periods[i].word);
+    return PK_NONE;
+}
+
+static bool is_budget(const struct pkd_control *c)
+{
+    return c->is->page == PK_SQL_budget_rows;
+}
+
+static void print_policy(struct pkd_control *c, const struct pk_value *v, bool whole)
+{
+    bool budget = is_budget(c);
+
+    (void)whole;
+    pkd_print_ids(c, v[0].s);
+    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    print_whose(c, v);
+    pkd_member_text(c->out, "type", v[5].s);
+    print_amount(c->out, budget ? "credit_limit" : "value", v[5].s, v[8].i);
+    if (budget && v[9].type != PK_V_NULL)
+        print_amount(c->out, "alert_threshold", v[5].s, v[9].i);
+    pkd_member_text(c->out, budget ? "periodic_reset" : "unit", period_word(v[6].s, budget));
+    pkd_member_text(c->out, "status", PK_STR("active"));
+    pkd_member_time(c->out, "created_at", v[11].i);
+    pkd_member_time(c->out, "last_updated_at", v[12].i);
+    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
+}
+
+static const char *const usage_members[] = {"name",
+                                            "slug",
+                                            "conditions",
+                                            "group_by",
+                                            "type",
+                                            "credit_limit",
+                                            "alert_threshold",
+                                            "periodic_reset",
+                                            "workspace_id",
+                                            "organisation_id",
+                                            NULL};
+static const char *const rate_members[] = {
+    "name", "slug",  "conditions",   "group_by",        "type",
+    "unit", "value", "workspace_id", "organisation_id", NULL};
+
+static const struct pkd_resource usage_policies = {
+    .noun = "policy_usage_limits",
+    .kind = "limit",
+    .members = usage_members,
+    .at = 3,
+    .page = PK_SQL_budget_rows,
+    .print = print_policy,
+};
+
+static const struct pkd_resource rate_policies = {
+    .noun = "policy_rate_limits",
+    .kind = "limit",
+    .members = rate_members,
+    .at = 3,
+    .page = PK_SQL_rate_rows,
+    .print = print_policy,
+};
+
+/* The only item of a list, -1 when it is empty. */
+static bool only_item(struct pkd_control *c, const char *member, int *item)
+{
+    int list = pkd_control_at(c, member);
+    int count = pk_json_count(&c->body, list);
+
+    *item = count == 1 ? pk_json_first(&c->body, list) : -1;
+    return (pk_json_type(&c->body, list) == PK_JSON_ARRAY && count <= 1) || list < 0 ||
+           pk_fail(c->err, PK_BAD_REQUEST, "%s: must be a list of one at most", member);
+}
+
+/* "api_key": "a" of {"key": "api_key", "value": "a"}; a group without a value is each on its own. */
+static bool take_whose(struct pkd_control *c, struct pk_buf *out)
+{
+    pk_str key, by, value;
+    int condition, group;
+
+    if (!only_item(c, "conditions", &condition) || !only_item(c, "group_by", &group))
+        return false;
+    key = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, condition, "key"));
+    by = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, group, "key"));
+    value = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, condition, "value"));
+    if (condition >= 0 && group >= 0 && !pk_str_eq(key, by))
+        return pk_fail(c->err, PK_BAD_REQUEST,
+                       "group_by[0].key: a limit that is for one value counts that one alone");
+    if (condition >= 0 && value.len == 0)
+        return pk_fail(c->err, PK_BAD_REQUEST, "conditions[0].value: must be a text");
+    if (condition < 0) {
+        key = by;
+        value = PK_STR("*");
+    }
+    if (condition < 0 && group < 0)
+        return true;
+    for (size_t i = 0; i < PK_COUNT(policy_keys); i++) {
+        if (!pk_str_is(key, policy_keys[i].key))
+            continue;
+        pkd_member_text(out, pk_limit_scope_name(policy_keys[i].scope), value);
+        return true;
+    }
+    if (!pk_str_starts(key, METADATA) || key.len == sizeof METADATA - 1)
+        return pk_fail(c->err, PK_BAD_REQUEST,
+                       "key: must be api_key, virtual_key, config, role or metadata.NAME");
+    pkd_member_raw(out, "metadata", PK_STR("{"));
+    pk_json_quote(out, pk_str_sub(key, sizeof METADATA - 1, key.len));
+    pk_buf_addc(out, ':');
+    pk_json_quote(out, value);
+    pk_buf_addc(out, '}');
+    return true;
+}
+
+static bool take_period(struct pkd_control *c, struct pk_buf *out)
+{
+    const char *member = is_budget(c) ? "periodic_reset" : "unit";
+    pk_str word;
+
+    if (!pkd_control_text(c, member, &word))
+        return false;
+    for (size_t i = is_budget(c) ? 0 : RATES_FROM; i < (is_budget(c) ? RESETS : PK_COUNT(periods));
+         i++) {
+        if (!pk_str_is(word, periods[i].word))
+            continue;
+        pkd_member_text(out, "per", pk_str_of(periods[i].per));
+        return true;
+    }
+    if (word.len)
+        return pk_fail(c->err, PK_BAD_REQUEST, "%s: must be %s", member,
+                       is_budget(c) ? "weekly or monthly" : "rps, rpm, rph or rpd");
+    if (is_budget(c) && (c->errand->method == PKD_POST || pkd_control_at(c, member) >= 0))
+        pkd_member_text(out, "per", PK_STR("total"));
+    return true;
+}
+
+/* Stores the body as pk_limit_put() has it. */
+static bool put_policy(struct pkd_control *c)
+{
+    static const char *const same[][2] = {{"type", "counts"},
+                                          {"credit_limit", "amount"},
+                                          {"value", "amount"},
+                                          {"alert_threshold", "alert_threshold"}};
+    struct pk_buf over = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
+    bool scoped = pkd_control_at(c, "conditions") >= 0 || pkd_control_at(c, "group_by") >= 0;
+
+    pk_buf_addc(&over, '{');
+    for (size_t i = 0; i < PK_COUNT(same); i++)
+        pkd_member_raw(&over, same[i][1], pk_json_raw(&c->body, pkd_control_at(c, same[i][0])));
+    if (!take_period(c, &over) || !take_whose(c, &over))
+        return false;
+    if (!is_budget(c))
+        pkd_member_bool(&over, "rolling", true);
+    pk_buf_addc(&over, '}');
+    return over.failed ? pk_fail(c->err, PK_TOO_LARGE, "body: too large")
+                       : put_over(c, pk_buf_str(&over), scoped);
+}
+
+/* A policy need have no name. */
+static bool create_policy(struct pkd_control *c)
+{
+    uint64_t random;
+
+    if (!pkd_control_body(c))
+        return false;
+    if (pkd_control_at(c, "name") >= 0 || pkd_control_at(c, "slug") >= 0)
+        return pkd_control_name(c) && put_policy(c);
+    pk_secret_random(&random, sizeof random);
+    c->slug = pk_copyf(c->arena, "policy-%016llx", (unsigned long long)random);
+    return put_policy(c);
+}
+
+static bool update_policy(struct pkd_control *c)
+{
+    return pkd_control_body(c) && pkd_control_known(c) && put_policy(c);
+}
+
+#define VERB(is, name, verb)                                                                       \
+    pkd_errand_fn pkd_##name;                                                                      \
+    bool pkd_##name(struct pkd_errand *e, struct pk_error *err)                                    \
+    {                                                                                              \
+        return pkd_control(e, &is, verb, err);                                                     \
+    }
+VERB(limits, limit_create, create)
+VERB(limits, limit_list, pkd_control_list)
+VERB(limits, limit_get, pkd_control_get)
+VERB(limits, limit_update, update)
+VERB(limits, limit_delete, delete_it)
+VERB(usage_policies, usage_policy_create, create_policy)
+VERB(usage_policies, usage_policy_list, pkd_control_list)
+VERB(usage_policies, usage_policy_get, pkd_control_get)
+VERB(usage_policies, usage_policy_update, update_policy)
+VERB(usage_policies, usage_policy_delete, delete_it)
+VERB(rate_policies, rate_policy_create, create_policy)
+VERB(rate_policies, rate_policy_list, pkd_control_list)
+VERB(rate_policies, rate_policy_get, pkd_control_get)
+VERB(rate_policies, rate_policy_update, update_policy)
+VERB(rate_policies, rate_policy_delete, delete_it)
 #undef VERB

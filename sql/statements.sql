@@ -483,6 +483,18 @@ left join (select x.limit_slug, sum(x.used) as used, min(x.until_us) as until_us
            where x.until_us > @now_us@ group by x.limit_slug) u on u.limit_slug = l.slug
 where $1 is null or l.slug = $1 order by l.slug
 
+-- name: budget_rows(slug text)
+select l.slug, t.name, l.scope, l.key, l.value, l.counts, l.per, l.rolling, l.amount, l.alert,
+    l.owned, l.created_us, l.updated_us
+from pk_limit l left join pk_title t on t.kind = 'limit' and t.slug = l.slug
+where l.budget and not l.owned and ($1 is null or l.slug = $1) order by l.slug
+
+-- name: rate_rows(slug text)
+select l.slug, t.name, l.scope, l.key, l.value, l.counts, l.per, l.rolling, l.amount, l.alert,
+    l.owned, l.created_us, l.updated_us
+from pk_limit l left join pk_title t on t.kind = 'limit' and t.slug = l.slug
+where not l.budget and not l.owned and ($1 is null or l.slug = $1) order by l.slug
+
 -- name: limit_use_forget(scope text, value text)
 update pk_limit_use set used = 0, refused = 0, warned_us = null, refused_us = null
 where limit_slug in (select slug from pk_limit where scope = $1 and value = $2 and owned)

@@ -463,6 +463,47 @@ def a_limit_is_made_changed_and_deleted():
     pkd.stop()
 
 
+def policies_are_limits_in_portkeys_words():
+    pkd, api = start()
+    api.ok("POST", "/virtual-keys", key_body("k"))
+    made = api.ok("POST", "/policies/usage-limits", {
+        "name": "Team budget", "type": "cost", "credit_limit": 100.5, "alert_threshold": 80, "periodic_reset": "monthly",
+        "conditions": [{"key": "metadata.team", "value": "red"}], "group_by": [{"key": "metadata.team"}], "workspace_id": "w"})
+    got = api.ok("GET", "/policies/usage-limits/" + made["id"])
+    want = {"name": "Team budget", "type": "cost", "credit_limit": 100.5, "alert_threshold": 80, "periodic_reset": "monthly",
+            "conditions": [{"key": "metadata.team", "value": "red"}], "group_by": [{"key": "metadata.team"}]}
+    expect({k: got[k] for k in want} == want, got)
+    api.ok("PUT", "/policies/usage-limits/" + made["id"], {"credit_limit": 200})
+    expect(api.ok("GET", "/limits/" + made["id"])["amount"] == 200)
+    expect(api.ok("GET", "/limits/" + made["id"])["metadata"] == {"team": "red"})
+    api.ok("PUT", "/policies/usage-limits/" + made["id"], {"periodic_reset": None})
+    expect(api.ok("GET", "/limits/" + made["id"])["per"] == "total")
+
+    rate = api.ok("POST", "/policies/rate-limits", {"type": "requests", "unit": "rpm", "value": 2, "conditions": [],
+                                                    "group_by": [{"key": "virtual_key"}]})["id"]
+    expect(rate.startswith("policy-"), rate)
+    expect(until(lambda: api.chat("k")[0] == 429), "each virtual key has two a minute")
+    got = api.ok("GET", "/policies/rate-limits")["data"]
+    expect([(p["id"], p["unit"], p["value"], p["conditions"], p["group_by"]) for p in got] ==
+           [(rate, "rpm", 2, [], [{"key": "virtual_key"}])], got)
+    api.ok("PUT", "/policies/rate-limits/" + rate, {"value": 900})
+    expect(until(lambda: api.chat("k")[0] == 200))
+    expect(api.ok("GET", "/policies/usage-limits")["total"] == 1, "a rate is no budget")
+    for path, body, words in (
+            ("usage", {}, "limit.counts"), ("usage", {"type": "cost", "credit_limit": 1, "periodic_reset": "rpm"}, "periodic_reset"),
+            ("rate", {"type": "requests", "unit": "weekly", "value": 1}, "unit: must be"),
+            ("rate", {"type": "requests", "unit": "rpm", "value": 1, "group_by": [{"key": "colour"}]}, "key: must be"),
+            ("rate", {"type": "requests", "unit": "rpm", "value": 1, "group_by": [{}, {}]}, "group_by: must be"),
+            ("rate", {"type": "requests", "unit": "rpm", "value": 1, "conditions": [{"key": "api_key"}]}, "conditions[0].value"),
+            ("rate", {"type": "requests", "unit": "rpm", "value": 1, "conditions": [{"key": "api_key", "value": "a"}],
+                      "group_by": [{"key": "config"}]}, "group_by[0].key")):
+        api.refused(400, words, "POST", f"/policies/{path}-limits", body)
+    api.refused(404, "there is none", "GET", "/policies/rate-limits/" + made["id"])
+    api.ok("DELETE", "/policies/rate-limits/" + rate)
+    expect(api.ok("GET", "/policies/rate-limits")["data"] == [])
+    pkd.stop()
+
+
 SCOPES = {"NONE": None, "CALL": {"call"}, "ADMIN": {"admin"}, "LOGS": {"logs"}, "READ": {"admin", "logs"},
           "ANY": {"call", "admin", "logs"}}
 
@@ -541,6 +582,7 @@ CASES = [a_config_is_made_changed_and_deleted, what_is_no_config_is_refused,
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
          what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
          integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_limit_is_made_changed_and_deleted,
+         policies_are_limits_in_portkeys_words,
          every_endpoint_asks_for_a_key_of_its_scope]
 
 if __name__ == "__main__":
