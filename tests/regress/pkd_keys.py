@@ -48,7 +48,7 @@ def with_keys_every_request_needs_one():
     pkd, key = with_keys()
     for method, path in (("POST", "/v1/chat/completions"), ("POST", "/v1/messages"),
                          ("GET", "/v1/models"), ("POST", "/v1/feedback"), ("GET", "/v1/prompts"),
-                         ("GET", "/no/such/path"), ("GET", "/")):
+                         ("GET", "/no/such/path")):
         status, headers, body = pkd.http(method, path, "{}" if method == "POST" else None)
         expect(status == 401 and headers["www-authenticate"] == "Bearer", (path, status, body))
         expect(key not in body.decode(), path)
