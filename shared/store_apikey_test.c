@@ -149,6 +149,57 @@ static void what_is_wrong_with_options_is_named(void)
     EXPECT(test_says(s, "select count(*) from pk_api_key", "0"));
 }
 
+static bool adopt(const char *key, bool *adopted)
+{
+    const struct pk_first_key first = {PK_STR("admin"), pk_str_of(key),
+                                       PK_STR("{\"scopes\":[\"admin\"]}"), now};
+
+    return pk_store_api_key_adopt(s, &arena, &first, adopted, &err);
+}
+
+static void a_store_takes_a_first_key_once(void)
+{
+    const char *one = "pk-0123456789012345678901234567890123456789012";
+    const char *two = "pk-9999999999999999999999999999999999999999999";
+    bool adopted, existed;
+
+    begin();
+    EXPECT(!adopt("pk-short", &adopted) && err.code == PK_BAD_REQUEST && !strstr(err.msg, "short"));
+    EXPECT(adopt(one, &adopted) && adopted);
+    EXPECT(find(pk_str_of(one), now) && find(pk_str_of(one), now)->scopes == PK_SCOPE_ADMIN);
+    EXPECT(adopt(two, &adopted) && !adopted && !find(pk_str_of(two), now));
+    EXPECT(pk_store_api_key_revoke(s, PK_STR("admin"), now, &existed, &err) && existed);
+    EXPECT(adopt(one, &adopted) && !adopted && !find(pk_str_of(one), now));
+    EXPECT(test_says(s, "select count(*) from pk_audit where verb = 'api_key_create'", "1"));
+}
+
+static bool update(const char *options)
+{
+    return pk_store_api_key_update(s, &arena, PK_STR("a"), pk_str_of(options), now, &err);
+}
+
+static void a_key_is_changed_in_what_is_named(void)
+{
+    begin();
+    pk_str key = create("a", "{\"description\":\"d\",\"scopes\":[\"call\"],\"expires_at\":"
+                             "\"2030-01-01\",\"defaults\":{\"metadata\":{\"t\":\"x\"}},"
+                             "\"usage_limits\":{\"credit_limit\":5}}");
+    EXPECT(update("{\"scopes\":[\"logs\"]}"));
+    const struct pk_api_key *k = find(key, now);
+    EXPECT(k && k->scopes == PK_SCOPE_LOGS && k->expires_us &&
+           pk_str_is(k->metadata, "{\"t\":\"x\"}"));
+    EXPECT(test_says(s, "select description from pk_api_keys", "d"));
+    EXPECT(test_says(s, "select count(*) from pk_limits", "1"));
+    EXPECT(update(
+        "{\"description\":null,\"expires_at\":null,\"defaults\":null,\"usage_limits\":null}"));
+    k = find(key, now);
+    EXPECT(k && k->scopes == PK_SCOPE_LOGS && !k->expires_us && k->metadata.len == 0);
+    EXPECT(test_says(s, "select count(*) from pk_limits", "0"));
+    EXPECT(!update("{\"scopes\":[]}") && !update("{\"defaults\":{\"config\":\"none\"}}"));
+    EXPECT(!pk_store_api_key_update(s, &arena, PK_STR("b"), PK_STR("{}"), now, &err) &&
+           err.code == PK_NOT_FOUND);
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
@@ -157,6 +208,8 @@ int main(void)
     RUN(a_rotated_key_holds_as_long_as_it_was_promised);
     RUN(a_revoked_key_is_dead_and_its_name_free);
     RUN(many_keys_are_found);
+    RUN(a_store_takes_a_first_key_once);
+    RUN(a_key_is_changed_in_what_is_named);
     RUN(what_is_wrong_with_options_is_named);
     pk_store_close(s);
     pk_arena_free(&arena);
