@@ -103,6 +103,8 @@ def portkey_administers_integrations_and_providers():
     assert admin.integrations.retrieve(slug=made.slug).ai_provider_id == "openai"
     admin.integrations.update(slug=made.slug, description="d")
     assert any(i.description == "d" for i in admin.integrations.list().data)
+    admin.integrations.models.update(slug=made.slug, models=[{"slug": "gpt-4o*", "enabled": True}], allow_all_models=False)
+    assert admin.integrations.models.list(slug=made.slug).models[0].slug == "gpt-4o*"
     one = admin.providers.create(name="Py provider", integration_id=made.slug, slug="py-red")
     assert admin.providers.retrieve(slug=one.slug).integration_id == made.slug
     admin.providers.update(slug=one.slug, note="n")

@@ -393,6 +393,19 @@ def integrations_and_providers_are_virtual_keys():
     api.ok("DELETE", "/providers/red")
     api.refused(404, "there is none", "GET", "/providers/red")
     expect(SECRET not in api.said)
+
+    path = "/integrations/by-name/models"
+    expect(api.ok("GET", path)["allow_all_models"] is True)
+    api.ok("PUT", path, {"models": [{"slug": "gpt-4o", "enabled": True}, {"slug": "o3"}], "allow_all_models": False})
+    api.ok("PUT", path, {"models": [{"slug": "o3", "enabled": False}, {"slug": "gpt-5*"}]})
+    expect([m["slug"] for m in api.ok("GET", path)["models"]] == ["gpt-4o", "gpt-5*"], api.ok("GET", path))
+    expect(api.ok("GET", "/virtual-keys/by-name")["allowed_models"] == ["gpt-4o", "gpt-5*"])
+    api.ok("DELETE", path + "?slugs=gpt-4o,none")
+    api.refused(400, "none would be left", "DELETE", path + "?slugs=gpt-5*")
+    api.refused(400, "each must have", "PUT", path, {"models": [{}]})
+    api.ok("PUT", path, {"allow_all_models": True})
+    expect(api.ok("GET", path) == {"object": "list", "total": 0, "allow_all_models": True, "models": []})
+    api.refused(404, "there is none", "GET", "/integrations/none/models")
     pkd.stop()
 
 
