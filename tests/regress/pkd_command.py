@@ -136,7 +136,7 @@ def shells_are_served():
 def bash_completes():
     script = pkd("completion", "bash")[1] + """
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _pkd; echo "${COMPREPLY[*]}"; }
-try pkd gu; try pkd prompt pub; try pkd key put --st; try pkd serve --log-payloads ''; try pkd serve --listen ''
+try pkd gu; try pkd prompt pub; try pkd key put --js; try pkd serve --log-payloads ''; try pkd serve --listen ''
 """
     done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True)
     expect(done.stdout.split("\n") == ["guardrail", "publish", "--json", "full hash none", "", ""], done)
