@@ -20,6 +20,8 @@ const struct pkd_command pkd_commands[] = {
     {"prompt",     "stored prompts, their versions and labels",               NULL, pkd_prompt_verbs,    NULL},
     {"price",      "price lists",                                             NULL, pkd_price_verbs,     NULL},
     {"logs",       "the calls that were made",                                NULL, pkd_logs_verbs,      NULL},
+    {"cache",      "the answers that are kept",                               NULL, pkd_cache_verbs,     NULL},
+    {"feedback",   "what calls were worth",                                   NULL, pkd_feedback_verbs,  NULL},
     {"completion", "what a shell needs to complete the words of pkd",         pkd_completion, pkd_completion_verbs, NULL},
     {"manual",     "the manual, made from the same tables as this help",      pkd_manual, pkd_manual_verbs, NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -74,6 +74,11 @@ def results_are_json_when_asked():
             (["prompt", "put", "p"], "Hello {{name}}", {"slug": "p", "version": 1}),
             (["prompt", "publish", "p", "1"], None, {"slug": "p", "published": True}),
             (["prompt", "delete", "p"], None, {"slug": "p", "deleted": True}),
+            (["cache", "purge"], None, {"purged": 0}), (["cache", "purge", '{"all": true}'], None, {"purged": 0}),
+            (["cache", "size"], None, {"entries": 0, "bytes": 0}), (["cache", "purge", '{"everything": 1}'], None, None),
+            (["feedback", "put", "trace", "11"], None, None), (["feedback", "put", "trace", "x"], None, None),
+            (["feedback", "put", "trace", "5", "x"], None, None), (["feedback", "put", "trace", "5", "2"], None, None),
+            (["feedback", "put", "trace", "5", "0.5", "[]"], None, None),
             (["apikey", "revoke", "nobody"], None, None)]:
         code, out, err = pkd(*words, "--json", *STORE, stdin=stdin)
         if want is None:
@@ -84,6 +89,11 @@ def results_are_json_when_asked():
     made = json.loads(out)
     expect(made["name"] == "shop" and made["key"].startswith("pk-"), out)
     expect(pkd("apikey", "rotate", "shop", *STORE)[1].startswith("pk-"))
+    code, out, err = pkd("feedback", "put", *STORE, "--", "trace-9", "-3", "0.5", '{"why": "made up"}')
+    expect(code == 0 and len(out.strip()) == 36, err)
+    db = sqlite3.connect(STORE[1])
+    expect(db.execute("select trace_id, value, weight from pk_feedback_item").fetchall() == [("trace-9", -3, 0.5)])
+    db.close()
 
 
 def lists_are_json_when_asked():
