@@ -330,34 +330,43 @@ static void print_new(const struct look *now, const struct look *before, int mos
     }
 }
 
-/* Looks, prints what is new and forgets how: *before has the ids. */
-static bool look(struct pkd_desk *d, struct pkd_filter *f, struct look *before, int most,
-                 struct pk_error *err)
+/* Into `now`; prints what is new since *before, which then has the ids of now. */
+static bool look(struct look *now, struct pkd_filter *f, struct look *before, int most)
 {
-    struct pk_arena arena = d->arena; /* for this look alone */
-    struct look *now;
+    int64_t range_us = pk_clock_us() - INT64_C(1000000) * TAIL_RANGE_S;
     uint64_t none[2] = {0, 0};
-    bool ok;
+
+    now->reading.print = note_row;
+    now->count = 0;
+    if (f->from_us < range_us)
+        pk_uuid7(range_us, none, f->from_id);
+    if (!read_page(&now->reading, f, PAGE_ROWS))
+        return false;
+    print_new(now, before, most);
+    before->count = now->count;
+    memcpy(before->ids, now->ids, sizeof now->ids);
+    return fflush(stdout) == 0 ||
+           pk_fail(now->reading.err, PK_STORE, "standard output takes no more");
+}
+
+/* What a look takes goes with it. */
+static bool look_once(struct pkd_desk *d, struct pkd_filter *f, struct look *before, int most,
+                      struct pk_error *err)
+{
+    struct pk_arena kept = d->arena;
+    struct look *now;
+    bool ok = false;
 
     pk_arena_init(&d->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     now = pk_alloc(&d->arena, sizeof *now);
-    ok = now || pk_fail(err, PK_NO_MEMORY, "out of memory");
-    if (ok) {
+    if (now) {
         now->reading = reading_of(d, err);
-        now->reading.print = note_row;
-        now->count = 0;
-        if (f->from_us < pk_clock_us() - INT64_C(1000000) * TAIL_RANGE_S)
-            pk_uuid7(pk_clock_us() - INT64_C(1000000) * TAIL_RANGE_S, none, f->from_id);
-        ok = read_page(&now->reading, f, PAGE_ROWS);
-    }
-    if (ok) {
-        print_new(now, before, most);
-        before->count = now->count;
-        memcpy(before->ids, now->ids, sizeof now->ids);
-        ok = fflush(stdout) == 0 || pk_fail(err, PK_STORE, "standard output takes no more");
+        ok = look(now, f, before, most);
+    } else {
+        (void)pk_fail(err, PK_NO_MEMORY, "out of memory");
     }
     pk_arena_free(&d->arena);
-    d->arena = arena;
+    d->arena = kept;
     return ok;
 }
 
@@ -370,7 +379,7 @@ static bool tail(struct pkd_desk *d, char **words, int count, struct pk_error *e
     if (!before || !read_filter(d, words, count, &f, err))
         return before ? false : pk_fail(err, PK_NO_MEMORY, "out of memory");
     before->count = 0;
-    for (; look(d, &f, before, most, err); most = PAGE_ROWS) {
+    for (; look_once(d, &f, before, most, err); most = PAGE_ROWS) {
         struct pollfd out = {.fd = STDOUT_FILENO};
 
         if (poll(&out, 1, TAIL_MS) > 0 && out.revents & (POLLERR | POLLHUP))

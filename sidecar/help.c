@@ -56,11 +56,13 @@ static void print_verbs(FILE *to, const struct pkd_verb *verbs)
 
 static void print_command(FILE *to, const struct pkd_command *c)
 {
+    const char *example = c->verbs ? c->verbs->example : c->example;
+
     (void)fprintf(to, "usage: pkd %s%s [OPTION...]\n\n%s\n", c->name,
                   c->verbs ? " VERB [WORD...]" : "", c->help);
     if (c->verbs)
         print_verbs(to, c->verbs);
-    (void)fprintf(to, "\nexample\n  %s\n", c->example ? c->example : c->verbs->example);
+    (void)fprintf(to, "\nexample\n  %s\n", example);
     print_options(to, pkd_command_groups(c));
     print_end(to);
 }
