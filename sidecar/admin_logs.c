@@ -148,7 +148,9 @@ static struct reading reading_of(struct pkd_desk *d, struct pk_error *err)
 /* Writes what is in r->out, and empties it. False: standard output takes no more. */
 static bool flush(struct reading *r)
 {
-    bool written = fwrite(r->out.at, 1, r->out.len, stdout) == r->out.len && fflush(stdout) == 0;
+    pk_str text = pk_buf_str(&r->out);
+    bool written =
+        (text.len == 0 || fwrite(text.at, 1, text.len, stdout) == text.len) && fflush(stdout) == 0;
 
     pk_buf_reset(&r->out);
     return written || pk_fail(r->err, PK_STORE, "standard output takes no more");
