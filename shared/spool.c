@@ -7,7 +7,7 @@
  */
 #include "spool.h"
 
-#include "eventstream.h"
+#include "payload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 enum { MAGIC = 0x706b3032, SUFFIX_BYTES = 8, WRITE_MAX = 64 };
 
 struct frame {
-    uint32_t magic, len, crc;
+    uint32_t magic, len, check;
 };
 
 struct pk_spool_reader {
@@ -32,6 +32,14 @@ struct pk_spool_reader {
     size_t cap;
     int64_t size, at; /* of the file; behind the last whole entry */
 };
+
+/* Not against those who may write the file. */
+static uint32_t check(pk_str entry)
+{
+    static const uint8_t key[PK_QUICK_KEY_BYTES];
+
+    return (uint32_t)pk_payload_quick(entry, key);
+}
 
 bool pk_spool_init(struct pk_spool *s, const char *path, int64_t bytes_max)
 {
@@ -113,7 +121,7 @@ static bool write_all(int fd, const void *bytes, size_t len)
 static bool write_frames(int fd, const pk_str *entries, int count)
 {
     for (int i = 0; i < count; i++) {
-        struct frame frame = {MAGIC, (uint32_t)entries[i].len, pk_crc32(entries[i])};
+        struct frame frame = {MAGIC, (uint32_t)entries[i].len, check(entries[i])};
 
         if (!write_all(fd, &frame, sizeof frame) || !write_all(fd, entries[i].at, entries[i].len))
             return false;
@@ -230,7 +238,7 @@ bool pk_spool_next(struct pk_spool_reader *r, pk_str *entry)
         fread(r->entry, 1, frame.len, r->file) != frame.len)
         return false;
     *entry = (pk_str){r->entry, frame.len};
-    if (frame.crc != pk_crc32(*entry))
+    if (frame.check != check(*entry))
         return false;
     r->at += (int64_t)sizeof frame + frame.len;
     return true;

@@ -1,14 +1,18 @@
-"""The part that measures the log writer."""
+"""The part that measures the log writers."""
 import json
 import subprocess
 import tempfile
+import time
 
-from rig import program
+from rig import Skip, cpu_s, program
+from sql import Postgres
+
+ROWS = 100000
 
 
 def sqlite(bench):
     folder = tempfile.mkdtemp(prefix="writer", dir=bench.tmp)
-    out = subprocess.run([program("bench-writer"), folder], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([program("bench-writer"), folder, str(ROWS)], check=True, capture_output=True, text=True).stdout
     for got in map(json.loads, out.splitlines()):
         name = "SQLite, " + got["traffic"] + " texts: "
         bench.figure(name + "rows per second", got["rows_per_s"], ">= 20000")
@@ -18,9 +22,64 @@ def sqlite(bench):
                      note=f"and {got['payload_bytes']:.0f} of texts")
 
 
+def replayed(pg, traffic):
+    """The worker writes a spool: (seconds, CPU seconds)."""
+    db, folder = pg.db, pg.cluster.data + "/pk_spool"
+    oid = db.value("select oid from pg_database where datname = current_database()")
+    while db.value("select pk_health()->>'worker_pid'") != "0":
+        time.sleep(0.1)
+    subprocess.run(["install", "-d", "-m", "700", folder], check=True)
+    subprocess.run([program("bench-writer"), "--spool", f"{folder}/{oid}", str(ROWS), traffic], check=True)
+    subprocess.run(["chown", "-R", "--reference", pg.cluster.data, folder], check=True)
+    other = pg.cluster.connect()
+    other.send("select pk_flush()")  # starts the worker
+    while not (pid := int(db.value("select pk_health()->>'worker_pid'"))):
+        time.sleep(0.005)
+    began, cpu = time.monotonic(), cpu_s([pid])
+    while db.value("select pk_health()->>'spool_waiting'") == "true":
+        time.sleep(0.01)
+    took = time.monotonic() - began, cpu_s([pid]) - cpu
+    other.close()
+    return took
+
+
+def copied(db, pid):
+    """COPY of the rows of pk_log: CPU seconds."""
+    name = db.value("select current_setting('data_directory')") + "/rows"
+    db.query(f"copy pk_log to '{name}'")
+    db.query("create table bare (like pk_log including indexes)")
+    before = cpu_s([pid])
+    db.query(f"copy bare from '{name}'")
+    return cpu_s([pid]) - before
+
+
+def postgres(bench):
+    for traffic in ("distinct", "same"):
+        try:
+            pg = Postgres(bench, None)
+        except Skip as why:
+            bench.note(f"Postgres: skipped: {why}")
+            return
+        try:
+            name = f"Postgres, {traffic} texts: "
+            wall, cpu = replayed(pg, traffic)
+            rows = int(pg.db.value("select count(*) from pk_log"))
+            assert rows == ROWS, rows
+            bench.figure(name + "rows per second", rows / wall, ">= 20000")
+            bare = copied(pg.db, pg.db.pid())
+            bench.figure(name + "CPU of the worker, us per row", cpu * 1e6 / rows,
+                         note=f"{cpu / bare:.1f} x COPY of the log rows alone")
+            size = "select sum(pg_total_relation_size(t)) from unnest(array[{}]) t"
+            row, texts = (int(pg.db.value(size.format(t))) for t in ("'pk_log','pk_span'", "'pk_payload'"))
+            bench.figure(name + "bytes per row with indexes", row / rows, note=f"and {texts / rows:.0f} of texts")
+        finally:
+            pg.close()
+
+
 def writer(bench):
-    """Log writer: 500 bytes asked, 600 answered, one attempt a row, beside a bare INSERT of the same columns"""
+    """Log writers: 500 bytes asked, 600 answered, one attempt a row, beside a bare INSERT of the same columns, and COPY"""
     sqlite(bench)
+    postgres(bench)
 
 
 PARTS = {"writer": writer}

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  *   bench-writer FOLDER [ROWS [TRAFFIC]]
+ *   bench-writer --spool PATH ROWS TRAFFIC      the same rows as a spool, for a database to replay
  *
  * Rows go through the writer's thread into SQLite files that are made in FOLDER.
  *
@@ -14,6 +15,7 @@
 #include "test_store.h"
 
 #include "journal.h"
+#include "spool.h"
 #include "writer.h"
 
 #include <inttypes.h>
@@ -274,8 +276,32 @@ static bool run(const char *folder, enum traffic traffic, int rows)
     return through_writer(path, traffic, rows) && through_sqlite(peer, traffic, rows);
 }
 
+static bool to_spool(const char *path, const char *traffic, int rows)
+{
+    static struct pk_spool spool;
+    struct pk_arena arena;
+    uint64_t random = 1;
+    bool ok = pk_spool_init(&spool, path, (int64_t)1 << 40);
+    int kind = 0;
+
+    while (kind < TRAFFICS - 1 && strcmp(traffic_names[kind], traffic) != 0)
+        kind++;
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    struct pk_buf entry = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
+    for (int i = 0; ok && i < rows; i++) {
+        pk_buf_reset(&entry);
+        make_entry(&entry, (enum traffic)kind, 1763811512123456 + (int64_t)i * 50, &random);
+        pk_str bytes = pk_buf_str(&entry);
+        ok = pk_spool_put(&spool, &bytes, 1);
+    }
+    pk_arena_free(&arena);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 5 && strcmp(argv[1], "--spool") == 0)
+        return !to_spool(argv[2], argv[4], (int)strtol(argv[3], NULL, 10));
     int rows = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 100000;
     bool ok = argc > 1;
 
