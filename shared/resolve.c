@@ -6,8 +6,11 @@
  *             \--make--> parse, bind, check -> new entry -/
  *
  * Entries are counted: the resolver holds one reference while it keeps an entry, each caller one until
- * it releases it. A new epoch drops all that is kept; calls in progress go on with what they have.
- * The facts of an epoch, such as its price list, are shared by its entries in the same way. One thread at a time.
+ * it releases it. After a new epoch an entry is made anew when it is asked for; calls in progress go on with what they
+ * have. The facts of an epoch, such as its price list, are shared by its entries in the same way. One thread at a
+ * time.
+ *
+ * While the store does not answer, what is known holds on: only a key that has expired ends an entry.
  */
 #include "resolve.h"
 
@@ -41,7 +44,9 @@ struct entry {
     struct moment *moment;
     pk_str reference;
     pk_str embedder;  /* the default one; borrowed while the entry is made */
-    int64_t until_us; /* when the first of its keys expires, or a circuit closes */
+    int64_t epoch;    /* of the store, when it was made */
+    int64_t until_us; /* when the first of its keys expires */
+    int64_t renew_us; /* when a circuit closes, or figures are old */
     uint64_t used;    /* the resolver's clock when it was last asked for */
     int holds;
 };
@@ -275,8 +280,8 @@ static bool copy_figures(struct pk_resolver *r, struct pk_store *s, struct entry
         return false;
     *copy = k->figures;
     e->snapshot.config.figures = copy;
-    if (k->until_us < e->until_us)
-        e->until_us = k->until_us;
+    if (k->until_us < e->renew_us)
+        e->renew_us = k->until_us;
     return true;
 }
 
@@ -287,7 +292,7 @@ static bool look_around(struct pk_resolver *r, struct pk_store *s, struct entry 
 
     if (pk_config_has_breaker(config)) {
         name_circuits(e);
-        if (!pk_store_circuits_load(s, config, now_us, &e->until_us, err))
+        if (!pk_store_circuits_load(s, config, now_us, &e->renew_us, err))
             return false;
     }
     return !pk_config_needs_figures(config) || copy_figures(r, s, e, now_us, err);
@@ -317,7 +322,7 @@ static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_
 
 static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
 {
-    if (r->moment)
+    if (r->moment && r->moment->facts.epoch == r->epoch)
         return true;
     struct moment *m = r->from.alloc(r->from.ctx, sizeof *m);
     if (!m)
@@ -327,8 +332,9 @@ static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_erro
     if (!pk_store_prices_load(s, &m->arena, &m->facts.prices, err) ||
         !pk_store_limits_load(s, &m->arena, &m->facts.limits, err)) {
         drop_facts(r, m);
-        return false;
+        return r->moment && err->code == PK_STORE_DOWN;
     }
+    drop_facts(r, r->moment);
     r->moment = m;
     return true;
 }
@@ -344,6 +350,8 @@ static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str refe
     }
     memset(e, 0, sizeof *e);
     e->holds = 1;
+    e->epoch = r->epoch;
+    e->renew_us = INT64_MAX;
     pk_arena_init(&e->arena, r->from, ENTRY_BYTES_MAX);
     e->arena.wipe = is_inline(reference); /* it may hold a key */
     e->reference = pk_copy(&e->arena, reference);
@@ -380,31 +388,46 @@ static void keep(struct pk_resolver *r, struct entry *e)
     e->holds++;
 }
 
-static struct entry *find(struct pk_resolver *r, pk_str reference, int64_t now_us)
+/* Where the entry is, or -1. */
+static int find(struct pk_resolver *r, pk_str reference, int64_t now_us)
 {
     for (int i = 0; i < r->count; i++) {
-        struct entry *e = r->kept[i];
-
-        if (!pk_str_eq(e->reference, reference))
+        if (!pk_str_eq(r->kept[i]->reference, reference))
             continue;
-        if (now_us < e->until_us)
-            return e;
+        if (now_us < r->kept[i]->until_us)
+            return i;
         forget(r, i); /* a key of it has expired: making it anew says so */
-        return NULL;
+        return -1;
     }
-    return NULL;
+    return -1;
 }
 
+/* Whether the store said which epoch it is. */
 static bool follow_epoch(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
 {
     int64_t epoch;
 
     if (!pk_store_epoch(s, &epoch, err))
         return false;
-    if (epoch != r->epoch)
-        forget_all(r);
     r->epoch = epoch;
     return true;
+}
+
+/* The entry made anew, or the one at `at` when the store does not answer. */
+static struct entry *renew(struct pk_resolver *r, struct pk_store *s, int at, pk_str reference,
+                           int64_t now_us, struct pk_error *err)
+{
+    struct entry *e = make(r, s, reference, now_us, err);
+
+    if (!e && at >= 0 && err->code == PK_STORE_DOWN) {
+        r->kept[at]->holds++;
+        return r->kept[at];
+    }
+    if (at >= 0)
+        forget(r, at);
+    if (e)
+        keep(r, e);
+    return e;
 }
 
 const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, pk_str reference,
@@ -414,17 +437,15 @@ const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, 
         pk_fail(err, PK_BAD_REQUEST, "config: must not be empty");
         return NULL;
     }
-    if (!follow_epoch(r, s, err))
-        return NULL;
-    struct entry *e = find(r, reference, now_us);
-    if (e) {
+    bool told = follow_epoch(r, s, err);
+    int at = find(r, reference, now_us);
+    struct entry *e = at < 0 ? NULL : r->kept[at];
+    if (e && (!told || (e->epoch == r->epoch && now_us < e->renew_us)))
         e->holds++;
-    } else {
-        e = make(r, s, reference, now_us, err);
-        if (!e)
-            return NULL;
-        keep(r, e);
-    }
+    else
+        e = renew(r, s, at, reference, now_us, err);
+    if (!e)
+        return NULL;
     e->used = ++r->clock;
     return &e->snapshot;
 }
@@ -438,7 +459,7 @@ void pk_snapshot_release(struct pk_resolver *r, const struct pk_snapshot *snapsh
 const struct pk_prices *pk_resolver_prices(struct pk_resolver *r, struct pk_store *s,
                                            struct pk_error *err)
 {
-    if (!follow_epoch(r, s, err) || !load_facts(r, s, err))
+    if (!(follow_epoch(r, s, err) || r->moment) || !load_facts(r, s, err))
         return NULL;
     return &r->moment->facts.prices;
 }

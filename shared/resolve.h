@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * A reference is inline JSON, or the slug of a stored config, or that of a virtual key, or a provider
- * whose key is in the environment, looked for in this order. Resolved configs are kept, and dropped when
- * the store's epoch moves.
+ * whose key is in the environment, looked for in this order. Resolved configs are kept, and made anew when
+ * the store's epoch moves. While the store does not answer, they hold on.
  */
 #ifndef PK_RESOLVE_H
 #define PK_RESOLVE_H
