@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum {
-    LOOK_MS = 5, /* a change of the keys is seen that much later */
+    LOOK_MS = 5,      /* a change of the keys is seen that much later */
+    TROUBLE_MS = 500, /* the same, when the store could not be read */
     KEYS_BYTES_MAX = 64 << 20,
 };
 
@@ -27,7 +28,7 @@ void pkd_keyring_free(struct pkd_keyring *k)
 
 void pkd_keyring_expire(struct pkd_keyring *k)
 {
-    k->checked_ms = 0;
+    k->look_ms = 0;
 }
 
 static bool load(struct pkd_keyring *k, struct pk_store *store, int64_t epoch, struct pk_error *err)
@@ -44,19 +45,31 @@ static bool load(struct pkd_keyring *k, struct pk_store *store, int64_t epoch, s
     return true;
 }
 
+static bool read_keys(struct pkd_keyring *k, struct pk_store *store, struct pk_error *err)
+{
+    int64_t epoch;
+
+    return pk_store_epoch(store, &epoch, err) &&
+           ((k->loaded && epoch == k->epoch) || load(k, store, epoch, err));
+}
+
 /* When the store cannot be read, the keys that are known hold on. */
 static bool refresh(struct pkd_keyring *k, struct pk_store *store, struct pk_error *err)
 {
-    int64_t now_ms = pk_clock_ms(), epoch;
+    int64_t now_ms = pk_clock_ms();
 
-    if (k->loaded && now_ms - k->checked_ms < LOOK_MS)
+    if (k->loaded && now_ms < k->look_ms)
         return true;
-    bool ok = pk_store_epoch(store, &epoch, err) &&
-              ((k->loaded && epoch == k->epoch) || load(k, store, epoch, err));
-    k->checked_ms = now_ms;
-    if (!ok && k->loaded)
+    k->trouble.code = PK_OK;
+    if (read_keys(k, store, err)) {
+        k->look_ms = now_ms + LOOK_MS;
+        return true;
+    }
+    k->trouble = *err;
+    k->look_ms = now_ms + TROUBLE_MS;
+    if (k->loaded)
         pkd_warn("api_keys_unreadable why=%s", err->msg);
-    return ok || k->loaded;
+    return k->loaded;
 }
 
 bool pkd_auth_needed(struct pk_store *store, bool *needed, struct pk_error *err)
@@ -111,6 +124,8 @@ bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str headers, uns
         return pk_fail(err, PK_UNAUTHORIZED,
                        "API key: one is needed, as x-portkey-api-key or Authorization: Bearer");
     *who = pk_api_keys_find(&k->keys, key, pk_clock_us(), err);
+    if (!*who && err->code == PK_UNAUTHORIZED && k->trouble.code != PK_OK)
+        *err = k->trouble; /* it may be new */
     if (!*who)
         return false;
     char needed[32];

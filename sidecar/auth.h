@@ -17,8 +17,9 @@
 struct pkd_keyring {
     struct pk_arena arena;
     struct pk_api_keys keys;
-    int64_t epoch;      /* of the store when they were loaded */
-    int64_t checked_ms; /* when that was looked at last */
+    int64_t epoch;           /* of the store when they were loaded */
+    int64_t look_ms;         /* when to look again whether they have changed */
+    struct pk_error trouble; /* why they could not be read last; PK_OK: they could */
     bool loaded;
 };
 
@@ -28,7 +29,7 @@ void pkd_keyring_expire(struct pkd_keyring *k);
 
 /* Whether a request with these headers may do what needs one of `scopes`. *who is its key, NULL when none is
  * needed; valid until the next call. `open`: without keys everybody is let in. PK_UNAUTHORIZED,
- * PK_NO_PERMISSION; PK_STORE when the keys have never been read. */
+ * PK_NO_PERMISSION; the store's error when it could not be read and the key is none of those that are known. */
 bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str headers, unsigned scopes,
               bool open, const struct pk_api_key **who, struct pk_error *err) PK_MUST_CHECK;
 
