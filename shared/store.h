@@ -82,6 +82,8 @@ struct pk_store {
     struct pk_settling *settling; /* store_group.h; whoever writes records in groups has both */
     struct pk_packing *packing;
     int64_t cleaned_us; /* store_hold.h */
+    bool
+        remote; /* one writer does not hold up another: a process need not take turns with itself */
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */

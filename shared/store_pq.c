@@ -513,7 +513,8 @@ struct pk_store *pk_store_pq(struct pk_pq *d, int64_t timeout_ms, struct pk_erro
         (void)pk_fail(err, PK_NO_MEMORY, "store: out of memory");
         return NULL;
     }
-    *s = (struct pq_store){.head = {.ops = &ops}, .db = d, .timeout_ms = timeout_ms};
+    *s =
+        (struct pq_store){.head = {.ops = &ops, .remote = true}, .db = d, .timeout_ms = timeout_ms};
     pk_store_act_as_user(&s->head);
     return &s->head;
 }

@@ -30,12 +30,9 @@ void pk_writer_end_leases(struct pk_writer *w, bool every)
 
 /* --- reserving --------------------------------------------------------------------------- */
 
-/* In the store; nobody of this process writes to it meanwhile, which would make both wait for longer. */
-static void ask_store(struct pk_writer *w, struct pk_store *store, struct pk_reserve *const *asked,
-                      int count)
+static void ask_in_turn(struct pk_writer *w, struct pk_store *store,
+                        struct pk_reserve *const *asked, int count, int64_t now_us)
 {
-    int64_t now_us = pk_clock_us();
-
     (void)pthread_mutex_lock(&w->lock);
     w->reserving++;
     (void)pthread_mutex_unlock(&w->lock);
@@ -45,6 +42,20 @@ static void ask_store(struct pk_writer *w, struct pk_store *store, struct pk_res
     (void)pthread_mutex_lock(&w->lock);
     if (--w->reserving == 0)
         (void)pthread_cond_broadcast(&w->done);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* In the store; nobody of this process writes to a file meanwhile, which would make both wait for longer. */
+static void ask_store(struct pk_writer *w, struct pk_store *store, struct pk_reserve *const *asked,
+                      int count)
+{
+    int64_t now_us = pk_clock_us();
+
+    if (store->remote)
+        pk_store_reserve(store, asked, count, now_us);
+    else
+        ask_in_turn(w, store, asked, count, now_us);
+    (void)pthread_mutex_lock(&w->lock);
     for (int i = 0; i < count; i++)
         pk_lease_keep(&w->leases, asked[i], now_us);
     if (w->leases_at_ms == INT64_MAX && pk_lease_any(&w->leases)) {

@@ -18,7 +18,10 @@ struct pkd_app;
 struct pkd_clerks;
 struct pkd_pile;
 
-enum { PKD_JOBS_MAX = 1024 }; /* that wait for a clerk */
+enum {
+    PKD_JOBS_MAX = 4096, /* that wait for a clerk */
+    PKD_RUNNERS = 8,
+};
 
 /* Part of whatever it is about; must stay where it is until it is done. */
 struct pkd_job {

@@ -173,8 +173,11 @@ static bool open_shared(struct service *s, struct pk_error *err)
     s->app.flights = pkd_flights_new(s->app.writer);
     s->app.similar = pkd_similar_new();
     s->app.clerks = pkd_clerks_new(&s->app, PKD_CLERKS, PKD_PATIENT_MS);
+    if (s->app.home.pq)
+        s->app.runners = pkd_clerks_new(&s->app, PKD_RUNNERS, s->app.options->store_ms);
     s->app.ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!s->app.flights || !s->app.similar || !s->app.clerks || s->app.ended_fd < 0)
+    if (!s->app.flights || !s->app.similar || !s->app.clerks ||
+        (s->app.home.pq && !s->app.runners) || s->app.ended_fd < 0)
         return pk_fail(err, PK_NO_MEMORY, "no memory to start");
     return true;
 }
@@ -336,6 +339,8 @@ static void close_service(struct service *s)
     for (int i = 0; i < s->started; i++)
         (void)pthread_join(s->ids[i], NULL);
     pkd_clerks_free(s->app.clerks);
+    pkd_clerks_free(s->app.runners);
+    s->app.runners = NULL;
     for (int i = 0; i < s->count; i++)
         pkd_thread_free(s->threads[i]);
     if (s->app.writer) {

@@ -211,6 +211,8 @@ void pkd_thread_free(struct pkd_thread *t)
         return;
     if (t->pile)
         pkd_pile_work(t->pile);
+    if (t->loop)
+        run_calls(t); /* what a clerk had to answer before it could end */
     pkd_server_free(t->server);
     pkd_call_free_spares(t);
     if (t->loop)

@@ -34,12 +34,13 @@ struct pkd_app {
     struct pk_writer *writer;
     struct pkd_flights *flights;
     struct pkd_similar *similar;
-    struct pkd_clerks *clerks; /* who serve what may take the store long */
-    atomic_bool stopping;      /* finish what runs, take nothing new */
-    atomic_int running;        /* threads that serve */
-    bool beyond_loopback;      /* other machines are listened to: nobody is let in without a key */
-    pk_str user;               /* of this process: who administers when no key is needed */
-    struct pkd_meter *meters;  /* of the threads; all are there before one serves */
+    struct pkd_clerks *clerks;  /* who serve what may take the store long */
+    struct pkd_clerks *runners; /* who ask a database for calls in progress; NULL: it is a file */
+    atomic_bool stopping;       /* finish what runs, take nothing new */
+    atomic_int running;         /* threads that serve */
+    bool beyond_loopback;       /* other machines are listened to: nobody is let in without a key */
+    pk_str user;                /* of this process: who administers when no key is needed */
+    struct pkd_meter *meters;   /* of the threads; all are there before one serves */
     int64_t started_us;
     int ended_fd; /* an eventfd that each thread writes to when it is done */
 };
