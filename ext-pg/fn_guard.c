@@ -8,6 +8,10 @@
 
 #include "store_guard.h"
 
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
 PK_FUNCTION(pk_sql_guardrail_put);
 Datum pk_sql_guardrail_put(PG_FUNCTION_ARGS)
 {
@@ -56,4 +60,46 @@ Datum pk_sql_guardrail_delete(PG_FUNCTION_ARGS)
     bool ok = pk_store_guardrail_delete(s, pk_arg_text(fcinfo, 0), pk_clock_us(), &existed, &err);
     pk_store_check(s, ok, &err);
     PG_RETURN_BOOL(existed);
+}
+
+/* The name of the role that a predicate is to run as: nobody whom the session is no member of. */
+static char *owner_of(FunctionCallInfo fcinfo)
+{
+    Oid session = GetSessionUserId();
+    char *self = GetUserNameFromId(session, false);
+    char *owner = PG_ARGISNULL(0) ? self : text_to_cstring(PG_GETARG_TEXT_PP(0));
+    Oid role = get_role_oid(owner, true);
+
+    if (OidIsValid(role) && !is_member_of_role(session, role))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("predicate: it belongs to \"%s\"; run GRANT \"%s\" TO \"%s\"", owner,
+                               owner, self)));
+    return owner;
+}
+
+/* pkd's predicates (shared/store_pq.c): here they are restricted as everybody's are. */
+PK_FUNCTION(pk_sql_predicate);
+Datum pk_sql_predicate(PG_FUNCTION_ARGS)
+{
+    struct pk_error err = {0};
+    int truth = -1;
+
+    if (PG_ARGISNULL(1) || PG_ARGISNULL(5) || PG_ARGISNULL(6))
+        PG_RETURN_NULL();
+    const struct pk_guard_query q = {
+        .sql = pk_str_of(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+        .owner = pk_str_of(owner_of(fcinfo)),
+        .text = pk_arg_text(fcinfo, 2),
+        .metadata = PG_ARGISNULL(3) ? PK_STR("{}") : pk_arg_json(fcinfo, 3, false),
+        .document = PG_ARGISNULL(4) ? PK_STR("{}") : pk_arg_json(fcinfo, 4, false),
+        .timeout_ms = PG_GETARG_INT64(5),
+    };
+    struct pk_store *s = pk_store_of(fcinfo, PK_READ);
+    bool ok = pk_spi_predicate(s, &q, PG_GETARG_BOOL(6) ? &truth : NULL, &err);
+    pk_store_spi_check(s);
+    if (!ok)
+        ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("%s", err.msg)));
+    if (truth < 0)
+        PG_RETURN_NULL();
+    PG_RETURN_BOOL(truth);
 }

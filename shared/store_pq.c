@@ -15,6 +15,7 @@
  */
 #include "store_audit.h"
 #include "store_pq_inner.h"
+#include "store_value.h"
 
 #include "xfer.h"
 
@@ -493,13 +494,59 @@ static void close_store(struct pk_store *store)
     free(s);
 }
 
+/* The session's time for a statement is not that of the predicate. */
+static bool allow_time(struct pq_store *s, int64_t timeout_ms, struct pk_error *err)
+{
+    char text[24];
+    const char *values[] = {text};
+
+    (void)snprintf(text, sizeof text, "%lld", (long long)(timeout_ms ? timeout_ms * 2 : 0));
+    if (!PQsendQueryParams(s->conn, "select pg_catalog.set_config('statement_timeout', $1, true)",
+                           1, NULL, values, NULL, NULL, 0))
+        return lose(s, err);
+    s->owed++;
+    return true;
+}
+
+static bool take_truth(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)count;
+    *(int *)ctx = columns[0].type == PK_V_NULL ? -1 : columns[0].i != 0;
+    return true;
+}
+
+/* What is not the store's fault is the predicate's, and is said without the store's name. */
+static bool blame(struct pk_error *err)
+{
+    struct pk_error whole = *err;
+    const char *own = strstr(whole.msg, "predicate: ");
+
+    return err->code == PK_STORE && own && pk_fail(err, PK_BAD_CONFIG, "%s", own);
+}
+
 static bool predicate(struct pk_store *store, const struct pk_guard_query *q, int *truth,
                       struct pk_error *err)
 {
-    (void)store;
-    (void)q;
-    (void)truth;
-    return pk_fail(err, PK_BAD_CONFIG, "predicate: not with this store");
+    struct pq_store *s = (struct pq_store *)store;
+    int64_t patience_ms = s->timeout_ms;
+    const struct pk_value args[] = {
+        pk_v_text(q->owner),     pk_v_required(q->sql),  pk_v_text(q->text),
+        pk_v_text(q->metadata),  pk_v_text(q->document), pk_v_int(q->timeout_ms),
+        pk_v_int(truth != NULL),
+    };
+    struct pk_error ignored;
+    int said = -1;
+
+    if (!begin(store, err))
+        return false;
+    s->timeout_ms = q->timeout_ms ? q->timeout_ms * 2 : s->timeout_ms;
+    bool ok = allow_time(s, q->timeout_ms, err) &&
+              exec(store, PK_SQL_predicate, args, PK_COUNT(args), take_truth, &said, err);
+    s->timeout_ms = patience_ms;
+    (void)end(store, false, &ignored);
+    if (truth)
+        *truth = said;
+    return ok || blame(err);
 }
 
 static const struct pk_store_ops ops = {

@@ -241,6 +241,20 @@ select g.slug, t.name, g.version, g.body, g.created_us,
 from pk_guardrail g left join pk_title t on t.kind = 'guardrail' and t.slug = g.slug
 where g.in_force and ($1 is null or g.slug = $1) order by g.slug
 
+-- name: guardrail_put @postgres
+-- What pkd puts belongs to its login.
+insert into pk_guardrail (slug, version, created_us, in_force, body, owner)
+values ($1, (select coalesce(max(version), 0) + 1 from pk_guardrail where slug = $1), $2, true, $3,
+    coalesce($4, cast(session_user as text)))
+returning version
+
+-- name: predicate(owner text, predicate text, content text, metadata text, document text, timeout_ms bigint, run bool)
+-- For an engine that is not in the database itself; SQLite runs predicates by shared/store_query.c.
+select null
+
+-- name: predicate @postgres
+select pk_predicate($1, $2, $3, cast($4 as jsonb), cast($5 as jsonb), $6, $7)
+
 -- name: guardrail_list()
 select slug, version from pk_guardrail where in_force order by slug
 
