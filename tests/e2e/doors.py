@@ -75,6 +75,7 @@ class Mock:
 class Door:
     """`seen` collects all that a user could read, for the search for secrets."""
     name = sql = None
+    dialect = "sqlite"  # of the SQL beside it
 
     def __init__(self, build, env):
         self.build, self.seen = build, []
@@ -182,6 +183,7 @@ class Sqlite(Door):
 
 class Postgres(Door):
     name, sql, source = "postgres", True, "postgres"
+    dialect = "postgres"
 
     def __init__(self, build, env):
         super().__init__(build, env)
@@ -273,12 +275,18 @@ class Http(Door):
         super().__init__(build, env)
         if not os.path.exists(build + "/pkd"):
             self.skip("no pkd")
-        self.side = Sqlite(build, env)  # raises Skip without pk.so
-        self.store, self.function = self.side.store, self.side.function
         self.log = open(os.path.join(self.tmp, "log"), "ab")
-        self.env.update({"PK_STORE": self.store,
-                         "PK_MASTER_KEY_FILE": os.environ["PK_MASTER_KEY_FILE"]})
+        self.side, self.store, key = self.beside(build, env)
+        self.function = self.told
+        self.env.update({"PK_STORE": self.store, "PK_MASTER_KEY_FILE": key})
         self.start()
+
+    def told(self, name, *args):
+        return self.side.function(name, *args)
+
+    def beside(self, build, env):
+        side = Sqlite(build, env)  # raises Skip without pk.so
+        return side, side.store, os.environ["PK_MASTER_KEY_FILE"]
 
     def start(self, *options):
         self.log.truncate(0)
@@ -356,6 +364,28 @@ class Http(Door):
         self.side.stop()
         self.log.close()
         super().stop()
+
+
+class Shared(Http):
+    """pkd over the database of the Postgres extension, which is beside it."""
+    name, dialect = "http", "postgres"
+
+    def beside(self, build, env):
+        side = Postgres(build, env)
+        side.db.query("create role pkd_login login; grant pk_gateway to pkd_login; "
+                      "grant postgres to pkd_login")  # whose guardrails' predicates it may run
+        side.function("pk_key_put", "makes-the-key", "openai", "x")
+        key = os.path.join(self.tmp, "pk_master.key")
+        shutil.copy(os.path.join(side.cluster.data, "pk_master.key"), key)
+        os.chmod(key, 0o600)
+        self.env["PK_SPOOL"] = os.path.join(self.tmp, "spool")
+        return side, (f"postgresql://pkd_login@/postgres?host={side.cluster.host}"
+                      f"&port={side.cluster.port}"), key
+
+    def told(self, name, *args):
+        got = self.side.function(name, *args)
+        time.sleep(0.1)  # until pkd has heard of it
+        return got
 
 
 def listening(process, log_text):
@@ -444,4 +474,4 @@ def store_bytes(path):
     return found
 
 
-DOORS = {"sqlite": Sqlite, "postgres": Postgres, "http": Http}
+DOORS = {"sqlite": Sqlite, "postgres": Postgres, "http": Http, "shared": Shared}

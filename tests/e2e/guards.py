@@ -338,7 +338,7 @@ def stored_checked(door, e, mock):
 
 def predicate(door, e, mock):
     """a stored predicate sees text, metadata and document, and cannot be given inline"""
-    postgres = door.name == "postgres"
+    postgres = door.dialect == "postgres"
     team = "$2 ->> 'team'" if postgres else "json_extract($2, '$.team')"
     model = "$3 ->> 'model'" if postgres else "json_extract($3, '$.model')"
     door.function("pk_guardrail_put", "by-sql", {
@@ -352,7 +352,7 @@ def predicate(door, e, mock):
 
 def predicate_time(door, e, mock):
     """a predicate that takes too long is an error of the check, and ends in time"""
-    endless = ("select count(*) > 0 from generate_series(1, 1000000000) a" if door.name == "postgres"
+    endless = ("select count(*) > 0 from generate_series(1, 1000000000) a" if door.dialect == "postgres"
                else "with recursive c(x) as (select 1 union all select x + 1 from c) "
                     "select count(*) > 0 from c")
     door.function("pk_guardrail_put", "endless", {"type": "sql", "predicate": endless,

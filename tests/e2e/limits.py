@@ -7,7 +7,7 @@ from decimal import Decimal
 def ask(door, sql, *args):
     """One value from the store's views, through whichever engine holds it."""
     side = getattr(door, "side", door)
-    if door.name == "postgres":
+    if door.dialect == "postgres":
         for i in range(len(args)):
             sql = sql.replace("?", f"${i + 1}", 1)
     return side.call(sql, *args)

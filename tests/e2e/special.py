@@ -437,6 +437,17 @@ def operation(door, e, mock):
     return all(door.request(p, "", {}, "GET")[0] == 200 for p in ("/healthz", "/readyz", "/v1/models"))
 
 
+def after_kill(door, sql):
+    """Whether the store is whole, and what is in it."""
+    if door.dialect == "postgres":
+        return True, {r[0] for r in door.side.db.query(sql)}
+    db = sqlite3.connect(door.store)
+    clean = db.execute("pragma integrity_check").fetchone()[0] == "ok"
+    logged = {r[0] for r in db.execute(sql)}
+    db.close()
+    return clean, logged
+
+
 def killed(door, e, mock):
     """kill -9 in the middle of a load leaves a clean store with what was answered before"""
     done, ends = [], threading.Event()
@@ -461,10 +472,7 @@ def killed(door, e, mock):
     ends.set()
     for t in threads:
         t.join()
-    db = sqlite3.connect(door.store)
-    clean = db.execute("pragma integrity_check").fetchone()[0] == "ok"
-    logged = {r[0] for r in db.execute("select trace_id from pk_log where trace_id like 'kill-%'")}
-    db.close()
+    clean, logged = after_kill(door, "select trace_id from pk_log where trace_id like 'kill-%'")
     old = [id_ for t, id_ in done if t < at - 0.5]
     door.start()
     again = door.chat(e.to("echo"), "hi").ok
