@@ -217,8 +217,8 @@ static bool put_once(struct record_write *w)
 
     if (w->r->cache_key.len == 0 && w->r->holds.count == 0 && w->r->outcome_count == 0)
         return true;
-    if (!w->store->ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id), count_row, &known,
-                             w->err))
+    if (!w->store->unseen && !w->store->ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id),
+                                                  count_row, &known, w->err))
         return false;
     return known || (count_hit(w) && pk_store_settle(w->store, w->r, w->err) &&
                      pk_store_circuits_count(w->store, w->r, w->err));

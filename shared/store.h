@@ -81,6 +81,8 @@ struct pk_store {
     struct pk_cache_max cache_max;
     struct pk_settling *settling; /* store_group.h; whoever writes records in groups has both */
     struct pk_packing *packing;
+    unsigned untrimmed; /* store_cache.c */
+    bool unseen;        /* the records that are written now were never tried before */
     int64_t cleaned_us; /* store_hold.h */
     bool
         remote; /* one writer does not hold up another: a process need not take turns with itself */

@@ -14,6 +14,7 @@ enum {
     SCRATCH_BYTES_MAX = PK_CALL_BYTES_MAX,
     EXPIRED_STEP = 8,   /* expired entries that go with each that comes */
     UNUSED_STEP = 8,    /* others, at a time */
+    FAR_STEP = 8,       /* puts between two trims of an engine that is far away */
     SIZE_ROWS_MAX = 64, /* then they are added up */
     PURGE_STEP = 1000,
 };
@@ -211,6 +212,9 @@ static bool put_row(const struct put *p, int64_t *written, struct pk_error *err)
     };
 
     *written = 0;
+    if (p->store->remote)
+        return p->store->ops->exec(p->store, PK_SQL_cache_put_sized, args, PK_COUNT(args), NULL,
+                                   NULL, err);
     return p->store->ops->exec(p->store, PK_SQL_cache_put, args, PK_COUNT(args), first_int, written,
                                err);
 }
@@ -225,6 +229,8 @@ static bool put_entry(struct put *p, struct pk_error *err)
     p->bytes = (int64_t)p->body.bytes.len + PK_CACHE_ENTRY_BYTES;
     if (p->bytes > or_default(s->cache_max.bytes, PK_CACHE_BYTES_MAX_DEFAULT))
         return true;
+    if (s->remote) /* it sees to the size itself: nothing is waited for */
+        return put_row(p, &written, err);
     return s->ops->exec(s, PK_SQL_cache_bytes, key, PK_COUNT(key), first_int, &before, err) &&
            put_row(p, &written, err) &&
            (!written || add_size(s, before == 0, p->bytes - before, err));
@@ -346,6 +352,8 @@ static struct deleted *new_deleted(struct pk_store *s, struct pk_error *err)
 
 bool pk_store_cache_trim(struct pk_store *s, int64_t now_us, struct pk_error *err)
 {
+    if (s->remote && ++s->untrimmed % FAR_STEP != 0)
+        return true; /* a trim deletes more than so many */
     struct deleted *d = new_deleted(s, err);
     bool ok = d && s->ops->begin(s, err);
 

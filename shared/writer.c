@@ -161,7 +161,9 @@ static int64_t write_or_spool(struct pk_writer *w, size_t from, size_t to)
     if (pk_writer_is_away(w))
         return pk_writer_set_aside(w, &w->writing, from, to);
     for (int round = 0; round < rounds; round++) {
+        w->store->unseen = round == 0;
         wrote = pk_writer_group(w, &w->writing, from, to, &err);
+        w->store->unseen = false;
         if (wrote == PK_WROTE)
             return 0;
         pk_writer_note(w, &err);

@@ -42,6 +42,49 @@ on conflict (key) do update set created_us = excluded.created_us, expires_us = e
 where excluded.created_us >= pk_cache_entry.created_us
 returning 1
 
+-- name: cache_put_sized(key blob, namespace text, created_us bigint, expires_us bigint, encoding bigint, body blob, bytes bigint, provider text, model text, finish_reason text, usage_source text, input bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, output bigint, reasoning bigint, cost_pusd bigint)
+-- The same for an engine that is far away (shared/store_pq.c): what it adds to the size is one with it.
+insert into pk_cache_entry (key, namespace, created_us, expires_us, encoding, body, bytes, provider, model,
+    finish_reason, usage_source, input_tokens, cache_read_tokens, cache_write_tokens,
+    cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+on conflict (key) do update set created_us = excluded.created_us, expires_us = excluded.expires_us,
+    encoding = excluded.encoding, body = excluded.body, bytes = excluded.bytes,
+    provider = excluded.provider, model = excluded.model, finish_reason = excluded.finish_reason,
+    usage_source = excluded.usage_source, input_tokens = excluded.input_tokens,
+    cache_read_tokens = excluded.cache_read_tokens,
+    cache_write_tokens = excluded.cache_write_tokens,
+    cache_write_1h_tokens = excluded.cache_write_1h_tokens,
+    output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens,
+    cost_pusd = excluded.cost_pusd, hits = 0, last_hit_us = null
+where excluded.created_us >= pk_cache_entry.created_us
+returning 1
+
+-- name: cache_put_sized @postgres
+with before as (select bytes from pk_cache_entry where key = $1),
+written as (
+    insert into pk_cache_entry (key, namespace, created_us, expires_us, encoding, body, bytes, provider, model,
+        finish_reason, usage_source, input_tokens, cache_read_tokens, cache_write_tokens,
+        cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_pusd)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    on conflict (key) do update set created_us = excluded.created_us, expires_us = excluded.expires_us,
+        encoding = excluded.encoding, body = excluded.body, bytes = excluded.bytes,
+        provider = excluded.provider, model = excluded.model, finish_reason = excluded.finish_reason,
+        usage_source = excluded.usage_source, input_tokens = excluded.input_tokens,
+        cache_read_tokens = excluded.cache_read_tokens,
+        cache_write_tokens = excluded.cache_write_tokens,
+        cache_write_1h_tokens = excluded.cache_write_1h_tokens,
+        output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens,
+        cost_pusd = excluded.cost_pusd, hits = 0, last_hit_us = null
+    where excluded.created_us >= pk_cache_entry.created_us
+    returning 1),
+grown as (
+    insert into pk_cache_size (entries, bytes)
+    select case when b.bytes is null then 1 else 0 end, $7 - coalesce(b.bytes, 0)
+    from written left join before b on true
+    where b.bytes is null or b.bytes <> $7)
+select 1 from written
+
 -- name: cache_hit(key blob, at_us bigint, hits bigint)
 update pk_cache_entry set hits = hits + $3, last_hit_us = $2 where key = $1
 
