@@ -126,7 +126,8 @@ static void put(struct pkd_conn *c, const struct iovec *parts, int count)
         total += parts[i].iov_len;
     }
     if (!c->blocked && total)
-        sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+        sent =
+            c->tls ? pkd_tls_write(c->tls, all, count + 1) : sendmsg(c->fd, &message, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         fail(c);
         return;
@@ -155,6 +156,8 @@ static void part(struct pkd_conn *c)
     bool unread =
         (c->readable || c->in.len > c->raw || !c->message.complete || c->tunnel) && !c->ended;
 
+    if (c->tls)
+        pkd_tls_end(c->tls);
     if (!unread || shutdown(c->fd, SHUT_WR) != 0) {
         pkd_server_close(c->server, c);
         return;
@@ -598,11 +601,12 @@ static bool fill(struct pkd_conn *c)
         return false;
     }
     size_t room = c->in.cap - c->in.len;
-    ssize_t got = recv(c->fd, c->in.at + c->in.len, room, 0);
+    ssize_t got = c->tls ? pkd_tls_read(c->tls, c->in.at + c->in.len, room)
+                         : recv(c->fd, c->in.at + c->in.len, room, 0);
     if (got > 0) {
         c->in.len += (size_t)got;
         c->in.top = c->in.len > c->in.top ? c->in.len : c->in.top;
-        c->readable = (size_t)got == room || c->ended;
+        c->readable = (size_t)got == room || c->ended || c->tls;
         return true;
     }
     if (got < 0 && errno == EINTR)
@@ -702,6 +706,8 @@ void pkd_conn_release(struct pkd_conn *c)
     wipe_input(c, 0);
     free(c->in.at);
     free(c->out.at);
+    pkd_tls_drop(c->tls);
+    c->tls = NULL;
     c->in = c->out = (struct pkd_bytes){0};
     (void)close(c->fd);
 }

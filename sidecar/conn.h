@@ -14,6 +14,7 @@
 
 #include "head.h"
 #include "server.h"
+#include "tls.h"
 
 enum pkd_conn_state {
     PKD_IDLE,   /* nothing of a request has come */
@@ -47,6 +48,7 @@ struct pkd_conn {
     const struct pkd_owner *kind; /* NULL: nobody has the request yet, or any more */
     void *owner;
     int fd;
+    struct ssl_st *tls; /* NULL: plain */
     enum pkd_conn_state state;
     enum pkd_timer timer;
     int64_t deadline_ms;

@@ -4,10 +4,12 @@
  */
 #include "command.h"
 #include "listen.h"
+#include "tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
@@ -46,23 +48,40 @@ static bool find(const struct pkd_options *o, struct pkd_address *a, struct pk_e
     return true;
 }
 
-static bool ask(const struct pkd_address *a, char *answer, size_t size, struct pk_error *err)
+/* Sends the request, and reads what comes until the end: 0, or -1 with errno. */
+static ssize_t converse(int fd, bool secure, char *answer, size_t size)
 {
-    static const char request[] =
-        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    char request[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    const struct iovec all = {request, sizeof request - 1};
+    struct ssl_st *tls = secure ? pkd_tls_connect(fd) : NULL;
+    ssize_t sent = tls ? pkd_tls_write(tls, &all, 1) : writev(fd, &all, 1), got = -1;
+    size_t len = 0;
+
+    while (sent == (ssize_t)all.iov_len && len < size - 1) {
+        got = tls ? pkd_tls_read(tls, answer + len, size - 1 - len)
+                  : recv(fd, answer + len, size - 1 - len, 0);
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+    }
+    answer[len] = 0;
+    pkd_tls_drop(tls);
+    return len == size - 1 ? 0 : got;
+}
+
+static bool ask(const struct pkd_address *a, bool secure, char *answer, size_t size,
+                struct pk_error *err)
+{
     const struct timeval wait = {.tv_sec = WAIT_S};
     int fd = socket(a->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    size_t len = 0;
     ssize_t got = -1;
 
+    (void)signal(SIGPIPE, SIG_IGN);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0 &&
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == 0 &&
-        connect(fd, (const struct sockaddr *)&a->at, a->len) == 0 &&
-        send(fd, request, sizeof request - 1, MSG_NOSIGNAL) == sizeof request - 1)
-        while (len < size - 1 && (got = recv(fd, answer + len, size - 1 - len, 0)) > 0)
-            len += (size_t)got;
-    answer[len] = 0;
-    bool whole = got == 0 || len == size - 1;
+        connect(fd, (const struct sockaddr *)&a->at, a->len) == 0)
+        got = converse(fd, secure, answer, size);
+    bool whole = got == 0;
     if (!whole)
         (void)pk_fail(err, PK_NETWORK, "no answer: %s",
                       errno == EAGAIN || errno == EINPROGRESS ? "it took too long"
@@ -82,7 +101,8 @@ int pkd_health(const struct pkd_options *o)
         (void)fprintf(stderr, "pkd health: %s\n", o->word_count ? "takes no arguments" : err.msg);
         return 2;
     }
-    if (!ask(&address, answer, sizeof answer, &err)) {
+    bool secure = o->tls_cert && address.at.ss_family != AF_UNIX;
+    if (!ask(&address, secure, answer, sizeof answer, &err)) {
         (void)fprintf(stderr, "pkd health: %s\n", err.msg);
         return 1;
     }

@@ -15,6 +15,7 @@
 #include "store_setting.h"
 #include "systemd.h"
 #include "thread.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -182,11 +183,23 @@ static bool open_shared(struct service *s, struct pk_error *err)
     return true;
 }
 
+static bool open_tls(struct service *s, struct pk_error *err)
+{
+    const struct pkd_options *o = s->app.options;
+
+    if (!o->tls_cert && !o->tls_key)
+        return true;
+    if (!o->tls_cert || !o->tls_key)
+        return pk_fail(err, PK_BAD_CONFIG, "--tls-cert and --tls-key need each other");
+    s->app.tls = pkd_tls_new(o->tls_cert, o->tls_key, err);
+    return s->app.tls != NULL;
+}
+
 static bool open_threads(struct service *s, struct pk_error *err)
 {
     struct pkd_sockets *all = &s->sockets;
 
-    if (!pkd_sockets_open(all, s->app.options, s->keys, err))
+    if (!open_tls(s, err) || !pkd_sockets_open(all, s->app.options, s->keys, err))
         return false;
     s->app.beyond_loopback = all->beyond_loopback;
     while (all->taken < s->count) {
@@ -215,10 +228,15 @@ static void stop(struct service *s)
         pkd_thread_wake(s->threads[i]);
 }
 
-static void reload(void)
+static void reload(struct service *s)
 {
+    struct pk_error err = {0};
+
     pkd_systemd_reloading();
-    pkd_info("reloaded");
+    if (s->app.tls && !pkd_tls_reload(s->app.tls, &err))
+        pkd_warn("not_reloaded why=%s", err.msg);
+    else
+        pkd_info("reloaded tls=%s", s->app.tls ? s->app.options->tls_cert : "");
     pkd_systemd_notify("READY=1");
 }
 
@@ -238,7 +256,7 @@ static void on_signal(struct service *s, int signals)
     if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
         return;
     if (info.ssi_signo == SIGHUP) {
-        reload();
+        reload(s);
     } else if (s->stop_at_ms == INT64_MAX) {
         begin_to_stop(s, info.ssi_signo);
     } else {
@@ -352,6 +370,7 @@ static void close_service(struct service *s)
     pkd_similar_free(s->app.similar);
     pk_writer_free(s->app.writer);
     pk_secrets_free(s->app.secrets);
+    pkd_tls_free(s->app.tls);
     pkd_home_free(&s->app.home);
     pkd_sockets_close(&s->sockets);
     pkd_info("stopped entries_written=%lld entries_dropped=%lld spool_bytes=%lld",

@@ -162,14 +162,18 @@ static void add_conn(struct pkd_server *s, int fd, bool local)
 {
     const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     struct pkd_conn *c = new_conn(s);
+    bool plain = local || !s->options.tls;
+    struct ssl_st *tls = plain ? NULL : pkd_tls_accept(s->options.tls, fd);
 
-    if (!c || !epoll_add(s, fd, events, c)) {
+    if (!c || (!tls && !plain) || !epoll_add(s, fd, events, c)) {
+        pkd_tls_drop(tls);
         free(c);
         (void)close(fd);
         return;
     }
     c->server = s;
     c->fd = fd;
+    c->tls = tls;
     c->local = local;
     pkd_message_init(&c->message);
     s->count++;
@@ -308,6 +312,8 @@ static void on_conn(struct pkd_conn *c, uint32_t events)
         c->ended = true;
     if (events & (EPOLLERR | EPOLLHUP))
         c->broken = true;
+    if (events & EPOLLOUT && c->tls)
+        c->readable = true; /* a handshake that waited to write goes on in a read */
     if (events & EPOLLOUT && !c->broken)
         pkd_conn_flush(c);
     if (c->fd >= 0)

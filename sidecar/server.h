@@ -17,12 +17,14 @@
 
 struct pkd_server;
 struct pkd_conn;
+struct pkd_tls;
 
 struct pkd_server_options {
     int64_t head_ms, body_ms; /* for the whole head, and the whole body, to arrive */
     int64_t idle_ms;          /* between requests */
     int64_t write_ms;         /* without progress while an answer waits to be read */
     int64_t connections_max;
+    struct pkd_tls *tls; /* for all but Unix sockets; NULL: plain; borrowed */
 };
 
 enum pkd_method {

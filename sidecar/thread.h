@@ -30,6 +30,7 @@ struct pkd_app {
     const struct pkd_options *options;
     struct pkd_home home;      /* of the store */
     struct pk_privacy privacy; /* what the log may hold at most */
+    struct pkd_tls *tls;       /* towards clients; NULL: none */
     struct pk_secrets *secrets;
     struct pk_writer *writer;
     struct pkd_flights *flights;
