@@ -309,6 +309,11 @@ static void only_http(CURL *e)
 #endif
 }
 
+static long http_version(const struct pk_xfer *x)
+{
+    return x->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+}
+
 /* Everything that is the same for all requests. No cookies, no netrc, no decoding: curl's defaults. */
 static void configure(struct pk_transfer *t)
 {
@@ -316,7 +321,8 @@ static void configure(struct pk_transfer *t)
     CURL *e = t->easy;
 
     only_http(e);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, http_version(x));
+    curl_easy_setopt(e, CURLOPT_PIPEWAIT, x->http2 ? 1L : 0L); /* rather than connect once more */
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_PROXY, "");
     curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
@@ -478,6 +484,7 @@ struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *er
     x->connect_ms = o->connect_ms > 0 ? o->connect_ms : CONNECT_MS_DEFAULT;
     x->secrets = o->secrets;
     x->allowed_hosts = copy(o->allowed_hosts);
+    x->http2 = o->http2;
     x->ca_file = o->ca_file ? copy(o->ca_file) : NULL;
     pk_secret_random(x->token_salt, sizeof x->token_salt);
     x->opened = pk_vault_take(&x->vault, PK_SECRET_BYTES_MAX);
@@ -731,8 +738,10 @@ static bool usable(struct pk_xfer *x, struct pk_error *err)
 static void unprepare(struct pk_transfer *t)
 {
     pk_tunnel_free(t);
-    if (t->easy)
+    if (t->easy) {
         (void)curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 0L);
+        (void)curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, http_version(t->x));
+    }
     pk_transfer_wipe(t);
     if (t->to)
         pk_upstream_release(t->x, t->to);
@@ -752,6 +761,7 @@ bool pk_transfer_connect(struct pk_transfer *t, struct pk_error *err)
         return false;
     curl_easy_setopt(t->easy, CURLOPT_CURLU, t->to->parsed);
     curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     return add_to_multi(t, err);
 }
 

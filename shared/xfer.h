@@ -7,8 +7,9 @@
  * pk_xfer_pump(), which never blocks. Connections stay open between calls and statements.
  * One thread uses a pk_xfer at a time.
  *
- * TLS is verified, redirects are refused, only HTTP/1.1 over http and https is spoken, proxies from the
- * environment are ignored. The address is checked when the socket is opened: loopback only for a
+ * TLS is verified, redirects are refused, only HTTP/1.1 over http and https is spoken, and HTTP/2 over https when that
+ * is asked for (docs/decisions/0002-upstream-http1.md), proxies from the environment are ignored. The address is
+ * checked when the socket is opened: loopback only for a
  * host spelled as loopback, private and link-local only for a host in allowed_hosts. Where the answer
  * is an error that repeats the key, asterisks take its place.
  */
@@ -23,6 +24,7 @@ struct pk_xfer_options {
     int connections_max;       /* kept open and pooled; at least the concurrency */
     int64_t connect_ms;        /* for DNS, TCP and TLS; 0 = 10 s */
     const struct pk_secrets *secrets; /* opens sealed keys; NULL: none can be opened */
+    bool http2;                       /* over TLS, where the provider offers it */
     const char *ca_file;              /* PEM bundle that TLS trusts; NULL: the system's; copied */
 };
 

@@ -159,6 +159,7 @@ struct pk_xfer {
     int active_count, idle_count, connections_max;
     struct pk_upstream *upstreams; /* most recently used first */
     int upstream_count;
+    bool http2;
     bool tls; /* https has been used: writing may raise SIGPIPE */
     int64_t connect_ms;
     const struct pk_secrets *secrets;

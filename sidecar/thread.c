@@ -153,6 +153,8 @@ static bool open_transport(struct pkd_thread *t, struct pk_error *err)
         .allowed_hosts = t->app->options->allow_host,
         .connections_max = XFER_CONNECTIONS_MAX,
         .secrets = t->app->secrets,
+        .http2 = t->app->options->upstream_http2,
+        .ca_file = t->app->options->upstream_ca,
     };
 
     t->xfer = pk_xfer_new(&options, err);
