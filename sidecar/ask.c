@@ -7,6 +7,7 @@
 #include "../shared/http.h"
 #include "config.h"
 #include "form.h"
+#include "otel.h"
 #include "store_provider.h"
 #include "url.h"
 
@@ -89,6 +90,8 @@ void pkd_ask_read(pk_str headers, struct pkd_ask *ask)
             note_key(ask, pk_http_offered_key(value));
         else if (pk_str_is_nocase(name, "content-type"))
             ask->content_type = value;
+        else if (pk_str_is_nocase(name, "traceparent"))
+            ask->traceparent = value;
     }
 }
 
@@ -108,11 +111,18 @@ static bool check_short(pk_str value, const char *header, struct pk_error *err)
 
 static bool read_ids(const struct pkd_ask *ask, struct pk_request *req, struct pk_error *err)
 {
+    pk_str trace, span;
+
     req->trace_id = ask->trace_id;
     req->span_id = ask->span_id;
     req->parent_span_id = ask->parent_span_id;
     req->span_name = ask->span_name;
     req->cache_ns = ask->cache_ns;
+    if (ask->trace_id.len == 0 && pk_otel_parent(ask->traceparent, &trace, &span)) {
+        req->trace_id = trace;
+        if (ask->parent_span_id.len == 0)
+            req->parent_span_id = span;
+    }
     return check_short(ask->trace_id, "trace-id", err) &&
            check_short(ask->span_id, "span-id", err) &&
            check_short(ask->parent_span_id, "parent-span-id", err) &&

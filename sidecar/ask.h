@@ -17,6 +17,7 @@ struct pkd_ask {
 #undef HEADER
     pk_str key; /* the provider key: Authorization or x-api-key, unless it is one of ours */
     pk_str content_type;
+    pk_str traceparent; /* W3C's; where x-portkey-trace-id says nothing */
 };
 
 void pkd_ask_read(pk_str headers, struct pkd_ask *ask);

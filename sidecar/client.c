@@ -149,8 +149,10 @@ static int64_t log_call(struct pkd_call *c, const struct pk_record *r)
 {
     struct pkd_thread *t = c->thread;
     struct pk_buf entry = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
+    struct pk_record *logged = pk_call_logged(c->task.call);
 
-    pk_journal_record(&entry, pk_call_logged(c->task.call));
+    pkd_otlp_add(t->app->otlp, &c->arena, logged);
+    pk_journal_record(&entry, logged);
     int64_t number = hand_to_writer(t, &entry, 0);
     pkd_meter_call(t->meter, c->req.operation, r);
     pkd_debug(

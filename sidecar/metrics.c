@@ -285,6 +285,18 @@ static void add_writer(struct page *p, struct pk_writer *w)
           s.dropped);
 }
 
+static void add_otlp(struct page *p, struct pkd_otlp *otlp)
+{
+    struct pkd_otlp_stats s = pkd_otlp_stats(otlp);
+
+    if (!otlp)
+        return;
+    plain(p, "counter", "pkd_otlp_sent_total", "Calls that the OpenTelemetry collector took.",
+          s.sent);
+    plain(p, "counter", "pkd_otlp_dropped_total", "Calls that it did not take, or not in time.",
+          s.dropped);
+}
+
 static int64_t resident_bytes(void)
 {
     long long total = 0, resident = 0;
@@ -372,6 +384,7 @@ void pkd_metrics_serve(struct pkd_thread *t, struct pkd_conn *c)
     add_providers(&p);
     add_histograms(&p);
     add_writer(&p, t->app->writer);
+    add_otlp(&p, t->app->otlp);
     add_process(&p, t->app->started_us);
     if (p.out.failed)
         head.status = 500;

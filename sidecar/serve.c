@@ -169,7 +169,8 @@ static bool open_store(struct service *s, struct pk_error *err)
 
 static bool open_shared(struct service *s, struct pk_error *err)
 {
-    if (!read_privacy(s, err) || !open_store(s, err) || !limit_cache(s, err))
+    if (!read_privacy(s, err) || !open_store(s, err) || !limit_cache(s, err) ||
+        !pkd_otlp_open(&s->app.otlp, err))
         return false;
     s->app.flights = pkd_flights_new(s->app.writer);
     s->app.similar = pkd_similar_new();
@@ -365,6 +366,7 @@ static void close_service(struct service *s)
         (void)pk_writer_flush(s->app.writer, FLUSH_MS); /* the spool keeps the rest */
         stats = pk_writer_stats(s->app.writer);
     }
+    pkd_otlp_free(s->app.otlp);
     pkd_meters_free(s->app.meters);
     pkd_flights_free(s->app.flights);
     pkd_similar_free(s->app.similar);

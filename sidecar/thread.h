@@ -17,6 +17,7 @@
 #include "loop.h"
 #include "meter.h"
 #include "options.h"
+#include "otlp.h"
 #include "privacy.h"
 #include "recall.h"
 #include "server.h"
@@ -28,6 +29,7 @@ enum { PKD_THREADS_MAX = 256 };
 
 struct pkd_app {
     const struct pkd_options *options;
+    struct pkd_otlp *otlp;     /* NULL: no collector is told of calls */
     struct pkd_home home;      /* of the store */
     struct pk_privacy privacy; /* what the log may hold at most */
     struct pkd_tls *tls;       /* towards clients; NULL: none */
