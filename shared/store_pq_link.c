@@ -244,6 +244,7 @@ static bool set_up(struct pk_pq *d, PGconn *c, int64_t timeout_ms, struct pk_err
         " pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false),"
         " pg_catalog.set_config('default_transaction_isolation', 'read committed', false),"
         " pg_catalog.set_config('TimeZone', 'UTC', false),"
+        " pg_catalog.set_config('jit', 'off', false),"
         " pg_catalog.set_config('DateStyle', 'ISO', false),"
         " pg_catalog.set_config('bytea_output', 'hex', false),"
         " pg_catalog.set_config('extra_float_digits', '1', false)"
