@@ -986,8 +986,11 @@ select x.value, count(*), cast(sum(x.cost_pusd) as bigint),
     cast(sum(x.units) as bigint) * 1000 / count(x.units), avg(x.opinion), count(x.opinion), max(x.started_us),
     count(*) over ()
 from (select @member($37)@ as value, l.cost_pusd, @inputs@ + @outputs@ as units, l.started_us,
-        @opinion@ as opinion
-    from pk_log l where @member($37)@ is not null and @wanted@) x
+        o.opinion
+    from pk_log l left join (
+        select f.trace_id, avg(f.value * f.weight) as opinion from pk_feedback_item f group by f.trace_id) o
+        on o.trace_id = l.trace_id
+    where @member($37)@ is not null and @wanted@) x
 group by x.value order by 2 desc, 1 limit $35 offset $36
 
 -- Exports of the log: what they are to have.
