@@ -496,11 +496,6 @@ int pk_json_member(const struct pk_json *doc, int object, pk_str name)
     return found;
 }
 
-int pk_json_get(const struct pk_json *doc, int object, const char *name)
-{
-    return pk_json_member(doc, object, pk_str_of(name));
-}
-
 int pk_json_item(const struct pk_json *doc, int array, int i)
 {
     if (pk_json_type(doc, array) != PK_JSON_ARRAY)

@@ -56,8 +56,11 @@ int pk_json_count(const struct pk_json *doc, int value); /* items or members; 0 
 
 /* The value of a member (the last one when the name is repeated), or -1. Names are
  * compared exactly, case included. */
-int pk_json_get(const struct pk_json *doc, int object, const char *name);
 int pk_json_member(const struct pk_json *doc, int object, pk_str name);
+static inline int pk_json_get(const struct pk_json *doc, int object, const char *name)
+{
+    return pk_json_member(doc, object, pk_str_of(name));
+}
 int pk_json_item(const struct pk_json *doc, int array, int i);
 /* Follows "choices[0].message.content"; for short fixed paths. */
 int pk_json_at(const struct pk_json *doc, const char *path);

@@ -50,8 +50,10 @@ static const char model_word[] = "{model}";
 
 static const struct place *find(const struct pk_provider *provider)
 {
+    const char *name = provider->name;
+
     for (size_t i = 0; i < PK_COUNT(places); i++)
-        if (strcmp(places[i].provider, provider->name) == 0)
+        if (places[i].provider[0] == name[0] && strcmp(places[i].provider, name) == 0)
             return &places[i];
     return &nothing;
 }
