@@ -194,6 +194,11 @@ static void give_back(struct pk_arena *a, void *bytes)
     }
 }
 
+void pk_give_room(struct pk_arena *a, void *room)
+{
+    give_back(a, room);
+}
+
 void *pk_alloc_grow(struct pk_arena *a, void *old, size_t old_size, size_t size)
 {
     size_t held = old_size;

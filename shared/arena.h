@@ -41,6 +41,7 @@ void *pk_alloc(struct pk_arena *a, size_t size) PK_MUST_CHECK;
 /* A large structure, most of which is room that few calls need, in a block of its own: not cleared, and not wiped
  * either, so that nothing in it may be a secret. */
 void *pk_alloc_room(struct pk_arena *a, size_t size) PK_MUST_CHECK;
+void pk_give_room(struct pk_arena *a, void *room); /* goes back at once; NULL is fine */
 
 /* `old` (of `old_size` bytes, from this arena, or NULL) with at least `size` bytes; the
  * content up to old_size is kept, what follows is not cleared. NULL leaves `old` valid.

@@ -217,6 +217,8 @@ int pk_step_reserve(struct pk_call *c, const struct pk_event *ev)
 
     if (ev->kind == PK_EV_GRANTED) {
         pk_call_take(c, r);
+        pk_give_room(c->arena, c->reserve); /* a stream may go on for long */
+        c->reserve = NULL;
         pk_call_set_deadline(c);
         return pk_call_wait_upstream(c, ST_head, PK_OP_SEND);
     }
