@@ -308,6 +308,8 @@ bool pk_stream_feed(struct pk_stream *s, pk_str bytes, struct pk_buf *out, struc
     s->out = out;
     while (ok && !s->complete && pk_frames_next(&s->frames, &bytes, &ev, &cut))
         ok = take_event(s, &ev, err);
+    if (ok && !s->complete)
+        pk_arena_free(&s->scratch); /* the next event may take its time */
     s->out = NULL;
     if (cut.code != PK_OK)
         *err = cut;
