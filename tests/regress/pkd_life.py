@@ -377,7 +377,22 @@ def guardrails_are_kept_from_the_shell():
     shutil.rmtree(folder)
 
 
-run(prompts_are_kept_from_the_shell, guardrails_are_kept_from_the_shell, help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
+def what_one_process_is_told_reaches_the_others():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    both = [Pkd("--threads", "2", folder=folder), Pkd(folder=folder)]
+    status = lambda p: p.http("POST", "/v1/chat/completions", chat_body("echo", "hi"), {"x-portkey-config": "told"})[0]
+    expect([status(p) for p in both] == [404, 404])
+    for port, good in ((9, {502}), (mock.port, {200})):  # at the first nobody answers
+        tell = lambda *words, stdin: expect(pkd_command(*words, "--store", both[0].store, stdin=stdin)[0] == 0, words)
+        tell("key", "put", f"k{port}", "openai", json.dumps({"custom_host": f"http://127.0.0.1:{port}/v1"}), stdin="sk")
+        tell("config", "put", "told", stdin=json.dumps({"virtual_key": f"k{port}"}))
+        expect(until(lambda: {status(p) for p in both} == good, 1), port)
+    for p in both:
+        expect(p.stop() == 0)
+    shutil.rmtree(folder)
+
+
+run(what_one_process_is_told_reaches_the_others, prompts_are_kept_from_the_shell, guardrails_are_kept_from_the_shell, help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
     it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
     sigterm_lets_calls_finish, the_grace_period_is_bounded, a_second_signal_ends_it_at_once,
     what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_stays_small_under_256_connections,
