@@ -39,7 +39,7 @@ struct relation {
 static const struct relation relations[] = {
     {"pk_logs",         1, true,  "l.started_us", {{"id", "l.id", K_UUID}, {"trace_id", "l.trace_id", K_TEXT},
                                                    {"started_at", "l.started_us", K_TIME}}},
-    {"pk_spans",        3, true,  "l.started_us", {{"log_id", "s.log_id", K_UUID},
+    {"pk_spans",        3, true,  "l.started_us", {{"log_id", "l.id", K_UUID},
                                                    {"trace_id", "l.trace_id", K_TEXT}}},
     {"pk_feedback",     1, true,  NULL, {{"id", "f.id", K_UUID}, {"trace_id", "f.trace_id", K_TEXT}}},
     {"pk_configs",      1, false, NULL, {{"slug", "slug", K_TEXT}}},

@@ -117,10 +117,28 @@ static struct pk_value words(const char *text)
     return pk_v_text(pk_str_of(text));
 }
 
+/* Whether the log row says all that there is to say about the steps, but for three times. */
+static bool says_all(const struct pk_record *r)
+{
+    const struct pk_span *s = &r->spans[0];
+    const struct pk_usage *u = &r->usage;
+
+    return r->span_count == 1 && s->kind == PK_SPAN_ATTEMPT && s->code == PK_OK &&
+           s->wait_ms == 0 && s->name.len == 0 && s->message.len == 0 &&
+           s->status == r->http_status && pk_str_eq(s->target_path, r->target_path) &&
+           pk_str_eq(s->provider, r->provider) && pk_str_eq(s->model, r->request_model) &&
+           s->cost_known == r->cost_known && s->cost_pusd == r->cost_pusd &&
+           s->used == (u->source != PK_USAGE_NONE) &&
+           (!s->used ||
+            (s->input_tokens == u->input + u->cache_read + u->cache_write + u->cache_write_1h &&
+             s->output_tokens == u->output + u->reasoning));
+}
+
 static bool put_log(struct record_write *w, const struct pk_value payloads[2])
 {
     const struct pk_record *r = w->r;
     const struct pk_usage *u = &r->usage;
+    const struct pk_span *s = says_all(r) ? &r->spans[0] : NULL;
     const struct pk_value args[] = {
         pk_v_blob(r->id, PK_UUID_BYTES),
         pk_v_int(r->started_us),
@@ -169,6 +187,9 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
         payloads[1],
         required(w, r->source),
         clean(w, r->query_id),
+        s ? pk_v_int(s->started_us - r->started_us) : pk_v_null(),
+        s ? pk_v_int(s->ended_us - s->started_us) : pk_v_null(),
+        s ? since(s->started_us, s->first_byte_us) : pk_v_null(),
     };
 
     return w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_COUNT(args), NULL, NULL, w->err);
@@ -231,7 +252,7 @@ static bool put_record(struct record_write *w)
     if (!put_payload(w, w->r->request, &payloads[0]) ||
         !put_payload(w, w->r->response, &payloads[1]) || !put_once(w) || !put_log(w, payloads))
         return false;
-    for (int i = 0; i < w->r->span_count; i++)
+    for (int i = says_all(w->r) ? 1 : 0; i < w->r->span_count; i++)
         if (!put_span(w, i))
             return false;
     for (int i = 0; i < w->r->feedback_count; i++)

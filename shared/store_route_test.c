@@ -239,6 +239,16 @@ static void log_try(const char *slug, const struct try *t, int64_t at_us)
                                   .input_tokens = t->tokens,
                                   .cost_known = t->cost_pusd > 0,
                                   .cost_pusd = t->cost_pusd};
+    if (t->code == PK_OK) { /* then the call's row says it all */
+        r.target_path = r.spans[0].target_path;
+        r.provider = r.spans[0].provider;
+        r.request_model = r.spans[0].model;
+        r.http_status = t->status;
+        r.usage = (struct pk_usage){.source = t->tokens ? PK_USAGE_PROVIDER : PK_USAGE_NONE,
+                                    .input = t->tokens};
+        r.cost_known = t->cost_pusd > 0;
+        r.cost_pusd = t->cost_pusd;
+    }
     EXPECT(pk_store_record_add(store, &r, &err));
 }
 

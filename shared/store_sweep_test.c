@@ -36,7 +36,9 @@ static void add_call(int64_t ago_us, uint64_t number, const char *request, const
         .request = pk_str_of(request),
         .response = pk_str_of(response),
         .span_count = 1,
-        .spans = {{.started_us = now_us - ago_us, .ended_us = now_us - ago_us + 900}},
+        .spans = {{.started_us = now_us - ago_us,
+                   .ended_us = now_us - ago_us + 900,
+                   .wait_ms = 1}}, /* or the row of the call would have it */
     };
 
     pk_uuid7(r.started_us, random, r.id);

@@ -402,6 +402,65 @@ static void hostile_text_becomes_harmless(void)
     pk_store_close(s);
 }
 
+/* A call with one attempt that went well, as most do. */
+static struct pk_record simple(uint64_t n)
+{
+    struct pk_record r = record(n);
+
+    r.spans[0] = r.spans[1];
+    r.span_count = 1;
+    r.spans[0].used = true;
+    r.spans[0].input_tokens = 10 + 20 + 3 + 4;
+    r.spans[0].output_tokens = 30 + 5;
+    r.spans[0].cost_known = true;
+    r.spans[0].cost_pusd = r.cost_pusd;
+    return r;
+}
+
+static void a_single_attempt_is_in_its_calls_row_and_reads_alike(void)
+{
+    static const char columns[] =
+        "select group_concat(trace_id || ord || kind || started_at || latency_ms || ttfb_ms || "
+        "coalesce(name, '-') || target_path || provider || model || http_status || "
+        "coalesce(error_type, '-') || coalesce(error_message, '-') || input_tokens || "
+        "output_tokens || cost_usd) from pk_spans";
+    struct pk_store *s = test_store(":memory:");
+    struct pk_record r = simple(1);
+    static char folded[1000];
+
+    EXPECT(pk_store_record_add(s, &r, &err) && pk_store_record_add(s, &r, &err));
+    EXPECT(test_says(s, "select count(*) from pk_span", "0"));
+    EXPECT(test_says(s, "select count(*) || max(wait_ms) from pk_spans", "10"));
+    (void)snprintf(folded, sizeof folded, "%s", test_ask(s, columns));
+    EXPECT(strstr(folded, "trace-10attempt2025-11-21T11:38:32.124Z249.5"));
+    (void)test_ask(s, "delete from pk_log");
+    r.spans[0].wait_ms = 7;
+    EXPECT(pk_store_record_add(s, &r, &err));
+    EXPECT(test_says(s, "select count(*) || max(wait_ms) from pk_spans", "17"));
+    EXPECT(test_says(s, columns, folded));
+    pk_store_close(s);
+}
+
+static void a_step_that_the_row_does_not_tell_is_a_row_of_its_own(void)
+{
+    struct pk_store *s = test_store(":memory:");
+    struct pk_record odd[] = {simple(1), simple(2), simple(3), simple(4), simple(5), simple(6)};
+
+    odd[0].spans[0].model = PK_STR("another");
+    odd[1].spans[0].status = 201;
+    odd[2].spans[0].cost_pusd++;
+    odd[3].spans[0].output_tokens++;
+    odd[4].spans[0].kind = PK_SPAN_CACHE;
+    odd[5].span_count = 0; /* and one without any has none */
+    for (size_t i = 0; i < PK_COUNT(odd); i++)
+        EXPECT(pk_store_record_add(s, &odd[i], &err));
+    EXPECT(test_says(s, "select count(*) from pk_span", "5"));
+    EXPECT(test_says(s, "select group_concat(model || http_status || kind) from pk_spans",
+                     "another200attempt,gpt-4o-mini201attempt,gpt-4o-mini200attempt,"
+                     "gpt-4o-mini200attempt,gpt-4o-mini200cache"));
+    pk_store_close(s);
+}
+
 static void a_failed_record_leaves_nothing_and_undoes_its_batch(void)
 {
     struct pk_store *s = test_store(":memory:");
@@ -616,8 +675,8 @@ static void a_killed_writer_leaves_a_clean_file(void)
     struct pk_store *s = test_store(file);
     EXPECT(test_says(s, "pragma integrity_check", "ok"));
     EXPECT(test_says(s, "select count(*) > 0 from pk_logs", "1"));
-    EXPECT(test_says(s, "select count(*) from pk_log where id not in (select log_id from pk_span)",
-                     "0"));
+    EXPECT(test_says(
+        s, "select count(*) from pk_logs where id not in (select log_id from pk_spans)", "0"));
     pk_store_close(s);
 }
 
@@ -749,6 +808,8 @@ int main(int argc, char **argv)
         RUN(equal_payloads_are_stored_once_and_compressed);
         RUN(a_payload_in_use_stays_young);
         RUN(hostile_text_becomes_harmless);
+        RUN(a_single_attempt_is_in_its_calls_row_and_reads_alike);
+        RUN(a_step_that_the_row_does_not_tell_is_a_row_of_its_own);
         RUN(a_failed_record_leaves_nothing_and_undoes_its_batch);
         RUN(a_cached_answer_comes_back_whole_until_it_expires);
         RUN(a_hit_is_counted_with_its_record);

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 7),   -- of the tables: the last file in migrate/
+    ('schema_version', 8),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -83,12 +83,15 @@ create table pk_log (
     request_id           bigint,            -- in pk_payload; negative: a place in a pack
     response_id          bigint,
     source               text not null,
-    query_id             text
+    query_id             text,
+    span_us              bigint,            -- the only step was an attempt that the row says all else of,
+    span_duration_us     bigint,            -- so long after started_us; otherwise null, and pk_span has the steps
+    span_ttfb_us         bigint
 );
 create index pk_log_started on pk_log (@index_time(started_us)@);
 create index pk_log_trace on pk_log (trace_id);
 
--- The steps of a call, in order.
+-- The steps of a call, in order, unless pk_log says it all. Readers join the two: @step(x)@ is where x is.
 create table pk_span (
     log_id        @uuid@ not null,
     ord           smallint not null,
@@ -414,12 +417,19 @@ create view pk_logs as select
     left join pk_payload a on a.id = @payload(l.response_id)@;
 
 create view pk_spans as select
-    @uuid(s.log_id)@ as log_id, l.trace_id, s.ord, s.kind,
-    @time(s.started_us)@ as started_at, @ms(s.duration_us)@ as latency_ms,
-    @ms(s.ttfb_us)@ as ttfb_ms, s.name,
-    s.target_path, s.provider, s.model, s.http_status, s.error_type, s.error_message, s.wait_ms,
-    s.input_tokens, s.output_tokens, @usd(s.cost_pusd)@ as cost_usd
-    from pk_span s join pk_log l on l.id = s.log_id;
+    @uuid(l.id)@ as log_id, l.trace_id, coalesce(s.ord, 0) as ord, coalesce(s.kind, 'attempt') as kind,
+    @time(coalesce(s.started_us, l.started_us + l.span_us))@ as started_at,
+    @ms(coalesce(s.duration_us, l.span_duration_us))@ as latency_ms,
+    @ms(coalesce(s.ttfb_us, l.span_ttfb_us))@ as ttfb_ms, s.name,
+    @step(target_path)@ as target_path, @step(provider)@ as provider,
+    case when l.span_us is null then s.model else l.request_model end as model,
+    @step(http_status)@ as http_status, s.error_type, s.error_message, coalesce(s.wait_ms, 0) as wait_ms,
+    case when l.span_us is null then s.input_tokens
+        else l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens end as input_tokens,
+    case when l.span_us is null then s.output_tokens else l.output_tokens + l.reasoning_tokens end as output_tokens,
+    @usd((case when l.span_us is null then s.cost_pusd else l.cost_pusd end))@ as cost_usd
+    from pk_log l left join pk_span s on s.log_id = l.id
+    join (select 1) o on s.log_id is not null or l.span_us is not null;
 
 create view pk_feedback as select
     @uuid(f.id)@ as id, f.trace_id, f.value, f.weight, f.metadata, @time(f.created_us)@ as created_at
@@ -656,12 +666,15 @@ create view pk_otel_span as select
     from pk_log l
     union all
     select
-    s.log_id, s.ord, l.trace_id, s.kind, l.operation, coalesce(s.provider, l.provider), l.request_model,
-    s.model, s.started_us, s.duration_us, null, l.span_id,
+    l.id, coalesce(s.ord, 0), l.trace_id, coalesce(s.kind, 'attempt'), l.operation,
+    coalesce(s.provider, l.provider), l.request_model,
+    case when l.span_us is null then s.model else l.request_model end,
+    coalesce(s.started_us, l.started_us + l.span_us), coalesce(s.duration_us, l.span_duration_us), null, l.span_id,
     case when s.error_type is null then 'success' else 'error' end,
-    s.http_status, s.error_type, s.error_message, null, null, null, null, null, null, s.ttfb_us,
-    null, null, null, null, null, null, null, s.target_path, s.name
-    from pk_span s join pk_log l on l.id = s.log_id;
+    @step(http_status)@, s.error_type, s.error_message, null, null, null, null, null, null,
+    coalesce(s.ttfb_us, l.span_ttfb_us),
+    null, null, null, null, null, null, null, @step(target_path)@, s.name
+    from pk_log l left join pk_span s on s.log_id = l.id where s.log_id is not null or l.span_us is not null;
 
 -- One row a span, in the words of OpenTelemetry's conventions for generative AI. Tokens and cost are the call's
 -- alone, so that they add up.

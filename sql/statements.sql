@@ -181,17 +181,19 @@ insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, 2, ''
 -- name: pack_end(id bigint, created_us bigint, encoding bigint, bytes blob)
 update pk_payload set created_us = $2, encoding = $3, bytes = $4 where id = $1
 
--- name: log_put(id uuid, started_us bigint, duration_us bigint, ttft_us bigint, upstream_us bigint, trace_id text, span_id text, parent_span_id text, span_name text, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, error_type text, error_message text, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_reason text, cost_saved_pusd bigint, cache_status text, cache_similarity double, virtual_key text, api_key text, user_id text, prompt text, guardrail_verdict text, dropped text, metadata text, request_id bigint, response_id bigint, source text, query_id text)
+-- name: log_put(id uuid, started_us bigint, duration_us bigint, ttft_us bigint, upstream_us bigint, trace_id text, span_id text, parent_span_id text, span_name text, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, error_type text, error_message text, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_reason text, cost_saved_pusd bigint, cache_status text, cache_similarity double, virtual_key text, api_key text, user_id text, prompt text, guardrail_verdict text, dropped text, metadata text, request_id bigint, response_id bigint, source text, query_id text, span_us bigint, span_duration_us bigint, span_ttfb_us bigint)
 insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id, span_id,
     parent_span_id, span_name, operation, provider, request_model, model, config, target_path,
     attempts, retries, fallback_index, stream, status, http_status, error_type, error_message,
     finish_reason, usage_source, input_tokens, output_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, cost_pusd, cost_reason,
     cost_saved_pusd, cache_status, cache_similarity, virtual_key, api_key, user_id, prompt,
-    guardrail_verdict, dropped, metadata, request_id, response_id, source, query_id)
+    guardrail_verdict, dropped, metadata, request_id, response_id, source, query_id,
+    span_us, span_duration_us, span_ttfb_us)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
-    $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47)
+    $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47,
+    $48, $49, $50)
 on conflict (id) do nothing
 
 -- name: log_request(id uuid)
@@ -239,19 +241,32 @@ delete from pk_circuit where window_us < $1 and until_us < $1
 -- name: circuits_open(config text, version bigint, now_us bigint)
 select target_path, until_us from pk_circuit where config = $1 and version = $2 and until_us > $3
 
+-- part: inputs
+l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens
+
+-- part: outputs
+l.output_tokens + l.reasoning_tokens
+
 -- name: figures(since uuid, config text)
 -- Ids begin with the time, so the newest are last. What a client got wrong, or did not wait for, says nothing.
-select s.target_path, s.provider, coalesce(s.model, ''),
+select s.target_path, s.provider, s.model,
     cast(sum(case when s.error_type is null then 1 else 0 end) as bigint),
     cast(sum(case when s.error_type in ('connection_error', 'timeout_error', 'invalid_answer')
         or s.http_status >= 500 or s.http_status in (408, 429) then 1 else 0 end) as bigint),
     cast(sum(case when s.error_type is null then s.duration_us else 0 end) as bigint),
     cast(coalesce(sum(s.cost_pusd), 0) as bigint),
     cast(sum(case when s.cost_pusd is null then 0 else s.input_tokens + s.output_tokens end) as bigint)
-from (select id, config from pk_log where id >= $1 order by id desc limit 4000) l
-join pk_span s on s.log_id = l.id
-where coalesce(l.config, '') = $2 and s.kind = 'attempt' and s.target_path is not null
-group by s.target_path, s.provider, coalesce(s.model, '')
+from (select @step(target_path)@ as target_path, @step(provider)@ as provider,
+        coalesce(case when l.span_us is null then s.model else l.request_model end, '') as model,
+        @step(http_status)@ as http_status, s.error_type, coalesce(s.duration_us, l.span_duration_us) as duration_us,
+        @step(cost_pusd)@ as cost_pusd,
+        case when l.span_us is null then s.input_tokens else @inputs@ end as input_tokens,
+        case when l.span_us is null then s.output_tokens else @outputs@ end as output_tokens
+    from (select * from pk_log where id >= $1 order by id desc limit 4000) l
+    left join pk_span s on s.log_id = l.id and s.kind = 'attempt'
+    where coalesce(l.config, '') = $2) s
+where s.target_path is not null
+group by s.target_path, s.provider, s.model
 order by count(*) desc limit 64
 
 -- name: config_get(slug text)
@@ -782,12 +797,6 @@ order by n.provider, n.model
 -- part: filter
 from_id uuid, to_id uuid, trace_id text, span_id text, status text, http_status text, provider text, model text, ai_org_model text, virtual_key text, config text, api_key text, user_id text, prompt text, cache_status text, operation text, source text, search text, cost_min bigint, cost_max bigint, units_min bigint, units_max bigint, input_min bigint, input_max bigint, output_min bigint, output_max bigint, duration_min bigint, duration_max bigint, http_min bigint, http_max bigint, metadata text, feedback_min double, feedback_max double, needle text
 
--- part: inputs
-l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens
-
--- part: outputs
-l.output_tokens + l.reasoning_tokens
-
 -- part: opinion
 (select avg(o.value * o.weight) from pk_feedback_item o where o.trace_id = l.trace_id)
 
@@ -853,9 +862,14 @@ left join pk_payload a on a.id = @payload(l.response_id)@
 where l.id = $1
 
 -- name: log_spans(log_id uuid)
-select s.ord, s.kind, s.started_us, s.duration_us, s.ttfb_us, s.name, s.target_path, s.provider, s.model,
-    s.http_status, s.error_type, s.error_message, s.wait_ms, s.input_tokens, s.output_tokens, s.cost_pusd
-from pk_span s where s.log_id = $1 order by s.ord
+select coalesce(s.ord, 0), coalesce(s.kind, 'attempt'), coalesce(s.started_us, l.started_us + l.span_us),
+    coalesce(s.duration_us, l.span_duration_us), coalesce(s.ttfb_us, l.span_ttfb_us), s.name, @step(target_path)@,
+    @step(provider)@, case when l.span_us is null then s.model else l.request_model end, @step(http_status)@,
+    s.error_type, s.error_message, coalesce(s.wait_ms, 0),
+    case when l.span_us is null then s.input_tokens else @inputs@ end,
+    case when l.span_us is null then s.output_tokens else @outputs@ end, @step(cost_pusd)@
+from pk_log l left join pk_span s on s.log_id = l.id
+where l.id = $1 and (s.log_id is not null or l.span_us is not null) order by s.ord
 
 -- name: log_feedback(id uuid)
 -- That about its trace.

@@ -9,8 +9,8 @@
  *
  * Prints a line of JSON for each kind of traffic. A row is a call with one attempt: 500 bytes asked, 600 answered.
  * distinct: no two texts are equal. system: each is asked behind the same 4 KB. same: all are equal.
- * `cpu_us` is that of the writer's thread; `row_bytes` are pages of pk_log and pk_span with their indexes,
- * `payload_bytes` those of pk_payload.
+ * `cpu_us` is that of the writer's thread; `row_bytes` are the pages of pk_log and pk_span, `indexed_bytes` with
+ * their indexes, `payload_bytes` those of pk_payload.
  */
 #include "test_store.h"
 
@@ -147,14 +147,14 @@ static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, 
 
 /* --- through the writer ----------------------------------------------------------------------- */
 
-static int64_t size_of(struct pk_store *s, const char *names)
+static int64_t size_of(struct pk_store *s, const char *which)
 {
     char sql[200];
 
     (void)snprintf(sql, sizeof sql,
                    "select coalesce(sum(pgsize), 0) from dbstat where name in (select name from "
-                   "sqlite_master where tbl_name in (%s))",
-                   names);
+                   "sqlite_master where %s)",
+                   which);
     return strtoll(test_ask(s, sql), NULL, 10);
 }
 
@@ -183,10 +183,11 @@ static bool through_writer(const char *path, enum traffic traffic, int rows)
     pk_writer_free(w);
     struct pk_store *s = test_store(path);
     printf("{\"traffic\":\"%s\",\"rows\":%d,\"rows_per_s\":%.0f,\"cpu_us\":%.2f,"
-           "\"row_bytes\":%.0f,\"payload_bytes\":%.0f,",
+           "\"row_bytes\":%.0f,\"indexed_bytes\":%.0f,\"payload_bytes\":%.0f,",
            traffic_names[traffic], rows, rows / wall, (all - mine) * 1e6 / rows,
-           (double)size_of(s, "'pk_log','pk_span'") / rows,
-           (double)size_of(s, "'pk_payload'") / rows);
+           (double)size_of(s, "name in ('pk_log','pk_span')") / rows,
+           (double)size_of(s, "tbl_name in ('pk_log','pk_span')") / rows,
+           (double)size_of(s, "tbl_name = 'pk_payload'") / rows);
     pk_store_close(s);
     pk_arena_free(&arena);
     return ok;
