@@ -2,7 +2,9 @@
 import asyncio
 import base64
 import json
+import tempfile
 import time
+import wave
 
 import anthropic
 import httpx
@@ -252,6 +254,43 @@ def plain_http_is_enough():
             assert r.headers["x-portkey-trace-id"] and status in (None, r.status_code), (method, path, r.status_code)
     r = httpx.post(PKD + "/v1/chat/completions", json={"model": "echo", "messages": HELLO}, headers={"x-portkey-virtual-key": "oai"})
     assert r.status_code == 401 and r.headers["x-portkey-trace-id"]
+
+
+@case
+def portkey_speaks_of_everything_else():
+    client = portkey(virtual_key="oai")
+    vector = client.embeddings.create(model="embed-test", input="hello there", dimensions=8, encoding_format="float")
+    assert len(vector.data[0].embedding) == 8, vector
+    assert client.moderations.create(input="I will kill it").results[0].flagged
+    assert client.images.generate(model="gpt-image-1", prompt="a cat").data[0].b64_json == "a cat"
+    assert client.audio.speech.create(model="tts-1", voice="alloy", input="one two").read() == b"one two"
+    with tempfile.NamedTemporaryFile(suffix=".wav") as sound:  # this SDK looks how long it lasts
+        with wave.open(sound.name, "wb") as w:
+            w.setparams((1, 2, 8000, 0, "NONE", None))
+            w.writeframes(bytes(1000 - 44))
+        assert client.audio.transcriptions.create(model="gpt-4o-transcribe", file=sound.file).text.startswith("1000 bytes")
+    file = client.files.create(file=("r.jsonl", b'{"custom_id":"1"}\n'), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    assert client.batches.retrieve(batch.id).status == "completed"
+    assert any(m.id == "gpt-4o-mini" for m in client.models.list().data)
+    assert client.responses.create(model="echo", input="hello there").output_text == "hello there"
+    assert client.completions.create(model="gpt-3.5-turbo-instruct", prompt="hi").choices[0].text == "hi"
+    asked = client.with_options(metadata={"step": "2"}, trace_id="t-options").chat.completions.create(model="echo", messages=HELLO)
+    assert asked.get_headers()["trace-id"] == "t-options"
+    row = row_of("t-options")
+    assert row["metadata"]["step"] == "2", row
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    for stream in client.chat.completions.create(model="tool-call", messages=HELLO, tools=tools, stream=True):
+        last = stream
+    assert last.choices == [] or last.choices[0].finish_reason == "tool_calls", last
+
+
+@case
+def models_are_listed_for_every_sdk():
+    ids = {m.id for m in of_openai(virtual_key="oai").models.list()}
+    assert "gpt-4o-mini" in ids
+    assert of_openai(virtual_key="oai").models.retrieve("gpt-4o-mini").id == "gpt-4o-mini"
+    assert ids >= {m.id for m in of_anthropic().models.list()} != set()
 
 
 end()
