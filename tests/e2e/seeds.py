@@ -4,7 +4,7 @@
 Documents about Portkey teach by snippets. A user who changes the base URL and the keys must be able to
 run them; so each of them runs here, with the real SDKs (make sdk), and the log is asked what happened. The
 documents are not part of this project: they are read from $PK_SEEDS, else ../shared/seeds, and without
-them nothing is run. seeds_list.py says which lines are snippets, what each presupposes, and what must
+them only the snippets of our own page run. seeds_list.py says which lines are snippets, what each presupposes, and what must
 have happened; seeds_text.py makes programs of them.
 
 WORD picks cases by their names.
@@ -20,22 +20,34 @@ WORDS = sys.argv[2:]
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "regress")]
 
 from pkd_harness import *
-from seeds_list import CONFIGS, GUARDRAILS, KEYS, PROMPTS, SNIPPETS
+from seeds_list import CONFIGS, GUARDRAILS, KEYS, OWN, PROMPTS, SNIPPETS
 from seeds_text import program_of
 
 SEEDS = os.environ.get("PK_SEEDS") or os.path.join(ROOT, "..", "shared", "seeds")
+OWN_PAGE = "docs/portkey.md"
 SDK = program("sdk")
 COLUMNS = ("virtual_key provider request_model model status http_status attempts fallback_index cache_status "
            "trace_id span_id metadata prompt guardrail_verdict input_tokens output_tokens operation").split()
 
 
 def document(start):
-    """The lines of the document whose name begins so."""
+    """The lines of the document whose name begins so, or of our own."""
+    if start == OWN_PAGE:
+        with open(os.path.join(ROOT, start), encoding="utf-8") as f:
+            return f.read().split("\n")
     for name in os.listdir(SEEDS):
         if name.startswith(start):
             with open(os.path.join(SEEDS, name), encoding="utf-8") as f:
                 return f.read().split("\n")
     raise Skip(f"no document {start}")
+
+
+def own_snippets():
+    """What our own page shows, each with what it presupposes and the lines where it stands."""
+    lines = document(OWN_PAGE)
+    fences = [i for i, line in enumerate(lines) if line.startswith("```")]
+    shown = [(a, b) for a, b in zip(fences[::2], fences[1::2]) if lines[a] in ("```python", "```ts")]
+    return [s._replace(document=OWN_PAGE, first=a + 2, last=b) for s, (a, b) in zip(OWN, shown, strict=True)]
 
 
 class Gateway:
@@ -91,20 +103,22 @@ def case_of(snippet, gateway):
         expect(all(r["trace_id"] for r in rows), "a row without a trace")
         expect(snippet.holds(said, rows), f"printed: {said}\nlogged: {rows}")
 
-    body.__name__ = f"{snippet.name} (seed {snippet.document}, lines {snippet.first}-{snippet.last})"
+    body.__name__ = f"{snippet.name} ({snippet.document}, lines {snippet.first}-{snippet.last})"
     return body
 
 
 def main():
-    if not os.path.isdir(SEEDS):
-        print("skip seeds: the documents are not there (PK_SEEDS)")
-        return
     missing = [language for language, mark in (("python", "/venv/installed"), ("node", "/node/installed"))
                if not os.path.exists(SDK + mark) or not shutil.which(language if language == "node" else "python3")]
     if missing:
         print(f"skip seeds: the SDKs in {', '.join(missing)} are not installed (make sdk)")
         return
-    wanted = [s for s in SNIPPETS if all(w in s.name for w in WORDS)]
+    snippets = own_snippets()
+    if os.path.isdir(SEEDS):
+        snippets += SNIPPETS
+    else:
+        print("skip seeds: the documents are not there (PK_SEEDS)", flush=True)
+    wanted = [s for s in snippets if all(w in s.name for w in WORDS)]
     mock = Mock()
     for down in sorted({s.down for s in wanted}):
         gateway = Gateway(mock, down)

@@ -28,6 +28,7 @@ GUARDRAILS = {
 }
 PROMPTS = {
     "pp-my-prompt-id": {"string": "With {{context}}, answer: {{question}}", "model": "echo", "virtual_key": "openai-vk"},
+    "greet": {"string": "Hi {{name}}", "model": "echo", "virtual_key": "openai-vk"},
     "pp-my-summarizer-v2": {"string": "Sum up: {{text}}", "model": "echo", "virtual_key": "openai-vk"},
 }
 
@@ -235,6 +236,21 @@ FOUR = [s._replace(flat=True) for s in FOUR] + [
             insert={481: "CONFIG = \\"}, after="client = client.with_options(config=CONFIG)\n" + SAY),
     Snippet("a_config_against_gray_failures_falls_back", "003", 481, 496, served("openai-prod"), before=CLIENT,
             insert={481: "CONFIG = \\"}, after="client = client.with_options(config=CONFIG)\n" + SAY, down=DOWN),
+]
+
+# --- our own page, in the order of its snippets ------------------------------------------------------
+
+OWN = [
+    Snippet("our_page_calls_and_gives_feedback", "", 0, 0,
+            lambda said, rows: said == "Hello checkout-42\n" and served("openai-prod")(said, rows)
+            and metadata(rows) == {"team": "search"}),
+    Snippet("our_page_falls_back_by_two_sdks", "", 0, 0,
+            lambda said, rows: keys(rows) == ["openai-prod"] * 2 and [r["fallback_index"] for r in rows] == [1, 1], rows=2,
+            after="gpt.chat.completions.create(**ASK)\nclaude.messages.create(model='any', max_tokens=9, messages="
+                  "[{'role': 'user', 'content': 'why?'}])", down=DOWN),
+    Snippet("our_page_completes_a_prompt", "", 0, 0,
+            lambda said, rows: said == "Hi Ada\n" and rows[0]["prompt"] == "greet@1", language="node",
+            after="console.log(answer.choices[0].message.content);"),
 ]
 
 SNIPPETS = ONE + TWO + THREE + FOUR

@@ -88,7 +88,8 @@ const messages = [{{ role: 'user', content: 'What is a gateway for models?' }}];
 
 
 def python_text(text, base, key):
-    for old, new in (("https://api.portkey.ai/v1", base), ('"pk-..."', repr(key)),
+    own = "http://127.0.0.1:8787"
+    for old, new in (("https://api.portkey.ai/v1", base), (own, base.removesuffix("/v1")), ('"pk-..."', repr(key)),
                      ('api_key="PORTKEY_API_KEY"', f"api_key={key!r}"), ("-vk-...", "-vk"), ("messages=[...]", 'messages=ASK["messages"]'),
                      (".create(...)", ".create(**ASK)"),
                      (".extensions.cache_status", '.get_headers()["cache-status"]')):
@@ -100,9 +101,10 @@ def node_text(text, base, key):
     text = re.sub(r"import (\w+) from ('[^']+');", r"const \1 = require(\2).default;", text)
     text = re.sub(r"import \{ createConfig \} from ('[^']+');",
                   r"const { createConfig = (config) => config } = require(\1);", text)
-    for old in "https://api.portkey.ai/v1", "http://localhost:8787/v1":
+    text = re.sub(r"import (\{[^}]+\}) from ('[^']+');", r"const \1 = require(\2);", text)
+    for old in "https://api.portkey.ai/v1", "http://localhost:8787/v1", "http://127.0.0.1:8787/v1":
         text = text.replace(old, base)
-    text = text.replace("'PORTKEY_API_KEY'", repr(key))
+    text = text.replace("'PORTKEY_API_KEY'", repr(key)).replace("'pk-...'", repr(key))
     return text if "baseURL" in text else text.replace("new Portkey({", f"new Portkey({{ baseURL: '{base}', ")
 
 
