@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -19,11 +20,12 @@ def measured(name):
     return json.loads(subprocess.run([program("bench-" + name)], check=True, capture_output=True).stdout)
 
 
-def transport(_):
+def transport(bench):
     """Transport: CPU of one request over loopback, server not counted, beside bare libcurl"""
-    xfer = program("bench-xfer")
     for wide in ("1", "64", "256"):
-        subprocess.run([xfer, wide, "20000"], check=True)
+        said = subprocess.run([program("bench-xfer"), wide, "20000"], check=True, capture_output=True, text=True).stdout
+        for name, us, rate in re.findall(r"^(\S.*?) +([\d.]+) us CPU a request, +(\d+) requests/s", said, re.M):
+            bench.figure(f"{name}, {wide} at a time, us", float(us), note=f"{rate} requests/s")
 
 
 def fill_gate(store, count, dims):

@@ -20,7 +20,7 @@ from rig import BUILD, LOAD_CPU, SERVER_CPU, Skip, free_port, program, wait_for
 GATEWAY = {"dependencies": {"@portkey-ai/gateway": "1.15.2"},
            "overrides": {"@hono/node-server": "1.13.8"}}
 LITELLM = "litellm[proxy]==1.80.0"
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 120
 
 LIMITS = (("bench-rate", {"counts": "requests", "amount": 10 ** 9, "per": "minute", "rolling": True}),
           ("bench-budget", {"counts": "cost", "amount": 1000000, "per": "month"}))
