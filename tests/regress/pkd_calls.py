@@ -390,6 +390,96 @@ def clients_that_leave_end_their_calls():
         a_client_that_leaves_ends_the_call(how, "stall-after:3:words=9", True, "bytes")
 
 
+class Provider(threading.Thread):
+    """Streams by hand: `say` sends an event; `gone` is set, with the time, when pkd hangs up."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.base = "http://127.0.0.1:%d/v1" % self.listener.getsockname()[1]
+        self.open, self.gone = threading.Event(), threading.Event()
+        self.start()
+
+    def run(self):
+        self.s, _ = self.listener.accept()
+        self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = b""
+        while b"\r\n\r\n" not in data or not data.endswith(b"}"):
+            data += self.s.recv(65536)
+        self.s.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        self.open.set()
+        try:
+            while self.s.recv(100):
+                pass
+        except OSError:
+            pass
+        self.gone_at = time.monotonic()
+        self.gone.set()
+        self.s.close()
+        self.listener.close()
+
+    def say(self, word):
+        event = b"data: " + json.dumps({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o", "choices": [
+            {"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}]}).encode() + b"\n\n"
+        self.s.sendall(b"%x\r\n" % len(event) + event + b"\r\n")
+
+
+def a_stream_by_hand():
+    provider = Provider()
+    body = chat_body("gpt-4o", "how are you", stream=True).encode()
+    s = pkd.raw()
+    s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nx-portkey-config: " +
+              json.dumps({"provider": "openai", "api_key": "k", "custom_host": provider.base}).encode() +
+              b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    expect(provider.open.wait(10))
+    return provider, s
+
+
+def every_event_is_passed_at_once():
+    provider, s = a_stream_by_hand()
+    times = []
+    for i in range(30):
+        began = time.monotonic()
+        provider.say("word%d" % i)
+        data = b""
+        while b"word%d\"" % i not in data:
+            data += s.recv(65536)
+        times.append(time.monotonic() - began)
+        if i == 0:
+            first = times[0]
+    print("# first event after %.2f ms, median %.2f ms" % (first * 1000, sorted(times)[15] * 1000))
+    expect(sorted(times)[15] < 0.01 * SLOW and first < 0.05 * SLOW, times)
+    s.close()
+    expect(provider.gone.wait(5))
+
+
+def a_client_that_leaves_is_noticed_within_50_ms_and_billed():
+    took = []
+    for how in "close", "reset", "half", "close", "reset", "half":
+        before = pkd.rows("select count(*) from pk_logs where status = 'client_closed'")[0][0]
+        provider, s = a_stream_by_hand()
+        provider.say("one two three four")
+        data = b""
+        while b"one two" not in data:
+            data += s.recv(65536)
+        if how == "reset":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        began = time.monotonic()
+        if how == "half":
+            s.shutdown(socket.SHUT_WR)
+        else:
+            s.close()
+        expect(provider.gone.wait(5), how)
+        took.append(provider.gone_at - began)
+        s.close()
+        rows = pkd.rows_within("select input_tokens, output_tokens, usage_source, cost_usd from pk_logs "
+                               "where status = 'client_closed' order by id desc limit 1",
+                               lambda r: pkd.rows("select count(*) from pk_logs where status = 'client_closed'")[0][0] > before)
+        expect(rows and rows[0][0] > 0 and rows[0][1] > 0 and rows[0][2] == "estimated" and rows[0][3], rows)
+    print("# upstream closed after %.2f ms at most" % (max(took) * 1000))
+    expect(sorted(took)[len(took) // 2] < 0.05 * SLOW, took)
+
+
 def a_slow_reader_pauses_the_provider():
     trace = uuid.uuid4().hex
     before = memory_kb(pkd.process.pid)
@@ -570,7 +660,8 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     headers_are_forwarded_only_when_asked, a_provider_header_alone_uses_the_environment,
     gateway_keys_are_not_sent_to_providers, models_are_listed, models_are_described,
     prices_are_listed_and_imported, feedback_is_taken, health_is_told,
-    a_broken_stream_never_ends_cleanly, clients_that_leave_end_their_calls,
+    a_broken_stream_never_ends_cleanly, clients_that_leave_end_their_calls, every_event_is_passed_at_once,
+    a_client_that_leaves_is_noticed_within_50_ms_and_billed,
     a_slow_reader_pauses_the_provider, a_client_that_never_reads_is_given_up,
     a_large_answer_arrives_whole, an_answer_beyond_the_limits_is_the_providers_fault, a_slow_provider_is_relayed_as_it_comes,
     an_equal_request_is_a_hit_at_once, cache_headers_are_obeyed, equal_requests_in_flight_are_one,
