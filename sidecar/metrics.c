@@ -280,6 +280,8 @@ static void add_writer(struct page *p, struct pk_writer *w)
     plain(p, "counter", "pkd_log_written_total", "Entries written to the store.", s.written);
     plain(p, "counter", "pkd_log_spooled_total",
           "Entries put into the spool, since the store did not take them.", s.spooled);
+    plain(p, "counter", "pkd_log_parked_total",
+          "Entries put beside the spool: the store never will take them.", s.parked);
     plain(p, "gauge", "pkd_log_spool_bytes", "What waits there.", s.spool_bytes);
     plain(p, "counter", "pkd_log_dropped_total", "Entries lost: there was no room for them.",
           s.dropped);
