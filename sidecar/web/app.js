@@ -249,9 +249,25 @@ async function keys() {
   ];
 }
 
+const KNOWN = new Set(["id", "slug", "name", "counts", "amount", "per", "rolling", "alert_threshold", "used", "reserved", "remaining", "resets_at", "owned",
+  "created_at", "last_updated_at", "object"]);
+
+async function limitList() {
+  const { data } = await get("/v1/limits");
+  const amount = (l, n) => (l.counts === "cost" ? dollars(n) : count(n));
+  return [h("h1", {}, "Limits"), h("section", { class: "card" }, table([
+    { name: "Slug", of: (l) => l.slug },
+    { name: "Applies to", class: "text", of: (l) => Object.entries(l).filter(([k, v]) => !KNOWN.has(k) && v !== null).map(([k, v]) => `${k} ${typeof v === "string" ? v : JSON.stringify(v)}`).join(", ") || "everything" },
+    { name: "Counts", of: (l) => `${l.counts} per ${l.per}${l.rolling ? ", rolling" : ""}` },
+    { name: "Used", class: "number", of: (l) => (l.used === null || l.used === undefined ? NONE : amount(l, l.used)) },
+    { name: "", of: (l) => h("meter", { min: 0, max: l.amount, value: l.used || 0, high: l.alert_threshold || l.amount * 0.9, "aria-label": "used" }) },
+    { name: "Of", class: "number", of: (l) => amount(l, l.amount) },
+    { name: "Begins anew", of: (l) => when(l.resets_at) }], data, "There are none. pkd limit put SLUG sets one."))];
+}
+
 // --- where we are ----------------------------------------------------------------------------
 
-const VIEWS = { overview, logs: (path, query) => (path.length ? log(path) : logs(path, query)), configs, keys, prompts, guardrails };
+const VIEWS = { overview, logs: (path, query) => (path.length ? log(path) : logs(path, query)), configs, keys, limits: limitList, prompts, guardrails };
 
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");

@@ -23,6 +23,7 @@ def command(*words, stdin=None):
 key = command("apikey", "create", "viewer", json.dumps({"scopes": ["admin", "call", "logs"]}))
 command("key", "put", "my-openai", "openai", stdin="sk-secret")
 command("config", "put", "support", stdin='{"provider": "openai", "retry": {"attempts": 2}}')
+command("limit", "put", "enough", stdin='{"user": "*", "counts": "requests", "amount": 5000, "per": "day"}')
 command("prompt", "put", "hello", stdin="Hello {{name}}")
 pkd = Pkd(folder=folder)
 bearer = {"x-portkey-api-key": key}
@@ -133,7 +134,7 @@ def feedback_is_given(b):
 
 
 def what_is_stored_is_listed_without_secrets(b):
-    for place, word in ("configs", "support"), ("keys", "my-openai"), ("keys", "viewer"), ("prompts", "hello"), ("guardrails", "No guardrails"):
+    for place, word in ("configs", "support"), ("keys", "my-openai"), ("keys", "viewer"), ("limits", "enough"), ("prompts", "hello"), ("guardrails", "No guardrails"):
         go(b, "#/" + place, f"document.querySelector('main').innerText.includes({json.dumps(word)})")
         expect("sk-secret" not in text(b) and key not in text(b), place)
     go(b, "#/configs/support", "document.querySelector('pre')")
