@@ -106,6 +106,25 @@ def exports_of_many_pages_repeat_nothing():
     expect(len(ids) == 2500 + len(before) and len(set(ids)) == len(ids) and ids == sorted(ids, reverse=True), len(ids))
 
 
+def a_long_export_says_on_a_terminal_how_far_it_is():
+    """After the case before there are rows enough to fill the pipe, which is left unread for a while."""
+    for terminal in True, False:
+        ours, theirs = os.openpty() if terminal else os.pipe()
+        p = subprocess.Popen([program("pkd"), "logs", "export", "--store", pkd.store], stdout=subprocess.PIPE, stderr=theirs)
+        running.append(p)
+        time.sleep(1.3)
+        rows = p.stdout.read().count(b"\n")
+        expect(p.wait(20 * SLOW) == 0 and rows >= 2500, rows)
+        os.set_blocking(ours, False)
+        try:
+            said = os.read(ours, 65536).decode()
+        except BlockingIOError:
+            said = ""
+        expect((re.search(rf"\r{rows} calls, \d+ a second\r?\n$", said) is not None) if terminal else said == "", repr(said))
+        os.close(ours)
+        os.close(theirs)
+
+
 def tail_follows():
     p = subprocess.Popen([program("pkd"), "logs", "tail", "--limit", "2", "--store", pkd.store], stdout=subprocess.PIPE, bufsize=0)
     running.append(p)
@@ -130,7 +149,8 @@ def tail_follows():
 
 
 run(the_list_is_for_people_and_for_programs, filters_are_those_of_the_api, what_is_no_filter_is_named,
-    one_call_is_shown_whole, exports_hold_every_call, tail_follows, exports_of_many_pages_repeat_nothing)
+    one_call_is_shown_whole, exports_hold_every_call, tail_follows, exports_of_many_pages_repeat_nothing,
+    a_long_export_says_on_a_terminal_how_far_it_is)
 expect(pkd.stop() == 0)
 mock.stop()
 end()
