@@ -253,16 +253,21 @@ const KNOWN = new Set(["id", "slug", "name", "counts", "amount", "per", "rolling
   "created_at", "last_updated_at", "object"]);
 
 async function limitList() {
-  const { data } = await get("/v1/limits");
+  const [{ data }, alerts] = await Promise.all([get("/v1/limits"), get("/v1/alerts")]);
   const amount = (l, n) => (l.counts === "cost" ? dollars(n) : count(n));
-  return [h("h1", {}, "Limits"), h("section", { class: "card" }, table([
+  const told = h("section", { class: "card" }, h("h2", {}, "Alerts"), table([
+    { name: "Time", of: (a) => when(a.at) }, { name: "What", of: (a) => h("span", { class: "warn" }, a.kind) }, { name: "Limit", of: (a) => a.slug },
+    { name: "Whose", class: "text", of: (a) => `${a.applies_to || ""} ${a.subject || ""}`.trim() || "everybody's" },
+    { name: "Threshold", class: "number", of: (a) => amount(a, a.alert_threshold) },
+    { name: "Of", class: "number", of: (a) => `${amount(a, a.amount)} per ${a.per}` }], alerts.data, "None."));
+  return [h("h1", {}, "Limits"), h("div", { class: "stack" }, told, h("section", { class: "card" }, table([
     { name: "Slug", of: (l) => l.slug },
     { name: "Applies to", class: "text", of: (l) => Object.entries(l).filter(([k, v]) => !KNOWN.has(k) && v !== null).map(([k, v]) => `${k} ${typeof v === "string" ? v : JSON.stringify(v)}`).join(", ") || "everything" },
     { name: "Counts", of: (l) => `${l.counts} per ${l.per}${l.rolling ? ", rolling" : ""}` },
     { name: "Used", class: "number", of: (l) => (l.used === null || l.used === undefined ? NONE : amount(l, l.used)) },
     { name: "", of: (l) => h("meter", { min: 0, max: l.amount, value: l.used || 0, high: l.alert_threshold || l.amount * 0.9, "aria-label": "used" }) },
     { name: "Of", class: "number", of: (l) => amount(l, l.amount) },
-    { name: "Begins anew", of: (l) => when(l.resets_at) }], data, "There are none. pkd limit put SLUG sets one."))];
+    { name: "Begins anew", of: (l) => when(l.resets_at) }], data, "There are none. pkd limit put SLUG sets one.")))];
 }
 
 // --- where we are ----------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def feedback_is_given(b):
 
 
 def what_is_stored_is_listed_without_secrets(b):
-    for place, word in ("configs", "support"), ("keys", "my-openai"), ("keys", "viewer"), ("limits", "enough"), ("prompts", "hello"), ("guardrails", "No guardrails"):
+    for place, word in ("configs", "support"), ("keys", "my-openai"), ("keys", "viewer"), ("limits", "enough"), ("limits", "Alerts"), ("prompts", "hello"), ("guardrails", "No guardrails"):
         go(b, "#/" + place, f"document.querySelector('main').innerText.includes({json.dumps(word)})")
         expect("sk-secret" not in text(b) and key not in text(b), place)
     go(b, "#/configs/support", "document.querySelector('pre')")
