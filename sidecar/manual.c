@@ -110,6 +110,7 @@ static void print_man(void)
                  "Take nothing new, let running calls end within \\fB\\-\\-grace\\fR, write the "
                  "log, and exit.\n"
                  "The second one ends at once.\n"
+                 ".TP\n.B SIGHUP\nRead again what can change while it serves.\n"
                  ".SH EXIT STATUS\n"
                  ".TP\n.B 0\nIt is done.\n"
                  ".TP\n.B 1\nIt failed, or doctor found something that must be mended; standard "

@@ -7,7 +7,7 @@ from pkd_harness import *
 folder = tempfile.mkdtemp(prefix="pkd")
 FILES = {"bin/pkd", "lib/pk.so", "share/man/man1/pkd.1", "share/bash-completion/completions/pkd",
          "share/zsh/site-functions/_pkd", "share/fish/vendor_completions.d/pkd.fish",
-         "lib/systemd/system/pkd.service", "lib/sysusers.d/pkd.conf"}
+         "lib/systemd/system/pkd.service", "lib/systemd/system/pkd.socket", "lib/sysusers.d/pkd.conf"}
 # No address is known to whom one could write; the extension lies where `.load pk` looks for it; without systemd's
 # helpers a script has to call systemctl.
 LINTIAN_KNOWN = ("bogus-mail-host", "sharedobject-in-library-directory-missing-soname", "maintainer-script-calls-systemctl")
@@ -58,7 +58,7 @@ def the_unit_is_sound_and_shut_in():
         text = f.read().replace("/usr/bin/pkd", os.path.join(root, "usr/bin/pkd"))
     with open(unit, "w") as f:
         f.write(text)
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit, unit.replace("service", "socket")], capture_output=True, text=True)
     ours = [l for l in done.stderr.split("\n") if "pkd.service" in l]
     expect(done.returncode == 0 and not ours, done.stderr)
     done = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--no-pager", unit], capture_output=True, text=True)
@@ -93,7 +93,7 @@ def the_debian_package_is_whole():
     root = os.path.join(folder, "deb")
     subprocess.run(["dpkg-deb", "-x", path, root], check=True)
     found = files_below(root)
-    expect({"usr/bin/pkd", "lib/systemd/system/pkd.service", "usr/lib/sysusers.d/pkd.conf", "etc/default/pkd",
+    expect({"usr/bin/pkd", "lib/systemd/system/pkd.service", "lib/systemd/system/pkd.socket", "usr/lib/sysusers.d/pkd.conf", "etc/default/pkd",
             "usr/share/man/man1/pkd.1.gz", "usr/share/bash-completion/completions/pkd",
             "usr/share/zsh/vendor-completions/_pkd", "usr/share/fish/vendor_completions.d/pkd.fish",
             "usr/share/doc/pkd/copyright", "usr/share/doc/pkd/operation.md"} <= found, found)

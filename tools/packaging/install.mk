@@ -13,7 +13,7 @@ PRINTED := $(BUILD)/share/pkd.1 $(BUILD)/share/pkd.bash $(BUILD)/share/pkd.zsh \
 INSTALLED := $(PREFIX)/bin/pkd $(LIBDIR)/pk.so $(SHAREDIR)/man/man1/pkd.1 \
              $(SHAREDIR)/bash-completion/completions/pkd $(ZSHDIR)/_pkd \
              $(SHAREDIR)/fish/vendor_completions.d/pkd.fish \
-             $(UNITDIR)/pkd.service $(SYSUSERS)/pkd.conf
+             $(UNITDIR)/pkd.service $(UNITDIR)/pkd.socket $(SYSUSERS)/pkd.conf
 
 $(BUILD)/share/pkd.1: $(BUILD)/pkd
 	@mkdir -p $(@D)
@@ -35,6 +35,7 @@ install: $(BUILD)/pk.so $(BUILD)/pkd $(PRINTED)
 	install -Dm644 $(BUILD)/share/pkd.zsh $(DESTDIR)$(ZSHDIR)/_pkd
 	install -Dm644 $(BUILD)/share/pkd.fish $(DESTDIR)$(SHAREDIR)/fish/vendor_completions.d/pkd.fish
 	install -Dm644 $(BUILD)/share/pkd.service $(DESTDIR)$(UNITDIR)/pkd.service
+	install -Dm644 tools/packaging/pkd.socket $(DESTDIR)$(UNITDIR)/pkd.socket
 	install -Dm644 tools/packaging/pkd.sysusers $(DESTDIR)$(SYSUSERS)/pkd.conf
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
