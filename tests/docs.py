@@ -11,6 +11,7 @@ mock provider, and parses their ```json configs; looks that what can be called o
 - A comment <!--sql ... --> on lines of its own is run too: calls that the reader is told were made.
 - Hosts of examples, and keys that are stored without a host, lead to the mock.
 """
+import glob
 import json
 import os
 import re
@@ -268,6 +269,7 @@ NAMES = (  # what, file, pattern; what is found must be on a page as it is
     ("header", "sidecar/headers.def", r'HEADER\(\w+, +"([\w-]+)"'),
     ("member of a config", "shared/config_members.c", r'\{"(\w+)", \w+\}'),
     ("call option", "shared/request.c", r'\{"(\w+)", read_\w+\}'),
+    ("event of the log", "sidecar/*.c", r'pkd_(?:debug|info|warn|error)\("([a-z_]+)'),
     ("metric", "sidecar/metrics.def", r'"((?:pkd|process)_\w+)"'),
     ("metric", "sidecar/metrics.c", r'"((?:pkd|process)_\w+)[" {]'),
     ("endpoint", "sidecar/endpoints.def", r'"(/[\w/-]*\w)'),
@@ -283,10 +285,10 @@ def check_names():
                     lambda m: m.group(0) + " " + " ".join(m.group(1) + e for e in re.findall(r"_\w+", m.group(3))), pages)
     missing = []
     for what, path, pattern in NAMES:
-        with open(os.path.join(ROOT, path), encoding="utf-8") as f:
-            for name in sorted(set(re.findall(pattern, f.read()))):
-                if name not in UNNAMED and not re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", shared):
-                    missing.append(f"{what} {name} ({path})")
+        text = "\n".join(open(p, encoding="utf-8").read() for p in sorted(glob.glob(os.path.join(ROOT, path))))
+        for name in sorted(set(re.findall(pattern, text))):
+            if name not in UNNAMED and not re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", shared):
+                missing.append(f"{what} {name} ({path})")
     for m in missing:
         print("# on no page: " + m)
     print(f"{'not ok' if missing else 'ok'} everything that can be called or set is on a page", flush=True)
