@@ -205,7 +205,7 @@ static bool take_secret(struct draft *d, int value)
     d->secret =
         type == PK_JSON_OBJECT ? pk_json_raw(doc, value) : pk_json_str(d->c->arena, doc, value);
     return d->secret.len || type == PK_JSON_NULL ||
-           pk_fail(d->c->err, PK_BAD_REQUEST, "key: must be a text");
+           pk_fail(d->c->err, PK_BAD_REQUEST, "key: must be a text that is not empty");
 }
 
 static bool is_one_of(pk_str name, const char *const *list)

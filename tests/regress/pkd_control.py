@@ -191,6 +191,7 @@ def a_virtual_keys_provider_has_fields_in_every_spelling():
     for body, words in (
             ({"name": "x"}, "provider: must be given"), ({"name": "x", "provider": "openai"}, "key: must be given"),
             ({**key_body(), "provider": "nobody"}, 'none called "nobody"'),
+            ({**key_body(), "key": ""}, "key: must be a text that is not empty"),
             ({**key_body(), "colour": 1}, 'has no member "colour"'),
             ({**key_body(), "model_config": {"colour": 1}}, 'there is no member "colour"'),
             ({**key_body(), "awsAccessKeyId": SECRET}, "given twice"),
