@@ -614,6 +614,15 @@ static void end(struct pk_transfer *t, CURLcode result)
     pk_transfer_detach(t);
 }
 
+/* Holds signals back for the rest of a pump. Links need nothing of the kind. */
+static void hush(struct pk_xfer *x)
+{
+    if (x->hushed)
+        return;
+    x->hush = pk_xfer_hush(x);
+    x->hushed = true;
+}
+
 static void reap(struct pk_xfer *x)
 {
     int left;
@@ -623,6 +632,7 @@ static void reap(struct pk_xfer *x)
 
         if (m->msg != CURLMSG_DONE)
             continue;
+        hush(x);
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &owner);
         end((struct pk_transfer *)(void *)owner, m->data.result);
     }
@@ -640,6 +650,7 @@ static void hand_over(struct pk_xfer *x, const struct epoll_event *ev)
         pk_link_turn(x, link);
         return;
     }
+    hush(x);
     if (tunnel) {
         pk_tunnel_turn(tunnel);
         return;
@@ -675,6 +686,7 @@ static void hand_over_time(struct pk_xfer *x)
         if (x->timer_ms == INT64_MAX || (x->timer_ms > 0 && x->timer_ms > pk_clock_ms()))
             return;
         x->timer_ms = INT64_MAX;
+        hush(x);
         (void)curl_multi_socket_action(x->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
 }
@@ -700,14 +712,18 @@ void pk_xfer_pump(struct pk_xfer *x)
         fail_all(x);
         return;
     }
-    struct pk_hush h = pk_xfer_hush(x);
     x->pumped_ms = pk_clock_ms();
     hand_over_events(x);
     hand_over_time(x);
     reap(x);
-    pk_tokens_pump(x);
+    if (x->tokens) {
+        hush(x);
+        pk_tokens_pump(x);
+    }
     pk_watches_apply(&x->watches);
-    pk_xfer_unhush(&h);
+    if (x->hushed)
+        pk_xfer_unhush(&x->hush);
+    x->hushed = false;
 }
 
 void *pk_xfer_next_ready(struct pk_xfer *x)

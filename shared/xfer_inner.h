@@ -145,6 +145,12 @@ struct pk_transfer {
     int connects; /* connections opened by this handle so far */
 };
 
+/* Curl never shows its signals to the host: held back around all that may resolve, connect, write or close. */
+struct pk_hush {
+    sigset_t before;
+    bool guard_pipe; /* a SIGPIPE that comes now is ours to take back */
+};
+
 struct pk_xfer {
     CURLM *multi;
     struct pk_watches watches;
@@ -159,6 +165,8 @@ struct pk_xfer {
     int active_count, idle_count, connections_max;
     struct pk_upstream *upstreams; /* most recently used first */
     int upstream_count;
+    struct pk_hush hush;
+    bool hushed; /* in a pump in which curl had something to do */
     bool http2;
     bool tls; /* https has been used: writing may raise SIGPIPE */
     int64_t connect_ms;
@@ -174,11 +182,6 @@ bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len);
 /* Room for `cap` bytes, content lost. */
 bool pk_bytes_size(struct pk_bytes *b, size_t cap);
 
-/* Curl never shows its signals to the host: held back around all that may resolve, connect, write or close. */
-struct pk_hush {
-    sigset_t before;
-    bool guard_pipe; /* a SIGPIPE that comes now is ours to take back */
-};
 struct pk_hush pk_xfer_hush(const struct pk_xfer *x);
 void pk_xfer_unhush(const struct pk_hush *h);
 
