@@ -164,7 +164,8 @@ int pk_pack_add(struct pk_pack *p, pk_str text)
         return -1;
     for (int i = 0; i < LENGTH_BYTES; i++)
         to[i] = (char)(text.len >> 8 * i & 0xff);
-    memcpy(to + LENGTH_BYTES, text.at, text.len);
+    if (text.len)
+        memcpy(to + LENGTH_BYTES, text.at, text.len);
     p->len += LENGTH_BYTES + text.len;
     return p->count++;
 }
