@@ -61,7 +61,7 @@ $(BUILD)/gen/schema.inc: sql/schema.sql sql/prices.csv sql/models.csv sql/build.
 	$(Q)awk -f sql/build.awk -v what=schema sql/schema.sql $(sort $(wildcard sql/migrate/*.sql)) \
 	    sql/prices.csv sql/models.csv > $@.tmp && mv $@.tmp $@
 
-gen: $(GEN) $(BUILD)/gen/web.inc
+gen: $(GEN) $(BUILD)/gen/web.inc $(BUILD)/gen/openapi.inc
 $(BUILD)/shared/store_pq.o $(BUILD)/shared/store_pq_%.o: INCLUDES += $(PQ_CFLAGS)
 $(BUILD)/shared/%.o: shared/%.c | $(GEN)
 	@mkdir -p $(@D)
