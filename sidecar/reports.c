@@ -64,7 +64,7 @@ static bool take_change(void *ctx, const struct pk_value *v, int count)
     };
     struct list *l = ctx;
     int colon = pk_str_find(v[2].s, ':'), bar = pk_str_find(v[3].s, '_');
-    pk_str who = pk_str_sub(v[2].s, (size_t)(colon + 1), v[2].s.len);
+    pk_str who = pk_str_sub(v[2].s, colon < 0 ? 0 : (size_t)colon + 1, v[2].s.len);
 
     PK_ASSERT(count == AUDIT_COLUMNS);
     l->total = v[6].i;
