@@ -1,4 +1,4 @@
--- 0007_exports.sql - exports of the log, and views that are new.
+-- 0008_exports.sql - exports of the log, and views that are new.
 
 create table pk_log_export (
     id          blob primary key,

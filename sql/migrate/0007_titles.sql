@@ -1,4 +1,4 @@
--- 0006_titles.sql - names and notes of what is stored under a slug.
+-- 0007_titles.sql - names and notes of what is stored under a slug.
 --
 -- What the columns are for is said in ../schema.sql.
 
