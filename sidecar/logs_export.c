@@ -338,9 +338,9 @@ static pk_str base_of(struct pkd_errand *e)
 {
     pk_str host = pk_http_header(e->headers, "host");
     pk_str scheme = pk_http_header(e->headers, "x-forwarded-proto");
+    bool tls = e->app->options->tls_cert || pk_str_is(scheme, "https");
 
-    return pk_copyf(e->arena, "%s://%.*s", pk_str_is(scheme, "https") ? "https" : "http",
-                    PK_FMT(host));
+    return pk_copyf(e->arena, "%s://%.*s", tls ? "https" : "http", PK_FMT(host));
 }
 
 bool pkd_export_download(struct pkd_errand *e, struct pk_error *err)

@@ -66,6 +66,28 @@ static bool read_list(struct reader *r, int arg)
     return read_items(r, arg, NULL);
 }
 
+static bool is_status(pk_str word)
+{
+    for (int i = PK_ST_SUCCESS; i <= PK_ST_CANCELLED; i++)
+        if (pk_str_is(word, pk_status_name((enum pk_status)i)))
+            return true;
+    return false;
+}
+
+static bool read_statuses(struct reader *r, int arg)
+{
+    for (pk_str rest = r->value; rest.len;) {
+        int comma = pk_str_find(rest, ',');
+        size_t len = comma < 0 ? rest.len : (size_t)comma;
+
+        if (len && !is_status(pk_str_trim(pk_str_sub(rest, 0, len))))
+            return fail(r, "must be of success, error, blocked, client_closed, truncated, "
+                           "cancelled");
+        rest = pk_str_sub(rest, len + 1, rest.len);
+    }
+    return read_list(r, arg);
+}
+
 /* "greet" is "greet@1" and so on too: the statement looks for it without its digits. */
 static bool read_prompts(struct reader *r, int arg)
 {
@@ -291,7 +313,7 @@ static const struct rule {
 } rules[] = {
     {" trace_id trace_ids ",                  read_list,     PKD_F_trace_id},
     {" span_id ",                             read_list,     PKD_F_span_id},
-    {" status ",                              read_list,     PKD_F_status},
+    {" status ",                              read_statuses, PKD_F_status},
     {" http_status status_code status_codes ", read_list,    PKD_F_http_status},
     {" provider ai_org ",                     read_list,     PKD_F_provider},
     {" model ai_model ",                      read_list,     PKD_F_model},

@@ -175,6 +175,7 @@ def what_is_no_filter_is_an_error_that_names_it():
     refused("provder", provder="openai")
     refused("metadata", metadata="[1]")
     refused("metadata", metadata="{")
+    refused("status", status="succes")
     refused("cost_min", cost_min="much")
     refused("time_range", time_range="yesterday")
     refused("start_time", start_time="soon")
