@@ -1,5 +1,9 @@
-/* client.c - see client.h. The machine decides (call.h), the loop talks to providers (loop.h), the server
- * to clients (server.h); this file stands between them and performs LOOKUP, QUERY, SAVE and DONE.
+/* client.c - see client.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * The machine decides (call.h), the loop talks to providers (loop.h), the server to clients (server.h); this file
+ * stands between them. What is asked of the store is in client_store.c.
  *
  *   begin ─▶ in the loop ⇄ held: waits for the client to read, or for another's answer
  *                │
@@ -7,7 +11,7 @@
  *
  * A call ends in one place: when its task comes back at DONE. A client that leaves cancels the task.
  */
-#include "client.h"
+#include "client_inner.h"
 
 #include "http.h"
 
@@ -15,64 +19,12 @@
 #include "ask.h"
 #include "log.h"
 #include "prompts.h"
-#include "store_cache.h"
-#include "store_guard.h"
 #include "upgrade.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What a call wants to know of the store. A file is asked where the call is; a database by a clerk, while the thread
- * serves others. */
-struct question {
-    struct pkd_job job;
-    struct pkd_call *call;
-    /* Where the store is; NULL when it cannot be had. */
-    void (*ask)(struct question *q, struct pk_store *store);
-    /* In the call's thread. */
-    void (*tell)(struct question *q);
-    struct pk_cache_entry entry;
-    bool found;
-    struct pk_event event;
-    struct pk_error error; /* of the store */
-};
-
-enum {
-    SPARES_MAX = 64,   /* calls kept for reuse, each with nothing but its struct */
-    LOG_WAIT_MS = 100, /* how long a full writer may hold a thread up before a row is dropped */
-    CACHE_TAG_BYTES = 8,
-    RESERVE_MAX = 64,    /* calls a transaction */
-    SETTLE_WAIT_MS = 50, /* for calls that are over and may be in the way of others */
-};
-
-struct pkd_call {
-    struct pk_task task; /* first: the loop returns its address */
-    struct pkd_thread *thread;
-    struct pkd_conn *conn; /* NULL once the client has left or is answered */
-    struct pk_arena arena;
-    struct pk_request req;
-    struct pkd_meaning *meaning;
-    struct pkd_waiter waiter;
-    pk_str body; /* a JSON answer that came before DONE */
-    pk_str held; /* the end of an answer, likewise, until its row is on disk */
-    int64_t row; /* then: the number of its row */
-    bool begun;  /* a stream's head is out */
-    bool paused; /* the client does not keep up */
-    bool waits;  /* in t->waiting */
-    bool cancelled;
-    bool asks;    /* a clerk has its question, or its reservation */
-    bool leaves;  /* is to be cancelled when that is over */
-    bool tunnel;  /* a session that is open: the client may send */
-    bool uploads; /* in t->uploads */
-    void *input;  /* what the request is in, once the client has left */
-    size_t input_size;
-    int64_t began_us;                       /* monotonic */
-    struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
-    struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
-    struct pkd_call *reserve_next;          /* in t->reserving */
-    struct pkd_call *upload_next;           /* in t->uploads */
-    struct pkd_call *logged_next;           /* in t->logged */
-};
+enum { SPARES_MAX = 64 }; /* calls kept for reuse, each with nothing but its struct */
 
 /* --- birth and death ----------------------------------------------------------------------- */
 
@@ -130,435 +82,6 @@ void pkd_call_free_spares(struct pkd_thread *t)
     }
     t->spares = NULL;
     t->spare_count = 0;
-}
-
-/* --- the log and the cache ----------------------------------------------------------------- */
-
-/* As pk_writer_put(). */
-static int64_t hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, uint64_t tag)
-{
-    int64_t number =
-        entry->failed ? -1 : pk_writer_put(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS);
-
-    if (number < 0)
-        pkd_warn("entry_dropped why=%s", entry->failed ? "out of memory" : "the writer is full");
-    return number;
-}
-
-static int64_t log_call(struct pkd_call *c, const struct pk_record *r)
-{
-    struct pkd_thread *t = c->thread;
-    struct pk_buf entry = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
-    struct pk_record *logged = pk_call_logged(c->task.call);
-
-    pkd_otlp_add(t->app->otlp, &c->arena, logged);
-    pk_journal_record(&entry, logged);
-    int64_t number = hand_to_writer(t, &entry, 0);
-    pkd_meter_call(t->meter, c->req.operation, r);
-    pkd_debug(
-        "call trace_id=%.*s operation=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
-        PK_FMT(r->trace_id), PK_FMT(r->operation), pk_status_name(r->status), r->http_status,
-        PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
-    return number;
-}
-
-static void answer_lookup(struct pkd_call *c, const struct pk_cache_entry *entry)
-{
-    struct pk_event ev = {.kind = entry ? PK_EV_HIT : PK_EV_MISS, .entry = entry};
-
-    pk_loop_answer(c->thread->loop, &c->task, &ev);
-}
-
-static void wait_for_other(struct pkd_call *c)
-{
-    struct pkd_thread *t = c->thread;
-
-    c->waits = true;
-    c->wait_prev = NULL;
-    c->wait_next = t->waiting;
-    if (t->waiting)
-        t->waiting->wait_prev = c;
-    t->waiting = c;
-    if (c->task.next.until_ms < t->next_overdue_ms)
-        t->next_overdue_ms = c->task.next.until_ms;
-}
-
-static void wait_no_more(struct pkd_call *c)
-{
-    if (!c->waits)
-        return;
-    c->waits = false;
-    *(c->wait_prev ? &c->wait_prev->wait_next : &c->thread->waiting) = c->wait_next;
-    if (c->wait_next)
-        c->wait_next->wait_prev = c->wait_prev;
-    c->wait_prev = c->wait_next = NULL;
-}
-
-/* --- questions ----------------------------------------------------------------------------- */
-
-static void cancel(struct pkd_call *c);
-
-static void run_question(struct pkd_job *job, struct pk_store *store)
-{
-    struct question *q = (struct question *)(void *)job;
-
-    if (!store)
-        q->error = job->error;
-    q->ask(q, store);
-}
-
-/* Back in its thread: the call goes on, but not far when it was left meanwhile. */
-static void go_on(struct pkd_call *c)
-{
-    c->asks = false;
-    if (c->leaves)
-        cancel(c);
-}
-
-static void answered(struct pkd_job *job)
-{
-    struct question *q = (struct question *)(void *)job;
-    struct pkd_call *c = q->call;
-
-    c->asks = false;
-    q->tell(q);
-    go_on(c);
-}
-
-static void put_question(struct pkd_call *c, void (*ask)(struct question *, struct pk_store *),
-                         void (*tell)(struct question *))
-{
-    struct pkd_thread *t = c->thread;
-    struct question here = {.call = c, .ask = ask, .tell = tell};
-    struct question *q = t->app->runners ? pk_alloc(&c->arena, sizeof *q) : NULL;
-
-    if (q) {
-        *q = here;
-        q->job = (struct pkd_job){.run = run_question, .done = answered, .pile = t->pile};
-        c->asks = pkd_clerks_ask(t->app->runners, &q->job);
-        if (c->asks)
-            return;
-        (void)pk_fail(&here.error, PK_STORE_DOWN, "too many calls wait for the store");
-    }
-    ask(&here, q ? NULL : t->store);
-    tell(&here);
-}
-
-/* A cache never fails a call. */
-static bool in_store(struct question *q, struct pk_store *store, const uint8_t *key,
-                     struct pk_cache_entry *entry)
-{
-    struct pkd_call *c = q->call;
-    bool found = false;
-
-    return store &&
-           pk_store_cache_get(store, &c->arena, key, pk_clock_us(), pk_call_max_age_s(c->task.call),
-                              entry, &found, &q->error) &&
-           found;
-}
-
-static void note_unreadable(const struct question *q)
-{
-    if (q->error.code == PK_OK)
-        return;
-    pkd_add(&q->call->thread->meter->store_errors, 1);
-    pkd_warn("cache_unreadable why=%s", q->error.msg);
-}
-
-/* What the writer knows the entry under `key` by. */
-static uint64_t tag_of(const uint8_t *key)
-{
-    uint64_t tag;
-
-    memcpy(&tag, key, CACHE_TAG_BYTES);
-    return tag;
-}
-
-static void ask_entry(struct question *q, struct pk_store *store)
-{
-    q->found = in_store(q, store, q->call->waiter.key, &q->entry);
-}
-
-static void tell_entry(struct question *q)
-{
-    struct pkd_call *c = q->call;
-
-    note_unreadable(q);
-    if (q->found) {
-        pkd_hot_keep(&c->thread->hot, c->waiter.key, pk_call_max_age_s(c->task.call), &q->entry);
-        answer_lookup(c, &q->entry);
-        return;
-    }
-    switch (pkd_flight_enter(c->thread->app->flights, &c->waiter, &c->arena, &q->entry)) {
-    case PKD_HIT: answer_lookup(c, &q->entry); break;
-    case PKD_WAITS: wait_for_other(c); break;
-    case PKD_ALONE:
-    case PKD_LEADS: answer_lookup(c, NULL); break;
-    }
-}
-
-static void look_up(struct pkd_call *c)
-{
-    struct pkd_flights *flights = c->thread->app->flights;
-    struct pk_cache_entry entry = {0};
-
-    memcpy(c->waiter.key, pk_call_cache_key(c->task.call), sizeof c->waiter.key);
-    c->waiter.inbox = c->thread->inbox;
-    c->waiter.owner = c;
-    if (pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry) ||
-        pkd_hot_find(&c->thread->hot, c->waiter.key, pk_call_max_age_s(c->task.call), &c->arena,
-                     &entry))
-        answer_lookup(c, &entry);
-    else
-        put_question(c, ask_entry, tell_entry);
-}
-
-struct fetching {
-    struct question *question;
-    struct pk_store *store;
-};
-
-/* An entry that is near: a moment old, or in the store. */
-static bool fetch(void *ctx, const uint8_t key[PK_CACHE_KEY_BYTES], struct pk_cache_entry *entry)
-{
-    struct fetching *f = ctx;
-    struct pkd_call *c = f->question->call;
-
-    return pkd_flight_recent(c->thread->app->flights, key, &c->arena, entry) ||
-           in_store(f->question, f->store, key, entry);
-}
-
-static void ask_near(struct question *q, struct pk_store *store)
-{
-    struct pkd_call *c = q->call;
-    struct fetching f = {q, store};
-    struct pk_near_question near = {pk_call_vector(c->task.call), pk_call_threshold(c->task.call),
-                                    fetch, &f};
-
-    q->found = store && pkd_similar_find(c->thread->app->similar, store, &near, &q->entry);
-}
-
-static void tell_near(struct question *q)
-{
-    struct pkd_call *c = q->call;
-    struct pk_event ev = {.kind = PK_EV_MISS};
-
-    note_unreadable(q);
-    if (q->found) {
-        ev = (struct pk_event){.kind = PK_EV_HIT, .entry = &q->entry};
-        if (c->waiter.role == PKD_LEADS) /* for those who ask the same, and wait */
-            pkd_flight_save(c->thread->app->flights, c->waiter.key, tag_of(c->waiter.key),
-                            &q->entry);
-    }
-    pk_loop_answer(c->thread->loop, &c->task, &ev);
-}
-
-static void look_near(struct pkd_call *c)
-{
-    put_question(c, ask_near, tell_near);
-}
-
-/* Nothing of the store, but whoever looks for what is new there may hold the vectors up. */
-static void keep_vector(struct question *q, struct pk_store *store)
-{
-    const struct pk_call *call = q->call->task.call;
-
-    (void)store;
-    pkd_similar_save(q->call->thread->app->similar, pk_call_cache_key(call), pk_call_vector(call));
-}
-
-static void tell_saved(struct question *q)
-{
-    pk_loop_answer(q->call->thread->loop, &q->call->task, &(struct pk_event){.kind = PK_EV_SAVED});
-}
-
-/* The entry first, which it belongs to. */
-static void save_vector(struct pkd_call *c)
-{
-    struct pk_buf bytes = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
-
-    pk_journal_vector(&bytes, pk_call_cache_key(c->task.call), pk_call_vector(c->task.call));
-    (void)hand_to_writer(c->thread, &bytes, 0);
-    put_question(c, keep_vector, tell_saved);
-}
-
-static void save(struct pkd_call *c)
-{
-    const struct pk_cache_entry *entry = pk_call_save(c->task.call);
-    const uint8_t *key = pk_call_cache_key(c->task.call);
-    struct pk_buf bytes = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
-    uint64_t tag = tag_of(key);
-
-    pk_journal_cache(&bytes, key, entry, pk_clock_us(), pk_call_max_age_s(c->task.call));
-    (void)hand_to_writer(c->thread, &bytes, tag);
-    pkd_flight_save(c->thread->app->flights, key, tag, entry);
-    pkd_hot_expire(&c->thread->hot); /* what was there before may be in it */
-    if (pk_call_vector(c->task.call))
-        save_vector(c);
-    else
-        pk_loop_answer(c->thread->loop, &c->task, &(struct pk_event){.kind = PK_EV_SAVED});
-}
-
-static void ask_row(struct question *q, struct pk_store *store)
-{
-    if (store)
-        q->event = pk_store_row(store, pk_call_query(q->call->task.call));
-    else
-        q->event = (struct pk_event){.kind = PK_EV_FAIL, .error = q->error};
-}
-
-static void tell_row(struct question *q)
-{
-    pk_loop_answer(q->call->thread->loop, &q->call->task, &q->event);
-}
-
-static void query(struct pkd_call *c)
-{
-    put_question(c, ask_row, tell_row);
-}
-
-void pkd_call_woken(struct pkd_thread *t)
-{
-    struct pkd_waiter *w;
-
-    while ((w = pkd_flight_woken(t->app->flights, t->inbox))) {
-        struct pkd_call *c = w->owner;
-
-        wait_no_more(c);
-        look_up(c);
-    }
-}
-
-void pkd_call_overdue(struct pkd_thread *t, int64_t now_ms)
-{
-    t->next_overdue_ms = INT64_MAX;
-    for (struct pkd_call *c = t->waiting, *next; c; c = next) {
-        next = c->wait_next;
-        if (c->task.next.until_ms > now_ms) {
-            if (c->task.next.until_ms < t->next_overdue_ms)
-                t->next_overdue_ms = c->task.next.until_ms;
-            continue;
-        }
-        wait_no_more(c);
-        pkd_flight_leave(t->app->flights, &c->waiter);
-        answer_lookup(c, NULL); /* the machine sees for itself that it is late */
-    }
-}
-
-/* --- limits -------------------------------------------------------------------------------- */
-
-static void wait_for_limits(struct pkd_call *c)
-{
-    c->reserve_next = c->thread->reserving;
-    c->thread->reserving = c;
-}
-
-/* What several calls ask of their limits at once. */
-struct reservation {
-    struct pkd_job job;
-    struct pkd_thread *thread;
-    struct pkd_call *calls[RESERVE_MAX];
-    struct pk_reserve *asked[RESERVE_MAX];
-    int count;
-};
-
-static void reserve(struct reservation *r, struct pk_store *store)
-{
-    pk_writer_reserve(r->thread->app->writer, store, r->asked, r->count, SETTLE_WAIT_MS);
-}
-
-static void refuse_all(struct reservation *r, const struct pk_error *err)
-{
-    for (int i = 0; i < r->count; i++) {
-        r->asked[i]->granted = false;
-        r->asked[i]->refused = -1;
-        r->asked[i]->error = *err;
-    }
-}
-
-static void tell_reserved(struct reservation *r)
-{
-    struct pkd_thread *t = r->thread;
-    bool lenient = strcmp(t->app->options->limits, "allow") == 0;
-
-    for (int i = 0; i < r->count; i++) {
-        struct pkd_call *c = r->calls[i];
-        struct pk_event ev = pk_reserve_event(r->asked[i], lenient);
-
-        if (r->asked[i]->refused < 0 && !r->asked[i]->granted) {
-            pkd_add(&t->meter->store_errors, 1);
-            pkd_warn("limits_unavailable why=%s", r->asked[i]->error.msg);
-        }
-        c->asks = false;
-        pk_loop_answer(t->loop, &c->task, &ev);
-        go_on(c);
-    }
-}
-
-static void run_reservation(struct pkd_job *job, struct pk_store *store)
-{
-    struct reservation *r = (struct reservation *)(void *)job;
-
-    if (store)
-        reserve(r, store);
-    else
-        refuse_all(r, &job->error);
-}
-
-static void reserved(struct pkd_job *job)
-{
-    struct reservation *r = (struct reservation *)(void *)job;
-
-    tell_reserved(r);
-    free(r);
-}
-
-/* By a clerk. False: in no way. */
-static bool reserve_there(const struct reservation *here)
-{
-    struct reservation *r = malloc(sizeof *r);
-
-    if (!r)
-        return false;
-    *r = *here;
-    r->job = (struct pkd_job){.run = run_reservation, .done = reserved, .pile = here->thread->pile};
-    for (int i = 0; i < r->count; i++)
-        r->calls[i]->asks = true;
-    if (pkd_clerks_ask(r->thread->app->runners, &r->job))
-        return true;
-    free(r);
-    return false;
-}
-
-static void reserve_for(struct reservation *r)
-{
-    struct pk_error err;
-
-    for (int i = 0; i < r->count; i++)
-        r->asked[i] = pk_call_reserve(r->calls[i]->task.call);
-    if (!r->thread->app->runners) {
-        reserve(r, r->thread->store);
-    } else {
-        if (reserve_there(r))
-            return;
-        (void)pk_fail(&err, PK_STORE_DOWN, "too many calls wait for the store");
-        refuse_all(r, &err);
-    }
-    tell_reserved(r);
-}
-
-bool pkd_call_reserve(struct pkd_thread *t)
-{
-    struct reservation r;
-
-    r.thread = t;
-    for (r.count = 0; t->reserving && r.count < RESERVE_MAX; r.count++) {
-        r.calls[r.count] = t->reserving;
-        t->reserving = t->reserving->reserve_next;
-    }
-    if (r.count > 0)
-        reserve_for(&r);
-    return r.count > 0;
 }
 
 /* --- what goes to the client --------------------------------------------------------------- */
@@ -743,7 +266,7 @@ static void finish(struct pkd_call *c)
 {
     bool durable = c->thread->app->options->durable;
 
-    c->row = log_call(c, pk_call_record(c->task.call));
+    c->row = pkd_call_log(c, pk_call_record(c->task.call));
     upload_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
     if (durable && c->conn && c->row > 0) {
@@ -771,7 +294,7 @@ void pkd_call_logged(struct pkd_thread *t)
     }
 }
 
-static void cancel(struct pkd_call *c)
+void pkd_call_cancel(struct pkd_call *c)
 {
     if (c->cancelled || c->task.next.op == PK_OP_DONE)
         return; /* it comes back in any case */
@@ -780,7 +303,7 @@ static void cancel(struct pkd_call *c)
         return; /* until the clerk is done with it */
     c->cancelled = true;
     c->paused = false;
-    wait_no_more(c);
+    pkd_call_wait_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
     pk_loop_cancel(c->thread->loop, &c->task);
 }
@@ -790,20 +313,20 @@ void pkd_call_step(struct pk_task *task)
     struct pkd_call *c = (struct pkd_call *)(void *)task;
 
     if (task->next.open && !open_tunnel(c)) {
-        cancel(c);
+        pkd_call_cancel(c);
         return;
     }
     if (task->next.op != PK_OP_DONE)
         give(c);
     switch (task->next.op) {
-    case PK_OP_LOOKUP: look_up(c); break;
-    case PK_OP_NEAR: look_near(c); break;
+    case PK_OP_LOOKUP: pkd_call_look_up(c); break;
+    case PK_OP_NEAR: pkd_call_look_near(c); break;
     case PK_OP_RESERVE:
         c->paused = false; /* of a session, which goes on when limits say so */
-        wait_for_limits(c);
+        pkd_call_wait_for_limits(c);
         break;
-    case PK_OP_QUERY: query(c); break;
-    case PK_OP_SAVE: save(c); break;
+    case PK_OP_QUERY: pkd_call_query(c); break;
+    case PK_OP_SAVE: pkd_call_save(c); break;
     case PK_OP_DONE: finish(c); break;
     case PK_OP_SEND:
     case PK_OP_READ:
@@ -832,7 +355,7 @@ static void on_closed(void *owner, struct pkd_conn *conn)
     c->conn = NULL;
     if (!c->input)
         c->input = pkd_conn_take_input(conn, &c->input_size);
-    cancel(c);
+    pkd_call_cancel(c);
 }
 
 static const struct pkd_owner call_owner = {on_drained, on_closed, on_received};
@@ -841,13 +364,13 @@ void pkd_call_end_tunnels(struct pkd_thread *t)
 {
     for (struct pkd_call *c = t->calls; c; c = c->next)
         if (c->tunnel)
-            cancel(c);
+            pkd_call_cancel(c);
 }
 
 void pkd_call_cancel_all(struct pkd_thread *t)
 {
     for (struct pkd_call *c = t->calls; c; c = c->next)
-        cancel(c);
+        pkd_call_cancel(c);
 }
 
 /* --- the beginning ------------------------------------------------------------------------- */

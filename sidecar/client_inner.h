@@ -1,0 +1,53 @@
+/* client_inner.h - a call of pkd, for client.c and client_store.c.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PKD_CLIENT_INNER_H
+#define PKD_CLIENT_INNER_H
+
+#include "client.h"
+
+struct pkd_call {
+    struct pk_task task; /* first: the loop returns its address */
+    struct pkd_thread *thread;
+    struct pkd_conn *conn; /* NULL once the client has left or is answered */
+    struct pk_arena arena;
+    struct pk_request req;
+    struct pkd_meaning *meaning;
+    struct pkd_waiter waiter;
+    pk_str body; /* a JSON answer that came before DONE */
+    pk_str held; /* the end of an answer, likewise, until its row is on disk */
+    int64_t row; /* then: the number of its row */
+    bool begun;  /* a stream's head is out */
+    bool paused; /* the client does not keep up */
+    bool waits;  /* in t->waiting */
+    bool cancelled;
+    bool asks;    /* a clerk has its question, or its reservation */
+    bool leaves;  /* is to be cancelled when that is over */
+    bool tunnel;  /* a session that is open: the client may send */
+    bool uploads; /* in t->uploads */
+    void *input;  /* what the request is in, once the client has left */
+    size_t input_size;
+    int64_t began_us;                       /* monotonic */
+    struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
+    struct pkd_call *wait_prev, *wait_next; /* in t->waiting */
+    struct pkd_call *reserve_next;          /* in t->reserving */
+    struct pkd_call *upload_next;           /* in t->uploads */
+    struct pkd_call *logged_next;           /* in t->logged */
+};
+
+/* Ends it, once whoever has its question is done; it comes back as over. client.c */
+void pkd_call_cancel(struct pkd_call *c);
+
+/* What the machine asks of the store; each goes on with the call, now or when a clerk has an answer. client_store.c */
+void pkd_call_look_up(struct pkd_call *c);
+void pkd_call_look_near(struct pkd_call *c);
+void pkd_call_save(struct pkd_call *c);
+void pkd_call_query(struct pkd_call *c);
+void pkd_call_wait_for_limits(struct pkd_call *c);
+/* It waits for another's answer no longer, if it did. */
+void pkd_call_wait_no_more(struct pkd_call *c);
+/* Hands the record to the writer and whoever else counts; the number of its row, as pk_writer_put(). */
+int64_t pkd_call_log(struct pkd_call *c, const struct pk_record *r);
+
+#endif
