@@ -21,7 +21,6 @@ PARTS = {
     "start": "Start",
     "size": "Size",
     "soak": "Memory over many requests",
-    "writer": "Log writer",
     "scalar": "`pk_chat` in SQL",
     "cache": "An exact cache hit in SQL",
     "near": "Semantic look-up",
