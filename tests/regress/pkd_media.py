@@ -331,7 +331,7 @@ def pk_s_own_paths_and_unknown_ones_reach_no_provider():
         expect(status == want, (path, status, answer))
     for method, path, want in (("DELETE", "/v1/feedback", 405), ("POST", "/v1/models", 405), ("PATCH", "/v1/prompts", 405),
                                ("GET", "/v1/configs/x", 404), ("POST", "/v1/logs/exports", 400),
-                               ("GET", "/v1/prompts/a/b/c/d", 404), ("PUT", "/v1/virtual-keys", 404),
+                               ("GET", "/v1/prompts/a/b/c/d", 404), ("PUT", "/v1/virtual-keys", 405),
                                ("POST", "/healthz", 405), ("GET", "/other", 404)):
         status, _, answer = pkd.http(method, path, headers=headers())
         expect(status == want, (method, path, status, answer))
