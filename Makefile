@@ -166,8 +166,9 @@ tsan:
 	$(MAKE) SAN=thread BUILD=build-tsan check-tsan
 check-tsan: deps
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core $(BUILD)/pkd
-	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory SAN= BUILD=$(BUILD)/plain $(BUILD)/plain/mockd
-	$(Q)ln -sf plain/mockd $(BUILD)/mockd
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory SAN= BUILD=$(BUILD)/plain $(BUILD)/plain/mockd \
+	    $(BUILD)/plain/pk.so
+	$(Q)ln -sf plain/mockd plain/pk.so $(BUILD)
 	PYTHON=$(PYTHON) tests/tsan $(BUILD)
 
 lint: deps-lint

@@ -148,7 +148,7 @@ def calls_in_progress_show():
     expect(until(lambda: value(metrics(p), "pkd_calls_in_flight") == 1))
     expect(value(metrics(p), "pkd_connections_open") == 2)
     expect(read_response(s)[0] == 200)
-    expect(value(metrics(p), "pkd_calls_in_flight") == 0)
+    expect(until(lambda: value(metrics(p), "pkd_calls_in_flight") == 0))
     s.close()
     expect(p.stop() == 0)
 
