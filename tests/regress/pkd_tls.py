@@ -213,11 +213,12 @@ def clients_that_leave_are_noticed(p):
 @with_tls
 def a_client_that_does_not_read_holds_nothing(p):
     before = memory_kb(p.process.pid)
-    sockets = [secure(p) for _ in range(10)]
+    sockets = [secure(p) for _ in range(4)]
     for s in sockets:
         s.sendall(chat_request(mock, chat_body("echo:words=30000", stream=True), "x-portkey-disable-logging: true\r\n"))
-    expect(until(lambda: held(p) == 0, 15), f"{held(p)} are still there")
-    expect(memory_kb(p.process.pid) - before < 60 * 1024 * SLOW, memory_kb(p.process.pid) - before)
+    expect(until(lambda: held(p) == 0, 30), f"{held(p)} are still there")
+    grown = memory_kb(p.process.pid) - before
+    expect(grown < 32 * 1024 or SLOW > 1, grown)  # sanitizers keep what is freed
     for s in sockets:
         s.close()
 
