@@ -122,14 +122,28 @@ void pk_writer_note(struct pk_writer *w, const struct pk_error *err)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+static void note_lost(struct pk_writer *w, int64_t upto)
+{
+    struct pk_lost *last = w->lost_count ? &w->lost[w->lost_count - 1] : NULL;
+
+    if (last && last->upto == w->settled) {
+        last->upto = upto;
+        return;
+    }
+    if (w->lost_count == PK_WRITER_LOST_MAX) {
+        w->lost[1].after = w->lost[0].after;
+        memmove(w->lost, w->lost + 1, sizeof w->lost - sizeof w->lost[0]);
+        w->lost_count--;
+    }
+    w->lost[w->lost_count++] = (struct pk_lost){w->settled, upto};
+}
+
 /* Entries that are over: in the store, put aside, or lost. */
 static void settle(struct pk_writer *w, int64_t count, int64_t lost)
 {
     (void)pthread_mutex_lock(&w->lock);
-    if (lost > 0) {
-        w->lost_after = w->settled;
-        w->lost_upto = w->settled + count;
-    }
+    if (lost > 0)
+        note_lost(w, w->settled + count);
     w->settled += count;
     w->dropped += lost;
     w->stalled = false;

@@ -61,7 +61,7 @@ bool pk_writer_durable(struct pk_writer *w, void (*on_settled)(void *ctx), void 
 /* As pk_writer_add(); what to ask pk_writer_fate() with, 0: it is safe already, -1: it was dropped. */
 int64_t pk_writer_put(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms);
 
-/* What became of an entry. LOST is known of those that settled last; PK_SAFE: in the store, or in the spool. */
+/* What became of an entry. PK_LOST: it, or another of its group, was dropped; PK_SAFE: in the store, or in the spool. */
 enum pk_fate { PK_UNSETTLED, PK_SAFE, PK_LOST };
 enum pk_fate pk_writer_fate(struct pk_writer *w, int64_t number);
 

@@ -14,6 +14,8 @@
 
 enum { PK_WRITER_TAGS = 1024 }; /* slots for tags; a power of two */
 
+enum { PK_WRITER_LOST_MAX = 64 };
+
 /* Entries one behind the other, each after its length. */
 struct queue {
     char *at;
@@ -40,8 +42,13 @@ struct pk_writer {
     /* under the lock, but for the bytes of `writing` */
     struct queue filling, writing;
     int64_t added, settled, dropped;
-    int64_t refused;               /* dropped before they were numbered */
-    int64_t lost_after, lost_upto; /* those of the last group of which some were dropped */
+    int64_t refused; /* dropped before they were numbered */
+    /* Groups of which some were dropped, the oldest first, as numbers behind `after` up to `upto`. Of many, old
+     * ones and what is between them are one. */
+    struct pk_lost {
+        int64_t after, upto;
+    } lost[PK_WRITER_LOST_MAX];
+    int lost_count;
     int64_t written, spooled, parked;
     bool spool_waits; /* something is in the spool */
     bool stalled;     /* somebody waited for room in vain; until the thread gets on */

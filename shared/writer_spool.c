@@ -46,8 +46,9 @@ bool pk_writer_durable(struct pk_writer *w, void (*on_settled)(void *ctx), void 
 enum pk_fate pk_writer_fate(struct pk_writer *w, int64_t number)
 {
     (void)pthread_mutex_lock(&w->lock);
-    bool settled = w->settled >= number;
-    bool lost = number > w->lost_after && number <= w->lost_upto;
+    bool settled = w->settled >= number, lost = false;
+    for (int i = 0; i < w->lost_count; i++)
+        lost = lost || (number > w->lost[i].after && number <= w->lost[i].upto);
     (void)pthread_mutex_unlock(&w->lock);
     return !settled ? PK_UNSETTLED : lost ? PK_LOST : PK_SAFE;
 }
@@ -125,8 +126,13 @@ int64_t pk_writer_singly(struct pk_writer *w, const struct queue *q, size_t *fro
         }
         if (wrote == PK_REFUSED)
             lost += park(w, entry);
-        else if (wrote == PK_FAILED) /* the others first */
-            lost += pk_writer_set_aside(w, q, *from, next);
+        int64_t left = wrote == PK_FAILED ? pk_writer_set_aside(w, q, *from, next) : 0;
+        if (left > 0 &&
+            q == &w->replaying) { /* there is no room: it stays in the file that it is from */
+            pk_writer_away(w);
+            break;
+        }
+        lost += left; /* the others first */
         *from = next;
     }
     return lost;

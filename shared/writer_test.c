@@ -488,6 +488,22 @@ static void a_durable_entry_is_safe_when_it_is_written_or_aside(void)
     pk_writer_free(w);
 }
 
+static void every_loss_is_known_not_the_last_alone(void)
+{
+    struct pk_writer *w = start(); /* no spool */
+
+    fake.poison = 7;
+    fake.for_good = true;
+    for (int i = 0; i < 100; i++)
+        EXPECT(add(w, i % 3 == 0 ? 7 : 1, 0, 0, 0) && pk_writer_flush(w, 5000));
+    for (int i = 0; i < 100; i++) {
+        enum pk_fate fate = pk_writer_fate(w, i + 1);
+        EXPECT(fate == PK_LOST || (i % 3 != 0 && fate == PK_SAFE));
+    }
+    EXPECT(pk_writer_fate(w, 99) == PK_SAFE);
+    pk_writer_free(w);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder))
@@ -514,6 +530,7 @@ int main(void)
     RUN(nobody_waits_twice_for_a_store_that_hangs);
     RUN(what_the_spool_does_not_take_is_dropped_and_counted);
     RUN(a_durable_entry_is_safe_when_it_is_written_or_aside);
+    RUN(every_loss_is_known_not_the_last_alone);
     EXPECT(rmdir(folder) == 0);
     return test_end();
 }

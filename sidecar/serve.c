@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 enum {
+    LOOK_MS = 1000,
     PATH_BYTES_MAX = 4096,
     FLUSH_MS = 5000,    /* at the end, for a store that is away */
     HAND_OVER_MS = 100, /* for handshakes that have begun when another takes over */
@@ -44,6 +45,8 @@ struct service {
     int count, started;
     int64_t stop_at_ms; /* when to stop accepting; INT64_MAX: nobody has said so */
     int64_t feed_at_ms; /* the watchdog */
+    int64_t look_at_ms; /* at the writer: whether rows were lost */
+    int64_t lost;       /* that were told of */
     struct pkd_sockets sockets;
     unsigned turns[PKD_THREADS_MAX]; /* that each thread had made when the watchdog was last fed */
     char key_path[PATH_BYTES_MAX];
@@ -282,6 +285,16 @@ static void feed_watchdog(struct service *s)
         pkd_systemd_notify("WATCHDOG=1");
 }
 
+static void tell_of_losses(struct service *s)
+{
+    struct pk_writer_stats stats = pk_writer_stats(s->app.writer);
+
+    if (stats.dropped > s->lost)
+        pkd_warn("entry_dropped count=%lld why=%s", (long long)(stats.dropped - s->lost),
+                 stats.last_error[0] ? stats.last_error : "the writer is full");
+    s->lost = stats.dropped;
+}
+
 /* What is due at this time; when to look again. */
 static int64_t on_time(struct service *s, int64_t now_ms, int64_t watchdog_ms)
 {
@@ -291,7 +304,13 @@ static int64_t on_time(struct service *s, int64_t now_ms, int64_t watchdog_ms)
         feed_watchdog(s);
         s->feed_at_ms = now_ms + watchdog_ms;
     }
+    if (now_ms >= s->look_at_ms) {
+        tell_of_losses(s);
+        s->look_at_ms = now_ms + LOOK_MS;
+    }
     int64_t next_ms = atomic_load(&s->app.stopping) ? INT64_MAX : s->stop_at_ms;
+    if (s->look_at_ms < next_ms)
+        next_ms = s->look_at_ms;
     return watchdog_ms > 0 && s->feed_at_ms < next_ms ? s->feed_at_ms : next_ms;
 }
 
