@@ -61,7 +61,7 @@ static void path_of(const struct pk_spool *s, const char *suffix, char out[PK_SP
 static int64_t size_of(const struct pk_spool *s, const char *suffix)
 {
     char path[PK_SPOOL_PATH_BYTES];
-    struct stat st;
+    struct stat st = {0};
 
     path_of(s, suffix, path);
     return stat(path, &st) == 0 ? st.st_size : 0;
@@ -193,7 +193,7 @@ static bool own(int fd, const char *path)
 struct pk_spool_reader *pk_spool_open(const struct pk_spool *s)
 {
     char waits[PK_SPOOL_PATH_BYTES];
-    struct stat st;
+    struct stat st = {0};
 
     if (!s->path[0])
         return NULL;

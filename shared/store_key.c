@@ -392,7 +392,7 @@ bool pk_store_key_update(struct pk_store *s, struct pk_arena *arena,
                          const struct pk_secrets *secrets, const struct pk_key_change *what,
                          struct pk_error *err)
 {
-    struct pk_virtual_key k;
+    struct pk_virtual_key k = {0};
     struct key_row row = {.arena = arena, .key = &k};
     struct key_options o;
     const struct pk_provider *p;
@@ -440,7 +440,7 @@ static bool reseal(const struct pk_secrets *secrets, struct pk_arena *arena, pk_
 bool pk_store_key_copy(struct pk_store *s, struct pk_arena *arena, const struct pk_secrets *secrets,
                        pk_str from, const struct pk_key_change *what, struct pk_error *err)
 {
-    struct pk_virtual_key k;
+    struct pk_virtual_key k = {0};
     struct key_row row = {.arena = arena, .key = &k};
     struct key_options o;
 

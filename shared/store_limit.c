@@ -218,7 +218,7 @@ bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
                            const struct pk_limit_owner *owner, struct pk_limit_list *list,
                            struct pk_error *err)
 {
-    struct pk_limits all;
+    struct pk_limits all = {0};
 
     list->count = 0;
     if (!pk_store_limits_load(s, arena, &all, err))
