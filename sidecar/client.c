@@ -41,7 +41,10 @@ static struct pkd_call *new_call(struct pkd_thread *t)
     }
     if (!c)
         return NULL;
-    pk_arena_init(&c->arena, pkd_blocks_allocator(t->blocks), PK_CALL_BYTES_MAX);
+    /* Clerks, where there are any, take from it in threads of their own: the blocks are this one's. */
+    pk_arena_init(&c->arena,
+                  t->app->runners ? pk_allocator_malloc() : pkd_blocks_allocator(t->blocks),
+                  PK_CALL_BYTES_MAX);
     c->thread = t;
     c->next = t->calls;
     if (t->calls)
