@@ -210,19 +210,23 @@ def an_answer_that_one_has_cached_is_a_hit_at_the_others():
 
 
 def sql_and_pkd_share_the_cache():
-    ask = lambda text: sql("""select pk_chat('cached', jsonb_build_array(jsonb_build_object('role', 'user',
-                              'content', $1::text)), '{"model": "gpt-4o", "max_tokens": 10}')""", text)
-    ask("from SQL")
-    sql("select pk_flush()")
-    within(lambda: nodes[0].chat("cached", "from SQL")[1].get("x-portkey-cache-status") == "HIT",
-           "an answer of pk_chat is a hit at pkd")
-    nodes[1].chat("cached", "from pkd")
-    ask_hits = "select count(*) from pk_logs where cache_status = 'HIT' and source = 'postgres'"
-    def hit():
-        ask("from pkd")
+    entries = lambda: int(sql("select count(*) from pk_cache where namespace = 'n1'"))
+    def ask(text):
+        sql("""select pk_chat('common', jsonb_build_array(jsonb_build_object('role', 'user',
+               'content', $1::text)), '{"model": "gpt-4o", "max_tokens": 10}')""", text)
         sql("select pk_flush()")
-        return int(sql(ask_hits)) > 0
-    within(hit, "an answer of pkd is a hit in SQL", 3)
+        return sql("""select cache_status from pk_logs where source = 'postgres'
+                      order by started_at desc limit 1""")
+    def chat(node, text):
+        status, headers, body = node.chat("common", text)
+        expect(status == 200, body)
+        return headers.get("x-portkey-cache-status")
+    expect(ask("from SQL") == "MISS")
+    within(lambda: entries() == 1, "an answer of pk_chat is kept", 3)
+    expect(chat(nodes[0], "from SQL") == "HIT")
+    expect(chat(nodes[1], "from pkd") == "MISS")
+    within(lambda: entries() == 2, "an answer of pkd is kept", 3)
+    expect(ask("from pkd") == "HIT")
 
 
 def three_do_not_spend_more_than_there_is():
@@ -418,7 +422,8 @@ def prepare(port):
         sql("select pk_key_put($1, 'openai', 'sk-sealed', jsonb_build_object('custom_host', $2::text))",
             slug, host)
     for slug, cfg in (("plain", {"virtual_key": "main"}), ("slow", {"virtual_key": "slow"}),
-                      ("cached", {"virtual_key": "main", "cache": {"mode": "simple"}})):
+                      ("cached", {"virtual_key": "main", "cache": {"mode": "simple"}}),
+                      ("common", {"virtual_key": "main", "cache": {"mode": "simple", "namespace": "n1"}})):
         sql("select pk_config_put($1, $2::jsonb)", slug, json.dumps(cfg))
     RUN["BOSS"] = sql("select pk_api_key_create('boss', '{\"scopes\": [\"call\", \"admin\", \"logs\"]}')")
     copy = os.path.join(tempfile.mkdtemp(prefix="pkd-key"), "pk_master.key")
