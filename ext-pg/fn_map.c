@@ -1,4 +1,4 @@
-/* fn_map.c - pk_map and pk_batch: a call for each row of a query or item of an array, many in flight.
+/* fn_map.c - pk_map, pk_batch and pk_prefetch: a call for each row of a query or item of an array, many in flight.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -11,6 +11,7 @@
 #include "pk_pg.h"
 
 #include "batch.h"
+#include "prefetch.h"
 #include "result.h"
 
 #include "catalog/pg_type.h"
@@ -24,7 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-enum { COLUMNS = 18 };
+enum { COLUMNS = 18, SETTLE_WAIT_MS = 60000 };
 
 enum ask_kind { ASK_PROMPT, ASK_MESSAGES, ASK_VARS };
 
@@ -39,8 +40,8 @@ struct map {
     struct pk_batch *batch;
     pk_str config, params, prompt;
     struct flight *flights;
-    int fds; /* external ones that are taken, one a call in flight */
-    Tuplestorestate *out;
+    int fds;              /* external ones that are taken, one a call in flight */
+    Tuplestorestate *out; /* NULL: only the cache gets the answers */
     TupleDesc desc;
 
     Portal portal; /* the query; NULL: an array */
@@ -349,7 +350,7 @@ static void set_all(const struct pk_item *item, Datum *values, bool *nulls)
     PK_ASSERT(i == COLUMNS);
 }
 
-static void give(struct map *m, struct pk_item *item)
+static void put(struct map *m, const struct pk_item *item)
 {
     MemoryContext row = AllocSetContextCreate(m->context, "pk row", ALLOCSET_SMALL_SIZES);
     MemoryContext outer = MemoryContextSwitchTo(row);
@@ -360,6 +361,12 @@ static void give(struct map *m, struct pk_item *item)
     tuplestore_putvalues(m->out, m->desc, values, nulls);
     MemoryContextSwitchTo(outer);
     MemoryContextDelete(row);
+}
+
+static void give(struct map *m, struct pk_item *item)
+{
+    if (m->out)
+        put(m, item);
     pk_batch_drop(m->batch, item);
 }
 
@@ -479,6 +486,19 @@ static void run(struct map *m)
     PG_END_TRY();
 }
 
+static void run_query(struct map *m, FunctionCallInfo fcinfo)
+{
+    char *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+    if (SPI_connect() != SPI_OK_CONNECT)
+        elog(ERROR, "pk: SPI_connect failed");
+    open_query(m, query);
+    MemoryContextSwitchTo(m->context);
+    run(m);
+    SPI_cursor_close(m->portal);
+    (void)SPI_finish();
+}
+
 static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
 {
     MemoryContext outer = CurrentMemoryContext;
@@ -494,15 +514,7 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
     int level = NewGUCNestLevel();
     open_batch(m, fcinfo, json_config);
     if (of_query) {
-        char *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
-
-        if (SPI_connect() != SPI_OK_CONNECT)
-            elog(ERROR, "pk: SPI_connect failed");
-        open_query(m, query);
-        MemoryContextSwitchTo(inner);
-        run(m);
-        SPI_cursor_close(m->portal);
-        (void)SPI_finish();
+        run_query(m, fcinfo);
     } else {
         open_inputs(m, fcinfo);
         run(m);
@@ -511,6 +523,35 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
     MemoryContextSwitchTo(outer);
     MemoryContextDelete(inner);
     return (Datum)0;
+}
+
+static Datum prefetch(FunctionCallInfo fcinfo, bool json_config)
+{
+    MemoryContext outer = CurrentMemoryContext;
+    struct pk_error err;
+
+    if (pk_args_null(fcinfo, 2))
+        PG_RETURN_NULL();
+    pk_run_check();
+    MemoryContext inner = AllocSetContextCreate(outer, "pk batch", ALLOCSET_DEFAULT_SIZES);
+    struct map *m = MemoryContextAllocZero(inner, sizeof *m);
+    MemoryContextSwitchTo(inner);
+    int level = NewGUCNestLevel();
+    open_batch(m, fcinfo, json_config);
+    if (!pk_prefetch_check(m->base.arena, &m->base.snapshot->config, m->params, &err))
+        pk_throw(&err, PK_NONE, NULL);
+    run_query(m, fcinfo);
+    if (!pk_ring_flush(SETTLE_WAIT_MS)) /* the next statement is to find them */
+        ereport(WARNING, (errmsg("pk: answers are still on their way to the cache"),
+                          errhint("pk_flush() waits for them.")));
+    struct pk_batch_progress p = pk_batch_progress(m->batch);
+    struct pk_buf counts = pk_buf_in(m->base.arena, PK_BODY_BYTES_MAX);
+    pk_prefetch_print(&counts, &p);
+    AtEOXact_GUC(true, level);
+    MemoryContextSwitchTo(outer);
+    Datum result = pk_jsonb_datum(pk_buf_str(&counts));
+    MemoryContextDelete(inner);
+    return result;
 }
 
 PK_FUNCTION(pk_sql_map);
@@ -535,4 +576,16 @@ PK_FUNCTION(pk_sql_batch_json);
 Datum pk_sql_batch_json(PG_FUNCTION_ARGS)
 {
     return map(fcinfo, true, false);
+}
+
+PK_FUNCTION(pk_sql_prefetch);
+Datum pk_sql_prefetch(PG_FUNCTION_ARGS)
+{
+    return prefetch(fcinfo, false);
+}
+
+PK_FUNCTION(pk_sql_prefetch_json);
+Datum pk_sql_prefetch_json(PG_FUNCTION_ARGS)
+{
+    return prefetch(fcinfo, true);
 }

@@ -39,6 +39,8 @@ pk_function pk_fn_retention_run; /* fn_retention.c */
 
 pk_function pk_fn_price_import; /* fn_price.c */
 
+pk_function pk_fn_prefetch; /* fn_cost.c */
+
 pk_function pk_fn_cost, pk_fn_count_tokens, pk_fn_version; /* fn_pure.c */
 
 /* The relations as read-only virtual tables, vtab.c. An SQLite result code. */

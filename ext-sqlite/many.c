@@ -7,6 +7,7 @@
 
 #include "drive.h"
 #include "interrupt.h"
+#include "prefetch.h"
 #include "result.h"
 #include "store_audit.h"
 #include "store_prompt.h"
@@ -244,6 +245,26 @@ bool pk_many_next(struct pk_many *m, const struct pk_item **item, struct pk_erro
     pk_interrupt_end(&m->interrupt);
     *item = m->given;
     return ok;
+}
+
+bool pk_many_prefetch(struct pk_many *m, struct pk_arena *arena, pk_str *counts,
+                      struct pk_error *err)
+{
+    struct pk_buf out = pk_buf_in(arena, PK_BODY_BYTES_MAX);
+    const struct pk_item *item = NULL;
+
+    if (!pk_prefetch_check(&m->arena, &m->snapshot->config, m->params, err))
+        return false;
+    do
+        if (!pk_many_next(m, &item, err))
+            return false;
+    while (item);
+    if (!pk_conn_flush(m->conn, err)) /* the next statement is to find them */
+        return false;
+    struct pk_batch_progress p = pk_batch_progress(m->batch);
+    pk_prefetch_print(&out, &p);
+    *counts = pk_buf_str(&out);
+    return !out.failed || pk_fail(err, PK_NO_MEMORY, "no memory for the counts");
 }
 
 /* --- birth and death ----------------------------------------------------------------------- */

@@ -31,6 +31,9 @@ struct pk_many;
 /* Reads config and params, and makes no call yet. NULL with *err filled. */
 struct pk_many *pk_many_new(struct pk_conn *c, pk_str config, pk_str params,
                             struct pk_many_source source, struct pk_error *err) PK_MUST_CHECK;
+/* Makes all calls, and answers only with what became of them, as JSON (prefetch.h) in `arena`. */
+bool pk_many_prefetch(struct pk_many *m, struct pk_arena *arena, pk_str *counts,
+                      struct pk_error *err) PK_MUST_CHECK;
 /* Cancels what still runs. NULL is fine. */
 void pk_many_free(struct pk_many *m);
 

@@ -34,6 +34,7 @@ static const struct {
     {"pk_moderate",      2, 3, JSON,   pk_fn_moderate},
     {"pk_prompt",        2, 4, JSON,   pk_fn_prompt},
     {"pk_replay",        1, 2, JSON,   pk_fn_replay},
+    {"pk_prefetch",      2, 3, JSON,   pk_fn_prefetch},
     {"pk_render",        2, 2, JSON,   pk_fn_render},
     {"pk_prompt_put",    2, 2, DIRECT, pk_fn_prompt_put},
     {"pk_prompt_publish", 2, 4, DIRECT, pk_fn_prompt_publish},

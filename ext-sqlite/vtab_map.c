@@ -10,13 +10,11 @@
  */
 #include "functions.h"
 
-#include "many.h"
+#include "rows.h"
 #include "sticky.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { INPUT_BYTES_MAX = 1 << 30 }; /* of rows that must be read beforehand */
 
 /* The columns of batch.h, in the order of the declaration below. */
 enum column {
@@ -60,21 +58,12 @@ struct table {
     bool map; /* not pk_batch */
 };
 
-/* A value of the query that was read beforehand, or of an `in` list. */
-struct kept {
-    sqlite3_value *key, *text;
-};
-
 struct cursor {
     sqlite3_vtab_cursor base;
     struct pk_many *many;
     const struct pk_item *item; /* NULL: at the end */
-    sqlite3_stmt *query;        /* NULL: there is none */
-    int key_column, text_column;
-    enum pk_ask_kind kind;
-    struct kept *kept; /* or these */
-    int64_t kept_count, kept_at, kept_cap;
-    struct pk_arena arena; /* of the array of pk_batch */
+    struct pk_rows rows;        /* of pk_map */
+    struct pk_arena arena;      /* of the array of pk_batch */
     struct pk_json inputs;
     int input;      /* the next item; -1: no more */
     uint64_t asked; /* hash of the arguments of the last scan; 0: there was none */
@@ -100,59 +89,6 @@ static int fail(struct cursor *cur, const struct pk_error *err)
 }
 
 /* --- where rows come from ------------------------------------------------------------------ */
-
-static pk_str text_of(sqlite3_value *v)
-{
-    const char *at = (const char *)sqlite3_value_text(v);
-
-    return (pk_str){at, at ? (size_t)sqlite3_value_bytes(v) : 0};
-}
-
-static void set_row(struct pk_many_row *row, enum pk_ask_kind kind, sqlite3_value *key,
-                    sqlite3_value *text)
-{
-    row->kind = kind;
-    row->has_key = key && sqlite3_value_type(key) != SQLITE_NULL;
-    row->key_is_int = row->has_key && sqlite3_value_type(key) == SQLITE_INTEGER;
-    row->key = row->has_key ? text_of(key) : PK_NONE;
-    row->has_text = sqlite3_value_type(text) != SQLITE_NULL;
-    row->text = row->has_text ? text_of(text) : PK_NONE;
-}
-
-static bool next_kept(void *ctx, struct pk_many_row *row, bool *more, struct pk_error *row_error,
-                      struct pk_error *err)
-{
-    struct cursor *cur = ctx;
-
-    (void)row_error;
-    (void)err;
-    *more = cur->kept_at < cur->kept_count;
-    if (*more) {
-        const struct kept *k = &cur->kept[cur->kept_at++];
-        set_row(row, cur->kind, k->key, k->text);
-    }
-    return true;
-}
-
-static bool next_of_query(void *ctx, struct pk_many_row *row, bool *more,
-                          struct pk_error *row_error, struct pk_error *err)
-{
-    struct cursor *cur = ctx;
-    int rc = sqlite3_step(cur->query);
-
-    (void)row_error;
-    *more = rc == SQLITE_ROW;
-    if (rc == SQLITE_INTERRUPT)
-        return pk_fail(err, PK_CANCELLED, "interrupted");
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        return pk_fail(err, PK_BAD_REQUEST, "query: %.200s",
-                       sqlite3_errmsg(table_of(&cur->base)->conn->db));
-    if (*more)
-        set_row(row, cur->kind,
-                cur->key_column < 0 ? NULL : sqlite3_column_value(cur->query, cur->key_column),
-                sqlite3_column_value(cur->query, cur->text_column));
-    return true;
-}
 
 static bool next_input(void *ctx, struct pk_many_row *row, bool *more, struct pk_error *row_error,
                        struct pk_error *err)
@@ -189,114 +125,6 @@ static bool next_input(void *ctx, struct pk_many_row *row, bool *more, struct pk
     return true;
 }
 
-/* --- reading beforehand -------------------------------------------------------------------- */
-
-static bool keep(struct cursor *cur, sqlite3_value *key, sqlite3_value *text, struct pk_error *err)
-{
-    if (cur->kept_count == cur->kept_cap) {
-        int64_t cap = cur->kept_cap ? cur->kept_cap * 2 : 64;
-        struct kept *grown = sqlite3_realloc64(cur->kept, (sqlite3_uint64)cap * sizeof *grown);
-
-        if (!grown)
-            return pk_fail(err, PK_NO_MEMORY, "query: no memory for its rows");
-        cur->kept = grown;
-        cur->kept_cap = cap;
-    }
-    struct kept *k = &cur->kept[cur->kept_count++];
-    *k = (struct kept){key ? sqlite3_value_dup(key) : NULL, sqlite3_value_dup(text)};
-    return k->text || pk_fail(err, PK_NO_MEMORY, "query: no memory for its rows");
-}
-
-static void forget_kept(struct cursor *cur)
-{
-    for (int64_t i = 0; i < cur->kept_count; i++) {
-        sqlite3_value_free(cur->kept[i].key);
-        sqlite3_value_free(cur->kept[i].text);
-    }
-    sqlite3_free(cur->kept);
-    cur->kept = NULL;
-    cur->kept_count = cur->kept_at = cur->kept_cap = 0;
-}
-
-static bool read_all(struct cursor *cur, struct pk_error *err)
-{
-    int64_t bytes = 0;
-    int rc;
-
-    while ((rc = sqlite3_step(cur->query)) == SQLITE_ROW) {
-        sqlite3_value *text = sqlite3_column_value(cur->query, cur->text_column);
-        sqlite3_value *key =
-            cur->key_column < 0 ? NULL : sqlite3_column_value(cur->query, cur->key_column);
-
-        bytes += sqlite3_value_bytes(text) + (key ? sqlite3_value_bytes(key) : 0);
-        if (bytes > INPUT_BYTES_MAX)
-            return pk_fail(err, PK_TOO_LARGE,
-                           "query: its rows are larger than 1 GiB, and this statement writes: "
-                           "put them into a table of their own first");
-        if (!keep(cur, key, text, err))
-            return false;
-    }
-    if (rc == SQLITE_INTERRUPT)
-        return pk_fail(err, PK_CANCELLED, "interrupted");
-    return rc == SQLITE_DONE || pk_fail(err, PK_BAD_REQUEST, "query: %.200s",
-                                        sqlite3_errmsg(table_of(&cur->base)->conn->db));
-}
-
-/* --- queries ------------------------------------------------------------------------------- */
-
-static const struct {
-    const char *name;
-    enum pk_ask_kind kind;
-} texts[] = {{"prompt", PK_ASK_PROMPT}, {"messages", PK_ASK_MESSAGES}, {"vars", PK_ASK_VARS}};
-
-/* Which columns are what. */
-static bool read_columns(struct cursor *cur, struct pk_error *err)
-{
-    int count = sqlite3_column_count(cur->query), known = 0;
-
-    cur->key_column = cur->text_column = -1;
-    for (int i = 0; i < count; i++) {
-        pk_str name = pk_str_of(sqlite3_column_name(cur->query, i));
-
-        if (pk_str_is_nocase(name, "key")) {
-            known += cur->key_column < 0;
-            cur->key_column = i;
-        }
-        for (size_t k = 0; k < PK_COUNT(texts); k++) {
-            if (!pk_str_is_nocase(name, texts[k].name))
-                continue;
-            known += cur->text_column < 0;
-            cur->text_column = i;
-            cur->kind = texts[k].kind;
-        }
-    }
-    if (known == count && known > 0 && cur->text_column >= 0)
-        return true;
-    return pk_fail(
-        err, PK_BAD_REQUEST,
-        "query: its columns must be key and one of prompt, messages or vars, each by that "
-        "name");
-}
-
-static bool open_query(struct cursor *cur, pk_str text, struct pk_error *err)
-{
-    sqlite3 *db = table_of(&cur->base)->conn->db;
-    const char *tail = NULL;
-
-    if (sqlite3_prepare_v2(db, text.at, (int)text.len, &cur->query, &tail) != SQLITE_OK)
-        return pk_fail(err, PK_BAD_REQUEST, "query: %.200s", sqlite3_errmsg(db));
-    pk_str rest = pk_str_trim(pk_str_sub(text, (size_t)(tail - text.at), text.len));
-    if (!cur->query || !sqlite3_stmt_readonly(cur->query) ||
-        sqlite3_column_count(cur->query) == 0 || rest.len > 0)
-        return pk_fail(err, PK_BAD_REQUEST, "query: must be one select");
-    return read_columns(cur, err);
-}
-
-static bool writes(sqlite3 *db)
-{
-    return sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE;
-}
-
 /* The values of `prompt in (...)`; each is its own key. */
 static bool read_prompts(struct cursor *cur, sqlite3_value *list, struct pk_error *err)
 {
@@ -304,7 +132,7 @@ static bool read_prompts(struct cursor *cur, sqlite3_value *list, struct pk_erro
     int rc = sqlite3_vtab_in_first(list, &v);
 
     for (; rc == SQLITE_OK && v; rc = sqlite3_vtab_in_next(list, &v))
-        if (!keep(cur, v, v, err))
+        if (!pk_rows_keep(&cur->rows, v, v, err))
             return false;
     return true;
 }
@@ -356,11 +184,9 @@ static bool repeats(struct cursor *cur, pk_str config, pk_str query, pk_str para
 static void close_scan(struct cursor *cur)
 {
     pk_many_free(cur->many);
-    (void)sqlite3_finalize(cur->query);
-    forget_kept(cur);
+    pk_rows_close(&cur->rows);
     pk_arena_free(&cur->arena);
     cur->many = NULL;
-    cur->query = NULL;
     cur->item = NULL;
 }
 
@@ -379,21 +205,16 @@ static bool open_source(struct cursor *cur, const struct arguments *a, pk_str qu
 {
     const struct table *t = table_of(&cur->base);
 
-    *source = (struct pk_many_source){next_kept, cur};
     if (!t->map) {
-        source->next = next_input;
+        *source = (struct pk_many_source){next_input, cur};
         return open_inputs(cur, query, err);
     }
-    cur->kind = PK_ASK_PROMPT;
-    if (!a->query)
-        return a->prompts ? read_prompts(cur, a->prompts, err)
-                          : keep(cur, a->prompt, a->prompt, err);
-    if (!open_query(cur, query, err))
-        return false;
-    if (writes(t->conn->db))
-        return read_all(cur, err);
-    source->next = next_of_query;
-    return true;
+    cur->rows = (struct pk_rows){.db = t->conn->db, .kind = PK_ASK_PROMPT};
+    bool ok = a->query     ? pk_rows_open(&cur->rows, query, err)
+              : a->prompts ? read_prompts(cur, a->prompts, err)
+                           : pk_rows_keep(&cur->rows, a->prompt, a->prompt, err);
+    *source = pk_rows_source(&cur->rows);
+    return ok;
 }
 
 static bool begin(struct cursor *cur, const struct arguments *a, struct pk_error *err)
@@ -519,7 +340,7 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int i)
     case C_CACHE_STATUS: give_text(ctx, r->cache_status); break;
     case C_TRACE_ID: give_text(ctx, r->trace_id); break;
     case C_PROMPT:
-        if (!cur->query && item->has_key)
+        if (!cur->rows.query && item->has_key)
             pk_result_text(ctx, item->key);
         break;
     case C_CONFIG:

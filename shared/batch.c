@@ -49,8 +49,8 @@ struct pk_batch {
     size_t places, used;
     struct pk_arena kept; /* results of rows that were given away */
     struct pk_batch_progress progress;
-    int64_t ended, failed_calls; /* calls, but for those that are asked again */
-    int64_t dearest;             /* pico-dollars of one call */
+    int64_t failed_calls; /* but for those that are asked again */
+    int64_t dearest;      /* pico-dollars of one call */
 };
 
 /* --- lists --------------------------------------------------------------------------------- */
@@ -347,7 +347,7 @@ static bool too_dear(const struct pk_batch *b)
 /* Nothing is known of the price yet: one call finds out. */
 static bool must_probe(const struct pk_batch *b)
 {
-    return b->options.max_cost_pusd > 0 && b->ended == 0 && b->progress.running > 0;
+    return b->options.max_cost_pusd > 0 && b->progress.ended == 0 && b->progress.running > 0;
 }
 
 static bool may_start(struct pk_batch *b, int64_t now_ms)
@@ -414,7 +414,8 @@ static void count(struct pk_batch *b, const struct pk_result *r)
 {
     struct pk_batch_progress *p = &b->progress;
 
-    b->ended++;
+    p->ended++;
+    p->cached += pk_str_is(r->cache_status, "HIT") || pk_str_is(r->cache_status, "SEMANTIC HIT");
     b->failed_calls += !r->ok;
     p->input_tokens += r->has_usage ? r->input_tokens : 0;
     p->output_tokens += r->has_usage ? r->output_tokens : 0;
@@ -426,9 +427,9 @@ static void count(struct pk_batch *b, const struct pk_result *r)
 
 static void judge(struct pk_batch *b)
 {
-    double most = b->options.max_error_ratio * (double)b->ended;
+    double most = b->options.max_error_ratio * (double)b->progress.ended;
 
-    if (b->ended >= PK_BATCH_SAMPLE && (double)b->failed_calls > most)
+    if (b->progress.ended >= PK_BATCH_SAMPLE && (double)b->failed_calls > most)
         pk_batch_stop(b, "max_error_ratio", "max_error_ratio: too many calls have failed");
     if (b->options.max_cost_pusd > 0 && b->progress.unpriced > 0)
         pk_batch_stop(b, "max_cost", "max_cost_usd: the cost of a call is not known");

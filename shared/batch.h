@@ -125,6 +125,7 @@ void pk_batch_stop(struct pk_batch *b, const char *code, const char *why);
 
 struct pk_batch_progress {
     int64_t rows, done, failed, calls, running; /* calls: that were begun */
+    int64_t ended, cached;                      /* calls; cached: that the cache answered */
     int64_t input_tokens, output_tokens, cost_pusd;
     int64_t unpriced; /* calls whose cost is not known */
 };

@@ -186,7 +186,9 @@ const uint8_t *pk_call_cache_key(const struct pk_call *c)
 
 int64_t pk_call_max_age_s(const struct pk_call *c)
 {
-    return pk_call_target(c)->cache.max_age_s;
+    const struct pk_cache_policy *policy = &pk_call_target(c)->cache;
+
+    return policy->mode == PK_CACHE_OFF ? PK_CACHE_AGE_S_DEFAULT : policy->max_age_s;
 }
 
 const struct pk_cache_entry *pk_call_save(const struct pk_call *c)

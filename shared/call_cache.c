@@ -33,6 +33,11 @@ static struct pk_cache_question question(const struct pk_call *c)
     };
 }
 
+static bool has_cache(const struct pk_call *c)
+{
+    return c->req->cache_on || pk_call_target(c)->cache.mode != PK_CACHE_OFF;
+}
+
 /* An answer of the cache is looked at like any other, for what it says may be denied by now. False when the
  * entry is damaged: then it is no entry. */
 static bool take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
@@ -93,7 +98,7 @@ int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
         return without_exact(c);
     bool cannot_replay = c->stream && c->operation == &pk_operation_images; /* in pieces */
     if (c->looked_up || c->req->cache_off || !c->operation->cached || cannot_replay ||
-        pk_call_target(c)->cache.mode == PK_CACHE_OFF)
+        !has_cache(c))
         return pk_call_go(c, ST_send);
     struct pk_cache_question q = question(c);
     c->looked_up = true;
@@ -302,8 +307,7 @@ int pk_step_near(struct pk_call *c, const struct pk_event *ev)
 /* Whole successes, by the policy of the target that gave them; not what a filter took something out of. */
 static bool may_keep(const struct pk_call *c)
 {
-    return c->record.cache_status != PK_CS_DISABLED &&
-           pk_call_target(c)->cache.mode != PK_CACHE_OFF && c->status == 200 &&
+    return c->record.cache_status != PK_CS_DISABLED && has_cache(c) && c->status == 200 &&
            !(c->streaming && c->streaming->lossy) && !c->guards.replaced &&
            !pk_str_is(c->answer.finish_reason, "content_filter") &&
            !pk_str_is(c->answer.finish_reason,

@@ -100,7 +100,9 @@ static bool read_cache(struct pk_arena *arena, const struct pk_json *doc, int va
         req->cache_off = true;
     else if (pk_json_is(doc, value, "refresh"))
         req->cache_refresh = true;
-    else if (pk_json_type(doc, value) != PK_JSON_TRUE)
+    else if (pk_json_type(doc, value) == PK_JSON_TRUE)
+        req->cache_on = true;
+    else
         return pk_fail(err, PK_BAD_REQUEST,
                        "params.pk.cache: must be true, false, \"refresh\" or an object");
     return true;

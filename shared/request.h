@@ -33,6 +33,7 @@ struct pk_request {
     pk_str cache_ns;    /* over the config's namespace */
     bool cache_refresh; /* do not read, but store */
     bool cache_off;
+    bool cache_on;      /* also where the config has no cache: a simple one */
     int64_t timeout_ms; /* for the whole call; 0 = as configured */
     int64_t idle_ms;    /* of a session without bytes; 0 = PK_SESSION_IDLE_MS */
     int64_t
@@ -64,7 +65,7 @@ static inline const struct pk_dialect *pk_request_front(const struct pk_request 
 /* `messages` is an OpenAI messages array or a JSON string meaning one user turn; plain text too
  * when `plain_text` (SQLite has no JSON type). `params` is a JSON object merged over the body, or
  * empty; its "pk" member holds call options: metadata, trace_id, span_id, parent_span_id,
- * span_name, cache (false | "refresh" | {"namespace","force_refresh"}), timeout, request_timeout,
+ * span_name, cache (true | false | "refresh" | {"namespace","force_refresh"}), timeout, request_timeout,
  * log (false, "full", "hash", "none"), strict_params, user_id. An unknown option is an error that names it. "stream" is
  * refused: SQL returns one value. */
 bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, bool plain_text,

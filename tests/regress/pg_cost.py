@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""What calls cost, in Postgres: paid for once, known beforehand, bounded: pg_cost.py [WORD...]"""
+import json
+import sys
+
+import pg_temp
+from pg_case import Mock, case, expect, expect_error, run_cases
+
+QUERY = "select id as key, body as prompt from rows order by id"
+CACHED = {"cache": {"mode": "simple", "max_age": 3600}}
+
+
+def config(mock, model="gpt-4o-mini", path="", **more):
+    return json.dumps({"provider": "openai", "api_key": "sk-test", "custom_host": f"http://127.0.0.1:{mock.port}{path}/v1",
+                       "override_params": {"model": model}, **more})
+
+
+def cached(mock, name):
+    """A config whose cache is nobody else's."""
+    return config(mock, cache={"mode": "simple", "namespace": name})
+
+
+def options(**pk):
+    return json.dumps({"pk": pk})
+
+
+def table(k, bodies):
+    k.query("drop table if exists rows")
+    k.query("create table rows (id integer generated always as identity primary key, body text, x text)")
+    for b in bodies:
+        k.query("insert into rows (body) values ($1)", b)
+
+
+def prefetch(k, *args):
+    return json.loads(k.value(f"select pk_prefetch({','.join('$%d' % (i + 1) for i in range(len(args)))})", *args))
+
+
+# --- pk_prefetch ---------------------------------------------------------------------------
+
+@case
+def what_was_prefetched_is_asked_for_free(pg, mock, k):
+    table(k, ["a", "b", "a", None, "c"])
+    c = cached(mock, "free")
+    mock.reset()
+    counts = prefetch(k, c, QUERY)
+    expect(counts.pop("cost_usd") > 0 and counts == {"rows": 5, "distinct_prompts": 3, "cached": 0, "called": 3, "failed": 0},
+           counts)
+    expect(mock.requests() == 3, mock.requests())
+    k.query("update rows set x = pk_ask($1, body)", c)
+    expect(mock.requests() == 3, mock.requests())
+    expect(k.query("select count(*) from rows where x is not null") == [["4"]])
+    expect(prefetch(k, c, QUERY) == {"rows": 5, "distinct_prompts": 3, "cached": 3, "called": 0, "failed": 0, "cost_usd": 0})
+    expect(k.value("select pk_prefetch(null::text, $1)", QUERY) is None)
+
+
+@case
+def thousands_are_there_for_the_statement_that_follows(pg, mock, k):
+    c = cached(mock, "thousands")
+    expect(prefetch(k, c, "select 'row ' || i as prompt from generate_series(1, 1500) i", options(concurrency=64))["called"]
+           == 1500)
+    mock.reset()
+    expect(k.value("select count(pk_ask($1, 'row ' || i)) from generate_series(1, 1500) i", c) == "1500")
+    expect(mock.requests() == 0, mock.requests())
+
+
+@case
+def a_rollback_keeps_what_was_prefetched(pg, mock, k):
+    c = cached(mock, "rollback")
+    k.query("begin isolation level repeatable read")
+    expect(k.value("select 1") == "1")
+    expect(prefetch(k, c, "select 'x' as prompt")["called"] == 1)
+    mock.reset()
+    k.value("select pk_ask($1, 'x')", c)
+    k.query("rollback")
+    k.value("select pk_ask($1, 'x')", c)
+    expect(mock.requests() == 0, mock.requests())
+
+
+@case
+def a_prefetch_that_nobody_would_find_is_refused(pg, mock, k):
+    table(k, ["a"])
+    mock.reset()
+    expect_error("22023", lambda: k.value("select pk_prefetch($1, $2)", config(mock), QUERY), "config.cache: needed")
+    expect_error("22023", lambda: k.value("select pk_prefetch($1, $2, $3)", cached(mock, "n"), QUERY,
+                 options(cache=False)), "params.pk.cache: must not be false")
+    expect_error("22023", lambda: k.value("select pk_prefetch($1, 'delete from rows')", cached(mock, "n")), "query: must be one select")
+    expect(mock.requests() == 0)
+    expect(prefetch(k, config(mock), QUERY, options(cache=True))["called"] == 1)
+    k.value("select pk_ask($1, 'a', null, $2)", config(mock), options(cache=True))
+    expect(mock.requests() == 1, mock.requests())
+
+
+def main():
+    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
+        k.query("create extension pk")
+        failed = run_cases(pg, mock, k)
+        if failed:
+            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

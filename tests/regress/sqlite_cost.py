@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""What calls cost, in SQLite: paid for once, known beforehand, bounded."""
+import json
+import os
+
+from sqlite_door import CACHED, case, config, connect, contains, equal, failure, main, mock, one
+
+QUERY = "select id as key, body as prompt from t order by id"
+
+
+def table(folder, bodies):
+    db = connect(os.path.join(folder, "user.db"), isolation_level=None)
+    db.execute("create table t(id integer primary key, body text, x text)")
+    db.executemany("insert into t(body) values (?)", [(b,) for b in bodies])
+    return db
+
+
+def options(**pk):
+    return json.dumps({"pk": pk})
+
+
+def calls(db, sql, *args):
+    """Rows, and how many requests the provider got for them."""
+    before = mock.requests()
+    rows = db.execute(sql, args).fetchall()
+    return rows, mock.requests() - before
+
+
+def prefetch(db, *args):
+    return json.loads(one(db, f"select pk_prefetch({','.join('?' * len(args))})", *args))
+
+
+# --- pk_prefetch ---------------------------------------------------------------------------
+
+@case
+def what_was_prefetched_is_asked_for_free(folder):
+    db = table(folder, ["a", "b", "a", None, "c"])
+    c = config("gpt-4o-mini", **CACHED)
+    before = mock.requests()
+    equal({k: v for k, v in prefetch(db, c, QUERY).items() if k != "cost_usd"},
+          {"rows": 5, "distinct_prompts": 3, "cached": 0, "called": 3, "failed": 0})
+    equal(mock.requests() - before, 3)
+    _, made = calls(db, "update t set x = pk_ask(?, body)", c)
+    equal(made, 0)
+    equal([r[0] for r in db.execute("select x from t order by id")], ["a", "b", "a", None, "c"])
+    db.execute("insert into t(body) values ('d')")
+    counts = prefetch(db, c, QUERY)
+    equal(counts.pop("cost_usd") > 0, True)
+    equal(counts, {"rows": 6, "distinct_prompts": 4, "cached": 3, "called": 1, "failed": 0})
+    equal(prefetch(db, c, QUERY)["cost_usd"], 0)
+
+
+@case
+def thousands_are_there_for_the_statement_that_follows(folder):
+    db = table(folder, [f"row {i}" for i in range(2000)])
+    c = config(**CACHED)
+    equal(prefetch(db, c, QUERY, options(concurrency=64))["called"], 2000)
+    _, made = calls(connect(), "with recursive n(i) as (select 0 union all select i + 1 from n where i < 1999)"
+                    " select count(pk_ask(?, 'row ' || i)) from n", c)
+    equal(made, 0)
+
+
+@case
+def a_prefetch_that_nobody_would_find_is_refused(folder):
+    db = table(folder, ["a"])
+    before = mock.requests()
+    contains(failure(db, "select pk_prefetch(?, ?)", config(), QUERY), "config.cache: needed")
+    contains(failure(db, "select pk_prefetch(?, ?, ?)", config(**CACHED), QUERY, options(cache=False)),
+             "params.pk.cache: must not be false")
+    contains(failure(db, "select pk_prefetch(?, 'delete from t')", config(**CACHED)), "query: must be one select")
+    contains(failure(db, "select pk_prefetch(?, 'select 1 as n')", config(**CACHED)), "query: its columns")
+    contains(failure(db, "select pk_prefetch(?, 'select body as prompt from nowhere')", config(**CACHED)), "nowhere")
+    equal(one(db, "select pk_prefetch(null, ?)", QUERY), None)
+    equal(mock.requests() - before, 0)
+
+
+@case
+def an_option_turns_a_cache_on(folder):
+    db = table(folder, ["a", "b"])
+    equal(prefetch(db, config(), QUERY, options(cache=True))["called"], 2)
+    rows, made = calls(db, "select pk_ask(?, body, null, ?) from t", config(), options(cache=True))
+    equal((rows, made), ([("a",), ("b",)], 0))
+    _, made = calls(db, "select pk_ask(?, body) from t", config())
+    equal(made, 2)
+
+
+@case
+def what_failed_is_counted_and_asked_again(folder):
+    db = table(folder, [f"row {i}" for i in range(5)])
+    counts = prefetch(db, config("status-401", **CACHED), QUERY)
+    equal((counts["called"], counts["failed"]), (5, 5))
+    counts = prefetch(db, config(**CACHED), QUERY, options(max_calls=2))
+    equal((counts["called"], counts["failed"]), (2, 3))
+    counts = prefetch(db, config(**CACHED), QUERY)
+    equal((counts["cached"], counts["called"], counts["failed"]), (2, 3, 0))
+
+
+if __name__ == "__main__":
+    main()
