@@ -141,18 +141,28 @@ static bool has_it_all(struct pk_call *c)
     return true;
 }
 
-/* Ends the call as cancelled, unless its answer is whole already. */
-static void cancel(struct pk_call *c)
+static bool is_last(const struct pk_event *ev)
+{
+    return ev->kind == PK_EV_CANCEL || ev->kind == PK_EV_STOP;
+}
+
+/* Ends the call, unless its answer is whole already. */
+static void end_early(struct pk_call *c, const struct pk_event *ev)
 {
     c->answered = (c->answered && c->committed && !c->guards.tail.len) || has_it_all(c);
     c->guards.over = true;
     if (!c->answered) {
         c->status = 0;
         c->fault = (struct pk_fault){0};
-        (void)pk_fail(&c->error, PK_CANCELLED, "cancelled");
+        if (ev->kind == PK_EV_STOP)
+            c->error = ev->error;
+        else
+            (void)pk_fail(&c->error, PK_CANCELLED, "cancelled");
         pk_call_span_end(c);
         if (c->tunnel)
             pk_call_tunnel_say_goodbye(c);
+        else if (ev->kind == PK_EV_STOP)
+            pk_call_abort_stream(c);
     }
     c->state = ST_finish;
 }
@@ -162,15 +172,15 @@ struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_
     int op;
 
     PK_ASSERT(mono_us >= c->mono_us);
-    PK_ASSERT(ev->kind == PK_EV_CANCEL || (answers[c->next.op] & (1u << ev->kind)));
+    PK_ASSERT(is_last(ev) || (answers[c->next.op] & (1u << ev->kind)));
     if (ev->kind == PK_EV_START)
         start(c, mono_us);
     c->record.upstream_us += ev->waited_us;
     c->mono_us = mono_us;
     c->now_ms = mono_us / 1000;
     c->next = (struct pk_next){.until_ms = c->deadline_ms};
-    if (ev->kind == PK_EV_CANCEL)
-        cancel(c);
+    if (is_last(ev))
+        end_early(c, ev);
     do
         op = steps[c->state](c, ev);
     while (op == PK_CALL_AGAIN);

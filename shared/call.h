@@ -37,6 +37,7 @@ enum pk_event_kind {
     PK_EV_ROW,     /* the predicate has said .truth */
     PK_EV_SAVED,   /* the answer was handed to the cache, or could not be */
     PK_EV_CANCEL,  /* the client left or the statement was cancelled; legal at any time */
+    PK_EV_STOP, /* the host ends the call for .error, which the client is told; legal at any time */
 };
 
 /* An entry of the response cache. */
@@ -68,7 +69,7 @@ struct pk_event {
     const struct pk_reserve
         *reserve;          /* GRANTED, REFUSED: with its answer; borrowed for this step */
     int truth;             /* ROW: 1, 0; -1: null, or no row */
-    struct pk_error error; /* FAIL */
+    struct pk_error error; /* FAIL, STOP */
     int64_t waited_us;     /* how long the host waited for this: not our own work */
 };
 

@@ -252,8 +252,20 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
 
 /* --- a stream -------------------------------------------------------------------------------- */
 
+void pk_call_abort_stream(struct pk_call *c)
+{
+    struct pk_fault f = pk_call_told(c);
+
+    if (!c->committed || !c->streaming)
+        return;
+    c->guards.tail = PK_NONE;
+    pk_buf_reset(&c->out);
+    pk_stream_abort(c->front, &f, pk_call_provider(c), &c->out);
+    c->next.out = pk_buf_str(&c->out);
+}
+
 /* The stream broke: before the first bytes went out another attempt may follow; after that the
- * client is told, and never sees a clean end. */
+ * client is told. */
 static int stream_broke(struct pk_call *c)
 {
     if (!c->committed)

@@ -185,6 +185,8 @@ static enum pk_status status_of(const struct pk_call *c)
         return PK_ST_SUCCESS;
     if (c->error.code == PK_CANCELLED)
         return c->req->source == PK_SOURCE_HTTP ? PK_ST_CLIENT_CLOSED : PK_ST_CANCELLED;
+    if (c->error.code == PK_SHUTDOWN)
+        return PK_ST_CANCELLED;
     if (c->error.code == PK_DENIED)
         return PK_ST_BLOCKED;
     return c->committed ? PK_ST_TRUNCATED : PK_ST_ERROR;

@@ -350,12 +350,7 @@ static int ask_again(struct pk_call *c, const struct pk_guard_mark *by)
 /* The client has had most of it: it must not take that for an answer. */
 static int break_off(struct pk_call *c)
 {
-    struct pk_fault f = pk_call_told(c);
-
-    c->guards.tail = PK_NONE;
-    pk_buf_reset(&c->out);
-    pk_stream_abort(c->front, &f, pk_call_provider(c), &c->out);
-    c->next.out = pk_buf_str(&c->out);
+    pk_call_abort_stream(c);
     return pk_call_go(c, ST_finish);
 }
 

@@ -212,6 +212,8 @@ static inline struct pk_fault pk_call_told(const struct pk_call *c)
 }
 
 /* call_attempt.c */
+/* Ends a stream of which the client has had a part with an error event, and never with a clean end. */
+void pk_call_abort_stream(struct pk_call *c);
 void pk_call_note_first_byte(struct pk_call *c);
 /* A transport failure, told in terms of the target and of the limit that passed. */
 void pk_call_note_failure(struct pk_call *c, const struct pk_event *ev);

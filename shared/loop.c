@@ -205,7 +205,7 @@ static void drive(struct pk_loop *l, struct pk_task *t)
             t->waiting_us = t->waiting_us ? t->waiting_us : pk_clock_mono_us();
             if (set_deadline(l, t, give_up_ms(t)))
                 return;
-            ev = (struct pk_event){.kind = t->next.op == PK_OP_SLEEP ? PK_EV_CANCEL : PK_EV_FAIL};
+            ev = (struct pk_event){.kind = t->next.op == PK_OP_SLEEP ? PK_EV_STOP : PK_EV_FAIL};
             (void)pk_fail(&ev.error, PK_NO_MEMORY, "loop: out of memory");
         }
         step(t, &ev);
@@ -327,16 +327,24 @@ bool pk_loop_can_send(const struct pk_task *t)
     return !t->transfer || pk_transfer_writable(t->transfer);
 }
 
-void pk_loop_cancel(struct pk_loop *l, struct pk_task *t)
+static void end_early(struct pk_loop *l, struct pk_task *t, const struct pk_event *ev)
 {
-    struct pk_event ev = {.kind = PK_EV_CANCEL};
-
     if (t->next.op == PK_OP_DONE)
         return;
     clear_deadline(l, t);
     t->held = false;
-    step(t, &ev);
+    step(t, ev);
     drive(l, t);
+}
+
+void pk_loop_cancel(struct pk_loop *l, struct pk_task *t)
+{
+    end_early(l, t, &(struct pk_event){.kind = PK_EV_CANCEL});
+}
+
+void pk_loop_stop(struct pk_loop *l, struct pk_task *t, const struct pk_error *why)
+{
+    end_early(l, t, &(struct pk_event){.kind = PK_EV_STOP, .error = *why});
 }
 
 void pk_loop_drop(struct pk_loop *l, struct pk_task *t)

@@ -74,6 +74,8 @@ bool pk_loop_can_send(const struct pk_task *t);
 /* Ends the call as cancelled and closes its connection; the task comes back from pk_loop_next() at
  * PK_OP_DONE, once. Nothing happens to one that is over. */
 void pk_loop_cancel(struct pk_loop *loop, struct pk_task *t);
+/* The same for the host's own reason, which the client is told: a stream gets an error event. */
+void pk_loop_stop(struct pk_loop *loop, struct pk_task *t, const struct pk_error *why);
 
 /* Forgets a task in any state without a step: for hosts that are being torn down. */
 void pk_loop_drop(struct pk_loop *loop, struct pk_task *t);

@@ -9,7 +9,8 @@
  *                │
  *              DONE ─▶ answered, logged, recycled
  *
- * A call ends in one place: when its task comes back at DONE. A client that leaves cancels the task.
+ * A call ends in one place: when its task comes back at DONE. A client that leaves cancels the
+ * task; a pkd that ends stops it, which the client is told.
  */
 #include "client_inner.h"
 
@@ -145,16 +146,6 @@ static void give_json(struct pkd_call *c, const struct pk_reply *reply, bool don
     c->conn = NULL;
 }
 
-static void give_notice(struct pkd_call *c)
-{
-    struct pk_error err = {0};
-
-    (void)pk_fail(&err, PK_CANCELLED, "the gateway is shutting down");
-    err.status = 503;
-    pkd_answer_error(c->conn, &c->arena, pk_request_front(&c->req), &err);
-    c->conn = NULL;
-}
-
 /* The client is to be answered before the call is over: what the request is in must stay. */
 static bool keep_input(struct pkd_call *c)
 {
@@ -235,8 +226,6 @@ static void give(struct pkd_call *c)
     }
     if (c->begun || reply.stream)
         give_stream(c, &reply, done);
-    else if (c->cancelled)
-        give_notice(c);
     else
         give_json(c, &reply, done);
 }
@@ -297,18 +286,26 @@ void pkd_call_logged(struct pkd_thread *t)
     }
 }
 
-void pkd_call_cancel(struct pkd_call *c)
+void pkd_call_leave(struct pkd_call *c, enum pk_code why)
 {
+    struct pk_error err = {0};
+
     if (c->cancelled || c->task.next.op == PK_OP_DONE)
         return; /* it comes back in any case */
-    c->leaves = true;
+    c->leaves = why;
     if (c->asks)
         return; /* until the clerk is done with it */
     c->cancelled = true;
     c->paused = false;
     pkd_call_wait_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
-    pk_loop_cancel(c->thread->loop, &c->task);
+    if (why == PK_CANCELLED) {
+        pk_loop_cancel(c->thread->loop, &c->task);
+        return;
+    }
+    (void)pk_fail(&err, why, "%s",
+                  why == PK_SHUTDOWN ? "the gateway is shutting down" : "no memory for the call");
+    pk_loop_stop(c->thread->loop, &c->task, &err);
 }
 
 void pkd_call_step(struct pk_task *task)
@@ -316,7 +313,7 @@ void pkd_call_step(struct pk_task *task)
     struct pkd_call *c = (struct pkd_call *)(void *)task;
 
     if (task->next.open && !open_tunnel(c)) {
-        pkd_call_cancel(c);
+        pkd_call_leave(c, PK_NO_MEMORY);
         return;
     }
     if (task->next.op != PK_OP_DONE)
@@ -358,7 +355,7 @@ static void on_closed(void *owner, struct pkd_conn *conn)
     c->conn = NULL;
     if (!c->input)
         c->input = pkd_conn_take_input(conn, &c->input_size);
-    pkd_call_cancel(c);
+    pkd_call_leave(c, PK_CANCELLED);
 }
 
 static const struct pkd_owner call_owner = {on_drained, on_closed, on_received};
@@ -367,13 +364,13 @@ void pkd_call_end_tunnels(struct pkd_thread *t)
 {
     for (struct pkd_call *c = t->calls; c; c = c->next)
         if (c->tunnel)
-            pkd_call_cancel(c);
+            pkd_call_leave(c, PK_SHUTDOWN);
 }
 
-void pkd_call_cancel_all(struct pkd_thread *t)
+void pkd_call_stop_all(struct pkd_thread *t)
 {
     for (struct pkd_call *c = t->calls; c; c = c->next)
-        pkd_call_cancel(c);
+        pkd_call_leave(c, PK_SHUTDOWN);
 }
 
 /* --- the beginning ------------------------------------------------------------------------- */

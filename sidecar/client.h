@@ -34,8 +34,8 @@ void pkd_call_woken(struct pkd_thread *t);
 /* Ends waits that have passed their call's deadline; t->next_overdue_ms says when to look again. */
 void pkd_call_overdue(struct pkd_thread *t, int64_t now_ms);
 
-/* Cancels every call of the thread; each still comes back as done. */
-void pkd_call_cancel_all(struct pkd_thread *t);
+/* Ends every call of the thread, and tells its client; each still comes back as done. */
+void pkd_call_stop_all(struct pkd_thread *t);
 /* Frees what is kept for reuse; no call may be in progress. */
 void pkd_call_free_spares(struct pkd_thread *t);
 

@@ -22,11 +22,11 @@ struct pkd_call {
     bool paused; /* the client does not keep up */
     bool waits;  /* in t->waiting */
     bool cancelled;
-    bool asks;    /* a clerk has its question, or its reservation */
-    bool leaves;  /* is to be cancelled when that is over */
-    bool tunnel;  /* a session that is open: the client may send */
-    bool uploads; /* in t->uploads */
-    void *input;  /* what the request is in, once the client has left */
+    bool asks;           /* a clerk has its question, or its reservation */
+    enum pk_code leaves; /* why it is to end when that is over; PK_OK: it is not */
+    bool tunnel;         /* a session that is open: the client may send */
+    bool uploads;        /* in t->uploads */
+    void *input;         /* what the request is in, once the client has left */
     size_t input_size;
     int64_t began_us;                       /* monotonic */
     struct pkd_call *prev, *next;           /* in t->calls, or next in t->spares */
@@ -36,8 +36,9 @@ struct pkd_call {
     struct pkd_call *logged_next;           /* in t->logged */
 };
 
-/* Ends it, once whoever has its question is done; it comes back as over. client.c */
-void pkd_call_cancel(struct pkd_call *c);
+/* Ends it, once whoever has its question is done; it comes back as over. PK_CANCELLED: the client has left, and is told
+ * nothing. client.c */
+void pkd_call_leave(struct pkd_call *c, enum pk_code why);
 
 /* What the machine asks of the store; each goes on with the call, now or when a clerk has an answer. client_store.c */
 void pkd_call_look_up(struct pkd_call *c);

@@ -111,7 +111,7 @@ static void go_on(struct pkd_call *c)
 {
     c->asks = false;
     if (c->leaves)
-        pkd_call_cancel(c);
+        pkd_call_leave(c, c->leaves);
 }
 
 static void answered(struct pkd_job *job)

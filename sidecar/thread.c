@@ -75,7 +75,7 @@ static bool drained(struct pkd_thread *t)
     if (pk_clock_ms() < t->stop_at_ms)
         return false;
     pkd_warn("grace_over calls=%d connections=%d", t->call_count, pkd_server_count(t->server));
-    pkd_call_cancel_all(t);
+    pkd_call_stop_all(t);
     run_calls(t);
     return true;
 }

@@ -29,7 +29,7 @@
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
  * chat completion), chunk TEXT and finish (pieces of a stream), frame TEXT and goodbye (of a session), end, fail network | timeout, granted,
  * refused SLUG RETRY_MS ("-": limits cannot be asked), row 1 | 0 | -1 (what a predicate says), wake, saved,
- * cancel. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
+ * cancel, stop WHY. In BYTES \n is a line feed. No network, no clock, no threads: a scenario is the whole world
  * that the machine sees, so that every retry, fallback and timeout can be written down.
  */
 #include "call.h"
@@ -53,11 +53,11 @@ struct play {
 };
 
 static const char *const event_names[] = {
-    [PK_EV_START] = "start",   [PK_EV_HIT] = "hit",         [PK_EV_MISS] = "miss",
-    [PK_EV_HEAD] = "head",     [PK_EV_BODY] = "body",       [PK_EV_END] = "end",
-    [PK_EV_FAIL] = "fail",     [PK_EV_WAKE] = "wake",       [PK_EV_SAVED] = "saved",
-    [PK_EV_CANCEL] = "cancel", [PK_EV_GRANTED] = "granted", [PK_EV_REFUSED] = "refused",
-    [PK_EV_ROW] = "row",
+    [PK_EV_START] = "start",     [PK_EV_HIT] = "hit",   [PK_EV_MISS] = "miss",
+    [PK_EV_HEAD] = "head",       [PK_EV_BODY] = "body", [PK_EV_END] = "end",
+    [PK_EV_FAIL] = "fail",       [PK_EV_WAKE] = "wake", [PK_EV_SAVED] = "saved",
+    [PK_EV_CANCEL] = "cancel",   [PK_EV_STOP] = "stop", [PK_EV_GRANTED] = "granted",
+    [PK_EV_REFUSED] = "refused", [PK_EV_ROW] = "row",
 };
 
 static const struct pk_price price_rows[] = {
@@ -199,6 +199,7 @@ static void fill_event(struct play *p, const char *rest, struct pk_event *ev)
         (void)pk_fail(&ev->error, strcmp(rest, "timeout") == 0 ? PK_TIMEOUT : PK_NETWORK,
                       "openai: %s", rest);
         break;
+    case PK_EV_STOP: (void)pk_fail(&ev->error, PK_SHUTDOWN, "%s", rest); break;
     case PK_EV_GRANTED: grant(p, ev); break;
     case PK_EV_REFUSED: refuse(p, rest, ev); break;
     case PK_EV_ROW: ev->truth = (int)strtol(rest, NULL, 10); break;

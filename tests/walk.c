@@ -207,13 +207,22 @@ static void reserve(struct walk *w, struct pk_event *ev)
     (void)pk_fail(&r->error, r->refused < 0 ? PK_STORE : PK_RATE, "no");
 }
 
+static struct pk_event stop(struct walk *w)
+{
+    struct pk_event ev = {.kind = roll(w, 2) ? PK_EV_CANCEL : PK_EV_STOP};
+
+    if (ev.kind == PK_EV_STOP)
+        (void)pk_fail(&ev.error, PK_SHUTDOWN, "the host stops");
+    return ev;
+}
+
 static struct pk_event answer(struct walk *w, const struct pk_next *next)
 {
     static const int statuses[] = {200, 200, 200, 201, 400, 401, 429, 500, 503, 101, 101};
     struct pk_event ev = {0};
 
     if (roll(w, 40) == 0)
-        return (struct pk_event){.kind = PK_EV_CANCEL};
+        return stop(w);
     switch (next->op) {
     case PK_OP_LOOKUP:
     case PK_OP_NEAR: ev.kind = roll(w, 4) ? PK_EV_MISS : PK_EV_HIT; break;

@@ -149,10 +149,10 @@ def chat(pkd, mock, model="fixed-600", text="hello", headers=None, cfg=None, tim
     return pkd.http("POST", "/v1/chat/completions", chat_body(model, text, **more), h, timeout)
 
 
-def chat_request(mock, body, headers=""):
+def chat_request(mock, body, headers="", path="/v1/chat/completions"):
     """The bytes of a chat request."""
     body = body.encode() if isinstance(body, str) else body
-    return (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    return (b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
             b"content-type: application/json\r\nx-portkey-config: " + config(mock).encode() +
             b"\r\n" + headers.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 

@@ -153,7 +153,33 @@ def the_grace_period_is_bounded():
     expect(status == 503 and b"shutting down" in body, body)
     expect(p.process.wait(10) == 0)
     expect(time.monotonic() - began < 8 * SLOW)
-    expect(len(p.rows("select 1 from pk_logs")) == 1)
+    expect(p.rows("select status, error_type, http_status from pk_logs") == [("cancelled", "shutting_down", 503)])
+    p.stop()
+
+
+def a_stream_beyond_the_grace_ends_with_an_error_event():
+    ends = {"/v1/chat/completions": b'data: {"error":', "/v1/messages": b"event: error\ndata: "}
+    p = Pkd("--grace", "300")
+    streams = []
+    for path in ends:
+        s = p.raw()
+        s.sendall(chat_request(mock, chat_body("stall-after:4", "a word or two or three", max_tokens=100, stream=True), path=path))
+        streams.append((s, s.recv(4096), ends[path]))
+        expect(b"200 OK" in streams[-1][1])
+    p.process.send_signal(signal.SIGTERM)
+    for s, got, end in streams:
+        while True:
+            part = s.recv(65536)
+            if not part:
+                break
+            got += part
+        last = got[got.rindex(end):]
+        expect(b"the gateway is shutting down" in last, last)
+        expect(b"[DONE]" not in got and b"message_stop" not in got and not got.endswith(b"0\r\n\r\n"), got[-300:])
+        s.close()
+    expect(p.process.wait(10) == 0)
+    rows = p.rows("select status, error_type, http_status, usage_source from pk_logs")
+    expect(rows == [("cancelled", "shutting_down", 200, "estimated")] * 2, rows)
     p.stop()
 
 
@@ -394,7 +420,7 @@ def what_one_process_is_told_reaches_the_others():
 
 run(what_one_process_is_told_reaches_the_others, prompts_are_kept_from_the_shell, guardrails_are_kept_from_the_shell, help_and_version_are_printed, addresses_beyond_loopback_are_refused, a_port_in_use_is_told,
     it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
-    sigterm_lets_calls_finish, the_grace_period_is_bounded, a_second_signal_ends_it_at_once,
+    sigterm_lets_calls_finish, the_grace_period_is_bounded, a_stream_beyond_the_grace_ends_with_an_error_event, a_second_signal_ends_it_at_once,
     what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_stays_small_under_256_connections,
     doctor_finds_nothing_wrong, doctor_finds_what_is_wrong, keys_and_configs_are_kept_from_the_shell)
 mock.stop()

@@ -427,7 +427,7 @@ def a_gateway_that_stops_says_goodbye():
     expect(ws.receive() == (CLOSE, b"\x03\xe9", True))
     ws.drop()
     expect(other.process.wait(10 * SLOW) == 0)
-    expect(row_of("stopped", at=other)[:2] == ("client_closed", 101))
+    expect(row_of("stopped", "status, http_status, error_type", at=other) == ("cancelled", 101, "shutting_down"))
     other.stop()
 
 
