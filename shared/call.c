@@ -87,7 +87,6 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
                             const struct pk_facts *facts, const struct pk_request *req,
                             int64_t now_us, uint64_t seed, struct pk_error *err)
 {
-    static const char *const sources[] = {"sqlite", "postgres", "http"};
     struct pk_call *c = pk_alloc_room(arena, sizeof *c);
 
     PK_ASSERT(config->target_count > 0);
@@ -111,7 +110,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->collected = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     c->record.started_us = now_us;
-    c->record.source = pk_str_of(sources[req->source]);
+    c->record.source = pk_str_of(pk_source_name(req->source));
     if (!read_body(c, err))
         return NULL;
     note_ids(c);

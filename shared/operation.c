@@ -27,6 +27,11 @@ const struct pk_operation *pk_operation_find(pk_str name)
     return NULL;
 }
 
+const struct pk_operation *pk_operation_at(int i)
+{
+    return i < (int)PK_COUNT(operations) ? operations[i] : NULL;
+}
+
 /* --- codecs ---------------------------------------------------------------------------------- */
 
 /* Of providers that spell an operation as its client does. */

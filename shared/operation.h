@@ -29,6 +29,8 @@ enum pk_method { PK_POST, PK_GET, PK_PUT, PK_PATCH, PK_DELETE };
 
 /* NULL when there is none of that name. */
 const struct pk_operation *pk_operation_find(pk_str name);
+/* The i-th of all, from 0; NULL behind the last. */
+const struct pk_operation *pk_operation_at(int i);
 
 /* Where a raw operation's answer says what was used, it is what this call has used: of a file or a batch it would
  * be told again with every look at it. */

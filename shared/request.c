@@ -52,6 +52,16 @@ static bool check_numbers(const struct pk_json *doc, struct pk_error *err)
     return true;
 }
 
+const char *pk_source_name(enum pk_source source)
+{
+    switch (source) {
+    case PK_SOURCE_SQLITE: return "sqlite";
+    case PK_SOURCE_POSTGRES: return "postgres";
+    case PK_SOURCE_HTTP: return "http";
+    }
+    return "http";
+}
+
 bool pk_request_metadata(struct pk_arena *arena, pk_str metadata, struct pk_error *err)
 {
     struct pk_json doc;

@@ -15,6 +15,7 @@
 struct pk_guards;
 
 enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
+const char *pk_source_name(enum pk_source source); /* "http" */
 
 /* Strings are borrowed and must outlive the call. */
 struct pk_request {

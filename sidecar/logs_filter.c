@@ -5,13 +5,17 @@
 #include "logs_filter.h"
 
 #include "iso.h"
+#include "operation.h"
 #include "path.h"
 #include "price.h"
+#include "request.h"
 
 #include <string.h>
 
 enum {
     WORDS_BYTES = 80,
+    WHY_BYTES = 400,
+    HTTP_STATUS_MAX = 999,
     VALUE_BYTES_MAX = 16 << 10,
     US_PER_S = 1000000,
     DOLLARS = 12, /* places from the unit to pico-dollars */
@@ -38,18 +42,25 @@ static bool fail(struct reader *r, const char *why)
 
 /* --- the kinds of filters ------------------------------------------------------------------- */
 
+/* The first of "a, b", without blanks; may be empty. */
+static bool next_item(pk_str *rest, pk_str *item)
+{
+    int comma = pk_str_find(*rest, ',');
+    size_t len = comma < 0 ? rest->len : (size_t)comma;
+    bool more = rest->len > 0;
+
+    *item = pk_str_trim(pk_str_sub(*rest, 0, len));
+    *rest = pk_str_sub(*rest, len + 1, rest->len);
+    return more;
+}
+
 /* "a, b" as ",a,b,": what a column's value is looked for in. With `ending`, that follows each once more. */
 static bool read_items(struct reader *r, int arg, const char *ending)
 {
     struct pk_buf out = pk_buf_in(r->arena, VALUE_BYTES_MAX);
-    pk_str rest = r->value;
+    pk_str rest = r->value, item;
 
-    while (rest.len) {
-        int comma = pk_str_find(rest, ',');
-        size_t len = comma < 0 ? rest.len : (size_t)comma;
-        pk_str item = pk_str_trim(pk_str_sub(rest, 0, len));
-
-        rest = pk_str_sub(rest, len + 1, rest.len);
+    while (next_item(&rest, &item)) {
         if (item.len)
             pk_buf_addf(&out, ",%.*s", PK_FMT(item));
         if (item.len && ending)
@@ -66,26 +77,65 @@ static bool read_list(struct reader *r, int arg)
     return read_items(r, arg, NULL);
 }
 
-static bool is_status(pk_str word)
+/* What a column may say, the i-th; NULL behind the last. */
+static const char *word_of(int arg, int i)
 {
-    for (int i = PK_ST_SUCCESS; i <= PK_ST_CANCELLED; i++)
-        if (pk_str_is(word, pk_status_name((enum pk_status)i)))
+    switch (arg) {
+    case PKD_F_status: return i <= PK_ST_CANCELLED ? pk_status_name((enum pk_status)i) : NULL;
+    case PKD_F_cache_status:
+        return i <= PK_CS_SEMANTIC_MISS ? pk_cache_status_name((enum pk_cache_status)i) : NULL;
+    case PKD_F_source: return i <= PK_SOURCE_HTTP ? pk_source_name((enum pk_source)i) : NULL;
+    case PKD_F_operation: {
+        const struct pk_operation *o = pk_operation_at(i);
+
+        return o ? o->name : NULL;
+    }
+    }
+    return NULL;
+}
+
+static bool is_word(struct reader *r, int arg, pk_str item)
+{
+    const char *word;
+
+    for (int i = 0; (word = word_of(arg, i)) != NULL; i++)
+        if (pk_str_is(item, word))
             return true;
-    return false;
+    struct pk_buf out = pk_buf_in(r->arena, WHY_BYTES);
+
+    for (int i = 0; (word = word_of(arg, i)) != NULL; i++)
+        pk_buf_addf(&out, "%s%s", i ? ", " : "must be of ", word);
+    pk_buf_addc(&out, 0);
+    return fail(r, out.failed ? "no such word" : pk_buf_str(&out).at);
+}
+
+static bool is_http_status(struct reader *r, int arg, pk_str item)
+{
+    int64_t status;
+
+    (void)arg;
+    return (pk_str_int(item, &status) && status >= 0 && status <= HTTP_STATUS_MAX) ||
+           fail(r, "must be of HTTP statuses, and 0 for none");
+}
+
+/* A list of what a column may say, and of nothing else. */
+static bool read_known(struct reader *r, int arg,
+                       bool (*known)(struct reader *r, int arg, pk_str item))
+{
+    for (pk_str rest = r->value, item; next_item(&rest, &item);)
+        if (item.len && !known(r, arg, item))
+            return false;
+    return read_list(r, arg);
+}
+
+static bool read_words(struct reader *r, int arg)
+{
+    return read_known(r, arg, is_word);
 }
 
 static bool read_statuses(struct reader *r, int arg)
 {
-    for (pk_str rest = r->value; rest.len;) {
-        int comma = pk_str_find(rest, ',');
-        size_t len = comma < 0 ? rest.len : (size_t)comma;
-
-        if (len && !is_status(pk_str_trim(pk_str_sub(rest, 0, len))))
-            return fail(r, "must be of success, error, blocked, client_closed, truncated, "
-                           "cancelled");
-        rest = pk_str_sub(rest, len + 1, rest.len);
-    }
-    return read_list(r, arg);
+    return read_known(r, arg, is_http_status);
 }
 
 /* "greet" is "greet@1" and so on too: the statement looks for it without its digits. */
@@ -313,8 +363,8 @@ static const struct rule {
 } rules[] = {
     {" trace_id trace_ids ",                  read_list,     PKD_F_trace_id},
     {" span_id ",                             read_list,     PKD_F_span_id},
-    {" status ",                              read_statuses, PKD_F_status},
-    {" http_status status_code status_codes ", read_list,    PKD_F_http_status},
+    {" status ",                              read_words,    PKD_F_status},
+    {" http_status status_code status_codes ", read_statuses, PKD_F_http_status},
     {" provider ai_org ",                     read_list,     PKD_F_provider},
     {" model ai_model ",                      read_list,     PKD_F_model},
     {" ai_org_model ",                        read_list,     PKD_F_ai_org_model},
@@ -323,9 +373,9 @@ static const struct rule {
     {" api_key api_keys api_key_ids ",        read_list,     PKD_F_api_key},
     {" user user_id ",                        read_list,     PKD_F_user_id},
     {" prompt prompt_slug ",                  read_prompts,     PKD_F_prompt},
-    {" cache_status ",                        read_list,     PKD_F_cache_status},
-    {" operation ",                           read_list,     PKD_F_operation},
-    {" source ",                              read_list,     PKD_F_source},
+    {" cache_status ",                        read_words,    PKD_F_cache_status},
+    {" operation ",                           read_words,    PKD_F_operation},
+    {" source ",                              read_words,    PKD_F_source},
     {" search error_message ",                read_search,   PKD_F_search},
     {" cost_min ",                            read_cents,    PKD_F_cost_min},
     {" cost_max ",                            read_cents,    PKD_F_cost_max},

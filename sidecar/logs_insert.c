@@ -46,17 +46,13 @@ static pk_str name(struct item *it, int object, const char *name)
 /* The operation whose path the URL ends with; any other is passed on, as it would be by the proxy. */
 static pk_str operation_of(pk_str url)
 {
-    static const struct pk_operation *const all[] = {
-#define OPERATION(symbol, ...) &pk_operation_##symbol,
-#include "operations.def"
-#undef OPERATION
-    };
+    const struct pk_operation *o;
     int query = pk_str_find(url, '?');
     pk_str path = query < 0 ? url : pk_str_sub(url, 0, (size_t)query);
 
-    for (size_t i = 0; i < PK_COUNT(all); i++)
-        if (*all[i]->path && pk_str_ends(path, all[i]->path))
-            return pk_str_of(all[i]->name);
+    for (int i = 0; (o = pk_operation_at(i)) != NULL; i++)
+        if (*o->path && pk_str_ends(path, o->path))
+            return pk_str_of(o->name);
     return PK_STR("proxy");
 }
 

@@ -40,7 +40,7 @@ def ids(**query):
 
 def refused(word, path="/v1/logs", **query):
     why = get(path, 400, **query)["error"]["message"]
-    expect(word in why, why)
+    expect(why.startswith(word + ":"), why)
 
 
 def call(trace, metadata=None, status=200, model="fixed-600", **more):
@@ -176,6 +176,12 @@ def what_is_no_filter_is_an_error_that_names_it():
     refused("metadata", metadata="[1]")
     refused("metadata", metadata="{")
     refused("status", status="succes")
+    refused("operation", operation="chat,embedings")
+    refused("source", source="https")
+    refused("cache_status", cache_status="HIT, MIS")
+    refused("status_code", status_code="200,4xx")
+    refused("status_code", "/v1/analytics/graphs/requests", status_code="-1")
+    expect(get("/v1/logs", cache_status="HIT, SEMANTIC MISS", operation="chat,embeddings", status_code="0,200"))
     refused("cost_min", cost_min="much")
     refused("time_range", time_range="yesterday")
     refused("start_time", start_time="soon")
