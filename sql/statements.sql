@@ -880,31 +880,32 @@ from pk_log l join pk_feedback_item f on f.trace_id = l.trace_id where l.id = $1
 select count(*), cast(coalesce(sum(case when l.status = 'success' then 0 else 1 end), 0) as bigint),
     cast(sum(l.cost_pusd) as bigint), cast(coalesce(sum(@inputs@), 0) as bigint),
     cast(coalesce(sum(@outputs@), 0) as bigint), cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
-    cast(sum(l.duration_us) as bigint) / count(*),
+    (cast(sum(l.duration_us) as bigint) * 2 / count(*) + 1) / 2,
     cast(coalesce(sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 else 0 end), 0) as bigint),
     count(distinct l.user_id), min(l.started_us), max(l.started_us + l.duration_us)
 from pk_log l where @wanted@
 
 -- name: graph_calls(@filter@, bucket_us bigint)
--- Retried and fallen are those that were rescued so.
+-- Retried and fallen are those that were rescued so. Rates and means in thousandths are rounded: half of one more than
+-- twice as much.
 select l.started_us / $35 * $35, count(*),
     count(case when l.status <> 'success' then 1 end),
-    count(case when l.status <> 'success' then 1 end) * 100000 / count(*),
+    (count(case when l.status <> 'success' then 1 end) * 200000 / count(*) + 1) / 2,
     cast(sum(l.cost_pusd) as bigint), cast(sum(l.cost_pusd) as bigint) / count(l.cost_pusd),
     cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
-    cast(sum(@inputs@ + @outputs@) as bigint) * 1000 / count(@inputs@ + @outputs@),
+    (cast(sum(@inputs@ + @outputs@) as bigint) * 2000 / count(@inputs@ + @outputs@) + 1) / 2,
     count(case when l.status = 'success' and l.retries > 0 then 1 end),
     count(case when l.status = 'success' and l.fallback_index > 0 then 1 end)
 from pk_log l where @wanted@ group by 1 order by 1
 
 -- name: graph_users(@filter@, bucket_us bigint)
 select l.started_us / $35 * $35, count(distinct l.user_id), count(*), count(l.user_id),
-    count(l.user_id) * 1000 / nullif(count(distinct l.user_id), 0)
+    (count(l.user_id) * 2000 / nullif(count(distinct l.user_id), 0) + 1) / 2
 from pk_log l where @wanted@ group by 1 order by 1
 
 -- name: graph_latency(@filter@, bucket_us bigint)
 -- A percentile is the least latency that so many calls do not exceed.
-select x.at, cast(sum(x.us) as bigint) / count(*),
+select x.at, (cast(sum(x.us) as bigint) * 2 / count(*) + 1) / 2,
     min(case when x.rank * 100 >= x.calls * 50 then x.us end),
     min(case when x.rank * 100 >= x.calls * 90 then x.us end),
     min(case when x.rank * 100 >= x.calls * 95 then x.us end),
@@ -938,10 +939,11 @@ order by x.at, x.retries
 
 -- name: graph_cache(@filter@, bucket_us bigint)
 -- The rate is of those that were looked for; what was saved adds up.
-select x.at, x.simple, x.semantic, x.simple + x.semantic, (x.simple + x.semantic) * 100000 / nullif(x.asked, 0),
+select x.at, x.simple, x.semantic, x.simple + x.semantic,
+    ((x.simple + x.semantic) * 200000 / nullif(x.asked, 0) + 1) / 2,
     cast(coalesce(sum(x.simple_pusd) over (order by x.at), 0) as bigint),
     cast(coalesce(sum(x.semantic_pusd) over (order by x.at), 0) as bigint),
-    x.us / nullif(x.simple + x.semantic, 0)
+    (x.us * 2 / nullif(x.simple + x.semantic, 0) + 1) / 2
 from (select l.started_us / $35 * $35 as at,
         count(case l.cache_status when 'HIT' then 1 end) as simple,
         count(case l.cache_status when 'SEMANTIC HIT' then 1 end) as semantic,
@@ -954,11 +956,11 @@ order by x.at
 
 -- name: cache_totals(@filter@)
 -- How many times longer than a hit a miss takes, in thousandths.
-select x.hits, x.hit_us, x.calls, x.miss_us * 1000 / nullif(x.hit_us, 0)
+select x.hits, x.hit_us, x.calls, (x.miss_us * 2000 / nullif(x.hit_us, 0) + 1) / 2
 from (select count(*) as calls,
         count(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 end) as hits,
-        cast(avg(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then l.duration_us end) as bigint) as hit_us,
-        cast(avg(case when l.cache_status in ('MISS', 'SEMANTIC MISS') then l.duration_us end) as bigint)
+        cast(round(avg(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then l.duration_us end)) as bigint) as hit_us,
+        cast(round(avg(case when l.cache_status in ('MISS', 'SEMANTIC MISS') then l.duration_us end)) as bigint)
             as miss_us
     from pk_log l where @wanted@) x
 
@@ -997,7 +999,7 @@ group by 1 order by 2 desc, 1 limit $35 offset $36
 
 -- name: group_metadata(@filter@, count bigint, skip bigint, key text)
 select x.value, count(*), cast(sum(x.cost_pusd) as bigint),
-    cast(sum(x.units) as bigint) * 1000 / count(x.units), avg(x.opinion), count(x.opinion), max(x.started_us),
+    (cast(sum(x.units) as bigint) * 2000 / count(x.units) + 1) / 2, avg(x.opinion), count(x.opinion), max(x.started_us),
     count(*) over ()
 from (select @member($37)@ as value, l.cost_pusd, @inputs@ + @outputs@ as units, l.started_us,
         o.opinion

@@ -388,7 +388,7 @@ def near(told, want, what):
         if value is None or told[name] is None:
             expect(value == told[name], f"{what} {name}: {told[name]} not {value}")
         else:
-            expect(abs(value - told[name]) <= 0.0011, f"{what} {name}: {told[name]} not {value}")
+            expect(abs(value - told[name]) <= 0.0005001, f"{what} {name}: {told[name]} not {value}")
 
 
 def iso(at_us):
