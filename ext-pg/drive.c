@@ -14,6 +14,7 @@
 
 #include "asks.h"
 
+#include "access/xact.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
@@ -156,6 +157,23 @@ static void reserve(struct pk_backend *b, struct pk_run *run)
     pk_asks_reserve(pk_call_reserve(run->task.call), run->arena, RESERVE_WAIT_MS, r);
     struct pk_event ev = pk_reserve_event(r, lenient);
     pk_loop_answer(b->loop, &run->task, &ev);
+}
+
+/* What the client sent at once is one statement, whatever it runs. */
+struct pk_account *pk_statement_account(void)
+{
+    static struct pk_account account;
+    static TimestampTz began;
+    TimestampTz now = GetCurrentStatementStartTimestamp();
+    int64_t max_cost_pusd = 0;
+
+    (void)pk_usd_parse(pk_str_of(pk_settings.max_cost), &max_cost_pusd); /* was checked */
+    if (now != began && !runs)
+        account = (struct pk_account){0};
+    began = now;
+    account.max_calls = pk_settings.max_calls;
+    account.max_cost_pusd = max_cost_pusd;
+    return account.max_calls > 0 || max_cost_pusd > 0 ? &account : NULL;
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
@@ -410,4 +428,6 @@ void pk_drive(struct pk_run *run, pk_str config)
         PG_RE_THROW();
     }
     PG_END_TRY();
+    if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT) /* whatever pk.on_error wishes */
+        pk_throw(pk_call_error(run->task.call), PK_NONE, PK_QUERY_LIMIT_HINT);
 }

@@ -142,6 +142,7 @@ bool pk_run_complete(struct pk_run *run, struct pk_error *err)
     req->source = PK_SOURCE_POSTGRES;
     req->role = pk_str_of(GetUserNameFromId(GetUserId(), false));
     req->output_assumed = pk_settings.output_assumed;
+    req->account = pk_statement_account();
     req->timeout_ms = capped_timeout(req->timeout_ms);
     req->privacy = pk_privacy_join(req->privacy, session_privacy());
     if (req->privacy.payloads != PK_PAYLOADS_FULL)

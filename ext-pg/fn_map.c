@@ -40,8 +40,9 @@ struct map {
     struct pk_batch *batch;
     pk_str config, params, prompt;
     struct flight *flights;
-    int fds;              /* external ones that are taken, one a call in flight */
-    Tuplestorestate *out; /* NULL: only the cache gets the answers */
+    struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
+    int fds;                 /* external ones that are taken, one a call in flight */
+    Tuplestorestate *out;    /* NULL: only the cache gets the answers */
     TupleDesc desc;
 
     Portal portal; /* the query; NULL: an array */
@@ -286,6 +287,10 @@ static void land(struct map *m, struct flight *f)
         pk_result_of_call(&item->arena, run->task.call, pk_buf_str(&run->body), &item->result);
     }
     int64_t retry_after_ms = pk_call_retry_after_ms(run->task.call);
+    if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT) {
+        m->refused = *pk_call_error(run->task.call);
+        pk_batch_stop(m->batch, pk_code_name(PK_QUERY_LIMIT), m->refused.msg);
+    }
     end_flight(m, f);
     pk_batch_end(m->batch, item, pk_clock_ms(), retry_after_ms);
 }
@@ -379,11 +384,15 @@ static void work(struct map *m)
         if (wants)
             read_row(m);
         start_all(m);
+        if (m->refused.code && !m->flights)
+            pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
         if (pk_run_turn(m->base.backend, wants ? 0 : pk_batch_wake_ms(m->batch)))
             land_all(m);
         for (struct pk_item *item; (item = pk_batch_take(m->batch));)
             give(m, item);
     }
+    if (m->refused.code)
+        pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
 }
 
 /* --- the functions ----------------------------------------------------------------------- */
@@ -499,6 +508,17 @@ static void run_query(struct map *m, FunctionCallInfo fcinfo)
     (void)SPI_finish();
 }
 
+static void tell(const struct map *m)
+{
+    struct pk_batch_progress p = pk_batch_progress(m->batch);
+    char told[PK_BATCH_TOLD_BYTES];
+
+    if (!pk_settings.notice || p.rows == 0)
+        return;
+    pk_batch_tell(&p, told, sizeof told);
+    ereport(NOTICE, (errmsg("pk: %s", told), errhidestmt(true), errhidecontext(true)));
+}
+
 static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
 {
     MemoryContext outer = CurrentMemoryContext;
@@ -519,6 +539,7 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
         open_inputs(m, fcinfo);
         run(m);
     }
+    tell(m);
     AtEOXact_GUC(true, level);
     MemoryContextSwitchTo(outer);
     MemoryContextDelete(inner);
@@ -544,6 +565,7 @@ static Datum prefetch(FunctionCallInfo fcinfo, bool json_config)
     if (!pk_ring_flush(SETTLE_WAIT_MS)) /* the next statement is to find them */
         ereport(WARNING, (errmsg("pk: answers are still on their way to the cache"),
                           errhint("pk_flush() waits for them.")));
+    tell(m);
     struct pk_batch_progress p = pk_batch_progress(m->batch);
     struct pk_buf counts = pk_buf_in(m->base.arena, PK_BODY_BYTES_MAX);
     pk_prefetch_print(&counts, &p);

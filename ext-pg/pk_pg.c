@@ -38,7 +38,7 @@ static const struct config_enum_entry unavailable_words[] = {
     {NULL, 0, false},
 };
 
-enum kind { WORD, MILLISECONDS, MEGABYTES, COUNT, TOKENS, STRING };
+enum kind { WORD, SWITCH, ANY_COUNT, DOLLARS, MILLISECONDS, MEGABYTES, COUNT, TOKENS, STRING };
 
 struct setting {
     enum kind kind;
@@ -72,6 +72,16 @@ static bool check_redact(char **value, void **extra, GucSource source)
     if (pk_redact_parse(pk_str_of(*value), &unused))
         return true;
     GUC_check_errdetail("It must be on, off or categories like EMAIL_ADDRESS,CREDIT_CARD.");
+    return false;
+}
+
+static bool check_dollars(char **value, void **extra, GucSource source)
+{
+    int64_t unused;
+
+    if (pk_usd_parse(pk_str_of(*value), &unused))
+        return true;
+    GUC_check_errdetail("It must be dollars, 0 (any) or more, like 2.50.");
     return false;
 }
 
@@ -122,6 +132,12 @@ static const struct setting settings[] = {
      &pk_settings.retention[PK_KEPT_AUDIT], PGC_SIGHUP, 0, check_keep, NULL},
     {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
      &pk_settings.metadata, PGC_USERSET, 0, check_metadata, NULL},
+    {ANY_COUNT, "pk.max_calls_per_query", "How many calls a statement may make; 0 is any number.",
+     &pk_settings.max_calls, PGC_USERSET, 0, NULL, NULL},
+    {DOLLARS, "pk.max_cost_per_query", "How many dollars the calls of a statement may cost; 0 is any.",
+     &pk_settings.max_cost, PGC_USERSET, 0, check_dollars, NULL},
+    {SWITCH, "pk.notice", "Whether a NOTICE tells what became of a batch, and its cost.",
+     &pk_settings.notice, PGC_USERSET, 0, NULL, NULL},
     {STRING, "pk.master_key_file", "The file of the key that seals provider keys; empty is pk_master.key "
      "in the data directory.",
      &pk_settings.master_key_file, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL},
@@ -151,6 +167,18 @@ static void define(const struct setting *s)
     case TOKENS:
         DefineCustomIntVariable(s->name, s->text, NULL, s->value, PK_OUTPUT_ASSUMED, 1, INT_MAX,
                                 s->context, s->flags, NULL, NULL, NULL);
+        break;
+    case SWITCH:
+        DefineCustomBoolVariable(s->name, s->text, NULL, s->value, true, s->context, s->flags, NULL,
+                                 NULL, NULL);
+        break;
+    case ANY_COUNT:
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value, 0, 0, INT_MAX, s->context,
+                                s->flags, NULL, NULL, NULL);
+        break;
+    case DOLLARS:
+        DefineCustomStringVariable(s->name, s->text, NULL, s->value, "0", s->context, s->flags,
+                                   s->check, NULL, NULL);
         break;
     case STRING:
         DefineCustomStringVariable(s->name, s->text, NULL, s->value, "", s->context, s->flags,

@@ -16,6 +16,7 @@
 
 #include "compat.h"
 
+#include "account.h"
 #include "journal.h"
 #include "loop.h"
 #include "reply.h"
@@ -47,6 +48,9 @@ struct pk_settings {
     int limits_unavailable;         /* enum pk_unavailable */
     int output_assumed;             /* output tokens of a request that sets no limit */
     char *metadata;                 /* JSON object stamped on every call, or empty */
+    int max_calls;                  /* that a statement may make; 0 = any */
+    char *max_cost;                 /* dollars that it may spend; 0 = any */
+    bool notice;                    /* what became of a batch is told */
     char *master_key_file;
     char *embedder; /* of semantic caches that name none; empty: PK_EMBEDDER */
     int cache_max_mb, cache_max_entries;
@@ -255,6 +259,12 @@ bool pk_run_any(void); /* the loop knows one */
 
 /* What the settings and the session say of run->request; fn_chat.c. */
 bool pk_run_complete(struct pk_run *run, struct pk_error *err);
+
+#define PK_QUERY_LIMIT_HINT                                                                        \
+    "What was answered is kept by a cache in the config: run again, it costs nothing."
+
+/* What the calls of this statement may use together; NULL: no setting bounds it. */
+struct pk_account *pk_statement_account(void);
 
 /* Exiting because of our own mistake: nothing of the core may be touched any more. */
 extern bool pk_found_bug;

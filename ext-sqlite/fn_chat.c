@@ -6,6 +6,7 @@
 
 #include "drive.h"
 #include "reply.h"
+#include "statement.h"
 #include "store_audit.h"
 #include "store_prompt.h"
 #include "store_replay.h"
@@ -138,7 +139,9 @@ static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk
         return false;
     q->record = pk_call_record(call);
     q->outcome = *pk_call_error(call);
-    return true;
+    if (q->outcome.code == PK_QUERY_LIMIT) /* whatever on_error wishes */
+        *err = q->outcome;
+    return q->outcome.code != PK_QUERY_LIMIT;
 }
 
 /* A call that failed, as on_error wishes. An interrupted statement always ends. */
@@ -238,6 +241,7 @@ static void answer(sqlite3_context *ctx, struct pk_args args, int required, buil
     if (pk_args_null(args, required))
         return;
     pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    (void)pk_statement_of(ctx, q.conn);
     q.conn->busy++;
     if (!run(&q, args, build, &err) || !give(&q, ctx, &err))
         pk_result_error(ctx, &err, PK_NONE);

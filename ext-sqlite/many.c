@@ -9,6 +9,7 @@
 #include "interrupt.h"
 #include "prefetch.h"
 #include "result.h"
+#include "statement.h"
 #include "store_audit.h"
 #include "store_prompt.h"
 
@@ -35,6 +36,7 @@ struct pk_many {
     struct flight *flights, *spares;
     struct pk_item *given; /* what the caller looks at */
     bool cancelled;
+    struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
 };
 
 /* --- the request of a row ------------------------------------------------------------------ */
@@ -171,6 +173,10 @@ static void land(struct pk_many *m, struct flight *f)
         pk_result_of_call(&item->arena, f->ride.task.call, pk_buf_str(&f->ride.out), &item->result);
     }
     int64_t retry_after_ms = pk_call_retry_after_ms(f->ride.task.call);
+    if (pk_call_error(f->ride.task.call)->code == PK_QUERY_LIMIT) {
+        m->refused = *pk_call_error(f->ride.task.call);
+        pk_batch_stop(m->batch, pk_code_name(PK_QUERY_LIMIT), m->refused.msg);
+    }
     end_flight(m, f);
     pk_batch_end(m->batch, item, pk_clock_ms(), retry_after_ms);
 }
@@ -207,6 +213,12 @@ static void cancel(struct pk_many *m)
 
 /* --- rows go out --------------------------------------------------------------------------- */
 
+/* No further call may be made, and none is in flight whose answer would be lost. */
+static bool is_refused(const struct pk_many *m)
+{
+    return m->refused.code != PK_OK && !m->flights;
+}
+
 static bool turn(struct pk_many *m, struct pk_error *err)
 {
     int64_t until_ms = pk_batch_wake_ms(m->batch);
@@ -238,7 +250,12 @@ bool pk_many_next(struct pk_many *m, const struct pk_item **item, struct pk_erro
     if (ok)
         land_all(m);
     while (ok && !m->given && !pk_batch_over(m->batch)) {
-        m->given = pk_batch_take(m->batch);
+        m->given = m->refused.code ? NULL : pk_batch_take(m->batch);
+        if (is_refused(m)) {
+            *err = m->refused;
+            ok = false;
+            break;
+        }
         if (!m->given)
             ok = turn(m, err);
     }
@@ -314,6 +331,7 @@ struct pk_many *pk_many_new(struct pk_conn *c, pk_str config, pk_str params,
     m->config = pk_copy(&m->arena, config);
     m->interrupt = (struct pk_interrupt){.db = c->db};
     c->cursors++;
+    pk_statement_join(c);
     if (open_batch(m, params, err))
         return m;
     pk_many_free(m);
@@ -335,6 +353,7 @@ void pk_many_free(struct pk_many *m)
         free(f);
     }
     m->conn->cursors--;
+    pk_statement_leave(m->conn);
     pk_arena_free(&m->arena);
     free(m);
 }

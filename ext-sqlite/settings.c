@@ -25,6 +25,8 @@ enum name {
     METADATA,
     LIMITS,
     OUTPUT,
+    MAX_CALLS,
+    MAX_COST,
 };
 
 struct setting {
@@ -176,6 +178,27 @@ static bool apply_output(struct pk_conn *c, pk_str text, struct pk_error *err)
     return true;
 }
 
+static bool apply_max_calls(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    int64_t calls;
+
+    if (!pk_str_int(text, &calls) || calls < 0)
+        return pk_fail(err, PK_BAD_REQUEST, "max_calls_per_query: must be 0 (any) or more");
+    c->settings.account.max_calls = calls;
+    return true;
+}
+
+static bool apply_max_cost(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    int64_t pusd;
+
+    if (!pk_usd_parse(text, &pusd))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "max_cost_per_query: must be dollars, 0 (any) or more, like 2.50");
+    c->settings.account.max_cost_pusd = pusd;
+    return true;
+}
+
 /* clang-format off */
 static const struct setting settings[] = {
     [STORE]         = {"store",         NULL,    NULL,               apply_store},
@@ -190,6 +213,8 @@ static const struct setting settings[] = {
     [METADATA]      = {"metadata",      NULL,    NULL,               apply_metadata},
     [LIMITS]        = {"limits_unavailable",    "deny", NULL,        apply_limits},
     [OUTPUT]        = {"output_tokens_assumed", "4096", NULL,        apply_output},
+    [MAX_CALLS]     = {"max_calls_per_query",   "0",    NULL,        apply_max_calls},
+    [MAX_COST]      = {"max_cost_per_query",    "0",    NULL,        apply_max_cost},
 };
 /* clang-format on */
 
@@ -203,7 +228,8 @@ static int find(pk_str name, struct pk_error *err)
     (void)pk_fail(err, PK_NOT_FOUND,
                   "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
                   "log_payloads, log_redact, embedder, cache_max_size, cache_max_entries, "
-                  "metadata, limits_unavailable and output_tokens_assumed, and those of retention",
+                  "metadata, limits_unavailable, output_tokens_assumed, max_calls_per_query and "
+                  "max_cost_per_query, and those of retention",
                   PK_FMT(pk_str_sub(name, 0, 64)));
     return -1;
 }
@@ -334,13 +360,15 @@ static pk_str metadata_of(const struct pk_settings *s)
     return pk_str_of(effective(s, METADATA));
 }
 
-bool pk_settings_request(const struct pk_settings *s, struct pk_arena *arena,
-                         struct pk_request *req, struct pk_error *err)
+bool pk_settings_request(struct pk_settings *s, struct pk_arena *arena, struct pk_request *req,
+                         struct pk_error *err)
 {
     pk_str metadata = metadata_of(s);
 
     req->source = PK_SOURCE_SQLITE;
     req->output_assumed = s->output_assumed;
+    if (s->account.max_calls > 0 || s->account.max_cost_pusd > 0)
+        req->account = &s->account;
     if (req->timeout_ms == 0)
         req->timeout_ms = s->timeout_ms;
     req->privacy = pk_privacy_join(req->privacy, s->privacy);

@@ -5,12 +5,13 @@
 #ifndef PK_SETTINGS_H
 #define PK_SETTINGS_H
 
+#include "account.h"
 #include "request.h"
 #include "store.h"
 
 enum pk_on_error { PK_RAISE, PK_GIVE_NULL, PK_GIVE_JSON };
 
-enum { PK_SETTINGS_MAX = 16 };
+enum { PK_SETTINGS_MAX = 20 };
 
 struct pk_settings {
     char *text[PK_SETTINGS_MAX]; /* as they were set; NULL: not set */
@@ -24,6 +25,7 @@ struct pk_settings {
     bool lenient;              /* limits that cannot be asked hold nobody */
     struct pk_privacy privacy; /* what the log may hold at most */
     struct pk_cache_max cache_max;
+    struct pk_account account; /* of the statements that are running */
 };
 
 struct pk_conn;
@@ -43,8 +45,8 @@ bool pk_setting_get(struct pk_conn *c, pk_str name, pk_str *value,
 bool pk_settings_opened(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
 
 /* What the settings say of a call, and its own options do not. */
-bool pk_settings_request(const struct pk_settings *s, struct pk_arena *arena,
-                         struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
+bool pk_settings_request(struct pk_settings *s, struct pk_arena *arena, struct pk_request *req,
+                         struct pk_error *err) PK_MUST_CHECK;
 
 const char *pk_setting_store(const struct pk_settings *s); /* NULL: not set */
 /* "" when not set. */

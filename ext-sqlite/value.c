@@ -115,6 +115,7 @@ static int result_code(enum pk_code code)
     case PK_HOST_DENIED: return SQLITE_AUTH;
     case PK_CANCELLED: return SQLITE_INTERRUPT;
     case PK_BUDGET:
+    case PK_QUERY_LIMIT:
     case PK_RATE: return SQLITE_FULL;
     case PK_TOO_LARGE: return SQLITE_TOOBIG;
     case PK_NO_MEMORY: return SQLITE_NOMEM;

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-enum { USD_PLACES = 12 };
-
 struct option {
     const char *name, *must;
     bool (*read)(struct pk_arena *arena, const struct pk_json *doc, int value,
@@ -64,8 +62,7 @@ static bool read_max_cost_usd(struct pk_arena *arena, const struct pk_json *doc,
 {
     (void)arena;
     return pk_json_type(doc, value) == PK_JSON_NUMBER &&
-           pk_price_decimal(pk_json_raw(doc, value), USD_PLACES, &o->max_cost_pusd) &&
-           o->max_cost_pusd > 0;
+           pk_usd_parse(pk_json_raw(doc, value), &o->max_cost_pusd) && o->max_cost_pusd > 0;
 }
 
 static bool read_prompt(struct pk_arena *arena, const struct pk_json *doc, int value,

@@ -19,8 +19,6 @@ enum {
 
 int pk_step_send(struct pk_call *c, const struct pk_event *ev)
 {
-    bool ask;
-
     (void)ev;
     PK_ASSERT(!c->committed);
     PK_ASSERT(c->record.attempts < PK_ATTEMPTS_MAX);
@@ -47,6 +45,44 @@ int pk_step_send(struct pk_call *c, const struct pk_event *ev)
     if (pk_call_counts_itself(c)) {
         pk_call_count(c);
         return pk_call_go(c, c->answered ? ST_guard_out : ST_judge);
+    }
+    return pk_call_go(c, ST_afford);
+}
+
+/* The statement does not allow the attempt: nor another one. */
+static int not_afforded(struct pk_call *c)
+{
+    c->error.code = PK_QUERY_LIMIT; /* also where no price is known */
+    pk_call_span_end(c);
+    return pk_call_go(c, ST_finish);
+}
+
+/* Waits for calls of the same statement that hold what this one needs. */
+static int afford_later(struct pk_call *c)
+{
+    if (c->now_ms >= c->deadline_ms) {
+        (void)pk_fail(&c->error, PK_TIMEOUT, "max_cost_per_query: the call's timeout has passed");
+        return pk_call_go(c, ST_judge);
+    }
+    c->next.until_ms = c->now_ms + PK_ACCOUNT_WAIT_MS;
+    return pk_call_wait(c, ST_afford, PK_OP_SLEEP);
+}
+
+int pk_step_afford(struct pk_call *c, const struct pk_event *ev)
+{
+    struct pk_account *account = c->req->account;
+    int64_t most_pusd = 0;
+    bool ask;
+
+    (void)ev;
+    if (account && account->max_cost_pusd > 0 && !pk_call_most(c, &most_pusd))
+        return not_afforded(c);
+    if (account) {
+        switch (pk_account_ask(account, &c->share, most_pusd, &c->error)) {
+        case PK_ACCOUNT_YES: break;
+        case PK_ACCOUNT_WAIT: return afford_later(c);
+        case PK_ACCOUNT_NO: return not_afforded(c);
+        }
     }
     if (!pk_call_limited(c, &ask))
         return pk_call_go(c, ST_judge);

@@ -5,6 +5,7 @@
 #ifndef PK_CALL_INNER_H
 #define PK_CALL_INNER_H
 
+#include "account.h"
 #include "call.h"
 #include "form.h"
 #include "realtime.h"
@@ -16,7 +17,7 @@
 #define STATES(S)                                                                                  \
     S(pick)                                                                                        \
     S(guard_in) S(lookup) S(embed) S(near)                                                         \
-    S(send) S(reserve) S(head) S(relay) S(pass) S(tunnel) S(collect) S(drain)                                      \
+    S(send) S(afford) S(reserve) S(head) S(relay) S(pass) S(tunnel) S(collect) S(drain)                                      \
     S(guard_out) S(judge) S(answer) S(guard_after) S(finish) S(ask)
 /* clang-format on */
 
@@ -130,9 +131,10 @@ struct pk_call {
     uint8_t cache_key[PK_CACHE_KEY_BYTES];
     pk_str cache_ns; /* the namespace in it */
     struct pk_cache_entry save;
-    struct pk_reserve *reserve; /* what is asked at RESERVE; NULL before the first */
-    struct pk_privacy privacy;  /* the strictest of the request and of the targets so far */
-    struct pk_record record;    /* last, as its lists are: see pk_call_new() */
+    struct pk_account_share share; /* of the statement's account */
+    struct pk_reserve *reserve;    /* what is asked at RESERVE; NULL before the first */
+    struct pk_privacy privacy;     /* the strictest of the request and of the targets so far */
+    struct pk_record record;       /* last, as its lists are: see pk_call_new() */
 };
 
 static inline const struct pk_target *pk_call_target(const struct pk_call *c)
@@ -287,6 +289,8 @@ void pk_call_count(struct pk_call *c); /* c->answered, or c->error */
 bool pk_call_limited(struct pk_call *c, bool *ask) PK_MUST_CHECK;
 /* It was granted; NULL: without an answer of the store. */
 void pk_call_take(struct pk_call *c, const struct pk_reserve *r);
+/* The most that the call will have cost after the attempt. False with c->error: nobody knows. */
+bool pk_call_most(struct pk_call *c, int64_t *pusd) PK_MUST_CHECK;
 void pk_call_settle(struct pk_call *c); /* what was used of the holds; at the end */
 void pk_call_estimate(
     struct pk_call *c); /* usage that the provider did not report, when it matters */

@@ -81,15 +81,11 @@ static int64_t output_assumed(const struct pk_call *c)
     return p && p->max_output > 0 && p->max_output < assumed ? p->max_output : assumed;
 }
 
-static bool find_most(struct pk_call *c, struct most *most)
+static bool find_most(struct pk_call *c, bool cost, struct most *most)
 {
-    struct pk_hold_list *holds = &c->record.holds;
-    bool cost = any_counts(holds, PK_LC_COST);
     struct pk_json body;
 
     *most = (struct most){0, 0};
-    if (!cost && !any_counts(holds, PK_LC_TOKENS))
-        return true;
     /* Its bill is known behind the answer, if ever: all that is asked is that something is left. */
     if (c->opaque || c->form.parts) {
         *most = (struct most){1, 1};
@@ -118,6 +114,41 @@ static bool find_most(struct pk_call *c, struct most *most)
         "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",
         pk_call_target(c)->provider->name,
         PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
+}
+
+/* The same, when something that limits it counts tokens or money. */
+static bool find_limited(struct pk_call *c, struct most *most)
+{
+    struct pk_hold_list *holds = &c->record.holds;
+    bool cost = any_counts(holds, PK_LC_COST);
+
+    *most = (struct most){0, 0};
+    return (!cost && !any_counts(holds, PK_LC_TOKENS)) || find_most(c, cost, most);
+}
+
+/* Of all attempts; of one whose price is not known, what was set aside for it. */
+static int64_t spent(const struct pk_call *c)
+{
+    int64_t pusd = 0;
+
+    for (int i = 0; i < c->record.span_count; i++) {
+        const struct pk_span *s = &c->record.spans[i];
+
+        if (s->used && !s->cost_known)
+            return pusd > c->share.held_pusd ? pusd : c->share.held_pusd;
+        pusd += s->used ? s->cost_pusd : 0;
+    }
+    return pusd > PK_LIMIT_AMOUNT_MAX ? PK_LIMIT_AMOUNT_MAX : pusd;
+}
+
+bool pk_call_most(struct pk_call *c, int64_t *pusd)
+{
+    struct most most;
+
+    if (!find_most(c, true, &most))
+        return false;
+    *pusd = spent(c) + most.pusd;
+    return true;
 }
 
 static void set_want(const struct pk_call *c, struct pk_hold *h, const struct most *most)
@@ -177,7 +208,7 @@ bool pk_call_limited(struct pk_call *c, bool *ask)
         return true;
     caller = caller_of(c);
     if (!pk_limits_match(c->arena, &c->facts->limits, &caller, holds, &c->error) ||
-        !find_most(c, &most))
+        !find_limited(c, &most))
         return false;
     for (int i = 0; i < holds->count; i++) {
         struct pk_hold *h = &holds->rows[i];
@@ -246,6 +277,8 @@ void pk_call_settle(struct pk_call *c)
     struct pk_hold_list *holds = &c->record.holds;
     int kept = 0;
 
+    if (c->req->account)
+        pk_account_settle(c->req->account, &c->share, spent(c));
     for (int i = 0; i < holds->count; i++) {
         struct pk_hold *h = &holds->rows[i];
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGITS_MAX = 40, EXPONENT_MAX = 400 };
+enum { USD_PLACES = 12, DIGITS_MAX = 40, EXPONENT_MAX = 400 };
 
 static int compare(pk_str a, pk_str b)
 {
@@ -260,6 +260,11 @@ bool pk_price_decimal(pk_str text, int places, int64_t *out)
             return false;
     bool up = d.whole >= 0 && d.whole < d.count && d.at[d.whole] >= '5';
     return !__builtin_add_overflow(n, up, out) && *out > 0;
+}
+
+bool pk_usd_parse(pk_str text, int64_t *pusd)
+{
+    return pk_price_decimal(text, USD_PLACES, pusd);
 }
 
 void pk_price_print(struct pk_buf *out, int64_t pusd)

@@ -49,6 +49,9 @@ pk_str pk_price_provider(const struct pk_prices *prices, pk_str *model, int64_t 
  * False when it is no such number, negative, out of range, or not 0 but would become 0. */
 bool pk_price_decimal(pk_str text, int places, int64_t *out);
 
+/* Dollars as pico-dollars; the same. */
+bool pk_usd_parse(pk_str text, int64_t *pusd);
+
 /* pico-USD a token as dollars per million tokens, exactly: "0.075". */
 void pk_price_print(struct pk_buf *out, int64_t pusd);
 

@@ -12,6 +12,7 @@
 #include "operation.h"
 #include "privacy.h"
 
+struct pk_account;
 struct pk_guards;
 
 enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
@@ -49,6 +50,7 @@ struct pk_request {
     pk_str role;               /* the SQL role, or the user of the process */
     int64_t
         output_assumed; /* output tokens of a request that sets no limit; 0: PK_OUTPUT_ASSUMED */
+    struct pk_account *account; /* of the statement; NULL: none keeps one */
     enum pk_source source;
 };
 

@@ -8,7 +8,7 @@ BEGIN {
         " json,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body,form" \
         " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
-        ",privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates" \
+        ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates" \
         " call,reply,reserve,lease,batch,prefetch,result" \
         " secret,apikey,sign,token,xfer,loop,payload,spool,store,journal,resolve" \
         " writer" \

@@ -90,6 +90,65 @@ def a_prefetch_that_nobody_would_find_is_refused(pg, mock, k):
     expect(mock.requests() == 1, mock.requests())
 
 
+# --- bounds of a statement -----------------------------------------------------------------
+
+@case
+def a_statement_makes_no_more_calls_than_it_may(pg, mock, k):
+    table(k, [f"row {i}" for i in range(10)])
+    c = cached(mock, "calls")
+    k.query("set pk.max_calls_per_query = 4")
+    k.query("select pk_key_put('mine', 'openai', 'sk-mine', jsonb_build_object('custom_host', $1::text))",
+            f"http://127.0.0.1:{mock.port}/v1")
+    for sql, conf in (("select pk_ask($1, body) from rows", config(mock)), ("select content from pk_map($1, 'select body as"
+                      " prompt from rows')", c), ("do $x$ begin for i in 1..9 loop perform pk_ask('mine', 'x' || i, null, '{\"model\": \"echo\"}');"
+                      " end loop; end $x$", None)):
+        mock.reset()
+        args = [conf] if conf else []
+        expect_error("53400", lambda s=sql, a=args: k.query(s, *a), "max_calls_per_query: the statement has made 4 calls")
+        expect(mock.requests() == 4, sql, mock.requests())
+    expect_error("53400", lambda: k.query("select content from pk_map($1, $2)", c, QUERY))
+    mock.reset()
+    expect(len(k.query("select content from pk_map($1, $2)", c, QUERY)) == 10 and mock.requests() == 2, mock.requests())
+    for _ in range(3):
+        expect(len(k.query("select pk_ask($1, body) from rows limit 4", config(mock))) == 4)
+    k.query("set pk.on_error = 'null'")
+    expect_error("53400", lambda: k.query("select pk_ask($1, body) from rows", config(mock)))
+    expect_error("53400", lambda: k.query("select pk_prefetch($1, 'select body || 2 as prompt from rows')", c))
+    k.query("reset pk.max_calls_per_query")
+    k.query("reset pk.on_error")
+
+
+@case
+def a_statement_costs_no_more_than_it_may(pg, mock, k):
+    table(k, [f"row {i}" for i in range(20)])
+    few = config(mock, default_params={"max_tokens": 20}, cache={"mode": "simple", "namespace": "cost"})
+    k.query("set pk.max_cost_per_query = 0.0001")
+    expect_error("53400", lambda: k.query("select pk_ask($1, body) from rows", config(mock)),
+                 "max_cost_per_query: 0.0001", "another call may cost")
+    expect_error("53400", lambda: k.query("select pk_ask($1, body) from rows", config(mock, "echo")), "the price of")
+    rows = k.query("select content, cost_usd, error_message from pk_map($1, $2)", few, QUERY)
+    expect(len(rows) == 20 and 0 < sum(float(r[1]) for r in rows) <= 0.0001, rows)
+    k.query("reset pk.max_cost_per_query")
+    expect_error("22023", lambda: k.query("set pk.max_cost_per_query = 'much'"), "must be dollars")
+
+
+@case
+def a_batch_tells_what_it_cost(pg, mock, k):
+    table(k, ["a", "b", "a"])
+    c = cached(mock, "told")
+    with pg.connect() as other:
+        told = other.listen()
+        other.query("select pk_version()")
+        other.query("select content from pk_map($1, $2)", c, QUERY)
+        other.query("select pk_prefetch($1, $2)", c, QUERY)
+        other.query("set pk.notice = off")
+        other.query("select content from pk_map($1, $2)", c, QUERY)
+    told = [t for t in told if t.startswith("NOTICE")]
+    expect(len(told) == 2, told)
+    expect("pk: rows 3, calls 2, from the cache 0, failed 0, cost $0.0000" in told[0], told)
+    expect("pk: rows 3, calls 0, from the cache 2, failed 0, cost $0" in told[1], told)
+
+
 def main():
     with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
         k.query("create extension pk")

@@ -87,6 +87,14 @@ class Connection:
     def pid(self):
         return self.lib.PQbackendPID(self.conn)
 
+    def listen(self):
+        """The list to which what the server tells (NOTICE, WARNING) is added from now on."""
+        told = []
+        self.processor = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)(lambda _, text: told.append(text.decode()))
+        self.lib.PQsetNoticeProcessor.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+        self.lib.PQsetNoticeProcessor(self.conn, ctypes.cast(self.processor, ctypes.c_void_p), None)
+        return told
+
     def query(self, sql, *args):
         """The rows of a statement; several statements may be given when there are no arguments."""
         if args:

@@ -95,5 +95,61 @@ def what_failed_is_counted_and_asked_again(folder):
     equal((counts["cached"], counts["called"], counts["failed"]), (2, 3, 0))
 
 
+# --- bounds of a statement -----------------------------------------------------------------
+
+def set_(db, **settings):
+    for name, value in settings.items():
+        db.execute("select pk_set(?, ?)", (name, value)).fetchall()
+
+
+@case
+def a_statement_makes_no_more_calls_than_it_may(folder):
+    db = table(folder, [f"row {i}" for i in range(10)])
+    set_(db, max_calls_per_query=4)
+    c = config(**CACHED)
+    for sql in ("select pk_ask(?, body) from t", "select pk_ask(?1, body), pk_try_chat(?1, body) from t"):
+        before = mock.requests()
+        contains(failure(db, sql, config()), "query_limit", "max_calls_per_query: the statement has made 4 calls")
+        equal(mock.requests() - before, 4)
+    before = mock.requests()
+    contains(failure(db, "select content from pk_map(?, ?)", c, QUERY), "query_limit")
+    equal(mock.requests() - before, 4)
+    # What was paid for is kept; what the cache answers is no call.
+    contains(failure(db, "select content from pk_map(?, ?)", c, QUERY), "query_limit")
+    rows, made = calls(db, "select content from pk_map(?, ?)", c, QUERY)
+    equal((len(rows), made), (10, 2))
+    # Each statement begins anew, and one that was given up half-way is over.
+    for _ in range(3):
+        equal(len(db.execute("select pk_ask(?, body) from t limit 4", (config(),)).fetchall()), 4)
+    half = db.execute("select pk_ask(?, body) from t", (config(),))
+    half.fetchone()
+    half.close()
+    equal(len(db.execute("select pk_ask(?, body) from t limit 4", (config(),)).fetchall()), 4)
+    set_(db, on_error="null")
+    contains(failure(db, "select pk_ask(?, body) from t", config()), "query_limit")
+    contains(failure(db, "select pk_prefetch(?, 'select body || 2 as prompt from t')", c), "query_limit")
+    set_(db, max_calls_per_query=0)
+    equal(len(db.execute("select pk_ask(?, body) from t", (config(),)).fetchall()), 10)
+
+
+@case
+def a_statement_costs_no_more_than_it_may(folder):
+    db = table(folder, [f"row {i}" for i in range(20)])
+    few = config("gpt-4o-mini", default_params={"max_tokens": 20}, **CACHED)
+    set_(db, max_cost_per_query="0.0001")
+    contains(failure(db, "select pk_ask(?, body) from t", config("gpt-4o-mini")), "query_limit",
+             "max_cost_per_query: 0.0001", "another call may cost")
+    contains(failure(db, "select pk_ask(?, body) from t", config()), "query_limit", "the price of", "is not known")
+    rows, made = calls(db, "select content, cost_usd from pk_map(?, ?)", few, QUERY)
+    spent = sum(r[1] for r in rows)
+    equal((len(rows), made), (20, 20))
+    assert 0 < spent <= 0.0001, spent
+    set_(db, max_cost_per_query=str(round(spent, 12) / 2))
+    message = failure(db, "select content from pk_map(?, ?)", few.replace("gpt-4o-mini", "gpt-4o"), QUERY)
+    contains(message, "query_limit")
+    contains(failure(db, "select pk_set('max_cost_per_query', 'much')"), "max_cost_per_query: must be dollars")
+    contains(failure(db, "select pk_set('max_calls_per_query', '-1')"), "max_calls_per_query: must be 0")
+
+
 if __name__ == "__main__":
     main()

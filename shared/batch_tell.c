@@ -1,0 +1,22 @@
+/* batch_tell.c - what became of a batch, in a sentence: see batch.h.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "batch.h"
+
+#include "record.h"
+
+#include <stdio.h>
+
+void pk_batch_tell(const struct pk_batch_progress *p, char *out, size_t size)
+{
+    char usd[32], unknown[64] = "";
+
+    pk_usd_print(p->cost_pusd, usd);
+    if (p->unpriced)
+        (void)snprintf(unknown, sizeof unknown, ", and %lld of no known price",
+                       (long long)p->unpriced);
+    (void)snprintf(out, size, "rows %lld, calls %lld, from the cache %lld, failed %lld, cost $%s%s",
+                   (long long)p->done, (long long)(p->ended - p->cached), (long long)p->cached,
+                   (long long)p->failed, usd, unknown);
+}
