@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 
-from rig import ROOT, Skip, load, load_script
+from rig import ROOT, Skip, cpu_s, load, load_script
 from servers import LIMITS, sqlite_with_pk, start_pkd
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "regress"))
 
 CALLS, ROWS = 1000, 10000
+EACH = json.dumps({"model": "gpt-4o-mini"})  # equal ones too are calls of their own
 
 
 class Sqlite:
@@ -20,15 +21,20 @@ class Sqlite:
     def __init__(self, bench, upstream):
         self.db = sqlite_with_pk(os.path.join(bench.tmp, "sql.pkdb"))
 
-    def timed_us(self, config, calls, prompts):
-        """One statement with so many calls over so many different prompts; us per call."""
+    def one_by_one_us(self, config, calls, prompts=None):
+        """One statement with so many calls over so many different prompts, one after the other; us per call."""
         started = time.monotonic()
-        got = self.db.execute("""
-            with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < ?)
-            select count(pk_chat(?, 'hello ' || (i % ?), '{"model":"gpt-4o-mini"}')) from n""",
-                              (calls, config, prompts)).fetchone()[0]
+        got = self.row("""
+            with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < {})
+            select count(pk_chat({}, 'hello ' || (i % {}), {})) from n""", calls, config, prompts or calls, EACH)[0]
         assert got == calls
         return (time.monotonic() - started) * 1e6 / calls
+
+    def row(self, query, *args):
+        return self.db.execute(query.format(*["?"] * len(args)), args).fetchone()
+
+    def cpu_s(self):
+        return time.process_time()  # the thread that writes the log too
 
     def put_limit(self, *args):
         self.db.execute("select pk_limit_put(?, ?)", args).fetchone()
@@ -54,14 +60,19 @@ class Postgres:
             self.stack.close()
             raise Skip(str(e)[:200]) from e
 
-    def timed_us(self, config, calls, prompts):
+    def one_by_one_us(self, config, calls, prompts=None):
         started = time.monotonic()
-        got = self.db.value("""
-            select count(pk_chat($1::text, to_jsonb('hello ' || (i % $3::int)),
-                                 '{"model":"gpt-4o-mini"}'))
-            from generate_series(0, $2::int - 1) i""", config, calls, prompts)
+        got = self.row("""
+            select count(pk_chat({}::text, to_jsonb('hello ' || (i % {}::int)), {}::jsonb))
+            from generate_series(0, {}::int - 1) i""", config, prompts or calls, EACH, calls)[0]
         assert int(got) == calls
         return (time.monotonic() - started) * 1e6 / calls
+
+    def row(self, query, *args):
+        return self.db.query(query.format(*[f"${i + 1}" for i in range(len(args))]), *args)[0]
+
+    def cpu_s(self):
+        return cpu_s([int(self.db.value("select pg_backend_pid()"))])
 
     def put_limit(self, *args):
         self.db.query("select pk_limit_put($1, $2)", *args)
@@ -103,8 +114,8 @@ def scalar(bench):
     bench.figure("bare libcurl, us per call", bare)
 
     def measure(e):
-        e.timed_us(target(bench), 50, 50)
-        over = min(e.timed_us(target(bench), CALLS, CALLS) for _ in range(3)) - bare
+        e.one_by_one_us(target(bench), 50, 50)
+        over = min(e.one_by_one_us(target(bench), CALLS, CALLS) for _ in range(3)) - bare
         bench.figure(e.name + ": added by pk_chat, us per call", over, "<= 100")
     engines(bench, measure)
 
@@ -113,9 +124,9 @@ def cache(bench):
     """Cache hits in SQL: mean of 10,000 rows over 100 prompts"""
     def measure(e):
         config = target(bench, cache={"mode": "simple"})
-        e.timed_us(config, 100, 100)
+        e.one_by_one_us(config, 100, 100)
         time.sleep(0.5)
-        us = min(e.timed_us(config, ROWS, 100) for _ in range(3))
+        us = min(e.one_by_one_us(config, ROWS, 100) for _ in range(3))
         bench.figure(e.name + ": cache hit, us per row", us, {"SQLite": "<= 30", "Postgres": "<= 50"}[e.name])
     engines(bench, measure)
 
@@ -123,8 +134,8 @@ def cache(bench):
 def limits_in_sql(bench):
     def measure(e):
         def best():
-            e.timed_us(target(bench), 50, 50)
-            return min(e.timed_us(target(bench), CALLS, CALLS) for _ in range(3))
+            e.one_by_one_us(target(bench), 50, 50)
+            return min(e.one_by_one_us(target(bench), CALLS, CALLS) for _ in range(3))
         without = best()
         for slug, terms in LIMITS:
             e.put_limit(slug, json.dumps(terms))
