@@ -119,6 +119,14 @@ static char *put(char *to, int64_t value, int digits, char mark)
     return to + digits + 1;
 }
 
+bool pk_expiry_read(pk_str text, int64_t now_us, int64_t *at_us, struct pk_error *err)
+{
+    if (!pk_iso_us(text, at_us))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "options.expires_at: must be a time like 2030-01-31T12:00:00Z");
+    return *at_us > now_us || pk_fail(err, PK_BAD_REQUEST, "options.expires_at: is in the past");
+}
+
 void pk_iso_print(int64_t at_us, char out[PK_ISO_BYTES])
 {
     int64_t s = at_us / us_per_s, days = s / 86400, of_day = s % 86400;

@@ -12,10 +12,12 @@ static struct pk_arena arena;
 static struct pk_error err;
 static struct pk_store *store;
 static struct pk_resolver *resolver;
-static const int64_t now_us = 1763725112123456;
+static const int64_t began_us = 1763725112123456;
+static int64_t now_us;
 
 static void fresh(void)
 {
+    now_us = began_us;
     pk_resolver_free(resolver);
     pk_store_close(store);
     store = test_store(":memory:");
@@ -266,7 +268,10 @@ static void a_revoked_or_expired_key_is_refused(void)
     bool existed;
 
     fresh();
-    EXPECT(put_key("old", "openai", "env:K", "{\"expires_at\":\"2025-11-21T11:38:32Z\"}"));
+    EXPECT(!put_key("old", "openai", "env:K", "{\"expires_at\":\"2025-11-21T11:38:32Z\"}") &&
+           says(PK_BAD_REQUEST, "options.expires_at: is in the past"));
+    EXPECT(put_key("old", "openai", "env:K", "{\"expires_at\":\"2025-11-21T11:38:33Z\"}"));
+    now_us += 1000000;
     EXPECT(put_key("gone", "openai", "env:K", ""));
     EXPECT(pk_store_key_revoke(store, PK_STR("gone"), now_us, &existed, &err));
     EXPECT(unresolved("old", PK_NO_KEY, "\"old\": has expired"));

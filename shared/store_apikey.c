@@ -29,6 +29,7 @@ struct reader {
     struct pk_arena *arena;
     struct pk_json doc;
     struct pk_limit_owner owner;
+    int64_t now_us;
     struct pk_error *err;
 };
 
@@ -102,9 +103,8 @@ static bool read_scopes(struct reader *r, int value, struct options *o)
 static bool read_expiry(struct reader *r, int value, struct options *o)
 {
     o->expires_us = 0;
-    return is_null(r, value) || pk_iso_us(pk_json_str(r->arena, &r->doc, value), &o->expires_us) ||
-           pk_fail(r->err, PK_BAD_REQUEST,
-                   "options.expires_at: must be a time like 2030-01-31T12:00:00Z");
+    return is_null(r, value) ||
+           pk_expiry_read(pk_json_str(r->arena, &r->doc, value), r->now_us, &o->expires_us, r->err);
 }
 
 static bool read_rates(struct reader *r, int value, struct options *o)
@@ -159,7 +159,7 @@ static bool read_defaults(struct reader *r, int value, struct options *o)
 }
 
 /* Puts what `text` says over what is in *o. */
-static bool read_options(struct pk_arena *arena, pk_str name, pk_str text, struct options *o,
+static bool read_options(struct pk_arena *arena, const struct pk_change *change, struct options *o,
                          struct pk_error *err)
 {
     static const struct member members[] = {
@@ -171,11 +171,14 @@ static bool read_options(struct pk_arena *arena, pk_str name, pk_str text, struc
         {"defaults", read_defaults},
         {0},
     };
-    struct reader r = {.arena = arena, .owner = {PK_LS_API_KEY, name}, .err = err};
+    struct reader r = {.arena = arena,
+                       .owner = {PK_LS_API_KEY, change->object},
+                       .now_us = change->at_us,
+                       .err = err};
 
-    if (text.len == 0)
+    if (change->detail.len == 0)
         return true;
-    if (!pk_json_parse(arena, text, "options", &r.doc, err) ||
+    if (!pk_json_parse(arena, change->detail, "options", &r.doc, err) ||
         !read_object(&r, 0, "options", members, o))
         return false;
     return !o->config_fixed || o->config.len ||
@@ -309,7 +312,7 @@ bool pk_store_api_key_create(struct pk_store *s, struct pk_arena *arena, pk_str 
     struct options o = {.scopes = PK_SCOPE_CALL};
     struct fresh f;
 
-    if (!pk_slug_check(name, err) || !read_options(arena, name, options, &o, err) ||
+    if (!pk_slug_check(name, err) || !read_options(arena, &change, &o, err) ||
         !check_config(s, arena, o.config, err) || !make_key(arena, &f, err) ||
         !s->ops->begin(s, err))
         return false;
@@ -328,7 +331,7 @@ bool pk_store_api_key_adopt(struct pk_store *s, struct pk_arena *arena,
 
     *adopted = false;
     if (!pk_api_key_check(first->key, err) || !pk_slug_check(first->name, err) ||
-        !read_options(arena, first->name, first->options, &o, err) || !s->ops->begin(s, err))
+        !read_options(arena, &change, &o, err) || !s->ops->begin(s, err))
         return false;
     set_key(&f, first->key);
     bool ok = s->ops->exec(s, PK_SQL_api_key_first, args, PK_COUNT(args), mark, adopted, err) &&
@@ -404,7 +407,7 @@ bool pk_store_api_key_update(struct pk_store *s, struct pk_arena *arena, pk_str 
     if (row.newer)
         return pk_fail(err, PK_STORE, "API key \"%.*s\": is of a newer version", PK_FMT(name));
     if (!pk_store_limits_owned(s, arena, &owner, &o.limits, err) ||
-        !read_options(arena, name, options, &o, err) || !check_config(s, arena, o.config, err) ||
+        !read_options(arena, &change, &o, err) || !check_config(s, arena, o.config, err) ||
         !s->ops->begin(s, err))
         return false;
     return pk_store_change_end(s, put_changed(s, arena, name, &o, now_us, err), &change, err);
@@ -455,11 +458,13 @@ bool pk_store_api_key_revoke(struct pk_store *s, pk_str name, int64_t now_us, bo
 {
     const struct pk_value args[] = {pk_v_required(name), pk_v_int(now_us)};
     const struct pk_change change = {now_us, "api_key_revoke", name, PK_NONE};
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
 
     *existed = false;
     if (!pk_slug_check(name, err) || !s->ops->begin(s, err))
         return false;
-    bool ok = s->ops->exec(s, PK_SQL_api_key_revoke, args, PK_COUNT(args), mark, existed, err);
+    bool ok = s->ops->exec(s, PK_SQL_api_key_revoke, args, PK_COUNT(args), mark, existed, err) &&
+              pk_store_limits_disown(s, &owner, err);
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }
 

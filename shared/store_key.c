@@ -110,6 +110,7 @@ struct option_reader {
     struct pk_arena *arena;
     struct pk_json doc;
     struct pk_limit_owner owner;
+    int64_t now_us;
     struct pk_error *err;
 };
 
@@ -143,9 +144,8 @@ static bool read_expiry(struct option_reader *r, int value, struct key_options *
 
     o->expires_us = 0;
     return pk_json_type(&r->doc, value) == PK_JSON_NULL ||
-           (read_text(r, value, "expires_at", &text) && pk_iso_us(text, &o->expires_us)) ||
-           pk_fail(r->err, PK_BAD_REQUEST,
-                   "options.expires_at: must be a time like 2030-01-31T12:00:00Z");
+           (read_text(r, value, "expires_at", &text) &&
+            pk_expiry_read(text, r->now_us, &o->expires_us, r->err));
 }
 
 static bool read_models(struct option_reader *r, int value, const char *name, pk_str *out)
@@ -221,14 +221,17 @@ static bool read_option(struct option_reader *r, int name, struct key_options *o
 }
 
 /* Puts what `text` says over what is in *o; null takes an option away. */
-static bool read_options(struct pk_arena *arena, pk_str slug, pk_str text, struct key_options *o,
-                         struct pk_error *err)
+static bool read_options(struct pk_arena *arena, const struct pk_key_change *what,
+                         struct key_options *o, struct pk_error *err)
 {
-    struct option_reader r = {.arena = arena, .owner = {PK_LS_VIRTUAL_KEY, slug}, .err = err};
+    struct option_reader r = {.arena = arena,
+                              .owner = {PK_LS_VIRTUAL_KEY, what->slug},
+                              .now_us = what->at_us,
+                              .err = err};
 
-    if (text.len == 0)
+    if (what->options.len == 0)
         return true;
-    if (!pk_json_parse(arena, text, "options", &r.doc, err))
+    if (!pk_json_parse(arena, what->options, "options", &r.doc, err))
         return false;
     if (pk_json_type(&r.doc, 0) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_REQUEST, "options: must be an object");
@@ -301,6 +304,7 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
                       pk_str slug, pk_str provider, pk_str secret, pk_str options, int64_t now_us,
                       struct pk_error *err)
 {
+    const struct pk_key_change what = {slug, secret, options, now_us};
     struct key_options o = {0};
     struct pk_virtual_key k = {.slug = slug};
     const struct pk_provider *p;
@@ -311,7 +315,7 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "provider: there is none called \"%.*s\"",
                        PK_FMT(pk_name_shown(provider)));
-    if (!read_options(arena, slug, options, &o, err) ||
+    if (!read_options(arena, &what, &o, err) ||
         !pk_key_secret_check(arena, p, secret, &o.fields, err) ||
         !pk_key_fields_print(arena, p, &o.fields, &o.fields_text, err) ||
         !origin_of(arena, p, &o, &k.key.origin, err))
@@ -407,7 +411,7 @@ bool pk_store_key_update(struct pk_store *s, struct pk_arena *arena,
     if (!p)
         return pk_fail(err, PK_BAD_REQUEST, "virtual key \"%.*s\": its provider is not known",
                        PK_FMT(k.slug));
-    if (!load_options(s, &row, &o, err) || !read_options(arena, k.slug, what->options, &o, err) ||
+    if (!load_options(s, &row, &o, err) || !read_options(arena, what, &o, err) ||
         (what->secret.len && !pk_key_secret_check(arena, p, what->secret, &o.fields, err)) ||
         !pk_key_fields_print(arena, p, &o.fields, &o.fields_text, err) ||
         !origin_of(arena, p, &o, &origin, err) ||
@@ -454,7 +458,7 @@ bool pk_store_key_copy(struct pk_store *s, struct pk_arena *arena, const struct 
     o.name = PK_NONE;
     o.limits.count = 0;
     o.fields_text = row.fields;
-    if (!read_options(arena, what->slug, what->options, &o, err))
+    if (!read_options(arena, what, &o, err))
         return false;
     struct pk_virtual_key copy = k;
     copy.slug = what->slug;
@@ -510,7 +514,9 @@ bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *
     *existed = false;
     if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))
         return false;
-    bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), mark, existed, err);
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
+    bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), mark, existed, err) &&
+              pk_store_limits_disown(s, &owner, err);
     const struct pk_change change = {now_us, "key_revoke", slug, PK_NONE};
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }

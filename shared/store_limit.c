@@ -214,6 +214,18 @@ bool pk_store_limits_own(struct pk_store *s, struct pk_arena *arena,
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "limits: out of memory");
 }
 
+bool pk_store_limits_disown(struct pk_store *s, const struct pk_limit_owner *owner,
+                            struct pk_error *err)
+{
+    static const struct pk_limit_list none;
+    struct pk_arena arena;
+
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
+    bool ok = pk_store_limits_own(s, &arena, owner, &none, 0, err);
+    pk_arena_free(&arena);
+    return ok;
+}
+
 bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
                            const struct pk_limit_owner *owner, struct pk_limit_list *list,
                            struct pk_error *err)

@@ -24,6 +24,9 @@ bool pk_store_limit_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool
 bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
                            const struct pk_limit_owner *owner, struct pk_limit_list *list,
                            struct pk_error *err) PK_MUST_CHECK;
+/* Drops those of an owner that is no more, with what was used of them; within a transaction. */
+bool pk_store_limits_disown(struct pk_store *s, const struct pk_limit_owner *owner,
+                            struct pk_error *err) PK_MUST_CHECK;
 /* Forgets what was used of them so far; what runs stays set aside. */
 bool pk_store_limits_forget(struct pk_store *s, const struct pk_limit_owner *owner, int64_t now_us,
                             struct pk_error *err) PK_MUST_CHECK;

@@ -330,7 +330,11 @@ def keys_and_configs_are_kept_from_the_shell():
     expect(json.loads(pkd_command("key", "list", "--json", *at)[1]) == [
         {"slug": "team-a", "provider": "openai", "status": "active"}])
     past = json.dumps({"expires_at": "2020-01-31T12:00:00Z"})
-    expect(pkd_command("key", "put", "old", "openai", past, *at, stdin="sk-old\n")[0] == 0)
+    code, _, err = pkd_command("key", "put", "old", "openai", past, *at, stdin="sk-old\n")
+    expect(code == 1 and "expires_at: is in the past" in err, err)
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    expect(pkd_command("key", "put", "old", "openai", json.dumps({"expires_at": soon}), *at, stdin="sk-old\n")[0] == 0)
+    time.sleep(2)
     expect("old\topenai\texpired" in pkd_command("key", "list", *at)[1])
     both = json.dumps({"strategy": {"mode": "fallback"}, "targets": [
         {"virtual_key": "old", "cache": {"mode": "simple"}}, {"virtual_key": "team-a"}]})
