@@ -8,7 +8,7 @@
 #include "store_value.h"
 #include "xfer.h"
 
-enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100, PAGE_ROWS_MAX = 1000 };
+enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100 };
 
 /* --- answers -------------------------------------------------------------------------------------- */
 
@@ -209,14 +209,22 @@ struct page {
     struct pkd_control *c;
     int64_t skip, rows; /* to leave out first, to show at most */
     int64_t total, shown;
+    pk_str search; /* in slug or name; empty: all */
 };
+
+static bool is_searched(const struct page *page, const struct pk_value *row)
+{
+    return pkd_query_finds(row[0].s, page->search) || pkd_query_finds(row[1].s, page->search);
+}
 
 static bool list_row(void *ctx, const struct pk_value *row, int count)
 {
     struct page *page = ctx;
     struct pkd_control *c = page->c;
 
-    PK_ASSERT(count > 0);
+    PK_ASSERT(count > 1);
+    if (!is_searched(page, row))
+        return true;
     if (page->total++ < page->skip || page->shown == page->rows)
         return true;
     page->shown++;
@@ -231,11 +239,10 @@ bool pkd_control_list(struct pkd_control *c)
     const struct pk_value args[] = {pk_v_null()};
     struct page page = {.c = c, .rows = PAGE_ROWS_DEFAULT};
     pk_str query = c->errand->query;
-    int64_t number = 0;
+    int64_t number;
 
-    if (!pkd_query_number(c->arena, query, "page_size", PAGE_ROWS_MAX, &page.rows, c->err) ||
-        !pkd_query_number(c->arena, query, "current_page", INT32_MAX, &number, c->err) ||
-        !pkd_held_load(c, PK_NONE))
+    page.search = pkd_query_value(c->arena, query, "search");
+    if (!pkd_query_page(c->arena, query, &page.rows, &number, c->err) || !pkd_held_load(c, PK_NONE))
         return false;
     c->listed = true;
     page.skip = number * page.rows;
@@ -292,6 +299,20 @@ static bool change(struct pkd_control *c, pkd_control_fn *verb)
     return pk_store_change_end(c->store, verb(c), NULL, c->err);
 }
 
+/* A list has pages; whatever else may be asked is the resource's own. */
+static bool check_query(struct pkd_control *c, pkd_control_fn *verb)
+{
+    const char *own = c->is->queries ? c->is->queries : "";
+    pk_str known = pk_copyf(c->arena, "%s%s%c", own,
+                            verb != pkd_control_list ? ""
+                            : *own                   ? " current_page page_size search"
+                                                     : "current_page page_size search",
+                            0);
+
+    return known.len ? pkd_query_check(c->arena, c->errand->query, known.at, c->err)
+                     : pk_fail(c->err, PK_NO_MEMORY, "query: out of memory");
+}
+
 bool pkd_control(struct pkd_errand *e, const struct pkd_resource *is, pkd_control_fn *verb,
                  struct pk_error *err)
 {
@@ -304,6 +325,8 @@ bool pkd_control(struct pkd_errand *e, const struct pkd_resource *is, pkd_contro
                             .now_us = pk_clock_us(),
                             .err = err};
 
+    if (!check_query(&c, verb))
+        return false;
     pk_buf_addc(c.out, '{');
     if (e->method == PKD_GET ? !verb(&c) : !change(&c, verb))
         return false;

@@ -24,8 +24,9 @@ struct pkd_resource {
     /* The members that a body may have, in snake_case; camelCase is taken too. NULL at the end. */
     const char *const *members;
     bool (*more)(
-        pk_str member); /* whether there is another one of this name; NULL: there are none */
-    const char *note;   /* the member that is kept as the note; NULL: none is */
+        pk_str member);  /* whether there is another one of this name; NULL: there are none */
+    const char *queries; /* what else a query may ask, separated by blanks; NULL: nothing */
+    const char *note;    /* the member that is kept as the note; NULL: none is */
     bool wrapped; /* answers are {"success":true,"data":{...}}, and have the data outside as well */
     enum pk_limit_scope limited; /* whose limits are shown with it; PK_LS_ALL: it has none */
     int at;                      /* the path's segment that is the slug; 0: the third */
@@ -91,6 +92,8 @@ bool pkd_not_there(struct pkd_control *c);
 /* Prints rate_limits, usage_limits, usage and status of what has the slug. `expires_us` 0: never. `one_rate`: a
  * single rate is no list, and none is null. */
 void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us, bool one_rate);
+/* When a count begins anew that is to begin so at `until_us`, 0: nothing was used yet; 0: never, or a window rolls. */
+int64_t pkd_resets_us(enum pk_limit_window window, bool rolling, int64_t until_us, int64_t now_us);
 /* Forgets what was used, when the body says reset_usage. */
 bool pkd_control_reset(struct pkd_control *c) PK_MUST_CHECK;
 

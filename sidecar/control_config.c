@@ -34,6 +34,20 @@ static const struct pkd_resource configs = {
     .print = print_config,
 };
 
+/* There is no config for whoever names none, but for those of one API key. */
+static bool no_default(struct pkd_control *c)
+{
+    int value = pkd_control_at(c, "is_default");
+    enum pk_json_type type = pk_json_type(&c->body, value);
+    int64_t number = 0;
+
+    return value < 0 || type == PK_JSON_NULL || type == PK_JSON_FALSE ||
+           (pk_json_int(&c->body, value, &number) && number == 0) ||
+           pk_fail(c->err, PK_BAD_REQUEST,
+                   "is_default: is not supported; give an API key \"defaults\": {\"config_id\": "
+                   "...}");
+}
+
 /* Stores what the body has as "config": an object, or the text of one. *version stays 0 when it has none. */
 static bool put(struct pkd_control *c, int64_t *version)
 {
@@ -56,7 +70,8 @@ static bool create(struct pkd_control *c)
 {
     int64_t version;
 
-    if (!pkd_control_body(c) || !pkd_control_name(c) || !pkd_control_active(c) || !put(c, &version))
+    if (!pkd_control_body(c) || !pkd_control_name(c) || !pkd_control_active(c) || !no_default(c) ||
+        !put(c, &version))
         return false;
     if (version == 0)
         return pk_fail(c->err, PK_BAD_REQUEST, "config: must be given");
@@ -73,7 +88,7 @@ static bool update(struct pkd_control *c)
     int64_t version, unused;
     pk_str body;
 
-    if (!pkd_control_body(c) || !pkd_control_known(c) || !pkd_control_active(c) ||
+    if (!pkd_control_body(c) || !pkd_control_known(c) || !pkd_control_active(c) || !no_default(c) ||
         !put(c, &unused) || !pkd_control_title(c) ||
         !pk_store_config_get(c->store, c->arena, c->slug, &body, &version, c->err))
         return false;

@@ -17,7 +17,7 @@ struct pkd_held {
     enum pk_limit_window window;
     bool budget;
     int64_t amount, alert, used; /* alert -1: none */
-    int64_t until_us; /* when the count begins anew; 0: it does not, or nothing was used yet */
+    int64_t until_us;            /* when the count begins anew; 0: it does not */
 };
 
 struct load {
@@ -39,12 +39,19 @@ static bool grow(struct load *l)
     return true;
 }
 
+int64_t pkd_resets_us(enum pk_limit_window window, bool rolling, int64_t until_us, int64_t now_us)
+{
+    if (until_us == 0 && !rolling)
+        until_us = pk_limit_slot(window, false, now_us).until_us;
+    return until_us < INT64_C(1) << FOREVER_US_BITS ? until_us : 0;
+}
+
 static bool read_held(void *ctx, const struct pk_value *v, int count)
 {
     struct load *l = ctx;
     struct pkd_control *c = l->c;
 
-    PK_ASSERT(count == 8);
+    PK_ASSERT(count == 9);
     if (c->held_count == l->cap && !grow(l))
         return false;
     struct pkd_held *h = &c->held[c->held_count];
@@ -54,10 +61,11 @@ static bool read_held(void *ctx, const struct pk_value *v, int count)
         .amount = v[4].i,
         .alert = v[5].type == PK_V_NULL ? -1 : v[5].i,
         .used = v[6].i,
-        .until_us = v[7].i < INT64_C(1) << FOREVER_US_BITS ? v[7].i : 0,
     };
-    if (pk_limit_counts_of(v[1].s, &h->counts) && pk_limit_window_of(v[2].s, &h->window))
-        c->held_count++;
+    if (!pk_limit_counts_of(v[1].s, &h->counts) || !pk_limit_window_of(v[2].s, &h->window))
+        return true;
+    h->until_us = pkd_resets_us(h->window, v[8].i, v[7].i, c->now_us);
+    c->held_count++;
     return true;
 }
 

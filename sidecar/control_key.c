@@ -161,6 +161,7 @@ static const struct pkd_resource integrations = {
     .noun = "integration",
     .kind = "virtual_key",
     .members = integration_members,
+    .queries = "type", /* there is one */
     .note = "description",
     .page = PK_SQL_key_page,
     .print = print_integration,

@@ -11,7 +11,7 @@
 #include "store_limit.h"
 #include "store_value.h"
 
-enum { ROW_COLUMNS = 13, FOREVER_US_BITS = 62 };
+enum { ROW_COLUMNS = 13 };
 
 static void print_amount(struct pk_buf *out, const char *name, pk_str counts, int64_t amount)
 {
@@ -60,14 +60,17 @@ static void print_document(struct pkd_control *c, struct pk_buf *out, const stru
 
 static void print_limit(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
-    int64_t until_us = v[14].i < INT64_C(1) << FOREVER_US_BITS ? v[14].i : 0;
+    enum pk_limit_window window;
 
     (void)whole;
     pkd_print_ids(c, v[0].s);
     pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
     print_document(c, c->out, v);
     print_amount(c->out, "used", v[5].s, v[13].i);
-    pkd_member_time(c->out, "resets_at", until_us);
+    pkd_member_time(c->out, "resets_at",
+                    pk_limit_window_of(v[6].s, &window)
+                        ? pkd_resets_us(window, v[7].i, v[14].i, c->now_us)
+                        : 0);
     pkd_member_bool(c->out, "owned", v[10].i);
     pkd_member_time(c->out, "created_at", v[11].i);
     pkd_member_time(c->out, "last_updated_at", v[12].i);
@@ -212,6 +215,9 @@ static pk_str policy_key(struct pkd_control *c, const struct pk_value *v)
     return pk_copyf(c->arena, METADATA "%.*s", PK_FMT(v[3].s));
 }
 
+#define GROUPED                                                                                    \
+    "{\"grouped\":true}" /* the details of a policy for one value that was grouped by its key as well */
+
 /* [{"key": ..., "value": ...}]: whose use is counted, and by what it is told apart. */
 static void print_whose(struct pkd_control *c, const struct pk_value *v)
 {
@@ -226,7 +232,7 @@ static void print_whose(struct pkd_control *c, const struct pk_value *v)
     }
     pk_buf_addc(c->out, ']');
     pkd_member_raw(c->out, "group_by", PK_STR("["));
-    if (!all) {
+    if (!all && (v[4].s.len == 0 || pk_str_is(v[13].s, GROUPED))) {
         pkd_item_begin(c->out);
         pkd_member_text(c->out, "key", policy_key(c, v));
         pk_buf_addc(c->out, '}');
@@ -324,8 +330,9 @@ static bool take_whose(struct pkd_control *c, struct pk_buf *out)
     if (condition >= 0 && group >= 0 && !pk_str_eq(key, by))
         return pk_fail(c->err, PK_BAD_REQUEST,
                        "group_by[0].key: a limit that is for one value counts that one alone");
-    if (condition >= 0 && value.len == 0)
-        return pk_fail(c->err, PK_BAD_REQUEST, "conditions[0].value: must be a text");
+    if (condition >= 0 && (value.len == 0 || pk_str_is(value, "*")))
+        return pk_fail(c->err, PK_BAD_REQUEST, "conditions[0].value: must be a text%s",
+                       value.len ? "; each on its own is what group_by says" : "");
     if (condition < 0) {
         key = by;
         value = PK_STR("*");
@@ -371,6 +378,22 @@ static bool take_period(struct pkd_control *c, struct pk_buf *out)
     return true;
 }
 
+/* What the limit itself does not say of what was put. */
+static bool note_grouping(struct pkd_control *c)
+{
+    int groups = pk_json_count(&c->body, pkd_control_at(c, "group_by"));
+    int conditions = pk_json_count(&c->body, pkd_control_at(c, "conditions"));
+    struct pk_title t;
+
+    if (!pk_store_title_get(c->store, c->arena, c->is->kind, c->slug, &t, c->err))
+        return false;
+    if (t.details.len == 0 && (groups <= 0 || conditions <= 0))
+        return true;
+    t.details = groups > 0 && conditions > 0 ? PK_STR(GROUPED) : PK_NONE;
+    t.updated_us = c->now_us;
+    return pk_store_title_put(c->store, &t, c->err);
+}
+
 /* Stores the body as pk_limit_put() has it. */
 static bool put_policy(struct pkd_control *c)
 {
@@ -389,8 +412,9 @@ static bool put_policy(struct pkd_control *c)
     if (!is_budget(c))
         pkd_member_bool(&over, "rolling", true);
     pk_buf_addc(&over, '}');
-    return over.failed ? pk_fail(c->err, PK_TOO_LARGE, "body: too large")
-                       : put_over(c, pk_buf_str(&over), scoped);
+    if (over.failed)
+        return pk_fail(c->err, PK_TOO_LARGE, "body: too large");
+    return put_over(c, pk_buf_str(&over), scoped) && (!scoped || note_grouping(c));
 }
 
 /* A policy need have no name. */

@@ -263,6 +263,8 @@ bool pkd_prices(struct pkd_errand *e, struct pk_error *err)
         .now_us = pk_clock_us(),
     };
 
+    if (!pkd_query_check(e->arena, e->query, "provider model", err))
+        return false;
     pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
     if (!e->store->ops->exec(e->store, PK_SQL_price_rows, NULL, 0, take_price, &l, err))
         return false;
@@ -281,6 +283,8 @@ bool pkd_price_import(struct pkd_errand *e, struct pk_error *err)
     bool dry = pk_str_is(pkd_query_value(e->arena, e->query, "dry_run"), "true");
     pk_str diff = PK_NONE;
 
+    if (!pkd_query_check(e->arena, e->query, "format provider dry_run", err))
+        return false;
     if (source.format.len == 0)
         source.format = PK_STR("pk");
     if (!pk_store_price_import(e->store, e->arena, &source,

@@ -6,6 +6,10 @@
 
 #include "json.h"
 
+#include <string.h>
+
+enum { PAGE_ROWS_MAX = 1000, PAGES_MAX = 1000000, NAME_SHOWN_MAX = 64 };
+
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')
@@ -72,15 +76,22 @@ pk_str pkd_query_value(struct pk_arena *arena, pk_str query, const char *name)
     return PK_NONE;
 }
 
-bool pkd_query_number(struct pk_arena *arena, pk_str query, const char *name, int64_t max,
-                      int64_t *number, struct pk_error *err)
+static bool read_number(struct pk_arena *arena, pk_str query, const char *name, int64_t min,
+                        int64_t max, int64_t *number)
 {
     pk_str value = pkd_query_value(arena, query, name);
 
-    if (value.len == 0)
-        return true;
-    return (pk_str_int(value, number) && *number >= 0 && *number <= max) ||
-           pk_fail(err, PK_BAD_REQUEST, "%s: must be 0..%lld", name, (long long)max);
+    return value.len == 0 || (pk_str_int(value, number) && *number >= min && *number <= max);
+}
+
+bool pkd_query_page(struct pk_arena *arena, pk_str query, int64_t *rows, int64_t *page,
+                    struct pk_error *err)
+{
+    *page = 0;
+    if (!read_number(arena, query, "page_size", 1, PAGE_ROWS_MAX, rows))
+        return pk_fail(err, PK_BAD_REQUEST, "page_size: must be 1..%d", PAGE_ROWS_MAX);
+    return read_number(arena, query, "current_page", 0, PAGES_MAX, page) ||
+           pk_fail(err, PK_BAD_REQUEST, "current_page: must be 0..%d", PAGES_MAX);
 }
 
 bool pkd_query_next(struct pk_arena *arena, pk_str *query, pk_str *name, pk_str *value)
@@ -93,4 +104,38 @@ bool pkd_query_next(struct pk_arena *arena, pk_str *query, pk_str *name, pk_str 
     if (!ok)
         *name = raw_name;
     return ok;
+}
+
+bool pkd_query_finds(pk_str text, pk_str part)
+{
+    return part.len == 0 || (text.len >= part.len && memmem(text.at, text.len, part.at, part.len));
+}
+
+/* Whether `words`, separated by blanks, has this one. */
+static bool has_word(const char *words, pk_str word)
+{
+    while (*words) {
+        size_t len = strcspn(words, " ");
+
+        if (pk_str_eq((pk_str){words, len}, word))
+            return true;
+        words += len + strspn(words + len, " ");
+    }
+    return false;
+}
+
+bool pkd_query_check(struct pk_arena *arena, pk_str query, const char *known, struct pk_error *err)
+{
+    while (query.len) {
+        pk_str name, value;
+
+        if (!pkd_query_next(arena, &query, &name, &value))
+            return pk_fail(err, PK_BAD_REQUEST, "%.*s: is not validly escaped",
+                           PK_FMT(pk_str_sub(name, 0, NAME_SHOWN_MAX)));
+        if (name.len && !has_word(known, name) && !has_word("workspace_id organisation_id", name))
+            return pk_fail(err, PK_BAD_REQUEST, "%.*s: there is no such query parameter%s%s",
+                           PK_FMT(pk_str_sub(name, 0, NAME_SHOWN_MAX)),
+                           *known ? " here; there are " : " here", known);
+    }
+    return true;
 }

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100, PAGE_ROWS_MAX = 1000 };
+enum { SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100 };
 
 /* One request. */
 struct desk {
@@ -312,11 +312,6 @@ struct page {
     int64_t total, shown;
 };
 
-static bool holds(pk_str text, pk_str part)
-{
-    return part.len == 0 || (text.len >= part.len && memmem(text.at, text.len, part.at, part.len));
-}
-
 static bool list_row(void *ctx, const struct pk_value *v, int count)
 {
     struct page *page = ctx;
@@ -330,7 +325,7 @@ static bool list_row(void *ctx, const struct pk_value *v, int count)
         return true;
     if (v[4].s.len && pk_json_parse(d->arena, v[4].s, "details", &details, &unused))
         collection = pk_json_str(d->arena, &details, pk_json_get(&details, 0, "collection_id"));
-    if (!(holds(slug, page->search) || holds(v[2].s, page->search)) ||
+    if (!(pkd_query_finds(slug, page->search) || pkd_query_finds(v[2].s, page->search)) ||
         (page->collection.len && !pk_str_eq(collection, page->collection)))
         return true;
     if (page->total++ < page->skip || page->shown == page->rows)
@@ -353,12 +348,11 @@ static bool list(struct desk *d)
 {
     struct page page = {.d = d, .rows = PAGE_ROWS_DEFAULT};
     pk_str query = d->req->query;
-    int64_t number = 0;
+    int64_t number;
 
     page.search = pkd_query_value(d->arena, query, "search");
     page.collection = pkd_query_value(d->arena, query, "collection_id");
-    if (!pkd_query_number(d->arena, query, "page_size", PAGE_ROWS_MAX, &page.rows, d->err) ||
-        !pkd_query_number(d->arena, query, "current_page", INT32_MAX, &number, d->err))
+    if (!pkd_query_page(d->arena, query, &page.rows, &number, d->err))
         return false;
     page.skip = number * page.rows;
     pkd_member_text(d->out, "object", PK_STR("list"));
@@ -435,6 +429,9 @@ static bool serve(struct pkd_errand *e, bool (*verb)(struct desk *), struct pk_e
     struct desk d = {.arena = e->arena, .store = e->store, .req = e, .out = &e->out, .err = err};
 
     read_path(&d);
+    if (!pkd_query_check(e->arena, e->query,
+                         verb == list ? "collection_id current_page page_size search" : "", err))
+        return false;
     pk_buf_addc(d.out, '{');
     bool ok = verb(&d);
     pk_buf_addc(d.out, '}');

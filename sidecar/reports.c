@@ -45,6 +45,8 @@ bool pkd_alerts(struct pkd_errand *e, struct pk_error *err)
 {
     struct list l = {&e->out, 0};
 
+    if (!pkd_query_check(e->arena, e->query, "", err))
+        return false;
     pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
     if (!e->store->ops->exec(e->store, PK_SQL_alerts, NULL, 0, take_alert, &l, err))
         return false;
@@ -89,12 +91,14 @@ static bool read_time(struct pkd_errand *e, const char *name, int64_t *at_us, st
 
 bool pkd_audit(struct pkd_errand *e, struct pk_error *err)
 {
-    int64_t from_us = 0, to_us = INT64_MAX, size = PKD_PAGE_ROWS_DEFAULT, page = 0;
+    int64_t from_us = 0, to_us = INT64_MAX, size = PKD_PAGE_ROWS_DEFAULT, page;
     struct list l = {&e->out, 0};
 
-    if (!read_time(e, "start_time", &from_us, err) || !read_time(e, "end_time", &to_us, err) ||
-        !pkd_query_number(e->arena, e->query, "page_size", PKD_PAGE_ROWS_MAX, &size, err) ||
-        !pkd_query_number(e->arena, e->query, "current_page", 1000000, &page, err))
+    if (!pkd_query_check(e->arena, e->query,
+                         "start_time end_time action user_id resource_type current_page page_size",
+                         err) ||
+        !read_time(e, "start_time", &from_us, err) || !read_time(e, "end_time", &to_us, err) ||
+        !pkd_query_page(e->arena, e->query, &size, &page, err))
         return false;
     const struct pk_value args[] = {
         pk_v_int(from_us),

@@ -540,10 +540,10 @@ select slug from pk_limit where scope = $1 and value = $2 and owned
 -- name: limit_page(scope text, value text, now_us bigint)
 -- Those of keys, with what is used of them now. NULL: of every key.
 select l.value, l.counts, l.per, l.budget, l.amount, l.alert,
-    cast(coalesce(sum(u.used), 0) as bigint), min(u.until_us)
+    cast(coalesce(sum(u.used), 0) as bigint), min(u.until_us), l.rolling
 from pk_limit l left join pk_limit_use u on u.limit_slug = l.slug and u.until_us > $3
 where l.owned and l.scope = $1 and ($2 is null or l.value = $2)
-group by l.slug, l.value, l.counts, l.per, l.budget, l.amount, l.alert order by l.slug
+group by l.slug, l.value, l.counts, l.per, l.budget, l.amount, l.alert, l.rolling order by l.slug
 
 -- name: limit_rows(slug text)
 -- NULL: all. What is used now, by all who are counted.
@@ -557,13 +557,13 @@ where $1 is null or l.slug = $1 order by l.slug
 
 -- name: budget_rows(slug text)
 select l.slug, t.name, l.scope, l.key, l.value, l.counts, l.per, l.rolling, l.amount, l.alert,
-    l.owned, l.created_us, l.updated_us
+    l.owned, l.created_us, l.updated_us, t.details
 from pk_limit l left join pk_title t on t.kind = 'limit' and t.slug = l.slug
 where l.budget and not l.owned and ($1 is null or l.slug = $1) order by l.slug
 
 -- name: rate_rows(slug text)
 select l.slug, t.name, l.scope, l.key, l.value, l.counts, l.per, l.rolling, l.amount, l.alert,
-    l.owned, l.created_us, l.updated_us
+    l.owned, l.created_us, l.updated_us, t.details
 from pk_limit l left join pk_title t on t.kind = 'limit' and t.slug = l.slug
 where not l.budget and not l.owned and ($1 is null or l.slug = $1) order by l.slug
 

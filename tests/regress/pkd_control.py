@@ -77,7 +77,7 @@ def a_config_is_made_changed_and_deleted():
     renamed = api.ok("PUT", "/configs/" + slug, {"name": "Prod", "slug": slug, "status": "active"})
     expect(renamed["version_id"] == slug + "@2", renamed)
     again = api.ok("POST", "/configs", {"name": "Prod fallback v1!", "config": {"virtual_key": "k"},
-                                        "isDefault": 1, "workspace_id": "w"})
+                                        "isDefault": 0, "workspace_id": "w"})
     expect(again["slug"] == slug + "-2", again)
     listed = api.ok("GET", "/configs?workspace_id=w")
     expect([(c["slug"], c["name"]) for c in listed["data"]] ==
@@ -122,7 +122,17 @@ def what_is_no_config_is_refused():
                          ("PUT", "/virtual-keys/none"), ("DELETE", "/virtual-keys/none"),
                          ("GET", "/configs/%2e%2e"), ("GET", "/configs/a%00b")):
         api.refused(404, "there is none called", method, path, {} if method == "PUT" else None)
-    api.refused(400, "page_size: must be", "GET", "/configs?page_size=-1")
+    for path in "/configs", "/virtual-keys", "/prompts", "/prompts/partials", "/audit-logs", "/limits":
+        for size in "-1", "0", "1001", "x":
+            api.refused(400, "page_size: must be 1..1000", "GET", f"{path}?page_size={size}")
+        api.refused(400, "current_page: must be", "GET", path + "?current_page=-1")
+        api.refused(400, "pagesize: there is no such query parameter", "GET", path + "?pagesize=1")
+        api.refused(400, "%zz: is not validly escaped", "GET", path + "?%zz=1")
+        expect(api.ask("GET", path + "?page_size=1&current_page=0&workspace_id=w&organisation_id=o")[0] == 200, path)
+    for path in "/configs/x", "/prompts/x", "/alerts", "/prices":
+        api.refused(400, "page_size: there is no such query parameter", "GET", path + "?page_size=1")
+    for default in 1, True:
+        api.refused(400, "is_default: is not supported", "POST", "/configs", {"name": "x", "config": {"provider": "openai"}, "isDefault": default})
     status, headers, _ = pkd.http("PATCH", "/v1/configs", "{}")
     expect(status == 405 and "POST" in headers["allow"], headers["allow"])
     pkd.stop()
@@ -391,8 +401,11 @@ def integrations_and_providers_are_virtual_keys():
     api.refused(400, "provider: must be given", "POST", "/integrations", {"name": "x", "key": SECRET})
     api.ok("DELETE", "/integrations/openai-all")
     expect(until(lambda: api.chat("openai-all")[0] != 200) and api.chat("red")[0] == 200, "a copy lives on")
+    api.ok("PUT", "/providers/red", {"rate_limits": {"type": "requests", "unit": "rpm", "value": 99}})
+    expect([l["slug"] for l in api.ok("GET", "/limits")["data"]] == ["virtual_key:red:requests:minute"])
     api.ok("DELETE", "/providers/red")
     api.refused(404, "there is none", "GET", "/providers/red")
+    expect(api.ok("GET", "/limits")["data"] == [], "limits go with their key")
     expect(SECRET not in api.said)
 
     path = "/integrations/by-name/models"
@@ -406,6 +419,18 @@ def integrations_and_providers_are_virtual_keys():
     api.refused(400, "each must have", "PUT", path, {"models": [{}]})
     api.ok("PUT", path, {"allow_all_models": True})
     expect(api.ok("GET", path) == {"object": "list", "total": 0, "allow_all_models": True, "models": []})
+    api.ok("PUT", path, {"models": [{"slug": "o3", "enabled": False}, {"slug": "o4", "enabled": False}]})
+    expect(api.ok("GET", path) == {"object": "list", "total": 2, "allow_all_models": True, "models": [
+        {"slug": "o3", "enabled": False}, {"slug": "o4", "enabled": False}]}, api.ok("GET", path))
+    expect(api.ok("GET", "/virtual-keys/by-name")["denied_models"] == ["o3", "o4"])
+    api.ok("PUT", path, {"models": [{"slug": "o3", "enabled": True}]})
+    expect(api.ok("GET", path)["allow_all_models"] is True and api.ok("GET", path)["total"] == 1, api.ok("GET", path))
+    api.ok("PUT", path, {"models": [{"slug": "gpt-*"}]})
+    api.ok("PUT", path, {"models": [{"slug": "gpt-4o", "enabled": False}]})
+    expect([(m["slug"], m["enabled"]) for m in api.ok("GET", path)["models"]] ==
+           [("gpt-*", True), ("o4", False), ("gpt-4o", False)], "one that a pattern allows")
+    api.ok("DELETE", path + "?slugs=o4,gpt-4o")
+    expect([m["slug"] for m in api.ok("GET", path)["models"]] == ["gpt-*"])
     api.refused(404, "there is none", "GET", "/integrations/none/models")
     pkd.stop()
 
@@ -459,6 +484,9 @@ def a_limit_is_made_changed_and_deleted():
     want = {"name": "team", "counts": "cost", "amount": 12.5, "per": "month", "rolling": False, "alert_threshold": 10,
             "metadata": {"team": "red"}, "used": 0, "owned": False}
     expect({k: got[k] for k in want} == want, got)
+    month = time.gmtime()
+    expect(got["resets_at"] in [f"{y}-{m:02}-01T00:00:00.000Z" for y, m in
+                                [(month.tm_year + (month.tm_mon + i) // 12, (month.tm_mon + i) % 12 + 1) for i in (0, 1)]], got)
     api.ok("PUT", "/limits/team", {"virtual_key": "k", "name": "Of k"})
     got = api.ok("GET", "/limits/team")
     expect(got["virtual_key"] == "k" and "metadata" not in got and got["alert_threshold"] == 10, got)
@@ -493,6 +521,19 @@ def policies_are_limits_in_portkeys_words():
     api.ok("PUT", "/policies/usage-limits/" + made["id"], {"periodic_reset": None})
     expect(api.ok("GET", "/limits/" + made["id"])["per"] == "total")
 
+    for condition, group in ((None, None), ("red", None), (None, "metadata.team"), ("red", "metadata.team")):
+        whose = {"conditions": [{"key": "metadata.team", "value": condition}] if condition else [],
+                 "group_by": [{"key": group}] if group else []}
+        put = {"type": "requests", "unit": "rph", "value": 9, **whose}
+        id_ = api.ok("POST", "/policies/rate-limits", put)["id"]
+        api.ok("PUT", "/policies/rate-limits/" + id_, {"value": 10})
+        got = api.ok("GET", "/policies/rate-limits/" + id_)
+        expect({k: got[k] for k in put} == {**put, "value": 10}, (put, got))
+        put["group_by"] = []
+        api.ok("PUT", "/policies/rate-limits/" + id_, put)
+        got = api.ok("GET", "/policies/rate-limits/" + id_)
+        expect({k: got[k] for k in put} == put, (put, got))
+        api.ok("DELETE", "/policies/rate-limits/" + id_)
     rate = api.ok("POST", "/policies/rate-limits", {"type": "requests", "unit": "rpm", "value": 2, "conditions": [],
                                                     "group_by": [{"key": "virtual_key"}]})["id"]
     expect(rate.startswith("policy-"), rate)
