@@ -257,7 +257,7 @@ struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms);
 void pk_run_abandon(struct pk_run *run);
 bool pk_run_any(void); /* the loop knows one */
 
-/* What the settings and the session say of run->request; fn_chat.c. */
+/* What the settings and the session say of run->request; verb.c. */
 bool pk_run_complete(struct pk_run *run, struct pk_error *err);
 
 #define PK_QUERY_LIMIT_HINT                                                                        \
