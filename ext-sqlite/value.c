@@ -128,6 +128,7 @@ static int result_code(enum pk_code code)
     case PK_DENIED:
     case PK_UPSTREAM:
     case PK_BAD_ANSWER:
+    case PK_UNFIT:
     case PK_NETWORK:
     case PK_TIMEOUT:
     case PK_STORE:

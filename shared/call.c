@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- *   pick -> guard_in -> lookup --cache hit----------------> guard_out -> finish
+ *   pick -> guard_in -> lookup --cache hit------> guard_out -> typed -> finish
  *              | denied   | miss
  *              |          v
  *              |        send <--same target-- judge --the error stands--> finish
@@ -11,14 +11,14 @@
  *              +----------|---------------->-------------+                          ^ save     -> finish
  *                       head --not 2xx----> drain -------+                          |
  *                         | 2xx JSON                     |                          |
- *                         +-------------> collect --> guard_out                     |
+ *                         +-------------> collect --> guard_out -> typed            |
  *                         | 101 ------> tunnel ----------|----------> answer       |
  *                         | 2xx stream                   | ^                        |
  *                         +-------------> relay ---------+ | the end of a stream whose
  *                                           +--------------+ bytes have gone out ---+
  *
  * Each state is one function (call_pick.c, call_cache.c, call_steps.c, call_attempt.c, call_guard.c,
- * call_ask.c): it reads the event, changes
+ * call_typed.c, call_ask.c): it reads the event, changes
  * the call, and either names the next op (and so waits) or asks to run the next state at once. Once a
  * byte has gone to the client the call may no longer change its mind (`committed`), so retry and
  * fallback are only ever decided in pk_step_judge().

@@ -284,7 +284,7 @@ void pk_call_close(struct pk_call *c)
 
     if (c->node >= 0)
         pk_call_note_target(c);
-    if (c->guards.refused)
+    if (c->guards.refused || c->error.code == PK_UNFIT)
         pk_call_note_answer(c); /* of an answer that the client did not get */
     else if (!c->answered && c->streaming &&
              pk_stream_answer(c->streaming, &c->answer, &(struct pk_error){0}))

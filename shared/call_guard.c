@@ -321,10 +321,8 @@ int pk_step_guard_in(struct pk_call *c, const struct pk_event *ev)
 /* The verdict is that the answer may go out, as it is now. */
 static int let_go(struct pk_call *c)
 {
-    if (c->guards.hit)
-        return pk_call_give_hit(c);
     if (!c->committed)
-        return pk_call_go(c, ST_judge);
+        return pk_call_go(c, ST_typed);
     if (c->guards.tail.len)
         pk_buf_reset(&c->out);
     if (c->guards.ran)

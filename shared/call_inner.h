@@ -11,6 +11,7 @@
 #include "realtime.h"
 #include "stream.h"
 #include "tap.h"
+#include "typed.h"
 
 /* One state, one function pk_step_NAME(). */
 /* clang-format off */
@@ -18,7 +19,7 @@
     S(pick)                                                                                        \
     S(guard_in) S(lookup) S(embed) S(near)                                                         \
     S(send) S(afford) S(reserve) S(head) S(relay) S(pass) S(tunnel) S(collect) S(drain)                                      \
-    S(guard_out) S(judge) S(answer) S(guard_after) S(finish) S(ask)
+    S(guard_out) S(typed) S(judge) S(answer) S(guard_after) S(finish) S(ask)
 /* clang-format on */
 
 enum pk_call_state {
@@ -66,6 +67,14 @@ struct pk_call_guards {
     pk_str tail;                        /* of a stream: its end, which waits for the verdict */
     size_t stage;                       /* guard_after: the phase that is next */
     bool over;                          /* and it is done, or there is no more time for it */
+};
+
+/* How the target is asked when its answer must be of a type. */
+struct pk_call_typed {
+    pk_str request;        /* in the place of the client's; empty: as that is */
+    struct pk_json before; /* c->body of the client's, meanwhile */
+    bool repaired;         /* the target has been told what was wrong with its answer, */
+    bool plain;            /* or is asked in words alone */
 };
 
 struct pk_call {
@@ -120,6 +129,7 @@ struct pk_call {
     pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's changes */
 
     struct pk_call_guards guards;
+    struct pk_call_typed typed;
     struct pk_asked asked; /* the question that is running, or was the last */
 
     struct pk_like like;
@@ -232,6 +242,10 @@ void pk_call_note_verdict(struct pk_call *c);
 pk_str pk_call_with_hooks(struct pk_call *c, pk_str document); /* with hook_results, if any ran */
 /* hook_results of a phase as an event, for clients that know it. */
 void pk_call_hook_event(struct pk_call *c, bool before, struct pk_buf *out);
+
+/* call_typed.c: whether asking the target in another way may help with c->error: the next attempt does then. */
+bool pk_call_asks_differently(struct pk_call *c);
+void pk_call_ask_as_before(struct pk_call *c); /* another target is asked the client's own */
 
 /* call_steps.c: the answer as a client of this kind reads it, in c->next.out; false when it cannot be a
  * stream. */

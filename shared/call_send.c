@@ -161,11 +161,11 @@ static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *bod
 {
     int i = c->node;
 
-    *body = c->request;
+    *body = c->typed.request.len ? c->typed.request : c->request;
     if (c->opaque || !takes_params(c))
         return true;
     if (!c->overridden[i] &&
-        !pk_params_apply(c->arena, &t->params, c->request, &c->overrides[i], &c->error))
+        !pk_params_apply(c->arena, &t->params, *body, &c->overrides[i], &c->error))
         return false;
     c->overridden[i] = true;
     *body = c->overrides[i];

@@ -38,7 +38,7 @@ static bool may_retry(const struct pk_call *c, const struct pk_retry *retry)
     int attempts = c->guards.again && retry->attempts == 0 ? 1 : retry->attempts;
 
     if (c->tries == 0 || c->tries > attempts || c->guards.denied || c->error.code == PK_BUDGET ||
-        c->error.code == PK_RATE)
+        c->error.code == PK_RATE || c->error.code == PK_UNFIT)
         return false;
     if (c->guards.again)
         return true;
@@ -91,6 +91,8 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
     PK_ASSERT(!c->committed);
     PK_ASSERT(c->answered == (c->error.code == PK_OK));
     pk_call_span_end(c);
+    if (!out_of_attempts(c) && pk_call_asks_differently(c))
+        return try_again(c, 0);
     if (!out_of_attempts(c) && may_retry(c, retry)) {
         /* No pause will change a guardrail's mind. */
         bool denied = c->answered || c->error.code == PK_DENIED;
@@ -105,6 +107,7 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
         return pk_call_undecided(c);
     if (node < 0)
         return pk_call_go(c, c->answered ? ST_answer : ST_finish);
+    pk_call_ask_as_before(c);
     c->node = node;
     c->tries = 0;
     c->answered = false;

@@ -14,6 +14,7 @@
 
 struct pk_account;
 struct pk_guards;
+struct pk_typed;
 
 enum pk_source { PK_SOURCE_SQLITE, PK_SOURCE_POSTGRES, PK_SOURCE_HTTP };
 const char *pk_source_name(enum pk_source source); /* "http" */
@@ -43,6 +44,7 @@ struct pk_request {
     pk_str custom_host; /* base URL for every target, over the config's; bound keys still refuse */
     pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
     const struct pk_guards *guards[2]; /* by phase, after those of every target; NULL: none */
+    const struct pk_typed *typed;      /* what the answer must be (typed.h); NULL: anything */
     bool native;               /* the client reads what is not OpenAI's: hook_results in a stream */
     bool strict_params;        /* likewise for all targets what a config says of one */
     struct pk_privacy privacy; /* of the host's settings and the call's own options */

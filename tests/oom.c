@@ -7,6 +7,7 @@
 #include "reply.h"
 #include "test.h"
 #include "test_frames.h"
+#include "typed.h"
 
 #include <string.h>
 
@@ -127,6 +128,10 @@ static const struct life lives[] = {
      "content-type: application/json", {"{\"data\":[{\"index\":1,\"relevance_score\":1}],\"usage\":{\"total_tokens\":2}}"}, NULL},
     {"moderations", "mistral-ai", "{\"input\":[\"h\\u00e9\"]}",
      "content-type: application/json", {"{\"results\":[{\"categories\":{\"x\":true},\"category_scores\":{\"x\":1}}]}"}, NULL},
+    {"typed", "openai", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}],\"response_format\":{}}",
+     "content-type: application/json",
+     {"{\"choices\":[{\"message\":{\"content\":\"{} or {}\"}}]}", "",
+      "{\"choices\":[{\"message\":{\"content\":\"<think>no</think>```\\n{\\\"answer\\\":true}\\n```\"}}]}"}, NULL},
     {"session", "openai", "{\"model\":\"m\"}", "sec-websocket-accept: x",
      {"\x81\x52{\"type\":\"response.done\",\"response\":{\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}",
       "\x88\x02\x03\xe8"}, NULL},
@@ -204,6 +209,10 @@ static bool drive(struct run *r, const struct life *l, struct pk_call *c)
 /* Calls that are no chats go by their names. */
 static void choose_operation(const struct life *l, struct pk_request *r)
 {
+    static const struct pk_typed truth = {.kind = PK_TYPED_TRUTH, .formatted = true};
+
+    if (strcmp(l->name, "typed") == 0)
+        r->typed = &truth;
     if (strcmp(l->name, "form") == 0) {
         r->operation = &pk_operation_transcriptions;
         r->content_type = PK_STR("multipart/form-data; boundary=B");

@@ -8,6 +8,8 @@
  *     options {...}      params.pk, as in SQL
  *     form NAME=TEXT...  a form in the place of the body, behind operation; NAME=@TEXT is a file
  *     type TYPE          of the body
+ *     typed KIND ABOUT   a typed question about "hi" in the place of the body: KIND is extract, classify, filter or
+ *                        score, ABOUT what it is about
  *     stored SLUG {...}  a stored guardrail that the config names
  *     open PATH          the circuit of a target is open
  *     latency PATH MS    what the log says of a target
@@ -23,7 +25,7 @@
  *     = outcomes ...     what counts for circuits: PATH FAILURES/ATTEMPTS
  *     = holds ...        what it holds of limits: SLUG/SUBJECT USED/SET ASIDE
  *     < op               what the machine must ask for next, behind "last" when the client has all that it
- *                        will get; '*' at the end matches the rest
+ *                        will get; '*' stands for anything
  *     = FIELD TEXT       what the log keeps in a field at the end, NULL: nothing; "span N": its message
  *
  * Events: start, hit JSON, miss, head STATUS [header: value]..., body BYTES, answer TEXT (a whole
@@ -34,6 +36,7 @@
  */
 #include "call.h"
 #include "test.h"
+#include "typed.h"
 
 #include <string.h>
 
@@ -342,13 +345,23 @@ static void show_outcomes(const struct play *p, char *text, size_t size)
                         r->outcomes[i].attempts);
 }
 
+/* '*' stands for anything. */
 static bool matches(const char *want, const char *got)
 {
-    size_t n = strlen(want);
+    size_t n = strcspn(want, "*");
 
-    if (n && want[n - 1] == '*')
-        return strncmp(want, got, n - 1) == 0;
-    return strcmp(want, got) == 0;
+    if (strncmp(want, got, n) != 0)
+        return false;
+    for (want += n, got += n; *want == '*'; want += n, got += n) {
+        want++;
+        n = strcspn(want, "*");
+        if (want[n] == 0 && n)
+            got += strlen(got) > n ? strlen(got) - n : 0;
+        got = n ? memmem(got, strlen(got), want, n) : got + (want[0] ? 0 : strlen(got));
+        if (!got)
+            return false;
+    }
+    return *got == 0;
 }
 
 /* Compares one field of what the log keeps, "FIELD TEXT". */
@@ -539,11 +552,35 @@ static void build_form(struct play *p, const char *line)
     p->request.content_type = PK_STR("multipart/form-data; boundary=B");
 }
 
+static bool ask_typed(struct play *p, const char *line)
+{
+    static const struct {
+        const char *name;
+        bool (*build)(struct pk_arena *, const struct pk_typed_args *, struct pk_request *,
+                      struct pk_error *);
+    } kinds[] = {{"extract ", pk_typed_extract},
+                 {"classify ", pk_typed_classify},
+                 {"filter ", pk_typed_filter},
+                 {"score ", pk_typed_score}};
+    struct pk_typed_args args = {.text = PK_STR("hi"), .params = PK_STR("{\"model\":\"m\"}")};
+    struct pk_error err = {0};
+
+    for (size_t i = 0; i < PK_COUNT(kinds); i++) {
+        if (strncmp(line, kinds[i].name, strlen(kinds[i].name)) != 0)
+            continue;
+        args.about = pk_copy(&p->arena, pk_str_of(line + strlen(kinds[i].name)));
+        return kinds[i].build(&p->arena, &args, &p->request, &err);
+    }
+    return false;
+}
+
 /* What makes a call of another kind than a chat. */
 static bool kind_setting(struct play *p, const char *line, bool *ok)
 {
     if (strncmp(line, "operation ", 10) == 0)
         *ok = choose_operation(p, line + 10);
+    else if (strncmp(line, "typed ", 6) == 0)
+        *ok = ask_typed(p, line + 6);
     else if (strncmp(line, "form ", 5) == 0)
         build_form(p, line + 5);
     else if (strncmp(line, "type ", 5) == 0)

@@ -5,6 +5,7 @@
  */
 #include "call.h"
 #include "test.h"
+#include "typed.h"
 
 #include <string.h>
 
@@ -62,6 +63,9 @@ static const char *const bodies[] = {
     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
     "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
 };
+
+/* What "x" is not. */
+static const struct pk_typed truth = {.kind = PK_TYPED_TRUTH, .formatted = true};
 
 /* Calls that are no chats. */
 static const struct {
@@ -124,6 +128,8 @@ static const char *const payloads[] = {
     "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"}}]},"
     "\"finishReason\":\"STOP\"}]}\n\n",
     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}]}",
+    "{\"choices\":[{\"message\":{\"content\":\"yes\"},\"finish_reason\":\"stop\"}]}",
+    "{\"error\":{\"message\":\"no response_format\"}}",
     "{\"verdict\":false}",
     "{\"verdict\":true}",
     "{\"verdict\":true,\"transformedData\":{\"request\":{\"json\":{\"messages\":[]}}}}",
@@ -314,6 +320,15 @@ static void keep_promises(struct walk *w, const struct pk_next *next)
     for (int i = 0; i < r->span_count; i++)
         EXPECT(r->spans[i].ended_us >= r->spans[i].started_us);
     keep_accounts(r);
+    struct pk_typed_value value;
+    struct pk_error why = {0};
+    EXPECT(r->status != PK_ST_SUCCESS || !w->request.typed ||
+           pk_str_is(r->guardrail_verdict, "replaced") ||
+           pk_typed_read(&w->arena, w->request.typed,
+                         r->cache_status == PK_CS_HIT || r->cache_status == PK_CS_SEMANTIC_HIT
+                             ? w->entry.body
+                             : r->response,
+                         &value, &why));
     const struct pk_record *kept = pk_call_logged(w->call);
     bool full = w->config.targets[0].privacy.payloads == PK_PAYLOADS_FULL;
     EXPECT(kept->request.len == (full ? r->request.len : 0));
@@ -362,6 +377,8 @@ static int live(struct walk *w, uint64_t seed)
     w->request.operation = roll(w, 6) ? &pk_operation_chat : &pk_operation_realtime;
     if (roll(w, 3) == 0)
         choose_kind(w);
+    if (w->request.operation == &pk_operation_chat && w->request.body.at == bodies[0] && roll(w, 2))
+        w->request.typed = &truth;
     if (EXPECT(pk_config_parse(&w->arena, pk_str_of(configs[seed % PK_COUNT(configs)]), &w->config,
                                &err))) {
         w->config.circuit = PK_STR("c");

@@ -6,9 +6,9 @@ BEGIN {
     n = split("base" \
         " arena,vault,buf,wire,iso" \
         " json,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
-        " target,schema,pii,injection,jwt,mustache,body,form" \
+        " target,schema,pii,injection,jwt,mustache,body,form,jsontext" \
         " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
-        ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates" \
+        ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates,typed,reduce" \
         " call,reply,reserve,lease,batch,prefetch,result" \
         " secret,apikey,sign,token,xfer,loop,payload,spool,store,journal,resolve" \
         " writer" \
