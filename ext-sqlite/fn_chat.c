@@ -4,34 +4,10 @@
  */
 #include "functions.h"
 
-#include "drive.h"
 #include "reply.h"
-#include "statement.h"
-#include "store_audit.h"
-#include "store_prompt.h"
-#include "store_replay.h"
-#include "value.h"
+#include "verb.h"
 
-/* One evaluation of one function. */
-struct query {
-    struct pk_conn *conn;
-    struct pk_arena arena;
-    struct pk_request req;
-    pk_str config;
-    struct pk_prompt_use use; /* pk_prompt, pk_replay: what the request is made from, */
-    struct pk_replay replay;  /* once the store is open */
-    const struct pk_snapshot *snapshot;
-    const struct pk_record *record; /* of the call, once it is over */
-    struct pk_error outcome;        /* of the call: PK_OK, or why it failed */
-    pk_str body;
-};
-
-/* Builds the request from the arguments, and q->config. */
-typedef bool build_fn(struct query *q, struct pk_args args, struct pk_error *err);
-/* Turns what came of the call into the function's value. */
-typedef bool give_fn(struct query *q, sqlite3_context *ctx, struct pk_error *err);
-
-static bool build_chat(struct query *q, struct pk_args args, struct pk_error *err)
+static bool build_chat(struct pk_query *q, struct pk_args args, struct pk_error *err)
 {
     pk_str messages, params;
 
@@ -41,7 +17,7 @@ static bool build_chat(struct query *q, struct pk_args args, struct pk_error *er
            pk_request_chat(&q->arena, messages, params, true, &q->req, err);
 }
 
-static bool build_ask(struct query *q, struct pk_args args, struct pk_error *err)
+static bool build_ask(struct pk_query *q, struct pk_args args, struct pk_error *err)
 {
     pk_str prompt, system, params;
 
@@ -52,7 +28,7 @@ static bool build_ask(struct query *q, struct pk_args args, struct pk_error *err
            pk_request_ask(&q->arena, prompt, system, params, &q->req, err);
 }
 
-static bool build_embed(struct query *q, struct pk_args args, struct pk_error *err)
+static bool build_embed(struct pk_query *q, struct pk_args args, struct pk_error *err)
 {
     pk_str input, params;
     int64_t dimensions = 0;
@@ -64,11 +40,12 @@ static bool build_embed(struct query *q, struct pk_args args, struct pk_error *e
         !pk_arg_text(args, 3, "params", PK_BODY_BYTES_MAX, &params, err))
         return false;
     if (given && dimensions == 0)
-        dimensions = -1; /* which no model makes */
+        dimensions = -1;         /* which no model makes */
+    q->no_call = input.len == 0; /* which providers refuse */
     return pk_request_embed(&q->arena, input, given ? dimensions : 0, params, &q->req, err);
 }
 
-static bool build_moderate(struct query *q, struct pk_args args, struct pk_error *err)
+static bool build_moderate(struct pk_query *q, struct pk_args args, struct pk_error *err)
 {
     pk_str input, params;
 
@@ -78,7 +55,7 @@ static bool build_moderate(struct query *q, struct pk_args args, struct pk_error
            pk_request_moderate(&q->arena, input, params, &q->req, err);
 }
 
-static bool build_prompt(struct query *q, struct pk_args args, struct pk_error *err)
+static bool build_prompt(struct pk_query *q, struct pk_args args, struct pk_error *err)
 {
     struct pk_prompt_use *use = &q->use;
 
@@ -90,7 +67,7 @@ static bool build_prompt(struct query *q, struct pk_args args, struct pk_error *
 }
 
 /* The rest of build_prompt(). */
-static bool use_prompt(struct query *q, struct pk_error *err)
+static bool use_prompt(struct pk_query *q, struct pk_error *err)
 {
     q->use.seed = pk_random_next(&q->conn->random);
     if (!pk_store_prompt_request(q->conn->store, &q->arena, &q->use, &q->req, err))
@@ -99,7 +76,7 @@ static bool use_prompt(struct query *q, struct pk_error *err)
     return true;
 }
 
-static bool build_replay(struct query *q, struct pk_args args, struct pk_error *err)
+static bool build_replay(struct pk_query *q, struct pk_args args, struct pk_error *err)
 {
     pk_str id;
 
@@ -111,7 +88,7 @@ static bool build_replay(struct query *q, struct pk_args args, struct pk_error *
 }
 
 /* The rest of build_replay(). */
-static bool use_log(struct query *q, struct pk_error *err)
+static bool use_log(struct pk_query *q, struct pk_error *err)
 {
     if (!pk_conn_flush(q->conn, err) ||
         !pk_store_replay_request(q->conn->store, &q->arena, &q->replay, &q->req, err))
@@ -120,67 +97,25 @@ static bool use_log(struct query *q, struct pk_error *err)
     return true;
 }
 
-/* Everything that can be wrong without a call is found before it. */
-static bool run(struct query *q, struct pk_args args, build_fn *build, struct pk_error *err)
-{
-    struct pk_conn *c = q->conn;
-
-    if (!build(q, args, err) || !pk_settings_request(&c->settings, &q->arena, &q->req, err) ||
-        !pk_conn_ready(c, err) || (q->use.reference.at && !use_prompt(q, err)) ||
-        (q->replay.given && !use_log(q, err)))
-        return false;
-    q->req.role = pk_store_actor_name(c->store);
-    q->snapshot = pk_resolve(c->resolver, c->store, q->config, pk_clock_us(), err);
-    if (!q->snapshot || !pk_conn_online(c, err))
-        return false;
-    struct pk_call *call = pk_call_new(&q->arena, &q->snapshot->config, q->snapshot->facts, &q->req,
-                                       pk_clock_us(), pk_random_next(&c->random), err);
-    if (!call || !pk_drive(c, call, &q->arena, &q->body, err))
-        return false;
-    q->record = pk_call_record(call);
-    q->outcome = *pk_call_error(call);
-    if (q->outcome.code == PK_QUERY_LIMIT) /* whatever on_error wishes */
-        *err = q->outcome;
-    return q->outcome.code != PK_QUERY_LIMIT;
-}
-
-/* A call that failed, as on_error wishes. An interrupted statement always ends. */
-static bool give_failure(struct query *q, sqlite3_context *ctx, struct pk_error *err)
-{
-    enum pk_on_error wish = q->conn->settings.on_error;
-    pk_str text;
-
-    if (q->outcome.code == PK_CANCELLED || wish == PK_RAISE) {
-        pk_result_error(ctx, &q->outcome, q->record->error_message);
-        return true;
-    }
-    if (wish == PK_GIVE_NULL)
-        return true;
-    if (!pk_reply_try(&q->arena, q->record, &q->outcome, q->body, &text, err))
-        return false;
-    pk_result_json(ctx, text);
-    return true;
-}
-
-static bool give_chat(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+static bool give_chat(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     pk_str text;
 
     if (q->outcome.code != PK_OK)
-        return give_failure(q, ctx, err);
+        return pk_verb_failure(q, ctx, err);
     if (!pk_reply_chat(&q->arena, q->record, q->body, &text, err))
         return false;
     pk_result_json(ctx, text);
     return true;
 }
 
-static bool give_text(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+static bool give_text(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     pk_str text;
     bool is_null;
 
     if (q->outcome.code != PK_OK)
-        return give_failure(q, ctx, err);
+        return pk_verb_failure(q, ctx, err);
     if (!pk_reply_text(&q->arena, q->body, &text, &is_null, err))
         return false;
     if (!is_null)
@@ -188,100 +123,85 @@ static bool give_text(struct query *q, sqlite3_context *ctx, struct pk_error *er
     return true;
 }
 
-/* A vector has no place for an error's document: on_error "json" raises. */
-static bool give_vector(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+static bool give_vector(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     enum pk_on_error wish = q->conn->settings.on_error;
     float *at;
     int dims;
 
-    if (q->outcome.code != PK_OK && wish != PK_GIVE_JSON)
-        return give_failure(q, ctx, err);
-    if (q->outcome.code != PK_OK) {
-        pk_result_error(ctx, &q->outcome, q->record->error_message);
-        return true;
-    }
+    if (q->outcome.code != PK_OK)
+        return pk_verb_bare_failure(q, ctx, err);
     if (!pk_reply_vector(&q->arena, q->req.body, q->body, &at, &dims, err))
         return wish == PK_GIVE_NULL && err->code == PK_BAD_ANSWER;
     pk_result_floats(ctx, at, dims);
     return true;
 }
 
-static bool give_verdict(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+static bool give_verdict(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     pk_str text;
 
     if (q->outcome.code != PK_OK)
-        return give_failure(q, ctx, err);
+        return pk_verb_failure(q, ctx, err);
     if (!pk_reply_verdict(&q->arena, q->body, &text, err))
         return false;
     pk_result_json(ctx, text);
     return true;
 }
 
-static bool give_try(struct query *q, sqlite3_context *ctx, struct pk_error *err)
+static bool give_try(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     pk_str text;
 
     if (q->outcome.code == PK_CANCELLED)
-        return give_failure(q, ctx, err);
+        return pk_verb_failure(q, ctx, err);
     if (!pk_reply_try(&q->arena, q->record, &q->outcome, q->body, &text, err))
         return false;
     pk_result_json(ctx, text);
     return true;
 }
 
-/* NULL when one of the first `required` arguments is. */
-static void answer(sqlite3_context *ctx, struct pk_args args, int required, build_fn *build,
-                   give_fn *give)
-{
-    struct query q = {.conn = sqlite3_user_data(ctx)};
-    struct pk_error err;
+/* --- the functions ------------------------------------------------------------------------------ */
 
-    if (pk_args_null(args, required))
-        return;
-    pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    (void)pk_statement_of(ctx, q.conn);
-    q.conn->busy++;
-    if (!run(&q, args, build, &err) || !give(&q, ctx, &err))
-        pk_result_error(ctx, &err, PK_NONE);
-    q.conn->busy--;
-    if (q.snapshot)
-        pk_snapshot_release(q.conn->resolver, q.snapshot);
-    pk_arena_free(&q.arena);
-}
+static const struct pk_verb chat = {2, build_chat, NULL, give_chat};
+static const struct pk_verb ask = {2, build_ask, NULL, give_text};
+static const struct pk_verb try_chat = {2, build_chat, NULL, give_try};
+static const struct pk_verb embed = {2, build_embed, NULL, give_vector};
+static const struct pk_verb moderate = {2, build_moderate, NULL, give_verdict};
+static const struct pk_verb prompt = {2, build_prompt, use_prompt, give_chat};
+static const struct pk_verb replay = {1, build_replay, use_log, give_chat};
 
 void pk_fn_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 2, build_chat, give_chat);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &chat);
 }
 
 void pk_fn_ask(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 2, build_ask, give_text);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &ask);
 }
 
 void pk_fn_try_chat(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 2, build_chat, give_try);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &try_chat);
 }
 
 void pk_fn_embed(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 2, build_embed, give_vector);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &embed);
 }
 
 void pk_fn_moderate(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 2, build_moderate, give_verdict);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &moderate);
 }
 
 void pk_fn_prompt(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 2, build_prompt, give_chat);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &prompt);
 }
 
 void pk_fn_replay(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
-    answer(ctx, (struct pk_args){values, count}, 1, build_replay, give_chat);
+    pk_verb_answer(ctx, (struct pk_args){values, count}, &replay);
 }

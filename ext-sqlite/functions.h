@@ -20,6 +20,9 @@ void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_bo
 pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat, pk_fn_prompt, pk_fn_replay; /* fn_chat.c */
 pk_function pk_fn_embed, pk_fn_moderate;
 
+pk_function pk_fn_json, pk_fn_extract, pk_fn_classify, pk_fn_filter, pk_fn_score; /* fn_typed.c */
+pk_function pk_fn_messages;
+
 pk_function pk_fn_prompt_put, pk_fn_prompt_publish, pk_fn_prompt_get; /* fn_prompt.c */
 pk_function pk_fn_prompt_delete, pk_fn_render;
 

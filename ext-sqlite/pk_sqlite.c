@@ -23,7 +23,7 @@ SQLITE_EXTENSION_INIT1
 /* clang-format off */
 static const struct {
     const char *name;
-    int args_min, args_max;
+    int args_min, args_max; /* -1: any number */
     int flags;
     pk_function *call;
 } functions[] = {
@@ -32,6 +32,11 @@ static const struct {
     {"pk_try_chat",      2, 3, JSON,   pk_fn_try_chat},
     {"pk_embed",         2, 4, DIRECT, pk_fn_embed},
     {"pk_moderate",      2, 3, JSON,   pk_fn_moderate},
+    {"pk_json",          3, 5, JSON,   pk_fn_json},
+    {"pk_extract",       3, 4, JSON,   pk_fn_extract},
+    {"pk_classify",      3, 4, DIRECT, pk_fn_classify},
+    {"pk_filter",        3, 4, DIRECT, pk_fn_filter},
+    {"pk_score",         3, 4, DIRECT, pk_fn_score},
     {"pk_prompt",        2, 4, JSON,   pk_fn_prompt},
     {"pk_replay",        1, 2, JSON,   pk_fn_replay},
     {"pk_prefetch",      2, 3, JSON,   pk_fn_prefetch},
@@ -67,6 +72,7 @@ static const struct {
     {"pk_health",        0, 0, JSON,   pk_fn_health},
     {"pk_cost",          3, 4, PURE,   pk_fn_cost},
     {"pk_count_tokens",  2, 2, PURE,   pk_fn_count_tokens},
+    {"pk_messages",     -1, -1, PURE | GIVES_SUBTYPE, pk_fn_messages},
     {"pk_version",       0, 0, PURE,   pk_fn_version},
 };
 /* clang-format on */

@@ -298,6 +298,24 @@ static void add_turn(struct pk_buf *out, const char *role, pk_str text)
     pk_buf_addc(out, '}');
 }
 
+void pk_messages_add(struct pk_buf *out, int i, pk_str text)
+{
+    if (out->len == 0)
+        pk_buf_addc(out, '[');
+    if (i > 0 || text.len)
+        add_turn(out, i == 0 ? "system" : i % 2 ? "user" : "assistant", text);
+}
+
+bool pk_messages_end(struct pk_buf *out, pk_str *messages, struct pk_error *err)
+{
+    pk_buf_addc(out, ']');
+    *messages = pk_buf_str(out);
+    return !out->failed ||
+           (out->arena->failed ? pk_fail(err, PK_NO_MEMORY, "messages: out of memory")
+                               : pk_fail(err, PK_TOO_LARGE, "messages: larger than %d MiB",
+                                         PK_BODY_BYTES_MAX >> 20));
+}
+
 static bool check_text(pk_str text, const char *what, struct pk_error *err)
 {
     size_t bad;

@@ -98,6 +98,11 @@ bool pk_request_embed(struct pk_arena *arena, pk_str input, int64_t dimensions, 
 bool pk_request_moderate(struct pk_arena *arena, pk_str input, pk_str params,
                          struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;
 
+/* For pk_messages(): adds argument `i` to *out, the system's when it is 0 (left out when it is empty), else a turn of
+ * the user (1, 3 ...) or the assistant; and what ends the list. PK_TOO_LARGE, PK_NO_MEMORY. */
+void pk_messages_add(struct pk_buf *out, int i, pk_str text);
+bool pk_messages_end(struct pk_buf *out, pk_str *messages, struct pk_error *err) PK_MUST_CHECK;
+
 /* Checks metadata for a log row and conditional routing: a JSON object of at most
  * PK_METADATA_BYTES_MAX, whose numbers fit a double. */
 bool pk_request_metadata(struct pk_arena *arena, pk_str metadata,

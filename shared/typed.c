@@ -188,6 +188,19 @@ bool pk_typed_read(struct pk_arena *arena, const struct pk_typed *typed, pk_str 
     return fits;
 }
 
+bool pk_typed_null(const struct pk_typed *typed, enum pk_code code)
+{
+    static const enum pk_code failed[] = {PK_UNFIT,   PK_UPSTREAM, PK_BAD_ANSWER, PK_NETWORK,
+                                          PK_TIMEOUT, PK_DENIED,   PK_TOO_LARGE};
+
+    if (typed->kind == PK_TYPED_LABEL)
+        return code == PK_UNFIT;
+    for (size_t i = 0; typed->kind == PK_TYPED_TRUTH && i < PK_COUNT(failed); i++)
+        if (code == failed[i])
+            return true;
+    return false;
+}
+
 /* --- asking again ------------------------------------------------------------------------------- */
 
 static const char *wanted(const struct pk_typed *t)

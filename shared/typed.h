@@ -73,6 +73,10 @@ bool pk_typed_score(struct pk_arena *arena, const struct pk_typed_args *args,
 bool pk_typed_read(struct pk_arena *arena, const struct pk_typed *typed, pk_str answer,
                    struct pk_typed_value *out, struct pk_error *why) PK_MUST_CHECK;
 
+/* Whether the function's value is NULL for a call that came to `code`, whatever on_error says: pk_classify() knows no
+ * label, and pk_filter() is never true by mistake; what is wrong before there is an answer is an error there, too. */
+bool pk_typed_null(const struct pk_typed *typed, enum pk_code code);
+
 /* The request that asks again: `body` with two turns more, what `answer` said and `why` that does not fit. */
 bool pk_typed_repair(struct pk_arena *arena, const struct pk_typed *typed,
                      const struct pk_json *body, pk_str answer, pk_str why, pk_str *out,

@@ -376,6 +376,49 @@ static void tool_call(struct show *s)
     say(s);
 }
 
+/* The part number `n`, or the last one, of those between << and >>. */
+static void quoted(const char *text, int n, struct text *out)
+{
+    const char *from = strstr(text, "<<"), *to = from ? strstr(from, ">>") : NULL;
+
+    for (; to && n > 0; n--) {
+        const char *next = strstr(to, "<<");
+
+        if (!next || !strstr(next, ">>"))
+            break;
+        from = next;
+        to = strstr(from, ">>");
+    }
+    if (to)
+        text_add(out, from + 2, (size_t)(to - from - 2));
+}
+
+/* The first user turn brings its answers along: one each time that it is asked again. */
+static void said(struct show *s)
+{
+    const cJSON *turns = cJSON_GetObjectItemCaseSensitive(s->a->json, "messages"), *turn;
+    struct text first = {0};
+    int again = 0;
+
+    if (strcmp(s->arg, "plain") == 0 &&
+        cJSON_GetObjectItemCaseSensitive(s->a->json, "response_format")) {
+        s->a->dialect->error(400, "This model has no response_format.", "response_format", s->r);
+        return;
+    }
+    cJSON_ArrayForEach(turn, turns)
+    {
+        const char *role = json_text(turn, "role");
+
+        again += role && strcmp(role, "assistant") == 0;
+        if (!first.len && role && strcmp(role, "user") == 0)
+            content_text(cJSON_GetObjectItemCaseSensitive(turn, "content"), &first);
+    }
+    if (first.at)
+        quoted(first.at, again, &s->text);
+    text_free(&first);
+    say(s);
+}
+
 static void headers_echo(struct show *s)
 {
     text_add(&s->text, s->a->headers->at, s->a->headers->len);
@@ -418,6 +461,7 @@ static const struct behaviour {
     {"crlf-sse",         crlf_sse,         "a stream whose lines end in CR LF"},
     {"redirect",         redirect,         "302 to /v1/redirected"},
     {"tool-call",        tool_call,        "calls the first tool of the request"},
+    {"said",             said,             "what stands between << and >> in the first user turn; asked again, the next; said-plain knows no response_format"},
     {"headers-echo",     headers_echo,     "answers with the request's headers, 'name: value' lines"},
     {"body-echo",        body_echo,        "answers with the request's body"},
 };
