@@ -166,6 +166,8 @@ static void wire_hold(struct pk_wire *w, struct pk_hold *h)
 void pk_holds_wire(struct pk_wire *w, struct pk_hold_list *holds)
 {
     pk_wire_small(w, &holds->count, PK_HOLDS_MAX);
+    if (!w->out)
+        memset(holds->rows, 0, (size_t)holds->count * sizeof *holds->rows);
     for (int i = 0; i < holds->count; i++)
         wire_hold(w, &holds->rows[i]);
 }

@@ -6,6 +6,7 @@
 
 #include "wire.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -189,6 +190,13 @@ static void wire_texts(struct pk_wire *w, struct pk_record *r)
     wire_strings(w, texts, PK_COUNT(texts));
 }
 
+/* Rows that are about to be read; those that are not need no time. */
+static void clear(const struct pk_wire *w, void *rows, size_t bytes)
+{
+    if (!w->out)
+        memset(rows, 0, bytes);
+}
+
 static void wire_record(struct pk_wire *w, struct pk_record *r)
 {
     int version = VERSION;
@@ -214,13 +222,16 @@ static void wire_record(struct pk_wire *w, struct pk_record *r)
     pk_wire_bytes(w, &r->cache_similarity, sizeof r->cache_similarity);
     pk_usage_wire(w, &r->usage);
     pk_wire_small(w, &r->span_count, PK_COUNT(r->spans));
+    clear(w, r->spans, (size_t)r->span_count * sizeof *r->spans);
     for (int i = 0; i < r->span_count; i++)
         wire_span(w, &r->spans[i]);
     pk_wire_int(w, &r->circuit_version);
     pk_wire_small(w, &r->outcome_count, PK_ATTEMPTS_MAX);
+    clear(w, r->outcomes, (size_t)r->outcome_count * sizeof *r->outcomes);
     for (int i = 0; i < r->outcome_count; i++)
         wire_outcome(w, &r->outcomes[i]);
     pk_wire_small(w, &r->feedback_count, PK_FEEDBACK_MAX);
+    clear(w, r->feedback, (size_t)r->feedback_count * sizeof *r->feedback);
     for (int i = 0; i < r->feedback_count; i++)
         wire_feedback(w, &r->feedback[i]);
     pk_holds_wire(w, &r->holds);
@@ -237,7 +248,7 @@ bool pk_record_decode(pk_str bytes, struct pk_record *r)
 {
     struct pk_wire w = {.in = bytes};
 
-    *r = (struct pk_record){0};
+    memset(r, 0, offsetof(struct pk_record, holds)); /* of the lists only what is read */
     wire_record(&w, r);
     return pk_wire_done(&w);
 }

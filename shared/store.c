@@ -5,6 +5,7 @@
  * Written once over the named statements of sql/statements.sql; the order of arguments and columns is
  * theirs. Configs and keys are in store_admin.c, the cache in store_cache.c.
  */
+#include "store_hits.h"
 #include "store_hold.h"
 #include "store_payload.h"
 #include "store_route.h"
@@ -223,11 +224,8 @@ static bool put_span(struct record_write *w, int ord)
 
 static bool count_hit(struct record_write *w)
 {
-    const struct pk_value args[] = {pk_v_blob(w->r->cache_key.at, w->r->cache_key.len),
-                                    pk_v_int(w->r->started_us), pk_v_int(1)};
-
-    return w->r->cache_key.len == 0 || w->store->ops->exec(w->store, PK_SQL_cache_hit, args,
-                                                           PK_COUNT(args), NULL, NULL, w->err);
+    return w->r->cache_key.len == 0 ||
+           pk_store_hit(w->store, w->r->cache_key, w->r->started_us, w->err);
 }
 
 /* What adds to something, before the row is there: a call written again is no second hit, and pays once. */

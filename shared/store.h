@@ -79,8 +79,10 @@ struct pk_store {
     int64_t payload_touch_us;   /* how old the note of a payload's last use may be; 0 = a day */
     char actor[PK_ACTOR_BYTES]; /* who administers; store_audit.h */
     struct pk_cache_max cache_max;
-    struct pk_settling *settling; /* store_group.h; whoever writes records in groups has both */
+    struct pk_settling
+        *settling; /* store_group.h; whoever writes records in groups has all three */
     struct pk_packing *packing;
+    struct pk_hits *hits;
     unsigned untrimmed; /* store_cache.c */
     bool unseen;        /* the records that are written now were never tried before */
     int64_t cleaned_us; /* store_hold.h */

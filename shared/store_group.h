@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * What adds up is written once, at its end: what calls settle of their limits (store_hold.h), and their texts
- * (store_payload.h). A writer makes its store ready for that once.
+ * What adds up is written once, at its end: what calls settle of their limits (store_hold.h), hits of the cache
+ * (store_hits.h), and texts (store_payload.h). A writer makes its store ready for that once.
  */
 #ifndef PK_STORE_GROUP_H
 #define PK_STORE_GROUP_H
