@@ -4,7 +4,7 @@
 #   make           builds pk.so, pkd, mockd and the Postgres extension
 #   make demo      runs the main job in SQLite, Postgres and over HTTP
 #   make check     runs every test          make lint   format, layers, analyzers
-#   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, and dbt, which it installs
+#   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, dbt and notebooks, which it installs
 #   make san       tests under ASan, UBSan  make bench  figures beside peers (bench-report: docs/performance.md)
 #   make tsan      pkd's under TSan
 #   make fuzz      libFuzzer targets        make install, uninstall, install-pg PG_CONFIG=...
@@ -158,6 +158,7 @@ sdk: deps-sdk
 	$(PYTHON) tests/e2e/sdk.py $(BUILD) --install
 	$(PYTHON) tests/e2e/seeds.py $(BUILD)
 	BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/e2e/dbt.py $(BUILD) --install
+	BUILD=$(BUILD) PG_CONFIG=$(PG_CONFIG) $(PYTHON) tests/e2e/notebook.py $(BUILD) --install
 check-san: deps
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core unit \
 	    $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
