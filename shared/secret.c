@@ -104,10 +104,12 @@ static bool create(const char *path, struct pk_error *err)
     return made;
 }
 
-/* Opened without following a link and without waiting, then judged by what was opened. */
+/* Opened without waiting, then judged by what was opened. A link is followed, since mounted secrets are links: whoever
+ * made it can but choose among files that are ours or root's, that others cannot read, and that are as long as a key, and
+ * is told nothing of what is in one. A key is never made through a link. */
 static int open_master(const char *path, bool may_create, struct pk_error *err)
 {
-    int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, fd = open(path, flags);
+    int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC, fd = open(path, flags);
 
     if (fd < 0 && errno == ENOENT && may_create) {
         if (!create(path, err))
@@ -115,8 +117,7 @@ static int open_master(const char *path, bool may_create, struct pk_error *err)
         fd = open(path, flags);
     }
     if (fd < 0)
-        (void)pk_fail(err, PK_BAD_CONFIG, "%s: cannot open the master key file: %s", path,
-                      errno == ELOOP ? "it is a symbolic link" : why());
+        (void)pk_fail(err, PK_BAD_CONFIG, "%s: cannot open the master key file: %s", path, why());
     return fd;
 }
 
@@ -177,24 +178,32 @@ struct pk_secrets *pk_secrets_open(const char *path, bool may_create, struct pk_
     return NULL;
 }
 
+static bool fits(int len, size_t size, struct pk_error *err)
+{
+    return (len >= 0 && (size_t)len < size) ||
+           pk_fail(err, PK_BAD_CONFIG, "master key file: the path is too long");
+}
+
+bool pk_secrets_data_path(const char *name, char *out, size_t size, struct pk_error *err)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+
+    if (data && *data)
+        return fits(snprintf(out, size, "%s/pk/%s", data, name), size, err);
+    return fits(snprintf(out, size, "%s/.local/share/pk/%s", home ? home : "", name), size, err);
+}
+
 bool pk_secrets_path(const char *store_path, char *out, size_t size, struct pk_error *err)
 {
-    const char *named = getenv("PK_MASTER_KEY_FILE"), *data = getenv("XDG_DATA_HOME");
-    const char *home = getenv("HOME"), *end = strrchr(store_path, '/');
-    int len;
+    const char *named = getenv("PK_MASTER_KEY_FILE"), *end = strrchr(store_path, '/');
 
     if (named && *named)
-        len = snprintf(out, size, "%s", named);
-    else if (strcmp(store_path, ":memory:") != 0)
-        len = snprintf(out, size, "%.*smaster.key", end ? (int)(end - store_path) + 1 : 0,
-                       store_path);
-    else if (data && *data)
-        len = snprintf(out, size, "%s/pk/master.key", data);
-    else
-        len = snprintf(out, size, "%s/.local/share/pk/master.key", home ? home : "");
-    if (len < 0 || (size_t)len >= size)
-        return pk_fail(err, PK_BAD_CONFIG, "master key file: the path is too long");
-    return true;
+        return fits(snprintf(out, size, "%s", named), size, err);
+    if (strcmp(store_path, ":memory:") == 0)
+        return pk_secrets_data_path("master.key", out, size, err);
+    return fits(
+        snprintf(out, size, "%.*smaster.key", end ? (int)(end - store_path) + 1 : 0, store_path),
+        size, err);
 }
 
 void pk_secrets_free(struct pk_secrets *s)

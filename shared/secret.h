@@ -24,6 +24,9 @@ struct pk_secrets *pk_secrets_open(const char *path, bool create,
                                    struct pk_error *err) PK_MUST_CHECK;
 void pk_secrets_free(struct pk_secrets *s);
 
+/* "$XDG_DATA_HOME/pk/NAME", else the same in ~/.local/share. */
+bool pk_secrets_data_path(const char *name, char *out, size_t size,
+                          struct pk_error *err) PK_MUST_CHECK;
 /* Where the master key of the SQLite store at `store_path` is: PK_MASTER_KEY_FILE, else "master.key" in
  * the store's folder, so that all doors on one store find the same; for ":memory:" in
  * $XDG_DATA_HOME/pk. PK_BAD_CONFIG when the path is too long. */

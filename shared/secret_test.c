@@ -107,7 +107,10 @@ static void an_unsafe_master_key_file_is_refused(void)
     put_file("long.key", bytes, 33, 0600);
     put_file("empty.key", bytes, 0, 0600);
     put_file("good.key", bytes, 32, 0400);
-    EXPECT(symlink(path("good.key"), path("link.key")) == 0);
+    EXPECT(symlink("group.key", path("link.key")) == 0);
+    EXPECT(symlink("loop.key", path("loop.key")) == 0);
+    EXPECT(symlink("nowhere.key", path("dangling.key")) == 0);
+    EXPECT(symlink("fifo.key", path("piped.key")) == 0);
     EXPECT(mkdir(path("folder.key"), 0700) == 0);
     EXPECT(mkfifo(path("fifo.key"), 0600) == 0);
     EXPECT(refused("group.key", "others can read"));
@@ -115,11 +118,30 @@ static void an_unsafe_master_key_file_is_refused(void)
     EXPECT(refused("short.key", "must hold 32 bytes, not 31"));
     EXPECT(refused("long.key", "must hold 32 bytes, not 33"));
     EXPECT(refused("empty.key", "must hold 32 bytes, not 0"));
-    EXPECT(refused("link.key", "symbolic link"));
+    EXPECT(refused("link.key", "others can read"));
+    EXPECT(refused("loop.key", "symbolic link"));
+    EXPECT(refused("dangling.key", "No such file"));
+    EXPECT(refused("piped.key", "not a regular file"));
+    EXPECT(!pk_secrets_open(path("dangling.key"), true, &err) &&
+           access(path("nowhere.key"), F_OK) != 0);
     EXPECT(refused("folder.key", "not a regular file"));
     EXPECT(refused("fifo.key", "not a regular file"));
     EXPECT(refused("good.key/x", "Not a directory"));
     struct pk_secrets *s = pk_secrets_open(path("good.key"), false, &err);
+    EXPECT(s);
+    pk_secrets_free(s);
+}
+
+/* As Kubernetes mounts a secret: the name leads to a folder that leads to the one in force. */
+static void a_mounted_master_key_may_be_a_link(void)
+{
+    char bytes[32] = {1};
+
+    EXPECT(mkdir(path("..2030"), 0700) == 0);
+    put_file("..2030/mounted.key", bytes, 32, 0400);
+    EXPECT(symlink("..2030", path("..data")) == 0);
+    EXPECT(symlink("..data/mounted.key", path("mounted.key")) == 0);
+    struct pk_secrets *s = pk_secrets_open(path("mounted.key"), true, &err);
     EXPECT(s);
     pk_secrets_free(s);
 }
@@ -339,6 +361,7 @@ int main(void)
     RUN(a_master_key_is_made_once_with_mode_0600);
     RUN(the_master_key_is_beside_its_store);
     RUN(an_unsafe_master_key_file_is_refused);
+    RUN(a_mounted_master_key_may_be_a_link);
     RUN(a_master_key_of_another_user_is_refused);
     RUN(processes_that_make_it_at_once_agree_on_one_key);
     RUN(a_sealed_key_opens_to_what_was_given);

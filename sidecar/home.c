@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool find_path(struct pkd_home *h, const struct pkd_options *o, struct pk_error *err)
 {
@@ -83,6 +84,23 @@ static void add_name(const struct pkd_home *h, char *out, size_t size)
             *c = '_';
 }
 
+/* Leaves the folder of a path, with its slash. */
+static void cut_to_folder(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash)
+        slash[1] = 0;
+    else
+        *path = 0;
+}
+
+/* A folder that is not there is to be made. Where secrets are mounted nothing may be written. */
+static bool may_write(const char *folder)
+{
+    return access(*folder ? folder : ".", W_OK | X_OK) == 0 || errno == ENOENT;
+}
+
 bool pkd_home_spool_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
                          size_t size, struct pk_error *err)
 {
@@ -92,11 +110,14 @@ bool pkd_home_spool_path(const struct pkd_home *h, const struct pkd_options *o, 
         return (len > 0 && (size_t)len < size) ||
                pk_fail(err, PK_BAD_CONFIG, "--spool: the path is too long");
     }
-    if (!pk_secrets_path(":memory:", out, size, err))
+    if (!pkd_home_key_path(h, o, out, size, err))
         return false;
-    char *slash = strrchr(out, '/');
-    if (slash)
-        slash[1] = 0;
+    cut_to_folder(out);
+    if (!may_write(out)) {
+        if (!pk_secrets_data_path("", out, size, err))
+            return false;
+        cut_to_folder(out);
+    }
     add_name(h, out, size);
     return make_folders(out, err);
 }

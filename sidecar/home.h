@@ -40,7 +40,8 @@ bool pkd_home_key_path(const struct pkd_home *h, const struct pkd_options *o, ch
                        size_t size, struct pk_error *err) PK_MUST_CHECK;
 
 /* Where log rows wait that the store does not take: as the options say; else beside a file, and for a database in
- * the folder where the file would be, which is made, under the database's name. */
+ * the folder of the master key, which is made, or where that cannot be written to in the data folder, under the
+ * database's name. */
 bool pkd_home_spool_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
                          size_t size, struct pk_error *err) PK_MUST_CHECK;
 
