@@ -32,7 +32,9 @@
 enum {
     LOOK_MS = 1000,
     PATH_BYTES_MAX = 4096,
-    FLUSH_MS = 5000,    /* at the end, for a store that is away */
+    FLUSH_MS = 5000,         /* at the end, for a store that is away */
+    STORE_REST_MS_MIN = 100, /* between two tries of a start to reach the store; doubles */
+    STORE_REST_MS_MAX = 5000,
     HAND_OVER_MS = 100, /* for handshakes that have begun when another takes over */
 };
 
@@ -50,6 +52,7 @@ struct service {
     struct pkd_sockets sockets;
     unsigned turns[PKD_THREADS_MAX]; /* that each thread had made when the watchdog was last fed */
     char key_path[PATH_BYTES_MAX];
+    int signals;
 };
 
 static bool read_privacy(struct service *s, struct pk_error *err)
@@ -152,17 +155,61 @@ static bool be_durable(struct service *s, struct pk_error *err)
     return !s->app.options->durable || pk_writer_durable(s->app.writer, wake_threads, s, err);
 }
 
+static struct pk_store *try_store(struct service *s, struct pk_error *err)
+{
+    struct pk_store *store = pkd_home_open(&s->app.home, s->app.options->store_ms, err);
+
+    if (store && prepare_store(s, store, err))
+        return store;
+    pk_store_close(store);
+    pk_secrets_free(s->app.secrets);
+    s->app.secrets = NULL;
+    return NULL;
+}
+
+/* False: it is told to end meanwhile. */
+static bool rest(const struct service *s, int64_t wait_ms)
+{
+    struct pollfd p = {.fd = s->signals, .events = POLLIN};
+    struct signalfd_siginfo info;
+
+    if (poll(&p, 1, (int)wait_ms) <= 0 ||
+        read(s->signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return true;
+    return info.ssi_signo == SIGHUP; /* there is nothing to read again yet */
+}
+
+/* A database may start later than this process: it is tried until `store_wait_ms` are over. */
+static struct pk_store *await_store(struct service *s, struct pk_error *err)
+{
+    int64_t until_ms = pk_clock_ms() + s->app.options->store_wait_ms, rest_ms = STORE_REST_MS_MIN;
+    struct pk_store *store;
+
+    while (!(store = try_store(s, err)) && err->code == PK_STORE_DOWN) {
+        int64_t left_ms = until_ms - pk_clock_ms();
+
+        if (left_ms <= 0)
+            return NULL;
+        pkd_warn("store_unavailable why=%s", err->msg);
+        pkd_systemd_notify("STATUS=waiting for the store");
+        if (!rest(s, rest_ms < left_ms ? rest_ms : left_ms)) {
+            (void)pk_fail(err, PK_SHUTDOWN, "it was told to end before the store answered");
+            return NULL;
+        }
+        rest_ms = rest_ms * 2 < STORE_REST_MS_MAX ? rest_ms * 2 : STORE_REST_MS_MAX;
+    }
+    return store;
+}
+
 /* The store, which becomes the writer's. A database is watched from here on. */
 static bool open_store(struct service *s, struct pk_error *err)
 {
-    const struct pkd_options *o = s->app.options;
-
-    if (!pkd_home_find(&s->app.home, o, err))
+    if (!pkd_home_find(&s->app.home, s->app.options, err))
         return false;
-    struct pk_store *store = pkd_home_open(&s->app.home, o->store_ms, err);
+    struct pk_store *store = await_store(s, err);
     if (!store)
         return false;
-    if (!prepare_store(s, store, err) || (s->app.home.pq && !pk_pq_watch(s->app.home.pq, err))) {
+    if (s->app.home.pq && !pk_pq_watch(s->app.home.pq, err)) {
         pk_store_close(store);
         return false;
     }
@@ -418,6 +465,7 @@ int pkd_serve(const struct pkd_options *o)
     s->app.started_us = pk_clock_us();
     s->count = (int)o->threads;
     s->stop_at_ms = INT64_MAX;
+    s->signals = signals;
     bool good = open_shared(s, &err) && open_threads(s, &err) && be_durable(s, &err) &&
                 start_threads(s, &err);
     if (good) {

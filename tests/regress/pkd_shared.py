@@ -366,7 +366,7 @@ def what_is_wrong_with_a_store_is_said_at_the_start():
     def refused(store, **env):
         done = subprocess.run([*nodes[0].inside, program("pkd"), "serve", "--listen", "none", "--unix",
                                os.path.join(nodes[0].folder, "s"), "--store", store],
-                              env={**nodes[0].environment(), **env}, capture_output=True, text=True,
+                              env={**nodes[0].environment(), "PK_STORE_WAIT": "1", **env}, capture_output=True, text=True,
                               timeout=20)
         expect(done.returncode == 1 and "cannot_start" in done.stderr, done.stderr)
         expect(RUN["SECRET"] not in done.stderr and "wrong-4711" not in done.stderr, done.stderr)
