@@ -20,7 +20,7 @@ static uint8_t next_byte(struct pk_wire *w)
     return (uint8_t)*w->in.at++;
 }
 
-static void write_number(struct pk_wire *w, uint64_t n)
+static inline void write_number(struct pk_wire *w, uint64_t n)
 {
     char bytes[GROUPS_MAX];
     size_t len = 0;
@@ -36,10 +36,14 @@ static void write_number(struct pk_wire *w, uint64_t n)
     pk_buf_add(w->out, (pk_str){bytes, len});
 }
 
-static uint64_t read_number(struct pk_wire *w)
+static inline uint64_t read_number(struct pk_wire *w)
 {
     uint64_t n = 0;
 
+    if (w->in.len && !(*w->in.at & 0x80)) { /* one byte, as most have */
+        w->in.len--;
+        return (uint8_t)*w->in.at++;
+    }
     for (int i = 0; i < GROUPS_MAX; i++) {
         uint8_t byte = next_byte(w);
 
