@@ -54,12 +54,12 @@ static const struct step {
 #undef SCHEMA
 };
 
-static const char *const before_wal[] = {
-    "pragma foreign_keys = off",
-    "pragma auto_vacuum = incremental", /* so that old rows give their pages back */
-};
+/* So that old rows give their pages back. It writes to a store that is so already. */
+static const char of_new_file[] = "pragma auto_vacuum = incremental";
 static const char *const after_wal[] = {
-    "pragma synchronous = normal", "pragma cache_size = -2000", /* KB */
+    "pragma foreign_keys = off",
+    "pragma synchronous = normal",
+    "pragma cache_size = -2000",        /* KB */
     "pragma wal_autocheckpoint = 4000", /* pages; hot index pages are copied back once for many */
     "pragma journal_size_limit = 33554432", /* what a long read has made of the log is cut off later */
 };
@@ -580,7 +580,7 @@ static bool open_file(struct sqlite_store *s, struct pk_error *err)
         return pk_fail(err, PK_NO_MEMORY, "store: out of memory");
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
     return look(s, &now, err) && /* before anything is written to what may not be ours */
-           set_up(s, before_wal, PK_COUNT(before_wal), err) && use_wal(s, err) &&
+           (now.tables || pragma(s, of_new_file, NULL, err)) && use_wal(s, err) &&
            set_up(s, after_wal, PK_COUNT(after_wal), err) && migrate(s, err);
 }
 
