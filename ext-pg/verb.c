@@ -6,6 +6,8 @@
  */
 #include "verb.h"
 
+#include "typed.h"
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
@@ -69,6 +71,13 @@ bool pk_run_complete(struct pk_run *run, struct pk_error *err)
     return add_metadata(run, err);
 }
 
+bool pk_verb_null(const struct pk_verb *verb, FunctionCallInfo fcinfo)
+{
+    return pk_args_null(fcinfo, verb->required) ||
+           (verb->gives == PK_GIVES_VECTOR &&
+            pk_arg_text(fcinfo, 1).len == 0); /* which providers refuse to embed */
+}
+
 bool pk_verb_begin(const struct pk_verb *verb, bool json_config, FunctionCallInfo fcinfo,
                    struct pk_run *run, pk_str *config, struct pk_error *err)
 {
@@ -104,6 +113,8 @@ static const char *hint_for(const struct pk_run *run, const struct pk_error *e)
         return hint_for_status(e->status);
     if (e->code == PK_BAD_ANSWER)
         return "Try again, or give the config a fallback.";
+    if (e->code == PK_UNFIT)
+        return "Try again, ask for less at once, or give the config a fallback to another model.";
     if (e->code == PK_NETWORK)
         return "Check the provider's address and the network, or give the config a fallback.";
     if (e->code == PK_TIMEOUT)
@@ -136,19 +147,25 @@ static void end_as_error(struct pk_run *run, const struct pk_error *e, struct pk
     o->hint = hint_for(run, e);
 }
 
-static bool is_text(const struct pk_verb *verb)
+/* Whether an error's document may stand in the value's place: a label must not be mistaken for one. */
+static bool has_place(const struct pk_verb *verb, const struct pk_typed *typed)
 {
-    return verb->gives == PK_GIVES_JSON || verb->gives == PK_GIVES_TEXT;
+    return verb->gives == PK_GIVES_JSON || (verb->gives == PK_GIVES_TEXT && !typed);
 }
 
-static void end_as_failed(const struct pk_verb *verb, struct pk_run *run, struct pk_given *o)
+static void end_as_failed(const struct pk_verb *verb, struct pk_run *run, const struct pk_error *e,
+                          struct pk_given *o)
 {
-    const struct pk_error *e = pk_call_error(run->task.call);
+    const struct pk_typed *typed = run->request.typed;
     struct pk_error err = {0};
 
-    if (verb->fails == PK_FAILS_NULL || pk_settings.on_error == PK_ON_ERROR_NULL)
+    if (typed && pk_typed_null(typed, e->code))
         o->is_null = true;
-    else if (pk_settings.on_error == PK_ON_ERROR_RAISE || !is_text(verb))
+    else if (verb->fails == PK_FAILS_CLOSED)
+        end_as_error(run, e, o);
+    else if (pk_settings.on_error == PK_ON_ERROR_NULL)
+        o->is_null = true;
+    else if (pk_settings.on_error == PK_ON_ERROR_RAISE || !has_place(verb, typed))
         end_as_error(run, e, o);
     else if (!pk_reply_try(run->arena, pk_call_record(run->task.call), e, pk_buf_str(&run->body),
                            &o->out, &err))
@@ -158,9 +175,8 @@ static void end_as_failed(const struct pk_verb *verb, struct pk_run *run, struct
 /* Whether an answer that cannot be used counts as the provider's failure, for which NULL stands. */
 static bool null_for(const struct pk_verb *verb, const struct pk_error *e)
 {
-    return e->code == PK_BAD_ANSWER &&
-           (verb->fails == PK_FAILS_NULL ||
-            (verb->fails == PK_FAILS_AS_SET && pk_settings.on_error == PK_ON_ERROR_NULL));
+    return e->code == PK_BAD_ANSWER && verb->fails == PK_FAILS_AS_SET &&
+           pk_settings.on_error == PK_ON_ERROR_NULL;
 }
 
 void pk_verb_end(const struct pk_verb *verb, struct pk_run *run, struct pk_given *o)
@@ -171,9 +187,11 @@ void pk_verb_end(const struct pk_verb *verb, struct pk_run *run, struct pk_given
     if (run->body.failed)
         (void)pk_fail(&o->error, PK_NO_MEMORY, "the answer is too large for the call's memory");
     else if (verb->fails != PK_FAILS_OWN && pk_call_error(run->task.call)->code != PK_OK)
-        end_as_failed(verb, run, o);
+        end_as_failed(verb, run, pk_call_error(run->task.call), o);
     else if (verb->give(run, &o->out, &o->is_null, &err))
         return;
+    else if (err.code == PK_UNFIT) /* a guardrail's words in the place of the answer */
+        end_as_failed(verb, run, &err, o);
     else if (null_for(verb, &err))
         o->is_null = true;
     else
@@ -255,7 +273,7 @@ static Datum answer(FunctionCallInfo fcinfo, const struct pk_verb *verb, bool js
     struct pk_given o = {0};
     Datum result = (Datum)0;
 
-    if (pk_args_null(fcinfo, verb->required))
+    if (pk_verb_null(verb, fcinfo))
         PG_RETURN_NULL();
     MemoryContext inner = AllocSetContextCreate(outer, "pk call", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(inner);

@@ -20,8 +20,9 @@ typedef bool pk_give_fn(struct pk_run *run, pk_str *out, bool *is_null, struct p
 
 enum pk_gives { PK_GIVES_JSON, PK_GIVES_TEXT, PK_GIVES_VECTOR, PK_GIVES_BOOL, PK_GIVES_FLOAT8 };
 
-/* When the provider fails: as pk.on_error says, NULL, or as `give` says. */
-enum pk_fails { PK_FAILS_AS_SET, PK_FAILS_NULL, PK_FAILS_OWN };
+/* When the call fails: as pk.on_error says; NULL as far as that is the provider's fault, else an error (typed.h); or as
+ * `give` says. */
+enum pk_fails { PK_FAILS_AS_SET, PK_FAILS_CLOSED, PK_FAILS_OWN };
 
 struct pk_verb {
     const char *name; /* of the SQL function */
@@ -48,6 +49,9 @@ struct pk_given {
 /* The verb of a function, and whether its config is jsonb. NULL: it is none, or one that runs with settings or as a
  * role of its own. Loads the function's library. */
 const struct pk_verb *pk_verb_of(Oid function, bool *json_config);
+
+/* Whether the value is NULL without a call. */
+bool pk_verb_null(const struct pk_verb *verb, FunctionCallInfo fcinfo);
 
 /* Fills in run->request, and *config, which the call needs. run->store is made. In the current memory context, in which
  * run->arena is. */
