@@ -300,6 +300,29 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
 
 /* --- handles -------------------------------------------------------------------------------- */
 
+/* Called each time that the request is about to go out: again when its connection was closed to new streams. */
+static int on_request(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+    struct pk_transfer *t = ctx;
+
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    t->goes++;
+    return 0; /* go on */
+}
+
+/* Whether curl has had to send a request more than once; where it does not say, it may have. */
+static bool went_again(const struct pk_transfer *t)
+{
+#if LIBCURL_VERSION_NUM >= 0x075000
+    return t->goes > 1;
+#else
+    return t->x->http2;
+#endif
+}
+
 static void only_http(CURL *e)
 {
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -328,6 +351,12 @@ static void configure(struct pk_transfer *t)
     curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+#if LIBCURL_VERSION_NUM >= 0x075000
+    if (x->http2) {
+        curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_request);
+        curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+    }
+#endif
     if (x->ca_file)
         curl_easy_setopt(e, CURLOPT_CAINFO, x->ca_file);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -421,6 +450,7 @@ static void put_idle(struct pk_transfer *t)
     t->part = PART_STATUS;
     t->status = 0;
     t->head_bytes = t->body_bytes = 0;
+    t->goes = 0;
     t->by_token = t->fetches = t->wired = false;
     t->told_head = t->told_end = t->paused = t->ended = t->too_large = false;
     t->refused = PK_ADDRESS_PUBLIC;
@@ -931,14 +961,16 @@ static void cut_off(struct pk_transfer *t)
     pk_xfer_unhush(&h);
 }
 
-/* A handle that has made several connections is not kept: curl tries again when an idle connection
- * turns out to be dead, but counts that over the handle's whole life and gives up at five. */
+/* A handle that has made several connections, or sent a request again, is not kept: curl tries again when an idle
+ * connection turns out to be dead, or one of HTTP/2 takes no more streams, but counts that over the handle's whole life and
+ * gives up at five. */
 void pk_transfer_free(struct pk_transfer *t)
 {
     if (!t)
         return;
     struct pk_xfer *x = t->x;
-    bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX && !t->tunnel;
+    bool good = t->ended && t->error.code == PK_OK && t->connects < CONNECTS_MAX && !t->tunnel &&
+                !went_again(t);
 
     if (t->waits)
         pk_token_leave(t);

@@ -142,6 +142,7 @@ struct pk_transfer {
     enum pk_address refused;  /* the kind of an address that was not called; PUBLIC = none */
     struct pk_error error;    /* why it ended; PK_OK = complete */
     char detail[CURL_ERROR_SIZE];
+    int goes;     /* how often its request went out, over HTTP/2 */
     int connects; /* connections opened by this handle so far */
 };
 

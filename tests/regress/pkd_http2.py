@@ -37,7 +37,7 @@ events {{ worker_connections 512; }}
 http {{
   log_format l '$server_protocol $connection $status $uri'; access_log {folder}/access.log l;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
-  scgi_temp_path {folder}/s; client_max_body_size 64m; client_body_buffer_size 16m;
+  scgi_temp_path {folder}/s; client_max_body_size 64m; keepalive_requests 100; client_body_buffer_size 16m;
   server {{ listen 127.0.0.1:{self.port} ssl http2; ssl_certificate {self.ca}; ssl_certificate_key {key};
     location / {{ proxy_pass http://127.0.0.1:{mock.port}; proxy_http_version 1.1; proxy_buffering off; }} }}
 }}""")
@@ -153,8 +153,29 @@ def a_client_that_leaves_ends_its_stream_and_no_other(p):
     expect(rows == [("client_closed",), ("success",)], rows)
 
 
+@with_http2
+def no_call_is_lost_when_a_connection_takes_no_more(p):
+    """nginx ends a connection (GOAWAY) after keepalive_requests, while others are about to use it."""
+    results = []
+
+    def work():
+        for i in range(120):
+            status, _, body = ask(p, "echo", stream=i % 2 == 1)
+            results.append((status, body if status != 200 or (i % 2 and b"[DONE]" not in body) else b""))
+    threads = [threading.Thread(target=work) for _ in range(25)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    bad = [r for r in results if r != (200, b"")]
+    expect(len(results) == 3000 and not bad, f"{len(bad)}: {bad[:2]}")
+    expect(until(lambda: front.seen()[2] == 3000) and front.seen()[0] == {"HTTP/2.0"}, "and none is sent twice")
+    expect(len(front.seen()[1]) >= 30, front.seen()[1])
+
+
 run(http_1_is_spoken_unless_told_otherwise, who_is_vouched_for_by_nobody_is_not_called, calls_share_a_connection,
-    streams_errors_and_large_answers_are_as_over_http_1, a_client_that_leaves_ends_its_stream_and_no_other)
+    streams_errors_and_large_answers_are_as_over_http_1, a_client_that_leaves_ends_its_stream_and_no_other,
+    no_call_is_lost_when_a_connection_takes_no_more)
 front.process.terminate()
 front.process.wait(10)
 mock.stop()
