@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "regress"))
 
 import pg_temp
-from pkd_harness import Mock, ROOT, end, expect, program, run
+from pkd_harness import Mock, ROOT, Skip, end, expect, program, run, until
 
 PACKAGES = ["dbt-core==1.10.23", "dbt-postgres==1.9.1", "dbt-sqlite==1.10.0"]
 HOME = program("sdk/dbt")
@@ -250,9 +250,60 @@ def calls_of_ones_own_are_stamped_too(p):
     os.unlink(p.example + "/models/own.sql")
 
 
+def a_run_that_is_killed_is_run_again_for_the_rest(p):
+    p.provider("/d/150")
+    p.write("models/killed.sql", """{{ config(materialized='table') }}
+        {{ pk.enrich(ref('tickets'), key='id', prompt="'Kill: ' || customer", params={'pk': {'concurrency': 1}}) }}""")
+    before = p.calls()
+    dbt = subprocess.Popen([HOME + "/bin/dbt", "run", "--select", "killed", "--target", p.engine], cwd=p.example, env=p.env,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    expect(until(lambda: p.calls() - before >= 6, 60), "it does not call")
+    os.killpg(dbt.pid, 9)
+    dbt.wait()
+    p.dbt("run", "--select", "killed")
+    made = p.calls() - before  # what was in flight, and what the log held for the last 100 ms, may be asked again
+    expect(16 <= made <= 18, made)
+    expect(p.sql("select count(answer) from killed") == [["16"]])
+    p.provider()
+    os.unlink(p.example + "/models/killed.sql")
+
+
+def a_role_that_may_not_read_the_log_is_told(p):
+    if p.engine == "sqlite":
+        raise Skip("it has no roles")
+    p.sql("create role modeller login; grant pk_user to modeller; grant all on schema public to modeller; grant select on tickets to modeller")
+    p.env["PGUSER"] = "modeller"
+    p.write("models/modest.sql", "{{ config(materialized='table') }} {{ pk.enrich(ref('tickets'), key='id', prompt='customer') }}")
+    told = p.dbt("run", "--select", "modest")
+    expect("pk: what this run cost is in pk_logs, which modeller may not read: grant pk_admin" in told, told)
+    expect(p.sql("select count(answer) from modest") == [["16"]])
+    p.env.update(p.cluster.client_env())
+    os.unlink(p.example + "/models/modest.sql")
+
+
+def columns_have_types(p):
+    if p.engine == "postgres" and p.sql("select count(*) from pg_proc where proname = 'pk_json'") == [["0"]]:
+        raise Skip("it has no pk_json")
+    p.sql("""select pk_config_put('said', '{"virtual_key": "openai", "override_params": {"model": "said"}}')""")
+    p.sql("""select pk_prompt_put('greet', '{"string": "Greet {{name}}.", "virtual_key": "openai", "model": "gpt-4o-mini"}')""")
+    p.write("models/typed.sql", """{{ config(materialized='table') }}
+        {% set schema = {'type': 'array', 'items': {'type': 'integer'}} %}
+        {% set names = 'jsonb_build_object' if target.type == 'postgres' else 'json_object' %}
+        select {{ pk.llm_column("'<<[1]>>'", 'json', config='said', schema=schema, system='Be brief.') }} as made,
+               {{ pk.llm_column("'<<[2]>>'", 'extract', config='said', schema=schema) }} as taken,
+               {{ pk.llm_column("'<<It''s red>>'", 'classify', config='said', labels=["It's red", 'blue']) }} as label,
+               {{ pk.llm_column("'<<true>>'", 'filter', config='said', question="Isn't it so?") }} as so,
+               {{ pk.llm_column("'<<0.25>>'", 'score', config='said', rubric='How much?', params={'pk': {'range': [0, 1]}}) }} as score,
+               {{ pk.llm_column(names ~ "('name', 'Ann')", 'prompt', prompt='greet') }} as greeting""")
+    p.dbt("run", "--select", "typed")
+    made = p.sql("select made, taken, label, so, score, greeting from typed")[0]
+    expect([json.loads(made[0]), json.loads(made[1]), *made[2:]] == [[1], [2], "It's red", "1", "0.25", "Greet Ann."], made)
+    os.unlink(p.example + "/models/typed.sql")
+
+
 def bad_arguments_are_named(p):
     for wrong, says in (("pk.llm_column('body', function='guess')", "function must be one of ask"),
-                        ("pk.llm_column('body', function='prompt')", "function 'prompt' wants prompt"),
+                        ("pk.llm_column('body', function='classify')", "function 'classify' wants labels"),
                         ("pk.enrich(ref('tickets'), key='id', prompt='body', retry='never')", "retry must be")):
         p.write("models/wrong.sql", "select {{ %s }} from {{ ref('tickets') }}" % wrong)
         told = p.dbt("compile", "--select", "wrong", fails=True)
@@ -268,7 +319,8 @@ def flush(p):
 STORY = (it_builds_with_a_call_for_each_distinct_question, its_calls_say_who_made_them, a_second_run_makes_no_call, compiling_makes_no_call,
          a_full_refresh_pays_for_nothing_again, a_changed_row_is_asked_again_and_a_new_one, a_failed_row_is_told_and_asked_again,
          too_many_errors_and_too_high_a_cost_fail_the_tests, a_run_keeps_to_its_bounds, views_are_refused, answers_are_fetched_ahead,
-         calls_of_ones_own_are_stamped_too, bad_arguments_are_named)
+         calls_of_ones_own_are_stamped_too,
+         a_run_that_is_killed_is_run_again_for_the_rest, a_role_that_may_not_read_the_log_is_told, columns_have_types, bad_arguments_are_named)
 
 
 def play(project):

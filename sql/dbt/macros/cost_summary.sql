@@ -1,17 +1,25 @@
 {# At the end of a run: what its calls were and cost, by model, from pk_logs. #}
 {% macro cost_summary() -%}
-    {%- if execute and flags.WHICH in ('run', 'build', 'retry', 'snapshot', 'test')
-           and adapter.dispatch('may_read_logs', 'pk')() -%}
-        {%- do run_query('select pk_flush()') -%}
-        {%- set rows = run_query(adapter.dispatch('calls_of_run', 'pk')(run_started_at)).rows -%}
-        {%- set total = namespace(calls=0, cost=0) -%}
-        {%- for row in rows -%}
-            {%- do log("pk: " ~ row[0] ~ ": " ~ pk.calls_line(row), info=true) -%}
-            {%- set total.calls = total.calls + row[1] | int -%}
-            {%- set total.cost = total.cost + (row[4] or 0) | float -%}
-        {%- endfor -%}
-        {%- do log("pk: " ~ total.calls ~ " calls in this run, cost " ~ pk.usd(total.cost), info=true) -%}
+    {%- if execute and flags.WHICH in ('run', 'build', 'retry', 'snapshot', 'test') -%}
+        {%- set may = adapter.dispatch('may_read_logs', 'pk')() -%}
+        {%- if may -%}
+            {%- do pk.log_costs() -%}
+        {%- elif may is not none -%}
+            {%- do log("pk: what this run cost is in pk_logs, which " ~ target.user ~ " may not read: grant pk_admin", info=true) -%}
+        {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro log_costs() -%}
+    {%- do run_query('select pk_flush()') -%}
+    {%- set rows = run_query(adapter.dispatch('calls_of_run', 'pk')(run_started_at)).rows -%}
+    {%- set total = namespace(calls=0, cost=0) -%}
+    {%- for row in rows -%}
+        {%- do log("pk: " ~ row[0] ~ ": " ~ pk.calls_line(row), info=true) -%}
+        {%- set total.calls = total.calls + row[1] | int -%}
+        {%- set total.cost = total.cost + (row[4] or 0) | float -%}
+    {%- endfor -%}
+    {%- do log("pk: " ~ total.calls ~ " calls in this run, cost " ~ pk.usd(total.cost), info=true) -%}
 {%- endmacro %}
 
 {% macro calls_line(row) -%}
@@ -23,14 +31,13 @@
     {{- return(parts | join(", ")) -}}
 {%- endmacro %}
 
-{# In Postgres pk_logs is there when the extension is, and for whom it was granted to. #}
+{# Whether the role may; none where pk is not there. #}
 {% macro postgres__may_read_logs() -%}
-    {%- set may = run_query("select coalesce(has_table_privilege(to_regclass('pk_logs'), 'select'), false)").columns[0].values()[0] -%}
-    {{- return(may) -}}
+    {{- return(run_query("select has_table_privilege(to_regclass('pk_logs'), 'select')").columns[0].values()[0]) -}}
 {%- endmacro %}
 
 {% macro sqlite__may_read_logs() -%}
-    {{- return(run_query("select count(*) from pragma_function_list where name = 'pk_ask'").columns[0].values()[0] | int > 0) -}}
+    {{- return(true if run_query("select count(*) from pragma_function_list where name = 'pk_ask'").columns[0].values()[0] | int else none) -}}
 {%- endmacro %}
 
 {# model, calls, failed, from the cache, cost, without a price #}
