@@ -10,6 +10,8 @@
  */
 #include "pk_pg.h"
 
+#include "rows.h"
+
 #include "batch.h"
 #include "prefetch.h"
 #include "result.h"
@@ -25,14 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-enum { COLUMNS = 18, SETTLE_WAIT_MS = 60000 };
-
-enum ask_kind { ASK_PROMPT, ASK_MESSAGES, ASK_VARS };
-
-static const struct {
-    const char *name;
-    enum ask_kind kind;
-} texts[] = {{"prompt", ASK_PROMPT}, {"messages", ASK_MESSAGES}, {"vars", ASK_VARS}};
+enum { SETTLE_WAIT_MS = 60000 };
 
 struct map {
     MemoryContext context;
@@ -42,61 +37,19 @@ struct map {
     struct flight *flights;
     struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
     int fds;                 /* external ones that are taken, one a call in flight */
-    Tuplestorestate *out;    /* NULL: only the cache gets the answers */
-    TupleDesc desc;
+    struct pk_out out;       /* empty: only the cache gets the answers */
 
-    Portal portal; /* the query; NULL: an array */
-    SPITupleTable *rows;
-    uint64 row, row_count;
-    int key_column, text_column; /* from 1; key_column 0: none */
-    enum ask_kind kind;
+    struct pk_rows rows; /* of the query; its portal is NULL: an array */
 
+    enum pk_ask_kind kind;
     Datum *inputs;
     bool *nulls;
     int input, input_count;
 };
 
-/* One row as it was read. */
-struct row {
-    bool has_key, has_text;
-    pk_str key, text;
-    enum ask_kind kind;
-};
-
 /* --- where rows come from ------------------------------------------------------------------ */
 
-static pk_str printed(HeapTuple tuple, TupleDesc desc, int column, bool *has)
-{
-    char *text = SPI_getvalue(tuple, desc, column);
-
-    *has = text != NULL;
-    return pk_str_of(text);
-}
-
-static bool fetch_rows(struct map *m)
-{
-    if (m->rows)
-        SPI_freetuptable(m->rows);
-    SPI_cursor_fetch(m->portal, true, 256);
-    m->rows = SPI_tuptable;
-    m->row_count = SPI_processed;
-    m->row = 0;
-    return m->row_count > 0;
-}
-
-static bool next_of_query(struct map *m, struct row *row)
-{
-    if (m->row == m->row_count && !fetch_rows(m))
-        return false;
-    HeapTuple tuple = m->rows->vals[m->row++];
-    if (m->key_column)
-        row->key = printed(tuple, m->rows->tupdesc, m->key_column, &row->has_key);
-    row->text = printed(tuple, m->rows->tupdesc, m->text_column, &row->has_text);
-    row->kind = m->kind;
-    return true;
-}
-
-static bool next_input(struct map *m, struct row *row)
+static bool next_input(struct map *m, struct pk_ask_row *row)
 {
     int i = m->input++;
 
@@ -106,50 +59,14 @@ static bool next_input(struct map *m, struct row *row)
     row->has_text = !m->nulls[i];
     if (!row->has_text)
         return true;
-    if (m->kind == ASK_PROMPT) {
+    if (m->kind == PK_ASK_PROMPT) {
         row->text = pk_str_of(TextDatumGetCString(m->inputs[i]));
         return true;
     }
     row->text = pk_str_of(DatumGetCString(DirectFunctionCall1(jsonb_out, m->inputs[i])));
     if (row->text.at[0] == '{')
-        row->kind = ASK_VARS;
+        row->kind = PK_ASK_VARS;
     return true;
-}
-
-static void read_columns(struct map *m, TupleDesc desc)
-{
-    int known = 0;
-
-    for (int i = 0; i < desc->natts; i++) {
-        const char *name = NameStr(TupleDescAttr(desc, i)->attname);
-
-        if (strcmp(name, "key") == 0) {
-            known += m->key_column == 0;
-            m->key_column = i + 1;
-        }
-        for (size_t k = 0; k < PK_COUNT(texts); k++) {
-            if (strcmp(name, texts[k].name) != 0)
-                continue;
-            known += m->text_column == 0;
-            m->text_column = i + 1;
-            m->kind = texts[k].kind;
-        }
-    }
-    if (known != desc->natts || m->text_column == 0)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("query: its columns must be key and one of prompt, messages or "
-                               "vars, each by that name")));
-}
-
-static void open_query(struct map *m, const char *query)
-{
-    SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
-
-    if (!plan || !SPI_is_cursor_plan(plan))
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query: must be one select")));
-    m->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-    read_columns(m, m->portal->tupDesc);
 }
 
 /* --- the request of a row ------------------------------------------------------------------ */
@@ -171,20 +88,21 @@ static bool use_prompt(struct map *m, struct pk_run *run, pk_str vars, struct pk
 }
 
 /* The request is built in the item's arena. */
-static bool build(struct map *m, struct pk_item *item, const struct row *row, struct pk_error *err)
+static bool build(struct map *m, struct pk_item *item, const struct pk_ask_row *row,
+                  struct pk_error *err)
 {
     struct pk_run run = {.arena = &item->arena};
     pk_str text = pk_copy(&item->arena, row->text);
     bool ok = false;
 
     switch (row->kind) {
-    case ASK_PROMPT:
+    case PK_ASK_PROMPT:
         ok = pk_request_ask(run.arena, text, PK_NONE, m->params, &run.request, err);
         break;
-    case ASK_MESSAGES:
+    case PK_ASK_MESSAGES:
         ok = pk_request_chat(run.arena, text, m->params, false, &run.request, err);
         break;
-    case ASK_VARS: ok = use_prompt(m, &run, text, err); break;
+    case PK_ASK_VARS: ok = use_prompt(m, &run, text, err); break;
     }
     ok = ok && pk_run_complete(&run, err);
     item->req = run.request;
@@ -194,9 +112,9 @@ static bool build(struct map *m, struct pk_item *item, const struct row *row, st
 static void read_row(struct map *m)
 {
     struct pk_error err = {0};
-    struct row row = {0};
+    struct pk_ask_row row = {0};
 
-    if (!(m->portal ? next_of_query(m, &row) : next_input(m, &row))) {
+    if (!(m->rows.portal ? pk_rows_next(&m->rows, &row) : next_input(m, &row))) {
         pk_batch_eof(m->batch);
         return;
     }
@@ -307,71 +225,12 @@ static void land_all(struct map *m)
 
 /* --- rows go out --------------------------------------------------------------------------- */
 
-static void set(Datum *values, bool *nulls, int i, bool has, Datum value)
-{
-    nulls[i] = !has;
-    values[i] = has ? value : (Datum)0;
-}
-
-static void set_text(Datum *values, bool *nulls, int i, pk_str text)
-{
-    set(values, nulls, i, text.len > 0, text.len ? pk_text_datum(text) : (Datum)0);
-}
-
-static Datum usd_datum(int64_t pusd)
-{
-    char text[32];
-
-    pk_usd_print(pusd, text);
-    return DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
-                               Int32GetDatum(-1));
-}
-
-/* In the order of the declaration in pk.sql.in. */
-static void set_all(const struct pk_item *item, Datum *values, bool *nulls)
-{
-    const struct pk_result *r = &item->result;
-    int i = 0;
-
-    set(values, nulls, i++, true, Int64GetDatum(item->ord));
-    set(values, nulls, i++, item->has_key, item->has_key ? pk_text_datum(item->key) : (Datum)0);
-    set(values, nulls, i++, r->has_content, r->has_content ? pk_text_datum(r->content) : (Datum)0);
-    set(values, nulls, i++, r->response.len > 0,
-        r->response.len ? pk_jsonb_datum(r->response) : (Datum)0);
-    set(values, nulls, i++, true, BoolGetDatum(r->ok));
-    set_text(values, nulls, i++, pk_str_of(r->error_code));
-    set_text(values, nulls, i++, r->error_message);
-    set(values, nulls, i++, !r->ok, BoolGetDatum(r->retryable));
-    set(values, nulls, i++, r->http_status != 0, Int32GetDatum(r->http_status));
-    set_text(values, nulls, i++, r->provider);
-    set_text(values, nulls, i++, r->model);
-    set(values, nulls, i++, r->has_usage, Int64GetDatum(r->input_tokens));
-    set(values, nulls, i++, r->has_usage, Int64GetDatum(r->output_tokens));
-    set(values, nulls, i++, r->cost_known, usd_datum(r->cost_pusd));
-    set(values, nulls, i++, true, Float8GetDatum((double)r->latency_us / 1000.0));
-    set(values, nulls, i++, true, Int32GetDatum(r->attempts));
-    set_text(values, nulls, i++, r->cache_status);
-    set_text(values, nulls, i++, r->trace_id);
-    PK_ASSERT(i == COLUMNS);
-}
-
-static void put(struct map *m, const struct pk_item *item)
-{
-    MemoryContext row = AllocSetContextCreate(m->context, "pk row", ALLOCSET_SMALL_SIZES);
-    MemoryContext outer = MemoryContextSwitchTo(row);
-    Datum values[COLUMNS];
-    bool nulls[COLUMNS];
-
-    set_all(item, values, nulls);
-    tuplestore_putvalues(m->out, m->desc, values, nulls);
-    MemoryContextSwitchTo(outer);
-    MemoryContextDelete(row);
-}
-
 static void give(struct map *m, struct pk_item *item)
 {
-    if (m->out)
-        put(m, item);
+    const struct pk_out_row row = {item->ord, item->has_key, item->key, &item->result};
+
+    if (m->out.store)
+        pk_out_put(&m->out, &row);
     pk_batch_drop(m->batch, item);
 }
 
@@ -455,29 +314,9 @@ static void open_inputs(struct map *m, FunctionCallInfo fcinfo)
     bool by_value;
     char align;
 
-    m->kind = type == JSONBOID ? ASK_MESSAGES : ASK_PROMPT;
+    m->kind = type == JSONBOID ? PK_ASK_MESSAGES : PK_ASK_PROMPT;
     get_typlenbyvalalign(type, &len, &by_value, &align);
     deconstruct_array(array, type, len, by_value, align, &m->inputs, &m->nulls, &m->input_count);
-}
-
-/* The tuplestore that the caller will read. */
-static void open_result(struct map *m, FunctionCallInfo fcinfo)
-{
-    ReturnSetInfo *info = (ReturnSetInfo *)fcinfo->resultinfo;
-
-    if (!info || !IsA(info, ReturnSetInfo) || !(info->allowedModes & SFRM_Materialize))
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("this function must be called where a set of rows is wanted")));
-    MemoryContext outer = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-    if (get_call_result_type(fcinfo, NULL, &m->desc) != TYPEFUNC_COMPOSITE)
-        elog(ERROR, "pk: return type must be a row");
-    m->desc = CreateTupleDescCopy(m->desc);
-    m->out =
-        tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-    MemoryContextSwitchTo(outer);
-    info->returnMode = SFRM_Materialize;
-    info->setResult = m->out;
-    info->setDesc = m->desc;
 }
 
 static void run(struct map *m)
@@ -501,10 +340,10 @@ static void run_query(struct map *m, FunctionCallInfo fcinfo)
 
     if (SPI_connect() != SPI_OK_CONNECT)
         elog(ERROR, "pk: SPI_connect failed");
-    open_query(m, query);
+    pk_rows_open(&m->rows, query);
     MemoryContextSwitchTo(m->context);
     run(m);
-    SPI_cursor_close(m->portal);
+    SPI_cursor_close(m->rows.portal);
     (void)SPI_finish();
 }
 
@@ -526,7 +365,7 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
     struct map *m;
 
     m = MemoryContextAllocZero(inner, sizeof *m);
-    open_result(m, fcinfo);
+    pk_out_open(&m->out, fcinfo);
     if (pk_args_null(fcinfo, 2))
         return (Datum)0;
     pk_run_check();

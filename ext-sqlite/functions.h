@@ -38,6 +38,9 @@ pk_function pk_fn_provider_table; /* on the store's connection */
 pk_function pk_fn_limit_put, pk_fn_limit_delete; /* fn_limit.c */
 pk_function pk_fn_api_key_create, pk_fn_api_key_rotate, pk_fn_api_key_revoke;
 
+pk_function pk_fn_enqueue, pk_fn_enqueue_query, pk_fn_job_status; /* fn_queue.c */
+pk_function pk_fn_cancel, pk_fn_retry, pk_fn_wait;
+
 pk_function pk_fn_retention_run; /* fn_retention.c */
 
 pk_function pk_fn_price_import; /* fn_price.c */
@@ -50,5 +53,7 @@ pk_function pk_fn_cost, pk_fn_count_tokens, pk_fn_version; /* fn_pure.c */
 int pk_vtab_register(struct pk_conn *c);
 /* pk_map and pk_batch, vtab_map.c. */
 int pk_vtab_map_register(struct pk_conn *c);
+/* pk_collect, vtab_job.c. */
+int pk_vtab_job_register(struct pk_conn *c);
 
 #endif

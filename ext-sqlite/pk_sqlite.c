@@ -62,6 +62,12 @@ static const struct {
     {"pk_api_key_create", 1, 2, DIRECT, pk_fn_api_key_create},
     {"pk_api_key_rotate", 1, 2, DIRECT, pk_fn_api_key_rotate},
     {"pk_api_key_revoke", 1, 1, DIRECT, pk_fn_api_key_revoke},
+    {"pk_enqueue",       2, 3, DIRECT, pk_fn_enqueue},
+    {"pk_enqueue_query", 2, 3, DIRECT, pk_fn_enqueue_query},
+    {"pk_job",           1, 1, JSON,   pk_fn_job_status},
+    {"pk_cancel",        1, 1, DIRECT, pk_fn_cancel},
+    {"pk_retry",         1, 1, DIRECT, pk_fn_retry},
+    {"pk_wait",          2, 2, DIRECT, pk_fn_wait},
     {"pk_price_import",  2, 3, JSON,   pk_fn_price_import},
     {"pk_feedback",      2, 4, DIRECT, pk_fn_feedback},
     {"pk_cache_purge",   0, 1, DIRECT, pk_fn_cache_purge},
@@ -128,6 +134,8 @@ int sqlite3_pk_init(sqlite3 *db, char **message, const sqlite3_api_routines *api
         rc = pk_vtab_register(c);
     if (rc == SQLITE_OK)
         rc = pk_vtab_map_register(c);
+    if (rc == SQLITE_OK)
+        rc = pk_vtab_job_register(c);
     pk_conn_release(c);
     return rc == SQLITE_OK ? SQLITE_OK_LOAD_PERMANENTLY : rc;
 }

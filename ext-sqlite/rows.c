@@ -102,8 +102,7 @@ static bool read_all(struct pk_rows *r, struct pk_error *err)
         bytes += sqlite3_value_bytes(text) + (key ? sqlite3_value_bytes(key) : 0);
         if (bytes > INPUT_BYTES_MAX)
             return pk_fail(err, PK_TOO_LARGE,
-                           "query: its rows are larger than 1 GiB, and this statement writes: "
-                           "put them into a table of their own first");
+                           "query: its rows are larger than 1 GiB, and must be read beforehand");
         if (!pk_rows_keep(r, key, text, err))
             return false;
     }
@@ -168,7 +167,7 @@ bool pk_rows_open(struct pk_rows *r, pk_str query, struct pk_error *err)
 {
     if (!prepare(r, query, err))
         return false;
-    r->beforehand = sqlite3_txn_state(r->db, NULL) == SQLITE_TXN_WRITE;
+    r->beforehand = r->at_once || sqlite3_txn_state(r->db, NULL) == SQLITE_TXN_WRITE;
     return !r->beforehand || read_all(r, err);
 }
 

@@ -21,6 +21,7 @@ struct pk_rows {
     sqlite3_stmt *query; /* NULL: there is none */
     int key_column, text_column;
     enum pk_ask_kind kind;
+    bool at_once;         /* set before: read all of it beforehand in any case */
     bool beforehand;      /* all of it was */
     struct pk_kept *kept; /* or these */
     int64_t kept_count, kept_at, kept_cap;

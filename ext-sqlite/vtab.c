@@ -51,6 +51,7 @@ static const struct relation relations[] = {
     {"pk_api_keys",     1, true,  NULL, {{"name", "k.name", K_TEXT}}},
     {"pk_limits",       0, false, NULL, {{0}}},
     {"pk_alerts",       0, false, NULL, {{0}}},
+    {"pk_jobs",         1, false, NULL, {{"id", "id", K_TEXT}}},
     {"pk_settings",     1, true,  NULL, {{0}}},
     {"pk_audit",        1, true,  NULL, {{0}}},
     {"pk_prices",       0, false, NULL, {{"provider", "provider", K_TEXT}, {"model", "model", K_TEXT}}},

@@ -10,47 +10,20 @@
  */
 #include "functions.h"
 
+#include "columns.h"
 #include "rows.h"
 #include "sticky.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The columns of batch.h, in the order of the declaration below. */
-enum column {
-    C_ORD,
-    C_KEY,
-    C_CONTENT,
-    C_RESPONSE,
-    C_OK,
-    C_ERROR_CODE,
-    C_ERROR_MESSAGE,
-    C_RETRYABLE,
-    C_HTTP_STATUS,
-    C_PROVIDER,
-    C_MODEL,
-    C_INPUT_TOKENS,
-    C_OUTPUT_TOKENS,
-    C_COST_USD,
-    C_LATENCY_MS,
-    C_ATTEMPTS,
-    C_CACHE_STATUS,
-    C_TRACE_ID,
-    C_CONFIG, /* the hidden ones: arguments */
-    C_QUERY,
-    C_PARAMS,
-    C_PROMPT,
-};
+/* The hidden columns: arguments. */
+enum column { C_CONFIG = PK_COLUMNS, C_QUERY, C_PARAMS, C_PROMPT };
 
-#define COLUMNS                                                                                    \
-    "ord integer, key, content text, response text, ok integer, error_code text, "                 \
-    "error_message text, retryable integer, http_status integer, provider text, model text, "      \
-    "input_tokens integer, output_tokens integer, cost_usd real, latency_ms real, "                \
-    "attempts integer, cache_status text, trace_id text, config hidden, "
-
-static const char map_columns[] =
-    "create table x(" COLUMNS "query hidden, params hidden, prompt hidden)";
-static const char batch_columns[] = "create table x(" COLUMNS "inputs hidden, params hidden)";
+static const char map_columns[] = "create table x(" PK_COLUMN_TYPES
+                                  ", config hidden, query hidden, params hidden, prompt hidden)";
+static const char batch_columns[] =
+    "create table x(" PK_COLUMN_TYPES ", config hidden, inputs hidden, params hidden)";
 
 struct table {
     sqlite3_vtab base;
@@ -282,71 +255,17 @@ static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *id)
 
 /* --- values -------------------------------------------------------------------------------- */
 
-static void give_text(sqlite3_context *ctx, pk_str text)
-{
-    if (text.len)
-        pk_result_text(ctx, text);
-}
-
-static void give_int(sqlite3_context *ctx, bool known, int64_t n)
-{
-    if (known)
-        sqlite3_result_int64(ctx, n);
-}
-
-static void give_real(sqlite3_context *ctx, bool known, double x)
-{
-    if (known)
-        sqlite3_result_double(ctx, x);
-}
-
-/* As the query had it. */
-static void give_key(sqlite3_context *ctx, const struct pk_item *item)
-{
-    int64_t n;
-
-    if (item->key_is_int && pk_str_int(item->key, &n))
-        sqlite3_result_int64(ctx, n);
-    else if (item->has_key)
-        pk_result_text(ctx, item->key);
-}
-
 static int column(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int i)
 {
     const struct cursor *cur = cursor_of(base);
     const struct pk_item *item = cur->item;
-    const struct pk_result *r = &item->result;
+    const struct pk_row row = {item->ord, item->has_key, item->key_is_int, item->key,
+                               &item->result};
 
-    switch ((enum column)i) {
-    case C_ORD: sqlite3_result_int64(ctx, item->ord); break;
-    case C_KEY: give_key(ctx, item); break;
-    case C_CONTENT:
-        if (r->has_content)
-            pk_result_text(ctx, r->content);
-        break;
-    case C_RESPONSE: give_text(ctx, r->response); break;
-    case C_OK: sqlite3_result_int(ctx, r->ok); break;
-    case C_ERROR_CODE: give_text(ctx, pk_str_of(r->error_code)); break;
-    case C_ERROR_MESSAGE: give_text(ctx, r->error_message); break;
-    case C_RETRYABLE: give_int(ctx, !r->ok, r->retryable); break;
-    case C_HTTP_STATUS: give_int(ctx, r->http_status != 0, r->http_status); break;
-    case C_PROVIDER: give_text(ctx, r->provider); break;
-    case C_MODEL: give_text(ctx, r->model); break;
-    case C_INPUT_TOKENS: give_int(ctx, r->has_usage, r->input_tokens); break;
-    case C_OUTPUT_TOKENS: give_int(ctx, r->has_usage, r->output_tokens); break;
-    case C_COST_USD: give_real(ctx, r->cost_known, (double)r->cost_pusd / 1e12); break;
-    case C_LATENCY_MS: give_real(ctx, true, (double)r->latency_us / 1e3); break;
-    case C_ATTEMPTS: sqlite3_result_int(ctx, r->attempts); break;
-    case C_CACHE_STATUS: give_text(ctx, r->cache_status); break;
-    case C_TRACE_ID: give_text(ctx, r->trace_id); break;
-    case C_PROMPT:
-        if (!cur->rows.query && item->has_key)
-            pk_result_text(ctx, item->key);
-        break;
-    case C_CONFIG:
-    case C_QUERY:
-    case C_PARAMS: break; /* SQLite knows what it was asked with */
-    }
+    if (i < PK_COLUMNS)
+        pk_column_give(ctx, i, &row);
+    else if (i == C_PROMPT && !cur->rows.query && item->has_key)
+        pk_result_text(ctx, item->key); /* SQLite knows the other arguments */
     return SQLITE_OK;
 }
 

@@ -131,6 +131,10 @@ bool pk_slug_check(pk_str slug, struct pk_error *err);
 /* Whether `body` is a config that may be stored: no literal api_key, and every virtual key is there. */
 bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str body, int64_t now_us,
                            struct pk_error *err) PK_MUST_CHECK;
+/* The same for what may be kept elsewhere in place of a config: that, or the name of a stored config, a virtual key or
+ * a provider. */
+bool pk_store_reference_check(struct pk_store *s, struct pk_arena *arena, pk_str reference,
+                              int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
 /* Stores a checked config as the next version of `slug`. Refuses a literal api_key, an unknown
  * virtual key and a slug that is not [A-Za-z0-9][A-Za-z0-9._-]*. */
 bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,

@@ -5,6 +5,7 @@
  * Every change ends in pk_store_change_end() (store_audit.h).
  */
 #include "store_audit.h"
+#include "store_provider.h"
 #include "store_value.h"
 
 static bool is_alnum(char c)
@@ -100,6 +101,36 @@ bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str bo
                        PK_FMT(path));
     return pk_store_config_bind(s, arena, config, now_us, &until_us, err) &&
            pk_config_ready(config, err);
+}
+
+static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str slug,
+                              struct pk_error *err)
+{
+    const struct pk_provider *p;
+    struct pk_virtual_key key;
+    pk_str body;
+    int64_t version;
+    bool found;
+
+    if (!pk_store_config_get(s, arena, slug, &body, &version, err))
+        return false;
+    if (body.len)
+        return true;
+    if (!pk_store_key_get(s, arena, slug, &key, &found, err) ||
+        !pk_store_provider_find(s, arena, slug, &p, err))
+        return false;
+    return found || p ||
+           pk_fail(err, PK_BAD_CONFIG,
+                   "config: no stored config, virtual key or provider is called \"%.*s\"",
+                   PK_FMT(slug));
+}
+
+bool pk_store_reference_check(struct pk_store *s, struct pk_arena *arena, pk_str reference,
+                              int64_t now_us, struct pk_error *err)
+{
+    return pk_str_starts(pk_str_trim(reference), "{")
+               ? pk_store_config_check(s, arena, reference, now_us, err)
+               : check_config_slug(s, arena, reference, err);
 }
 
 bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,

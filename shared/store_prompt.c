@@ -198,28 +198,6 @@ bool pk_store_prompt_request(struct pk_store *s, struct pk_arena *arena, struct 
 
 /* --- putting --------------------------------------------------------------------------- */
 
-static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str slug,
-                              struct pk_error *err)
-{
-    const struct pk_provider *p;
-    struct pk_virtual_key key;
-    pk_str body;
-    int64_t version;
-    bool found;
-
-    if (!pk_store_config_get(s, arena, slug, &body, &version, err))
-        return false;
-    if (body.len)
-        return true;
-    if (!pk_store_key_get(s, arena, slug, &key, &found, err) ||
-        !pk_store_provider_find(s, arena, slug, &p, err))
-        return false;
-    return found || p ||
-           pk_fail(err, PK_BAD_CONFIG,
-                   "config: no stored config, virtual key or provider is called \"%.*s\"",
-                   PK_FMT(slug));
-}
-
 static bool check_target(struct pk_store *s, struct pk_arena *arena, const struct pk_prompt *p,
                          int64_t now_us, struct pk_error *err)
 {
@@ -229,8 +207,7 @@ static bool check_target(struct pk_store *s, struct pk_arena *arena, const struc
         return true; /* the caller gives one */
     if (!pk_prompt_config(arena, p, &reference, err))
         return false;
-    return pk_str_starts(reference, "{") ? pk_store_config_check(s, arena, reference, now_us, err)
-                                         : check_config_slug(s, arena, reference, err);
+    return pk_store_reference_check(s, arena, reference, now_us, err);
 }
 
 /* Those that are named in the template itself; theirs were checked when they were put. A partial

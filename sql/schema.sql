@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 9),   -- of the tables: the last file in migrate/
+    ('schema_version', 10),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -356,6 +356,55 @@ create table pk_log_export (
     token_us    bigint                      -- until when it holds
 );
 
+-- The queue (docs/queue.md). A job is what one statement enqueued; it is open until finished_us.
+create table pk_job (
+    id           @uuid@ not null primary key,
+    created_us   bigint not null,
+    finished_us  bigint,                    -- nothing of it waits or runs
+    cancelled_us bigint,
+    actor        text not null,             -- role: or os: and a name, who enqueued it
+    config       text not null,             -- slug, or JSON without a key
+    params       text not null,             -- JSON: of every call
+    prompt       text not null,             -- whose variables its items have, or ''
+    max_attempts integer not null,
+    total        bigint not null
+);
+create index pk_job_open on pk_job (id) where finished_us is null;
+
+-- due_us: from when a worker may take it; null when it neither waits nor runs. Of one that runs, the end of its
+-- worker's lease. The columns from `content` on are those of pk_map().
+create table pk_job_item (
+    job_id        @uuid@ not null,
+    ord           bigint not null,
+    key           text,
+    key_is_int    integer not null,         -- it was a number, and is to be one again
+    kind          text not null,            -- prompt messages vars
+    input         text,
+    state         text not null,            -- queued running done failed cancelled
+    due_us        bigint,
+    worker        @blob@,                   -- who has it: random
+    tries         integer not null default 0, -- that ended badly
+    losses        integer not null default 0, -- that did not end: the worker was gone
+    content       text,
+    response      text,
+    error_code    text,
+    error_message text,
+    retryable     integer,
+    http_status   integer,
+    provider      text,
+    model         text,
+    input_tokens  bigint,
+    output_tokens bigint,
+    cost_pusd     bigint,
+    latency_us    bigint,
+    attempts      integer,
+    cache_status  text,
+    trace_id      text,
+    primary key (job_id, ord)
+);
+create index pk_job_item_due on pk_job_item (due_us) where due_us is not null;
+create index pk_job_item_open on pk_job_item (job_id) where due_us is not null;
+
 -- Pico-dollars a token; null where not known.
 create table pk_price (
     provider       text not null,
@@ -528,6 +577,29 @@ create view pk_alerts as
 create view pk_audit as select
     a.id, @time(a.at_us)@ as at, a.actor, a.verb, a.object, a.detail
     from pk_audit_item a;
+
+-- Of a database those of the role that looks, and all for pk_admin.
+create view pk_jobs as select
+    @uuid(j.id)@ as id,
+    case when j.cancelled_us is not null then 'cancelled'
+         when j.finished_us is null and coalesce(n.begun, 0) = 0 then 'queued'
+         when j.finished_us is null then 'running'
+         when n.failed > 0 and n.done = 0 then 'failed' else 'done' end as state,
+    j.actor, @as_json(j.params)@ as params, j.config, j.max_attempts, j.total,
+    coalesce(n.queued, 0) as queued, coalesce(n.running, 0) as running, coalesce(n.done, 0) as done,
+    coalesce(n.failed, 0) as failed, coalesce(n.cancelled, 0) as cancelled,
+    @usd(n.cost_pusd)@ as cost_usd,
+    @time(j.created_us)@ as created_at, @time(j.finished_us)@ as finished_at
+    from pk_job j
+    left join (select i.job_id, count(*) filter (where i.state = 'queued') as queued,
+                   count(*) filter (where i.state = 'running') as running,
+                   count(*) filter (where i.state = 'done') as done,
+                   count(*) filter (where i.state = 'failed') as failed,
+                   count(*) filter (where i.state = 'cancelled') as cancelled,
+                   count(*) filter (where i.state <> 'queued' or i.tries + i.losses > 0) as begun,
+                   cast(sum(i.cost_pusd) as bigint) as cost_pusd
+               from pk_job_item i group by i.job_id) n on n.job_id = j.id
+    where @mine(j.actor)@;
 
 create view pk_settings as select s.name, s.value, @time(s.updated_us)@ as updated_at from pk_setting s;
 

@@ -1059,3 +1059,131 @@ where a.at_us >= $1 and a.at_us <= $2 and ($3 is null or a.verb = $3)
     and ($4 is null or a.actor = $4 or substr(a.actor, @find(a.actor, ':')@ + 1) = $4)
     and ($5 is null or substr(a.verb, 1, length($5)) = $5)
 order by a.id desc limit $6 offset $7
+
+-- The queue. Where $n is an actor, null stands for everybody.
+
+-- name: job_put(id uuid, now_us bigint, actor text, config text, params text, prompt text, max_attempts bigint)
+insert into pk_job (id, created_us, actor, config, params, prompt, max_attempts, total)
+values ($1, $2, $3, $4, $5, $6, cast($7 as integer), 0)
+
+-- name: job_item_put(id uuid, ord bigint, key text, key_is_int bigint, kind text, input text, due_us bigint)
+-- A row without a text needs no call.
+insert into pk_job_item (job_id, ord, key, key_is_int, kind, input, state, due_us, cost_pusd)
+values ($1, $2, $3, cast($4 as integer), $5, $6, case when $6 is null then 'done' else 'queued' end,
+    case when $6 is null then null else $7 end, case when $6 is null then 0 end)
+
+-- name: job_total(id uuid, total bigint, finished_us bigint)
+update pk_job set total = $2, finished_us = $3 where id = $1
+
+-- name: job_get(id uuid)
+select actor, config, params, prompt, max_attempts from pk_job where id = $1
+
+-- part: job_counts
+select count(*) filter (where i.state = 'queued') as queued,
+    count(*) filter (where i.state = 'running') as running,
+    count(*) filter (where i.state = 'done') as done, count(*) filter (where i.state = 'failed') as failed,
+    count(*) filter (where i.state = 'cancelled') as cancelled,
+    count(*) filter (where i.state <> 'queued' or i.tries + i.losses > 0) as begun,
+    cast(sum(i.cost_pusd) as bigint) as cost_pusd
+from pk_job_item i where i.job_id = $1
+
+-- name: job_status(id uuid, actor text)
+select j.created_us, j.finished_us, j.cancelled_us, j.actor, j.config, j.max_attempts, j.total,
+    n.queued, n.running, n.done, n.failed, n.cancelled, n.begun, n.cost_pusd
+from pk_job j cross join (@job_counts@) n
+where j.id = $1 and ($2 is null or j.actor = $2)
+
+-- name: job_over(id uuid, actor text)
+-- Its last number: whether this transaction made it, so that no worker knows it yet.
+select j.finished_us, 0 from pk_job j where j.id = $1 and ($2 is null or j.actor = $2)
+
+-- name: job_over @postgres
+select j.finished_us, case when j.xmin = cast(pg_current_xact_id_if_assigned() as xid) then 1 else 0 end
+from pk_job j where j.id = $1 and ($2 is null or j.actor = $2)
+
+-- name: job_list(actor text, count bigint)
+select @uuid(j.id)@, j.actor, j.config, j.total, j.created_us, j.finished_us, j.cancelled_us
+from pk_job j where $1 is null or j.actor = $1 order by j.id desc limit $2
+
+-- name: job_results(id uuid, after bigint, count bigint, actor text)
+select i.ord, i.key, i.key_is_int, i.state, i.content, i.response, i.error_code, i.error_message, i.retryable,
+    i.http_status, i.provider, i.model, i.input_tokens, i.output_tokens, i.cost_pusd, i.latency_us, i.attempts,
+    i.cache_status, i.trace_id
+from pk_job_item i join pk_job j on j.id = i.job_id
+where i.job_id = $1 and i.ord > $2 and i.due_us is null and ($4 is null or j.actor = $4)
+order by i.ord limit $3
+
+-- name: job_cancel(id uuid, actor text, now_us bigint)
+update pk_job set cancelled_us = $3 where id = $1 and ($2 is null or actor = $2) and finished_us is null
+    and cancelled_us is null returning 1
+
+-- name: job_cancel_items(id uuid)
+update pk_job_item set state = 'cancelled', due_us = null where job_id = $1 and state = 'queued'
+
+-- name: job_retry(id uuid, now_us bigint)
+update pk_job_item set state = 'queued', due_us = $2, tries = 0, losses = 0, worker = null, error_code = null,
+    error_message = null, retryable = null, http_status = null
+where job_id = $1 and state = 'failed' returning 1
+
+-- name: job_reopen(id uuid)
+update pk_job set finished_us = null where id = $1
+
+-- name: job_claim(now_us bigint, until_us bigint, worker blob, count bigint, losses bigint)
+update pk_job_item set state = 'running', worker = $3, due_us = $2,
+    losses = losses + case when state = 'running' then 1 else 0 end
+where (job_id, ord) in (
+    select i.job_id, i.ord from pk_job_item i where i.due_us <= $1 and i.losses < $5
+        and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
+    order by i.due_us limit $4)
+returning job_id, ord, kind, input, tries
+
+-- name: job_claim @postgres
+with picked as materialized (
+    select i.job_id, i.ord from pk_job_item i where i.due_us <= $1 and i.losses < $5
+        and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
+    order by i.due_us limit $4 for update of i skip locked)
+update pk_job_item t set state = 'running', worker = $3, due_us = $2,
+    losses = t.losses + case when t.state = 'running' then 1 else 0 end
+from picked p where t.job_id = p.job_id and t.ord = p.ord
+returning t.job_id, t.ord, t.kind, t.input, t.tries
+
+-- name: job_renew(worker blob, until_us bigint)
+update pk_job_item set due_us = $2 where due_us is not null and state = 'running' and worker = $1
+
+-- name: job_item_end(id uuid, ord bigint, state text, tries bigint, content text, response text, error_code text, error_message text, retryable bigint, http_status bigint, provider text, model text, input_tokens bigint, output_tokens bigint, cost_pusd bigint, latency_us bigint, attempts bigint, cache_status text, trace_id text)
+-- An answer counts whoever has the item by now: it is paid for.
+update pk_job_item set state = $3, due_us = null, worker = null, tries = cast($4 as integer), content = $5,
+    response = $6, error_code = $7, error_message = $8, retryable = cast($9 as integer),
+    http_status = cast($10 as integer), provider = $11, model = $12, input_tokens = $13, output_tokens = $14,
+    cost_pusd = coalesce(cost_pusd, 0) + $15, latency_us = $16, attempts = cast($17 as integer),
+    cache_status = $18, trace_id = $19
+where job_id = $1 and ord = $2 and due_us is not null
+
+-- name: job_item_again(id uuid, ord bigint, worker blob, tries bigint, due_us bigint, cost_pusd bigint, error_code text, error_message text)
+update pk_job_item set state = 'queued', due_us = $5, worker = null, tries = cast($4 as integer),
+    cost_pusd = coalesce(cost_pusd, 0) + coalesce($6, 0), error_code = $7, error_message = $8
+where job_id = $1 and ord = $2 and worker = $3 and due_us is not null
+
+-- name: job_give_back(worker blob, now_us bigint)
+update pk_job_item set state = 'queued', due_us = $2, worker = null
+where due_us is not null and state = 'running' and worker = $1
+
+-- name: job_tidy_cancelled(now_us bigint)
+-- What was under way when its job was cancelled, and did not come back.
+update pk_job_item set state = 'cancelled', due_us = null, worker = null
+where due_us is not null and (state = 'queued' or due_us < $1)
+    and job_id in (select id from pk_job where finished_us is null and cancelled_us is not null)
+
+-- name: job_tidy_lost(now_us bigint, losses bigint, error_code text, error_message text)
+update pk_job_item set state = 'failed', due_us = null, worker = null, error_code = $3, error_message = $4,
+    retryable = 1 where due_us < $1 and losses >= $2
+
+-- name: job_finish(now_us bigint)
+update pk_job set finished_us = $1 where finished_us is null
+    and not exists (select 1 from pk_job_item i where i.job_id = pk_job.id and i.due_us is not null)
+
+-- name: job_finish @postgres
+with over as (update pk_job set finished_us = $1 where finished_us is null
+    and not exists (select 1 from pk_job_item i where i.job_id = pk_job.id and i.due_us is not null)
+    returning id)
+select pg_notify('pk_jobs', cast(id as text)) from over
