@@ -16,6 +16,7 @@
 #include "systemd.h"
 #include "thread.h"
 #include "tls.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -42,6 +43,7 @@ struct service {
     struct pkd_app app;
     bool keys; /* there are API keys */
     char user[PK_ACTOR_BYTES];
+    struct pkd_worker *worker; /* of the queue; NULL: none */
     struct pkd_thread *threads[PKD_THREADS_MAX];
     pthread_t ids[PKD_THREADS_MAX];
     int count, started;
@@ -277,6 +279,7 @@ static void stop(struct service *s)
     atomic_store(&s->app.stopping, true);
     for (int i = 0; i < s->started; i++)
         pkd_thread_wake(s->threads[i]);
+    pkd_worker_wake(s->worker);
 }
 
 static void reload(struct service *s)
@@ -423,6 +426,7 @@ static void close_service(struct service *s)
 
     for (int i = 0; i < s->started; i++)
         (void)pthread_join(s->ids[i], NULL);
+    pkd_worker_free(s->worker);
     pkd_clerks_free(s->app.clerks);
     pkd_clerks_free(s->app.runners);
     s->app.runners = NULL;
@@ -466,7 +470,8 @@ int pkd_serve(const struct pkd_options *o)
     s->count = (int)o->threads;
     s->stop_at_ms = INT64_MAX;
     s->signals = signals;
-    bool good = open_shared(s, &err) && open_threads(s, &err) && be_durable(s, &err) &&
+    bool good = open_shared(s, &err) && pkd_worker_new(&s->app, &s->worker, &err) &&
+                open_threads(s, &err) && be_durable(s, &err) && pkd_worker_start(s->worker, &err) &&
                 start_threads(s, &err);
     if (good) {
         pkd_systemd_notify("READY=1");

@@ -1,0 +1,78 @@
+/* worker_inner.h - what the files of the worker share: worker.c claims and saves, worker_call.c makes the calls.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef PKD_WORKER_INNER_H
+#define PKD_WORKER_INNER_H
+
+#include "store_job.h"
+#include "worker.h"
+
+#include <pthread.h>
+
+/* A job of which the worker has items. */
+struct pkd_work {
+    struct pk_job job;
+    struct pk_arena arena;
+    char id_text[PK_UUID_TEXT + 1];
+    int items;
+    struct pkd_work *next;
+};
+
+/* An item: claimed, called, over, saved. */
+struct pkd_item {
+    struct pk_task task; /* first: the loop returns its address */
+    struct pk_arena arena;
+    struct pk_job_claim claim;
+    struct pkd_work *work; /* NULL until it is known */
+    const struct pk_snapshot *snapshot;
+    struct pk_request req;
+    struct pk_buf out;
+    struct pk_result result;
+    int64_t retry_after_ms;
+    bool called, saved; /* a call was made; its row is in the store */
+    struct pkd_item *next, *prev;
+};
+
+struct pkd_items {
+    struct pkd_item *first;
+    int count;
+};
+
+struct pkd_worker {
+    struct pkd_app *app;
+    pthread_t thread;
+    bool started;
+    int wake_fd;
+    struct pk_xfer *xfer;
+    struct pk_loop *loop;
+    struct pk_store *store;
+    struct pk_resolver *resolver;
+    struct pkd_meter *meter;
+    struct pk_arena scratch;
+    uint64_t random;
+    uint8_t id[PK_WORKER_BYTES];
+    struct pkd_work *works;
+    struct pkd_items claimed, running, over;
+    int most;         /* calls that may be in flight */
+    int window;       /* now: fewer when a provider has no room */
+    bool more;        /* the last claim found as many as it asked for */
+    bool leftover;    /* it has items in the store that it does not know */
+    int64_t hold_ms;  /* no claim before */
+    int64_t look_ms;  /* when to claim although there was nothing */
+    int64_t renew_ms; /* the lease */
+    int64_t tidy_ms, finish_ms;
+    int64_t stop_at_ms; /* when calls are cut short; INT64_MAX: it is not stopping */
+};
+
+void pkd_items_add(struct pkd_items *list, struct pkd_item *item);
+void pkd_items_remove(struct pkd_items *list, struct pkd_item *item);
+
+/* Begins its call; false: there is none, and item->result says why. */
+bool pkd_item_call(struct pkd_worker *w, struct pkd_item *item);
+/* Does what calls need until none needs anything; those that ended are in w->over. */
+void pkd_worker_turn(struct pkd_worker *w);
+/* The row of its call goes to the log. */
+void pkd_item_log(struct pkd_worker *w, struct pkd_item *item);
+
+#endif
