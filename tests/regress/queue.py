@@ -1,0 +1,345 @@
+#!/usr/bin/env python3
+"""The durable queue, in SQLite and in Postgres, worked off by pkd:  queue.py BUILD [WORD...]"""
+import json
+import os
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("BUILD", sys.argv[1] if len(sys.argv) > 1 else "build")
+sys.argv[1:2] = []
+
+import pg_temp
+from pg_case import CASES, expect, run_cases, until
+from queue_case import SLOW, PostgresDoor, Provider, SqliteDoor
+
+NOBODY = "01900000-0000-7000-8000-000000000000"
+
+
+def both(function):
+    """A case that both doors go through, each with a store of its own."""
+    def through(make):
+        def case(pg, provider):
+            provider.forget()
+            function(make(pg, provider), provider)
+        case.__name__ = make.__name__ + "_" + function.__name__
+        CASES.append(case)
+
+    def sqlite(pg, provider):
+        return SqliteDoor(tempfile.mkdtemp(prefix="queue", dir=pg.dir), provider)
+
+    def postgres(pg, provider):
+        return PostgresDoor(pg, provider)
+    through(sqlite)
+    through(postgres)
+    return function
+
+
+def postgres_only(function):
+    def case(pg, provider):
+        provider.forget()
+        function(PostgresDoor(pg, provider), provider)
+    case.__name__ = function.__name__
+    CASES.append(case)
+    return function
+
+
+def wait(door, job, seconds=20):
+    return door.one("select pk_wait($1, $2)", job, seconds * SLOW) in (1, "t")
+
+
+def enqueue(door, provider, count=10, text="'say ' || value", **pk):
+    return door.one("select pk_enqueue_query($1, $2, $3)", provider.config(), door.series(count, text),
+                    json.dumps({"pk": pk}))
+
+
+# --- the main way ----------------------------------------------------------------------------------
+
+@both
+def a_job_is_worked_off_and_its_rows_are_collected(door, provider):
+    job = enqueue(door, provider, 50)
+    status = door.job(job)
+    expect(status["state"] == "queued" and status["total"] == status["queued"] == 50, status)
+    expect(door.collect(job) == [], "nothing is over yet")
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+        status = door.job(job)
+        expect(status["state"] == "done" and status["done"] == 50 and status["finished_at"], status)
+        # 2 tokens in at 2.50, 2 out at 10 dollars a million, 50 times
+        expect(abs(status["cost_usd"] - 50 * 0.000025) < 1e-9, status)
+        rows = door.collect(job)
+        expect(rows == [(i, 1, f"re say {i}") for i in range(1, 51)], rows[:3])
+        expect(set(provider.asked.values()) == {1} and len(provider.asked) == 50, provider.asked)
+    row = door.collect(job, "provider, model, input_tokens, output_tokens, attempts, http_status, error_code")[0]
+    expect(row == ("openai", "gpt-4o", 2, 2, 1, 200, None), row)
+    expect(until(lambda: int(door.one("select count(*) from pk_logs where query_id = $1", job)) == 50), "the log")
+    expect(door.one("select state from pk_jobs where id = $1", job) == "done")
+
+
+@both
+def one_item_with_messages_of_every_shape(door, provider):
+    jobs = [door.one("select pk_enqueue($1, $2)", provider.config(), m)
+            for m in ('"a word"', '[{"role":"user","content":"in a list"}]')]
+    with door.worker():
+        for job, said in zip(jobs, ("a word", "in a list")):
+            expect(wait(door, job), door.job(job))
+            expect(door.collect(job) == [(None, 1, "re " + said)], door.collect(job))
+
+
+@both
+def variables_of_a_prompt_and_null_rows(door, provider):
+    door.one("select pk_prompt_put('greet', $1)", '{"messages":[{"role":"user","content":"hi {{name}}"}]}')
+    query = "select 1 as key, '{\"name\":\"Ann\"}' as vars union all select 2, null"
+    job = door.one("select pk_enqueue_query($1, $2, $3)", provider.config(), query, '{"pk":{"prompt":"greet"}}')
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    expect(door.collect(job) == [(1, 1, "re hi Ann"), (2, 1, None)], door.collect(job))
+
+
+@both
+def a_job_without_rows_is_done_at_once(door, provider):
+    job = door.one("select pk_enqueue_query($1, $2)", provider.config(), "select 1 as key, 'x' as prompt where 1 = 0")
+    expect(wait(door, job, 0) and door.job(job)["state"] == "done", door.job(job))
+
+
+@both
+def many_calls_are_in_flight_and_no_more_than_asked(door, provider):
+    job = enqueue(door, provider, 40, "'slow 100 of ' || value")
+    with door.worker("--jobs", "8"):
+        expect(wait(door, job), door.job(job))
+    expect(5 <= provider.most <= 8, provider.most)
+
+
+@both
+def a_worker_of_no_jobs_takes_none(door, provider):
+    job = enqueue(door, provider, 2)
+    with door.worker("--jobs", "0"):
+        time.sleep(0.5)
+    expect(door.job(job)["state"] == "queued" and not provider.asked, door.job(job))
+
+
+# --- failures --------------------------------------------------------------------------------------
+
+@both
+def what_fails_for_a_while_is_asked_again(door, provider):
+    job = door.one("select pk_enqueue($1, $2)", provider.config(), '"bad 2 times"')
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    expect(door.job(job)["done"] == 1 and provider.asked["bad 2 times"] == 3, provider.asked)
+
+
+@both
+def poison_is_parked_with_its_error_and_retried_on_request(door, provider):
+    job = enqueue(door, provider, 3, "case value when 2 then 'bad 4 times' when 3 then 'always 400' else 'fine' end",
+                  max_attempts=2)
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+        status = door.job(job)
+        expect((status["state"], status["done"], status["failed"]) == ("done", 1, 2), status)
+        rows = door.collect(job, "key, ok, error_code, retryable, http_status")
+        expect(rows == [(1, 1, None, None, 200), (2, 0, "provider_error", 1, 503),
+                        (3, 0, "provider_error", 0, 400)], rows)
+        expect(provider.asked["bad 4 times"] == 2 and provider.asked["always 400"] == 1, provider.asked)
+        expect(int(door.one("select pk_retry($1)", job)) == 2)
+        expect(wait(door, job), door.job(job))
+        expect(int(door.one("select pk_retry($1)", job)) == 2)
+        expect(wait(door, job), door.job(job))
+        status = door.job(job)
+        expect((status["done"], status["failed"]) == (2, 1), status)
+        expect(provider.asked["fine"] == 1 and provider.asked["bad 4 times"] == 5, provider.asked)
+
+
+@both
+def a_job_of_which_nothing_came_has_failed(door, provider):
+    job = enqueue(door, provider, 2, "'always 400 for ' || value")
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    expect(door.job(job)["state"] == "failed", door.job(job))
+
+
+@both
+def a_cancelled_job_asks_no_more(door, provider):
+    job = enqueue(door, provider, 200, "'slow 100 of ' || value")
+    with door.worker("--jobs", "4"):
+        expect(until(lambda: sum(provider.asked.values()) >= 8, 10 * SLOW), provider.asked)
+        expect(door.one("select pk_cancel($1)", job) in (1, "t"))
+        expect(wait(door, job), door.job(job))
+        asked = sum(provider.asked.values())
+        status = door.job(job)
+        expect(status["state"] == "cancelled" and status["done"] + status["cancelled"] == 200, status)
+        expect(status["done"] == asked < 100, status, asked)  # what ran was kept
+        expect(door.one("select pk_cancel($1)", job) in (0, "f"), "a second time")
+        time.sleep(0.5)
+        expect(sum(provider.asked.values()) == asked, "asked on")
+    codes = {r[0] for r in door.collect(job, "error_code")}
+    expect(codes == {None, "cancelled"}, codes)
+    expect("was cancelled" in door.error("select pk_retry($1)", job))
+
+
+@both
+def waiting_ends_in_time(door, provider):
+    job = enqueue(door, provider, 1)
+    begun = time.monotonic()
+    expect(not wait(door, job, 0.3 / SLOW))
+    expect(0.25 < time.monotonic() - begun < 2 * SLOW, time.monotonic() - begun)
+
+
+@both
+def bad_input_is_refused_before_anything_is_stored(door, provider):
+    config = provider.config()
+    literal = json.dumps({"provider": "openai", "api_key": "sk-secret", "custom_host": provider.url})
+    for words, sql, *args in [
+            ("api_key", "select pk_enqueue($1, $2)", literal, '"x"'),
+            ("called", "select pk_enqueue($1, $2)", "nobody", '"x"'),
+            ("params.pk.max_attempts: must be", "select pk_enqueue($1, $2, $3)", config, '"x"', '{"pk":{"max_attempts":0}}'),
+            ("unknown option", "select pk_enqueue($1, $2, $3)", config, '"x"', '{"pk":{"hurry":1}}'),
+            ("columns", "select pk_enqueue_query($1, $2)", config, "select 1 as a"),
+            ("select", "select pk_enqueue_query($1, $2)", config, "create table t(x int)"),
+            ("params.pk.prompt", "select pk_enqueue_query($1, $2)", config, "select 1 as key, '{}' as vars"),
+            ("timeout", "select pk_wait($1, $2)", NOBODY, -1),
+            ("no such job", "select pk_wait($1, $2)", NOBODY, 1),
+            ("no such job", "select pk_cancel($1)", NOBODY), ("no such job", "select pk_retry($1)", NOBODY),
+            ("no such job", "select * from pk_collect($1)", NOBODY)]:
+        said = door.error(sql, *args)
+        expect(words in said and "sk-secret" not in said, words, "is not in", said)
+    expect(door.one("select pk_job($1)", NOBODY) is None and int(door.one("select count(*) from pk_jobs")) == 0)
+    expect(door.one("select pk_enqueue(null, '\"x\"')") is None)
+
+
+# --- workers that die ------------------------------------------------------------------------------
+
+@both
+def two_workers_do_not_double_an_item(door, provider):
+    job = enqueue(door, provider, 300, "'slow 10 of ' || value")
+    with door.worker(), door.worker():
+        expect(wait(door, job, 40), door.job(job))
+    expect(len(provider.asked) == 300 and set(provider.asked.values()) == {1},
+           [k for k, v in provider.asked.items() if v > 1])
+
+
+@both
+def a_worker_that_is_stopped_gives_back_what_it_had(door, provider):
+    job = enqueue(door, provider, 4, "'slow 3000 of ' || value")
+    with door.worker("--grace", "200"):
+        expect(until(lambda: provider.at_once == 4, 10 * SLOW))
+    status = door.job(job)
+    expect(status["queued"] == 4 and status["running"] == 0, status)
+
+
+@both
+def ten_kills_and_every_row_is_paid_once(door, provider):
+    """What is over is never asked again; what was with the provider at a kill may be, and is nothing else."""
+    count, in_flight = 300, 8
+    job = enqueue(door, provider, count, "'slow 30 of ' || value")
+    at_kill = set()
+    for kill in range(10):
+        worker = door.worker("--jobs", str(in_flight))
+        before = sum(provider.asked.values())
+        expect(until(lambda: sum(provider.asked.values()) >= before + 15, 20 * SLOW), "no progress", kill)
+        worker.kill()
+        over = {f"slow 30 of {r[0]}" for r in door.collect(job)}
+        with provider.lock:
+            left = set(provider.asked) - over
+        expect(len(left) <= in_flight * (kill + 1), kill, left)
+        at_kill |= left
+    with door.worker():
+        expect(wait(door, job, 60), door.job(job))
+    status = door.job(job)
+    expect(status["done"] == count and status["failed"] == 0, status)
+    twice = {k for k, v in provider.asked.items() if v > 1}
+    expect(len(provider.asked) == count and twice <= at_kill, "asked twice though over", twice - at_kill)
+    expect(len({r[0] for r in door.collect(job)}) == count)
+    print(f"# {door.name}: 10 kills, {count} rows, {sum(provider.asked.values())} requests", flush=True)
+
+
+@both
+def answers_that_were_cached_are_not_paid_again(door, provider):
+    job = door.one("select pk_enqueue_query($1, $2, $3)", provider.config(), door.series(20, "'same'"),
+                   '{"pk":{"cache":true}}')
+    with door.worker("--jobs", "1"):
+        expect(wait(door, job), door.job(job))
+    expect(provider.asked["same"] == 1, provider.asked)
+    expect({r[0] for r in door.collect(job, "cache_status")} == {"MISS", "HIT"})
+
+
+# --- Postgres alone --------------------------------------------------------------------------------
+
+@postgres_only
+def enqueueing_is_part_of_the_transaction(door, provider):
+    with door.worker():
+        door.rows("begin")
+        job = enqueue(door, provider, 3)
+        expect("no worker sees" in door.error("select pk_wait($1, 1)", job))
+        door.rows("rollback")
+        time.sleep(0.5)
+        expect(not provider.asked and door.one("select pk_job($1)", job) is None, provider.asked)
+        door.rows("begin")
+        job = enqueue(door, provider, 3)
+        time.sleep(0.5)
+        expect(not provider.asked, "before the commit")
+        door.rows("commit")
+        expect(wait(door, job), door.job(job))
+
+
+@postgres_only
+def who_listens_hears_of_the_end(door, provider):
+    listener = door.connect()
+    listener.query("listen pk_jobs")
+    job = enqueue(door, provider, 3)
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    listener.query("select 1")
+    import ctypes
+
+    class Notify(ctypes.Structure):
+        _fields_ = [("relname", ctypes.c_char_p), ("be_pid", ctypes.c_int), ("extra", ctypes.c_char_p)]
+    listener.lib.PQnotifies.restype = ctypes.POINTER(Notify)
+    listener.lib.PQnotifies.argtypes = [ctypes.c_void_p]
+    note = listener.lib.PQnotifies(listener.conn)
+    expect(note and note.contents.extra.decode() == job, "not notified")
+    listener.close()
+
+
+@postgres_only
+def a_role_sees_its_own_jobs(door, provider):
+    for role in ("ann", "bob"):
+        door.rows(f"do $$ begin create role {role} login in role pk_user; exception when duplicate_object then null; end $$")
+    ann, bob = door.connect(user="ann"), door.connect(user="bob")
+    job = ann.value("select pk_enqueue($1, '\"x\"')", provider.config())
+    expect(ann.value("select count(*) from pk_jobs") == "1" and bob.value("select count(*) from pk_jobs") == "0")
+    expect(bob.value("select pk_job($1)", job) is None and ann.value("select pk_job($1)", job))
+    for call in ("pk_cancel($1)", "pk_retry($1)", "pk_wait($1, 0)"):
+        try:
+            bob.value("select " + call, job)
+            raise AssertionError("bob may " + call)
+        except pg_temp.Error as e:
+            expect("no such job" in e.message, e.message)
+    for table in ("pk_job", "pk_job_item"):
+        try:
+            ann.query(f"select * from {table}")
+            raise AssertionError("ann reads " + table)
+        except pg_temp.Error as e:
+            expect(e.sqlstate == "42501", e)
+    expect(json.loads(door.one("select pk_job($1)", job))["actor"] == "role:ann")
+    ann.close()
+    bob.close()
+
+
+@postgres_only
+def waiting_can_be_cancelled(door, provider):
+    job = enqueue(door, provider, 1)
+    door.db.send(f"select pk_wait('{job}', 60)")
+    time.sleep(0.2)
+    begun = time.monotonic()
+    door.db.cancel()
+    try:
+        door.db.finish()
+        raise AssertionError("not cancelled")
+    except pg_temp.Error as e:
+        expect(e.sqlstate == "57014" and time.monotonic() - begun < 0.5 * SLOW, e, time.monotonic() - begun)
+
+
+if __name__ == "__main__":
+    provider = Provider()
+    with pg_temp.Cluster() as cluster:
+        sys.exit(run_cases(cluster, provider) > 0)
