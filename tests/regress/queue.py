@@ -339,6 +339,124 @@ def waiting_can_be_cancelled(door, provider):
         expect(e.sqlstate == "57014" and time.monotonic() - begun < 0.5 * SLOW, e, time.monotonic() - begun)
 
 
+# --- CALL pk_run -----------------------------------------------------------------------------------
+
+def run_sql(provider, count, chunk=20, text="'say ' || value", target="answers", **pk):
+    query = f"select value as key, {text} as prompt from generate_series(1, {count}) value"
+    quoted = (pg_temp.quoted(v) for v in (query, provider.config(), target, "id", json.dumps({"pk": pk})))
+    return f"call pk_run({', '.join(quoted)}, {chunk})"
+
+
+@postgres_only
+def a_run_fills_a_table_and_a_second_one_asks_nothing(door, provider):
+    door.rows(run_sql(provider, 50))
+    rows = door.rows("select id, content, ok, model from answers order by id")
+    expect(rows == [[str(i), f"re say {i}", "t", "gpt-4o"] for i in range(1, 51)], rows[:3])
+    expect(door.one("select pg_typeof(id) from answers limit 1") == "integer")
+    door.rows(run_sql(provider, 60))
+    expect(set(provider.asked.values()) == {1} and len(provider.asked) == 60, provider.asked)
+
+
+@postgres_only
+def a_run_asks_again_for_what_may_succeed_now(door, provider):
+    door.rows(run_sql(provider, 4, text="case value when 2 then 'bad 1 times' when 3 then 'always 400' else 'fine ' || value end"))
+    failed = "select id, error_code, http_status from answers where not ok order by id"
+    expect(door.rows(failed) == [["2", "provider_error", "503"], ["3", "provider_error", "400"]], door.rows(failed))
+    door.rows(run_sql(provider, 4, text="case value when 2 then 'bad 1 times' when 3 then 'always 400' else 'fine ' || value end"))
+    expect(door.rows(failed) == [["3", "provider_error", "400"]], door.rows(failed))
+    expect(provider.asked == {"fine 1": 1, "bad 1 times": 2, "always 400": 1, "fine 4": 1}, provider.asked)
+
+
+@postgres_only
+def a_run_that_is_killed_goes_on_from_its_last_commit(door, provider):
+    count, chunk = 120, 10
+    committed = "select count(*) from answers"
+    door.rows("create table answers (id int primary key, content text, ok boolean)")
+    at_kill = set()
+    for kill in range(10):
+        session = door.connect()
+        before = int(door.one(committed))
+        session.send(run_sql(provider, count, chunk, "'slow 40 of ' || value", concurrency=5))
+        expect(until(lambda: int(door.one(committed)) > before, 10 * SLOW), kill)
+        door.one("select pg_terminate_backend($1)", session.pid())
+        expect(until(lambda: door.one("select count(*) from pg_stat_activity where pid = $1", session.pid()) == "0", 5))
+        have = {f"slow 40 of {r[0]}" for r in door.rows("select id from answers")}
+        at_kill |= set(provider.asked) - have
+        session.close()
+    door.rows(run_sql(provider, count, chunk, "'slow 40 of ' || value", concurrency=5))
+    expect(int(door.one(committed)) == count)
+    twice = {k for k, v in provider.asked.items() if v > 1}
+    expect(len(provider.asked) == count and twice <= at_kill, "asked twice though committed", twice - at_kill)
+    expect(len(at_kill) <= 10 * chunk)
+    print(f"# pk_run: 10 kills, {count} rows, {sum(provider.asked.values())} requests", flush=True)
+
+
+@postgres_only
+def a_run_survives_a_crash_of_the_server(door, provider):
+    door.rows("create table answers (id int primary key, content text, ok boolean)")
+    session = door.connect()
+    session.send(run_sql(provider, 60, 10, "'slow 40 of ' || value", concurrency=5))
+    expect(until(lambda: int(door.one("select count(*) from answers")) >= 20, 10 * SLOW))
+    os.kill(session.pid(), 9)
+
+    def is_back():
+        try:
+            door.db = door.connect()
+            return True
+        except pg_temp.Error:
+            return False
+    expect(until(lambda: not session.lib.PQconsumeInput(session.conn), 5 * SLOW) or True)
+    time.sleep(1)
+    expect(until(is_back, 30 * SLOW), "the server does not come back")
+    have = int(door.one("select count(*) from answers"))
+    expect(20 <= have < 60, have)
+    door.rows(run_sql(provider, 60, 10, "'slow 40 of ' || value", concurrency=5))
+    twice = [k for k, v in provider.asked.items() if v > 1]
+    expect(door.one("select count(*) from answers") == "60" and len(twice) <= 60 - have, twice)
+
+
+@postgres_only
+def a_run_keeps_to_its_bounds_and_goes_on_when_called_again(door, provider):
+    said = door.error(run_sql(provider, 50, 10, max_calls=25, concurrency=1))
+    expect("25 of 50" in said or "30 of 50" in said, said)
+    expect(sum(provider.asked.values()) == 25 == int(door.one("select count(*) from answers")), provider.asked)
+    door.rows(run_sql(provider, 50, 10))
+    expect(door.one("select count(*) from answers where ok") == "50" and set(provider.asked.values()) == {1})
+
+
+@postgres_only
+def two_runs_at_once_do_not_pay_twice(door, provider):
+    other = door.connect()
+    other.send(run_sql(provider, 30, 10, "'slow 100 of ' || value"))
+    expect(until(lambda: provider.at_once > 0, 10 * SLOW))
+    door.rows("select 1")
+    expect("another pk_run() works on answers" in door.error(run_sql(provider, 30, 10, "'slow 100 of ' || value")))
+    other.finish()
+    expect(len(provider.asked) == 30 and set(provider.asked.values()) == {1}, provider.asked)
+    other.close()
+
+
+@postgres_only
+def what_a_run_cannot_do_it_says(door, provider):
+    c = pg_temp.quoted(provider.config())
+    for words, call in [
+            ("its columns must be", f"call pk_run('select 1 as a', {c}, 'answers')"),
+            ("a key is null", f"call pk_run('select null::int as key, ''x'' as prompt', {c}, 'answers')"),
+            ("chunk: must be", f"call pk_run('select 1 as key, ''x'' as prompt', {c}, 'answers', chunk => 0)"),
+            ("target: other must have the column id", f"call pk_run('select 1 as key, ''x'' as prompt', {c}, 'other', 'id')"),
+            ("nobody", "call pk_run('select 1 as key, ''x'' as prompt', 'nobody', 'answers')"),
+            ("identifier", f"call pk_run('select 1 as key, ''x'' as prompt', {c}, 'a; drop table x')"),
+            ("syntax error", f"call pk_run('delete from other', {c}, 'answers')")]:
+        door.rows("create table if not exists other (a int)")
+        said = door.error(call)
+        expect(words in said, words, "is not in", said)
+    door.rows("begin")
+    expect("invalid transaction termination" in door.error(run_sql(provider, 1)))
+    door.rows("rollback")
+    expect(not provider.asked, provider.asked)
+    door.rows("call pk_run(null, 'x', 'y')")
+
+
 if __name__ == "__main__":
     provider = Provider()
     with pg_temp.Cluster() as cluster:
