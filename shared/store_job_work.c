@@ -13,6 +13,14 @@ static struct pk_value v_id(const uint8_t id[PK_UUID_BYTES])
     return pk_v_blob(id, PK_UUID_BYTES);
 }
 
+static bool mark(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)columns;
+    (void)count;
+    *(bool *)ctx = true;
+    return false;
+}
+
 /* --- claiming ------------------------------------------------------------------------------ */
 
 struct claiming {
@@ -47,8 +55,10 @@ bool pk_store_job_claim(struct pk_store *s, const uint8_t worker[PK_WORKER_BYTES
                                     pk_v_blob(worker, PK_WORKER_BYTES), pk_v_int(count),
                                     pk_v_int(PK_JOB_LOSSES_MAX)};
     struct claiming c = {take, ctx};
+    bool due = false;
 
-    return s->ops->exec(s, PK_SQL_job_claim, args, PK_COUNT(args), take_claim, &c, err);
+    return s->ops->exec(s, PK_SQL_job_due, args, 1, mark, &due, err) &&
+           (!due || s->ops->exec(s, PK_SQL_job_claim, args, PK_COUNT(args), take_claim, &c, err));
 }
 
 struct job_row {
@@ -163,8 +173,12 @@ bool pk_store_job_tidy(struct pk_store *s, int64_t now_us, struct pk_error *err)
                                     pk_v_required(PK_STR("worker_lost")),
                                     pk_v_required(PK_STR("too many workers ended while they "
                                                          "had it"))};
+    bool open = false;
 
-    return s->ops->exec(s, PK_SQL_job_tidy_cancelled, now, PK_COUNT(now), NULL, NULL, err) &&
-           s->ops->exec(s, PK_SQL_job_tidy_lost, lost, PK_COUNT(lost), NULL, NULL, err) &&
-           pk_store_job_finish(s, now_us, err);
+    if (!s->ops->exec(s, PK_SQL_job_open, NULL, 0, mark, &open, err))
+        return false;
+    return !open ||
+           (s->ops->exec(s, PK_SQL_job_tidy_cancelled, now, PK_COUNT(now), NULL, NULL, err) &&
+            s->ops->exec(s, PK_SQL_job_tidy_lost, lost, PK_COUNT(lost), NULL, NULL, err) &&
+            pk_store_job_finish(s, now_us, err));
 }

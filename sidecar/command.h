@@ -47,7 +47,7 @@ int pkd_manual(const struct pkd_options *o);
 
 extern const struct pkd_verb pkd_key_verbs[], pkd_provider_verbs[], pkd_apikey_verbs[],
     pkd_limit_verbs[], pkd_config_verbs[], pkd_guardrail_verbs[], pkd_prompt_verbs[],
-    pkd_price_verbs[], pkd_logs_verbs[], pkd_cache_verbs[], pkd_feedback_verbs[],
+    pkd_price_verbs[], pkd_logs_verbs[], pkd_cache_verbs[], pkd_feedback_verbs[], pkd_job_verbs[],
     pkd_completion_verbs[], pkd_manual_verbs[];
 
 /* Help for everything, a command, or its verb; NULL: not so narrow. */

@@ -22,6 +22,7 @@ const struct pkd_command pkd_commands[] = {
     {"logs",       "the calls that were made",                                NULL, pkd_logs_verbs,      NULL},
     {"cache",      "the answers that are kept",                               NULL, pkd_cache_verbs,     NULL},
     {"feedback",   "what calls were worth",                                   NULL, pkd_feedback_verbs,  NULL},
+    {"jobs",       "what was enqueued with pk_enqueue()",                     NULL, pkd_job_verbs,       NULL},
     {"completion", "what a shell needs to complete the words of pkd",         pkd_completion, pkd_completion_verbs, NULL},
     {"manual",     "the manual, made from the same tables as this help",      pkd_manual, pkd_manual_verbs, NULL},
     {NULL, NULL, NULL, NULL, NULL},

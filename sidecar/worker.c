@@ -16,7 +16,7 @@
 
 enum {
     CLAIM_MAX = 64,         /* items a statement */
-    LOOK_FILE_MS = 50,      /* between two looks at an empty queue */
+    LOOK_FILE_MS = 100,     /* between two looks at an empty queue */
     LOOK_DATABASE_MS = 200, /* likewise, over the network */
     TIDY_MS = 1000,         /* between two looks at what was left behind */
     FINISH_MS = 50,         /* between two looks at jobs that may be through */

@@ -1101,9 +1101,9 @@ select j.finished_us, 0 from pk_job j where j.id = $1 and ($2 is null or j.actor
 select j.finished_us, case when j.xmin = cast(pg_current_xact_id_if_assigned() as xid) then 1 else 0 end
 from pk_job j where j.id = $1 and ($2 is null or j.actor = $2)
 
--- name: job_list(actor text, count bigint)
-select @uuid(j.id)@, j.actor, j.config, j.total, j.created_us, j.finished_us, j.cancelled_us
-from pk_job j where $1 is null or j.actor = $1 order by j.id desc limit $2
+-- name: job_list()
+select cast(j.id as text), j.state, j.total, j.queued, j.running, j.done, j.failed from pk_jobs j
+order by j.created_at desc, j.id desc limit 1000
 
 -- name: job_results(id uuid, after bigint, count bigint, actor text)
 select i.ord, i.key, i.key_is_int, i.state, i.content, i.response, i.error_code, i.error_message, i.retryable,
@@ -1127,6 +1127,13 @@ where job_id = $1 and state = 'failed' returning 1
 
 -- name: job_reopen(id uuid)
 update pk_job set finished_us = null where id = $1
+
+-- name: job_due(now_us bigint)
+-- Looked at before anything is claimed: a statement that writes would lock the file.
+select 1 from pk_job_item where due_us <= $1 limit 1
+
+-- name: job_open()
+select 1 from pk_job where finished_us is null limit 1
 
 -- name: job_claim(now_us bigint, until_us bigint, worker blob, count bigint, losses bigint)
 update pk_job_item set state = 'running', worker = $3, due_us = $2,

@@ -2,6 +2,7 @@
 """The durable queue, in SQLite and in Postgres, worked off by pkd:  queue.py BUILD [WORD...]"""
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -204,6 +205,22 @@ def bad_input_is_refused_before_anything_is_stored(door, provider):
         expect(words in said and "sk-secret" not in said, words, "is not in", said)
     expect(door.one("select pk_job($1)", NOBODY) is None and int(door.one("select count(*) from pk_jobs")) == 0)
     expect(door.one("select pk_enqueue(null, '\"x\"')") is None)
+
+
+@both
+def jobs_from_a_shell(door, provider):
+    def pkd(*words):
+        out = subprocess.run([os.path.join(pg_temp.BUILD, "pkd"), "jobs", *words, "--store", door.store],
+                             capture_output=True, text=True)
+        return out.returncode, out.stdout.strip(), out.stderr
+    job = enqueue(door, provider, 3)
+    code, out, _ = pkd("list")
+    expect(code == 0 and out.split("\t") == [job, "queued", "3", "3", "0", "0", "0"], out)
+    code, out, _ = pkd("show", job)
+    expect(json.loads(out) == door.job(job), out)
+    expect(json.loads(pkd("cancel", job, "--json")[1]) == {"id": job, "cancelled": True})
+    expect(door.job(job)["state"] == "cancelled")
+    expect("no such job" in pkd("retry", NOBODY)[2] and pkd("show", "x")[0] != 0)
 
 
 # --- workers that die ------------------------------------------------------------------------------
@@ -451,7 +468,8 @@ def what_a_run_cannot_do_it_says(door, provider):
         said = door.error(call)
         expect(words in said, words, "is not in", said)
     door.rows("begin")
-    expect("invalid transaction termination" in door.error(run_sql(provider, 1)))
+    said = door.error(run_sql(provider, 1, target="fresh"))
+    expect("invalid transaction termination" in said, said)
     door.rows("rollback")
     expect(not provider.asked, provider.asked)
     door.rows("call pk_run(null, 'x', 'y')")
