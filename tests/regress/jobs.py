@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The durable queue, in SQLite and in Postgres, worked off by pkd:  queue.py BUILD [WORD...]"""
+"""The durable queue, in SQLite and in Postgres, worked off by pkd:  jobs.py BUILD [WORD...]"""
 import json
 import os
 import subprocess
@@ -12,7 +12,7 @@ sys.argv[1:2] = []
 
 import pg_temp
 from pg_case import CASES, expect, run_cases, until
-from queue_case import SLOW, PostgresDoor, Provider, SqliteDoor
+from jobs_case import SLOW, PostgresDoor, Provider, SqliteDoor
 
 NOBODY = "01900000-0000-7000-8000-000000000000"
 
