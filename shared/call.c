@@ -50,19 +50,30 @@ static const unsigned answers[] = {
     [PK_OP_DONE] = EV(START), /* "done" is also the op before the first step */
 };
 
+static pk_str hex_of(struct pk_arena *arena, uint64_t n)
+{
+    char digits[16];
+
+    for (size_t i = sizeof digits; i > 0; n >>= 4)
+        digits[--i] = "0123456789abcdef"[n & 15];
+    return pk_copy(arena, (pk_str){digits, sizeof digits});
+}
+
 static void note_ids(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
     uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
-    char text[PK_UUID_TEXT + 1];
+    static const char kind[] = "chatcmpl-";
+    char text[sizeof kind + PK_UUID_TEXT], *id = text + sizeof kind - 1;
 
     pk_uuid7(r->started_us, random, r->id);
-    pk_uuid_print(r->id, text);
-    c->made_id = pk_copyf(c->arena, "chatcmpl-%s", text);
-    r->trace_id = c->req->trace_id.len ? c->req->trace_id : pk_copy(c->arena, pk_str_of(text));
-    r->span_id = c->req->span_id.len ? c->req->span_id
-                                     : pk_copyf(c->arena, "%016llx",
-                                                (unsigned long long)pk_random_next(&c->random));
+    memcpy(text, kind, sizeof kind - 1);
+    pk_uuid_print(r->id, id);
+    c->made_id = pk_copy(c->arena, pk_str_of(text));
+    r->trace_id = c->req->trace_id.len ? c->req->trace_id
+                                       : pk_str_sub(c->made_id, sizeof kind - 1, PK_UUID_TEXT);
+    r->span_id =
+        c->req->span_id.len ? c->req->span_id : hex_of(c->arena, pk_random_next(&c->random));
     r->parent_span_id = c->req->parent_span_id;
     r->span_name = c->req->span_name;
     r->query_id = c->req->query_id;

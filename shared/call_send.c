@@ -50,6 +50,14 @@ bool pk_call_may_forward(const struct pk_target *t, pk_str name)
     return t->key.kind == PK_KEY_NONE || !pk_http_is_credential(name);
 }
 
+static void add_line(struct pk_buf *out, pk_str name, pk_str value)
+{
+    pk_buf_add(out, name);
+    pk_buf_adds(out, ": ");
+    pk_buf_add(out, value);
+    pk_buf_addc(out, '\n');
+}
+
 static bool is_there(const struct pk_buf *headers, pk_str name)
 {
     pk_str lines = pk_buf_str(headers), n, value;
@@ -66,7 +74,7 @@ static void forward(struct pk_call *c, const struct pk_target *t, pk_str name, s
 
     if (value.len && pk_call_may_forward(t, name) && !is_there(out, name) &&
         pk_http_valid_value(value) && pk_http_gateway_key(value).len == 0)
-        pk_buf_addf(out, "%s: %.*s\n", name.at, PK_FMT(value));
+        add_line(out, name, value);
 }
 
 /* What the request itself asks to pass on, as far as the config does not already. */
@@ -95,7 +103,7 @@ static void add_fixed(const struct pk_target *t, const char *headers, struct pk_
 
     while (pk_http_next_header(&lines, &name, &value))
         if (!pk_place_has_header(t, name) && !is_there(out, name))
-            pk_buf_addf(out, "%.*s: %.*s\n", PK_FMT(name), PK_FMT(value));
+            add_line(out, name, value);
 }
 
 /* Versions and betas of a dialect that client and provider both speak are the client's to choose. */
@@ -124,11 +132,10 @@ static void add_types(struct pk_call *c, struct pk_buf *out)
         pk_buf_adds(out, c->codec ? pk_codec_headers(c->codec, c->exchange.body)
                                   : "content-type: application/json\n");
     else if (c->req->body.len && pk_http_valid_value(c->req->content_type))
-        pk_buf_addf(
-            out, "content-type: %.*s\n",
-            PK_FMT(c->req->content_type.len ? c->req->content_type : PK_STR("application/json")));
+        add_line(out, PK_STR("content-type"),
+                 c->req->content_type.len ? c->req->content_type : PK_STR("application/json"));
     if (c->operation != &pk_operation_proxy)
-        pk_buf_addf(out, "accept: %s\n", accept);
+        add_line(out, PK_STR("accept"), pk_str_of(accept));
 }
 
 static void add_headers(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)

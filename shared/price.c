@@ -77,13 +77,13 @@ static int lower_bound(const struct pk_prices *prices, const struct name *n)
 
 /* When the price of one name changed last: all its tiers of before are no longer in force, also those that
  * there are no successors of. */
-static int64_t since(const struct pk_prices *prices, int from, const struct name *n, int64_t at_us)
+static int64_t since(const struct pk_price *rows, int count, int64_t at_us)
 {
     int64_t latest = 0;
 
-    for (int i = from; i < prices->count && stands(&prices->rows[i], n) == 0; i++)
-        if (in_effect(&prices->rows[i], 0, at_us) && prices->rows[i].from_us > latest)
-            latest = prices->rows[i].from_us;
+    for (int i = 0; i < count; i++)
+        if (in_effect(&rows[i], 0, at_us) && rows[i].from_us > latest)
+            latest = rows[i].from_us;
     return latest;
 }
 
@@ -92,16 +92,16 @@ static const struct pk_price *row_of(const struct pk_prices *prices, const struc
                                      int64_t input_tokens, int64_t at_us)
 {
     const struct pk_price *best = NULL;
-    int first = lower_bound(prices, n);
-    int64_t since_us = since(prices, first, n, at_us);
+    int first = lower_bound(prices, n), count = 0;
+    const struct pk_price *rows = prices->count ? prices->rows + first : NULL;
 
-    for (int i = first; i < prices->count && stands(&prices->rows[i], n) == 0; i++) {
-        const struct pk_price *p = &prices->rows[i];
-
-        if (p->from_us >= since_us && in_effect(p, input_tokens, at_us) &&
-            (!best || supersedes(p, best)))
-            best = p;
-    }
+    while (first + count < prices->count && stands(&rows[count], n) == 0)
+        count++;
+    int64_t since_us = since(rows, count, at_us);
+    for (int i = 0; i < count; i++)
+        if (rows[i].from_us >= since_us && in_effect(&rows[i], input_tokens, at_us) &&
+            (!best || supersedes(&rows[i], best)))
+            best = &rows[i];
     return best;
 }
 

@@ -8,15 +8,23 @@
 
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+/* Once a request: without printf. */
 void pk_store_act_as(struct pk_store *s, const char *kind, pk_str name)
 {
-    int len = snprintf(s->actor, sizeof s->actor, "%s:%.*s", kind, PK_FMT(name));
-    size_t end = len < 0 ? 0 : (size_t)len, bad;
+    const pk_str pieces[] = {pk_str_of(kind), PK_STR(":"), name};
+    size_t end = 0, bad;
 
-    if (end >= sizeof s->actor)
-        end = sizeof s->actor - 1;
+    for (size_t i = 0; i < PK_COUNT(pieces); i++) {
+        pk_str piece = pk_str_sub(pieces[i], 0, sizeof s->actor - 1 - end);
+
+        if (piece.len)
+            memcpy(s->actor + end, piece.at, piece.len);
+        end += piece.len;
+    }
+    s->actor[end] = 0;
     if (!pk_utf8_valid((pk_str){s->actor, end}, &bad))
         s->actor[bad] = 0; /* cut inside a character, or never one */
 }
