@@ -196,6 +196,26 @@ static bool sweep_audit(const struct step *st, int64_t *rows)
     return !before || look_and_delete(st, PK_SQL_sweep_audit, args, PK_COUNT(args), rows);
 }
 
+/* Jobs that were over before the log begins, a job's items first. */
+static bool sweep_jobs(const struct step *st, int64_t *rows)
+{
+    int64_t before = before_us(st, PK_KEPT_LOGS), items = 0, found = 0;
+    const struct pk_value args[] = {pk_v_int(before), pk_v_int(st->sweep->rows)};
+
+    if (!before)
+        return true;
+    if (!exec(st, PK_SQL_sweep_jobs_look, args, 1, &found))
+        return false;
+    if (!found)
+        return true;
+    if (!st->store->ops->begin(st->store, st->err))
+        return false;
+    bool ok = exec(st, PK_SQL_sweep_job_items, args, PK_COUNT(args), &items) &&
+              (items > 0 || exec(st, PK_SQL_sweep_jobs, args, PK_COUNT(args), rows));
+    *rows += items;
+    return end(st, ok);
+}
+
 /* Expired answers go in any case. */
 static bool sweep_cache(const struct step *st, int64_t *rows)
 {
@@ -218,6 +238,7 @@ static const struct stage {
     {sweep_cache,    offsetof(struct pk_swept, cache)},
     {sweep_feedback, offsetof(struct pk_swept, feedback)},
     {sweep_audit,    offsetof(struct pk_swept, audit)},
+    {sweep_jobs,     offsetof(struct pk_swept, jobs)},
     {shrink,         offsetof(struct pk_swept, pages)},
 };
 /* clang-format on */
@@ -315,6 +336,6 @@ void pk_swept_print(const struct pk_swept *n, struct pk_buf *out)
     pk_buf_addf(out,
                 "{\"logs\":%" PRId64 ",\"spans\":%" PRId64 ",\"payloads\":%" PRId64
                 ",\"cache\":%" PRId64 ",\"feedback\":%" PRId64 ",\"audit\":%" PRId64
-                ",\"pages\":%" PRId64 "}",
-                n->logs, n->spans, n->payloads, n->cache, n->feedback, n->audit, n->pages);
+                ",\"jobs\":%" PRId64 ",\"pages\":%" PRId64 "}",
+                n->logs, n->spans, n->payloads, n->cache, n->feedback, n->audit, n->jobs, n->pages);
 }

@@ -30,7 +30,7 @@ enum {
 
 /* What went. */
 struct pk_swept {
-    int64_t logs, spans, payloads, cache, feedback, audit, pages;
+    int64_t logs, spans, payloads, cache, feedback, audit, jobs, pages;
 };
 
 /* Zeroed at first. */

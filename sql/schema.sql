@@ -370,6 +370,7 @@ create table pk_job (
     total        bigint not null
 );
 create index pk_job_open on pk_job (id) where finished_us is null;
+create index pk_job_finished on pk_job (finished_us) where finished_us is not null;
 
 -- due_us: from when a worker may take it; null when it neither waits nor runs. Of one that runs, the end of its
 -- worker's lease. The columns from `content` on are those of pk_map().

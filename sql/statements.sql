@@ -1194,3 +1194,23 @@ with over as (update pk_job set finished_us = $1 where finished_us is null
     and not exists (select 1 from pk_job_item i where i.job_id = pk_job.id and i.due_us is not null)
     returning id)
 select pg_notify('pk_jobs', cast(id as text)) from over
+
+-- name: sweep_jobs_look(before_us bigint)
+select 1 from pk_job where finished_us < $1 limit 1
+
+-- name: sweep_job_items(before_us bigint, rows bigint)
+-- Of one job, that was over by then.
+delete from pk_job_item where job_id = (
+        select j.id from pk_job j where j.finished_us < $1 order by j.finished_us limit 1)
+    and ord in (
+        select i.ord from pk_job_item i where i.job_id = (
+            select j.id from pk_job j where j.finished_us < $1 order by j.finished_us limit 1)
+        order by i.ord limit $2)
+returning 1
+
+-- name: sweep_jobs(before_us bigint, rows bigint)
+-- Those that have no item any more.
+delete from pk_job where id in (
+    select o.id from (select j.id from pk_job j where j.finished_us < $1 order by j.finished_us limit $2) o
+    where not exists (select 1 from pk_job_item i where i.job_id = o.id))
+returning 1

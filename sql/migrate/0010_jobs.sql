@@ -13,6 +13,7 @@ create table pk_job (
     total        bigint not null
 );
 create index pk_job_open on pk_job (id) where finished_us is null;
+create index pk_job_finished on pk_job (finished_us) where finished_us is not null;
 
 create table pk_job_item (
     job_id        blob not null,
