@@ -37,11 +37,12 @@ struct pk_conn {
     struct pk_xfer *xfer;
     struct pk_loop *loop;
     uint64_t random;
-    int cursors;    /* open on relations: the store may not change under them */
-    int busy;       /* functions and scans that are at work: what they use was not idle at a fork */
-    int rides;      /* calls that run */
-    int statements; /* that run, as far as they are known: statement.h */
-    bool driving;   /* a turn of one is under way */
+    int cursors; /* open on relations: the store may not change under them */
+    int busy;    /* functions and scans that are at work: what they use was not idle at a fork */
+    unsigned raised; /* errors of its functions: the statement that had one is over */
+    int rides;       /* calls that run */
+    int statements;  /* that run, as far as they are known: statement.h */
+    bool driving;    /* a turn of one is under way */
 };
 
 /* The connection's state, with one reference; NULL when memory runs out. */

@@ -89,7 +89,7 @@ static bool give_failure(struct pk_query *q, sqlite3_context *ctx, struct pk_err
     if (pk_typed_null(typed, q->outcome.code))
         return true;
     if (typed->kind == PK_TYPED_TRUTH) {
-        pk_result_error(ctx, &q->outcome, q->record->error_message);
+        pk_verb_raise(q, ctx);
         return true;
     }
     return typed->kind == PK_TYPED_JSON ? pk_verb_failure(q, ctx, err)

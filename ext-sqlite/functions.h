@@ -23,6 +23,9 @@ pk_function pk_fn_embed, pk_fn_moderate;
 pk_function pk_fn_json, pk_fn_extract, pk_fn_classify, pk_fn_filter, pk_fn_score; /* fn_typed.c */
 pk_function pk_fn_messages;
 
+pk_function pk_fn_reduce_step; /* fn_reduce.c */
+void pk_fn_reduce_final(sqlite3_context *ctx);
+
 pk_function pk_fn_prompt_put, pk_fn_prompt_publish, pk_fn_prompt_get; /* fn_prompt.c */
 pk_function pk_fn_prompt_delete, pk_fn_render;
 

@@ -104,6 +104,19 @@ static int add_functions(struct pk_conn *c)
     return SQLITE_OK;
 }
 
+/* Not as a window function: a frame would be a call for each row. */
+static int add_reduce(struct pk_conn *c)
+{
+    for (int args = 3; args <= 4; args++) {
+        c->refs++;
+        int rc = sqlite3_create_function_v2(c->db, "pk_reduce", args, DIRECT, c, NULL,
+                                            pk_fn_reduce_step, pk_fn_reduce_final, pk_conn_release);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    return SQLITE_OK;
+}
+
 static int refuse(char **message, const char *why)
 {
     *message = sqlite3_mprintf("pk: %s", why);
@@ -130,6 +143,8 @@ int sqlite3_pk_init(sqlite3 *db, char **message, const sqlite3_api_routines *api
     if (!c)
         return SQLITE_NOMEM;
     int rc = add_functions(c);
+    if (rc == SQLITE_OK)
+        rc = add_reduce(c);
     if (rc == SQLITE_OK)
         rc = pk_vtab_register(c);
     if (rc == SQLITE_OK)

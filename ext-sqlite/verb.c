@@ -38,13 +38,19 @@ static bool run(struct pk_query *q, struct pk_args args, const struct pk_verb *v
     return q->outcome.code != PK_QUERY_LIMIT;
 }
 
+void pk_verb_raise(struct pk_query *q, sqlite3_context *ctx)
+{
+    q->conn->raised++;
+    pk_result_error(ctx, &q->outcome, q->record->error_message);
+}
+
 bool pk_verb_failure(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
     enum pk_on_error wish = q->conn->settings.on_error;
     pk_str text;
 
     if (q->outcome.code == PK_CANCELLED || wish == PK_RAISE) {
-        pk_result_error(ctx, &q->outcome, q->record->error_message);
+        pk_verb_raise(q, ctx);
         return true;
     }
     if (wish == PK_GIVE_NULL)
@@ -59,7 +65,7 @@ bool pk_verb_bare_failure(struct pk_query *q, sqlite3_context *ctx, struct pk_er
 {
     if (q->conn->settings.on_error != PK_GIVE_JSON)
         return pk_verb_failure(q, ctx, err);
-    pk_result_error(ctx, &q->outcome, q->record->error_message);
+    pk_verb_raise(q, ctx);
     return true;
 }
 
@@ -73,8 +79,10 @@ void pk_verb_answer(sqlite3_context *ctx, struct pk_args args, const struct pk_v
     pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     (void)pk_statement_of(ctx, q.conn);
     q.conn->busy++;
-    if (!run(&q, args, verb, &err) || (!q.no_call && !verb->give(&q, ctx, &err)))
+    if (!run(&q, args, verb, &err) || (!q.no_call && !verb->give(&q, ctx, &err))) {
+        q.conn->raised++;
         pk_result_error(ctx, &err, PK_NONE);
+    }
     q.conn->busy--;
     if (q.snapshot)
         pk_snapshot_release(q.conn->resolver, q.snapshot);

@@ -37,6 +37,8 @@ struct pk_verb {
 
 void pk_verb_answer(sqlite3_context *ctx, struct pk_args args, const struct pk_verb *verb);
 
+/* The function ends with q->outcome. */
+void pk_verb_raise(struct pk_query *q, sqlite3_context *ctx);
 /* A call that failed, as on_error wishes. An interrupted statement always ends. */
 bool pk_verb_failure(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err);
 /* The same of a function whose value has no place for an error's document: on_error "json" raises. */

@@ -19,6 +19,7 @@ struct pk_price {
     int64_t above_tokens;   /* applies when all input tokens exceed this; 0 = the base tier */
     int64_t from_us, to_us; /* in effect in [from, to); to 0 = still */
     int64_t max_output;     /* tokens that the model gives at most; 0 = not known */
+    int64_t context_window; /* and takes at most; 0 = not known */
 };
 
 struct pk_prices {

@@ -6,6 +6,8 @@
 
 #include "reply.h"
 
+#include <string.h>
+
 static void take_answer(struct pk_arena *arena, const struct pk_record *r, pk_str body,
                         struct pk_result *out)
 {
@@ -58,4 +60,18 @@ void pk_result_of_call(struct pk_arena *arena, const struct pk_call *call, pk_st
     out->cost_pusd = r->cost_pusd;
     out->latency_us = r->ended_us - r->started_us;
     out->attempts = r->attempts;
+}
+
+void pk_result_why(const struct pk_result *r, struct pk_error *err)
+{
+    static const enum pk_code codes[] = {
+#define FAILURE(code, name, status, sqlstate, retryable) code,
+#include "errors.def"
+#undef FAILURE
+    };
+
+    (void)pk_fail(err, PK_BAD_ANSWER, "the answer has no text");
+    for (size_t i = 0; r->error_code && i < PK_COUNT(codes); i++)
+        if (strcmp(pk_code_name(codes[i]), r->error_code) == 0)
+            (void)pk_fail(err, codes[i], "%.*s", PK_FMT(r->error_message));
 }

@@ -14,4 +14,7 @@ void pk_result_of_call(struct pk_arena *arena, const struct pk_call *call, pk_st
 /* A row that no call was made for, because of what is wrong with it. */
 void pk_result_of_error(struct pk_arena *arena, const struct pk_error *err, struct pk_result *out);
 
+/* Why a result that is none failed; of one without text, that. */
+void pk_result_why(const struct pk_result *r, struct pk_error *err);
+
 #endif

@@ -334,7 +334,7 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
 {
     struct price_read *read = ctx;
 
-    PK_ASSERT(count == 12);
+    PK_ASSERT(count == 13);
     if (read->count == read->cap && !grow_prices(read))
         return false;
     read->rows[read->count++] = (struct pk_price){
@@ -350,6 +350,7 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
         .output = price_of(&v[9]),
         .reasoning = price_of(&v[10]),
         .max_output = v[11].i,
+        .context_window = v[12].i,
     };
     return true;
 }

@@ -85,7 +85,11 @@ bool pk_typed_repair(struct pk_arena *arena, const struct pk_typed *typed,
 bool pk_typed_plain(struct pk_arena *arena, const struct pk_json *body, pk_str *out,
                     struct pk_error *err) PK_MUST_CHECK;
 
-/* `text` between tags called `name`, or name-2 and so on where it has those itself. */
+/* The tag for what stands between <tag> and </tag>: `name`, or name-2 and so on where one of the texts has that itself;
+ * and the sentence that says of it that it is data. */
+pk_str pk_typed_tag(struct pk_arena *arena, const char *name, const pk_str *texts, int count);
+void pk_typed_just_data(struct pk_buf *out, pk_str tag);
+/* `text` between such tags. */
 void pk_typed_fence(struct pk_arena *arena, const char *name, pk_str text, struct pk_buf *out,
                     pk_str *tag);
 

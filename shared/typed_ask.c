@@ -34,21 +34,40 @@ static bool no_memory(struct pk_error *err)
 
 /* --- fences ------------------------------------------------------------------------------------- */
 
-static bool has(pk_str text, pk_str word)
+/* Whether `tag`, which begins with '<', is in the text, in letters of any case. */
+static bool has(pk_str text, pk_str tag)
 {
-    for (size_t i = 0; i + word.len <= text.len; i++)
-        if (pk_str_eq_nocase((pk_str){text.at + i, word.len}, word))
+    for (size_t i = 0; i + tag.len <= text.len; i++)
+        if (text.at[i] == '<' && pk_str_eq_nocase((pk_str){text.at + i, tag.len}, tag))
             return true;
     return false;
 }
 
-/* A tag counts as there whatever follows its name: nothing that looks like its end is in the text. */
+/* A tag counts as there whatever follows its name: nothing that looks like its end is in the texts. */
+pk_str pk_typed_tag(struct pk_arena *arena, const char *name, const pk_str *texts, int count)
+{
+    pk_str tag = pk_str_of(name), end = pk_copyf(arena, "</%s", name);
+    int tries = 1;
+
+    for (int i = 0; i < count && !arena->failed; i++) {
+        if (!has(texts[i], end))
+            continue;
+        tag = pk_copyf(arena, "%s-%d", name, ++tries);
+        end = pk_copyf(arena, "</%.*s", PK_FMT(tag));
+        i = -1; /* all of them anew */
+    }
+    return tag;
+}
+
+void pk_typed_just_data(struct pk_buf *out, pk_str tag)
+{
+    pk_buf_addf(out, just_data, PK_FMT(tag), PK_FMT(tag));
+}
+
 void pk_typed_fence(struct pk_arena *arena, const char *name, pk_str text, struct pk_buf *out,
                     pk_str *tag)
 {
-    *tag = pk_str_of(name);
-    for (int i = 2; has(text, pk_copyf(arena, "</%.*s", PK_FMT(*tag))) && !arena->failed; i++)
-        *tag = pk_copyf(arena, "%s-%d", name, i);
+    *tag = pk_typed_tag(arena, name, &text, 1);
     pk_buf_addf(out, "<%.*s>\n", PK_FMT(*tag));
     pk_buf_add(out, text);
     pk_buf_addf(out, "\n</%.*s>", PK_FMT(*tag));
@@ -73,7 +92,7 @@ static bool begin(struct draft *d, struct pk_arena *arena, const struct pk_typed
 static void put_input(struct draft *d)
 {
     pk_typed_fence(d->arena, "input", d->args->text, &d->user, &d->tag);
-    pk_buf_addf(&d->system, just_data, PK_FMT(d->tag), PK_FMT(d->tag));
+    pk_typed_just_data(&d->system, d->tag);
 }
 
 /* response_format joins what params say, which goes first. */

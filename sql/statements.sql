@@ -726,7 +726,8 @@ values ($1, $2, $3, $4, cast($5 as @json@))
 
 -- name: prices()
 select p.provider, p.model, p.above_tokens, p.from_us, p.to_us, p.input, p.cache_read, p.cache_write,
-    p.cache_write_1h, p.output, p.reasoning, coalesce(m.max_output_tokens, 0)
+    p.cache_write_1h, p.output, p.reasoning, coalesce(m.max_output_tokens, 0),
+    coalesce(m.context_window, 0)
 from pk_price p left join pk_model m on m.provider = p.provider and m.model = p.model
 
 -- name: price_lock()

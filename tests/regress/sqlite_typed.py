@@ -2,6 +2,8 @@
 """The typed functions of the SQLite extension: pk_json, pk_extract, pk_classify, pk_filter, pk_score; pk_messages."""
 import json
 import sqlite3
+import threading
+import time
 
 from sqlite_door import CACHED, case, config, connect, contains, equal, failure, main, mock, one
 
@@ -214,6 +216,116 @@ def calls_are_not_for_views_of_others(folder):
     db = connect()
     db.execute("create view v as select pk_filter('c', 'q', 'x') as x")
     contains(failure(db, "select x from v"), "unsafe use of pk_filter")
+
+
+
+# --- pk_reduce -----------------------------------------------------------------------------
+
+def reduced(db, texts, c, params=None, instruction="Put them together."):
+    db.execute("drop table if exists r")
+    db.execute("create table r(x)")
+    db.executemany("insert into r values (?)", [(t,) for t in texts])
+    return one(db, "select pk_reduce(?, ?, x, ?) from r", c, instruction, params)
+
+
+@case
+def a_group_is_one_call_when_it_fits(folder):
+    db = connect()
+    before = mock.requests()
+    equal(reduced(db, [], config()), None)
+    equal(reduced(db, [None, None], config()), None)
+    equal(one(db, "select pk_reduce(?, null, 'x')", config()), None)
+    equal(one(db, "select pk_reduce(null, 'i', 'x')"), None)
+    equal(mock.requests(), before)
+    equal(reduced(db, ["a"], config()), "<item>\na\n</item>\n")
+    equal(reduced(db, ["a", None, "", "</item>b"], config()),
+          "<item-2>\na\n</item-2>\n<item-2>\n\n</item-2>\n<item-2>\n</item>b\n</item-2>\n")
+    equal(one(db, "select pk_reduce(?, 'Count.', 'only')", config()), "<item>\nonly\n</item>\n")
+    equal(mock.requests(), before + 3)
+    contains(json.loads(mock.get("last")["body"])["messages"][0]["content"], "Count.")
+
+
+@case
+def a_group_that_does_not_fit_is_a_tree_of_calls_in_flight(folder):
+    db = connect()
+    c = config("echo:words=20:d=100")
+    texts = [f"item {i} " + "word " * 150 for i in range(40)]
+    before, began = mock.requests(), time.monotonic()
+    equal(reduced(db, texts, c, '{"pk":{"window":1000}}'), " ".join(f"word{i}" for i in range(20)))
+    took, made = time.monotonic() - began, mock.requests() - before
+    assert 10 < made < 40, made
+    assert took < 1.5, took  # three levels of 100 ms
+    equal(db.execute("select count(*), min(status) from pk_logs").fetchone(), (made, "success"))
+    assert mock.get("stats")["max_in_flight"] > 4
+    one(db, "select pk_reduce(?, 'i', x, '{\"pk\":{\"window\":1000,\"concurrency\":1}}') from r", config("fixed-1"))
+
+
+@case
+def the_models_own_context_window_counts(folder):
+    db = connect()
+    texts = [f"{i} " + "word " * 1000 for i in range(20)]
+    before = mock.requests()
+    reduced(db, texts, config("gpt-4o", custom_host=mock.url + "/m/echo:words=5/v1"))  # 128,000 tokens
+    equal(mock.requests(), before + 1)
+    reduced(db, texts, config("who-knows", custom_host=mock.url + "/m/echo:words=5/v1"))  # 8,192
+    assert mock.requests() > before + 4
+
+
+@case
+def each_group_has_its_own_answer(folder):
+    db = connect()
+    db.execute("create table g(k, x)")
+    db.executemany("insert into g values (?, ?)", [(1, "a"), (2, "b"), (1, "c"), (3, None)])
+    equal(db.execute("select k, pk_reduce(?, 'i', x) from g group by k order by k", (config(),)).fetchall(),
+          [(1, "<item>\na\n</item>\n<item>\nc\n</item>\n"), (2, "<item>\nb\n</item>\n"), (3, None)])
+
+
+@case
+def what_is_wrong_with_a_reduction_is_said(folder):
+    db = connect()
+    one(db, "select pk_set('on_error', 'null')")
+    before = mock.requests()
+    contains(failure(db, "select pk_reduce('no-such', 'i', 'x')"), "pk: not_found: ")
+    contains(failure(db, "select pk_reduce(?, ' ', 'x')", config()), "instruction: must not be empty")
+    for params, says in (('{"pk":{"window":1}}', "params.pk.window: must be at least 256 tokens"),
+                         ('{"pk":{"max_calls":1}}', 'params.pk: unknown option "max_calls"'),
+                         ('{"pk":{"concurrency":0}}', "params.pk.concurrency: must be an integer from 1 to 1024"),
+                         ('[]', "params: must be an object"), ('{"stream":true}', "params.stream: ")):
+        contains(failure(db, "select pk_reduce(?, 'i', 'x', ?)", config(), params), says)
+    contains(failure(db, "select pk_reduce(?, i, 'x') from (select 'a' as i union all select 'b')", config()),
+             "instruction: must be the same for all rows of a group")
+    contains(failure(db, "select pk_reduce(?, 'i', x) over (order by x) from (select 1 as x)", config()), "window function")
+    equal(mock.requests(), before)
+    broken = config("status-500", retry={"attempts": 0})
+    equal(one(db, "select pk_reduce(?, 'i', 'x')", broken), None)
+    for wish in ("raise", "json"):
+        one(db, "select pk_set('on_error', ?)", wish)
+        contains(failure(db, "select pk_reduce(?, 'i', 'x')", broken), "pk: provider_error: openai answered 500")
+    contains(failure(db, "select pk_reduce(?, 'i', 'x')", config("tool-call")), "pk: invalid_answer: the answer has no text")
+
+
+@case
+def a_group_that_is_not_whole_makes_no_call(folder):
+    db = connect()
+    db.execute("create table r(x)")
+    db.executemany("insert into r values (?)", [("<<true>>",), ("b",)])
+    before = mock.requests()
+    contains(failure(db, "select pk_reduce(:c, 'i', case x when 'b' then pk_json('{}', x, 'true') else x end) from r"
+                         .replace(":c", "?"), config()), "pk: ")
+    equal(mock.requests(), before)
+
+
+@case
+def a_reduction_can_be_interrupted(folder):
+    db = connect()
+    db.execute("create table r(x)")
+    db.executemany("insert into r values (?)", [("word " * 150 + str(i),) for i in range(40)])
+    threading.Timer(0.3, db.interrupt).start()
+    began = time.monotonic()
+    contains(failure(db, "select pk_reduce(?, 'i', x, '{\"pk\":{\"window\":1000}}') from r", config("hang")), "interrupt")
+    assert time.monotonic() - began < 1
+    equal(db.execute("select distinct status from pk_logs").fetchall(), [("cancelled",)])
+    equal(one(db, "select pk_ask(?, 'still there')", config()), "still there")
 
 
 main()
