@@ -8,8 +8,7 @@
  * All of it hangs on one memory context, but for what the transaction cleans up. An error first ends the calls that are
  * in flight: they are logged as cancelled.
  */
-#include "pk_pg.h"
-
+#include "map.h"
 #include "rows.h"
 
 #include "batch.h"
@@ -45,6 +44,8 @@ struct map {
     Datum *inputs;
     bool *nulls;
     int input, input_count;
+
+    const struct pk_map_list *list; /* in the place of both */
 };
 
 /* --- where rows come from ------------------------------------------------------------------ */
@@ -66,6 +67,16 @@ static bool next_input(struct map *m, struct pk_ask_row *row)
     row->text = pk_str_of(DatumGetCString(DirectFunctionCall1(jsonb_out, m->inputs[i])));
     if (row->text.at[0] == '{')
         row->kind = PK_ASK_VARS;
+    return true;
+}
+
+static bool next_of_list(struct map *m, struct pk_ask_row *row)
+{
+    if (m->input >= m->list->count)
+        return false;
+    row->kind = PK_ASK_MESSAGES;
+    row->has_text = true;
+    row->text = m->list->messages(m->list->ctx, m->input++);
     return true;
 }
 
@@ -114,7 +125,9 @@ static void read_row(struct map *m)
     struct pk_error err = {0};
     struct pk_ask_row row = {0};
 
-    if (!(m->rows.portal ? pk_rows_next(&m->rows, &row) : next_input(m, &row))) {
+    if (!(m->list          ? next_of_list(m, &row)
+          : m->rows.portal ? pk_rows_next(&m->rows, &row)
+                           : next_input(m, &row))) {
         pk_batch_eof(m->batch);
         return;
     }
@@ -231,6 +244,8 @@ static void give(struct map *m, struct pk_item *item)
 
     if (m->out.store)
         pk_out_put(&m->out, &row);
+    else if (m->list)
+        m->list->answer(m->list->ctx, (int)item->ord - 1, &item->result);
     pk_batch_drop(m->batch, item);
 }
 
@@ -278,7 +293,7 @@ static void take_fds(struct map *m, struct pk_batch_options *o)
     o->concurrency = m->fds;
 }
 
-static void open_batch(struct map *m, FunctionCallInfo fcinfo, bool json_config)
+static void open_batch(struct map *m, struct pk_home home, pk_str config, pk_str params)
 {
     struct pk_batch_options o = {
         .concurrency = PK_BATCH_CONCURRENCY, .dedup = true, .max_error_ratio = 0.5};
@@ -287,14 +302,13 @@ static void open_batch(struct map *m, FunctionCallInfo fcinfo, bool json_config)
     MemoryContextCallback *going = palloc(sizeof *going);
 
     m->context = CurrentMemoryContext;
-    m->config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
+    m->config = config;
     m->base.arena = pk_arena_here();
-    m->base.store = pk_store_spi(pk_home_of(fcinfo), PK_READ);
+    m->base.store = pk_store_spi(home, PK_READ);
     pk_run_hang(&m->base);
     *going = (MemoryContextCallback){.func = forget, .arg = m};
     MemoryContextRegisterResetCallback(CurrentMemoryContext, going);
-    if (!pk_batch_options_read(m->base.arena, pk_arg_json(fcinfo, 2, false), &o, &m->params,
-                               &err) ||
+    if (!pk_batch_options_read(m->base.arena, params, &o, &m->params, &err) ||
         !pk_request_options(m->base.arena, m->params, &unused, &err))
         pk_throw(&err, PK_NONE, NULL);
     m->prompt = o.prompt;
@@ -304,6 +318,13 @@ static void open_batch(struct map *m, FunctionCallInfo fcinfo, bool json_config)
     m->batch = pk_batch_new(pk_allocator_in(m->context), &o);
     if (!m->batch)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("no memory for a batch")));
+}
+
+static void open_call(struct map *m, FunctionCallInfo fcinfo, bool json_config)
+{
+    open_batch(m, pk_home_of(fcinfo),
+               json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0),
+               pk_arg_json(fcinfo, 2, false));
 }
 
 static void open_inputs(struct map *m, FunctionCallInfo fcinfo)
@@ -371,7 +392,7 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
     pk_run_check();
     MemoryContextSwitchTo(inner);
     int level = NewGUCNestLevel();
-    open_batch(m, fcinfo, json_config);
+    open_call(m, fcinfo, json_config);
     if (of_query) {
         run_query(m, fcinfo);
     } else {
@@ -397,7 +418,7 @@ static Datum prefetch(FunctionCallInfo fcinfo, bool json_config)
     struct map *m = MemoryContextAllocZero(inner, sizeof *m);
     MemoryContextSwitchTo(inner);
     int level = NewGUCNestLevel();
-    open_batch(m, fcinfo, json_config);
+    open_call(m, fcinfo, json_config);
     if (!pk_prefetch_check(m->base.arena, &m->base.snapshot->config, m->params, &err))
         pk_throw(&err, PK_NONE, NULL);
     run_query(m, fcinfo);
@@ -413,6 +434,23 @@ static Datum prefetch(FunctionCallInfo fcinfo, bool json_config)
     Datum result = pk_jsonb_datum(pk_buf_str(&counts));
     MemoryContextDelete(inner);
     return result;
+}
+
+void pk_map_list(struct pk_home home, pk_str config, pk_str params, const struct pk_map_list *list)
+{
+    MemoryContext outer = CurrentMemoryContext;
+    MemoryContext inner = AllocSetContextCreate(outer, "pk batch", ALLOCSET_DEFAULT_SIZES);
+    struct map *m = MemoryContextAllocZero(inner, sizeof *m);
+
+    pk_run_check();
+    MemoryContextSwitchTo(inner);
+    int level = NewGUCNestLevel();
+    m->list = list;
+    open_batch(m, home, config, params);
+    run(m);
+    AtEOXact_GUC(true, level);
+    MemoryContextSwitchTo(outer);
+    MemoryContextDelete(inner);
 }
 
 PK_FUNCTION(pk_sql_map);

@@ -2,6 +2,7 @@
 """The typed functions in Postgres: pk_json, pk_extract, pk_classify, pk_filter, pk_score; pk_messages: pg_typed.py [WORD...]"""
 import json
 import sys
+import time
 
 import pg_temp
 from pg_case import Mock, case, expect, expect_error, run_cases
@@ -154,6 +155,100 @@ def pk_messages_builds_a_conversation(pg, mock, k):
     k.query("create table c(x text, m jsonb generated always as (pk_messages(null, x)) stored)")  # it is immutable
     k.query("insert into c(x) values ('hey')")
     expect(json.loads(k.value("select m from c")) == [{"role": "user", "content": "hey"}])
+
+
+# --- pk_reduce -----------------------------------------------------------------------------
+
+def reduced(k, texts, *args):
+    k.query("drop table if exists r")
+    k.query("create table r (i integer generated always as identity, x text)")
+    for t in texts:
+        k.query("insert into r (x) values ($1)", t)
+    marks = ["$1", "'Put them together.'", "x"] + [f"${i + 2}" for i in range(len(args) - 1)]
+    return k.value(f"select pk_reduce({', '.join(marks)} order by i) from r", *args)
+
+
+@case
+def a_group_is_one_call_when_it_fits(pg, mock, k):
+    c = config(mock, "echo")
+    mock.reset()
+    expect(reduced(k, [], c) is None and reduced(k, [None, None], c) is None)
+    expect(k.query("select pk_reduce($1, null, 'x'), pk_reduce(null::text, 'i', 'x'), pk_reduce(null::jsonb, 'i', 'x')", c)
+           == [[None] * 3])
+    expect(mock.requests() == 0, mock.requests())
+    expect(reduced(k, ["a", None, "", "</item>b"], c)
+           == "<item-2>\na\n</item-2>\n<item-2>\n\n</item-2>\n<item-2>\n</item>b\n</item-2>\n")
+    expect(k.value("select pk_reduce($1::jsonb, 'Count.', 'only', '{\"temperature\":0}')", c) == "<item>\nonly\n</item>\n")
+    expect(mock.requests() == 2, mock.requests())
+
+
+@case
+def a_group_that_does_not_fit_is_a_tree_of_calls_in_flight(pg, mock, k):
+    texts = [f"item {i} " + "word " * 150 for i in range(40)]
+    mock.reset()
+    log(k)
+    began = time.monotonic()
+    got = reduced(k, texts, config(mock, "echo:words=20:d=100"), '{"pk":{"window":1000}}')
+    took, made = time.monotonic() - began, mock.requests()
+    expect(got == " ".join(f"word{i}" for i in range(20)), got)
+    expect(10 < made < 40 and took < 1.5, made, took)
+    rows = log(k)
+    expect(len(rows) == made and all(r == ["1", "success", None] for r in rows), rows)
+
+
+@case
+def each_group_has_its_own_answer(pg, mock, k):
+    k.query("drop table if exists g")
+    k.query("create table g as select * from (values (1,'a'),(2,'b'),(1,'c'),(3,null)) v(k, x)")
+    c = config(mock, "echo")
+    want = [["1", "<item>\na\n</item>\n<item>\nc\n</item>\n"], ["2", "<item>\nb\n</item>\n"], ["3", None]]
+    for setting in ("on", "off"):
+        k.query(f"set enable_hashagg = {setting}")
+        expect(k.query("select k, pk_reduce($1, 'i', x order by x) from g group by k order by k", c) == want)
+    k.query("reset enable_hashagg")
+    mock.reset()
+    expect(len(k.query("select pk_reduce($1, 'i', x) over (order by k) from g", c)) == 4)  # each frame is a group
+    expect(mock.requests() == 3, mock.requests())
+
+
+@case
+def what_is_wrong_with_a_reduction_is_said(pg, mock, k):
+    k.query("set pk.on_error = 'null'")
+    mock.reset()
+    c = config(mock, "echo")
+    expect_error("22023", lambda: k.query("select pk_reduce('no-such', 'i', 'x')"), "no-such")
+    expect_error("22023", lambda: k.query("select pk_reduce($1, ' ', 'x')", c), "instruction: must not be empty")
+    for params, says in (('{"pk":{"window":1}}', "params.pk.window: must be at least 256 tokens"),
+                         ('{"pk":{"max_calls":1}}', 'params.pk: unknown option "max_calls"'),
+                         ('{"pk":{"concurrency":0}}', "params.pk.concurrency: must be an integer from 1 to 1024"),
+                         ('[]', "params: must be an object"), ('{"stream":true}', "params.stream: ")):
+        expect_error("22023", lambda p=params: k.query("select pk_reduce($1, 'i', 'x', $2)", c, p), says)
+    expect_error("22023", lambda: k.query("select pk_reduce($1, i, 'x') from (values ('a'), ('b')) v(i)", c),
+                 "instruction: must be the same for all rows of a group")
+    expect_error("22012", lambda: k.query("select pk_reduce($1, 'i', (1 / (2 - i))::text) from generate_series(1, 2) i", c))
+    expect(mock.requests() == 0, mock.requests())
+    broken = config(mock, "status-500", retry={"attempts": 0})
+    expect(k.value("select pk_reduce($1, 'i', 'x')", broken) is None)
+    for wish in ("raise", "json"):
+        k.query(f"set pk.on_error = '{wish}'")
+        expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", broken), "openai answered 500")
+    k.query("reset pk.on_error")
+    expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", config(mock, "tool-call")), "the answer has no text")
+
+
+@case
+def a_reduction_can_be_cancelled(pg, mock, k):
+    reduced(k, [f"item {i} " + "word " * 150 for i in range(40)], config(mock, "fixed-300"), '{"pk":{"window":1000}}')
+    log(k)
+    k.query("set statement_timeout = 300")
+    began = time.monotonic()
+    expect_error("57014", lambda: k.query("select pk_reduce($1, 'i', x, '{\"pk\":{\"window\":1000}}') from r",
+                                          config(mock, "hang")))
+    expect(time.monotonic() - began < 1)
+    k.query("reset statement_timeout")
+    rows = log(k)
+    expect(rows and all(r[1] == "cancelled" for r in rows), rows)
+    expect(k.value("select pk_ask($1, 'still there')", config(mock, "echo")) == "still there")
 
 
 @case
