@@ -4,6 +4,7 @@
  */
 #include "store_cache.h"
 
+#include "store_group.h"
 #include "store_near.h"
 #include "test_store.h"
 
@@ -67,10 +68,10 @@ static void size_is_right(struct pk_store *s)
         "0"));
 }
 
-static void hit(struct pk_store *s, int i, int64_t at_us)
+static void hit_by(struct pk_store *s, int call, int i, int64_t at_us)
 {
     uint8_t key[PK_CACHE_KEY_BYTES];
-    struct pk_record r = {.id = {9, (uint8_t)i},
+    struct pk_record r = {.id = {9, (uint8_t)call, (uint8_t)(call >> 8)},
                           .started_us = at_us,
                           .ended_us = at_us,
                           .trace_id = PK_STR("t"),
@@ -80,6 +81,38 @@ static void hit(struct pk_store *s, int i, int64_t at_us)
     key_of(i, key);
     r.cache_key = (pk_str){(const char *)key, sizeof key};
     EXPECT(pk_store_record_add(s, &r, &err));
+}
+
+static void hit(struct pk_store *s, int i, int64_t at_us)
+{
+    hit_by(s, i, i, at_us);
+}
+
+/* Of more entries than are added up at once, three hits each, one of them told twice. */
+static void hits_of_a_group_add_up(void)
+{
+    enum { ENTRIES = 100 };
+    struct pk_store *s = test_store(":memory:");
+
+    pk_store_group_init(s);
+    for (int i = 0; i < ENTRIES; i++)
+        put(s, i, start_us, 3600);
+    EXPECT(pk_store_group_begin(s, true, &err));
+    hit_by(s, 999, 0, start_us + second_us);
+    EXPECT(!pk_store_group_end(s, false, &err)); /* undone with its row */
+    EXPECT(pk_store_group_begin(s, false, &err));
+    for (int call = 0; call < 3 * ENTRIES; call++)
+        hit_by(s, call, call % ENTRIES, start_us + (call + 1) * second_us);
+    hit_by(s, 299, 99, start_us + 300 * second_us);
+    EXPECT(test_says(s, "select count(*) > 0 from pk_cache_entry where hits < 3", "1"));
+    EXPECT(pk_store_group_settle(s, &err) && pk_store_group_end(s, true, &err));
+    EXPECT(test_says(s,
+                     "select count(*) || ' ' || min(hits) || ' ' || max(hits) from pk_cache_entry",
+                     "100 3 3"));
+    EXPECT(test_says(
+        s, "select (max(last_hit_us) - 1763725112123456) / 1000000 from pk_cache_entry", "300"));
+    pk_store_group_free(s);
+    pk_store_close(s);
 }
 
 static void what_was_used_longest_ago_goes_first(void)
@@ -316,6 +349,7 @@ static void a_vector_goes_with_its_entry(void)
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
+    RUN(hits_of_a_group_add_up);
     RUN(what_was_used_longest_ago_goes_first);
     RUN(what_has_expired_goes_before_that);
     RUN(bytes_are_bounded_too);
