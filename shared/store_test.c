@@ -124,6 +124,19 @@ static void write_file(const char *name, const char *text)
     }
 }
 
+/* Opening writes nothing: it need not wait until a writer is done. */
+static void a_store_that_is_written_to_opens(void)
+{
+    struct pk_store *first = test_store(in_folder("written.pkdb"));
+
+    EXPECT(first->ops->begin(first, &err));
+    struct pk_store *second = pk_store_sqlite(test_api(), in_folder("written.pkdb"), &err);
+    EXPECT(second);
+    EXPECT(first->ops->end(first, true, &err));
+    pk_store_close(second);
+    pk_store_close(first);
+}
+
 static void the_default_path_follows_the_environment(void)
 {
     char out[128];
@@ -793,6 +806,7 @@ int main(int argc, char **argv)
     else {
         RUN(a_new_file_and_its_folder_are_private);
         RUN(what_is_in_the_file_is_there_when_it_opens_again);
+        RUN(a_store_that_is_written_to_opens);
         RUN(the_default_path_follows_the_environment);
         RUN(what_cannot_be_a_store_is_refused_by_name);
         RUN(the_database_of_somebody_else_is_left_alone);
