@@ -20,6 +20,7 @@ enum {
     LOOK_DATABASE_MS = 200, /* likewise, over the network */
     TIDY_MS = 1000,         /* between two looks at what was left behind */
     FINISH_MS = 50,         /* between two looks at jobs that may be through */
+    START_REST_MS = 50,     /* before it opens its store */
     TROUBLE_MS = 1000,      /* after the store has failed */
     BACKOFF_MS = 500,       /* before the second try; doubles */
     BACKOFF_MAX_MS = 300000,
@@ -373,10 +374,29 @@ static void stop(struct pkd_worker *w, int64_t now_ms)
         pk_loop_cancel(w->loop, &item->task);
 }
 
+/* Not before requests are served: nobody waits for a job's start as for theirs. False: it is over before that. */
+static bool open_store(struct pkd_worker *w)
+{
+    struct pollfd wake = {.fd = w->wake_fd, .events = POLLIN};
+    struct pk_error err;
+
+    for (int rest_ms = START_REST_MS; !w->store; rest_ms = TROUBLE_MS) {
+        (void)poll(&wake, 1, rest_ms);
+        if (atomic_load(&w->app->stopping))
+            return false;
+        w->store = pkd_home_open(&w->app->home, PKD_PATIENT_MS, &err);
+        if (!w->store)
+            trouble(w, "open", &err);
+    }
+    return true;
+}
+
 static void *run(void *worker)
 {
     struct pkd_worker *w = worker;
 
+    if (!open_store(w))
+        return NULL;
     for (;;) {
         int64_t now_ms = pk_clock_ms();
 
@@ -424,9 +444,6 @@ static bool open_transport(struct pkd_worker *w, struct pk_error *err)
 
 static bool open_rest(struct pkd_worker *w, struct pk_error *err)
 {
-    w->store = pkd_home_open(&w->app->home, PKD_PATIENT_MS, err);
-    if (!w->store)
-        return false;
     w->meter = pkd_meter_new(w->app->meters);
     if (!w->meter)
         return pk_fail(err, PK_NO_MEMORY, "no memory for the queue's worker");
