@@ -5,10 +5,13 @@
 #ifndef PK_COMPAT_H
 #define PK_COMPAT_H
 
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
+#include "nodes/pathnodes.h"
 #include "pgstat.h" /* wait events, before 14 */
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -69,6 +72,35 @@ static inline void pk_reserve_settings(const char *prefix)
     MarkGUCPrefixReserved(prefix);
 #else
     EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+#if PG_VERSION_NUM >= 150000
+#define PK_CUSTOMPATH_PROJECTS CUSTOMPATH_SUPPORT_PROJECTION
+#else
+#define PK_CUSTOMPATH_PROJECTS 0
+#endif
+
+/* Whether the current role may call the function. */
+static inline AclResult pk_function_right(Oid function)
+{
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
+#else
+    return pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+#endif
+}
+
+/* What an update reads from: one path, or one a table. */
+static inline void pk_each_modified(ModifyTablePath *path, Path *(*replace)(Path *))
+{
+#if PG_VERSION_NUM >= 140000
+    path->subpath = replace(path->subpath);
+#else
+    ListCell *cell;
+
+    foreach (cell, path->subpaths)
+        lfirst(cell) = replace(lfirst(cell));
 #endif
 }
 

@@ -29,6 +29,7 @@ static struct saved {
 static int saved_next;
 
 static struct pk_run *runs; /* that the loop knows */
+static uint64 over_count;   /* of those that it knew */
 static bool performing;     /* what one of them needs */
 static uint64_t seed;
 
@@ -202,6 +203,7 @@ static void end(struct pk_run *run)
 {
     unlink_run(run);
     run->over = true;
+    over_count++;
     log_call(run);
 }
 
@@ -276,6 +278,11 @@ void pk_run_abandon(struct pk_run *run)
     if (!run->live)
         return;
     pk_asks_drop();
+    if (run->due && run->task.next.op == PK_OP_DONE) { /* while another was abandoned */
+        run->due = false;
+        end(run);
+        return;
+    }
     run->due = false;
     pk_loop_cancel(b->loop, &run->task);
     while ((t = pk_loop_next(b->loop)) && !(t == &run->task && t->next.op == PK_OP_DONE))
@@ -288,6 +295,11 @@ void pk_run_abandon(struct pk_run *run)
 bool pk_run_any(void)
 {
     return runs != NULL;
+}
+
+uint64 pk_run_over_count(void)
+{
+    return over_count;
 }
 
 /* A session that is terminated in the middle of calls. */
@@ -361,17 +373,24 @@ static void hide_what_config_says(const struct pk_config *config)
         warn_of_literal_key();
 }
 
+bool pk_run_find(struct pk_run *run, pk_str config, struct pk_error *err)
+{
+    if (memmem(config.at, config.len, "\"api", 4)) /* api_key, apiKey: in case it is refused */
+        pk_hide_statement();
+    run->snapshot = pk_resolve(pk_backend_resolver(), run->store, config, pk_clock_us(), err);
+    pk_store_spi_check(run->store);
+    if (!run->snapshot)
+        return false;
+    hide_what_config_says(&run->snapshot->config);
+    return true;
+}
+
 void pk_run_resolve(struct pk_run *run, pk_str config)
 {
     struct pk_error err;
 
-    if (memmem(config.at, config.len, "\"api", 4)) /* api_key, apiKey: in case it is refused */
-        pk_hide_statement();
-    run->snapshot = pk_resolve(pk_backend_resolver(), run->store, config, pk_clock_us(), &err);
-    pk_store_spi_check(run->store);
-    if (!run->snapshot)
+    if (!pk_run_find(run, config, &err))
         pk_throw(&err, PK_NONE, NULL);
-    hide_what_config_says(&run->snapshot->config);
 }
 
 bool pk_run_prepare(struct pk_run *run, struct pk_error *err)

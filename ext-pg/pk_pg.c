@@ -7,7 +7,9 @@
  */
 #include "pk_pg.h"
 
+#include "batch.h"
 #include "estimate.h"
+#include "scan.h"
 
 PG_MODULE_MAGIC;
 
@@ -38,7 +40,18 @@ static const struct config_enum_entry unavailable_words[] = {
     {NULL, 0, false},
 };
 
-enum kind { WORD, SWITCH, ANY_COUNT, DOLLARS, MILLISECONDS, MEGABYTES, COUNT, TOKENS, STRING };
+enum kind {
+    WORD,
+    SWITCH,
+    ANY_COUNT,
+    CALLS,
+    DOLLARS,
+    MILLISECONDS,
+    MEGABYTES,
+    COUNT,
+    TOKENS,
+    STRING
+};
 
 struct setting {
     enum kind kind;
@@ -130,6 +143,10 @@ static const struct setting settings[] = {
      &pk_settings.retention[PK_KEPT_FEEDBACK], PGC_SIGHUP, 0, check_keep, NULL},
     {STRING, "pk.retention_audit", "How long rows of pk_audit are kept.",
      &pk_settings.retention[PK_KEPT_AUDIT], PGC_SIGHUP, 0, check_keep, NULL},
+    {SWITCH, "pk.batch", "Makes scalar calls of many rows of a query at the same time.",
+     &pk_settings.batch, PGC_USERSET, 0, NULL, NULL},
+    {CALLS, "pk.concurrency", "How many scalar calls of one query are in flight.",
+     &pk_settings.concurrency, PGC_USERSET, 0, NULL, NULL},
     {STRING, "pk.metadata", "A JSON object that is stamped on every call.",
      &pk_settings.metadata, PGC_USERSET, 0, check_metadata, NULL},
     {ANY_COUNT, "pk.max_calls_per_query", "How many calls a statement may make; 0 is any number.",
@@ -180,6 +197,10 @@ static void define(const struct setting *s)
         DefineCustomStringVariable(s->name, s->text, NULL, s->value, "0", s->context, s->flags,
                                    s->check, NULL, NULL);
         break;
+    case CALLS:
+        DefineCustomIntVariable(s->name, s->text, NULL, s->value, PK_BATCH_CONCURRENCY, 1,
+                                PK_BATCH_CONCURRENCY_MAX, s->context, s->flags, NULL, NULL, NULL);
+        break;
     case STRING:
         DefineCustomStringVariable(s->name, s->text, NULL, s->value, "", s->context, s->flags,
                                    s->check, NULL, NULL);
@@ -192,6 +213,7 @@ void _PG_init(void)
     for (size_t i = 0; i < PK_COUNT(settings); i++)
         define(&settings[i]);
     pk_reserve_settings("pk");
+    pk_scan_init();
 }
 
 /* Ends the session, not the server. */

@@ -54,6 +54,8 @@ struct pk_settings {
     char *master_key_file;
     char *embedder; /* of semantic caches that name none; empty: PK_EMBEDDER */
     int cache_max_mb, cache_max_entries;
+    bool batch;      /* scalar calls of many rows are made together */
+    int concurrency; /* that many at a time */
 };
 extern struct pk_settings pk_settings;
 
@@ -69,6 +71,8 @@ Datum pk_jsonb_datum(pk_str s);
 struct pk_allocator pk_allocator_in(MemoryContext context);
 /* An arena that goes with the current memory context. */
 struct pk_arena *pk_arena_here(void);
+/* Whether pk_hide_statement() was called since this was asked last. */
+bool pk_hid_statement(void);
 /* For the rest of this statement, what the server logs of an error has neither the statement's text, which
  * holds a prompt or a key, nor a provider's words. The caller has begun a nest level of settings
  * (NewGUCNestLevel), and ends it; an error does. */
@@ -245,7 +249,9 @@ void pk_drive(struct pk_run *run, pk_str config);
 /* The steps of pk_drive(), for who makes many calls. Those that return nothing throw. */
 void pk_run_check(void);              /* first: a call may begin */
 void pk_run_hang(struct pk_run *run); /* on the current memory context, with which all of it goes */
-void pk_run_resolve(struct pk_run *run, pk_str config);        /* run->snapshot */
+void pk_run_resolve(struct pk_run *run, pk_str config); /* run->snapshot */
+/* The same; false when it is the config that is wrong. */
+bool pk_run_find(struct pk_run *run, pk_str config, struct pk_error *err);
 bool pk_run_prepare(struct pk_run *run, struct pk_error *err); /* the call of run->request */
 bool pk_run_count_fd(struct pk_run *run);                      /* false: there are too many */
 _Noreturn void pk_throw_too_many_files(void);
@@ -255,7 +261,8 @@ void pk_run_enter(struct pk_run *run); /* needs run->backend */
 struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms);
 /* Ends it as cancelled, unless it is over: closes its connection and logs it. Does not throw. */
 void pk_run_abandon(struct pk_run *run);
-bool pk_run_any(void); /* the loop knows one */
+bool pk_run_any(void);          /* the loop knows one */
+uint64 pk_run_over_count(void); /* how many of this session have ended */
 
 /* What the settings and the session say of run->request; verb.c. */
 bool pk_run_complete(struct pk_run *run, struct pk_error *err);

@@ -98,8 +98,19 @@ struct pk_arena *pk_arena_here(void)
     return arena;
 }
 
+static bool hid_statement;
+
+bool pk_hid_statement(void)
+{
+    bool hid = hid_statement;
+
+    hid_statement = false;
+    return hid;
+}
+
 void pk_hide_statement(void)
 {
+    hid_statement = true;
     (void)set_config_option("log_min_error_statement", "panic", PGC_SUSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
 }

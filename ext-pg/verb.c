@@ -106,6 +106,8 @@ static const char *hint_for_status(int status)
 
 static const char *hint_for(const struct pk_run *run, const struct pk_error *e)
 {
+    if (e->code == PK_QUERY_LIMIT)
+        return PK_QUERY_LIMIT_HINT;
     if (e->code == PK_RATE || e->code == PK_BUDGET)
         return "pk_limits shows what is left, and when there is more; pk_limit_put() changes a "
                "limit.";
@@ -186,6 +188,8 @@ void pk_verb_end(const struct pk_verb *verb, struct pk_run *run, struct pk_given
     *o = (struct pk_given){0};
     if (run->body.failed)
         (void)pk_fail(&o->error, PK_NO_MEMORY, "the answer is too large for the call's memory");
+    else if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT) /* whatever is wished for */
+        end_as_error(run, pk_call_error(run->task.call), o);
     else if (verb->fails != PK_FAILS_OWN && pk_call_error(run->task.call)->code != PK_OK)
         end_as_failed(verb, run, pk_call_error(run->task.call), o);
     else if (verb->give(run, &o->out, &o->is_null, &err))

@@ -146,10 +146,16 @@ static void finish(struct pk_batch *b, struct pk_item *item)
 static void hash_of(struct pk_item *item)
 {
     const struct pk_operation *o = pk_request_operation(&item->req);
+    crypto_generichash_state h;
+    size_t len = item->same.len;
 
-    (void)crypto_generichash(item->hash, sizeof item->hash,
-                             (const unsigned char *)item->req.body.at, item->req.body.len,
-                             (const unsigned char *)o->name, strlen(o->name));
+    (void)crypto_generichash_init(&h, (const unsigned char *)o->name, strlen(o->name),
+                                  sizeof item->hash);
+    (void)crypto_generichash_update(&h, (const unsigned char *)&len, sizeof len);
+    (void)crypto_generichash_update(&h, (const unsigned char *)item->same.at, len);
+    (void)crypto_generichash_update(&h, (const unsigned char *)item->req.body.at,
+                                    item->req.body.len);
+    (void)crypto_generichash_final(&h, item->hash, sizeof item->hash);
 }
 
 /* The place of the hash, or the empty one where it belongs. */
@@ -209,7 +215,7 @@ static bool make_room(struct pk_batch *b)
 /* Whether the row needs no call of its own. False as well when there is no memory to know. */
 static bool meets_equal(struct pk_batch *b, struct pk_item *item)
 {
-    if (!b->options.dedup || !make_room(b))
+    if (!b->options.dedup || item->req.alone || !make_room(b))
         return false;
     hash_of(item);
     struct memo *m = place_of(b, item->hash);
@@ -243,7 +249,7 @@ static struct pk_result *keep(struct pk_batch *b, const struct pk_result *r)
 /* The leader has its result: those behind it get theirs, and later ones if it is an answer. */
 static void release(struct pk_batch *b, struct pk_item *item)
 {
-    if (!b->options.dedup || !b->memo)
+    if (!b->options.dedup || item->req.alone || !b->memo)
         return;
     struct memo *m = place_of(b, item->hash);
     if (m->leader != item)
@@ -302,7 +308,7 @@ bool pk_batch_ready(struct pk_batch *b, struct pk_item *item, bool answered, str
         return true;
     item->state = PK_ITEM_WAITS;
     if (!b->stopped) {
-        push_sorted(&b->waits, item);
+        (b->options.as_they_came ? push : push_sorted)(&b->waits, item);
         return true;
     }
     fail(item, b->stop_code, b->stop_why);

@@ -32,6 +32,7 @@ struct pk_batch_options {
     int concurrency;
     bool dedup;             /* equal requests are one call */
     bool by_completion;     /* rows are given away as they end, not as they came */
+    bool as_they_came;      /* calls begin in that order too, not by what they begin with */
     double max_error_ratio; /* more failed calls than this share: no further one is made; 1 = any */
     int64_t max_calls;      /* 0 = any number */
     int64_t max_cost_pusd;  /* 0 = any */
@@ -70,6 +71,7 @@ struct pk_item {
     bool has_key, key_is_int; /* key_is_int: it was a number, and is to be one again */
     pk_str key;
     struct pk_request req;
+    pk_str same; /* besides operation and body, what equal requests have in common; may be empty */
     struct pk_result result;
     void *host; /* the host's own */
 

@@ -153,6 +153,49 @@ static void without_dedup_each_is_a_call(void)
     pk_batch_free(b);
 }
 
+static void a_call_may_be_equal_to_no_other(void)
+{
+    struct pk_batch *b = begin(usual(8));
+
+    add(b, "a");
+    struct pk_item *item = pk_batch_add(b);
+    struct pk_error err;
+    item->req.body = pk_copy(&item->arena, PK_STR("a"));
+    item->req.alone = true;
+    EXPECT(pk_batch_ready(b, item, false, &err));
+    EXPECT(pk_batch_start(b, 0) && pk_batch_start(b, 0) == item);
+    pk_batch_free(b);
+}
+
+static void what_equal_calls_share_is_more_than_the_body(void)
+{
+    static const char *const same[] = {"one", "two", "one"};
+    struct pk_batch *b = begin(usual(8));
+    struct pk_error err;
+
+    for (size_t i = 0; i < PK_COUNT(same); i++) {
+        struct pk_item *item = pk_batch_add(b);
+
+        item->req.body = pk_copy(&item->arena, PK_STR("a"));
+        item->same = pk_str_of(same[i]);
+        EXPECT(pk_batch_ready(b, item, false, &err));
+    }
+    EXPECT(pk_batch_start(b, 0) && pk_batch_start(b, 0) && !pk_batch_start(b, 0));
+    pk_batch_free(b);
+}
+
+static void calls_may_begin_as_rows_came(void)
+{
+    struct pk_batch_options o = usual(8);
+
+    o.as_they_came = true;
+    struct pk_batch *b = begin(o);
+    add(b, "b");
+    add(b, "a");
+    EXPECT(pk_str_eq(pk_batch_start(b, 0)->req.body, PK_STR("b")));
+    pk_batch_free(b);
+}
+
 static void a_failure_is_not_remembered(void)
 {
     struct pk_batch *b = begin(usual(8));
@@ -359,6 +402,9 @@ int main(void)
     RUN(by_completion_they_leave_as_they_end);
     RUN(equal_requests_are_one_call);
     RUN(without_dedup_each_is_a_call);
+    RUN(a_call_may_be_equal_to_no_other);
+    RUN(what_equal_calls_share_is_more_than_the_body);
+    RUN(calls_may_begin_as_rows_came);
     RUN(a_failure_is_not_remembered);
     RUN(what_is_held_is_bounded);
     RUN(rows_with_equal_beginnings_follow_each_other);

@@ -163,6 +163,15 @@ static bool read_strict_params(struct pk_arena *arena, const struct pk_json *doc
            pk_fail(err, PK_BAD_REQUEST, "params.pk.strict_params: must be true or false");
 }
 
+static bool read_dedup(struct pk_arena *arena, const struct pk_json *doc, int value,
+                       struct pk_request *req, struct pk_error *err)
+{
+    (void)arena;
+    req->alone = pk_json_type(doc, value) == PK_JSON_FALSE;
+    return req->alone || pk_json_true(doc, value) ||
+           pk_fail(err, PK_BAD_REQUEST, "params.pk.dedup: must be true or false");
+}
+
 static const struct option options[] = {
     {"metadata", read_metadata},
     {"trace_id", read_trace_id},
@@ -175,6 +184,7 @@ static const struct option options[] = {
     {"request_timeout", read_request_timeout},
     {"log", read_log},
     {"strict_params", read_strict_params},
+    {"dedup", read_dedup},
 };
 
 static bool read_options(struct pk_arena *arena, const struct pk_json *doc, int object,

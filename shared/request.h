@@ -45,6 +45,7 @@ struct pk_request {
     pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
     const struct pk_guards *guards[2]; /* by phase, after those of every target; NULL: none */
     const struct pk_typed *typed;      /* what the answer must be (typed.h); NULL: anything */
+    bool alone;                /* equal to no other: not answered with the answer of another */
     bool native;               /* the client reads what is not OpenAI's: hook_results in a stream */
     bool strict_params;        /* likewise for all targets what a config says of one */
     struct pk_privacy privacy; /* of the host's settings and the call's own options */
@@ -71,7 +72,7 @@ static inline const struct pk_dialect *pk_request_front(const struct pk_request 
  * when `plain_text` (SQLite has no JSON type). `params` is a JSON object merged over the body, or
  * empty; its "pk" member holds call options: metadata, trace_id, span_id, parent_span_id,
  * span_name, cache (true | false | "refresh" | {"namespace","force_refresh"}), timeout, request_timeout,
- * log (false, "full", "hash", "none"), strict_params, user_id. An unknown option is an error that names it. "stream" is
+ * log (false, "full", "hash", "none"), strict_params, user_id, dedup. An unknown option is an error that names it. "stream" is
  * refused: SQL returns one value. */
 bool pk_request_chat(struct pk_arena *arena, pk_str messages, pk_str params, bool plain_text,
                      struct pk_request *req, struct pk_error *err) PK_MUST_CHECK;

@@ -1,5 +1,7 @@
 -- docs/routing.md, in Postgres.
 create extension pk;
+-- Equal calls are calls of their own here.
+set pk.batch = off;
 select set_config('t.host', (:'config'::json) ->> 'custom_host', false) is not null as ok;
 select pk_key_put('large', 'openai', 'sk-mock', json_build_object('custom_host', current_setting('t.host'))::jsonb),
        pk_key_put('small', 'openai', 'sk-mock', json_build_object('custom_host', current_setting('t.host'))::jsonb);
