@@ -133,7 +133,8 @@ static int result_code(enum pk_code code)
     case PK_TIMEOUT:
     case PK_STORE:
     case PK_STORE_DOWN:
-    case PK_SHUTDOWN: return SQLITE_ERROR;
+    case PK_SHUTDOWN:
+    case PK_IN_USE: return SQLITE_ERROR;
     }
     return SQLITE_ERROR;
 }

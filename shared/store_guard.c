@@ -7,6 +7,7 @@
 #include "store_place.h"
 
 #include "store_audit.h"
+#include "store_users.h"
 #include "store_value.h"
 
 struct guardrail_row {
@@ -116,7 +117,7 @@ bool pk_store_guardrail_delete(struct pk_store *s, pk_str slug, int64_t now_us, 
     *existed = false;
     if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))
         return false;
-    bool ok = retire(s, slug, &version, err);
+    bool ok = pk_store_unused(s, PK_USED_GUARDRAIL, slug, err) && retire(s, slug, &version, err);
     *existed = ok && version > 0;
     const struct pk_change change = {now_us, "guardrail_delete", slug, PK_NONE};
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);

@@ -21,7 +21,7 @@ bool pk_store_guardrail_put(struct pk_store *s, struct pk_arena *arena,
 /* *body is empty when there is none. */
 bool pk_store_guardrail_get(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str *body,
                             struct pk_error *err) PK_MUST_CHECK;
-/* Configs that name it cannot be resolved from then on. */
+/* PK_IN_USE while configs name it. */
 bool pk_store_guardrail_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
                                struct pk_error *err) PK_MUST_CHECK;
 

@@ -143,7 +143,7 @@ static bool take_slug(void *ctx, const struct pk_value *columns, int count)
     return false;
 }
 
-/* PK_BAD_REQUEST when something that calls may name uses the provider. */
+/* PK_IN_USE when something that calls may name uses the provider. */
 static bool check_unused(struct pk_store *s, struct pk_arena *arena, pk_str name,
                          struct pk_error *err)
 {
@@ -167,7 +167,7 @@ static bool check_unused(struct pk_store *s, struct pk_arena *arena, pk_str name
         if (arena->failed)
             return pk_fail(err, PK_NO_MEMORY, "provider: out of memory");
         if (x.found.len)
-            return pk_fail(err, PK_BAD_REQUEST, "provider \"%.*s\": the %s \"%.*s\" uses it",
+            return pk_fail(err, PK_IN_USE, "provider \"%.*s\": the %s \"%.*s\" uses it",
                            PK_FMT(name), users[i].what, PK_FMT(x.found));
     }
     return true;

@@ -8,6 +8,7 @@
  */
 #include "control.h"
 #include "member.h"
+#include "store_users.h"
 #include "store_value.h"
 #include "target_field.h"
 
@@ -334,13 +335,28 @@ static bool update(struct pkd_control *c)
     return true;
 }
 
+/* A key that is out in the open must go whoever names it: the answer says who does. */
 static bool delete_it(struct pkd_control *c)
 {
+    struct pk_users users;
     bool existed;
 
-    return pkd_control_known(c) &&
-           pk_store_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) &&
-           pkd_control_untitle(c);
+    if (!pkd_control_known(c) ||
+        !pk_store_users(c->store, c->arena, PK_USED_VIRTUAL_KEY, c->slug, &users, c->err) ||
+        !pk_store_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) ||
+        !pkd_control_untitle(c))
+        return false;
+    if (users.count == 0)
+        return true;
+    pkd_member_raw(c->out, "used_by", PK_STR("["));
+    for (int i = 0; i < users.count && i < PK_USERS_NAMED_MAX; i++) {
+        if (i)
+            pk_buf_addc(c->out, ',');
+        pk_json_quote(c->out, users.names[i]);
+    }
+    pk_buf_addc(c->out, ']');
+    pkd_member_int(c->out, "used_by_total", users.count);
+    return true;
 }
 
 /* --- providers ---------------------------------------------------------------------------------------- */

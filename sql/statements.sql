@@ -326,6 +326,27 @@ select c.slug, t.name, c.version, c.body, c.created_us,
 from pk_config c left join pk_title t on t.kind = 'config' and t.slug = c.slug
 where c.in_force and ($1 is null or c.slug = $1) order by c.slug
 
+-- name: config_mentions(text text)
+-- Those in force in whose text it is, for whatever reason.
+select slug, body from pk_config where in_force and @find(cast(body as text), $1)@ > 0 order by slug
+
+-- part: prompt_in_use
+p.version = (select max(n.version) from pk_prompt n where n.slug = p.slug)
+or exists (select 1 from pk_prompt_label l where l.slug = p.slug and l.version = p.version)
+
+-- name: config_users(slug text)
+select 'API key ' || name from pk_api_key where config = $1 and revoked_us is null
+union all
+select 'prompt ' || p.slug || '@' || p.version from pk_prompt p
+where p.config = $1 and p.archived_us is null and (@prompt_in_use@) order by 1
+
+-- name: key_users(slug text)
+-- An API key may have it in place of a config.
+select 'API key ' || name from pk_api_key where config = $1 and revoked_us is null
+union all
+select 'prompt ' || p.slug || '@' || p.version from pk_prompt p
+where (p.virtual_key = $1 or p.config = $1) and p.archived_us is null and (@prompt_in_use@) order by 1
+
 -- name: config_versions(slug text)
 select c.version, c.body, c.created_us, t.name
 from pk_config c left join pk_title t on t.kind = 'config' and t.slug = c.slug

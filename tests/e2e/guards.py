@@ -331,6 +331,14 @@ def stored_checked(door, e, mock):
     door.function("pk_key_put", "guarded-key", "openai", "k", {"custom_host": e.base + "/v1"})
     config = door.function("pk_config_put", "guarded", {"virtual_key": "guarded-key",
                                                         "output_guardrails": ["no-such"]})
+    door.function("pk_guardrail_put", "named", {"type": "contains", "deny": ["x"]})
+    door.function("pk_config_put", "names-it", {"virtual_key": "guarded-key", "output_guardrails": ["named"]})
+    held = door.function("pk_guardrail_delete", "named")
+    door.function("pk_config_delete", "names-it")
+    if 'guardrail "named": is named by config names-it' not in str(getattr(held, "message", "")):
+        return False
+    if not door.function("pk_guardrail_delete", "named"):
+        return False
     return (all(not isinstance(b, (int, str)) for b in bad)
             and "config.output_guardrails" not in str(config.message)
             and 'output_guardrails[0]: there is no guardrail called "no-such"' in config.message)

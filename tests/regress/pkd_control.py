@@ -99,6 +99,25 @@ def a_config_is_made_changed_and_deleted():
     pkd.stop()
 
 
+def what_others_name_is_not_deleted_from_under_them():
+    pkd, api = start()
+    api.ok("POST", "/virtual-keys", key_body("k"))
+    for slug in "abcdef":
+        api.ok("POST", "/configs", {"slug": slug, "config": {"strategy": {"mode": "fallback"}, "targets": [
+            {"virtual_key": "k"} if slug < "d" else {"provider": "@k"}]}})
+    api.ok("POST", "/configs", {"slug": "other", "config": {"provider": "ollama", "override_params": {"user": "k"}}})
+    api.ok("POST", "/prompts", {"name": "P", "slug": "p", "string": "hi", "parameters": {}, "virtual_key": "k", "model": "m"})
+    admin = Api(pkd, api.ok("POST", "/api-keys", {"name": "boss", "scopes": ["admin"], "defaults": {"config_id": "a"}})["key"])
+    expect(until(lambda: admin.ask("GET", "/configs")[0] == 200))
+    admin.refused(409, 'config "a": is named by API key boss', "DELETE", "/configs/a")
+    admin.ok("DELETE", "/configs/b")
+    gone = admin.ok("DELETE", "/virtual-keys/k")
+    expect(gone["used_by"] == ["config a", "config c", "config d", "config e", "config f"] and gone["used_by_total"] == 6, gone)
+    admin.ok("PUT", "/api-keys/boss", {"defaults": None})
+    admin.ok("DELETE", "/configs/a")
+    pkd.stop()
+
+
 def what_is_no_config_is_refused():
     pkd, api = start()
     api.ok("POST", "/virtual-keys", key_body("k"))
@@ -363,6 +382,10 @@ def a_guardrail_is_made_changed_and_deleted():
                         ({"name": "x", "checks": [{"id": "no.such"}]}, "no.such"),
                         ({"name": "x", "checks": checks, "colour": 1}, "colour")):
         api.refused(400, words, "POST", "/guardrails", body)
+    api.ok("POST", "/configs", {"slug": "guarded", "config": json.loads(config)})
+    api.refused(409, 'guardrail "pg-no-hellos": is named by config guarded', "DELETE", "/guardrails/pg-no-hellos")
+    api.ok("PUT", "/configs/guarded", {"config": {"virtual_key": "k"}})
+    api.ok("DELETE", "/guardrails/pg-no-hellos")
     api.ok("DELETE", "/guardrails/flat")
     api.refused(404, "there is none", "GET", "/guardrails/flat")
     api.refused(404, "there is none", "DELETE", "/guardrails/flat")
@@ -632,7 +655,7 @@ def a_new_store_gets_an_admin_key_before_anybody_is_served():
     shutil.rmtree(folder)
 
 
-CASES = [a_config_is_made_changed_and_deleted, what_is_no_config_is_refused,
+CASES = [a_config_is_made_changed_and_deleted, what_others_name_is_not_deleted_from_under_them, what_is_no_config_is_refused,
          a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
          what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,

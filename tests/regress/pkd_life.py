@@ -404,8 +404,11 @@ def guardrails_are_kept_from_the_shell():
     p = Pkd(folder=folder)
     ask = lambda text: p.http("POST", "/v1/chat/completions", chat_body("echo", text), {"x-portkey-config": "main"})
     expect(ask("a flower")[0] == 200 and ask("a bomb")[0] == 446)
+    code, _, err = guardrail("delete", "bombs")
+    expect(code == 1 and 'guardrail "bombs": is named by config main' in err, err)
+    expect(pkd_command("config", "put", "main", *at, stdin='{"virtual_key": "key"}')[0] == 0)
     expect(guardrail("delete", "bombs")[0] == 0 and guardrail("delete", "bombs")[0] == 1)
-    expect(guardrail("get", "bombs")[0] == 1 and until(lambda: ask("a bomb")[0] == 400))
+    expect(guardrail("get", "bombs")[0] == 1 and until(lambda: ask("a bomb")[0] == 200))
     expect(p.stop() == 0)
     shutil.rmtree(folder)
 
