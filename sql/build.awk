@@ -25,6 +25,7 @@ BEGIN {
     word["usd_m()"]      = "(X / 1e6)"             SUBSEP "trim_scale(X * 0.000001)"
     word["units()"]      = "case when l.counts = 'cost' then (X) / 1e12 else X end" SUBSEP "case when l.counts = 'cost' then trim_scale((X) * 0.000000000001) else (X)::numeric end"
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
+    word["next_month_us"] = "cast(strftime('%s', 'now', 'start of month', '+1 month') as integer) * 1000000" SUBSEP "cast(extract(epoch from date_trunc('month', clock_timestamp() at time zone 'UTC') + interval '1 month') * 1000000 as bigint)"
     word["step()"]       = "case when l.span_us is null then s.X else l.X end" SUBSEP "case when l.span_us is null then s.X else l.X end"
     word["payload()"]    = "case when X < 0 then (- X) / 1024 else X end" SUBSEP "case when X < 0 then (- X) / 1024 else X end" # shared/payload.h
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"

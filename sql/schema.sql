@@ -550,9 +550,17 @@ create view pk_limits as select
     @units(coalesce(u.used, 0))@ as used, @units(coalesce(r.amount, 0))@ as reserved,
     @units(l.amount - coalesce(u.used, 0) - coalesce(r.amount, 0))@ as remaining,
     coalesce(u.refused, 0) as refused, @units(l.alert)@ as alert_threshold,
-    case when u.until_us < 9000000000000000000 then @time(u.until_us)@ end as resets_at,
+    case when coalesce(u.until_us, l.ends_us) < 9000000000000000000
+        then @time(coalesce(u.until_us, l.ends_us))@ end as resets_at,
     @time(l.created_us)@ as created_at, @time(l.updated_us)@ as updated_at
-    from pk_limit l
+    from (select m.*, case when m.rolling then null else case m.per -- before the first use: when the calendar says
+            when 'second' then (@now_us@ / 1000000 + 1) * 1000000
+            when 'minute' then (@now_us@ / 60000000 + 1) * 60000000
+            when 'hour' then (@now_us@ / 3600000000 + 1) * 3600000000
+            when 'day' then (@now_us@ / 86400000000 + 1) * 86400000000
+            when 'week' then ((@now_us@ / 86400000000 + 3) / 7 * 7 + 4) * 86400000000 -- 1970 began on a Thursday
+            when 'month' then @next_month_us@ end end as ends_us
+          from pk_limit m) l
     left join (select x.limit_slug, x.subject, cast(sum(x.used) as bigint) as used,
                    cast(sum(x.refused) as bigint) as refused, min(x.until_us) as until_us
                from pk_limit_use x where x.until_us > @now_us@
