@@ -56,6 +56,14 @@ typedef bool pkd_control_fn(struct pkd_control *c);
 bool pkd_control(struct pkd_errand *e, const struct pkd_resource *is, pkd_control_fn *verb,
                  struct pk_error *err) PK_MUST_CHECK;
 
+/* Defines what endpoints.def calls: pkd_NAME(), which does `verb` with the resource. */
+#define PKD_VERB(is, name, verb)                                                                   \
+    pkd_errand_fn pkd_##name;                                                                      \
+    bool pkd_##name(struct pkd_errand *e, struct pk_error *err)                                    \
+    {                                                                                              \
+        return pkd_control(e, &is, verb, err);                                                     \
+    }
+
 /* The verbs that are the same for all. */
 pkd_control_fn pkd_control_list, pkd_control_get;
 

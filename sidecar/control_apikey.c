@@ -256,16 +256,9 @@ static bool delete_it(struct pkd_control *c)
            pkd_control_untitle(c);
 }
 
-#define VERB(name, verb)                                                                           \
-    pkd_errand_fn pkd_api_key_##name;                                                              \
-    bool pkd_api_key_##name(struct pkd_errand *e, struct pk_error *err)                            \
-    {                                                                                              \
-        return pkd_control(e, &keys, verb, err);                                                   \
-    }
-VERB(create, create)
-VERB(list, pkd_control_list)
-VERB(get, pkd_control_get)
-VERB(update, update)
-VERB(delete, delete_it)
-VERB(rotate, rotate)
-#undef VERB
+PKD_VERB(keys, api_key_create, create)
+PKD_VERB(keys, api_key_list, pkd_control_list)
+PKD_VERB(keys, api_key_get, pkd_control_get)
+PKD_VERB(keys, api_key_update, update)
+PKD_VERB(keys, api_key_delete, delete_it)
+PKD_VERB(keys, api_key_rotate, rotate)

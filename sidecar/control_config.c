@@ -155,16 +155,9 @@ static bool versions(struct pkd_control *c)
     return true;
 }
 
-#define VERB(name, verb)                                                                           \
-    pkd_errand_fn pkd_config_##name;                                                               \
-    bool pkd_config_##name(struct pkd_errand *e, struct pk_error *err)                             \
-    {                                                                                              \
-        return pkd_control(e, &configs, verb, err);                                                \
-    }
-VERB(create, create)
-VERB(list, pkd_control_list)
-VERB(get, pkd_control_get)
-VERB(update, update)
-VERB(delete, delete_it)
-VERB(versions, versions)
-#undef VERB
+PKD_VERB(configs, config_create, create)
+PKD_VERB(configs, config_list, pkd_control_list)
+PKD_VERB(configs, config_get, pkd_control_get)
+PKD_VERB(configs, config_update, update)
+PKD_VERB(configs, config_delete, delete_it)
+PKD_VERB(configs, config_versions, versions)

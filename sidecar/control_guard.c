@@ -102,15 +102,8 @@ static bool delete_it(struct pkd_control *c)
            pkd_control_untitle(c);
 }
 
-#define VERB(name, verb)                                                                           \
-    pkd_errand_fn pkd_guardrail_##name;                                                            \
-    bool pkd_guardrail_##name(struct pkd_errand *e, struct pk_error *err)                          \
-    {                                                                                              \
-        return pkd_control(e, &guardrails, verb, err);                                             \
-    }
-VERB(create, create)
-VERB(list, pkd_control_list)
-VERB(get, pkd_control_get)
-VERB(update, update)
-VERB(delete, delete_it)
-#undef VERB
+PKD_VERB(guardrails, guardrail_create, create)
+PKD_VERB(guardrails, guardrail_list, pkd_control_list)
+PKD_VERB(guardrails, guardrail_get, pkd_control_get)
+PKD_VERB(guardrails, guardrail_update, update)
+PKD_VERB(guardrails, guardrail_delete, delete_it)

@@ -392,25 +392,18 @@ static bool create_provider(struct pkd_control *c)
     return true;
 }
 
-#define VERB(is, name, verb)                                                                       \
-    pkd_errand_fn pkd_##name;                                                                      \
-    bool pkd_##name(struct pkd_errand *e, struct pk_error *err)                                    \
-    {                                                                                              \
-        return pkd_control(e, &is, verb, err);                                                     \
-    }
-VERB(keys, key_create, create)
-VERB(keys, key_list, pkd_control_list)
-VERB(keys, key_get, pkd_control_get)
-VERB(keys, key_update, update)
-VERB(keys, key_delete, delete_it)
-VERB(integrations, integration_create, create)
-VERB(integrations, integration_list, pkd_control_list)
-VERB(integrations, integration_get, pkd_control_get)
-VERB(integrations, integration_update, update)
-VERB(integrations, integration_delete, delete_it)
-VERB(providers, provider_create, create_provider)
-VERB(providers, provider_list, pkd_control_list)
-VERB(providers, provider_get, pkd_control_get)
-VERB(providers, provider_update, update)
-VERB(providers, provider_delete, delete_it)
-#undef VERB
+PKD_VERB(keys, key_create, create)
+PKD_VERB(keys, key_list, pkd_control_list)
+PKD_VERB(keys, key_get, pkd_control_get)
+PKD_VERB(keys, key_update, update)
+PKD_VERB(keys, key_delete, delete_it)
+PKD_VERB(integrations, integration_create, create)
+PKD_VERB(integrations, integration_list, pkd_control_list)
+PKD_VERB(integrations, integration_get, pkd_control_get)
+PKD_VERB(integrations, integration_update, update)
+PKD_VERB(integrations, integration_delete, delete_it)
+PKD_VERB(providers, provider_create, create_provider)
+PKD_VERB(providers, provider_list, pkd_control_list)
+PKD_VERB(providers, provider_get, pkd_control_get)
+PKD_VERB(providers, provider_update, update)
+PKD_VERB(providers, provider_delete, delete_it)

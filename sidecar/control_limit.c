@@ -436,25 +436,18 @@ static bool update_policy(struct pkd_control *c)
     return pkd_control_body(c) && pkd_control_known(c) && put_policy(c);
 }
 
-#define VERB(is, name, verb)                                                                       \
-    pkd_errand_fn pkd_##name;                                                                      \
-    bool pkd_##name(struct pkd_errand *e, struct pk_error *err)                                    \
-    {                                                                                              \
-        return pkd_control(e, &is, verb, err);                                                     \
-    }
-VERB(limits, limit_create, create)
-VERB(limits, limit_list, pkd_control_list)
-VERB(limits, limit_get, pkd_control_get)
-VERB(limits, limit_update, update)
-VERB(limits, limit_delete, delete_it)
-VERB(usage_policies, usage_policy_create, create_policy)
-VERB(usage_policies, usage_policy_list, pkd_control_list)
-VERB(usage_policies, usage_policy_get, pkd_control_get)
-VERB(usage_policies, usage_policy_update, update_policy)
-VERB(usage_policies, usage_policy_delete, delete_it)
-VERB(rate_policies, rate_policy_create, create_policy)
-VERB(rate_policies, rate_policy_list, pkd_control_list)
-VERB(rate_policies, rate_policy_get, pkd_control_get)
-VERB(rate_policies, rate_policy_update, update_policy)
-VERB(rate_policies, rate_policy_delete, delete_it)
-#undef VERB
+PKD_VERB(limits, limit_create, create)
+PKD_VERB(limits, limit_list, pkd_control_list)
+PKD_VERB(limits, limit_get, pkd_control_get)
+PKD_VERB(limits, limit_update, update)
+PKD_VERB(limits, limit_delete, delete_it)
+PKD_VERB(usage_policies, usage_policy_create, create_policy)
+PKD_VERB(usage_policies, usage_policy_list, pkd_control_list)
+PKD_VERB(usage_policies, usage_policy_get, pkd_control_get)
+PKD_VERB(usage_policies, usage_policy_update, update_policy)
+PKD_VERB(usage_policies, usage_policy_delete, delete_it)
+PKD_VERB(rate_policies, rate_policy_create, create_policy)
+PKD_VERB(rate_policies, rate_policy_list, pkd_control_list)
+PKD_VERB(rate_policies, rate_policy_get, pkd_control_get)
+PKD_VERB(rate_policies, rate_policy_update, update_policy)
+PKD_VERB(rate_policies, rate_policy_delete, delete_it)

@@ -214,13 +214,6 @@ static bool delete_some(struct pkd_control *c)
     return put(&m);
 }
 
-#define VERB(name, verb)                                                                           \
-    pkd_errand_fn pkd_integration_models_##name;                                                   \
-    bool pkd_integration_models_##name(struct pkd_errand *e, struct pk_error *err)                 \
-    {                                                                                              \
-        return pkd_control(e, &integrations, verb, err);                                           \
-    }
-VERB(list, list_all)
-VERB(update, update)
-VERB(delete, delete_some)
-#undef VERB
+PKD_VERB(integrations, integration_models_list, list_all)
+PKD_VERB(integrations, integration_models_update, update)
+PKD_VERB(integrations, integration_models_delete, delete_some)

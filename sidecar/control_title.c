@@ -125,20 +125,13 @@ static bool delete_label(struct pkd_control *c)
     return pk_store_change_end(c->store, ok, &change, c->err);
 }
 
-#define VERB(is, name, verb)                                                                       \
-    pkd_errand_fn pkd_##name;                                                                      \
-    bool pkd_##name(struct pkd_errand *e, struct pk_error *err)                                    \
-    {                                                                                              \
-        return pkd_control(e, &is, verb, err);                                                     \
-    }
-VERB(labels, label_create, create)
-VERB(labels, label_list, pkd_control_list)
-VERB(labels, label_get, pkd_control_get)
-VERB(labels, label_update, update)
-VERB(labels, label_delete, delete_label)
-VERB(collections, collection_create, create)
-VERB(collections, collection_list, pkd_control_list)
-VERB(collections, collection_get, pkd_control_get)
-VERB(collections, collection_update, update)
-VERB(collections, collection_delete, delete_it)
-#undef VERB
+PKD_VERB(labels, label_create, create)
+PKD_VERB(labels, label_list, pkd_control_list)
+PKD_VERB(labels, label_get, pkd_control_get)
+PKD_VERB(labels, label_update, update)
+PKD_VERB(labels, label_delete, delete_label)
+PKD_VERB(collections, collection_create, create)
+PKD_VERB(collections, collection_list, pkd_control_list)
+PKD_VERB(collections, collection_get, pkd_control_get)
+PKD_VERB(collections, collection_update, update)
+PKD_VERB(collections, collection_delete, delete_it)
