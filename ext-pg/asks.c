@@ -140,7 +140,7 @@ static bool wait_for_answer(struct pk_reserve *r, TimestampTz until)
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
     }
-    return pk_reserve_decode((pk_str){bytes, len}, r);
+    return pk_reserve_decode((pk_str){bytes, len}, r, palloc(PK_HOLDS_MAX * sizeof *r->holds.rows));
 }
 
 static bool take(struct pk_reserve *r)
@@ -183,6 +183,7 @@ struct taken {
     int slot;
     bool give_back;
     struct pk_reserve reserve;
+    struct pk_hold rows[PK_HOLDS_MAX];
 };
 
 bool pk_asks_waiting(void)
@@ -217,7 +218,7 @@ void pk_asks_adopt(void)
 static void read_question(struct taken *t, const struct pk_ask *slot)
 {
     char *copy = memcpy(palloc(slot->len + 1), slot->bytes, slot->len);
-    bool good = pk_reserve_decode((pk_str){copy, slot->len}, &t->reserve);
+    bool good = pk_reserve_decode((pk_str){copy, slot->len}, &t->reserve, t->rows);
 
     PK_ASSERT(good);
     t->reserve.granted = false;

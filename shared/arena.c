@@ -18,7 +18,8 @@ enum {
     BLOCK_BYTES_MIN = 4096,
     BLOCK_BYTES_MAX = 256 << 10,
     LARGE_BYTES = 32 << 10,
-    SMALL_BYTES = 128
+    SMALL_BYTES = 128,
+    ROWS_MIN = 2, /* of a list */
 };
 
 struct pk_block {
@@ -219,6 +220,17 @@ void *pk_alloc_grow(struct pk_arena *a, void *old, size_t old_size, size_t size)
     if (old && held >= LARGE_BYTES)
         give_back(a, old);
     return p;
+}
+
+/* Room is 2, 4, 8, ... rows: it is full when the count is one of these. */
+void *pk_alloc_row(struct pk_arena *a, void *rows, int count, size_t size)
+{
+    size_t used = (size_t)count;
+
+    PK_ASSERT(count >= 0 && (count == 0 || rows));
+    if (rows && (count < ROWS_MIN || (used & (used - 1)) != 0))
+        return rows;
+    return pk_alloc_grow(a, rows, used * size, (count ? used * 2 : ROWS_MIN) * size);
 }
 
 pk_str pk_copy(struct pk_arena *a, pk_str s)

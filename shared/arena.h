@@ -48,6 +48,10 @@ void pk_give_room(struct pk_arena *a, void *room); /* goes back at once; NULL is
  * A large block that was outgrown goes back to the host at once. */
 void *pk_alloc_grow(struct pk_arena *a, void *old, size_t old_size, size_t size) PK_MUST_CHECK;
 
+/* A list of which `count` rows of `size` bytes are in use, with room for one more; not cleared. It must have been made
+ * by this, or be NULL: its room doubles as it fills, so that most lists stay small. NULL leaves `rows` valid. */
+void *pk_alloc_row(struct pk_arena *a, void *rows, int count, size_t size) PK_MUST_CHECK;
+
 /* Copies into the arena, with a NUL after the last byte. On failure: the empty
  * string, with a->failed set. */
 pk_str pk_copy(struct pk_arena *a, pk_str s);

@@ -99,13 +99,14 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
                             int64_t now_us, uint64_t seed, struct pk_error *err)
 {
     struct pk_call *c = pk_alloc_room(arena, sizeof *c);
+    struct pk_span *spans = pk_alloc_row(arena, NULL, 0, sizeof *spans);
 
     PK_ASSERT(config->target_count > 0);
-    if (!c) {
+    if (!c || !spans) {
         (void)pk_fail(err, PK_NO_MEMORY, "call: out of memory");
         return NULL;
     }
-    memset(c, 0, offsetof(struct pk_call, record.holds.rows));
+    memset(c, 0, sizeof *c);
     c->arena = arena;
     c->config = config;
     c->facts = facts;
@@ -121,6 +122,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->collected = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     c->record.started_us = now_us;
+    c->record.spans = spans;
     c->record.source = pk_str_of(pk_source_name(req->source));
     if (!read_body(c, err))
         return NULL;

@@ -236,13 +236,13 @@ static int too_large(struct pk_call *c)
 /* What was asked for in the common shape: with what the target changes in it. NULL: it is no JSON. */
 static const struct pk_json *asked_for(struct pk_call *c, struct pk_json *changed)
 {
-    pk_str text = c->overrides[c->node];
+    const struct pk_overridden *o = c->overridden ? &c->overridden[c->node] : NULL;
 
     if (c->opaque)
         return NULL;
-    if (!c->overridden[c->node] || text.at == c->body.text.at)
+    if (!o || !o->made || o->body.at == c->body.text.at)
         return &c->body;
-    return pk_json_parse(c->arena, text, "body", changed, &c->error) ? changed : NULL;
+    return pk_json_parse(c->arena, o->body, "body", changed, &c->error) ? changed : NULL;
 }
 
 static bool read_answer(struct pk_call *c)

@@ -116,13 +116,18 @@ static const struct pk_embedder *embedder(const struct pk_call *c)
     return &c->config->embedders[c->like.embedder];
 }
 
-static struct pk_span *open_span(struct pk_call *c)
+static bool open_span(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
+    struct pk_span *spans = pk_alloc_row(c->arena, r->spans, r->span_count, sizeof *spans);
     const struct pk_embedder *e = embedder(c);
 
     PK_ASSERT(r->span_count < PK_SPANS_MAX);
-    r->spans[r->span_count] = (struct pk_span){
+    if (!spans)
+        return false;
+    r->spans = spans;
+    c->like.span = r->span_count++;
+    spans[c->like.span] = (struct pk_span){
         .kind = PK_SPAN_CACHE,
         .target_path = e->target.path,
         .provider = pk_str_of(e->target.provider->name),
@@ -130,7 +135,7 @@ static struct pk_span *open_span(struct pk_call *c)
         .started_us = pk_call_now_us(c),
         .ended_us = pk_call_now_us(c),
     };
-    return &r->spans[r->span_count++];
+    return true;
 }
 
 static const struct pk_dialect *back_of(const struct pk_embedder *e)
@@ -199,9 +204,8 @@ int pk_step_embed(struct pk_call *c, const struct pk_event *ev)
         c->record.cache_status = PK_CS_SEMANTIC_MISS;
     if (c->like.embedder < 0)
         return embed_here(c) ? pk_call_wait(c, ST_near, PK_OP_NEAR) : pk_call_go(c, ST_send);
-    if (!build(c, &ex, &unused))
+    if (!build(c, &ex, &unused) || !open_span(c)) /* one a call: attempts keep their room */
         return pk_call_go(c, ST_send);
-    c->like.span = open_span(c); /* one a call: attempts keep their room */
     int64_t limit_ms = embedder(c)->target.timeouts.request_ms;
     return pk_call_ask(c, &ex, limit_ms ? limit_ms : EMBED_MS_DEFAULT, ST_near);
 }
@@ -233,7 +237,7 @@ static bool read_numbers(struct pk_call *c, const struct pk_json *doc, struct pk
 static void note_price(struct pk_call *c, const struct pk_usage *usage)
 {
     const struct pk_embedder *e = embedder(c);
-    struct pk_span *s = c->like.span;
+    struct pk_span *s = &c->record.spans[c->like.span];
     struct pk_error unused;
     struct pk_url url;
     const char *why = "the embedder reported no usage";
@@ -286,10 +290,11 @@ static bool take_vector(struct pk_call *c)
     like->ready = read_vector(c, &err) && pk_cache_gate(c->arena, &q, like->node, like->vector.dims,
                                                         like->vector.gate, &err);
     like->vector.traits = pk_traits_of(like->text);
-    like->span->ended_us = pk_call_now_us(c);
-    like->span->status = c->asked.status;
-    like->span->code = err.code;
-    like->span->message = err.code ? pk_copy(c->arena, pk_str_of(err.msg)) : PK_NONE;
+    struct pk_span *s = &c->record.spans[like->span];
+    s->ended_us = pk_call_now_us(c);
+    s->status = c->asked.status;
+    s->code = err.code;
+    s->message = err.code ? pk_copy(c->arena, pk_str_of(err.msg)) : PK_NONE;
     return like->ready;
 }
 

@@ -50,13 +50,20 @@ void pk_call_note_used(struct pk_call *c)
         c->record.cost_reason = pk_copyf(c->arena, "%s: %.*s", why, PK_FMT(model));
 }
 
-static struct pk_outcome *outcome_of(struct pk_record *r, const struct pk_target *t)
+/* NULL: no memory. */
+static struct pk_outcome *outcome_of(struct pk_call *c, const struct pk_target *t)
 {
+    struct pk_record *r = &c->record;
+
     for (int i = 0; i < r->outcome_count; i++)
         if (pk_str_eq(r->outcomes[i].target_path, t->path))
             return &r->outcomes[i];
-    PK_ASSERT(r->outcome_count < (int)PK_COUNT(r->outcomes));
-    struct pk_outcome *o = &r->outcomes[r->outcome_count++];
+    struct pk_outcome *rows = pk_alloc_row(c->arena, r->outcomes, r->outcome_count, sizeof *rows);
+    if (!rows)
+        return NULL;
+    PK_ASSERT(r->outcome_count < PK_ATTEMPTS_MAX);
+    r->outcomes = rows;
+    struct pk_outcome *o = &rows[r->outcome_count++];
     *o = (struct pk_outcome){.target_path = t->path, .breaker = t->breaker};
     return o;
 }
@@ -71,9 +78,11 @@ static void note_outcome(struct pk_call *c, const struct pk_span *s)
     if (t->breaker.cooldown_ms == 0 || c->config->circuit.len == 0 || c->impatient ||
         c->req->custom_host.len || !pk_circuit_counts(c->error.code))
         return;
+    struct pk_outcome *o = outcome_of(c, t);
+    if (!o)
+        return;
     r->circuit = c->config->circuit;
     r->circuit_version = c->config->version;
-    struct pk_outcome *o = outcome_of(r, t);
     o->attempts++;
     o->failures += pk_circuit_failed(&t->breaker_statuses, c->error.code,
                                      c->error.code == PK_OK ? c->status : c->error.status);

@@ -145,6 +145,10 @@ static void note_span(struct pk_call *c, const struct pk_guard_mark *m)
 
     if (r->span_count + 1 + PK_ATTEMPTS_MAX - r->attempts >= PK_SPANS_MAX)
         return;
+    struct pk_span *spans = pk_alloc_row(c->arena, r->spans, r->span_count, sizeof *spans);
+    if (!spans)
+        return;
+    r->spans = spans;
     r->spans[r->span_count++] = (struct pk_span){
         .kind = PK_SPAN_GUARDRAIL,
         .name = m->guardrail->id,
@@ -169,7 +173,11 @@ static void note_feedback(struct pk_call *c, const struct pk_guard_mark *m)
 
     if (!m->feedback.given || r->feedback_count == PK_FEEDBACK_MAX)
         return;
-    struct pk_feedback *f = &r->feedback[r->feedback_count++];
+    struct pk_feedback *rows = pk_alloc_row(c->arena, r->feedback, r->feedback_count, sizeof *rows);
+    if (!rows)
+        return;
+    r->feedback = rows;
+    struct pk_feedback *f = &rows[r->feedback_count++];
     *f = (struct pk_feedback){
         .at_us = pk_call_now_us(c),
         .trace_id = r->trace_id,

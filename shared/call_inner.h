@@ -45,7 +45,7 @@ struct pk_like {
     int node;     /* the text's value in the body */
     int embedder; /* of the config */
     pk_str asked; /* of the embedder, in the common shape */
-    struct pk_span *span;
+    int span;     /* in the record */
     struct pk_cache_vector vector;
 };
 
@@ -75,6 +75,12 @@ struct pk_call_typed {
     struct pk_json before; /* c->body of the client's, meanwhile */
     bool repaired;         /* the target has been told what was wrong with its answer, */
     bool plain;            /* or is asked in words alone */
+};
+
+/* The client's body with a target's changes. */
+struct pk_overridden {
+    bool made;
+    pk_str body;
 };
 
 struct pk_call {
@@ -125,8 +131,7 @@ struct pk_call {
     struct pk_error error;
     pk_str made_id; /* of an answer whose provider names none */
     struct pk_answer answer;
-    bool overridden[PK_NODES_MAX];
-    pk_str overrides[PK_NODES_MAX]; /* the client's body with a target's changes */
+    struct pk_overridden *overridden; /* one a node of the route; NULL: none has been so far */
 
     struct pk_call_guards guards;
     struct pk_call_typed typed;
@@ -144,7 +149,7 @@ struct pk_call {
     struct pk_account_share share; /* of the statement's account */
     struct pk_reserve *reserve;    /* what is asked at RESERVE; NULL before the first */
     struct pk_privacy privacy;     /* the strictest of the request and of the targets so far */
-    struct pk_record record;       /* last, as its lists are: see pk_call_new() */
+    struct pk_record record;
 };
 
 static inline const struct pk_target *pk_call_target(const struct pk_call *c)

@@ -50,7 +50,7 @@ static int64_t used_so_far(const struct pk_call *c, const struct pk_hold *h)
     return used > PK_LIMIT_AMOUNT_MAX ? PK_LIMIT_AMOUNT_MAX : used;
 }
 
-static bool any_counts(const struct pk_hold_list *holds, enum pk_limit_counts counts)
+static bool any_counts(const struct pk_holds *holds, enum pk_limit_counts counts)
 {
     for (int i = 0; i < holds->count; i++)
         if (holds->rows[i].applies && holds->rows[i].counts == counts)
@@ -119,7 +119,7 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
 /* The same, when something that limits it counts tokens or money. */
 static bool find_limited(struct pk_call *c, struct most *most)
 {
-    struct pk_hold_list *holds = &c->record.holds;
+    struct pk_holds *holds = &c->record.holds;
     bool cost = any_counts(holds, PK_LC_COST);
 
     *most = (struct most){0, 0};
@@ -182,24 +182,25 @@ static bool prepare(struct pk_call *c)
 {
     int64_t left_ms = c->deadline_ms - c->now_ms + PK_SETTLE_MS_MAX;
 
-    if (!c->reserve)
-        c->reserve = pk_alloc_room(c->arena, sizeof *c->reserve);
-    if (!c->reserve)
+    size_t holds_bytes = (size_t)c->record.holds.count * sizeof *c->record.holds.rows;
+    struct pk_reserve *r = pk_alloc_room(c->arena, sizeof *r + holds_bytes);
+    if (!r)
         return pk_fail(&c->error, PK_NO_MEMORY, "limits: out of memory");
-    struct pk_reserve *r = c->reserve;
-    memset(r, 0, offsetof(struct pk_reserve, holds.rows));
+    pk_give_room(c->arena, c->reserve);
+    c->reserve = r;
+    memset(r, 0, sizeof *r);
     memcpy(r->id, c->record.id, sizeof r->id);
     r->epoch = c->facts->epoch;
     r->expires_us = pk_call_now_us(c) + left_ms * 1000;
-    r->holds.count = c->record.holds.count; /* most calls come under few */
-    memcpy(r->holds.rows, c->record.holds.rows, (size_t)r->holds.count * sizeof *r->holds.rows);
+    r->holds = (struct pk_holds){c->record.holds.count, (struct pk_hold *)(r + 1)};
+    memcpy(r->holds.rows, c->record.holds.rows, holds_bytes);
     r->refused = -1;
     return true;
 }
 
 bool pk_call_limited(struct pk_call *c, bool *ask)
 {
-    struct pk_hold_list *holds = &c->record.holds;
+    struct pk_holds *holds = &c->record.holds;
     struct pk_caller caller;
     struct most most;
 
@@ -274,7 +275,7 @@ struct pk_event pk_reserve_event(const struct pk_reserve *r, bool lenient)
 /* A request was charged when it was let through; of the rest, the spans know by now. */
 void pk_call_settle(struct pk_call *c)
 {
-    struct pk_hold_list *holds = &c->record.holds;
+    struct pk_holds *holds = &c->record.holds;
     int kept = 0;
 
     if (c->req->account)

@@ -16,6 +16,25 @@ static struct pk_privacy privacy_of(const struct pk_call *c)
     return p;
 }
 
+/* A copy of the record whose lists are its own; NULL: no memory. */
+static struct pk_record *copy_of(struct pk_call *c)
+{
+    struct pk_record *r = &c->record, *copy = pk_alloc(c->arena, sizeof *copy);
+    struct pk_span *spans = pk_alloc(c->arena, (size_t)r->span_count * sizeof *spans);
+    struct pk_feedback *feedback = pk_alloc(c->arena, (size_t)r->feedback_count * sizeof *feedback);
+
+    if (!copy || !spans || !feedback)
+        return NULL;
+    *copy = *r;
+    copy->spans = spans;
+    copy->feedback = feedback;
+    for (int i = 0; i < r->span_count; i++)
+        spans[i] = r->spans[i];
+    for (int i = 0; i < r->feedback_count; i++)
+        feedback[i] = r->feedback[i];
+    return copy;
+}
+
 struct pk_record *pk_call_logged(struct pk_call *c)
 {
     struct pk_privacy p = privacy_of(c);
@@ -24,10 +43,9 @@ struct pk_record *pk_call_logged(struct pk_call *c)
     PK_ASSERT(c->next.op == PK_OP_DONE);
     if (p.payloads == PK_PAYLOADS_FULL && !p.redact)
         return kept;
-    kept = pk_alloc_room(c->arena, sizeof *kept);
+    kept = copy_of(c);
     if (!kept)
         kept = &c->record; /* rather than say too much, the client is told less */
-    *kept = c->record;
     pk_privacy_apply(c->arena, p, pk_str_of(c->error.code ? c->error.msg : ""), kept);
     return kept;
 }

@@ -166,24 +166,31 @@ static bool takes_params(const struct pk_call *c)
 /* The client's body as the target wants it; the same for every try at the target. */
 static bool overridden(struct pk_call *c, const struct pk_target *t, pk_str *body)
 {
-    int i = c->node;
-
     *body = c->typed.request.len ? c->typed.request : c->request;
     if (c->opaque || !takes_params(c))
         return true;
-    if (!c->overridden[i] &&
-        !pk_params_apply(c->arena, &t->params, *body, &c->overrides[i], &c->error))
+    if (!c->overridden)
+        c->overridden = pk_alloc(c->arena, (size_t)c->config->route.count * sizeof *c->overridden);
+    if (!c->overridden)
+        return pk_fail(&c->error, PK_NO_MEMORY, "request: out of memory");
+    struct pk_overridden *o = &c->overridden[c->node];
+    if (!o->made && !pk_params_apply(c->arena, &t->params, *body, &o->body, &c->error))
         return false;
-    c->overridden[i] = true;
-    *body = c->overrides[i];
+    o->made = true;
+    *body = o->body;
     return true;
 }
 
-static void open_span(struct pk_call *c, const struct pk_target *t)
+/* Without room for it the span before, which is over, stays the current one. */
+static bool open_span(struct pk_call *c, const struct pk_target *t)
 {
     struct pk_record *r = &c->record;
+    struct pk_span *spans = pk_alloc_row(c->arena, r->spans, r->span_count, sizeof *spans);
 
     PK_ASSERT(r->span_count < PK_SPANS_MAX);
+    if (!spans)
+        return pk_fail(&c->error, PK_NO_MEMORY, "request: out of memory");
+    r->spans = spans;
     c->span = r->span_count++;
     r->spans[c->span] = (struct pk_span){
         .kind = PK_SPAN_ATTEMPT,
@@ -192,6 +199,7 @@ static void open_span(struct pk_call *c, const struct pk_target *t)
         .model = r->request_model,
         .started_us = pk_call_now_us(c),
     };
+    return true;
 }
 
 /* The earliest of the attempt's own limits; the call's deadline holds as well. */
@@ -311,12 +319,11 @@ bool pk_call_build(struct pk_call *c)
 
     c->privacy = pk_privacy_join(c->privacy, t->privacy);
     pk_call_set_deadline(c);
-    if (!overridden(c, t, &body)) {
-        open_span(c, t);
+    bool taken = overridden(c, t, &body);
+    if (taken)
+        c->record.request_model = pk_call_model(c, &t->params);
+    if (!open_span(c, t) || !taken)
         return false;
-    }
-    c->record.request_model = pk_call_model(c, &t->params);
-    open_span(c, t);
     if (t->dead.len)
         return pk_fail(&c->error, PK_NO_KEY, "%.*s", PK_FMT(t->dead));
     if (!pk_models_allow(&t->models, c->record.request_model))

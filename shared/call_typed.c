@@ -55,7 +55,8 @@ static bool ask(struct pk_call *c, pk_str request)
         t->before = c->body;
     t->request = request;
     c->body = body;
-    c->overridden[c->node] = false;
+    if (c->overridden)
+        c->overridden[c->node].made = false;
     return true;
 }
 
@@ -102,7 +103,8 @@ void pk_call_ask_as_before(struct pk_call *c)
 {
     if (c->typed.request.len) {
         c->body = c->typed.before;
-        c->overridden[c->node] = false;
+        if (c->overridden)
+            c->overridden[c->node].made = false;
     }
     c->typed = (struct pk_call_typed){0};
 }

@@ -124,9 +124,10 @@ static bool damaged(struct pk_error *err)
 
 static bool apply_record(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
 {
+    struct pk_record_room room;
     struct pk_record r;
 
-    return pk_record_decode(w->in, &r) ? pk_store_record_add(s, &r, err) : damaged(err);
+    return pk_record_decode(w->in, &r, &room) ? pk_store_record_add(s, &r, err) : damaged(err);
 }
 
 static bool apply_cache(struct pk_store *s, struct pk_wire *w, struct pk_error *err)

@@ -14,6 +14,7 @@ static const uint8_t key[PK_CACHE_KEY_BYTES] = {1, 2, 3};
 
 static struct pk_record record(void)
 {
+    static struct pk_span span;
     struct pk_record r = {.id = {1},
                           .trace_id = PK_STR("t"),
                           .started_us = now_us,
@@ -21,9 +22,10 @@ static struct pk_record record(void)
                           .operation = PK_STR("chat"),
                           .source = PK_STR("http"),
                           .request = PK_STR("{\"q\":1}"),
-                          .span_count = 1};
+                          .span_count = 1,
+                          .spans = &span};
 
-    r.spans[0] = (struct pk_span){.started_us = now_us, .ended_us = now_us + 1000, .status = 200};
+    span = (struct pk_span){.started_us = now_us, .ended_us = now_us + 1000, .status = 200};
     return r;
 }
 

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+static struct pk_arena arena;
 static struct pk_leases all, ended;
 static int64_t now = 1772360430000000; /* 2026-03-01T10:20:30Z */
 static const int64_t second = 1000000;
@@ -22,8 +23,9 @@ static struct pk_reserve ask(const char *subject, int64_t want)
     struct pk_reserve r = {.epoch = 1, .expires_us = now + 60 * second, .refused = -1};
 
     r.id[0] = 7;
-    r.holds.count = 1;
-    r.holds.rows[0] = (struct pk_hold){
+    r.holds.rows = pk_alloc_row(&arena, NULL, 0, sizeof *r.holds.rows);
+    PK_ASSERT(r.holds.rows);
+    r.holds.rows[r.holds.count++] = (struct pk_hold){
         .limit = PK_STR("l"), .subject = pk_str_of(subject), .window = PK_LW_DAY, .want = want};
     return r;
 }
@@ -242,6 +244,7 @@ static void long_names_are_not_kept(void)
 
 int main(void)
 {
+    pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
     RUN(those_who_come_often_get_more_and_more);
     RUN(those_who_come_together_get_one);
     RUN(what_is_taken_is_told);
@@ -254,5 +257,6 @@ int main(void)
     RUN(a_new_slot_has_a_lease_of_its_own);
     RUN(there_is_place_for_those_in_use);
     RUN(long_names_are_not_kept);
+    pk_arena_free(&arena);
     return test_end();
 }

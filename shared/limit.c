@@ -163,7 +163,7 @@ static void wire_hold(struct pk_wire *w, struct pk_hold *h)
         pk_wire_bytes(w, h->lease, sizeof h->lease);
 }
 
-void pk_holds_wire(struct pk_wire *w, struct pk_hold_list *holds)
+void pk_holds_wire(struct pk_wire *w, struct pk_holds *holds)
 {
     pk_wire_small(w, &holds->count, PK_HOLDS_MAX);
     if (!w->out)
@@ -227,14 +227,37 @@ static int lower_bound(const struct pk_limits *limits, const struct place *p)
 }
 
 struct match {
+    struct pk_arena *arena;
     const struct pk_limits *limits;
-    struct pk_hold_list *holds;
+    struct pk_holds *holds;
     struct pk_error *err;
 };
 
-/* The hold of a limit and subject; made, in its place, when there is none. NULL: there are too many. */
-static struct pk_hold *hold_of(struct pk_hold_list *holds, pk_str limit, pk_str subject)
+/* A new one at place i. NULL: there are too many, or no memory. */
+static struct pk_hold *insert(struct match *m, int i)
 {
+    struct pk_holds *holds = m->holds;
+    struct pk_hold *rows;
+
+    if (holds->count == PK_HOLDS_MAX) {
+        (void)pk_fail(m->err, PK_TOO_LARGE, "limits: more than %d apply to one call", PK_HOLDS_MAX);
+        return NULL;
+    }
+    rows = pk_alloc_row(m->arena, holds->rows, holds->count, sizeof *rows);
+    if (!rows) {
+        (void)pk_fail(m->err, PK_NO_MEMORY, "limits: out of memory");
+        return NULL;
+    }
+    memmove(&rows[i + 1], &rows[i], (size_t)(holds->count - i) * sizeof *rows);
+    holds->rows = rows;
+    holds->count++;
+    return &rows[i];
+}
+
+/* The hold of a limit and subject; made, in its place, when there is none. NULL with m->err: it cannot be. */
+static struct pk_hold *hold_of(struct match *m, pk_str limit, pk_str subject)
+{
+    struct pk_holds *holds = m->holds;
     int i = 0;
 
     for (; i < holds->count; i++) {
@@ -248,13 +271,10 @@ static struct pk_hold *hold_of(struct pk_hold_list *holds, pk_str limit, pk_str 
         if (c > 0)
             break;
     }
-    if (holds->count == PK_HOLDS_MAX)
-        return NULL;
-    memmove(&holds->rows[i + 1], &holds->rows[i],
-            (size_t)(holds->count - i) * sizeof holds->rows[0]);
-    holds->count++;
-    holds->rows[i] = (struct pk_hold){.limit = limit, .subject = subject};
-    return &holds->rows[i];
+    struct pk_hold *h = insert(m, i);
+    if (h)
+        *h = (struct pk_hold){.limit = limit, .subject = subject};
+    return h;
 }
 
 /* At most PK_SUBJECT_BYTES, whole characters. */
@@ -276,10 +296,9 @@ static bool take(struct match *m, const struct place *p, pk_str subject)
 
         if (stands(l, p) != 0)
             break;
-        struct pk_hold *h = hold_of(m->holds, l->slug, subject);
+        struct pk_hold *h = hold_of(m, l->slug, subject);
         if (!h)
-            return pk_fail(m->err, PK_TOO_LARGE, "limits: more than %d apply to one call",
-                           PK_HOLDS_MAX);
+            return false;
         h->counts = l->counts;
         h->window = l->window;
         h->rolling = l->rolling;
@@ -342,10 +361,9 @@ static bool take_metadata(struct match *m, struct pk_arena *arena, pk_str metada
 }
 
 bool pk_limits_match(struct pk_arena *arena, const struct pk_limits *limits,
-                     const struct pk_caller *caller, struct pk_hold_list *holds,
-                     struct pk_error *err)
+                     const struct pk_caller *caller, struct pk_holds *holds, struct pk_error *err)
 {
-    struct match m = {limits, holds, err};
+    struct match m = {arena, limits, holds, err};
     const struct place all = {.scope = PK_LS_ALL};
 
     for (int i = 0; i < holds->count; i++)

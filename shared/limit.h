@@ -152,19 +152,20 @@ struct pk_hold {
     int64_t spare; /* what was */
 };
 
-struct pk_hold_list {
+/* By limit and subject: everybody locks in this order. At most PK_HOLDS_MAX. */
+struct pk_holds {
     int count;
-    struct pk_hold rows[PK_HOLDS_MAX]; /* by limit and subject: everybody locks in this order */
+    struct pk_hold *rows;
 };
 
-/* Names the fields of all that there are (wire.h). */
+/* Names the fields of all that there are (wire.h); holds->rows has room for PK_HOLDS_MAX when they are read. */
 struct pk_wire;
-void pk_holds_wire(struct pk_wire *w, struct pk_hold_list *holds);
+void pk_holds_wire(struct pk_wire *w, struct pk_holds *holds);
 
-/* Marks in `holds` what applies to `caller`, adding what is not there yet, and nothing else as applying.
+/* Marks in `holds` what applies to `caller`, adding what is not there yet (in `arena`), and nothing else as applying.
  * PK_TOO_LARGE when a call comes under more than PK_HOLDS_MAX. */
 bool pk_limits_match(struct pk_arena *arena, const struct pk_limits *limits,
-                     const struct pk_caller *caller, struct pk_hold_list *holds,
+                     const struct pk_caller *caller, struct pk_holds *holds,
                      struct pk_error *err) PK_MUST_CHECK;
 
 #endif

@@ -290,7 +290,7 @@ static struct pk_limit rows[] = {
 };
 
 /* "limit/subject" of what applies. */
-static pk_str applying(const struct pk_hold_list *holds)
+static pk_str applying(const struct pk_holds *holds)
 {
     struct pk_buf out = pk_buf_in(&arena, 4096);
 
@@ -304,7 +304,7 @@ static pk_str applying(const struct pk_hold_list *holds)
 static bool applies(const struct pk_caller *caller, const char *expected)
 {
     struct pk_limits limits = {rows, PK_COUNT(rows)};
-    struct pk_hold_list holds = {.count = 0};
+    struct pk_holds holds = {.count = 0};
     bool ok = pk_limits_match(&arena, &limits, caller, &holds, &err);
     pk_str got = applying(&holds);
 
@@ -338,7 +338,7 @@ static void a_call_comes_under_what_names_it_in_the_order_of_slugs(void)
 static void another_target_brings_its_own_and_keeps_the_calls(void)
 {
     struct pk_limits limits = {rows, PK_COUNT(rows)};
-    struct pk_hold_list holds = {.count = 0};
+    struct pk_holds holds = {.count = 0};
     struct pk_caller caller = {.virtual_key = PK_STR("k1"), .user = PK_STR("ann")};
 
     EXPECT(pk_limits_match(&arena, &limits, &caller, &holds, &err) && holds.count == 5);
@@ -356,7 +356,7 @@ static void too_many_are_an_error_and_long_values_are_cut(void)
 {
     static struct pk_limit many[PK_HOLDS_MAX + 1];
     struct pk_limits limits = {many, PK_HOLDS_MAX};
-    struct pk_hold_list holds = {.count = 0};
+    struct pk_holds holds = {.count = 0};
     char name[600];
 
     for (int i = 0; i <= PK_HOLDS_MAX; i++)

@@ -59,7 +59,9 @@ static void a_traceparent_is_taken_apart_when_it_is_one(void)
 
 static struct pk_record call(void)
 {
-    struct pk_record r = {.trace_id = PK_STR("visit-5"), .span_id = PK_STR("00f067aa0ba902b7")};
+    static struct pk_span spans[2];
+    struct pk_record r = {
+        .trace_id = PK_STR("visit-5"), .span_id = PK_STR("00f067aa0ba902b7"), .spans = spans};
 
     r.operation = PK_STR("messages");
     r.provider = PK_STR("google");

@@ -81,6 +81,13 @@ static void the_stricter_of_two_holds(void)
 
 static struct pk_record record_with(const char *words)
 {
+    static struct pk_span spans[3];
+    static struct pk_feedback feedback[1];
+
+    spans[0] = (struct pk_span){.message = pk_str_of(words), .quotes = true};
+    spans[1] = (struct pk_span){.message = PK_STR("ours")};
+    spans[2] = (struct pk_span){.message = PK_STR("ours: theirs"), .quotes = true, .own = 4};
+    feedback[0] = (struct pk_feedback){.metadata = pk_copyf(&arena, "{\"f\":\"%s\"}", words)};
     return (struct pk_record){
         .request = pk_copyf(&arena, "{\"a\":\"%s\"}", words),
         .response = pk_copyf(&arena, "{\"b\":\"%s\"}", words),
@@ -90,11 +97,9 @@ static struct pk_record record_with(const char *words)
         .prompt = pk_str_of(words),
         .span_name = pk_str_of(words),
         .span_count = 3,
-        .spans = {{.message = pk_str_of(words), .quotes = true},
-                  {.message = PK_STR("ours")},
-                  {.message = PK_STR("ours: theirs"), .quotes = true, .own = 4}},
+        .spans = spans,
         .feedback_count = 1,
-        .feedback = {{.metadata = pk_copyf(&arena, "{\"f\":\"%s\"}", words)}},
+        .feedback = feedback,
     };
 }
 

@@ -221,7 +221,7 @@ static void wire_record(struct pk_wire *w, struct pk_record *r)
     r->cache_status = (enum pk_cache_status)choice(w, (int)r->cache_status, PK_CS_SEMANTIC_MISS);
     pk_wire_bytes(w, &r->cache_similarity, sizeof r->cache_similarity);
     pk_usage_wire(w, &r->usage);
-    pk_wire_small(w, &r->span_count, PK_COUNT(r->spans));
+    pk_wire_small(w, &r->span_count, PK_SPANS_MAX);
     clear(w, r->spans, (size_t)r->span_count * sizeof *r->spans);
     for (int i = 0; i < r->span_count; i++)
         wire_span(w, &r->spans[i]);
@@ -244,11 +244,14 @@ void pk_record_encode(struct pk_record *r, struct pk_buf *out)
     wire_record(&w, r);
 }
 
-bool pk_record_decode(pk_str bytes, struct pk_record *r)
+bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *room)
 {
     struct pk_wire w = {.in = bytes};
 
-    memset(r, 0, offsetof(struct pk_record, holds)); /* of the lists only what is read */
+    *r = (struct pk_record){.holds.rows = room->holds,
+                            .spans = room->spans,
+                            .outcomes = room->outcomes,
+                            .feedback = room->feedback};
     wire_record(&w, r);
     return pk_wire_done(&w);
 }

@@ -101,12 +101,18 @@ struct pk_record {
     pk_str circuit; /* under which name its circuits are counted; empty: none is */
     int64_t circuit_version;
     int outcome_count, feedback_count;
+    struct pk_holds holds; /* of limits; settled with the row */
+    struct pk_span *spans;
+    struct pk_outcome *outcomes;  /* of targets that have a breaker */
+    struct pk_feedback *feedback; /* of its guardrails; written with the row */
+};
 
-    /* Lists are last: a call does not clear the room that it may never need. */
-    struct pk_hold_list holds; /* of limits; settled with the row */
+/* The lists of any record. */
+struct pk_record_room {
+    struct pk_hold holds[PK_HOLDS_MAX];
     struct pk_span spans[PK_SPANS_MAX];
-    struct pk_outcome outcomes[PK_ATTEMPTS_MAX];  /* of targets that have a breaker */
-    struct pk_feedback feedback[PK_FEEDBACK_MAX]; /* of its guardrails; written with the row */
+    struct pk_outcome outcomes[PK_ATTEMPTS_MAX];
+    struct pk_feedback feedback[PK_FEEDBACK_MAX];
 };
 
 const char *pk_status_name(enum pk_status status);             /* "client_closed" */
@@ -122,8 +128,8 @@ void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1]);
 
 /* Versioned, self-contained bytes of a record, which is left as it is. */
 void pk_record_encode(struct pk_record *r, struct pk_buf *out);
-/* Strings point into `bytes`. False when they are not a record of this version. */
-bool pk_record_decode(pk_str bytes, struct pk_record *r) PK_MUST_CHECK;
+/* Lists are in `room`, strings point into `bytes`. False when they are not a record of this version. */
+bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *room) PK_MUST_CHECK;
 
 /* Names the fields of a usage, for those who flatten one (wire.h). */
 struct pk_wire;

@@ -49,11 +49,11 @@ void pk_reserve_encode(const struct pk_reserve *r, struct pk_buf *out)
     wire(&w, &copy);
 }
 
-bool pk_reserve_decode(pk_str bytes, struct pk_reserve *r)
+bool pk_reserve_decode(pk_str bytes, struct pk_reserve *r, struct pk_hold rows[PK_HOLDS_MAX])
 {
     struct pk_wire w = {.in = bytes};
 
-    *r = (struct pk_reserve){.refused = -1};
+    *r = (struct pk_reserve){.refused = -1, .holds.rows = rows};
     wire(&w, r);
     return pk_wire_done(&w);
 }

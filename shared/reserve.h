@@ -21,13 +21,13 @@ struct pk_reserve {
     bool in_use;            /* only what other calls have set aside is in the way */
     struct pk_error error;
 
-    struct pk_hold_list
-        holds; /* of the question; `want` is to become `amount`, of all or of none */
+    struct pk_holds holds; /* of the question; `want` is to become `amount`, of all or of none */
 };
 
-/* The question, or the question with its answer, as bytes for another process. Strings of what is read
- * point into `bytes`; false when they are none. */
+/* The question, or the question with its answer, as bytes for another process. Of what is read the holds lie in
+ * `rows`, and strings point into `bytes`; false when they are none. */
 void pk_reserve_encode(const struct pk_reserve *r, struct pk_buf *out);
-bool pk_reserve_decode(pk_str bytes, struct pk_reserve *r) PK_MUST_CHECK;
+bool pk_reserve_decode(pk_str bytes, struct pk_reserve *r,
+                       struct pk_hold rows[PK_HOLDS_MAX]) PK_MUST_CHECK;
 
 #endif

@@ -441,7 +441,7 @@ static struct pk_hold *find_spare(struct pk_reserve *const *asked, int i, const 
 /* Whether question `i` is answered by what earlier ones have set aside. */
 static bool share(struct pk_reserve *const *asked, int i)
 {
-    struct pk_hold_list *holds = &asked[i]->holds;
+    struct pk_holds *holds = &asked[i]->holds;
     struct pk_hold *from[PK_HOLDS_MAX];
 
     for (int j = 0; j < holds->count; j++) {

@@ -313,13 +313,14 @@ static void *call_often(void *arg)
     struct caller *c = arg;
     struct pk_store *own = test_store(c->path);
     struct pk_reserve start, *r = &start;
+    struct pk_hold hold;
 
     for (int i = 0; i < CALLS; i++) {
         start = (struct pk_reserve){.epoch = epoch, .expires_us = now + 60 * second, .refused = -1};
         c->number++;
         memcpy(start.id + 1, &c->number, sizeof c->number);
-        start.holds.count = 1;
-        start.holds.rows[0] = (struct pk_hold){
+        start.holds = (struct pk_holds){1, &hold};
+        hold = (struct pk_hold){
             .limit = PK_STR("l"), .counts = PK_LC_TOKENS, .window = PK_LW_TOTAL, .want = 10};
         pk_writer_reserve(c->writer, own, &r, 1, 1000);
         if (!start.granted)

@@ -35,6 +35,7 @@ static int64_t epoch(void)
 static struct pk_record call_with(struct pk_breaker breaker, int attempts, int failures,
                                   int64_t at_us)
 {
+    static struct pk_outcome outcome;
     struct pk_record r = {.trace_id = PK_STR("t"),
                           .operation = PK_STR("chat"),
                           .source = PK_STR("sqlite"),
@@ -42,7 +43,8 @@ static struct pk_record call_with(struct pk_breaker breaker, int attempts, int f
                           .ended_us = at_us,
                           .circuit = PK_STR("prod"),
                           .circuit_version = 1,
-                          .outcome_count = 1};
+                          .outcome_count = 1,
+                          .outcomes = &outcome};
 
     rows++;
     pk_uuid7(at_us, (uint64_t[2]){rows, rows}, r.id);
@@ -224,10 +226,12 @@ try {
 static void log_try(const char *slug, const struct try *t, int64_t at_us)
 {
     struct pk_record r = call_with((struct pk_breaker){0}, 0, 0, at_us);
+    struct pk_span span;
 
     r.outcome_count = 0;
     r.config = pk_str_of(slug);
     r.span_count = 1;
+    r.spans = &span;
     r.spans[0] = (struct pk_span){.target_path = pk_str_of(t->path),
                                   .provider = PK_STR("ollama"),
                                   .model = PK_STR("m"),

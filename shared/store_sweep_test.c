@@ -26,6 +26,11 @@ static void set(const char *name, const char *value)
 static void add_call(int64_t ago_us, uint64_t number, const char *request, const char *response)
 {
     uint64_t random[2] = {number, number * 7919};
+    struct pk_span span = {
+        .started_us = now_us - ago_us,
+        .ended_us = now_us - ago_us + 900,
+        .wait_ms = 1, /* or the row of the call would have it */
+    };
     struct pk_record r = {
         .trace_id = PK_STR("t"),
         .operation = PK_STR("chat"),
@@ -36,9 +41,7 @@ static void add_call(int64_t ago_us, uint64_t number, const char *request, const
         .request = pk_str_of(request),
         .response = pk_str_of(response),
         .span_count = 1,
-        .spans = {{.started_us = now_us - ago_us,
-                   .ended_us = now_us - ago_us + 900,
-                   .wait_ms = 1}}, /* or the row of the call would have it */
+        .spans = &span,
     };
 
     pk_uuid7(r.started_us, random, r.id);

@@ -52,8 +52,10 @@ static struct pk_record record(uint64_t n)
         .cache_status = PK_CS_MISS,
         .metadata = PK_STR("{\"team\":\"a\"}"),
         .span_count = 2,
+        .spans = pk_alloc(&arena, 2 * sizeof(struct pk_span)),
     };
 
+    PK_ASSERT(r.spans);
     pk_uuid7(now_us, random, r.id);
     r.spans[0] = (struct pk_span){.target_path = PK_STR("config.targets[0]"),
                                   .provider = PK_STR("openai"),
@@ -306,6 +308,7 @@ static void the_same_record_twice_is_one_row(void)
 {
     struct pk_store *s = test_store(":memory:");
     struct pk_record r = record(1);
+    struct pk_feedback feedback;
 
     r.spans[1].name = PK_STR("no-pii");
     r.spans[1].used = r.spans[1].cost_known = true;
@@ -313,7 +316,8 @@ static void the_same_record_twice_is_one_row(void)
     r.spans[1].output_tokens = 3;
     r.spans[1].cost_pusd = 2000000;
     r.feedback_count = 1;
-    r.feedback[0] = (struct pk_feedback){
+    r.feedback = &feedback;
+    feedback = (struct pk_feedback){
         .at_us = now_us, .trace_id = PK_STR("t"), .value = -5, .weight = 0.5, .metadata = PK_NONE};
     EXPECT(pk_store_record_add(s, &r, &err) && pk_store_record_add(s, &r, &err));
     EXPECT(test_says(s, "select count(*) from pk_logs", "1"));

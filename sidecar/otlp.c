@@ -141,7 +141,8 @@ static struct entry *take_batch(struct pkd_otlp *o)
 /* How many calls are in the body. */
 static int print_batch(const struct pkd_otlp *o, const struct entry *batch, struct pk_buf *out)
 {
-    struct pk_record *r = pk_alloc(out->arena, sizeof *r);
+    struct pk_record_room *room = pk_alloc(out->arena, sizeof *room);
+    struct pk_record r;
     int count = 0;
 
     pk_buf_adds(
@@ -151,12 +152,12 @@ static int print_batch(const struct pkd_otlp *o, const struct entry *batch, stru
     pk_json_quote(out, pk_str_of(o->service));
     pk_buf_adds(out, "}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"pk\",\"version\":\"" PK_VERSION
                      "\"},\"spans\":[");
-    for (; r && batch; batch = batch->next) {
-        if (!pk_record_decode((pk_str){batch->bytes, batch->len}, r))
+    for (; room && batch; batch = batch->next) {
+        if (!pk_record_decode((pk_str){batch->bytes, batch->len}, &r, room))
             continue;
         if (count++)
             pk_buf_addc(out, ',');
-        pk_otel_print(out, r);
+        pk_otel_print(out, &r);
     }
     pk_buf_adds(out, "]}]}]}");
     return count;

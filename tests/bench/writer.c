@@ -110,6 +110,7 @@ static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, 
     uint64_t always = 5, ids[2] = {pk_random_next(random), pk_random_next(random)};
     uint64_t *words = traffic == SAME ? &always : random;
     char trace[PK_UUID_TEXT + 1];
+    struct pk_span span = span_of(at_us);
     struct pk_record r = {
         .span_id = PK_STR("8f3a61c09d24e7b5"),
         .started_us = at_us,
@@ -131,7 +132,7 @@ static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, 
         .cost_known = true,
         .cost_pusd = 72000000,
         .metadata = PK_STR("{\"_user\":\"user-1234\",\"env\":\"prod\"}"),
-        .spans = {span_of(at_us)},
+        .spans = &span,
         .span_count = 1,
     };
 
@@ -245,6 +246,7 @@ static bool through_sqlite(const char *path, enum traffic traffic, int rows)
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     struct pk_buf entry = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
     for (int i = 0; i < rows; i++) {
+        struct pk_record_room room;
         struct pk_record r;
 
         pk_buf_reset(&entry);
@@ -252,7 +254,7 @@ static bool through_sqlite(const char *path, enum traffic traffic, int rows)
         double before = seconds(CLOCK_THREAD_CPUTIME_ID);
         if (i % PEER_GROUP == 0)
             (void)sqlite3_exec(db, "begin immediate", NULL, NULL, NULL);
-        if (!pk_record_decode(pk_str_sub(pk_buf_str(&entry), 2, entry.len), &r))
+        if (!pk_record_decode(pk_str_sub(pk_buf_str(&entry), 2, entry.len), &r, &room))
             return false;
         bind_columns(st, &r);
         (void)sqlite3_step(st);
