@@ -39,10 +39,11 @@ struct pk_conn {
     uint64_t random;
     int cursors; /* open on relations: the store may not change under them */
     int busy;    /* functions and scans that are at work: what they use was not idle at a fork */
-    unsigned raised; /* errors of its functions: the statement that had one is over */
-    int rides;       /* calls that run */
-    int statements;  /* that run, as far as they are known: statement.h */
-    bool driving;    /* a turn of one is under way */
+    unsigned raised;  /* errors of its functions: the statement that had one is over */
+    int rides;        /* calls that run */
+    int statements;   /* that run, as far as they are known: statement.h */
+    const char *hint; /* for pk_health(); NULL: none */
+    bool driving;     /* a turn of one is under way */
 };
 
 /* The connection's state, with one reference; NULL when memory runs out. */

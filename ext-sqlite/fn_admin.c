@@ -227,7 +227,7 @@ static bool read_counts(sqlite3 *db, int64_t *rows, int64_t *schema_version, str
 }
 
 /* pk_health(): JSON {ok, version, sqlite, store, schema_version, rows, pending, written, dropped, spooled,
- * cache_entries, cache_bytes, last_error, connections, providers}. `written` and `dropped` are entries of this process. */
+ * cache_entries, cache_bytes, last_error, hint, connections, providers}. `written` and `dropped` are entries of this process. */
 static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                    sqlite3_context *ctx, struct pk_error *err)
 {
@@ -257,6 +257,11 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
     pk_buf_adds(&out, ",\"last_error\":");
     if (s.last_error[0])
         pk_json_quote(&out, pk_str_of(s.last_error));
+    else
+        pk_buf_adds(&out, "null");
+    pk_buf_adds(&out, ",\"hint\":");
+    if (c->hint)
+        pk_json_quote(&out, pk_str_of(c->hint));
     else
         pk_buf_adds(&out, "null");
     pk_buf_addf(&out, ",\"connections\":%d,\"providers\":", pk_hub_connections());

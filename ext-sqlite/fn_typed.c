@@ -76,8 +76,8 @@ static void give_value(sqlite3_context *ctx, enum pk_typed_kind kind,
     switch (kind) {
     case PK_TYPED_JSON: pk_result_json(ctx, value->text); break;
     case PK_TYPED_LABEL: pk_result_text(ctx, value->text); break;
-    case PK_TYPED_TRUTH: sqlite3_result_int(ctx, value->truth); break;
-    case PK_TYPED_SCORE: sqlite3_result_double(ctx, value->score); break;
+    case PK_TYPED_TRUTH: pk_result_int(ctx, value->truth); break;
+    case PK_TYPED_SCORE: pk_result_real(ctx, value->score); break;
     }
 }
 

@@ -48,7 +48,7 @@ pk_function pk_fn_retention_run; /* fn_retention.c */
 
 pk_function pk_fn_price_import; /* fn_price.c */
 
-pk_function pk_fn_prefetch; /* fn_cost.c */
+pk_function pk_fn_prefetch, pk_fn_content_hash; /* fn_cost.c */
 
 pk_function pk_fn_cost, pk_fn_count_tokens, pk_fn_version; /* fn_pure.c */
 

@@ -40,6 +40,7 @@ static const struct {
     {"pk_prompt",        2, 4, JSON,   pk_fn_prompt},
     {"pk_replay",        1, 2, JSON,   pk_fn_replay},
     {"pk_prefetch",      2, 3, JSON,   pk_fn_prefetch},
+    {"pk_content_hash",  2, 3, DIRECT, pk_fn_content_hash},
     {"pk_render",        2, 2, JSON,   pk_fn_render},
     {"pk_prompt_put",    2, 2, DIRECT, pk_fn_prompt_put},
     {"pk_prompt_publish", 2, 4, DIRECT, pk_fn_prompt_publish},

@@ -9,10 +9,24 @@
 #ifndef PK_STATEMENT_H
 #define PK_STATEMENT_H
 
-#include "conn.h"
+#include "memo.h"
+#include "value.h"
+
+struct pk_statement;
 
 /* What lasts as long as the running statement that `ctx` is of. NULL: no memory. */
 struct pk_statement *pk_statement_of(sqlite3_context *ctx, struct pk_conn *c);
+
+/* Equal questions of one statement are one call. `what` and `args` are the question, whose text is in `arena`. True
+ * when the statement has its answer, and `ctx` has it now. NULL for s is fine. */
+bool pk_statement_recall(struct pk_statement *s, struct pk_arena *arena, const void *what,
+                         struct pk_args args, sqlite3_context *ctx, pk_str *question);
+/* Between the two, what the functions of value.h give is listened to; `keep`: it is the answer from now on. */
+void pk_statement_listen(struct pk_statement *s, struct pk_arena *arena);
+void pk_statement_keep(struct pk_statement *s, pk_str question, bool keep);
+
+/* A call was made for one row, and nothing else meanwhile. After many the user is told, once, what is faster. */
+void pk_statement_called(struct pk_statement *s);
 
 /* A scan begins, or ends. */
 void pk_statement_join(struct pk_conn *c);

@@ -77,14 +77,28 @@ bool pk_arg_real(struct pk_args args, int i, const char *name, double *out, stru
     return true;
 }
 
+_Thread_local struct pk_hearing pk_hearing;
+
+static void hear(enum pk_heard kind, pk_str bytes)
+{
+    struct pk_hearing *h = &pk_hearing;
+
+    if (!h->arena)
+        return;
+    h->bytes = pk_copy(h->arena, bytes);
+    h->kind = h->arena->failed ? PK_HEARD_NOTHING : kind;
+}
+
 void pk_result_text(sqlite3_context *ctx, pk_str text)
 {
+    hear(PK_HEARD_TEXT, text);
     sqlite3_result_text64(ctx, text.at ? text.at : "", text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
 void pk_result_json(sqlite3_context *ctx, pk_str text)
 {
     pk_result_text(ctx, text);
+    hear(PK_HEARD_JSON, text);
     sqlite3_result_subtype(ctx, 'J');
 }
 
@@ -104,7 +118,20 @@ void pk_result_floats(sqlite3_context *ctx, const float *at, int count)
         for (size_t k = 0; k < sizeof bits; k++)
             bytes[(size_t)i * sizeof bits + k] = (unsigned char)(bits >> 8 * k);
     }
+    hear(PK_HEARD_FLOATS, (pk_str){(const char *)bytes, size});
     sqlite3_result_blob64(ctx, bytes, size, sqlite3_free);
+}
+
+void pk_result_int(sqlite3_context *ctx, int64_t n)
+{
+    hear(PK_HEARD_INT, (pk_str){(const char *)&n, sizeof n});
+    sqlite3_result_int64(ctx, n);
+}
+
+void pk_result_real(sqlite3_context *ctx, double x)
+{
+    hear(PK_HEARD_REAL, (pk_str){(const char *)&x, sizeof x});
+    sqlite3_result_double(ctx, x);
 }
 
 static int result_code(enum pk_code code)

@@ -69,20 +69,35 @@ bool pk_verb_bare_failure(struct pk_query *q, sqlite3_context *ctx, struct pk_er
     return true;
 }
 
+static void ask(struct pk_query *q, sqlite3_context *ctx, struct pk_args args,
+                const struct pk_verb *verb, pk_str question)
+{
+    struct pk_statement *s = pk_statement_of(ctx, q->conn);
+    struct pk_error err;
+    bool ok = run(q, args, verb, &err);
+
+    if (q->record && q->record->attempts > 0)
+        pk_statement_called(s);
+    pk_statement_listen(s, &q->arena);
+    ok = ok && (q->no_call || verb->give(q, ctx, &err));
+    pk_statement_keep(s, question, ok && q->outcome.code == PK_OK && !q->req.alone);
+    if (!ok) {
+        q->conn->raised++;
+        pk_result_error(ctx, &err, PK_NONE);
+    }
+}
+
 void pk_verb_answer(sqlite3_context *ctx, struct pk_args args, const struct pk_verb *verb)
 {
     struct pk_query q = {.conn = sqlite3_user_data(ctx)};
-    struct pk_error err;
+    pk_str question;
 
     if (pk_args_null(args, verb->required))
         return;
     pk_arena_init(&q.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    (void)pk_statement_of(ctx, q.conn);
     q.conn->busy++;
-    if (!run(&q, args, verb, &err) || (!q.no_call && !verb->give(&q, ctx, &err))) {
-        q.conn->raised++;
-        pk_result_error(ctx, &err, PK_NONE);
-    }
+    if (!pk_statement_recall(pk_statement_of(ctx, q.conn), &q.arena, verb, args, ctx, &question))
+        ask(&q, ctx, args, verb, question);
     q.conn->busy--;
     if (q.snapshot)
         pk_snapshot_release(q.conn->resolver, q.snapshot);

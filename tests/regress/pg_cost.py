@@ -97,10 +97,10 @@ def a_statement_makes_no_more_calls_than_it_may(pg, mock, k):
     table(k, [f"row {i}" for i in range(10)])
     c = cached(mock, "calls")
     k.query("set pk.max_calls_per_query = 4")
-    k.query("select pk_key_put('mine', 'openai', 'sk-mine', jsonb_build_object('custom_host', $1::text))",
+    k.query("select pk_key_put('loop', 'openai', 'sk-loop', jsonb_build_object('custom_host', $1::text))",
             f"http://127.0.0.1:{mock.port}/v1")
     for sql, conf in (("select pk_ask($1, body) from rows", config(mock)), ("select content from pk_map($1, 'select body as"
-                      " prompt from rows')", c), ("do $x$ begin for i in 1..9 loop perform pk_ask('mine', 'x' || i, null, '{\"model\": \"echo\"}');"
+                      " prompt from rows')", c), ("do $x$ begin for i in 1..9 loop perform pk_ask('loop', 'x' || i, null, '{\"model\": \"echo\"}');"
                       " end loop; end $x$", None)):
         mock.reset()
         args = [conf] if conf else []
@@ -147,6 +147,37 @@ def a_batch_tells_what_it_cost(pg, mock, k):
     expect(len(told) == 2, told)
     expect("pk: rows 3, calls 2, from the cache 0, failed 0, cost $0.0000" in told[0], told)
     expect("pk: rows 3, calls 0, from the cache 2, failed 0, cost $0" in told[1], told)
+
+
+# --- pk_content_hash -----------------------------------------------------------------------
+
+HASHES = ["dddfe7246a3306767abd87388a32360e915faecff4058425417fedd659619b90",
+          "dddfe7246a3306767abd87388a32360e915faecff4058425417fedd659619b90",
+          "af2113b5322c478734841224cc3015a60347832240b9b2ccc9e66eae65c7f071",
+          "f3a35fc0bb25bfa13d45ed7893fb5ba0cb35ed1d691c2439e455222237a59b53"]  # the same in both engines
+
+
+@case
+def a_content_hash_changes_with_what_shapes_the_answer_alone(pg, mock, k):
+    k.query("""select pk_key_put('mine', 'openai', 'sk-1');
+               select pk_config_put('known', '{"virtual_key": "mine", "override_params": {"model": "a"}}');
+               select pk_prompt_put('greet', '{"messages": [{"role": "user", "content": "Greet {{name}}."}]}')""")
+    h = "select pk_content_hash('known', 'hello')"
+    vars_ = """select pk_content_hash('known', '{"name": "Ann"}', '{"pk": {"prompt": "greet"}}')"""
+    expect([k.value(h), k.value("""select pk_content_hash('known', '[{"role": "user", "content": "hello"}]')"""),
+            k.value("""select pk_content_hash('known', '[urgent] help', '{"temperature": 0}')"""), k.value(vars_)] == HASHES)
+    k.query("select pk_key_rotate('mine', 'sk-2')")
+    k.query("""select pk_config_put('known', '{"virtual_key": "mine", "retry": {"attempts": 3}, "request_timeout": 5000,
+               "cache": {"mode": "simple"}, "override_params": {"model": "a"}}')""")
+    expect(k.value(h) == HASHES[0])
+    expect(k.query("select count(*) from generate_series(1, 100) i where pk_content_hash('known', 'hello') = $1",
+                   HASHES[0]) == [["100"]])
+    k.query("select pk_prompt_put('greet', '{"messages": [{"role": "user", "content": "Hail {{name}}."}]}'); select pk_prompt_publish('greet', 2)")
+    expect(k.value(vars_) != HASHES[3])
+    k.query("""select pk_config_put('known', '{"virtual_key": "mine", "override_params": {"model": "b"}}')""")
+    expect(k.value(h) != HASHES[0])
+    expect(k.value("select pk_content_hash('known', null)") is None)
+    expect_error("22023", lambda: k.value("select pk_content_hash('nowhere', 'x')"), "nowhere")
 
 
 def main():

@@ -123,7 +123,7 @@ def the_second_equal_call_is_a_cache_hit_at_once(folder):
     db = connect()
     before = mock.requests()
     rows = db.execute("with recursive n(i) as (select 1 union all select i + 1 from n where i < 20) "
-                      "select pk_chat(?, 'the same') -> '$.pk.cache_status' from n",
+                      "select pk_chat(?, 'the same', '{\"pk\": {\"dedup\": false}}') -> '$.pk.cache_status' from n",
                       (config(**CACHED),)).fetchall()
     equal([r[0] for r in rows], ['"MISS"'] + ['"HIT"'] * 19)
     equal(mock.requests() - before, 1)
@@ -384,7 +384,7 @@ def a_store_in_memory_is_private_and_complete(folder):
         equal(one(db, "select pk_chat(?, 'x') -> '$.pk.cache_status'", config(**CACHED)), f'"{status}"')
     equal(one(db, "select count(*) from pk_logs"), 3)
     # Its own rows do not keep a scan going for ever.
-    equal(len(db.execute("select pk_chat(?, 'x') from pk_logs", (config(**CACHED),)).fetchall()), 3)
+    equal(len(db.execute("select pk_chat(?, 'x' || rowid) from pk_logs", (config(**CACHED),)).fetchall()), 3)
     equal(one(db, "select count(*) from pk_logs"), 6)
     equal(one(connect(), "select count(*) from pk_logs"), 0)
 

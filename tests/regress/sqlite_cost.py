@@ -151,5 +151,48 @@ def a_statement_costs_no_more_than_it_may(folder):
     contains(failure(db, "select pk_set('max_calls_per_query', '-1')"), "max_calls_per_query: must be 0")
 
 
+# --- pk_content_hash -----------------------------------------------------------------------
+
+def hashes(value):
+    return [value("select pk_content_hash('known', 'hello')"),
+            value("select pk_content_hash('known', '[{\"role\": \"user\", \"content\": \"hello\"}]')"),
+            value("select pk_content_hash('known', '[urgent] help', '{\"temperature\": 0}')"),
+            value("select pk_content_hash('known', '{\"name\": \"Ann\"}', '{\"pk\": {\"prompt\": \"greet\"}}')")]
+
+
+HASHES = ["dddfe7246a3306767abd87388a32360e915faecff4058425417fedd659619b90",
+          "dddfe7246a3306767abd87388a32360e915faecff4058425417fedd659619b90",
+          "af2113b5322c478734841224cc3015a60347832240b9b2ccc9e66eae65c7f071",
+          "f3a35fc0bb25bfa13d45ed7893fb5ba0cb35ed1d691c2439e455222237a59b53"]  # the same in both engines
+
+
+@case
+def a_content_hash_changes_with_what_shapes_the_answer_alone(folder):
+    db = connect()
+    h = "select pk_content_hash('known', ?)"
+    put = "select pk_config_put('known', ?)"
+    one(db, "select pk_key_put('mine', 'openai', 'sk-1')")
+    one(db, put, '{"virtual_key": "mine", "override_params": {"model": "a"}}')
+    one(db, "select pk_prompt_put('greet', 'Greet {{name}}.')")
+    equal(hashes(lambda sql: one(db, sql)), HASHES)
+    first = one(db, h, "hello")
+    equal(len(first), 64)
+    assert one(db, h, "hello!") != first
+    one(db, "select pk_key_rotate('mine', 'sk-2')")
+    one(db, put, '{"virtual_key": "mine", "retry": {"attempts": 3}, "cache": {"mode": "simple", "namespace": "n"},'
+                 ' "request_timeout": 5000, "override_params": {"model": "a"}}')
+    equal(one(db, h, "hello"), first)
+    one(db, put, '{"virtual_key": "mine", "override_params": {"model": "b"}}')
+    assert one(db, h, "hello") != first
+    vars_ = "select pk_content_hash('known', '{\"name\": \"Ann\"}', '{\"pk\": {\"prompt\": \"greet\"}}')"
+    before = one(db, vars_)
+    one(db, "select pk_prompt_put('greet', 'Hail {{name}}.')")
+    one(db, "select pk_prompt_publish('greet', 2)")
+    assert one(db, vars_) != before
+    equal(one(db, "select pk_content_hash(null, 'x')"), None)
+    equal(one(db, "select pk_content_hash('known', null)"), None)
+    contains(failure(db, "select pk_content_hash('nowhere', 'x')"), "nowhere")
+
+
 if __name__ == "__main__":
     main()
