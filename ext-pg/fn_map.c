@@ -12,6 +12,7 @@
 #include "rows.h"
 
 #include "batch.h"
+#include "forecast.h"
 #include "prefetch.h"
 #include "result.h"
 
@@ -41,6 +42,8 @@ struct map {
     struct pk_rows rows; /* of the query; its portal is NULL: an array */
 
     enum pk_ask_kind kind;
+    struct pk_forecast forecast;
+
     Datum *inputs;
     bool *nulls;
     int input, input_count;
@@ -120,14 +123,19 @@ static bool build(struct map *m, struct pk_item *item, const struct pk_ask_row *
     return ok;
 }
 
+static bool next_row(struct map *m, struct pk_ask_row *row)
+{
+    if (m->list)
+        return next_of_list(m, row);
+    return m->rows.portal ? pk_rows_next(&m->rows, row) : next_input(m, row);
+}
+
 static void read_row(struct map *m)
 {
     struct pk_error err = {0};
     struct pk_ask_row row = {0};
 
-    if (!(m->list          ? next_of_list(m, &row)
-          : m->rows.portal ? pk_rows_next(&m->rows, &row)
-                           : next_input(m, &row))) {
+    if (!next_row(m, &row)) {
         pk_batch_eof(m->batch);
         return;
     }
@@ -355,7 +363,7 @@ static void run(struct map *m)
     PG_END_TRY();
 }
 
-static void run_query(struct map *m, FunctionCallInfo fcinfo)
+static void run_query(struct map *m, FunctionCallInfo fcinfo, void (*with_rows)(struct map *m))
 {
     char *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
 
@@ -363,7 +371,7 @@ static void run_query(struct map *m, FunctionCallInfo fcinfo)
         elog(ERROR, "pk: SPI_connect failed");
     pk_rows_open(&m->rows, query);
     MemoryContextSwitchTo(m->context);
-    run(m);
+    with_rows(m);
     SPI_cursor_close(m->rows.portal);
     (void)SPI_finish();
 }
@@ -394,7 +402,7 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
     int level = NewGUCNestLevel();
     open_call(m, fcinfo, json_config);
     if (of_query) {
-        run_query(m, fcinfo);
+        run_query(m, fcinfo, run);
     } else {
         open_inputs(m, fcinfo);
         run(m);
@@ -421,7 +429,7 @@ static Datum prefetch(FunctionCallInfo fcinfo, bool json_config)
     open_call(m, fcinfo, json_config);
     if (!pk_prefetch_check(m->base.arena, &m->base.snapshot->config, m->params, &err))
         pk_throw(&err, PK_NONE, NULL);
-    run_query(m, fcinfo);
+    run_query(m, fcinfo, run);
     if (!pk_ring_flush(SETTLE_WAIT_MS)) /* the next statement is to find them */
         ereport(WARNING, (errmsg("pk: answers are still on their way to the cache"),
                           errhint("pk_flush() waits for them.")));
@@ -451,6 +459,111 @@ void pk_map_list(struct pk_home home, pk_str config, pk_str params, const struct
     AtEOXact_GUC(true, level);
     MemoryContextSwitchTo(outer);
     MemoryContextDelete(inner);
+}
+
+/* --- what it would cost -------------------------------------------------------------------- */
+
+static bool cache_has(void *ctx, struct pk_call *call, struct pk_arena *arena)
+{
+    struct map *m = ctx;
+    struct pk_cache_entry entry;
+    struct pk_error unused;
+    bool found = false;
+
+    return pk_store_cache_get(m->base.store, arena, pk_call_cache_key(call), pk_clock_us(),
+                              pk_call_max_age_s(call), &entry, &found, &unused) &&
+           found;
+}
+
+static void foresee_row(struct map *m, const struct pk_ask_row *row)
+{
+    struct pk_forecast_cache cache = {cache_has, m};
+    const struct pk_snapshot *s = m->base.snapshot;
+    struct pk_item *item = palloc0(sizeof *item);
+    struct pk_error err = {0};
+
+    pk_arena_init(&item->arena, pk_allocator_in(CurrentMemoryContext), PK_CALL_BYTES_MAX);
+    if (!row->has_text || !build(m, item, row, &err)) {
+        pk_forecast_no_call(&m->forecast);
+        return;
+    }
+    bool ok = pk_forecast_add(&m->forecast, &item->arena, &s->config, s->facts, &item->req,
+                              pk_clock_us(), cache, &err);
+    pk_store_check(m->base.store, ok, &err);
+}
+
+static void foresee(struct map *m)
+{
+    MemoryContext outer = CurrentMemoryContext;
+    MemoryContext context = AllocSetContextCreate(m->context, "pk row", ALLOCSET_DEFAULT_SIZES);
+    struct pk_ask_row row = {0};
+
+    pk_forecast_init(&m->forecast, pk_allocator_in(m->context));
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        MemoryContextSwitchTo(context);
+        row = (struct pk_ask_row){0};
+        if (!next_row(m, &row))
+            break;
+        foresee_row(m, &row);
+        MemoryContextReset(context);
+    }
+    MemoryContextSwitchTo(outer);
+}
+
+static void put_forecast(struct map *m)
+{
+    const struct pk_forecast *f = &m->forecast;
+    const int64_t counts[] = {f->rows, f->distinct, f->cached_rows, f->input_tokens,
+                              f->max_output_tokens};
+    Datum values[PK_COUNT(counts) + 2];
+    bool nulls[PK_COUNT(counts) + 2];
+    int i = 0;
+
+    for (; i < (int)PK_COUNT(counts); i++) {
+        nulls[i] = false;
+        values[i] = Int64GetDatum(counts[i]);
+    }
+    nulls[i] = f->min_unknown;
+    values[i++] = pk_usd_datum(f->min_pusd);
+    nulls[i] = f->max_unknown;
+    values[i++] = pk_usd_datum(f->max_pusd);
+    tuplestore_putvalues(m->out.store, m->out.desc, values, nulls);
+}
+
+static Datum estimate(FunctionCallInfo fcinfo, bool json_config)
+{
+    MemoryContext outer = CurrentMemoryContext;
+    MemoryContext inner = AllocSetContextCreate(outer, "pk batch", ALLOCSET_DEFAULT_SIZES);
+    struct map *m = MemoryContextAllocZero(inner, sizeof *m);
+
+    pk_out_open(&m->out, fcinfo);
+    if (pk_args_null(fcinfo, 2))
+        return (Datum)0;
+    pk_run_check();
+    if (pk_ring_open())
+        (void)pk_ring_flush(SETTLE_WAIT_MS); /* the cache is as the last statement left it */
+    MemoryContextSwitchTo(inner);
+    int level = NewGUCNestLevel();
+    open_call(m, fcinfo, json_config);
+    run_query(m, fcinfo, foresee);
+    put_forecast(m);
+    AtEOXact_GUC(true, level);
+    MemoryContextSwitchTo(outer);
+    MemoryContextDelete(inner);
+    return (Datum)0;
+}
+
+PK_FUNCTION(pk_sql_estimate);
+Datum pk_sql_estimate(PG_FUNCTION_ARGS)
+{
+    return estimate(fcinfo, false);
+}
+
+PK_FUNCTION(pk_sql_estimate_json);
+Datum pk_sql_estimate_json(PG_FUNCTION_ARGS)
+{
+    return estimate(fcinfo, true);
 }
 
 PK_FUNCTION(pk_sql_map);

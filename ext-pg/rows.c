@@ -96,7 +96,7 @@ static void set_text(Datum *values, bool *nulls, int i, pk_str text)
     set(values, nulls, i, text.len > 0, text.len ? pk_text_datum(text) : (Datum)0);
 }
 
-static Datum usd_datum(int64_t pusd)
+Datum pk_usd_datum(int64_t pusd)
 {
     char text[32];
 
@@ -125,7 +125,7 @@ static void set_all(const struct pk_out_row *row, Datum *values, bool *nulls)
     set_text(values, nulls, i++, r->model);
     set(values, nulls, i++, r->has_usage, Int64GetDatum(r->input_tokens));
     set(values, nulls, i++, r->has_usage, Int64GetDatum(r->output_tokens));
-    set(values, nulls, i++, r->cost_known, usd_datum(r->cost_pusd));
+    set(values, nulls, i++, r->cost_known, pk_usd_datum(r->cost_pusd));
     set(values, nulls, i++, true, Float8GetDatum((double)r->latency_us / 1000.0));
     set(values, nulls, i++, true, Int32GetDatum(r->attempts));
     set_text(values, nulls, i++, r->cache_status);

@@ -48,4 +48,6 @@ struct pk_out_row {
 void pk_out_open(struct pk_out *out, FunctionCallInfo fcinfo); /* what the caller will read */
 void pk_out_put(struct pk_out *out, const struct pk_out_row *row);
 
+Datum pk_usd_datum(int64_t pusd); /* numeric, dollars */
+
 #endif

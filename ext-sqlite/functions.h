@@ -54,6 +54,8 @@ pk_function pk_fn_cost, pk_fn_count_tokens, pk_fn_version; /* fn_pure.c */
 
 /* The relations as read-only virtual tables, vtab.c. An SQLite result code. */
 int pk_vtab_register(struct pk_conn *c);
+/* pk_estimate, vtab_estimate.c. */
+int pk_vtab_estimate_register(struct pk_conn *c);
 /* pk_map and pk_batch, vtab_map.c. */
 int pk_vtab_map_register(struct pk_conn *c);
 /* pk_collect, vtab_job.c. */

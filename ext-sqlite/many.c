@@ -11,6 +11,7 @@
 #include "result.h"
 #include "statement.h"
 #include "store_audit.h"
+#include "store_cache.h"
 #include "store_prompt.h"
 
 #include <stdlib.h>
@@ -282,6 +283,57 @@ bool pk_many_prefetch(struct pk_many *m, struct pk_arena *arena, pk_str *counts,
     pk_prefetch_print(&out, &p);
     *counts = pk_buf_str(&out);
     return !out.failed || pk_fail(err, PK_NO_MEMORY, "no memory for the counts");
+}
+
+/* --- what it would cost -------------------------------------------------------------------- */
+
+static bool has(void *ctx, struct pk_call *call, struct pk_arena *arena)
+{
+    struct pk_conn *c = ctx;
+    struct pk_cache_entry entry;
+    struct pk_error unused;
+    bool found = false;
+
+    return pk_store_cache_get(c->store, arena, pk_call_cache_key(call), pk_clock_us(),
+                              pk_call_max_age_s(call), &entry, &found, &unused) &&
+           found;
+}
+
+static bool foresee(struct pk_many *m, const struct pk_many_row *row, struct pk_forecast *f,
+                    struct pk_error *err)
+{
+    struct pk_forecast_cache cache = {has, m->conn};
+    struct pk_error row_error = {0};
+    struct pk_item item = {0};
+    bool ok = true;
+
+    pk_arena_init(&item.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    if (row->has_text && build(m, &item, row, &row_error))
+        ok = pk_forecast_add(f, &item.arena, &m->snapshot->config, m->snapshot->facts, &item.req,
+                             pk_clock_us(), cache, err);
+    else
+        pk_forecast_no_call(f);
+    pk_arena_free(&item.arena);
+    return ok;
+}
+
+bool pk_many_forecast(struct pk_many *m, struct pk_forecast *f, struct pk_error *err)
+{
+    struct pk_error row_error = {0};
+    bool more = true;
+
+    if (!pk_conn_flush(m->conn, err)) /* the cache is as the last statement left it */
+        return false;
+    while (more) {
+        struct pk_many_row row = {0};
+
+        if (!m->source.next(m->source.ctx, &row, &more, &row_error, err) ||
+            (more && !foresee(m, &row, f, err)))
+            return false;
+        if (pk_ride_interrupted(m->conn, &m->interrupt))
+            return pk_fail(err, PK_CANCELLED, "interrupted");
+    }
+    return true;
 }
 
 /* --- birth and death ----------------------------------------------------------------------- */

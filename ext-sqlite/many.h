@@ -7,6 +7,7 @@
 
 #include "batch.h"
 #include "conn.h"
+#include "forecast.h"
 
 /* What a row asks with. */
 enum pk_ask_kind { PK_ASK_PROMPT, PK_ASK_MESSAGES, PK_ASK_VARS };
@@ -34,6 +35,8 @@ struct pk_many *pk_many_new(struct pk_conn *c, pk_str config, pk_str params,
 /* Makes all calls, and answers only with what became of them, as JSON (prefetch.h) in `arena`. */
 bool pk_many_prefetch(struct pk_many *m, struct pk_arena *arena, pk_str *counts,
                       struct pk_error *err) PK_MUST_CHECK;
+/* Makes none, and says what all would use and cost; *f is the caller's to free. */
+bool pk_many_forecast(struct pk_many *m, struct pk_forecast *f, struct pk_error *err) PK_MUST_CHECK;
 /* Cancels what still runs. NULL is fine. */
 void pk_many_free(struct pk_many *m);
 

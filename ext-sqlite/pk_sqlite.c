@@ -152,6 +152,8 @@ int sqlite3_pk_init(sqlite3 *db, char **message, const sqlite3_api_routines *api
         rc = pk_vtab_map_register(c);
     if (rc == SQLITE_OK)
         rc = pk_vtab_job_register(c);
+    if (rc == SQLITE_OK)
+        rc = pk_vtab_estimate_register(c);
     pk_conn_release(c);
     return rc == SQLITE_OK ? SQLITE_OK_LOAD_PERMANENTLY : rc;
 }

@@ -308,6 +308,8 @@ void pk_call_count(struct pk_call *c); /* c->answered, or c->error */
 bool pk_call_limited(struct pk_call *c, bool *ask) PK_MUST_CHECK;
 /* It was granted; NULL: without an answer of the store. */
 void pk_call_take(struct pk_call *c, const struct pk_reserve *r);
+/* Output of a request that sets no limit: no more than the model gives. */
+int64_t pk_call_output_assumed(const struct pk_call *c);
 /* The most that the call will have cost after the attempt. False with c->error: nobody knows. */
 bool pk_call_most(struct pk_call *c, int64_t *pusd) PK_MUST_CHECK;
 void pk_call_settle(struct pk_call *c); /* what was used of the holds; at the end */

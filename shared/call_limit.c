@@ -72,7 +72,7 @@ static bool has_unpriced(const struct pk_call *c)
 }
 
 /* What a request that sets no limit gets at most: no more than the model gives. */
-static int64_t output_assumed(const struct pk_call *c)
+int64_t pk_call_output_assumed(const struct pk_call *c)
 {
     int64_t assumed = c->req->output_assumed > 0 ? c->req->output_assumed : PK_OUTPUT_ASSUMED;
     const struct pk_price *p = pk_price_find(&c->facts->prices, pk_call_provider(c),
@@ -98,7 +98,7 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
         !pk_json_parse(c->arena, sent, "request", &body, &c->error))
         return false;
     if (!c->exchange.upgrade)
-        bound = pk_estimate_bound(&body, output_assumed(c));
+        bound = pk_estimate_bound(&body, pk_call_output_assumed(c));
     if (!c->operation->output)
         bound.output = 0;
     most->tokens = bound.input + bound.output;

@@ -180,6 +180,27 @@ def a_content_hash_changes_with_what_shapes_the_answer_alone(pg, mock, k):
     expect_error("22023", lambda: k.value("select pk_content_hash('nowhere', 'x')"), "nowhere")
 
 
+# --- pk_estimate ---------------------------------------------------------------------------
+
+@case
+def what_it_will_cost_is_known_before_a_call(pg, mock, k):
+    table(k, ["Where is my order number one?", "Thank you all very much!", "Thank you all very much!", None])
+    c = config(mock, default_params={"max_tokens": 50}, cache={"mode": "simple", "namespace": "estimate"})
+    sql = "select * from pk_estimate($1, $2)"
+    mock.reset()
+    rows, distinct, cached_rows, tokens, output, least, most = k.query(sql, c, QUERY)[0]
+    expect(mock.requests() == 0 and (rows, distinct, cached_rows, output) == ("4", "2", "0", "100"), rows)
+    expect(0 < float(least) < float(most) < 0.001 and 10 < int(tokens) < 60, least, most, tokens)
+    spent = prefetch(k, c, QUERY)["cost_usd"]
+    expect(float(least) * 0.3 <= spent <= float(most), least, spent, most)
+    expect(k.query(sql, c, QUERY) == [["4", "2", "3", "0", "0", "0", "0"]], k.query(sql, c, QUERY))
+    expect(k.query("select cost_min_usd, cost_max_usd from pk_estimate($1, $2)", config(mock, "echo"), QUERY) == [[None, None]])
+    expect(k.query("select * from pk_estimate(null::text, $1)", QUERY) == [])
+    expect_error("22023", lambda: k.query(sql, c, "delete from rows"), "query: must be one select")
+    expect(k.value("select rows from pk_estimate($1, 'select ''x'' || i as prompt from generate_series(1, 20000) i')", c)
+           == "20000")
+
+
 def main():
     with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
         k.query("create extension pk")

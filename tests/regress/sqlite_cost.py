@@ -194,5 +194,65 @@ def a_content_hash_changes_with_what_shapes_the_answer_alone(folder):
     contains(failure(db, "select pk_content_hash('nowhere', 'x')"), "nowhere")
 
 
+# --- pk_estimate ---------------------------------------------------------------------------
+
+ESTIMATE = ("select rows, distinct_prompts, cached_rows, input_tokens, max_output_tokens, cost_min_usd, cost_max_usd"
+            " from pk_estimate(?, ?, ?)")
+
+
+def estimate(db, c, query=QUERY, params=None):
+    rows = db.execute(ESTIMATE, (c, query, params)).fetchall()
+    equal(len(rows), 1)
+    return dict(zip(("rows", "distinct", "cached", "input", "output", "least", "most"), rows[0]))
+
+
+@case
+def what_it_will_cost_is_known_before_a_call(folder):
+    db = table(folder, ["Where is my order number one?", "Thank you all very much!", "Thank you all very much!", None])
+    c = config("gpt-4o-mini", default_params={"max_tokens": 50}, **CACHED)
+    before = mock.requests()
+    e = estimate(db, c)
+    equal(mock.requests() - before, 0)
+    equal((e["rows"], e["distinct"], e["cached"], e["output"]), (4, 2, 0, 100))
+    assert 10 <= e["input"] <= 60, e
+    assert 0 < e["least"] < e["most"] < 0.001, e
+    equal(round(e["most"] * 1e6, 3), round(e["input"] * 0.15 + e["output"] * 0.6, 3))
+    counts = prefetch(db, c, QUERY)
+    assert e["least"] * 0.3 <= counts["cost_usd"] <= e["most"], (e, counts)
+    e = estimate(db, c)
+    equal((e["rows"], e["distinct"], e["cached"], e["input"], e["most"]), (4, 2, 3, 0, 0))
+    db.execute("insert into t(body) values ('One more.')")
+    equal(estimate(db, c)["output"], 50)
+    equal(db.execute("select count(*) from pk_logs").fetchone()[0], 2)
+
+
+@case
+def the_cheapest_and_the_dearest_target_are_the_bounds(folder):
+    db = table(folder, ["a", "b"])
+    targets = [{"provider": "openai", "api_key": "sk-1", "override_params": {"model": m, "max_tokens": 100}}
+               for m in ("gpt-4o", "gpt-4o-mini")]
+    both = estimate(db, json.dumps({"strategy": {"mode": "fallback"}, "targets": targets}))
+    dear, cheap = (estimate(db, json.dumps(t)) for t in targets)
+    equal(both["most"], dear["most"])
+    assert 0.8 * cheap["least"] < both["least"] < 1.2 * cheap["least"], (both, cheap)  # the first says how many tokens
+    assert dear["least"] > cheap["least"]
+    free = estimate(db, config("nobody-knows"))
+    equal((free["least"], free["most"], free["rows"]), (None, None, 2))
+    assert free["output"] == 2 * 4096, free
+    equal(estimate(db, targets_of(targets, "nobody-knows"))["most"], None)
+    equal(db.execute(ESTIMATE, (None, QUERY, None)).fetchall(), [])
+    contains(failure(db, ESTIMATE, config(), "delete from t", None), "query: must be one select")
+    contains(failure(db, "select * from pk_estimate"), "pk_estimate needs a config and a query")
+    one(db, "select pk_prompt_put('greet', 'Greet {{name}}.')")
+    e = estimate(db, config(), "select json_object('name', body) as vars from t", options(prompt="greet"))
+    equal(e["distinct"], 2)
+
+
+def targets_of(targets, model):
+    unknown = json.loads(json.dumps(targets[0]))
+    unknown["override_params"]["model"] = model
+    return json.dumps({"strategy": {"mode": "fallback"}, "targets": [targets[1], unknown]})
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,244 @@
+/* vtab_estimate.c - pk_estimate(config, query, params): one row that says what pk_map with the same arguments would use
+ * and cost.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "functions.h"
+
+#include "rows.h"
+
+#include <string.h>
+
+enum column {
+    C_ROWS,
+    C_DISTINCT,
+    C_CACHED,
+    C_INPUT,
+    C_OUTPUT,
+    C_MIN,
+    C_MAX,
+    C_CONFIG, /* the hidden ones: arguments */
+    C_QUERY,
+    C_PARAMS,
+};
+
+static const char columns[] =
+    "create table x(rows integer, distinct_prompts integer, cached_rows integer, "
+    "input_tokens integer, max_output_tokens integer, cost_min_usd real, cost_max_usd real, "
+    "config hidden, query hidden, params hidden)";
+
+struct table {
+    sqlite3_vtab base;
+    struct pk_conn *conn;
+};
+
+struct cursor {
+    sqlite3_vtab_cursor base;
+    struct pk_forecast forecast;
+    bool there; /* the row is */
+};
+
+static struct table *table_of(sqlite3_vtab_cursor *base)
+{
+    return (struct table *)(void *)base->pVtab;
+}
+
+static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
+{
+    return (struct cursor *)(void *)base;
+}
+
+/* --- scan ---------------------------------------------------------------------------------- */
+
+static bool estimate(struct cursor *cur, struct pk_args args, bool *known, struct pk_error *err)
+{
+    struct pk_conn *c = table_of(&cur->base)->conn;
+    struct pk_rows rows = {.db = c->db};
+    pk_str config, query, params;
+
+    *known = false;
+    if (!pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &config, err) ||
+        !pk_arg_text(args, 1, "query", PK_BODY_BYTES_MAX, &query, err) ||
+        !pk_arg_text(args, 2, "params", PK_BODY_BYTES_MAX, &params, err))
+        return false;
+    if (!config.at || !query.at)
+        return true; /* NULL in: no row */
+    struct pk_many *m = NULL;
+    if (pk_rows_open(&rows, query, err))
+        m = pk_many_new(c, config, params, pk_rows_source(&rows), err);
+    *known = m && pk_many_forecast(m, &cur->forecast, err);
+    pk_many_free(m);
+    pk_rows_close(&rows);
+    return *known;
+}
+
+/* The plan says where each argument is. */
+static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int count,
+                  sqlite3_value **values)
+{
+    struct cursor *cur = cursor_of(base);
+    struct pk_conn *c = table_of(base)->conn;
+    sqlite3_value *ordered[3] = {NULL, NULL, NULL};
+    struct pk_error err = {0};
+
+    (void)number;
+    for (int i = 0; i < count; i++)
+        ordered[plan[i] - '0'] = values[i];
+    pk_forecast_free(&cur->forecast);
+    pk_forecast_init(&cur->forecast, pk_allocator_malloc());
+    c->busy++;
+    bool ok = estimate(cur, (struct pk_args){ordered, ordered[2] ? 3 : 2}, &cur->there, &err);
+    c->busy--;
+    if (ok)
+        return SQLITE_OK;
+    sqlite3_free(base->pVtab->zErrMsg);
+    base->pVtab->zErrMsg = sqlite3_mprintf("pk: %s: %s", pk_code_name(err.code), err.msg);
+    return err.code == PK_CANCELLED ? SQLITE_INTERRUPT : SQLITE_ERROR;
+}
+
+static int next(sqlite3_vtab_cursor *base)
+{
+    cursor_of(base)->there = false;
+    return SQLITE_OK;
+}
+
+static int eof(sqlite3_vtab_cursor *base)
+{
+    return !cursor_of(base)->there;
+}
+
+static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *id)
+{
+    (void)base;
+    *id = 1;
+    return SQLITE_OK;
+}
+
+static void give_usd(sqlite3_context *ctx, bool unknown, int64_t pusd)
+{
+    if (!unknown)
+        sqlite3_result_double(ctx, (double)pusd / 1e12);
+}
+
+static int column(sqlite3_vtab_cursor *base, sqlite3_context *ctx, int i)
+{
+    const struct pk_forecast *f = &cursor_of(base)->forecast;
+
+    switch ((enum column)i) {
+    case C_ROWS: sqlite3_result_int64(ctx, f->rows); break;
+    case C_DISTINCT: sqlite3_result_int64(ctx, f->distinct); break;
+    case C_CACHED: sqlite3_result_int64(ctx, f->cached_rows); break;
+    case C_INPUT: sqlite3_result_int64(ctx, f->input_tokens); break;
+    case C_OUTPUT: sqlite3_result_int64(ctx, f->max_output_tokens); break;
+    case C_MIN: give_usd(ctx, f->min_unknown, f->min_pusd); break;
+    case C_MAX: give_usd(ctx, f->max_unknown, f->max_pusd); break;
+    case C_CONFIG:
+    case C_QUERY:
+    case C_PARAMS: break; /* SQLite knows what it was asked with */
+    }
+    return SQLITE_OK;
+}
+
+/* --- plan ---------------------------------------------------------------------------------- */
+
+static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
+{
+    char plan[4] = "";
+    int count = 0;
+
+    for (int i = 0; i < info->nConstraint; i++) {
+        int argument = info->aConstraint[i].iColumn - C_CONFIG;
+        char letter = (char)('0' + argument);
+
+        if (argument < 0 || info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ ||
+            strchr(plan, letter))
+            continue;
+        if (!info->aConstraint[i].usable)
+            return SQLITE_CONSTRAINT; /* without it, it would be another question */
+        plan[count++] = letter;
+        info->aConstraintUsage[i].argvIndex = count;
+        info->aConstraintUsage[i].omit = 1;
+    }
+    if (!strchr(plan, '0') || !strchr(plan, '1')) {
+        sqlite3_free(base->zErrMsg);
+        base->zErrMsg =
+            sqlite3_mprintf("pk: invalid_request: pk_estimate needs a config and a query");
+        return SQLITE_ERROR;
+    }
+    info->estimatedRows = 1;
+    info->estimatedCost = 1e6;
+    info->idxStr = sqlite3_mprintf("%s", plan);
+    info->needToFreeIdxStr = 1;
+    return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* --- birth and death ----------------------------------------------------------------------- */
+
+static int connect_table(sqlite3 *db, void *aux, int argc, const char *const *argv,
+                         sqlite3_vtab **out, char **message)
+{
+    struct table *t = sqlite3_malloc(sizeof *t);
+
+    (void)argc;
+    (void)argv;
+    (void)message;
+    if (!t)
+        return SQLITE_NOMEM;
+    *t = (struct table){.conn = aux};
+    int rc = sqlite3_declare_vtab(db, columns);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
+    if (rc != SQLITE_OK) {
+        sqlite3_free(t);
+        return rc;
+    }
+    *out = &t->base;
+    return SQLITE_OK;
+}
+
+static int disconnect(sqlite3_vtab *base)
+{
+    sqlite3_free(base);
+    return SQLITE_OK;
+}
+
+static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
+{
+    struct cursor *cur = sqlite3_malloc(sizeof *cur);
+
+    (void)base;
+    if (!cur)
+        return SQLITE_NOMEM;
+    *cur = (struct cursor){.there = false};
+    *out = &cur->base;
+    return SQLITE_OK;
+}
+
+static int close_cursor(sqlite3_vtab_cursor *base)
+{
+    struct cursor *cur = cursor_of(base);
+
+    pk_forecast_free(&cur->forecast);
+    sqlite3_free(cur);
+    return SQLITE_OK;
+}
+
+static const sqlite3_module module = {
+    .iVersion = 0,
+    .xConnect = connect_table,
+    .xBestIndex = best_index,
+    .xDisconnect = disconnect,
+    .xOpen = open_cursor,
+    .xClose = close_cursor,
+    .xFilter = filter,
+    .xNext = next,
+    .xEof = eof,
+    .xColumn = column,
+    .xRowid = row_id,
+};
+
+int pk_vtab_estimate_register(struct pk_conn *c)
+{
+    c->refs++;
+    return sqlite3_create_module_v2(c->db, "pk_estimate", &module, c, pk_conn_release);
+}
