@@ -98,7 +98,7 @@ $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lpq -lssl $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lpq -lssl -lcsv $(LIBS)
 
 $(BUILD)/mock/%.o: tests/mock/%.c
 	@mkdir -p $(@D)

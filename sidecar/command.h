@@ -41,6 +41,7 @@ unsigned pkd_command_groups(const struct pkd_command *c);
 
 int pkd_serve(const struct pkd_options *o);
 int pkd_health(const struct pkd_options *o);
+int pkd_map(const struct pkd_options *o);
 int pkd_doctor(const struct pkd_options *o);
 int pkd_completion(const struct pkd_options *o);
 int pkd_manual(const struct pkd_options *o);

@@ -23,6 +23,7 @@ const struct pkd_command pkd_commands[] = {
     {"cache",      "the answers that are kept",                               NULL, pkd_cache_verbs,     NULL},
     {"feedback",   "what calls were worth",                                   NULL, pkd_feedback_verbs,  NULL},
     {"jobs",       "what was enqueued with pk_enqueue()",                     NULL, pkd_job_verbs,       NULL},
+    {"map",        "ask for each row of a CSV file, and write it again with the answers", pkd_map, NULL, "pkd map tickets.csv --config support --prompt 'Mood, one word: {{body}}' --out moods.csv"},
     {"completion", "what a shell needs to complete the words of pkd",         pkd_completion, pkd_completion_verbs, NULL},
     {"manual",     "the manual, made from the same tables as this help",      pkd_manual, pkd_manual_verbs, NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -49,6 +50,8 @@ unsigned pkd_command_groups(const struct pkd_command *c)
 {
     if (c->run == pkd_serve || c->run == pkd_doctor || c->run == pkd_health)
         return PKD_COMMON | PKD_SERVING;
+    if (c->run == pkd_map)
+        return PKD_COMMON | PKD_MAP;
     if (c->verbs == pkd_logs_verbs)
         return PKD_COMMON | PKD_LOGS;
     return c->run ? 0 : PKD_COMMON;

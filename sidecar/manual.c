@@ -104,6 +104,7 @@ static void print_man(void)
     (void)printf(".SH OPTIONS\nThe command line wins over the environment.\n");
     roff_options("Of every command", PKD_COMMON);
     roff_options("Of logs", PKD_LOGS);
+    roff_options("Of map", PKD_MAP);
     roff_options("Of serve, doctor and health", PKD_SERVING);
     (void)printf(".SH SIGNALS\n"
                  ".TP\n.BR SIGTERM \", \" SIGINT\n"
@@ -182,6 +183,7 @@ static void print_markdown(void)
         markdown_command(c);
     markdown_options("Options of every command", PKD_COMMON);
     markdown_options("Options of pkd logs", PKD_LOGS);
+    markdown_options("Options of pkd map", PKD_MAP);
     markdown_options("Options of pkd serve, doctor and health", PKD_SERVING);
 }
 

@@ -21,10 +21,12 @@ static const struct row rows[] = {
 #define OPTION(...) ROW(PKD_SERVING, __VA_ARGS__)
 #define COMMON(...) ROW(PKD_COMMON, __VA_ARGS__)
 #define FILTER(...) ROW(PKD_LOGS, __VA_ARGS__)
+#define MAPPED(...) ROW(PKD_MAP, __VA_ARGS__)
 #include "options.def"
 #undef OPTION
 #undef COMMON
 #undef FILTER
+#undef MAPPED
 #undef ROW
 };
 
@@ -93,8 +95,9 @@ static bool read_flag(struct pk_arena *arena, char **argv, int *i, struct pkd_op
 
     if (!r)
         return pk_fail(err, PK_BAD_REQUEST, "%s: unknown option", argv[*i]);
-    if (r->option.group == PKD_LOGS && !(o->groups & PKD_LOGS))
-        return pk_fail(err, PK_BAD_REQUEST, "--%s: only pkd logs takes it", r->option.flag);
+    if ((r->option.group & (PKD_LOGS | PKD_MAP)) && !(o->groups & r->option.group))
+        return pk_fail(err, PK_BAD_REQUEST, "--%s: only pkd %s takes it", r->option.flag,
+                       r->option.group == PKD_LOGS ? "logs" : "map");
     if (r->kind == KIND_SWITCH && value)
         return pk_fail(err, PK_BAD_REQUEST, "--%s: takes no value", r->option.flag);
     if (r->kind != KIND_SWITCH && !value) {

@@ -14,12 +14,14 @@ enum pkd_group {
     PKD_COMMON = 1,  /* all that open the store */
     PKD_SERVING = 2, /* serve, and doctor, which looks at what serve would do */
     PKD_LOGS = 4,    /* logs; an error elsewhere, where they would ask for nothing */
+    PKD_MAP = 8,     /* map; likewise */
 };
 
 struct pkd_options {
 #define OPTION(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
 #define COMMON(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
 #define FILTER(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
+#define MAPPED(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
 #define OPTION_LINES(field)                                  const char *field;
 #define OPTION_TEXT(field)                                   const char *field;
 #define OPTION_LIST(field)                                   const char *field;
@@ -30,6 +32,7 @@ struct pkd_options {
 #undef OPTION
 #undef COMMON
 #undef FILTER
+#undef MAPPED
 #undef OPTION_LINES
 #undef OPTION_TEXT
 #undef OPTION_LIST

@@ -29,6 +29,7 @@ BEGIN {
     lib["http_parser.h"] = "xfer host"
     lib["sys/epoll.h"] = "xfer host"
     lib["sys/socket.h"] = "xfer host"
+    lib["csv.h"] = "host"
     lib["pthread.h"] = "store xfer writer host"
 }
 FNR == 1 {

@@ -4,7 +4,7 @@ import subprocess
 
 from pkd_harness import *
 
-OPTIONS = [m for m in re.finditer(r'^(OPTION|COMMON|FILTER)\(\w+, +\w+, +"([\w-]+)", +(?:"(\w+)"|NULL)',
+OPTIONS = [m for m in re.finditer(r'^(OPTION|COMMON|FILTER|MAPPED)\(\w+, +\w+, +"([\w-]+)", +(?:"(\w+)"|NULL)',
                                   open(os.path.join(ROOT, "sidecar/options.def")).read(), re.M)]
 folder = tempfile.mkdtemp(prefix="pkd")
 STORE = ["--store", os.path.join(folder, "t.pkdb")]
