@@ -47,6 +47,20 @@ void pkd_items_remove(struct pkd_items *list, struct pkd_item *item)
     list->count--;
 }
 
+/* NULL: there is none. */
+static struct pkd_item *take_first(struct pkd_items *list)
+{
+    struct pkd_item *item = list->first;
+
+    if (!item)
+        return NULL;
+    list->first = item->next;
+    if (list->first)
+        list->first->prev = NULL;
+    list->count--;
+    return item;
+}
+
 static int in_hand(const struct pkd_worker *w)
 {
     return w->claimed.count + w->running.count + w->over.count;
@@ -153,7 +167,6 @@ static bool begin(struct pkd_worker *w, struct pkd_item *item)
         return false;
     }
     item->work->items++;
-    pkd_items_remove(&w->claimed, item);
     pkd_items_add(&w->running, item);
     if (!pkd_item_call(w, item)) {
         pkd_items_remove(&w->running, item);
@@ -165,12 +178,9 @@ static bool begin(struct pkd_worker *w, struct pkd_item *item)
 /* One whose job cannot be read is forgotten; when the worker has nothing else, it waits again. */
 static void begin_all(struct pkd_worker *w)
 {
-    while (w->claimed.first) {
-        struct pkd_item *item = w->claimed.first;
-
+    for (struct pkd_item *item; (item = take_first(&w->claimed));) {
         if (begin(w, item))
             continue;
-        pkd_items_remove(&w->claimed, item);
         free_item(w, item);
         w->leftover = true;
     }
@@ -275,13 +285,10 @@ static void save_over(struct pkd_worker *w)
         trouble(w, "save", &err);
         return;
     }
-    while (w->over.first) {
-        struct pkd_item *item = w->over.first;
-
+    for (struct pkd_item *item; (item = take_first(&w->over));) {
         if (item->called)
             pkd_item_log(w, item);
         note_room(w, item);
-        pkd_items_remove(&w->over, item);
         free_item(w, item);
     }
     if (w->finish_ms == INT64_MAX)
@@ -497,12 +504,9 @@ void pkd_worker_wake(struct pkd_worker *w)
 
 static void drop_all(struct pkd_worker *w, struct pkd_items *list, bool running)
 {
-    while (list->first) {
-        struct pkd_item *item = list->first;
-
+    for (struct pkd_item *item; (item = take_first(list));) {
         if (running)
             pk_loop_drop(w->loop, &item->task);
-        pkd_items_remove(list, item);
         free_item(w, item);
     }
 }

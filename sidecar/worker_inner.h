@@ -30,7 +30,7 @@ struct pkd_item {
     struct pk_buf out;
     struct pk_result result;
     int64_t retry_after_ms;
-    bool called, saved; /* a call was made; its row is in the store */
+    bool called; /* a call was made */
     struct pkd_item *next, *prev;
 };
 
