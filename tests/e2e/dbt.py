@@ -167,6 +167,21 @@ def a_changed_row_is_asked_again_and_a_new_one(p):
     expect(p.sql("select mood from ticket_moods where id = 13") == [["The mood of this ticket, in one word: It's too \\ bright: 100%!"]])
 
 
+def another_model_asks_again_another_timeout_does_not(p):
+    put = """select pk_config_put('support', '{"virtual_key": "openai", %s"override_params": {"model": "%s"}}')"""
+    before = p.calls()
+    p.sql(put % ('"request_timeout": 9000, ', "gpt-4o-mini"))
+    p.dbt("run", "--select", "ticket_moods")
+    expect(p.calls() == before, p.calls() - before)
+    p.sql(put % ("", "gpt-4o"))
+    p.dbt("run", "--select", "ticket_moods")
+    expect(p.calls() - before == 11, p.calls() - before)
+    expect(p.sql("select distinct pk_model from ticket_moods where mood is not null") == [["gpt-4o"]])
+    p.sql(put % ("", "gpt-4o-mini"))
+    p.dbt("run", "--select", "ticket_moods")
+    expect(p.calls() - before == 11, p.calls() - before)  # the cache has the answers of the first model
+
+
 def a_failed_row_is_told_and_asked_again(p):
     p.provider("/m/status-503")
     before = p.calls()
@@ -282,8 +297,6 @@ def a_role_that_may_not_read_the_log_is_told(p):
 
 
 def columns_have_types(p):
-    if p.engine == "postgres" and p.sql("select count(*) from pg_proc where proname = 'pk_json'") == [["0"]]:
-        raise Skip("it has no pk_json")
     p.sql("""select pk_config_put('said', '{"virtual_key": "openai", "override_params": {"model": "said"}}')""")
     p.sql("""select pk_prompt_put('greet', '{"string": "Greet {{name}}.", "virtual_key": "openai", "model": "gpt-4o-mini"}')""")
     p.write("models/typed.sql", """{{ config(materialized='table') }}
@@ -317,7 +330,7 @@ def flush(p):
 
 
 STORY = (it_builds_with_a_call_for_each_distinct_question, its_calls_say_who_made_them, a_second_run_makes_no_call, compiling_makes_no_call,
-         a_full_refresh_pays_for_nothing_again, a_changed_row_is_asked_again_and_a_new_one, a_failed_row_is_told_and_asked_again,
+         a_full_refresh_pays_for_nothing_again, a_changed_row_is_asked_again_and_a_new_one, another_model_asks_again_another_timeout_does_not, a_failed_row_is_told_and_asked_again,
          too_many_errors_and_too_high_a_cost_fail_the_tests, a_run_keeps_to_its_bounds, views_are_refused, answers_are_fetched_ahead,
          calls_of_ones_own_are_stamped_too,
          a_run_that_is_killed_is_run_again_for_the_rest, a_role_that_may_not_read_the_log_is_told, columns_have_types, bad_arguments_are_named)
