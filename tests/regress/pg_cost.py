@@ -172,7 +172,8 @@ def a_content_hash_changes_with_what_shapes_the_answer_alone(pg, mock, k):
     expect(k.value(h) == HASHES[0])
     expect(k.query("select count(*) from generate_series(1, 100) i where pk_content_hash('known', 'hello') = $1",
                    HASHES[0]) == [["100"]])
-    k.query("select pk_prompt_put('greet', '{"messages": [{"role": "user", "content": "Hail {{name}}."}]}'); select pk_prompt_publish('greet', 2)")
+    k.query("""select pk_prompt_put('greet', '{"messages": [{"role": "user", "content": "Hail {{name}}."}]}');
+               select pk_prompt_publish('greet', 2)""")
     expect(k.value(vars_) != HASHES[3])
     k.query("""select pk_config_put('known', '{"virtual_key": "mine", "override_params": {"model": "b"}}')""")
     expect(k.value(h) != HASHES[0])
