@@ -12,7 +12,7 @@ from servers import LIMITS, sqlite_with_pk, start_pkd
 sys.path.insert(0, os.path.join(ROOT, "tests", "regress"))
 
 CALLS, ROWS = 1000, 10000
-EACH = json.dumps({"model": "gpt-4o-mini"})  # equal ones too are calls of their own
+EACH = json.dumps({"model": "gpt-4o-mini", "pk": {"dedup": False}})  # equal ones too are calls of their own
 
 
 class Sqlite:
@@ -61,6 +61,7 @@ class Postgres:
             raise Skip(str(e)[:200]) from e
 
     def one_by_one_us(self, config, calls, prompts=None):
+        self.db.query("set pk.batch = off")
         started = time.monotonic()
         got = self.row("""
             select count(pk_chat({}::text, to_jsonb('hello ' || (i % {}::int)), {}::jsonb))
