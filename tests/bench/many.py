@@ -1,11 +1,11 @@
-"""Parts with many calls in flight in one statement: map."""
+"""Parts with many calls in flight in one statement: map, scan."""
 import json
 import os
 import subprocess
 import time
 
-from rig import LOAD_CPU, cpu_s, program, wait_for, free_port
-from sql import engines
+from rig import LOAD_CPU, Skip, cpu_s, program, wait_for, free_port
+from sql import Postgres, engines
 
 ROWS, SERIAL_ROWS = int(os.environ.get("BENCH_ROWS", "10000")), 20
 LATENCY_MS, CONCURRENCY = 200, 256
@@ -52,4 +52,42 @@ def map_(bench):
     engines(bench, measure)
 
 
-PARTS = {"map": map_}
+STATEMENTS = (("SELECT", "select count(a) from (select pk_ask('slow', x) a from t offset 0) q"),
+              ("UPDATE", "update t set y = pk_ask('slow', x)"),
+              ("CREATE TABLE AS", "create temp table made as select id, pk_ask('slow', x) a from t"))
+
+
+def scan(bench):
+    """scalar calls in plain statements of Postgres: 10,000 rows that take 200 ms each, 256 in flight"""
+    config = json.loads(slow_config(bench))
+    ideal = ROWS * LATENCY_MS / 1000 / CONCURRENCY
+    try:
+        e = Postgres(bench, bench.upstream())
+    except Skip as why:
+        bench.note(f"Postgres: skipped: {why}")
+        return
+    try:
+        e.row("select pk_key_put('slow', 'openai', {}, {})", config["api_key"],
+              json.dumps({"custom_host": config["custom_host"]}))
+        e.row("select pk_config_put('slow', {})", json.dumps({"virtual_key": "slow", "override_params": config["override_params"]}))
+        e.db.query(f"create table t as select i as id, 'hello ' || i as x, null::text as y from generate_series(1, {ROWS}) i")
+        e.db.query(f"analyze t; set pk.concurrency = {CONCURRENCY}")
+        e.db.query(f"select pk_ask('slow', 'warm' || id) from t where id <= {CONCURRENCY}")
+        times = []
+        for name, statement in STATEMENTS:
+            began, cpu = time.monotonic(), e.cpu_s()
+            e.db.query(statement)
+            took, cpu = time.monotonic() - began, e.cpu_s() - cpu
+            times.append(took)
+            bench.figure(name + ", of the ideal", ideal / took, ">= 0.90", note=f"{took:.2f} s, {cpu * 1e6 / ROWS:.0f} us of CPU per row")
+        e.db.query("set pk.batch = off")
+        began = time.monotonic()
+        e.db.query(f"select pk_ask('slow', 'one ' || id) from t where id <= {SERIAL_ROWS}")
+        each = (time.monotonic() - began) / SERIAL_ROWS
+        bench.figure("SELECT, x row by row (pk.batch = off)", each * ROWS / times[0],
+                     note=f"{SERIAL_ROWS} rows took {each * 1000:.1f} ms each: {each * ROWS:.0f} s for all")
+    finally:
+        e.close()
+
+
+PARTS = {"map": map_, "scan": scan}

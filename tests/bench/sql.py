@@ -66,6 +66,7 @@ class Postgres:
         got = self.row("""
             select count(pk_chat({}::text, to_jsonb('hello ' || (i % {}::int)), {}::jsonb))
             from generate_series(0, {}::int - 1) i""", config, prompts or calls, EACH, calls)[0]
+        self.db.query("reset pk.batch")
         assert int(got) == calls
         return (time.monotonic() - started) * 1e6 / calls
 
