@@ -114,6 +114,33 @@ def asks(door, e, mock):
             and door.ask(e.to("tool-call"), "hi", None, {"tools": [WEATHER]}) is None)
 
 
+def typed(door, e, mock):
+    """typed functions give values of their types, ask twice at most, and are logged as one call"""
+    def value(sql, *args):
+        cast = "::jsonb" if door.dialect == "postgres" else ""
+        for i in range(len(args)):
+            sql = sql.replace("?", f"${i + 1}", 1) if door.dialect == "postgres" else sql
+        return door.call(f"select {sql.replace('@', cast)}", *args)
+
+    said, schema = json.dumps(e.to("said")), '{"type":"object","required":["n"]}'
+    id_ = trace("typed")
+    before = mock.page("stats")["requests"]
+    good = (json.loads(value("pk_extract(?, 'x <<{\"n\":7}>>', ?@)", said, schema)) == {"n": 7}
+            and value("pk_classify(?, '<<Red>>', ?@)", said, '["red"]') == "red"
+            and value("pk_classify(?, '<<green>>', ?@)", said, '["red"]') is None
+            and str(value("pk_filter(?, 'q', '<<yes>>')", said)) in ("1", "t")
+            and value("pk_filter(?, 'q', 'x')", json.dumps(e.to("status-500"))) is None
+            and float(value("pk_score(?, 'r', '<<0.5>>')", said)) == 0.5
+            and value("pk_reduce(?, 'i', 'x')", json.dumps(e.to("echo"))) == "<item>\nx\n</item>\n")
+    asked = mock.page("stats")["requests"] - before
+    repaired = value("pk_json(?, '<<no>><<{\"n\":1}>>', ?@, null, ?@)", said, schema, json.dumps(options(id_)))
+    row, spans = door.row(id_), door.spans(id_)
+    wrong = value("pk_json(?, '<<no>>', ?@)", said, schema)
+    return (good and asked == 8 and json.loads(repaired) == {"n": 1} and row["attempts"] == 2
+            and row["status"] == "success" and [s["error_type"] for s in spans] == ["unfit_answer", None]
+            and not wrong.ok and "there is no JSON in the answer" in wrong.message)
+
+
 def large_body(door, e, mock):
     """a text of 100 MB is refused before anything is sent"""
     before = mock.page("stats")["requests"]
@@ -484,7 +511,7 @@ def killed(door, e, mock):
 
 ANY = [stored_config, bound_key, revoked_key, literal_key, feedback] + prompts.ANY + \
     caching.ANY + operations.ANY + providers.ANY + access.ANY
-SQL = [raises, asks, large_body, allowed_hosts, rolled_back] + access.SQL
+SQL = [raises, asks, typed, large_body, allowed_hosts, rolled_back] + access.SQL
 HTTP = [streams_openai, streams_anthropic, streams_gemini, streams_cohere, streams_bedrock, messages_bedrock, streams_ollama, messages_native, broken_stream,
         fallback_before_first_byte, response_headers, disconnect, single_flight, bad_http,
         huge_request, operation] + operations.HTTP + prompts.HTTP + providers.HTTP + access.HTTP + fronts.HTTP
