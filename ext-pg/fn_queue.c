@@ -270,8 +270,8 @@ Datum pk_sql_wait(PG_FUNCTION_ARGS)
     }
 }
 
-/* Returns the number of the last row; 0: there are no more. */
-static int64 collect_some(struct pk_out *out, FunctionCallInfo fcinfo, int64 after)
+/* False: there are no more. */
+static bool collect_some(struct pk_out *out, FunctionCallInfo fcinfo, int64_t *after)
 {
     struct pk_job_result *rows = palloc(PK_JOB_RESULTS_MAX * sizeof *rows);
     struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
@@ -286,7 +286,7 @@ static int64 collect_some(struct pk_out *out, FunctionCallInfo fcinfo, int64 aft
 
         pk_out_put(out, &row);
     }
-    return count ? rows[count - 1].ord : 0;
+    return count > 0;
 }
 
 static void check_known(FunctionCallInfo fcinfo)
@@ -309,7 +309,8 @@ Datum pk_sql_collect(PG_FUNCTION_ARGS)
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "pk rows", ALLOCSET_DEFAULT_SIZES);
     struct pk_out out = {0};
-    int64 after = 0;
+    int64_t after = 0;
+    bool more;
 
     pk_out_open(&out, fcinfo);
     if (pk_args_null(fcinfo, 1))
@@ -319,8 +320,8 @@ Datum pk_sql_collect(PG_FUNCTION_ARGS)
     do {
         MemoryContextReset(context);
         CHECK_FOR_INTERRUPTS();
-        after = collect_some(&out, fcinfo, after);
-    } while (after);
+        more = collect_some(&out, fcinfo, &after);
+    } while (more);
     MemoryContextSwitchTo(outer);
     MemoryContextDelete(context);
     return (Datum)0;

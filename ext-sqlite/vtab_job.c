@@ -24,6 +24,7 @@ struct cursor {
     uint8_t id[PK_UUID_BYTES];
     struct pk_job_result rows[PK_JOB_RESULTS_MAX];
     int at, count;
+    int64_t after; /* where to read on */
 };
 
 static struct table *table_of(sqlite3_vtab_cursor *base)
@@ -45,14 +46,13 @@ static int fail(struct cursor *cur, const struct pk_error *err)
     return SQLITE_ERROR;
 }
 
-/* The rows behind `after`. */
-static bool fetch(struct cursor *cur, int64_t after, struct pk_error *err)
+static bool fetch(struct cursor *cur, struct pk_error *err)
 {
     struct pk_conn *c = table_of(&cur->base)->conn;
 
     pk_arena_free(&cur->arena);
     cur->at = cur->count = 0;
-    return pk_store_job_results(c->store, &cur->arena, cur->id, PK_NONE, after, cur->rows,
+    return pk_store_job_results(c->store, &cur->arena, cur->id, PK_NONE, &cur->after, cur->rows,
                                 &cur->count, err);
 }
 
@@ -69,7 +69,7 @@ static bool begin(struct cursor *cur, sqlite3_value *value, struct pk_error *err
     if (text.at == NULL)
         return true; /* NULL in: no rows */
     return pk_job_id_parse(text, cur->id, err) && pk_conn_ready(c, err) &&
-           pk_store_job_over(c->store, cur->id, PK_NONE, &over, err) && fetch(cur, 0, err);
+           pk_store_job_over(c->store, cur->id, PK_NONE, &over, err) && fetch(cur, err);
 }
 
 static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int count,
@@ -83,6 +83,7 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
     (void)plan;
     (void)count;
     cur->at = cur->count = 0;
+    cur->after = 0;
     c->busy++;
     bool ok = begin(cur, values[0], &err);
     c->busy--;
@@ -93,13 +94,13 @@ static int next(sqlite3_vtab_cursor *base)
 {
     struct cursor *cur = cursor_of(base);
     struct pk_conn *c = table_of(base)->conn;
-    int64_t ord = cur->rows[cur->at++].ord;
     struct pk_error err = {0};
 
+    cur->at++;
     if (cur->at < cur->count)
         return SQLITE_OK;
     c->busy++;
-    bool ok = fetch(cur, ord, &err);
+    bool ok = fetch(cur, &err);
     c->busy--;
     return ok ? SQLITE_OK : fail(cur, &err);
 }

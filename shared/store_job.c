@@ -281,6 +281,7 @@ struct results {
     struct pk_arena *arena;
     struct pk_job_result *out;
     int count;
+    int64_t total; /* items of the job */
 };
 
 /* The name that the core has for a code, which lives as long as the program; else a copy. */
@@ -307,14 +308,13 @@ static void read_call(struct pk_arena *arena, const struct pk_value *v, struct p
     r->trace_id = pk_copy(arena, v[18].s);
 }
 
-static bool read_result(void *ctx, const struct pk_value *v, int count)
+static void read_item(struct results *x, const struct pk_value *v)
 {
-    struct results *x = ctx;
     struct pk_job_result *out = &x->out[x->count++];
     struct pk_result *r = &out->result;
     bool cancelled = pk_str_is(v[3].s, "cancelled");
 
-    PK_ASSERT(count == 19 && x->count <= PK_JOB_RESULTS_MAX);
+    PK_ASSERT(x->count <= PK_JOB_RESULTS_MAX);
     *out = (struct pk_job_result){.ord = v[0].i, .has_key = v[1].type != PK_V_NULL};
     out->key = pk_copy(x->arena, v[1].s);
     out->key_is_int = v[2].i != 0;
@@ -326,19 +326,33 @@ static bool read_result(void *ctx, const struct pk_value *v, int count)
     r->error_message = cancelled ? PK_STR("the job was cancelled") : pk_copy(x->arena, v[7].s);
     r->retryable = v[8].i != 0;
     read_call(x->arena, v, r);
+}
+
+static bool read_result(void *ctx, const struct pk_value *v, int count)
+{
+    struct results *x = ctx;
+
+    PK_ASSERT(count == 20);
+    x->total = v[0].i;
+    if (v[1].type != PK_V_NULL)
+        read_item(x, &v[1]);
     return true;
 }
 
 bool pk_store_job_results(struct pk_store *s, struct pk_arena *arena,
-                          const uint8_t id[PK_UUID_BYTES], pk_str actor, int64_t after,
+                          const uint8_t id[PK_UUID_BYTES], pk_str actor, int64_t *after,
                           struct pk_job_result *out, int *count, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_int(after), pk_v_int(PK_JOB_RESULTS_MAX),
-                                    pk_v_text(actor)};
-    struct results x = {arena, out, 0};
+    struct results x = {arena, out, 0, 0};
 
-    if (!s->ops->exec(s, PK_SQL_job_results, args, PK_COUNT(args), read_result, &x, err))
-        return false;
+    do {
+        const struct pk_value args[] = {v_id(id), pk_v_int(*after), pk_v_int(PK_JOB_RESULTS_MAX),
+                                        pk_v_text(actor)};
+
+        if (!s->ops->exec(s, PK_SQL_job_results, args, PK_COUNT(args), read_result, &x, err))
+            return false;
+        *after += PK_JOB_RESULTS_MAX;
+    } while (x.count == 0 && *after < x.total);
     *count = x.count;
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "job: out of memory");
 }

@@ -85,9 +85,10 @@ struct pk_job_result {
     pk_str key;
     struct pk_result result;
 };
-/* Of the items that are over, those behind `after`, in order; at most PK_JOB_RESULTS_MAX at `out`. */
+/* Of the items that are over, some behind *after, in order, which moves on; at most PK_JOB_RESULTS_MAX at `out`. None:
+ * there are no more. */
 bool pk_store_job_results(struct pk_store *s, struct pk_arena *arena,
-                          const uint8_t id[PK_UUID_BYTES], pk_str actor, int64_t after,
+                          const uint8_t id[PK_UUID_BYTES], pk_str actor, int64_t *after,
                           struct pk_job_result *out, int *count,
                           struct pk_error *err) PK_MUST_CHECK;
 

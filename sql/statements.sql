@@ -1128,12 +1128,14 @@ select cast(j.id as text), j.state, j.total, j.queued, j.running, j.done, j.fail
 order by j.created_at desc, j.id desc limit 1000
 
 -- name: job_results(id uuid, after bigint, count bigint, actor text)
-select i.ord, i.key, i.key_is_int, i.state, i.content, i.response, i.error_code, i.error_message, i.retryable,
+-- Of so many items behind `after`, those that are over; one row without an item when there are none. By number, so
+-- that no engine has to sort what it does not return.
+select j.total, i.ord, i.key, i.key_is_int, i.state, i.content, i.response, i.error_code, i.error_message, i.retryable,
     i.http_status, i.provider, i.model, i.input_tokens, i.output_tokens, i.cost_pusd, i.latency_us, i.attempts,
     i.cache_status, i.trace_id
-from pk_job_item i join pk_job j on j.id = i.job_id
-where i.job_id = $1 and i.ord > $2 and i.due_us is null and ($4 is null or j.actor = $4)
-order by i.ord limit $3
+from pk_job j left join pk_job_item i on i.job_id = j.id and i.ord > $2 and i.ord <= $2 + $3 and i.due_us is null
+where j.id = $1 and ($4 is null or j.actor = $4)
+order by i.ord
 
 -- name: job_cancel(id uuid, actor text, now_us bigint)
 update pk_job set cancelled_us = $3 where id = $1 and ($2 is null or actor = $2) and finished_us is null
