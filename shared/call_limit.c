@@ -306,7 +306,7 @@ static int64_t output_of(const struct pk_stream *s, enum pk_family family)
 {
     int64_t tokens = 0;
 
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++)
+    for (int i = 0; i < s->choice_count; i++)
         tokens += pk_tokens_count(family, pk_buf_str(&s->choices[i].text)) +
                   pk_tokens_count(family, pk_buf_str(&s->choices[i].reasoning)) +
                   pk_tokens_count(family, pk_buf_str(&s->choices[i].refusal));

@@ -262,6 +262,8 @@ static void emit_candidate(struct pk_reader *r, int candidate)
         pk_read_emit(r, PK_DELTA_OTHER, PK_STR("candidate"));
         return;
     }
+    if (!pk_stream_choice(r->s, (int)index))
+        return; /* the stream fails */
     r->choice = (int)index;
     for (int p = pk_json_first(r->doc, parts); p >= 0; p = pk_json_next(r->doc, parts, p))
         emit_part(r, p);
@@ -300,7 +302,7 @@ static void emit_all(struct pk_reader *r)
 
 static bool all_ended(const struct pk_stream *s)
 {
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++)
+    for (int i = 0; i < s->choice_count; i++)
         if (s->choices[i].used && s->choices[i].ended.len == 0)
             return false;
     return s->choices[0].used;
@@ -309,7 +311,7 @@ static bool all_ended(const struct pk_stream *s)
 /* Why the candidates stopped. */
 static void emit_ends(struct pk_stream *s, pk_delta_fn *take)
 {
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+    for (int i = 0; i < s->choice_count; i++) {
         struct pk_stream_choice *c = &s->choices[i];
         struct pk_delta d = {.kind = PK_DELTA_FINISH,
                              .choice = i,

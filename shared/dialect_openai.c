@@ -413,7 +413,7 @@ static void end(struct pk_stream *s, pk_delta_fn *take)
     struct pk_delta done = {.kind = PK_DELTA_DONE};
     bool any = false;
 
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+    for (int i = 0; i < s->choice_count; i++) {
         any = any || s->choices[i].used;
         if (s->choices[i].used && s->choices[i].finish_reason.len == 0)
             return;
@@ -662,7 +662,7 @@ static void print_answer(const struct pk_stream *s, struct pk_buf *out)
 {
     print_head(out, "chat.completion", s);
     pk_buf_adds(out, ",\"choices\":[");
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+    for (int i = 0; i < s->choice_count; i++) {
         if (s->choices[i].used || i == 0)
             print_choice(s, i, out);
     }

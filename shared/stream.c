@@ -21,13 +21,31 @@ static struct pk_buf text_in(struct pk_arena *arena)
     return pk_buf_in(arena, PK_STREAM_BYTES_MAX);
 }
 
+struct pk_stream_choice *pk_stream_choice(struct pk_stream *s, int i)
+{
+    struct pk_stream_choice *more;
+    int count = i > 0 && i < 2 * s->choice_count ? 2 * s->choice_count : i + 1;
+
+    PK_ASSERT(i >= 0 && i < PK_STREAM_CHOICES_MAX);
+    if (i < s->choice_count)
+        return &s->choices[i];
+    more = pk_alloc_grow(s->arena, s->choices, (size_t)s->choice_count * sizeof *more,
+                         (size_t)count * sizeof *more);
+    if (!more)
+        return NULL;
+    for (int k = s->choice_count; k < count; k++) {
+        struct pk_buf none = text_in(s->arena);
+
+        more[k] = (struct pk_stream_choice){
+            .text = none, .reasoning = none, .refusal = none, .thinking = none};
+    }
+    s->choices = more;
+    s->choice_count = count;
+    return &more[i];
+}
+
 static void init_texts(struct pk_stream *s)
 {
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
-        struct pk_stream_choice *c = &s->choices[i];
-
-        c->text = c->reasoning = c->refusal = c->thinking = text_in(s->arena);
-    }
     s->message.content = text_in(s->arena);
     s->message.text = s->message.signature = s->message.citations = text_in(s->arena);
 }
@@ -54,7 +72,7 @@ struct pk_stream *pk_stream_new(struct pk_arena *arena, const struct pk_dialect 
         return NULL;
     pk_frames_init(&s->frames, back->framing, arena);
     init_texts(s);
-    return s;
+    return pk_stream_choice(s, 0) ? s : NULL;
 }
 
 struct pk_stream *pk_stream_of(struct pk_arena *arena, const struct pk_dialect *back,
@@ -230,7 +248,8 @@ static void assemble(struct pk_stream *s, const struct pk_delta *d)
 
 void pk_stream_take(struct pk_stream *s, const struct pk_delta *d)
 {
-    PK_ASSERT(d->choice >= 0 && d->choice < PK_STREAM_CHOICES_MAX);
+    if (!pk_stream_choice(s, d->choice))
+        return; /* s->arena->failed ends it */
     assemble(s, d);
     if (s->out && !s->passes)
         s->front->print_delta(s, d, s->out);
@@ -243,7 +262,7 @@ static bool text_failed(const struct pk_stream *s)
     bool failed =
         s->message.content.failed || s->message.text.failed || s->message.citations.failed;
 
-    for (int i = 0; i < PK_STREAM_CHOICES_MAX; i++) {
+    for (int i = 0; i < s->choice_count; i++) {
         const struct pk_stream_choice *c = &s->choices[i];
 
         failed = failed || c->text.failed || c->reasoning.failed || c->refusal.failed ||

@@ -75,7 +75,8 @@ struct pk_stream {
     /* The answer so far. */
     pk_str id, model;
     struct pk_usage usage;
-    struct pk_stream_choice choices[PK_STREAM_CHOICES_MAX];
+    struct pk_stream_choice *choices; /* as far as any has been met; the first always is there */
+    int choice_count;
     struct pk_stream_tool *tools;
     int tool_count, tool_cap;
     struct pk_stream_member kept[PK_STREAM_MEMBERS_MAX]; /* of the answer, beside its choices */
@@ -117,6 +118,9 @@ void pk_stream_take(struct pk_stream *s, const struct pk_delta *d);
 
 /* Keeps a member of the whole answer, JSON, that stands beside its choices; a later one of the name replaces it. */
 void pk_stream_keep(struct pk_stream *s, pk_str name, pk_str json);
+
+/* Choice i, below PK_STREAM_CHOICES_MAX, which is there from now on: others may move. NULL: no memory. */
+struct pk_stream_choice *pk_stream_choice(struct pk_stream *s, int i);
 
 /* How many tool calls a choice has so far. */
 int pk_stream_tools(const struct pk_stream *s, int choice);

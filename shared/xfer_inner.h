@@ -20,7 +20,8 @@ enum {
     XFER_LINES_MAX = 48, /* header lines of a request */
     XFER_WHERE_BYTES = 160,
     XFER_HELD_BYTES_MAX = 256 << 10, /* of one answer, received and not yet taken */
-    XFER_READ_BYTES = 16 << 10,      /* at a time, from a connection of our own */
+    XFER_BYTES_MIN = 256,       /* of what is kept of an answer: its head, and its last bytes */
+    XFER_READ_BYTES = 16 << 10, /* at a time, from a connection of our own */
 };
 
 /* What curl wants to hear about one socket, and what epoll has been told. */

@@ -29,7 +29,7 @@ static const char *const method_names[] = {
 
 bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len)
 {
-    size_t cap = b->cap ? b->cap : 1024;
+    size_t cap = b->cap ? b->cap : XFER_BYTES_MIN;
 
     while (cap - b->len < len)
         cap *= 2;

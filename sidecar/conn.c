@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum {
-    IN_BYTES_MIN = 4096,       /* of a fresh input buffer */
+    IN_BYTES_MIN = 1024,       /* of a fresh input buffer */
+    READ_BYTES = 16 << 10,     /* read besides what the input has room for */
     OUT_BYTES_MIN = 1024,      /* of a fresh output buffer */
     IDLE_BYTES_MAX = 16 << 10, /* the largest buffer that an idle connection keeps */
     PARTS_MAX = 4,
@@ -139,12 +140,16 @@ static void put(struct pkd_conn *c, const struct iovec *parts, int count)
     }
 }
 
-static void shrink(struct pkd_bytes *b)
+static void drop(struct pkd_bytes *b)
 {
-    if (b->cap <= IDLE_BYTES_MAX)
-        return;
     free(b->at);
     *b = (struct pkd_bytes){0};
+}
+
+static void shrink(struct pkd_bytes *b)
+{
+    if (b->cap > IDLE_BYTES_MAX)
+        drop(b);
 }
 
 /* --- the end of a request ---------------------------------------------------------------- */
@@ -342,6 +347,8 @@ bool pkd_conn_send(struct pkd_conn *c, pk_str bytes)
     struct iovec parts[] = {
         {size, len > 0 ? (size_t)len : 0}, {at.out, bytes.len}, {crlf, c->chunked ? 2 : 0}};
     put(c, parts, c->bodyless ? 0 : PK_COUNT(parts));
+    if (!pending(c))
+        drop(&c->out); /* it held the head; a stream may go on for long */
     c->waiting = c->blocked && !c->broken;
     return !c->waiting;
 }
@@ -574,14 +581,16 @@ static bool advance(struct pkd_conn *c)
     return true;
 }
 
-/* Room for more. The bytes move by hand, so that nothing stays where they were. */
-static bool grow_input(struct pkd_conn *c)
+/* Room for `more` bytes. They move by hand, so that nothing stays where they were. */
+static bool grow_input(struct pkd_conn *c, size_t more)
 {
     struct pkd_bytes larger = {
-        .len = c->in.len, .cap = c->in.cap ? c->in.cap * 2 : IN_BYTES_MIN, .top = c->in.len};
+        .len = c->in.len, .cap = c->in.cap ? c->in.cap : IN_BYTES_MIN, .top = c->in.len};
 
-    if (c->in.cap - c->in.len > 1)
+    if (c->in.cap - c->in.len >= more)
         return true;
+    while (larger.cap - larger.len < more)
+        larger.cap *= 2;
     larger.at = malloc(larger.cap);
     if (!larger.at)
         return false;
@@ -593,22 +602,57 @@ static bool grow_input(struct pkd_conn *c)
     return true;
 }
 
+static void add_input(struct pkd_conn *c, size_t len)
+{
+    c->in.len += len;
+    c->in.top = c->in.len > c->in.top ? c->in.len : c->in.top;
+}
+
+/* Reads once what the socket has, so that the input need not be larger than a request. */
+static ssize_t read_plain(struct pkd_conn *c)
+{
+    char rest[READ_BYTES];
+    size_t room = c->in.cap - c->in.len;
+    struct iovec parts[] = {{c->in.at + c->in.len, room}, {rest, sizeof rest}};
+    ssize_t got = readv(c->fd, parts, PK_COUNT(parts));
+
+    c->readable = got == (ssize_t)(room + sizeof rest) || c->ended;
+    if (got <= (ssize_t)room) {
+        add_input(c, got > 0 ? (size_t)got : 0);
+        return got;
+    }
+    size_t more = (size_t)got - room;
+    add_input(c, room);
+    bool taken = grow_input(c, more);
+    if (taken) {
+        memcpy(c->in.at + c->in.len, rest, more);
+        add_input(c, more);
+    }
+    explicit_bzero(rest, more);
+    errno = ENOMEM;
+    return taken ? got : -1;
+}
+
+static ssize_t read_tls(struct pkd_conn *c)
+{
+    ssize_t got = pkd_tls_read(c->tls, c->in.at + c->in.len, c->in.cap - c->in.len);
+
+    add_input(c, got > 0 ? (size_t)got : 0);
+    if (got > 0)
+        c->readable = true;
+    return got;
+}
+
 /* Reads once. False: nothing came, or the connection is gone. */
 static bool fill(struct pkd_conn *c)
 {
-    if (!grow_input(c)) {
+    if (!grow_input(c, 2)) {
         fail(c);
         return false;
     }
-    size_t room = c->in.cap - c->in.len;
-    ssize_t got = c->tls ? pkd_tls_read(c->tls, c->in.at + c->in.len, room)
-                         : recv(c->fd, c->in.at + c->in.len, room, 0);
-    if (got > 0) {
-        c->in.len += (size_t)got;
-        c->in.top = c->in.len > c->in.top ? c->in.len : c->in.top;
-        c->readable = (size_t)got == room || c->ended || c->tls;
+    ssize_t got = c->tls ? read_tls(c) : read_plain(c);
+    if (got > 0)
         return true;
-    }
     if (got < 0 && errno == EINTR)
         return true;
     if (got < 0 && errno == EAGAIN) {
