@@ -124,7 +124,10 @@ static struct pk_block *add_block(struct pk_arena *a, size_t need)
     struct pk_block *b = new_block(a, size);
     if (!b)
         return NULL;
-    a->next_size = size < BLOCK_BYTES_MAX ? size * 2 : BLOCK_BYTES_MAX;
+    if (a->next_size == 0)
+        a->next_size = size; /* the first two are alike: many calls need little more than one */
+    else
+        a->next_size = size < BLOCK_BYTES_MAX ? size * 2 : BLOCK_BYTES_MAX;
     b->next = a->blocks;
     a->blocks = b;
     return b;
