@@ -22,6 +22,7 @@ enum {
     FINISH_MS = 50,         /* between two looks at jobs that may be through */
     START_REST_MS = 50,     /* before it opens its store */
     TROUBLE_MS = 1000,      /* after the store has failed */
+    PATIENT_MS = 5000,      /* for a database to answer: no longer than a process may take to end */
     BACKOFF_MS = 500,       /* before the second try; doubles */
     BACKOFF_MAX_MS = 300000,
     BUSY_TRIES = 8, /* more, for a provider that has no room */
@@ -391,7 +392,7 @@ static bool open_store(struct pkd_worker *w)
         (void)poll(&wake, 1, rest_ms);
         if (atomic_load(&w->app->stopping))
             return false;
-        w->store = pkd_home_open(&w->app->home, PKD_PATIENT_MS, &err);
+        w->store = pkd_home_open(&w->app->home, PATIENT_MS, &err);
         if (!w->store)
             trouble(w, "open", &err);
     }
