@@ -167,8 +167,7 @@ void pk_scan_calls_add(struct pk_scan_calls *s, struct pk_scan_call *c, TupleTab
     item->host = ask;
     InitFunctionCallInfoData(*fcinfo, &c->function, c->arg_count, InvalidOid, NULL, NULL);
     read_args(c, slot, fcinfo);
-    bool asks =
-        !pk_args_null(fcinfo, c->verb->required) && build(s, c, fcinfo, item, &ask->given.error);
+    bool asks = !pk_verb_null(c->verb, fcinfo) && build(s, c, fcinfo, item, &ask->given.error);
     item->result = (struct pk_result){.ok = true};
     if (!pk_batch_ready(s->batch, item, !asks, &err))
         pk_throw(&err, PK_NONE, NULL);

@@ -115,6 +115,21 @@ def null_in_is_null_out_without_a_call(pg, mock, k):
 
 
 @case
+def tables_are_asked_together_and_give_the_same(pg, mock, k):
+    k.query("drop table if exists many")
+    k.query("create table many as select i, case i % 4 when 0 then '<<no>>' when 1 then '<<hm>>' when 2 then '<<yes>>' end as x"
+            " from generate_series(0, 39) i")
+    c = config(mock, "said:d=50")
+    began = time.monotonic()
+    rows = k.query("select i, pk_filter($1, 'q', x), pk_classify($1, x, array['yes', 'no']), pk_embed($1, '') is null from many"
+                   " order by i", c)
+    took = time.monotonic() - began
+    want = {0: ["f", "no"], 1: [None, None], 2: ["t", "yes"], 3: [None, None]}
+    expect(all(r[1:] == want[int(r[0]) % 4] + ["t"] for r in rows) and len(rows) == 40, rows)
+    expect(took < 2, took)
+
+
+@case
 def on_error_decides_about_providers(pg, mock, k):
     broken = config(mock, "status-500", retry={"attempts": 0})
     for call in ("pk_json($1, 'x', '{}')", "pk_extract($1, 'x', '{}')", "pk_classify($1, 'x', array['a'])",
