@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-/* A group: what SQLite keeps for it is a pointer to this. */
+/* A group. */
 struct group {
     struct pk_arena arena;
     pk_str config, instruction, params; /* of its first row */
@@ -23,6 +23,11 @@ struct group {
     int count, cap;
     size_t bytes;
     unsigned raised; /* conn->raised at its first row */
+};
+
+/* What SQLite keeps for it, zeroed at first. */
+struct slot {
+    struct group *group;
 };
 
 /* --- rows --------------------------------------------------------------------------------------- */
@@ -91,17 +96,17 @@ static bool take_row(struct group *g, struct pk_args args, struct pk_error *err)
 void pk_fn_reduce_step(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
     struct pk_args args = {values, count};
-    struct group **at = sqlite3_aggregate_context(ctx, sizeof *at);
+    struct slot *at = sqlite3_aggregate_context(ctx, sizeof *at);
     struct pk_error err;
 
     (void)pk_statement_of(ctx, sqlite3_user_data(ctx));
-    if (at && !*at)
-        *at = new_group(sqlite3_user_data(ctx));
-    if (!at || !*at) {
+    if (at && !at->group)
+        at->group = new_group(sqlite3_user_data(ctx));
+    if (!at || !at->group) {
         sqlite3_result_error_nomem(ctx);
         return;
     }
-    if (pk_args_null(args, 3) || take_row(*at, args, &err))
+    if (pk_args_null(args, 3) || take_row(at->group, args, &err))
         return;
     ((struct pk_conn *)sqlite3_user_data(ctx))->raised++;
     pk_result_error(ctx, &err, PK_NONE);
@@ -214,22 +219,22 @@ static bool interrupted(struct pk_conn *c)
  * raises. */
 void pk_fn_reduce_final(sqlite3_context *ctx)
 {
-    struct group **at = sqlite3_aggregate_context(ctx, 0);
+    struct slot *at = sqlite3_aggregate_context(ctx, 0);
     struct pk_conn *c = sqlite3_user_data(ctx);
     struct pk_error err = {0};
     bool failed = false;
     pk_str out;
 
-    if (!at || !*at)
+    if (!at || !at->group)
         return;
     c->busy++;
-    if ((*at)->count == 0 || (*at)->raised != c->raised || interrupted(c))
+    if (at->group->count == 0 || at->group->raised != c->raised || interrupted(c))
         sqlite3_result_null(ctx); /* an empty group, or none */
-    else if (reduce(c, *at, &out, &failed, &err))
+    else if (reduce(c, at->group, &out, &failed, &err))
         pk_result_text(ctx, out);
     else if (!(failed && c->settings.on_error == PK_GIVE_NULL))
         pk_result_error(ctx, &err, PK_NONE);
     c->busy--;
-    free_group(*at);
-    *at = NULL;
+    free_group(at->group);
+    at->group = NULL;
 }
