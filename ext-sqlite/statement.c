@@ -70,7 +70,7 @@ bool pk_statement_recall(struct pk_statement *s, struct pk_arena *arena, const v
                          struct pk_args args, sqlite3_context *ctx, pk_str *question)
 {
     *question = s ? question_of(arena, what, args) : PK_NONE;
-    if (!question->len)
+    if (!s || !question->len)
         return false;
     const struct pk_value_kept *v = pk_memo_get(s->memo, *question);
     if (v)
