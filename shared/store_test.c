@@ -443,12 +443,11 @@ static void a_single_attempt_is_in_its_calls_row_and_reads_alike(void)
         "output_tokens || cost_usd) from pk_spans";
     struct pk_store *s = test_store(":memory:");
     struct pk_record r = simple(1);
-    static char folded[1000];
 
     EXPECT(pk_store_record_add(s, &r, &err) && pk_store_record_add(s, &r, &err));
     EXPECT(test_says(s, "select count(*) from pk_span", "0"));
     EXPECT(test_says(s, "select count(*) || max(wait_ms) from pk_spans", "10"));
-    (void)snprintf(folded, sizeof folded, "%s", test_ask(s, columns));
+    const char *folded = pk_copy(&arena, pk_str_of(test_ask(s, columns))).at;
     EXPECT(strstr(folded, "trace-10attempt2025-11-21T11:38:32.124Z249.5"));
     (void)test_ask(s, "delete from pk_log");
     r.spans[0].wait_ms = 7;
