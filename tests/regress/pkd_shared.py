@@ -80,7 +80,7 @@ class Node:
 
     def environment(self):
         clean = {k: v for k, v in os.environ.items()
-                 if not k.endswith("_API_KEY") and not k.startswith("PK_")}
+                 if not k.endswith("_API_KEY") and (not k.startswith("PK_") or k == "PK_THREADS")}
         return {**clean, "PGPASSWORD": RUN["SECRET"]}
 
     def start(self):
