@@ -100,9 +100,10 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
 {
     struct pk_call *c = pk_alloc_room(arena, sizeof *c);
     struct pk_span *spans = pk_alloc_row(arena, NULL, 0, sizeof *spans);
+    struct pk_steer *steer = pk_alloc(arena, sizeof *steer);
 
     PK_ASSERT(config->target_count > 0);
-    if (!c || !spans) {
+    if (!c || !spans || !steer) {
         (void)pk_fail(err, PK_NO_MEMORY, "call: out of memory");
         return NULL;
     }
@@ -123,6 +124,7 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     c->record.started_us = now_us;
     c->record.spans = spans;
+    c->steer = steer;
     c->record.source = pk_str_of(pk_source_name(req->source));
     if (!read_body(c, err))
         return NULL;

@@ -104,7 +104,7 @@ struct pk_call {
     int64_t deadline_ms;
     struct pk_next next;
 
-    struct pk_steer steer; /* what routing goes by; settled in pick */
+    struct pk_steer *steer; /* what routing goes by; settled in pick */
 
     /* The attempt that is running, or was the last. */
     int node;  /* its leaf in the route; -1 before the first */

@@ -32,10 +32,10 @@ static bool read_request(struct pk_call *c)
         if (config->conditional[i] &&
             !pk_conditional_choose(config->conditional[i], &from, &child, &c->error))
             return false;
-        c->steer.chosen[i] = (int16_t)child;
+        c->steer->chosen[i] = (int16_t)child;
         if (config->sticky[i] &&
-            pk_sticky_hash(config->sticky[i], &from, now_s, &c->steer.hashes[i]))
-            c->steer.sticky |= (uint64_t)1 << i;
+            pk_sticky_hash(config->sticky[i], &from, now_s, &c->steer->hashes[i]))
+            c->steer->sticky |= (uint64_t)1 << i;
     }
     return !c->arena->failed || pk_fail(&c->error, PK_NO_MEMORY, "conditions: out of memory");
 }
@@ -52,20 +52,20 @@ static void settle(struct pk_call *c)
         figures[t->node] = pk_figure_find(
             c->config->figures, pk_figure_id(t->path, pk_str_of(t->provider->name), model));
     }
-    pk_route_settle(&c->config->route, &c->steer, c->config->figures ? figures : NULL);
+    pk_route_settle(&c->config->route, c->steer, c->config->figures ? figures : NULL);
 }
 
 static int picked(struct pk_call *c)
 {
-    c->node = pk_route_first(&c->config->route, &c->steer);
+    c->node = pk_route_first(&c->config->route, c->steer);
     return c->node < 0 ? pk_call_undecided(c) : pk_call_go(c, ST_guard_in);
 }
 
 int pk_step_pick(struct pk_call *c, const struct pk_event *ev)
 {
     (void)ev;
-    c->steer.random = pk_random_next(&c->random);
-    c->steer.open = c->config->open;
+    c->steer->random = pk_random_next(&c->random);
+    c->steer->open = c->config->open;
     if (looks_at_request(c->config) && !read_request(c))
         return pk_call_go(c, ST_finish);
     settle(c);
@@ -78,14 +78,14 @@ uint64_t pk_call_targets(const struct pk_call *c)
     uint64_t targets = 0;
 
     for (int i = 0; i < r->count; i++)
-        if (r->nodes[i].strategy == PK_LEAF && pk_route_reaches(r, &c->steer, i))
+        if (r->nodes[i].strategy == PK_LEAF && pk_route_reaches(r, c->steer, i))
             targets |= (uint64_t)1 << r->nodes[i].target;
     return targets;
 }
 
 int pk_call_undecided(struct pk_call *c)
 {
-    const struct pk_conditional *rule = c->config->conditional[c->steer.undecided];
+    const struct pk_conditional *rule = c->config->conditional[c->steer->undecided];
 
     c->answered = false;
     c->fault = (struct pk_fault){0};

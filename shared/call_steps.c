@@ -102,8 +102,8 @@ int pk_step_judge(struct pk_call *c, const struct pk_event *ev)
             return try_again(c, wait_ms);
     }
     int node =
-        out_of_attempts(c) ? -1 : pk_route_next(&c->config->route, &c->steer, c->node, outcome);
-    if (c->steer.undecided >= 0)
+        out_of_attempts(c) ? -1 : pk_route_next(&c->config->route, c->steer, c->node, outcome);
+    if (c->steer->undecided >= 0)
         return pk_call_undecided(c);
     if (node < 0)
         return pk_call_go(c, c->answered ? ST_answer : ST_finish);
