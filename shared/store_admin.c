@@ -109,7 +109,7 @@ static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str
 {
     const struct pk_provider *p;
     struct pk_virtual_key key;
-    pk_str body;
+    pk_str body = PK_NONE;
     int64_t version;
     bool found;
 
