@@ -230,7 +230,7 @@ struct pk_reserve *pk_call_reserve(struct pk_call *c)
 int64_t pk_call_retry_after_ms(const struct pk_call *c)
 {
     PK_ASSERT(c->next.op == PK_OP_DONE);
-    return c->error.code == PK_RATE ? c->retry_after_ms : 0;
+    return c->error.code == PK_OK ? 0 : c->retry_after_ms;
 }
 
 const struct pk_guard_query *pk_call_query(const struct pk_call *c)

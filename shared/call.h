@@ -153,7 +153,7 @@ const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND 
 struct pk_reply pk_call_reply(const struct pk_call *c);
 /* PK_OK, or why the call failed. At DONE. */
 const struct pk_error *pk_call_error(const struct pk_call *c);
-/* When to come back after PK_RATE; 0: nobody knows. At DONE. */
+/* When to come back, as the limit or the provider that refused it says; 0: nobody knows. At DONE. */
 int64_t pk_call_retry_after_ms(const struct pk_call *c);
 /* The provider's own words for the error, or empty. At DONE. */
 pk_str pk_call_fault(const struct pk_call *c);
