@@ -356,12 +356,18 @@ static bool must_probe(const struct pk_batch *b)
     return b->options.max_cost_pusd > 0 && b->progress.ended == 0 && b->progress.running > 0;
 }
 
+/* What a call in flight costs says whether there may be another. */
+static bool awaits_cost(const struct pk_batch *b)
+{
+    return must_probe(b) || (b->progress.running > 0 && too_dear(b));
+}
+
 static bool may_start(struct pk_batch *b, int64_t now_ms)
 {
     const struct pk_batch_progress *p = &b->progress;
 
     if (!b->waits.first || now_ms < b->pause_until_ms || p->running >= (int64_t)b->allowed ||
-        must_probe(b))
+        awaits_cost(b))
         return false;
     if (b->options.max_calls > 0 && p->calls >= b->options.max_calls) {
         pk_batch_stop(b, "max_calls", "max_calls: as many calls as are allowed were made");
@@ -369,8 +375,7 @@ static bool may_start(struct pk_batch *b, int64_t now_ms)
     }
     if (!too_dear(b))
         return true;
-    if (p->running == 0) /* else one that runs may turn out cheaper */
-        pk_batch_stop(b, "max_cost", "max_cost_usd: one more call could pass it");
+    pk_batch_stop(b, "max_cost", "max_cost_usd: one more call could pass it");
     return false;
 }
 
@@ -390,8 +395,9 @@ struct pk_item *pk_batch_start(struct pk_batch *b, int64_t now_ms)
 
 int64_t pk_batch_wake_ms(const struct pk_batch *b)
 {
-    return b->waits.first && b->progress.running < (int64_t)b->allowed ? b->pause_until_ms
-                                                                       : INT64_MAX;
+    if (!b->waits.first || b->progress.running >= (int64_t)b->allowed || awaits_cost(b))
+        return INT64_MAX;
+    return b->pause_until_ms;
 }
 
 static bool is_refusal(const struct pk_result *r)

@@ -355,6 +355,23 @@ static void no_more_is_spent_than_allowed(void)
     pk_batch_free(b);
 }
 
+static void nobody_wakes_for_a_call_that_may_be_too_dear(void)
+{
+    struct pk_batch_options o = usual(8);
+
+    o.max_cost_pusd = 25;
+    struct pk_batch *b = begin(o);
+    for (const char *at = "a\0b\0c\0d\0"; *at; at += 2)
+        add(b, at);
+    end_ok(b, pk_batch_start(b, 0), 10);
+    struct pk_item *second = pk_batch_start(b, 0);
+    EXPECT(second && !pk_batch_start(b, 0));
+    EXPECT(pk_batch_wake_ms(b) == INT64_MAX);
+    end_ok(b, second, 1);
+    EXPECT(pk_batch_wake_ms(b) == 0);
+    pk_batch_free(b);
+}
+
 static void a_cost_that_is_not_known_ends_a_batch_with_a_bound(void)
 {
     struct pk_batch_options o = usual(8);
@@ -365,6 +382,7 @@ static void a_cost_that_is_not_known_ends_a_batch_with_a_bound(void)
     add(b, "b");
     struct pk_item *probe = pk_batch_start(b, 0);
     EXPECT(probe && !pk_batch_start(b, 0));
+    EXPECT(pk_batch_wake_ms(b) == INT64_MAX); /* not before the probe ends */
     end_ok(b, probe, -1);
     EXPECT(gives(b, "1:to a"));
     EXPECT(gives(b, "2!max_cost"));
@@ -413,6 +431,7 @@ int main(void)
     RUN(too_many_failures_end_it);
     RUN(no_more_calls_are_made_than_allowed);
     RUN(no_more_is_spent_than_allowed);
+    RUN(nobody_wakes_for_a_call_that_may_be_too_dear);
     RUN(a_cost_that_is_not_known_ends_a_batch_with_a_bound);
     RUN(options_are_read_and_taken_out);
     return test_end();
