@@ -257,21 +257,28 @@ static void give(struct map *m, struct pk_item *item)
     pk_batch_drop(m->batch, item);
 }
 
+static void give_all(struct map *m)
+{
+    for (struct pk_item *item; (item = pk_batch_take(m->batch));)
+        give(m, item);
+}
+
+/* Rows that are over go out before anything is waited for: a start that ends the batch is no call that wakes. */
 static void work(struct map *m)
 {
-    while (!pk_batch_over(m->batch)) {
-        bool wants = pk_batch_wants(m->batch);
-
+    for (;;) {
         CHECK_FOR_INTERRUPTS();
-        if (wants)
+        if (pk_batch_wants(m->batch))
             read_row(m);
         start_all(m);
         if (m->refused.code && !m->flights)
             pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
+        give_all(m);
+        if (pk_batch_over(m->batch))
+            break;
+        bool wants = pk_batch_wants(m->batch);
         if (pk_run_turn(m->base.backend, wants ? 0 : pk_batch_wake_ms(m->batch)))
             land_all(m);
-        for (struct pk_item *item; (item = pk_batch_take(m->batch));)
-            give(m, item);
     }
     if (m->refused.code)
         pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);

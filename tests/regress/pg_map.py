@@ -66,6 +66,32 @@ def equal_prompts_are_one_call_and_bounds_hold(pg, mock, k):
 
 
 @case
+def a_bound_of_cost_that_is_reached_ends_it(pg, mock, k):
+    table(k, [f"row {i}" for i in range(12)])
+    price = k.value("select cost_usd from pk_map($1, 'select ''row 1'' as prompt')", config(mock, "gpt-4o-mini"))
+    k.query("set statement_timeout = '4s'")
+    rows = k.query("select error_code, count(*), sum(cost_usd) from pk_map($1, $2, $3) group by 1 order by 1 nulls first",
+                   config(mock, "gpt-4o-mini", path="/d/50"), QUERY,
+                   json.dumps({"pk": {"concurrency": 4, "max_cost_usd": float(price) * 5}}))
+    k.query("reset statement_timeout")
+    expect([r[:2] for r in rows] == [[None, "5"], ["max_cost", "7"]], rows)
+
+
+@case
+def a_provider_that_names_a_time_is_asked_again_then(pg, mock, k):
+    table(k, [f"row {i}" for i in range(12)])
+    began = time.monotonic()
+    done = k.value("select sum(ok::int) from pk_map($1, $2, $3)", config(mock, "seq-429-429-200:retry-after-ms=50"), QUERY,
+                   options(concurrency=4))
+    expect(done == "12" and time.monotonic() - began < 2, done, time.monotonic() - began)
+    k.query("set pk.concurrency = 4")
+    began = time.monotonic()
+    done = k.value("select count(pk_ask($1, body)) from rows", config(mock, "seq-429-429-200:retry-after-ms=60"))
+    k.query("reset pk.concurrency")
+    expect(done == "12" and time.monotonic() - began < 2, done, time.monotonic() - began)
+
+
+@case
 def a_batch_takes_texts_and_messages(pg, mock, k):
     rows = k.query("select ord, content, ok from pk_batch($1, array['a', null, 'b'])", config(mock))
     expect(rows == [["1", "a", "t"], ["2", None, "t"], ["3", "b", "t"]], rows)
