@@ -72,13 +72,23 @@ static void read_columns(struct pk_rows *r, TupleDesc desc)
                                "vars, each by that name")));
 }
 
+/* Else Postgres refuses it too, but speaks of a function that is not volatile. */
+static bool only_reads(SPIPlanPtr plan)
+{
+    const CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+    const Query *query = list_length(source->query_list) == 1 ? linitial(source->query_list) : NULL;
+
+    return query && query->commandType == CMD_SELECT && !query->hasModifyingCTE &&
+           query->rowMarks == NIL;
+}
+
 void pk_rows_open(struct pk_rows *r, const char *query)
 {
     SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
 
-    if (!plan || !SPI_is_cursor_plan(plan))
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query: must be one select")));
+    if (!plan || !SPI_is_cursor_plan(plan) || !only_reads(plan))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("query: must be one select that only reads")));
     r->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
     read_columns(r, r->portal->tupDesc);
 }

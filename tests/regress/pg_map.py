@@ -118,7 +118,10 @@ def wrong_queries_are_refused_before_any_call(pg, mock, k):
                                 ("delete from rows", "22023", "must be one select"),
                                 ("select nope as prompt", "42703", "nope"), ("", "22023", "must be one select"),
                                 ("select 'a' as prompt; select 1", "22023", "must be one select"),
-                                ("with d as (delete from rows returning body) select body as prompt from d", "", "")):
+                                ("with d as (delete from rows returning body) select body as prompt from d", "22023", "only reads"),
+                                ("select body as prompt from rows for update", "22023", "only reads"),
+                                ("insert into rows (body) values ('b') returning body as prompt", "22023", "only reads"),
+                                ("explain select 'a' as prompt", "22023", "only reads")):
         try:
             k.query("select * from pk_map($1, $2)", config(mock), query)
         except pg_temp.Error as e:
