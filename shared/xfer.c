@@ -965,10 +965,11 @@ static void cut_off(struct pk_transfer *t)
         pk_wire_forget(t);
         return;
     }
-    struct pk_hush h = pk_xfer_hush(x);
     pk_wire_cut(t);
-    if (t->easy)
-        (void)curl_multi_remove_handle(x->multi, t->easy);
+    if (!t->easy)
+        return;
+    struct pk_hush h = pk_xfer_hush(x);
+    (void)curl_multi_remove_handle(x->multi, t->easy);
     pk_xfer_unhush(&h);
 }
 
