@@ -29,6 +29,7 @@ static struct saved {
 static int saved_next;
 
 static struct pk_run *runs; /* that the loop knows */
+static int due_count;       /* of them: most often none, or the one that is performed */
 static uint64 over_count;   /* of those that it knew */
 static bool performing;     /* what one of them needs */
 static uint64_t seed;
@@ -190,8 +191,15 @@ static void log_call(struct pk_run *run)
         (void)pk_ring_put(pk_buf_str(&entry));
 }
 
+static void set_due(struct pk_run *run, bool due)
+{
+    due_count += due - run->due;
+    run->due = due;
+}
+
 static void unlink_run(struct pk_run *run)
 {
+    set_due(run, false);
     *(run->prev ? &run->prev->next : &runs) = run->next;
     if (run->next)
         run->next->prev = run->prev;
@@ -233,10 +241,11 @@ static struct pk_run *run_of(struct pk_task *t)
 /* One that the loop has given back and that was not, or not to the end, seen to. */
 static struct pk_run *left_over(void)
 {
-    for (struct pk_run *run = runs; run; run = run->next)
-        if (run->due)
-            return run;
-    return NULL;
+    struct pk_run *run = due_count > 0 ? runs : NULL;
+
+    while (run && !run->due)
+        run = run->next;
+    return run;
 }
 
 void pk_run_enter(struct pk_run *run)
@@ -260,9 +269,11 @@ struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms)
         return NULL;
     }
     run = run_of(t);
-    run->due = performing = true; /* for whoever goes on after an error */
+    performing = true;
+    set_due(run, true); /* for whoever goes on after an error */
     bool goes_on = perform(b, run);
-    run->due = performing = false;
+    performing = false;
+    set_due(run, false);
     if (goes_on)
         return NULL;
     end(run);
@@ -279,15 +290,14 @@ void pk_run_abandon(struct pk_run *run)
         return;
     pk_asks_drop();
     if (run->due && run->task.next.op == PK_OP_DONE) { /* while another was abandoned */
-        run->due = false;
         end(run);
         return;
     }
-    run->due = false;
+    set_due(run, false);
     pk_loop_cancel(b->loop, &run->task);
     while ((t = pk_loop_next(b->loop)) && !(t == &run->task && t->next.op == PK_OP_DONE))
         if (t != &run->task)
-            run_of(t)->due = true;
+            set_due(run_of(t), true);
     PK_ASSERT(t == &run->task);
     end(run);
 }
