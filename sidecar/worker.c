@@ -1,11 +1,9 @@
-/* worker.c - claims items, has them called (worker_call.c), and saves what came of them; see worker.h.
+/* worker.c - claims items, has them called (worker_call.c) and saved (worker_save.c); see worker.h.
  *
  * SPDX-License-Identifier: PostgreSQL
- *
- * A call that failed and may succeed later is asked again, after a while that doubles, until it was tried as often as its
- * job says. A provider that has no room (429) slows the worker, and its items may be asked oftener.
  */
 #include "log.h"
+#include "store_group.h"
 #include "worker_inner.h"
 
 #include <poll.h>
@@ -19,14 +17,9 @@ enum {
     LOOK_FILE_MS = 100,     /* between two looks at an empty queue */
     LOOK_DATABASE_MS = 200, /* likewise, over the network */
     TIDY_MS = 1000,         /* between two looks at what was left behind */
-    FINISH_MS = 50,         /* between two looks at jobs that may be through */
     START_REST_MS = 50,     /* before it opens its store */
     TROUBLE_MS = 1000,      /* after the store has failed */
     PATIENT_MS = 5000,      /* for a database to answer: no longer than a process may take to end */
-    BACKOFF_MS = 500,       /* before the second try; doubles */
-    BACKOFF_MAX_MS = 300000,
-    BUSY_TRIES = 8, /* more, for a provider that has no room */
-    TOO_MANY = 429,
     CONNECTIONS_MAX = 4096,
 };
 
@@ -48,8 +41,7 @@ void pkd_items_remove(struct pkd_items *list, struct pkd_item *item)
     list->count--;
 }
 
-/* NULL: there is none. */
-static struct pkd_item *take_first(struct pkd_items *list)
+struct pkd_item *pkd_items_take(struct pkd_items *list)
 {
     struct pkd_item *item = list->first;
 
@@ -62,7 +54,7 @@ static struct pkd_item *take_first(struct pkd_items *list)
     return item;
 }
 
-static int in_hand(const struct pkd_worker *w)
+int pkd_worker_holds(const struct pkd_worker *w)
 {
     return w->claimed.count + w->running.count + w->over.count;
 }
@@ -116,7 +108,7 @@ static void release_work(struct pkd_worker *w, struct pkd_work *k)
 
 /* --- claiming ------------------------------------------------------------------------------ */
 
-static void free_item(struct pkd_worker *w, struct pkd_item *item)
+void pkd_item_free(struct pkd_worker *w, struct pkd_item *item)
 {
     if (item->snapshot)
         pk_snapshot_release(w->resolver, item->snapshot);
@@ -148,7 +140,7 @@ static int64_t lease_us(const struct pkd_worker *w)
     return w->app->options->job_lease_ms * 1000;
 }
 
-static void trouble(struct pkd_worker *w, const char *what, const struct pk_error *err)
+void pkd_worker_trouble(struct pkd_worker *w, const char *what, const struct pk_error *err)
 {
     pkd_add(&w->meter->store_errors, 1);
     pkd_warn("queue_trouble at=%s why=%s", what, err->msg);
@@ -164,7 +156,7 @@ static bool begin(struct pkd_worker *w, struct pkd_item *item)
     if (!item->work)
         item->work = load_work(w, item->claim.job, &err);
     if (!item->work) {
-        trouble(w, "job", &err);
+        pkd_worker_trouble(w, "job", &err);
         return false;
     }
     item->work->items++;
@@ -179,10 +171,10 @@ static bool begin(struct pkd_worker *w, struct pkd_item *item)
 /* One whose job cannot be read is forgotten; when the worker has nothing else, it waits again. */
 static void begin_all(struct pkd_worker *w)
 {
-    for (struct pkd_item *item; (item = take_first(&w->claimed));) {
+    for (struct pkd_item *item; (item = pkd_items_take(&w->claimed));) {
         if (begin(w, item))
             continue;
-        free_item(w, item);
+        pkd_item_free(w, item);
         w->leftover = true;
     }
 }
@@ -198,102 +190,19 @@ static void claim(struct pkd_worker *w, int room)
         pk_store_job_claim(w->store, w->id, now_us, now_us + lease_us(w), count, take, w, &err);
     w->more = w->claimed.count == count;
     if (!ok)
-        trouble(w, "claim", &err);
+        pkd_worker_trouble(w, "claim", &err);
     begin_all(w);
 }
 
 /* Items are claimed some at a time, so that few transactions are needed. */
 static void claim_some(struct pkd_worker *w, int64_t now_ms)
 {
-    int room = w->window - in_hand(w);
-    bool enough = room > 0 && (room * 4 >= w->window || in_hand(w) == 0);
+    int room = w->window - pkd_worker_holds(w);
+    bool enough = room > 0 && (room * 4 >= w->window || pkd_worker_holds(w) == 0);
 
-    if (w->stop_at_ms == INT64_MAX && now_ms >= w->hold_ms && !w->leftover && room > 0 &&
-        (now_ms >= w->look_ms || (w->more && enough)))
+    if (w->stop_at_ms == INT64_MAX && now_ms >= w->hold_ms && !w->leftover && !w->over.first &&
+        room > 0 && (now_ms >= w->look_ms || (w->more && enough)))
         claim(w, room);
-}
-
-/* --- saving -------------------------------------------------------------------------------- */
-
-static int64_t backoff_ms(struct pkd_worker *w, const struct pkd_item *item, int tries)
-{
-    int64_t ms = BACKOFF_MS;
-
-    for (int i = 1; i < tries && ms < BACKOFF_MAX_MS; i++)
-        ms *= 2;
-    ms += (int64_t)(pk_random_next(&w->random) % (uint64_t)ms) / 2;
-    return item->retry_after_ms > ms ? item->retry_after_ms : ms;
-}
-
-static bool cut_short(const struct pkd_worker *w, const struct pkd_item *item)
-{
-    const char *code = item->result.error_code;
-
-    return w->stop_at_ms != INT64_MAX && code && strcmp(code, pk_code_name(PK_CANCELLED)) == 0;
-}
-
-static bool save(struct pkd_worker *w, const struct pkd_item *item, struct pk_error *err)
-{
-    const struct pk_result *r = &item->result;
-    int tries = item->claim.tries + !r->ok;
-    int most = item->work->job.tries_max + (r->http_status == TOO_MANY ? BUSY_TRIES : 0);
-    int64_t now_us = pk_clock_us();
-
-    if (cut_short(w, item))
-        return pk_store_job_again(w->store, &item->claim, w->id, item->claim.tries, now_us, r, err);
-    if (r->ok || !r->retryable || tries >= most)
-        return pk_store_job_end(w->store, &item->claim, tries, r, err);
-    return pk_store_job_again(w->store, &item->claim, w->id, tries,
-                              now_us + backoff_ms(w, item, tries) * 1000, r, err);
-}
-
-static bool save_all(struct pkd_worker *w, struct pk_error *err)
-{
-    struct pk_error unused;
-
-    if (!w->store->ops->begin(w->store, err))
-        return false;
-    for (struct pkd_item *item = w->over.first; item; item = item->next)
-        if (!save(w, item, err)) {
-            (void)w->store->ops->end(w->store, false, &unused);
-            return false;
-        }
-    return w->store->ops->end(w->store, true, err);
-}
-
-/* A provider that has no room gets half as much, and not before it wants; each success lets a little more in. */
-static void note_room(struct pkd_worker *w, const struct pkd_item *item)
-{
-    int64_t until_ms = pk_clock_ms() + item->retry_after_ms;
-
-    if (item->result.ok && w->window < w->most)
-        w->window++;
-    if (item->result.http_status != TOO_MANY)
-        return;
-    w->window = w->window > 1 ? w->window / 2 : 1;
-    if (item->retry_after_ms <= PK_BACKOFF_MS_MAX && until_ms > w->hold_ms)
-        w->hold_ms = until_ms;
-}
-
-/* What was paid for is saved first, and logged then; what cannot be saved stays. */
-static void save_over(struct pkd_worker *w)
-{
-    struct pk_error err = {0};
-
-    if (!w->over.first)
-        return;
-    if (!save_all(w, &err)) {
-        trouble(w, "save", &err);
-        return;
-    }
-    for (struct pkd_item *item; (item = take_first(&w->over));) {
-        if (item->called)
-            pkd_item_log(w, item);
-        note_room(w, item);
-        free_item(w, item);
-    }
-    if (w->finish_ms == INT64_MAX)
-        w->finish_ms = pk_clock_ms() + (in_hand(w) == 0 && !w->more ? 0 : FINISH_MS);
 }
 
 /* --- what is due --------------------------------------------------------------------------- */
@@ -303,8 +212,9 @@ static void renew(struct pkd_worker *w, int64_t now_ms)
     struct pk_error err = {0};
 
     w->renew_ms = now_ms + w->app->options->job_lease_ms / 3;
-    if (in_hand(w) > 0 && !pk_store_job_renew(w->store, w->id, pk_clock_us() + lease_us(w), &err))
-        trouble(w, "renew", &err);
+    if (pkd_worker_holds(w) > 0 &&
+        !pk_store_job_renew(w->store, w->id, pk_clock_us() + lease_us(w), &err))
+        pkd_worker_trouble(w, "renew", &err);
 }
 
 static void tidy(struct pkd_worker *w, int64_t now_ms)
@@ -313,7 +223,7 @@ static void tidy(struct pkd_worker *w, int64_t now_ms)
 
     w->tidy_ms = now_ms + TIDY_MS;
     if (!pk_store_job_tidy(w->store, pk_clock_us(), &err))
-        trouble(w, "tidy", &err);
+        pkd_worker_trouble(w, "tidy", &err);
 }
 
 static void finish_jobs(struct pkd_worker *w)
@@ -322,7 +232,7 @@ static void finish_jobs(struct pkd_worker *w)
 
     w->finish_ms = INT64_MAX;
     if (!pk_store_job_finish(w->store, pk_clock_us(), &err))
-        trouble(w, "finish", &err);
+        pkd_worker_trouble(w, "finish", &err);
 }
 
 static void give_back(struct pkd_worker *w)
@@ -331,7 +241,7 @@ static void give_back(struct pkd_worker *w)
 
     w->leftover = !pk_store_job_give_back(w->store, w->id, pk_clock_us(), &err);
     if (w->leftover)
-        trouble(w, "give_back", &err);
+        pkd_worker_trouble(w, "give_back", &err);
 }
 
 static void on_time(struct pkd_worker *w, int64_t now_ms)
@@ -342,7 +252,7 @@ static void on_time(struct pkd_worker *w, int64_t now_ms)
         tidy(w, now_ms);
     if (now_ms >= w->hold_ms && now_ms >= w->finish_ms)
         finish_jobs(w);
-    if (now_ms >= w->hold_ms && w->leftover && in_hand(w) == 0)
+    if (now_ms >= w->hold_ms && w->leftover && pkd_worker_holds(w) == 0)
         give_back(w);
 }
 
@@ -359,7 +269,7 @@ static void wait_for_work(struct pkd_worker *w)
     uint64_t count;
 
     until_ms = earlier(until_ms, earlier(w->finish_ms, w->stop_at_ms));
-    if (w->stop_at_ms == INT64_MAX && in_hand(w) < w->window)
+    if (w->stop_at_ms == INT64_MAX && pkd_worker_holds(w) < w->window)
         until_ms = earlier(until_ms, w->look_ms);
     if (w->hold_ms > now_ms && until_ms < w->hold_ms)
         until_ms = w->hold_ms;
@@ -394,8 +304,10 @@ static bool open_store(struct pkd_worker *w)
             return false;
         w->store = pkd_home_open(&w->app->home, PATIENT_MS, &err);
         if (!w->store)
-            trouble(w, "open", &err);
+            pkd_worker_trouble(w, "open", &err);
     }
+    pk_store_group_init(w->store);
+    w->kept = true;
     return true;
 }
 
@@ -414,15 +326,16 @@ static void *run(void *worker)
         claim_some(w, now_ms);
         pkd_worker_turn(w);
         if (w->over.first && pk_clock_ms() >= w->hold_ms)
-            save_over(w);
+            pkd_worker_save(w);
         if (w->stop_at_ms != INT64_MAX &&
-            (in_hand(w) == 0 || pk_clock_ms() > w->stop_at_ms + TROUBLE_MS))
+            (pkd_worker_holds(w) == 0 || pk_clock_ms() > w->stop_at_ms + TROUBLE_MS))
             break;
         wait_for_work(w);
     }
     if (w->leftover)
         give_back(w);
     finish_jobs(w);
+    pkd_worker_keep_log(w);
     return NULL;
 }
 
@@ -505,10 +418,10 @@ void pkd_worker_wake(struct pkd_worker *w)
 
 static void drop_all(struct pkd_worker *w, struct pkd_items *list, bool running)
 {
-    for (struct pkd_item *item; (item = take_first(list));) {
+    for (struct pkd_item *item; (item = pkd_items_take(list));) {
         if (running)
             pk_loop_drop(w->loop, &item->task);
-        free_item(w, item);
+        pkd_item_free(w, item);
     }
 }
 
@@ -525,6 +438,8 @@ void pkd_worker_free(struct pkd_worker *w)
         pk_loop_free(w->loop);
     pk_xfer_free(w->xfer);
     pk_resolver_free(w->resolver);
+    if (w->store)
+        pk_store_group_free(w->store);
     pk_store_close(w->store);
     if (w->wake_fd >= 0)
         (void)close(w->wake_fd);

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- *   claim ─▶ a call each, many in flight ─▶ save ─▶ log
+ *   claim ─▶ a call each, many in flight ─▶ save, with its row in the log
  *
  * It has a store, a transport and a loop of its own, so that whoever is served over HTTP does not wait for it. What it has
  * claimed it renews; when the process is gone, the lease ends, and another worker takes over. An answer is saved

@@ -1,4 +1,4 @@
-/* worker_call.c - the calls of items: their requests, what they ask of the store, their rows in the log.
+/* worker_call.c - the calls of items: their requests, what they ask of the store, who hears of them.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -204,13 +204,17 @@ void pkd_worker_turn(struct pkd_worker *w)
         perform(w, (struct pkd_item *)(void *)task);
 }
 
-void pkd_item_log(struct pkd_worker *w, struct pkd_item *item)
+void pkd_item_tell(struct pkd_worker *w, struct pkd_item *item)
+{
+    pkd_otlp_add(w->app->otlp, &item->arena, pk_call_logged(item->task.call));
+    pkd_meter_call(w->meter, item->req.operation, pk_call_record(item->task.call));
+}
+
+void pkd_item_hand_over(struct pkd_worker *w, struct pkd_item *item)
 {
     struct pk_buf entry = pk_buf_in(&item->arena, PK_CALL_BYTES_MAX);
-    struct pk_record *logged = pk_call_logged(item->task.call);
 
-    pkd_otlp_add(w->app->otlp, &item->arena, logged);
-    pk_journal_record(&entry, logged);
+    pk_journal_record(&entry, pk_call_logged(item->task.call));
     hand_to_writer(w, &entry, 0);
-    pkd_meter_call(w->meter, item->req.operation, pk_call_record(item->task.call));
+    item->logged = true;
 }

@@ -1,4 +1,5 @@
-/* worker_inner.h - what the files of the worker share: worker.c claims and saves, worker_call.c makes the calls.
+/* worker_inner.h - what the files of the worker share: worker.c claims, worker_call.c makes the calls, worker_save.c
+ * saves what came of them.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -31,6 +32,7 @@ struct pkd_item {
     struct pk_result result;
     int64_t retry_after_ms;
     bool called; /* a call was made */
+    bool logged; /* its row was handed over, and is not saved with it */
     struct pkd_item *next, *prev;
 };
 
@@ -57,6 +59,7 @@ struct pkd_worker {
     int most;         /* calls that may be in flight */
     int window;       /* now: fewer when a provider has no room */
     bool more;        /* the last claim found as many as it asked for */
+    bool kept;        /* the last group that was saved was committed */
     bool leftover;    /* it has items in the store that it does not know */
     int64_t hold_ms;  /* no claim before */
     int64_t look_ms;  /* when to claim although there was nothing */
@@ -67,12 +70,25 @@ struct pkd_worker {
 
 void pkd_items_add(struct pkd_items *list, struct pkd_item *item);
 void pkd_items_remove(struct pkd_items *list, struct pkd_item *item);
+struct pkd_item *pkd_items_take(struct pkd_items *list); /* the first; NULL: there is none */
+
+int pkd_worker_holds(const struct pkd_worker *w); /* items */
+/* The store has failed: it is left alone for a while. */
+void pkd_worker_trouble(struct pkd_worker *w, const char *what, const struct pk_error *err);
+void pkd_item_free(struct pkd_worker *w, struct pkd_item *item);
 
 /* Begins its call; false: there is none, and item->result says why. */
 bool pkd_item_call(struct pkd_worker *w, struct pkd_item *item);
 /* Does what calls need until none needs anything; those that ended are in w->over. */
 void pkd_worker_turn(struct pkd_worker *w);
-/* The row of its call goes to the log. */
-void pkd_item_log(struct pkd_worker *w, struct pkd_item *item);
+/* Those who count calls hear of it, once it is saved. */
+void pkd_item_tell(struct pkd_worker *w, struct pkd_item *item);
+/* The row of its call goes the way of all others, without it. */
+void pkd_item_hand_over(struct pkd_worker *w, struct pkd_item *item);
+
+/* What is over goes to the store. */
+void pkd_worker_save(struct pkd_worker *w);
+/* The items that could not be saved are lost, and asked again; the rows of their calls are not. */
+void pkd_worker_keep_log(struct pkd_worker *w);
 
 #endif

@@ -270,6 +270,25 @@ def ten_kills_and_every_row_is_paid_once(door, provider):
 
 
 @both
+def what_a_job_says_was_paid_is_in_the_log_whenever_its_worker_dies(door, provider):
+    """The row of an item's call is committed with it: looked at after each kill, before anything is mended."""
+    job = enqueue(door, provider, 600, "'slow 5 of ' || value", dedup=False)
+    sums = ("select (select count(*) from pk_collect($1) c where c.ok and not exists (select 1 from pk_logs l "
+            "where l.trace_id = c.trace_id)), (select count(*) from pk_collect($1) c where c.ok), "
+            "(select count(*) from pk_logs l where l.query_id = $1), "
+            "(select coalesce(round(sum(l.cost_usd) * 1000000), 0) from pk_logs l where l.query_id = $1), "
+            "(select coalesce(round(j.cost_usd * 1000000), 0) from pk_jobs j where cast(j.id as text) = $1)")
+    for kill in range(12):
+        worker = door.worker("--jobs", "16")
+        before = sum(provider.asked.values())
+        expect(until(lambda: sum(provider.asked.values()) >= before + 30, 20 * SLOW), "no progress", kill)
+        worker.kill()
+        missing, done, logged, in_log, in_job = map(float, door.rows(sums.replace("$1", f"'{job}'"))[0])
+        expect(missing == 0, kill, "items without a row in the log:", missing)
+        expect(done == logged and in_log == in_job == 25 * done, kill, done, logged, in_log, in_job)
+
+
+@both
 def answers_that_were_cached_are_not_paid_again(door, provider):
     job = door.one("select pk_enqueue_query($1, $2, $3)", provider.config(), door.series(20, "'same'"),
                    '{"pk":{"cache":true}}')
