@@ -91,21 +91,38 @@ static void start(struct pk_flights *f, struct pk_item *item)
     pk_batch_end(f->batch, item, pk_clock_ms(), 0);
 }
 
-/* Whether there is a file for one more call. */
-static bool has_file(struct pk_flights *f)
+static bool take_file(struct pk_flights *f)
 {
-    if (f->running < f->fds)
-        return true;
-    if (f->fds < f->concurrency && AcquireExternalFD()) {
-        f->fds++;
-        return true;
-    }
+    if (f->fds == f->concurrency || !AcquireExternalFD())
+        return false;
+    f->fds++;
+    return true;
+}
+
+static void tell_of_files(struct pk_flights *f)
+{
     if (f->fds == 0)
         pk_throw_too_many_files();
     if (f->fds < f->concurrency && !f->warned)
         ereport(NOTICE, (errmsg("pk: %d calls in flight instead of %d", f->fds, f->concurrency),
                          errhint("Raise max_files_per_process.")));
     f->warned = true;
+}
+
+void pk_flights_take_files(struct pk_flights *f)
+{
+    while (take_file(f))
+        continue;
+    tell_of_files(f);
+    f->concurrency = f->fds;
+}
+
+/* Whether there is a file for one more call. */
+static bool has_file(struct pk_flights *f)
+{
+    if (f->running < f->fds || take_file(f))
+        return true;
+    tell_of_files(f);
     return false;
 }
 
@@ -150,4 +167,10 @@ void pk_flights_turn(struct pk_flights *f, bool wait)
         return;
     f->seen = pk_run_over_count();
     land_all(f);
+}
+
+void pk_flights_abandon(struct pk_flights *f)
+{
+    for (struct pk_flight *flight = f->first; flight; flight = flight->next)
+        pk_run_abandon(&flight->run);
 }

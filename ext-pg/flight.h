@@ -32,11 +32,16 @@ struct pk_flights {
     bool warned;
 };
 
-/* *f is set as above. Its files are given back when its context goes. */
+/* *f is set as above, the batch at the latest when a call starts. Its files are given back when its context goes. */
 void pk_flights_init(struct pk_flights *f);
+/* Takes them before the first call, for a batch that has to know how many there are: f->concurrency is that. Throws when
+ * not even one can be had. */
+void pk_flights_take_files(struct pk_flights *f);
 /* Begins as many calls as the batch and open files allow. Throws when not even one file can be had. */
 void pk_flights_start(struct pk_flights *f);
 /* Makes calls go on, or waits for one until something happens or `wait` is false; those that are over have landed. */
 void pk_flights_turn(struct pk_flights *f, bool wait);
+/* Ends them all as cancelled, for whoever catches an error. Does not throw. */
+void pk_flights_abandon(struct pk_flights *f);
 
 #endif

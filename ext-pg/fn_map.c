@@ -8,10 +8,10 @@
  * All of it hangs on one memory context, but for what the transaction cleans up. An error first ends the calls that are
  * in flight: they are logged as cancelled.
  */
+#include "flight.h"
 #include "map.h"
 #include "rows.h"
 
-#include "batch.h"
 #include "forecast.h"
 #include "prefetch.h"
 #include "result.h"
@@ -19,7 +19,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "storage/fd.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -34,9 +33,8 @@ struct map {
     struct pk_run base; /* the config, for all calls */
     struct pk_batch *batch;
     pk_str config, params, prompt;
-    struct flight *flights;
+    struct pk_flights flights;
     struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
-    int fds;                 /* external ones that are taken, one a call in flight */
     struct pk_out out;       /* empty: only the cache gets the answers */
 
     struct pk_rows rows; /* of the query; its portal is NULL: an array */
@@ -155,93 +153,39 @@ static void read_row(struct map *m)
 
 /* --- calls --------------------------------------------------------------------------------- */
 
-struct flight {
-    struct pk_run run; /* in `context`, which goes when it has landed */
-    MemoryContext context;
-    struct pk_item *item;
-    struct flight *next, *prev;
-};
-
-static struct flight *new_flight(struct map *m, struct pk_item *item)
+/* For the flight. */
+static void load(void *owner, struct pk_item *item, struct pk_run *run)
 {
-    MemoryContext context = AllocSetContextCreate(m->context, "pk call", ALLOCSET_DEFAULT_SIZES);
-    MemoryContext outer = MemoryContextSwitchTo(context);
-    struct flight *f = palloc0(sizeof *f);
+    const struct map *m = owner;
 
-    f->context = context;
-    f->item = item;
-    f->run.arena = pk_arena_here();
-    f->run.store = m->base.store;
-    f->run.snapshot = m->base.snapshot;
-    f->run.shares = true;
-    f->run.backend = m->base.backend;
-    f->run.request = item->req;
-    f->next = m->flights;
-    if (m->flights)
-        m->flights->prev = f;
-    m->flights = f;
-    pk_run_hang(&f->run);
-    MemoryContextSwitchTo(outer);
-    return f;
+    run->store = m->base.store;
+    run->snapshot = m->base.snapshot;
+    run->request = item->req;
 }
 
-static void end_flight(struct map *m, struct flight *f)
+/* The statement's account has had enough: no other call begins. */
+static void stop(struct map *m, const struct pk_error *why)
 {
-    *(f->prev ? &f->prev->next : &m->flights) = f->next;
-    if (f->next)
-        f->next->prev = f->prev;
-    MemoryContextDelete(f->context);
+    m->refused = *why;
+    pk_batch_stop(m->batch, pk_code_name(PK_QUERY_LIMIT), m->refused.msg);
 }
 
-static void start(struct map *m, struct pk_item *item)
+static void land(void *owner, struct pk_item *item, struct pk_run *run, const struct pk_error *err)
 {
-    struct pk_error err = {0};
-    struct flight *f = new_flight(m, item);
+    struct pk_error too_large;
 
-    if (pk_run_prepare(&f->run, &err)) {
-        pk_run_enter(&f->run);
+    if (err) {
+        pk_result_of_error(&item->arena, err, &item->result);
         return;
     }
-    end_flight(m, f);
-    pk_result_of_error(&item->arena, &err, &item->result);
-    pk_batch_end(m->batch, item, pk_clock_ms(), 0);
-}
-
-static void start_all(struct map *m)
-{
-    for (struct pk_item *item; (item = pk_batch_start(m->batch, pk_clock_ms()));)
-        start(m, item);
-}
-
-static void land(struct map *m, struct flight *f)
-{
-    struct pk_run *run = &f->run;
-    struct pk_item *item = f->item;
-    struct pk_error err = {0};
-
     if (run->body.failed) {
-        (void)pk_fail(&err, PK_NO_MEMORY, "the answer is too large for the call's memory");
-        pk_result_of_error(&item->arena, &err, &item->result);
+        (void)pk_fail(&too_large, PK_NO_MEMORY, "the answer is too large for the call's memory");
+        pk_result_of_error(&item->arena, &too_large, &item->result);
     } else {
         pk_result_of_call(&item->arena, run->task.call, pk_buf_str(&run->body), &item->result);
     }
-    int64_t retry_after_ms = pk_call_retry_after_ms(run->task.call);
-    if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT) {
-        m->refused = *pk_call_error(run->task.call);
-        pk_batch_stop(m->batch, pk_code_name(PK_QUERY_LIMIT), m->refused.msg);
-    }
-    end_flight(m, f);
-    pk_batch_end(m->batch, item, pk_clock_ms(), retry_after_ms);
-}
-
-/* Those that ended, perhaps while another call of the session was waited for. */
-static void land_all(struct map *m)
-{
-    for (struct flight *f = m->flights, *next; f; f = next) {
-        next = f->next;
-        if (f->run.over)
-            land(m, f);
-    }
+    if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT)
+        stop(owner, pk_call_error(run->task.call));
 }
 
 /* --- rows go out --------------------------------------------------------------------------- */
@@ -270,15 +214,13 @@ static void work(struct map *m)
         CHECK_FOR_INTERRUPTS();
         if (pk_batch_wants(m->batch))
             read_row(m);
-        start_all(m);
-        if (m->refused.code && !m->flights)
+        pk_flights_start(&m->flights);
+        if (m->refused.code && m->flights.running == 0)
             pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
         give_all(m);
         if (pk_batch_over(m->batch))
             break;
-        bool wants = pk_batch_wants(m->batch);
-        if (pk_run_turn(m->base.backend, wants ? 0 : pk_batch_wake_ms(m->batch)))
-            land_all(m);
+        pk_flights_turn(&m->flights, !pk_batch_wants(m->batch));
     }
     if (m->refused.code)
         pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
@@ -291,21 +233,20 @@ static void forget(void *object)
     struct map *m = object;
 
     pk_batch_free(m->batch);
-    for (; m->fds > 0; m->fds--)
-        ReleaseExternalFD();
 }
 
-/* As many calls as connections may be open. */
-static void take_fds(struct map *m, struct pk_batch_options *o)
+/* As many calls as files may be open. */
+static void open_flights(struct map *m, struct pk_batch_options *o)
 {
-    while (m->fds < o->concurrency && AcquireExternalFD())
-        m->fds++;
-    if (m->fds == 0)
-        pk_throw_too_many_files();
-    if (m->fds < o->concurrency)
-        ereport(NOTICE, (errmsg("pk: %d calls in flight instead of %d", m->fds, o->concurrency),
-                         errhint("Raise max_files_per_process.")));
-    o->concurrency = m->fds;
+    m->flights = (struct pk_flights){.context = m->context,
+                                     .backend = m->base.backend,
+                                     .concurrency = o->concurrency,
+                                     .load = load,
+                                     .land = land,
+                                     .owner = m};
+    pk_flights_init(&m->flights);
+    pk_flights_take_files(&m->flights);
+    o->concurrency = m->flights.concurrency;
 }
 
 static void open_batch(struct map *m, struct pk_home home, pk_str config, pk_str params)
@@ -329,10 +270,11 @@ static void open_batch(struct map *m, struct pk_home home, pk_str config, pk_str
     m->prompt = o.prompt;
     pk_run_resolve(&m->base, m->config);
     m->base.backend = pk_backend(pk_backend_needs_secrets(&m->base.snapshot->config));
-    take_fds(m, &o);
+    open_flights(m, &o);
     m->batch = pk_batch_new(pk_allocator_in(m->context), &o);
     if (!m->batch)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("no memory for a batch")));
+    m->flights.batch = m->batch;
 }
 
 static void open_call(struct map *m, FunctionCallInfo fcinfo, bool json_config)
@@ -363,8 +305,7 @@ static void run(struct map *m)
     }
     PG_CATCH();
     {
-        for (struct flight *f = m->flights; f; f = f->next)
-            pk_run_abandon(&f->run);
+        pk_flights_abandon(&m->flights);
         PG_RE_THROW();
     }
     PG_END_TRY();
