@@ -6,9 +6,9 @@
  *       Calls: pk_ask(...)
  *       ->  any node              its columns: arguments of the calls, and what else is wanted of a row
  *
- * scan_plan.c puts it into plans, scan_exec.c reads rows ahead and gives them away in their order, scan_call.c makes a
- * call of a row's arguments. A query of a shape that is not known is planned as ever, and makes its calls one by one.
- * Include pk_pg.h first.
+ * scan_find.c finds calls, scan_plan.c puts the node into plans, scan_exec.c reads rows ahead and gives them away in
+ * their order, scan_call.c makes a call of a row's arguments. A query of a shape that is not known is planned as ever,
+ * and makes its calls one by one. Include pk_pg.h first.
  */
 #ifndef PK_SCAN_H
 #define PK_SCAN_H
@@ -34,6 +34,18 @@ enum pk_scan_part {
 void pk_scan_init(void); /* the planner's hooks */
 extern const CustomExecMethods pk_scan_exec_methods;
 Node *pk_scan_new_state(CustomScan *plan);
+
+/* --- scan_find.c --------------------------------------------------------------------------- */
+
+bool pk_scan_may_find(void); /* false: nothing was planned in this session that has a call */
+/* Calls that are evaluated whenever the expression, or list of some, is, without those in their arguments. */
+List *pk_scan_find(void *expression);
+/* Those in arguments and filters of aggregates, which are evaluated for every row below them. */
+List *pk_scan_find_aggregated(void *expression);
+bool pk_scan_contains(Node *node, List *calls);
+bool pk_scan_evaluates_all(const Node *node); /* all its parts, whenever it is evaluated */
+/* Whether copies of a part are planned each for itself, and may not be equal any more. */
+bool pk_scan_has_alternatives(void *expression);
 
 /* --- scan_call.c --------------------------------------------------------------------------- */
 

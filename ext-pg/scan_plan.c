@@ -2,24 +2,16 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * The functions have a support function, which the planner asks while it simplifies expressions: that loads this
- * library in the first statement of a session, before the hooks below are looked at.
- *
  * A path that evaluates calls gets a CustomPath above it. When that becomes a plan, the child is given another target
  * list, arguments of the calls and what else is wanted without a call in it, and custom_scan_tlist is the same with the
  * calls behind: setrefs.c then replaces a call in the node's own expressions by its column. A condition on a table
  * moves from its scan into the node, one node for each condition, so that the second is asked of rows that passed the
  * first.
- *
- * Only what is evaluated for every row is taken: not what is in an arm of CASE, behind the first of AND, OR and
- * COALESCE, or in a subquery.
  */
 #include "scan.h"
 
-#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
@@ -49,8 +41,7 @@ struct demand {
 
 static create_upper_paths_hook_type next_upper_hook;
 static set_rel_pathlist_hook_type next_rel_hook;
-static int limits;  /* that were seen */
-static List *known; /* functions that the support function was asked about */
+static int limits; /* that were seen */
 
 static Plan *plan_batch(PlannerInfo *root, RelOptInfo *rel, CustomPath *best, List *tlist,
                         List *clauses, List *plans);
@@ -61,109 +52,6 @@ static const CustomScanMethods scan_methods = {
     .CustomName = "PkBatch",
     .CreateCustomScanState = pk_scan_new_state,
 };
-
-/* --- calls in expressions ------------------------------------------------------------------ */
-
-static bool is_call(Node *node)
-{
-    bool unused;
-
-    if (!IsA(node, FuncExpr) || !list_member_oid(known, ((FuncExpr *)node)->funcid))
-        return false;
-    const FuncExpr *call = (FuncExpr *)node;
-    const struct pk_verb *verb = pk_verb_of(call->funcid, &unused);
-    return verb && !call->funcretset && !call->funcvariadic;
-}
-
-/* Nodes whose parts are all evaluated whenever they are. */
-static bool evaluates_all(const Node *node)
-{
-    switch (nodeTag(node)) {
-    case T_List:
-    case T_TargetEntry:
-    case T_FuncExpr:
-    case T_OpExpr:
-    case T_DistinctExpr:
-    case T_NullIfExpr:
-    case T_ScalarArrayOpExpr:
-    case T_RelabelType:
-    case T_CoerceViaIO:
-    case T_NullTest:
-    case T_BooleanTest:
-    case T_ArrayExpr:
-    case T_RowExpr:
-    case T_FieldSelect:
-    case T_MinMaxExpr:
-    case T_CollateExpr:
-    case T_NamedArgExpr:
-    case T_ConvertRowtypeExpr: return true;
-    default: return false;
-    }
-}
-
-/* Calls that are evaluated whenever the expression is, without those in their arguments. */
-static bool find_calls(Node *node, List **calls)
-{
-    if (!node)
-        return false;
-    if (IsA(node, RestrictInfo))
-        return find_calls((Node *)((RestrictInfo *)node)->clause, calls);
-    if (is_call(node)) {
-        *calls = list_append_unique(*calls, node);
-        return false;
-    }
-    if (IsA(node, BoolExpr))
-        return find_calls(linitial(((BoolExpr *)node)->args), calls);
-    if (IsA(node, CoalesceExpr))
-        return find_calls(linitial(((CoalesceExpr *)node)->args), calls);
-    if (IsA(node, CaseExpr)) {
-        CaseExpr *c = (CaseExpr *)node;
-
-        return find_calls(c->arg ? (Node *)c->arg : (Node *)((CaseWhen *)linitial(c->args))->expr,
-                          calls);
-    }
-    if (!evaluates_all(node))
-        return false;
-    return expression_tree_walker(node, find_calls, calls);
-}
-
-static List *calls_of(void *expression)
-{
-    List *calls = NIL;
-
-    (void)find_calls(expression, &calls);
-    return calls;
-}
-
-/* Calls in arguments and filters of aggregates, which are evaluated for every row below them. */
-static bool find_aggregated(Node *node, List **calls)
-{
-    if (!node)
-        return false;
-    if (!IsA(node, Aggref))
-        return expression_tree_walker(node, find_aggregated, calls);
-    const Aggref *a = (Aggref *)node;
-    return find_calls(a->aggfilter ? (Node *)a->aggfilter : (Node *)a->args, calls);
-}
-
-static bool contains(Node *node, List *calls)
-{
-    if (!node)
-        return false;
-    if (list_member(calls, node))
-        return true;
-    return expression_tree_walker(node, contains, calls);
-}
-
-/* Its copies are planned each for itself, and may not be equal any more. */
-static bool has_alternatives(Node *node, void *unused)
-{
-    if (!node)
-        return false;
-    if (IsA(node, AlternativeSubPlan))
-        return true;
-    return expression_tree_walker(node, has_alternatives, unused);
-}
 
 /* --- paths --------------------------------------------------------------------------------- */
 
@@ -268,17 +156,16 @@ static void wrap_list(List *paths, struct demand d)
 /* An aggregate's arguments become columns of what is below it, and of a sort between them. */
 static void wrap_aggregated(AggPath *agg, struct demand d)
 {
-    List *calls = NIL, *todo = NIL;
+    List *calls = pk_scan_find_aggregated(list_make2(agg->path.pathtarget->exprs, agg->qual));
+    List *todo = NIL;
     Path **child = &agg->subpath;
     ListCell *cell;
 
-    (void)find_aggregated((Node *)agg->path.pathtarget->exprs, &calls);
-    (void)find_aggregated((Node *)agg->qual, &calls);
     if (!calls || IsA(*child, GroupResultPath))
         return;
     PathTarget *target = copy_pathtarget((*child)->pathtarget);
     foreach (cell, calls) {
-        if (contains((Node *)target->exprs, list_make1(lfirst(cell))))
+        if (pk_scan_contains((Node *)target->exprs, list_make1(lfirst(cell))))
             continue;
         add_new_column_to_pathtarget(target, lfirst(cell));
         todo = lappend(todo, lfirst(cell));
@@ -301,8 +188,8 @@ static List *calls_made_by(Path *p, Path *child)
     List *mine = NIL;
     ListCell *cell;
 
-    foreach (cell, calls_of(p->pathtarget->exprs))
-        if (!child || !contains((Node *)child->pathtarget->exprs, list_make1(lfirst(cell))))
+    foreach (cell, pk_scan_find(p->pathtarget->exprs))
+        if (!child || !pk_scan_contains((Node *)child->pathtarget->exprs, list_make1(lfirst(cell))))
             mine = lappend(mine, lfirst(cell));
     return mine;
 }
@@ -312,7 +199,7 @@ static Path *wrap_computing(Path *p, struct demand d)
     Path **child = computes_over(p);
     struct demand below = demand_of_computed(p, d);
 
-    if (child && calls_of((*child)->pathtarget->exprs))
+    if (child && pk_scan_find((*child)->pathtarget->exprs))
         *child = wrap(*child, below);
     if (IsA(p, AggPath))
         wrap_aggregated((AggPath *)p, below);
@@ -361,7 +248,7 @@ static Path *wrap(Path *p, struct demand d)
         return p;
     default: break;
     }
-    if (!is_known_shape(p) || has_alternatives((Node *)p->pathtarget->exprs, NULL))
+    if (!is_known_shape(p) || pk_scan_has_alternatives(p->pathtarget->exprs))
         return p;
     return wrap_computing(p, d);
 }
@@ -392,7 +279,7 @@ static void upper_hook(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *i
 {
     if (next_upper_hook)
         next_upper_hook(root, stage, in, out, extra);
-    if (pk_settings.batch && known && stage == UPPERREL_FINAL)
+    if (pk_settings.batch && pk_scan_may_find() && stage == UPPERREL_FINAL)
         wrap_list(out->pathlist, (struct demand){reads_of(root)});
 }
 
@@ -406,9 +293,9 @@ static int count_conditions(const PlannerInfo *root, const RelOptInfo *rel)
     foreach (cell, rel->baserestrictinfo) {
         RestrictInfo *r = lfirst(cell);
 
-        if (has_alternatives((Node *)r->clause, NULL))
+        if (pk_scan_has_alternatives(r->clause))
             return 0;
-        if (!calls_of(r->clause))
+        if (!pk_scan_find(r->clause))
             continue;
         if (r->security_level < root->qual_security_level)
             return 0; /* others may only see rows that passed it */
@@ -429,7 +316,7 @@ static void rel_hook(PlannerInfo *root, RelOptInfo *rel, Index index, RangeTblEn
 
     if (next_rel_hook)
         next_rel_hook(root, rel, index, entry);
-    if (!pk_settings.batch || !known)
+    if (!pk_settings.batch || !pk_scan_may_find())
         return;
     int stages = count_conditions(root, rel);
     if (bms_equal(root->all_baserels, rel->relids) && !root->parse->limitCount)
@@ -474,11 +361,11 @@ static bool gather(Node *node, struct columns *c)
         return expression_tree_walker(node, gather, c);
     if (list_member(c->calls, node) || IsA(node, Const) || IsA(node, Param))
         return false;
-    if (list_member(c->below, node) || !contains(node, c->calls)) {
+    if (list_member(c->below, node) || !pk_scan_contains(node, c->calls)) {
         c->columns = list_append_unique(c->columns, node);
         return false;
     }
-    if (evaluates_all(node) || is_not(node))
+    if (pk_scan_evaluates_all(node) || is_not(node))
         return expression_tree_walker(node, gather, c);
     return gather_leaves(node, c);
 }
@@ -503,7 +390,7 @@ static List *take_conditions(Plan *scan)
     ListCell *cell;
 
     foreach (cell, scan->qual) {
-        if (calls_of(lfirst(cell)))
+        if (pk_scan_find(lfirst(cell)))
             moved = lappend(moved, lfirst(cell));
         else
             kept = lappend(kept, lfirst(cell));
@@ -581,13 +468,13 @@ static Plan *plan_batch(PlannerInfo *root, RelOptInfo *rel, CustomPath *best, Li
     struct columns c = {.below = list_nth(best->custom_private, PATH_BELOW)};
 
     /* The columns are without the calls of any condition, of which this node makes those of the first. */
-    c.calls = stage < 0 ? list_nth(best->custom_private, PATH_CALLS) : calls_of(conditions);
+    c.calls = stage < 0 ? list_nth(best->custom_private, PATH_CALLS) : pk_scan_find(conditions);
     (void)gather((Node *)get_tlist_exprs(tlist, true), &c);
     (void)gather((Node *)conditions, &c);
     (void)gather((Node *)best->path.pathtarget->exprs, &c); /* a projection above may want them */
     add_args(&c);
     if (conditions)
-        c.calls = calls_of(linitial(conditions));
+        c.calls = pk_scan_find(linitial(conditions));
     scan->scan.plan.targetlist = tlist;
     scan->scan.plan.qual = conditions;
     scan->flags = best->flags;
@@ -600,21 +487,6 @@ static Plan *plan_batch(PlannerInfo *root, RelOptInfo *rel, CustomPath *best, Li
 }
 
 /* --- the library --------------------------------------------------------------------------- */
-
-PK_FUNCTION(pk_sql_support);
-Datum pk_sql_support(PG_FUNCTION_ARGS)
-{
-    Node *request = (Node *)PG_GETARG_POINTER(0);
-
-    if (IsA(request, SupportRequestSimplify)) {
-        Oid function = ((SupportRequestSimplify *)request)->fcall->funcid;
-        MemoryContext outer = MemoryContextSwitchTo(TopMemoryContext);
-
-        known = list_append_unique_oid(known, function);
-        MemoryContextSwitchTo(outer);
-    }
-    PG_RETURN_POINTER(NULL);
-}
 
 void pk_scan_init(void)
 {
