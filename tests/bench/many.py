@@ -1,8 +1,12 @@
-"""Parts with many calls in flight in one statement: map, scan."""
+"""Parts with many calls in flight in one statement: map, scan, cancel."""
 import json
 import os
+import sqlite3
+import statistics
 import subprocess
+import threading
 import time
+import urllib.request
 
 from rig import LOAD_CPU, Skip, cpu_s, program, wait_for, free_port
 from sql import Postgres, engines
@@ -11,13 +15,13 @@ ROWS, SERIAL_ROWS = int(os.environ.get("BENCH_ROWS", "10000")), 20
 LATENCY_MS, CONCURRENCY = 200, 256
 
 
-def slow_config(bench):
+def slow_config(bench, latency_ms=LATENCY_MS):
     """A provider that takes a while; each call has an answer of its own."""
     port = free_port()
     p = bench.spawn(["taskset", "-c", LOAD_CPU, program("mockd"), "--port", str(port)], stdout=subprocess.DEVNULL)
     wait_for(port, p, "mockd")
     return json.dumps({"provider": "openai", "api_key": "sk-bench",
-                       "custom_host": f"http://127.0.0.1:{port}/d/{LATENCY_MS}/v1",
+                       "custom_host": f"http://127.0.0.1:{port}/d/{latency_ms}/v1",
                        "override_params": {"model": "gpt-4o-mini"}})
 
 
@@ -90,4 +94,69 @@ def scan(bench):
         e.close()
 
 
-PARTS = {"map": map_, "scan": scan}
+def all_in_flight(config):
+    url = json.loads(config)["custom_host"].partition("/d/")[0] + "/__mock/stats"
+    for _ in range(2000):
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            if json.load(answer)["in_flight"] >= CONCURRENCY:
+                return
+        time.sleep(0.005)
+    raise RuntimeError("the calls are not in flight")
+
+
+def cancelled_ms(db, query, config):
+    """How long a statement of Postgres goes on after a cancel."""
+    db.send(query)
+    all_in_flight(config)
+    began = time.monotonic()
+    db.cancel()
+    try:
+        db.finish()
+    except Exception as e:  # pylint: disable=broad-except # of pg_temp, which may not be there
+        assert getattr(e, "sqlstate", None) == "57014", e
+        return (time.monotonic() - began) * 1000
+    raise RuntimeError("the statement was not cancelled")
+
+
+def interrupted_ms(db, query, config):
+    """The same for SQLite and an interrupt."""
+    began = []
+
+    def stop():
+        all_in_flight(config)
+        began.append(time.monotonic())
+        db.interrupt()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    try:
+        db.execute(query).fetchall()
+    except sqlite3.OperationalError:
+        return (time.monotonic() - began[0]) * 1000
+    finally:
+        thread.join()
+    raise RuntimeError("the statement was not interrupted")
+
+
+def cancel(bench):
+    """Cancel: a statement that is stopped with 256 calls in flight, until the session can go on; 50 times"""
+    config = slow_config(bench, 20000)
+    rows = "select i as key, ''hello '' || i as prompt from n"
+    mapped = ("select * from pk_map('%s', 'with recursive n(i) as (select 1 union all select i + 1 from n where i < 600) %s', "
+              "'{\"pk\": {\"concurrency\": %d}}')" % (config, rows, CONCURRENCY))
+    scalar = f"select pk_ask('{config}', 'hello ' || i) from generate_series(1, 600) i"
+
+    def measure(e):
+        ways = {"pk_map": mapped}
+        if e.name == "Postgres":
+            e.db.query(f"set pk.concurrency = {CONCURRENCY}; set client_min_messages = error")
+            ways["SELECT"] = scalar
+        for name, query in ways.items():
+            stopped_ms = cancelled_ms if e.name == "Postgres" else interrupted_ms
+            times = sorted(stopped_ms(e.db, query, config) for _ in range(50))
+            bench.figure(f"{e.name}: {name} cancelled, median ms", statistics.median(times), "<= 20",
+                         note=f"of ten nine within {times[44]:.1f}, all within {times[-1]:.1f}")
+    engines(bench, measure)
+
+
+PARTS = {"map": map_, "scan": scan, "cancel": cancel}
