@@ -167,20 +167,6 @@ def cancelling_ends_all_that_is_in_flight(pg, mock, k):
 
 
 @case
-def a_timeout_ends_it_too_and_nothing_leaks(pg, mock, k):
-    table(k, [f"row {i}" for i in range(50)])
-    fds = "select count(*) from pg_ls_dir('/proc/' || pg_backend_pid() || '/fd')"
-    k.query("select * from pk_batch($1, array['warm'])", config(mock))
-    before = int(k.value(fds))
-    k.query("set statement_timeout = 60")
-    for _ in range(30):
-        expect_error("57014", lambda: k.query("select * from pk_map($1, $2, $3)", config(mock, path="/d/20000"), QUERY,
-                                              options(concurrency=50)))
-    k.query("set statement_timeout = 0")
-    expect(until(lambda: int(k.value(fds)) <= before + 3), before, k.value(fds))
-
-
-@case
 def the_query_may_call_and_a_caught_error_hurts_nobody(pg, mock, k):
     table(k, ["a", "b", "c"])
     k.query("""create or replace function careful(c text, b text) returns text language plpgsql as $$
