@@ -92,9 +92,12 @@ static const struct pk_price *row_of(const struct pk_prices *prices, const struc
                                      int64_t input_tokens, int64_t at_us)
 {
     const struct pk_price *best = NULL;
-    int first = lower_bound(prices, n), count = 0;
-    const struct pk_price *rows = prices->count ? prices->rows + first : NULL;
+    int count = 0;
 
+    if (prices->count == 0)
+        return NULL;
+    int first = lower_bound(prices, n);
+    const struct pk_price *rows = prices->rows + first;
     while (first + count < prices->count && stands(&rows[count], n) == 0)
         count++;
     int64_t since_us = since(rows, count, at_us);

@@ -77,10 +77,10 @@ static void print_verb(FILE *to, const struct pkd_command *c, const struct pkd_v
 
 void pkd_help(FILE *to, const struct pkd_command *c, const struct pkd_verb *v)
 {
-    if (v)
-        print_verb(to, c, v);
-    else if (c)
+    if (!c)
+        print_all(to);
+    else if (!v)
         print_command(to, c);
     else
-        print_all(to);
+        print_verb(to, c, v);
 }
