@@ -8,6 +8,8 @@
 #include "store_value.h"
 #include "xfer.h"
 
+#include <string.h>
+
 enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100 };
 
 /* --- answers -------------------------------------------------------------------------------------- */
@@ -299,6 +301,16 @@ static bool change(struct pkd_control *c, pkd_control_fn *verb)
     return pk_store_change_end(c->store, verb(c), NULL, c->err);
 }
 
+/* What the store calls an option is a member of the body here. */
+static void name_member(struct pk_error *err)
+{
+    static const char prefix[] = "options.";
+    size_t len = sizeof prefix - 1;
+
+    if (strncmp(err->msg, prefix, len) == 0)
+        memmove(err->msg, err->msg + len, strlen(err->msg + len) + 1);
+}
+
 /* A list has pages; whatever else may be asked is the resource's own. */
 static bool check_query(struct pkd_control *c, pkd_control_fn *verb)
 {
@@ -328,8 +340,10 @@ bool pkd_control(struct pkd_errand *e, const struct pkd_resource *is, pkd_contro
     if (!check_query(&c, verb))
         return false;
     pk_buf_addc(c.out, '{');
-    if (e->method == PKD_GET ? !verb(&c) : !change(&c, verb))
+    if (e->method == PKD_GET ? !verb(&c) : !change(&c, verb)) {
+        name_member(err);
         return false;
+    }
     if (is->wrapped && !c.listed)
         wrap(&c);
     pk_buf_addc(c.out, '}');

@@ -72,10 +72,15 @@ static pk_str scope_list(struct pk_arena *arena, unsigned scopes)
     return *words ? pk_buf_str(&out) : PK_STR("[]");
 }
 
-static bool read_scopes(struct pkd_control *c, int value, pk_str *list)
+/* 0: the body has none. */
+static bool read_scopes(struct pkd_control *c, unsigned *scopes)
 {
-    unsigned all = 0, one;
+    int value = pkd_control_at(c, "scopes");
+    unsigned one;
 
+    *scopes = 0;
+    if (value < 0)
+        return true;
     if (pk_json_type(&c->body, value) != PK_JSON_ARRAY)
         return pk_fail(c->err, PK_BAD_REQUEST, "scopes: must be a list");
     for (int v = pk_json_first(&c->body, value); v >= 0; v = pk_json_next(&c->body, value, v)) {
@@ -84,12 +89,24 @@ static bool read_scopes(struct pkd_control *c, int value, pk_str *list)
         if (!scope_of(name, &one))
             return pk_fail(c->err, PK_BAD_REQUEST, "scopes: there is none called \"%.*s\"",
                            PK_FMT(pk_name_shown(name)));
-        all |= one;
+        *scopes |= one;
     }
-    *list = scope_list(c->arena, all);
-    return all ||
+    return *scopes ||
            pk_fail(c->err, PK_BAD_REQUEST,
                    "scopes: these allow nothing: reading what is administered needs \"admin\"");
+}
+
+/* Without keys whoever reaches loopback administers. The first ends that, so it must be one that can. */
+static bool check_first(struct pkd_control *c)
+{
+    bool first = c->errand->caller.len == 0;
+    unsigned scopes;
+
+    return read_scopes(c, &scopes) &&
+           (!first || (scopes & PK_SCOPE_ADMIN) ||
+            pk_fail(c->err, PK_BAD_REQUEST,
+                    "scopes: the first API key needs \"admin\": without it nobody could administer "
+                    "over HTTP any more"));
 }
 
 /* --- printing ---------------------------------------------------------------------------------------- */
@@ -167,15 +184,15 @@ static bool read_options(struct pkd_control *c, pk_str *options)
     static const char *const same[] = {"description", "rate_limits", "usage_limits", "defaults",
                                        "expires_at"};
     struct pk_buf out = pk_buf_in(c->arena, PK_CONFIG_BYTES_MAX);
-    int scopes = pkd_control_at(c, "scopes");
-    pk_str list = PK_NONE;
+    unsigned scopes;
 
-    if (!no_more(c) || (scopes >= 0 && !read_scopes(c, scopes, &list)))
+    if (!no_more(c) || !read_scopes(c, &scopes))
         return false;
     pk_buf_addc(&out, '{');
     for (size_t i = 0; i < PK_COUNT(same); i++)
         pkd_member_raw(&out, same[i], pk_json_raw(&c->body, pkd_control_at(c, same[i])));
-    pkd_member_raw(&out, "scopes", list);
+    if (scopes)
+        pkd_member_raw(&out, "scopes", scope_list(c->arena, scopes));
     pk_buf_addc(&out, '}');
     *options = pk_buf_str(&out);
     return !out.failed || pk_fail(c->err, PK_TOO_LARGE, "body: too large");
@@ -201,7 +218,7 @@ static bool create(struct pkd_control *c)
     pk_str options, key;
 
     if (!check_type(c) || !pkd_control_body(c) || !pkd_control_name(c) ||
-        !read_options(c, &options) ||
+        !read_options(c, &options) || !check_first(c) ||
         !pk_store_api_key_create(c->store, c->arena, c->slug, options, c->now_us, &key, c->err) ||
         !pkd_control_title(c))
         return false;
