@@ -7,6 +7,7 @@
 #include "pk_pg.h"
 
 #include "store_audit.h"
+#include "store_users.h"
 
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
@@ -149,17 +150,24 @@ Datum pk_sql_key_rotate(PG_FUNCTION_ARGS)
     return PG_GETARG_DATUM(0);
 }
 
+/* It goes whoever names it; a notice says who does. */
 PK_FUNCTION(pk_sql_key_revoke);
 Datum pk_sql_key_revoke(PG_FUNCTION_ARGS)
 {
+    struct pk_users users;
     struct pk_error err;
     bool existed = false;
 
     if (pk_args_null(fcinfo, 1))
         PG_RETURN_NULL();
     struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
-    bool ok = pk_store_key_revoke(s, pk_arg_text(fcinfo, 0), pk_clock_us(), &existed, &err);
+    pk_str slug = pk_arg_text(fcinfo, 0);
+    bool ok = pk_store_users(s, pk_arena_here(), PK_USED_VIRTUAL_KEY, slug, &users, &err) &&
+              pk_store_key_revoke(s, slug, pk_clock_us(), &existed, &err);
     pk_store_check(s, ok, &err);
+    if (existed && users.count)
+        ereport(NOTICE, (errmsg("pk: %s", pk_users_told(pk_arena_here(), PK_USED_VIRTUAL_KEY, slug,
+                                                        &users))));
     PG_RETURN_BOOL(existed);
 }
 

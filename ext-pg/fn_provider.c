@@ -63,8 +63,7 @@ Datum pk_sql_provider_delete(PG_FUNCTION_ARGS)
     if (pk_args_null(fcinfo, 1))
         PG_RETURN_NULL();
     struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
-    bool ok = pk_store_provider_delete(s, pk_arena_here(), pk_arg_text(fcinfo, 0), pk_clock_us(),
-                                       &existed, &err);
+    bool ok = pk_store_provider_delete(s, pk_arg_text(fcinfo, 0), pk_clock_us(), &existed, &err);
     pk_store_check(s, ok, &err);
     PG_RETURN_BOOL(existed);
 }

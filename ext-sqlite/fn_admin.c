@@ -8,7 +8,9 @@
 
 #include "hub.h"
 #include "provider.h"
+#include "statement.h"
 #include "store_cache.h"
+#include "store_users.h"
 #include "value.h"
 
 void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_body *body)
@@ -124,17 +126,20 @@ static bool key_rotate(struct pk_conn *c, struct pk_arena *arena, struct pk_args
     return true;
 }
 
-/* pk_key_revoke(slug): whether there was one. */
+/* pk_key_revoke(slug): whether there was one. It goes whoever names it; a note says who does. */
 static bool key_revoke(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                        sqlite3_context *ctx, struct pk_error *err)
 {
+    struct pk_users users;
     pk_str slug;
     bool existed;
 
-    (void)arena;
     if (!slug_arg(args, &slug, err) ||
+        !pk_store_users(c->store, arena, PK_USED_VIRTUAL_KEY, slug, &users, err) ||
         !pk_store_key_revoke(c->store, slug, pk_clock_us(), &existed, err))
         return false;
+    if (existed && users.count)
+        pk_statement_note(pk_users_told(arena, PK_USED_VIRTUAL_KEY, slug, &users));
     sqlite3_result_int(ctx, existed);
     return true;
 }

@@ -51,8 +51,9 @@ static bool provider_delete(struct pk_conn *c, struct pk_arena *arena, struct pk
     pk_str name;
     bool existed;
 
+    (void)arena;
     if (!name_arg(args, &name, err) ||
-        !pk_store_provider_delete(c->store, arena, name, pk_clock_us(), &existed, err))
+        !pk_store_provider_delete(c->store, name, pk_clock_us(), &existed, err))
         return false;
     sqlite3_result_int(ctx, existed);
     return true;

@@ -95,6 +95,13 @@ void pk_statement_keep(struct pk_statement *s, pk_str question, bool keep)
         pk_memo_put(s->memo, question, &v);
 }
 
+void pk_statement_note(const char *text)
+{
+    sqlite3_log(SQLITE_NOTICE, "pk: %s", text);
+    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) /* somebody waits at a shell */
+        (void)fprintf(stderr, "pk: %s\n", text);
+}
+
 /* --- the hint ------------------------------------------------------------------------------ */
 
 void pk_statement_called(struct pk_statement *s)
@@ -106,9 +113,7 @@ void pk_statement_called(struct pk_statement *s)
     if (!s || ++s->calls != HINT_AFTER + 1)
         return;
     s->conn->hint = hint;
-    sqlite3_log(SQLITE_NOTICE, "pk: %s", hint);
-    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) /* somebody waits at a shell */
-        (void)fprintf(stderr, "pk: %s\n", hint);
+    pk_statement_note(hint);
 }
 
 /* --- birth and death ----------------------------------------------------------------------- */

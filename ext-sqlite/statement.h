@@ -27,6 +27,8 @@ void pk_statement_keep(struct pk_statement *s, pk_str question, bool keep);
 
 /* A call was made for one row, and nothing else meanwhile. After many the user is told, once, what is faster. */
 void pk_statement_called(struct pk_statement *s);
+/* Tells SQLite's log, and whoever waits at a shell. */
+void pk_statement_note(const char *text);
 
 /* A scan begins, or ends. */
 void pk_statement_join(struct pk_conn *c);

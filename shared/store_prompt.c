@@ -6,6 +6,7 @@
 
 #include "store_audit.h"
 #include "store_provider.h"
+#include "store_users.h"
 #include "store_value.h"
 
 #include <string.h>
@@ -409,7 +410,8 @@ bool pk_store_prompt_delete(struct pk_store *s, pk_str slug, int64_t now_us, boo
     *existed = false;
     if (!check_slug(slug, err) || !s->ops->begin(s, err))
         return false;
-    bool ok = s->ops->exec(s, PK_SQL_prompt_archive, args, PK_COUNT(args), mark, existed, err) &&
+    bool ok = (!is_partial(slug) || pk_store_unused(s, PK_USED_PROMPT, slug, err)) &&
+              s->ops->exec(s, PK_SQL_prompt_archive, args, PK_COUNT(args), mark, existed, err) &&
               drop_label(s, slug, PK_NONE, 0, err);
     const struct pk_change change = {now_us, "prompt_delete", slug, PK_NONE};
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);

@@ -67,7 +67,7 @@ struct pk_publication {
 bool pk_store_prompt_publish(struct pk_store *s, struct pk_arena *arena,
                              const struct pk_publication *what, struct pk_error *err) PK_MUST_CHECK;
 
-/* Takes all versions out of use; a later put counts on from them. */
+/* Takes all versions out of use; a later put counts on from them. PK_IN_USE when it is a partial that others name. */
 bool pk_store_prompt_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
                             struct pk_error *err) PK_MUST_CHECK;
 

@@ -148,6 +148,30 @@ static void partials_are_found_by_name(void)
            put("a/b", "x") == 0 && put("a@1", "x") == 0);
 }
 
+static bool deleted(const char *slug)
+{
+    bool existed = false;
+
+    err = (struct pk_error){0};
+    return pk_store_prompt_delete(s, pk_str_of(slug), clock_us++, &existed, &err) && existed;
+}
+
+static void a_partial_that_others_name_stays(void)
+{
+    EXPECT(put("partial/foot", "Bye{{#again}}, {{>foot}}{{/again}}") == 1);
+    EXPECT(put("note", "x {{>foot@1}}") == 1 && put("footnote", "foot") == 1);
+    EXPECT(put("partial/page", "{{>foot}} 2") == 1);
+    EXPECT(!deleted("partial/foot") && err.code == PK_IN_USE);
+    EXPECT(strstr(err.msg,
+                  "prompt \"partial/foot\": is named by prompt note@1, prompt partial/page@1"));
+    EXPECT(found("partial/foot") == 1 && deleted("partial/page"));
+    EXPECT(publish("note", 1, "old", PK_WEIGHT_ALONE) && put("note", "x") == 2);
+    EXPECT(!deleted("partial/foot") && strstr(err.msg, "is named by prompt note@1"));
+    EXPECT(publish("note", 2, "old", PK_WEIGHT_ALONE));
+    EXPECT(deleted("partial/foot") && !deleted("partial/foot") && err.code == PK_OK);
+    EXPECT(deleted("note") && deleted("footnote"));
+}
+
 static void whom_to_ask_must_be_there(void)
 {
     int64_t version;
@@ -200,7 +224,8 @@ static void changes_are_in_the_audit(void)
         "prompt_put {\"version\":1},prompt_put {\"version\":2},prompt_put {\"version\":3},"
         "prompt_publish {\"version\":1,\"label\":\"default\"},"
         "prompt_publish {\"version\":2,\"label\":\"production\"}"));
-    EXPECT(test_says(s, "select count(*) from pk_audit where verb = 'prompt_delete'", "1"));
+    EXPECT(test_says(
+        s, "select count(*) from pk_audit where verb = 'prompt_delete' and object = 'greet'", "1"));
 }
 
 static void the_view_shows_what_was_put(void)
@@ -227,6 +252,7 @@ int main(void)
     RUN(labels_name_versions);
     RUN(a_label_may_name_several_with_weights);
     RUN(partials_are_found_by_name);
+    RUN(a_partial_that_others_name_stays);
     RUN(whom_to_ask_must_be_there);
     RUN(a_deleted_prompt_is_gone_but_its_numbers);
     RUN(changes_are_in_the_audit);

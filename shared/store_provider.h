@@ -19,8 +19,8 @@ bool pk_store_provider_get(struct pk_store *s, struct pk_arena *arena, pk_str na
 bool pk_store_provider_find(struct pk_store *s, struct pk_arena *arena, pk_str name,
                             const struct pk_provider **p, struct pk_error *err) PK_MUST_CHECK;
 
-/* PK_BAD_REQUEST names a virtual key, config or guardrail that uses it: it stays. */
-bool pk_store_provider_delete(struct pk_store *s, struct pk_arena *arena, pk_str name,
-                              int64_t now_us, bool *existed, struct pk_error *err) PK_MUST_CHECK;
+/* PK_IN_USE while others name it. */
+bool pk_store_provider_delete(struct pk_store *s, pk_str name, int64_t now_us, bool *existed,
+                              struct pk_error *err) PK_MUST_CHECK;
 
 #endif

@@ -57,8 +57,7 @@ static bool deleted(const char *name)
     bool existed = false;
 
     err = (struct pk_error){0};
-    return pk_store_provider_delete(store, &arena, pk_str_of(name), now_us, &existed, &err) &&
-           existed;
+    return pk_store_provider_delete(store, pk_str_of(name), now_us, &existed, &err) && existed;
 }
 
 /* Whether the first target of the reference is at `base`, with or without a virtual key. */
@@ -232,16 +231,16 @@ static void one_in_use_stays(void)
     fresh();
     EXPECT(put("mine", "{\"base_url\":\"http://127.0.0.1:8000/v1\"}"));
     EXPECT(put_key("vk", "mine", ""));
-    EXPECT(!deleted("mine") && says("the virtual key \"vk\" uses it"));
+    EXPECT(!deleted("mine") && says("is named by virtual key vk"));
     EXPECT(pk_store_key_revoke(store, PK_STR("vk"), now_us, &existed, &err) && existed);
     EXPECT(put_config("c", "{\"targets\":[{\"provider\":\"openai\"},{\"provider\":\"mine\"}],"
                            "\"strategy\":{\"mode\":\"fallback\"}}"));
-    EXPECT(!deleted("mine") && says("the config \"c\" uses it"));
+    EXPECT(!deleted("mine") && says("is named by config c"));
     EXPECT(put_config("c", "{\"provider\":\"@mine\"}"));
-    EXPECT(!deleted("mine") && says("the config \"c\" uses it"));
+    EXPECT(!deleted("mine") && says("is named by config c"));
     EXPECT(put_config("c", "{\"provider\":\"openai\"}"));
     EXPECT(pk_store_guardrail_put(store, &arena, &g, &version, &err));
-    EXPECT(!deleted("mine") && says("the guardrail \"g\" uses it"));
+    EXPECT(!deleted("mine") && says("is named by guardrail g"));
     EXPECT(pk_store_guardrail_delete(store, PK_STR("g"), now_us, &existed, &err));
     EXPECT(deleted("mine"));
     EXPECT(!deleted("openai") && says("one of pk's own"));

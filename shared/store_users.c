@@ -6,97 +6,133 @@
 
 #include "config.h"
 #include "guard.h"
+#include "prompt.h"
 #include "store_value.h"
 
 static const char *const nouns[] = {
-    [PK_USED_CONFIG] = "config",
-    [PK_USED_GUARDRAIL] = "guardrail",
-    [PK_USED_VIRTUAL_KEY] = "virtual key",
+    [PK_USED_CONFIG] = "config",           [PK_USED_GUARDRAIL] = "guardrail",
+    [PK_USED_VIRTUAL_KEY] = "virtual key", [PK_USED_PROMPT] = "prompt",
+    [PK_USED_PROVIDER] = "provider",
 };
+
+struct step;
 
 struct search {
     struct pk_arena *arena; /* of the names */
     enum pk_used what;
     pk_str slug;
+    const struct step *step;
     struct pk_users *users;
 };
 
-static void add(struct search *find, const char *kind, pk_str name)
-{
-    struct pk_users *u = find->users;
+/* --- what a body names ----------------------------------------------------------------------- */
 
-    if (u->count < PK_USERS_NAMED_MAX)
-        u->names[u->count] = pk_copyf(find->arena, "%s%.*s", kind, PK_FMT(name));
-    u->count++;
+static bool target_names(const struct pk_target *t, const struct search *find)
+{
+    if (find->what == PK_USED_PROVIDER && pk_str_eq(t->provider_name, find->slug))
+        return true;
+    return (find->what == PK_USED_VIRTUAL_KEY || t->by_slug) &&
+           pk_str_eq(t->virtual_key, find->slug);
 }
 
-/* --- configs ------------------------------------------------------------------------------- */
-
-static bool names_key(const struct pk_config *c, pk_str slug)
+static bool guards_name(const struct pk_guards *guards, pk_str slug)
 {
-    for (int i = 0; i < c->target_count; i++)
-        if (pk_str_eq(c->targets[i].virtual_key, slug))
-            return true;
-    for (int i = 0; i < c->embedder_count; i++)
-        if (pk_str_eq(c->embedders[i].target.virtual_key, slug))
-            return true;
-    return false;
-}
-
-static bool names_guardrail(const struct pk_config *c, pk_str slug)
-{
-    for (const struct pk_guards *g = c->guards; g; g = g->next)
+    for (const struct pk_guards *g = guards; g; g = g->next)
         for (int i = 0; i < g->count; i++)
             if (pk_str_eq(g->list[i].slug, slug))
                 return true;
     return false;
 }
 
-/* One that cannot be read, of a newer version maybe, is not used by this one. */
+/* A body that cannot be read, of a newer version maybe, is not used by this one; so below. */
+static bool config_names(struct pk_arena *scratch, const struct search *find, pk_str body)
+{
+    struct pk_config *c = pk_alloc(scratch, sizeof *c);
+    struct pk_error unused;
+
+    if (!c || !pk_config_parse(scratch, body, c, &unused))
+        return false;
+    if (find->what == PK_USED_GUARDRAIL)
+        return guards_name(c->guards, find->slug);
+    for (int i = 0; i < c->target_count; i++)
+        if (target_names(&c->targets[i], find))
+            return true;
+    for (int i = 0; i < c->embedder_count; i++)
+        if (target_names(&c->embedders[i].target, find))
+            return true;
+    return false;
+}
+
+static bool guardrail_names(struct pk_arena *scratch, const struct search *find, pk_str body)
+{
+    struct pk_guardrail g = {0};
+    struct pk_error unused;
+
+    if (!pk_guardrail_check(scratch, body, &g, &unused))
+        return false;
+    for (int i = 0; i < g.check_count; i++)
+        if (g.checks[i].target && target_names(g.checks[i].target, find))
+            return true;
+    return false;
+}
+
+/* Of a partial, with the version or label that the template may have behind it. */
+static bool template_names(struct pk_arena *scratch, const struct search *find, pk_str body)
+{
+    struct pk_names names = {.count = 0};
+    struct pk_prompt_ref ref;
+    struct pk_error unused;
+
+    if (!pk_prompt_partials(scratch, body, &names, &unused))
+        return false;
+    for (int i = 0; i < names.count; i++) {
+        pk_str name = pk_copyf(scratch, "partial/%.*s", PK_FMT(names.list[i]));
+
+        if (pk_prompt_ref_parse(name, &ref, &unused) && pk_str_eq(ref.slug, find->slug))
+            return true;
+    }
+    return false;
+}
+
+/* --- all that may name it ---------------------------------------------------------------------- */
+
+/* Rows of a name and a body, or of the names alone of those that do. */
+struct step {
+    enum pk_used what;
+    enum pk_stmt rows;
+    bool by_slug; /* whether the rows are asked for by the slug */
+    const char *kind;
+    bool (*names)(struct pk_arena *scratch, const struct search *find, pk_str body);
+};
+
+static const struct step steps[] = {
+    {PK_USED_CONFIG, PK_SQL_config_users, true, "", NULL},
+    {PK_USED_GUARDRAIL, PK_SQL_config_bodies, false, "config ", config_names},
+    {PK_USED_GUARDRAIL, PK_SQL_prompt_configs, false, "prompt ", config_names},
+    {PK_USED_VIRTUAL_KEY, PK_SQL_config_bodies, false, "config ", config_names},
+    {PK_USED_VIRTUAL_KEY, PK_SQL_guardrail_bodies, false, "guardrail ", guardrail_names},
+    {PK_USED_VIRTUAL_KEY, PK_SQL_prompt_configs, false, "prompt ", config_names},
+    {PK_USED_VIRTUAL_KEY, PK_SQL_key_users, true, "", NULL},
+    {PK_USED_PROMPT, PK_SQL_prompt_templates, true, "prompt ", template_names},
+    {PK_USED_PROVIDER, PK_SQL_provider_keys, true, "virtual key ", NULL},
+    {PK_USED_PROVIDER, PK_SQL_config_bodies, false, "config ", config_names},
+    {PK_USED_PROVIDER, PK_SQL_guardrail_bodies, false, "guardrail ", guardrail_names},
+    {PK_USED_PROVIDER, PK_SQL_prompt_configs, false, "prompt ", config_names},
+};
+
 static bool look(void *ctx, const struct pk_value *v, int count)
 {
     struct search *find = ctx;
-    struct pk_error unused;
+    struct pk_users *u = find->users;
     struct pk_arena scratch;
 
-    PK_ASSERT(count == 2);
+    PK_ASSERT(count == (find->step->names ? 2 : 1));
     pk_arena_init(&scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    struct pk_config *c = pk_alloc(&scratch, sizeof *c);
-
-    if (c && pk_config_parse(&scratch, v[1].s, c, &unused) &&
-        (find->what == PK_USED_GUARDRAIL ? names_guardrail : names_key)(c, find->slug))
-        add(find, "config ", v[0].s);
+    bool found = !find->step->names || find->step->names(&scratch, find, v[1].s);
     pk_arena_free(&scratch);
-    return true;
-}
-
-/* The key of what a check asks. */
-static bool look_at_checks(void *ctx, const struct pk_value *v, int count)
-{
-    struct search *find = ctx;
-    struct pk_guardrail g = {0};
-    struct pk_error unused;
-    struct pk_arena scratch;
-    bool found = false;
-
-    PK_ASSERT(count == 2);
-    pk_arena_init(&scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    if (pk_guardrail_check(&scratch, v[1].s, &g, &unused))
-        for (int i = 0; i < g.check_count; i++)
-            found = found ||
-                    (g.checks[i].target && pk_str_eq(g.checks[i].target->virtual_key, find->slug));
-    if (found)
-        add(find, "guardrail ", v[0].s);
-    pk_arena_free(&scratch);
-    return true;
-}
-
-/* --- all of them --------------------------------------------------------------------------- */
-
-static bool take(void *ctx, const struct pk_value *v, int count)
-{
-    PK_ASSERT(count == 1);
-    add(ctx, "", v[0].s);
+    if (found && u->count < PK_USERS_NAMED_MAX)
+        u->names[u->count] = pk_copyf(find->arena, "%s%.*s", find->step->kind, PK_FMT(v[0].s));
+    u->count += found;
     return true;
 }
 
@@ -104,30 +140,32 @@ bool pk_store_users(struct pk_store *s, struct pk_arena *arena, enum pk_used wha
                     struct pk_users *users, struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_required(slug)};
-    struct search find = {arena, what, slug, users};
+    struct search find = {arena, what, slug, NULL, users};
 
     users->count = 0;
-    if (what != PK_USED_CONFIG &&
-        !s->ops->exec(s, PK_SQL_config_mentions, args, PK_COUNT(args), look, &find, err))
-        return false;
-    if (what == PK_USED_VIRTUAL_KEY &&
-        !s->ops->exec(s, PK_SQL_guardrail_bodies, NULL, 0, look_at_checks, &find, err))
-        return false;
-    if (what != PK_USED_GUARDRAIL &&
-        !s->ops->exec(s, what == PK_USED_CONFIG ? PK_SQL_config_users : PK_SQL_key_users, args,
-                      PK_COUNT(args), take, &find, err))
-        return false;
+    for (size_t i = 0; i < PK_COUNT(steps); i++) {
+        find.step = &steps[i];
+        if (steps[i].what == what &&
+            !s->ops->exec(s, steps[i].rows, args, steps[i].by_slug, look, &find, err))
+            return false;
+    }
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "%s: out of memory", nouns[what]);
 }
 
-static void list(struct pk_buf *out, const struct pk_users *users)
+const char *pk_users_told(struct pk_arena *arena, enum pk_used what, pk_str slug,
+                          const struct pk_users *users)
 {
+    struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
     int shown = users->count < PK_USERS_NAMED_MAX ? users->count : PK_USERS_NAMED_MAX;
 
+    PK_ASSERT(users->count > 0);
+    pk_buf_addf(&out, "%s \"%.*s\": is named by ", nouns[what], PK_FMT(slug));
     for (int i = 0; i < shown; i++)
-        pk_buf_addf(out, "%s%.*s", i ? ", " : "", PK_FMT(users->names[i]));
+        pk_buf_addf(&out, "%s%.*s", i ? ", " : "", PK_FMT(users->names[i]));
     if (users->count > shown)
-        pk_buf_addf(out, " and %d more", users->count - shown);
+        pk_buf_addf(&out, " and %d more", users->count - shown);
+    pk_buf_addc(&out, 0);
+    return out.failed ? "it is named by others" : out.at;
 }
 
 bool pk_store_unused(struct pk_store *s, enum pk_used what, pk_str slug, struct pk_error *err)
@@ -137,13 +175,8 @@ bool pk_store_unused(struct pk_store *s, enum pk_used what, pk_str slug, struct 
 
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     bool ok = pk_store_users(s, &arena, what, slug, &users, err);
-    if (ok && users.count > 0) {
-        struct pk_buf names = pk_buf_in(&arena, PK_CONFIG_BYTES_MAX);
-
-        list(&names, &users);
-        ok = pk_fail(err, PK_IN_USE, "%s \"%.*s\": is named by %.*s", nouns[what], PK_FMT(slug),
-                     PK_FMT(pk_buf_str(&names)));
-    }
+    if (ok && users.count > 0)
+        ok = pk_fail(err, PK_IN_USE, "%s", pk_users_told(&arena, what, slug, &users));
     pk_arena_free(&arena);
     return ok;
 }

@@ -5,6 +5,7 @@
  * A secret comes from stdin, never from an argument, which other users could see.
  */
 #include "desk.h"
+#include "member.h"
 #include "xfer.h"
 
 #include <stdio.h>
@@ -51,12 +52,22 @@ static bool key_rotate(struct pkd_desk *d, char **words, int count, struct pk_er
 
 static bool key_revoke(struct pkd_desk *d, char **words, int count, struct pk_error *err)
 {
+    pk_str slug = pk_str_of(words[0]);
+    struct pk_users users;
     bool existed = false;
 
     (void)count;
+    if (!pk_store_users(d->store, &d->arena, PK_USED_VIRTUAL_KEY, slug, &users, err) ||
+        !pk_store_key_revoke(d->store, slug, pk_clock_us(), &existed, err))
+        return false;
+    if (!existed)
+        return pk_fail(err, PK_NOT_FOUND, "%s: no such virtual key in force", words[0]);
     pkd_desk_tell(d, "slug", words[0], "revoked");
-    return pk_store_key_revoke(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
-           (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such virtual key in force", words[0]));
+    pkd_member_users(&d->told, &users);
+    if (users.count)
+        (void)fprintf(stderr, "pkd: %s\n",
+                      pk_users_told(&d->arena, PK_USED_VIRTUAL_KEY, slug, &users));
+    return true;
 }
 
 static bool key_list(struct pkd_desk *d, char **words, int count, struct pk_error *err)

@@ -48,8 +48,7 @@ static bool delete_it(struct pkd_desk *d, char **words, int count, struct pk_err
 
     (void)count;
     pkd_desk_tell(d, "name", words[0], "deleted");
-    return pk_store_provider_delete(d->store, &d->arena, pk_str_of(words[0]), pk_clock_us(),
-                                    &existed, err) &&
+    return pk_store_provider_delete(d->store, pk_str_of(words[0]), pk_clock_us(), &existed, err) &&
            (existed || pk_fail(err, PK_NOT_FOUND, "%s: no such provider", words[0]));
 }
 

@@ -346,16 +346,7 @@ static bool delete_it(struct pkd_control *c)
         !pk_store_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) ||
         !pkd_control_untitle(c))
         return false;
-    if (users.count == 0)
-        return true;
-    pkd_member_raw(c->out, "used_by", PK_STR("["));
-    for (int i = 0; i < users.count && i < PK_USERS_NAMED_MAX; i++) {
-        if (i)
-            pk_buf_addc(c->out, ',');
-        pk_json_quote(c->out, users.names[i]);
-    }
-    pk_buf_addc(c->out, ']');
-    pkd_member_int(c->out, "used_by_total", users.count);
+    pkd_member_users(c->out, &users);
     return true;
 }
 

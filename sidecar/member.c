@@ -50,6 +50,20 @@ void pkd_member_time(struct pk_buf *out, const char *name, int64_t at_us)
     pkd_member_text(out, name, at_us != 0 ? pk_str_of(text) : PK_NONE);
 }
 
+void pkd_member_users(struct pk_buf *out, const struct pk_users *users)
+{
+    if (users->count == 0)
+        return;
+    pkd_member_raw(out, "used_by", PK_STR("["));
+    for (int i = 0; i < users->count && i < PK_USERS_NAMED_MAX; i++) {
+        if (i)
+            pk_buf_addc(out, ',');
+        pk_json_quote(out, users->names[i]);
+    }
+    pk_buf_addc(out, ']');
+    pkd_member_int(out, "used_by_total", users->count);
+}
+
 void pkd_item_begin(struct pk_buf *out)
 {
     pk_buf_adds(out, out->len && out->at[out->len - 1] != '[' ? ",{" : "{");

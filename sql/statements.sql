@@ -326,10 +326,6 @@ select c.slug, t.name, c.version, c.body, c.created_us,
 from pk_config c left join pk_title t on t.kind = 'config' and t.slug = c.slug
 where c.in_force and ($1 is null or c.slug = $1) order by c.slug
 
--- name: config_mentions(text text)
--- Those in force in whose text it is, for whatever reason.
-select slug, body from pk_config where in_force and @find(cast(body as text), $1)@ > 0 order by slug
-
 -- part: prompt_in_use
 p.version = (select max(n.version) from pk_prompt n where n.slug = p.slug)
 or exists (select 1 from pk_prompt_label l where l.slug = p.slug and l.version = p.version)
@@ -346,6 +342,16 @@ select 'API key ' || name from pk_api_key where config = $1 and revoked_us is nu
 union all
 select 'prompt ' || p.slug || '@' || p.version from pk_prompt p
 where (p.virtual_key = $1 or p.config = $1) and p.archived_us is null and (@prompt_in_use@) order by 1
+
+-- name: prompt_configs()
+-- Most are slugs.
+select p.slug || '@' || p.version, p.config from pk_prompt p
+where substr(p.config, 1, 1) = '{' and p.archived_us is null and (@prompt_in_use@) order by 1
+
+-- name: prompt_templates(slug text)
+-- Of all but this one.
+select p.slug || '@' || p.version, p.template from pk_prompt p
+where p.slug <> $1 and p.archived_us is null and (@prompt_in_use@) order by 1
 
 -- name: config_versions(slug text)
 select c.version, c.body, c.created_us, t.name
@@ -446,7 +452,7 @@ delete from pk_provider where name = $1 returning name
 select name, body from pk_provider order by name
 
 -- name: provider_keys(name text)
-select slug from pk_virtual_key where provider = $1 and revoked_us is null order by slug limit 1
+select slug from pk_virtual_key where provider = $1 and revoked_us is null order by slug
 
 -- name: config_bodies()
 select slug, body from pk_config where in_force order by slug

@@ -121,7 +121,9 @@ def a_stored_config_and_a_sealed_key_are_used(pg, mock, k):
     expect(k.value("select status from pk_virtual_keys where slug = 'mine'") == "active")
     k.query("select pk_key_rotate('mine', 'sk-other')")
     expect("Bearer sk-other" in k.value("select pk_ask('main', 'x')"))
-    expect(k.value("select pk_key_revoke('mine')") == "t")
+    told = k.listen()
+    expect(k.value("select pk_key_revoke('mine')") == "t" and k.value("select pk_key_revoke('mine')") == "f")
+    expect(len(told) == 1 and 'pk: virtual key "mine": is named by config main' in told[0], told)
     expect_error("22023", lambda: k.query("select pk_ask('main', 'x')"), "mine")
     expect(k.value("select pk_config_delete('main')") == "t")
 

@@ -61,6 +61,7 @@ def results_are_json_when_asked():
             (["key", "put", "a", "openai"], "sk-secret-1", {"slug": "a"}),
             (["key", "rotate", "a"], "sk-secret-2", {"slug": "a", "rotated": True}),
             (["key", "revoke", "a"], None, {"slug": "a", "revoked": True}),
+            (["key", "revoke", "a"], None, None),
             (["provider", "put", "ours"], '{"base_url": "https://llm.example.com/v1"}', {"name": "ours"}),
             (["provider", "delete", "ours"], None, {"name": "ours", "deleted": True}),
             (["limit", "put", "five"], '{"counts": "cost", "amount": 5, "per": "day"}', {"slug": "five"}),

@@ -115,6 +115,11 @@ def what_others_name_is_not_deleted_from_under_them():
     expect(gone["used_by"] == ["config a", "config c", "config d", "config e", "config f"] and gone["used_by_total"] == 6, gone)
     admin.ok("PUT", "/api-keys/boss", {"defaults": None})
     admin.ok("DELETE", "/configs/a")
+    admin.ok("POST", "/prompts/partials", {"name": "foot", "slug": "foot", "string": "bye"})
+    admin.ok("POST", "/prompts", {"name": "Q", "slug": "q", "string": "hi {{>foot}}", "parameters": {}})
+    admin.refused(409, 'prompt "partial/foot": is named by prompt q@1', "DELETE", "/prompts/partials/foot")
+    admin.ok("DELETE", "/prompts/q")
+    admin.ok("DELETE", "/prompts/partials/foot")
     pkd.stop()
 
 
@@ -340,18 +345,32 @@ def an_api_key_is_made_changed_rotated_and_deleted():
     pkd.stop()
 
 
+def the_first_api_key_administers():
+    pkd, api = start()
+    for scopes in ({}, {"scopes": ["call"]}, {"scopes": ["call", "logs"]}, {"scopes": ["completions.write"]}):
+        api.refused(400, 'scopes: the first API key needs "admin"', "POST", "/api-keys", {"name": "app", **scopes})
+    expect(pkd.rows("select count(*) from pk_api_key") == [(0,)])
+    admin = Api(pkd, api.ok("POST", "/api-keys", {"name": "boss", "scopes": ["admin"]})["key"])
+    expect(until(lambda: api.ask("GET", "/api-keys")[0] == 401))
+    expect(admin.ok("POST", "/api-keys", {"name": "app"})["key"], "the others may be any")
+    pkd.stop()
+
+
 def what_is_no_api_key_is_refused():
     pkd, api = start()
+    admin = {"name": "x", "scopes": ["admin"]}
     for body, words in (
             ({}, "name: must be given"), ({"name": "x", "scopes": "call"}, "scopes: must be a list"),
             ({"name": "x", "scopes": ["everything"]}, 'none called "everything"'),
             ({"name": "x", "scopes": ["a.b"]}, 'none called "a.b"'), ({"name": "x", "scopes": [5]}, "scopes"),
             ({"name": "x", "scopes": ["configs.read"]}, "allow nothing"), ({"name": "x", "scopes": []}, "allow nothing"),
-            ({"name": "x", "defaults": {"allow_config_override": False}}, "defaults.config"),
-            ({"name": "x", "expires_at": "soon"}, "expires_at"), ({"name": "x", "colour": 1}, '"colour"'),
+            ({**admin, "defaults": {"allow_config_override": False}}, "defaults.config"),
+            ({**admin, "expires_at": "soon"}, "expires_at"), ({"name": "x", "colour": 1}, '"colour"'),
             ({"name": "x", "rotation_policy": {"rotation_period": "weekly"}}, "rotation_policy: is not supported")):
         api.refused(400, words, "POST", "/api-keys", body)
-    api.refused(404, 'called "none"', "POST", "/api-keys", {"name": "x", "defaults": {"config_id": "none"}})
+    said = api.ask("POST", "/api-keys", {**admin, "expires_at": "soon"})[1]["error"]["message"]
+    expect(said.startswith("expires_at: must be"), ("it names what the body has", said))
+    api.refused(404, 'called "none"', "POST", "/api-keys", {**admin, "defaults": {"config_id": "none"}})
     api.refused(404, "a type is", "POST", "/api-keys/workspace/other", {"name": "x"})
     for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/rotate")):
         api.refused(404, "there is none", method, "/api-keys/none" + path, {} if method == "PUT" else None)
@@ -658,7 +677,7 @@ def a_new_store_gets_an_admin_key_before_anybody_is_served():
 CASES = [a_config_is_made_changed_and_deleted, what_others_name_is_not_deleted_from_under_them, what_is_no_config_is_refused,
          a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
-         what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
+         the_first_api_key_administers, what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
          integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_limit_is_made_changed_and_deleted,
          policies_are_limits_in_portkeys_words,
          every_endpoint_asks_for_a_key_of_its_scope]

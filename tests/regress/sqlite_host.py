@@ -17,6 +17,15 @@ from sqlite_door import (CACHED, PK, SAN, Skip, case, config, connect, contains,
 
 
 @case
+def who_names_a_key_that_is_revoked_is_noted(folder):
+    script = (f".log stdout\n.load {PK}\nselect pk_key_put('k', 'openai', 'env:NONE'), "
+              "pk_config_put('c', '{\"virtual_key\": \"k\"}');\nselect pk_key_revoke('k');\nselect pk_key_revoke('k');\n")
+    said = subprocess.run(["sqlite3", ":memory:"], input=script, text=True, capture_output=True, check=True).stdout
+    equal(said.count('pk: virtual key "k": is named by config c'), 1)
+    equal(said.splitlines()[-2:], ["1", "0"])
+
+
+@case
 def a_rolled_back_call_is_still_in_the_log(folder):
     db = connect(os.path.join(folder, "user.db"), isolation_level=None)
     db.execute("create table t(x)")
