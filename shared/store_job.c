@@ -12,6 +12,8 @@
 static const char *const kinds[] = {
     [PK_JOB_PROMPT] = "prompt", [PK_JOB_MESSAGES] = "messages", [PK_JOB_VARS] = "vars"};
 
+static const int64_t never_us = INT64_MAX; /* when one is due that waits for another's answer */
+
 static struct pk_value v_id(const uint8_t id[PK_UUID_BYTES])
 {
     return pk_v_blob(id, PK_UUID_BYTES);
@@ -87,12 +89,15 @@ static bool read_options(struct pk_arena *arena, pk_str params, struct pk_job *j
 bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str config, pk_str params,
                         int64_t now_us, struct pk_job *job, struct pk_error *err)
 {
-    struct pk_request unused = {0};
+    struct pk_request asked = {0};
 
     *job = (struct pk_job){.config = config};
-    return read_options(arena, params, job, err) &&
-           pk_request_options(arena, job->params, &unused, err) &&
-           pk_store_reference_check(s, arena, config, now_us, err);
+    if (!read_options(arena, params, job, err) ||
+        !pk_request_options(arena, job->params, &asked, err) ||
+        !pk_store_reference_check(s, arena, config, now_us, err))
+        return false;
+    job->equals = asked.alone ? NULL : pk_job_equals_new(arena);
+    return job->equals || asked.alone || pk_fail(err, PK_NO_MEMORY, "job: out of memory");
 }
 
 bool pk_store_job_put(struct pk_store *s, struct pk_job *job, int64_t now_us, struct pk_error *err)
@@ -117,9 +122,42 @@ bool pk_store_job_put(struct pk_store *s, struct pk_job *job, int64_t now_us, st
     return false;
 }
 
+static bool check_input(const struct pk_job *job, const struct pk_job_input *in,
+                        struct pk_error *err)
+{
+    if (in->ord > PK_JOB_ROWS_MAX)
+        return pk_fail(err, PK_TOO_LARGE, "query: a job has at most %d rows", PK_JOB_ROWS_MAX);
+    if (in->text.len > PK_JOB_ITEM_BYTES_MAX || in->key.len > PK_JOB_ITEM_BYTES_MAX)
+        return pk_fail(err, PK_TOO_LARGE, "row %lld: longer than %d bytes", (long long)in->ord,
+                       PK_JOB_ITEM_BYTES_MAX);
+    return in->kind != PK_JOB_VARS || job->prompt.len > 0 ||
+           pk_fail(err, PK_BAD_REQUEST,
+                   "params.pk.prompt: needed, as rows have variables of a prompt");
+}
+
+/* *same_as: the item whose answer it gets, which knows of it; 0: its own. */
+static bool find_equal(struct pk_store *s, const struct pk_job *job, const struct pk_job_input *in,
+                       int64_t *same_as, struct pk_error *err)
+{
+    bool first_time = false;
+
+    *same_as = 0;
+    if (!job->equals || !in->has_text)
+        return true;
+    *same_as =
+        pk_job_equals_meet(job->equals, (unsigned char)in->kind, in->text, in->ord, &first_time);
+    const struct pk_value args[] = {v_id(job->id), pk_v_int(*same_as)};
+    return !first_time ||
+           s->ops->exec(s, PK_SQL_job_item_leads, args, PK_COUNT(args), NULL, NULL, err);
+}
+
 bool pk_store_job_add(struct pk_store *s, const struct pk_job *job, const struct pk_job_input *in,
                       int64_t now_us, struct pk_error *err)
 {
+    int64_t same_as;
+
+    if (!check_input(job, in, err) || !find_equal(s, job, in, &same_as, err))
+        return false;
     const struct pk_value args[] = {
         v_id(job->id),
         pk_v_int(in->ord),
@@ -127,17 +165,10 @@ bool pk_store_job_add(struct pk_store *s, const struct pk_job *job, const struct
         pk_v_int(in->key_is_int),
         pk_v_required(pk_str_of(kinds[in->kind])),
         in->has_text ? pk_v_required(in->text.at ? in->text : PK_STR("")) : pk_v_null(),
-        pk_v_int(now_us),
+        pk_v_int(same_as ? never_us : now_us),
+        pk_v_int_unless(same_as == 0, same_as),
     };
 
-    if (in->ord > PK_JOB_ROWS_MAX)
-        return pk_fail(err, PK_TOO_LARGE, "query: a job has at most %d rows", PK_JOB_ROWS_MAX);
-    if (in->text.len > PK_JOB_ITEM_BYTES_MAX || in->key.len > PK_JOB_ITEM_BYTES_MAX)
-        return pk_fail(err, PK_TOO_LARGE, "row %lld: longer than %d bytes", (long long)in->ord,
-                       PK_JOB_ITEM_BYTES_MAX);
-    if (in->kind == PK_JOB_VARS && job->prompt.len == 0)
-        return pk_fail(err, PK_BAD_REQUEST,
-                       "params.pk.prompt: needed, as rows have variables of a prompt");
     return s->ops->exec(s, PK_SQL_job_item_put, args, PK_COUNT(args), NULL, NULL, err);
 }
 
@@ -415,11 +446,13 @@ static bool count_row(void *ctx, const struct pk_value *v, int count)
 static bool retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], int64_t now_us,
                   int64_t *count, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_int(now_us)};
+    const struct pk_value args[] = {v_id(id), pk_v_int(now_us), pk_v_int(never_us)};
     const struct pk_value job[] = {v_id(id)};
 
     return s->ops->exec(s, PK_SQL_job_retry, args, PK_COUNT(args), count_row, count, err) &&
-           (*count == 0 || s->ops->exec(s, PK_SQL_job_reopen, job, PK_COUNT(job), NULL, NULL, err));
+           (*count == 0 ||
+            (s->ops->exec(s, PK_SQL_job_retry_leads, job, PK_COUNT(job), NULL, NULL, err) &&
+             s->ops->exec(s, PK_SQL_job_reopen, job, PK_COUNT(job), NULL, NULL, err)));
 }
 
 bool pk_store_job_retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,

@@ -8,6 +8,8 @@
  *     └───── lease over: the worker ──┘           queued ─ pk_cancel() ─▶ cancelled
  *            was lost
  *
+ * Of items that ask the same, one is claimed; the others wait for what comes of it, and then have that.
+ *
  * An item that is done or failed is never asked again unless it failed and pk_retry() says so. Nothing is locked
  * while a call is made: a worker has an item for as long as it renews its lease.
  *
@@ -16,6 +18,7 @@
 #ifndef PK_STORE_JOB_H
 #define PK_STORE_JOB_H
 
+#include "job_equals.h"
 #include "result.h"
 #include "store.h"
 
@@ -26,6 +29,7 @@ enum {
     PK_JOB_LOSSES_MAX = 20,          /* workers that an item may outlive */
     PK_JOB_ITEM_BYTES_MAX = 8 << 20, /* of its input */
     PK_JOB_RESULTS_MAX = 64,         /* that are read at a time */
+    PK_JOB_SHARES_MAX = 1000,        /* items that get another's answer at a time */
     PK_WORKER_BYTES = 16,
 };
 
@@ -37,6 +41,7 @@ struct pk_job {
     pk_str actor, config, params; /* params: without what is said here */
     pk_str prompt;                /* whose variables items have; empty: none */
     int tries_max;
+    struct pk_job_equals *equals; /* while it is enqueued; NULL: every item is asked */
 };
 
 enum pk_job_kind { PK_JOB_PROMPT, PK_JOB_MESSAGES, PK_JOB_VARS };
@@ -49,7 +54,7 @@ struct pk_job_input {
 };
 
 /* Reads `params`: max_attempts and prompt of its "pk" are the job's, and the rest is what a call may be asked with.
- * Refuses a config that is not there, and one with a literal key: a job is stored as it is. */
+ * `arena` lasts until the job is enqueued. Refuses a config that is not there, and one with a literal key: a job is stored as it is. */
 bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str config, pk_str params,
                         int64_t now_us, struct pk_job *job, struct pk_error *err) PK_MUST_CHECK;
 
@@ -131,6 +136,8 @@ bool pk_store_job_end(struct pk_store *s, const struct pk_job_claim *claim, int 
 bool pk_store_job_again(struct pk_store *s, const struct pk_job_claim *claim,
                         const uint8_t worker[PK_WORKER_BYTES], int tries, int64_t due_us,
                         const struct pk_result *r, struct pk_error *err) PK_MUST_CHECK;
+/* Some items get the answers that they wait for; *more: there may be others. */
+bool pk_store_job_share(struct pk_store *s, bool *more, struct pk_error *err) PK_MUST_CHECK;
 /* Parks items that outlived too many workers, and those of cancelled jobs; closes jobs that are through. */
 bool pk_store_job_tidy(struct pk_store *s, int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
 bool pk_store_job_finish(struct pk_store *s, int64_t now_us, struct pk_error *err) PK_MUST_CHECK;

@@ -20,8 +20,8 @@ static void fresh_store(void)
     s = test_store(":memory:");
 }
 
-/* A job of `count` prompts, for a provider that is pk's own. */
-static void enqueue(int count, const char *params)
+/* A job of `count` prompts, of which every `different` are so, for a provider that is pk's own. */
+static void enqueue_some(int count, int different, const char *params)
 {
     static uint64_t number;
     uint64_t random[2] = {++number, number};
@@ -32,11 +32,17 @@ static void enqueue(int count, const char *params)
     pk_uuid7(start_us, random, job.id);
     bool ok = EXPECT(pk_store_job_put(s, &job, start_us, &err));
     for (int i = 1; ok && i <= count; i++) {
-        const struct pk_job_input in = {.ord = i, .has_text = true, .text = PK_STR("hi")};
+        const pk_str text = pk_copyf(&arena, "hi %d", i % different);
+        const struct pk_job_input in = {.ord = i, .has_text = true, .text = text};
 
         ok = EXPECT(pk_store_job_add(s, &job, &in, start_us, &err));
     }
     EXPECT(pk_store_job_enqueued(s, &job, ok, count, count, start_us, &err));
+}
+
+static void enqueue(int count, const char *params)
+{
+    enqueue_some(count, PK_JOB_ROWS_MAX, params);
 }
 
 struct claims {
@@ -152,6 +158,70 @@ static void an_item_that_outlives_too_many_workers_is_parked(void)
         test_says(s, "select error_code from pk_job_item where state = 'failed'", "worker_lost"));
 }
 
+/* All that wait for another's answer and can have it. */
+static void share(void)
+{
+    bool more = true;
+
+    while (more && EXPECT(pk_store_job_share(s, &more, &err))) {
+    }
+}
+
+static void of_equal_items_one_is_asked_and_all_have_its_answer(void)
+{
+    struct pk_result r = answer();
+
+    r.trace_id = PK_STR("t1");
+    r.attempts = 1;
+    enqueue_some(2500, 2, "{}");
+    struct claims a = claim(ann, start_us, 9);
+    EXPECT(a.count == 2 && a.at[0].ord + a.at[1].ord == 3);
+    share();
+    EXPECT(is("running", "\"total\":2500,\"queued\":2498,\"running\":2"));
+    EXPECT(pk_store_job_end(s, &a.at[0], 0, &r, &err));
+    share();
+    EXPECT(is("running", "\"total\":2500,\"queued\":1249,\"running\":1,\"done\":1250"));
+    r = (struct pk_result){.error_code = "provider_error", .http_status = 400, .cost_known = true};
+    EXPECT(pk_store_job_end(s, &a.at[1], 1, &r, &err));
+    EXPECT(pk_store_job_tidy(s, start_us, &err)); /* as another worker does */
+    share();
+    EXPECT(pk_store_job_finish(s, start_us, &err));
+    EXPECT(is("done", "\"total\":2500,\"queued\":0,\"running\":0,\"done\":1250,\"failed\":1250"));
+    EXPECT(test_says(
+        s,
+        "select sum(cost_pusd) || ' ' || count(distinct trace_id) || ' ' || sum(attempts = 0) "
+        "|| ' ' || group_concat(distinct content) from pk_job_item where state = 'done'",
+        "7 1 1249 ho"));
+    EXPECT(test_says(s, "select count(*) from pk_job_item where http_status = 400", "1250"));
+    EXPECT(test_says(s, "select count(*) from pk_job_item where twins = 1", "0"));
+}
+
+static void equal_items_that_failed_are_asked_again_together(void)
+{
+    struct pk_result bad = {.error_code = "provider_error", .cost_known = true}, r = answer();
+    int64_t count = 0;
+
+    enqueue_some(3, 1, "{}");
+    struct claims a = claim(ann, start_us, 9);
+    EXPECT(a.count == 1 && pk_store_job_end(s, &a.at[0], 1, &bad, &err));
+    share();
+    EXPECT(pk_store_job_finish(s, start_us, &err) && is("failed", "\"total\":3"));
+    EXPECT(pk_store_job_retry(s, job.id, PK_NONE, start_us, &count, &err) && count == 3);
+    a = claim(ann, start_us, 9);
+    EXPECT(a.count == 1 && a.at[0].ord == 1);
+    share();
+    EXPECT(is("running", "\"total\":3,\"queued\":2"));
+    EXPECT(pk_store_job_end(s, &a.at[0], 0, &r, &err));
+    share();
+    EXPECT(pk_store_job_finish(s, start_us, &err) && is("done", "\"total\":3"));
+}
+
+static void equal_items_are_drawn_anew_where_a_job_says_so(void)
+{
+    enqueue_some(3, 1, "{\"pk\":{\"dedup\":false}}");
+    EXPECT(claim(ann, start_us, 9).count == 3);
+}
+
 static void what_ran_when_its_job_was_cancelled_ends_with_its_worker(void)
 {
     struct pk_result r = answer();
@@ -231,6 +301,12 @@ int main(void)
     RUN(an_item_waits_until_it_is_due_again);
     fresh_store();
     RUN(an_item_that_outlives_too_many_workers_is_parked);
+    fresh_store();
+    RUN(of_equal_items_one_is_asked_and_all_have_its_answer);
+    fresh_store();
+    RUN(equal_items_that_failed_are_asked_again_together);
+    fresh_store();
+    RUN(equal_items_are_drawn_anew_where_a_job_says_so);
     fresh_store();
     RUN(what_ran_when_its_job_was_cancelled_ends_with_its_worker);
     fresh_store();

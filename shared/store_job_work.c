@@ -159,6 +159,32 @@ bool pk_store_job_again(struct pk_store *s, const struct pk_job_claim *claim,
     return s->ops->exec(s, PK_SQL_job_item_again, args, PK_COUNT(args), NULL, NULL, err);
 }
 
+static bool count_row(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)columns;
+    (void)count;
+    ++*(int64_t *)ctx;
+    return true;
+}
+
+bool pk_store_job_share(struct pk_store *s, bool *more, struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_int(PK_JOB_SHARES_MAX)};
+    int64_t shared = 0;
+    bool any = false;
+
+    *more = false;
+    if (!s->ops->exec(s, PK_SQL_job_shares, NULL, 0, mark, &any, err))
+        return false;
+    if (!any)
+        return true;
+    if (!s->ops->exec(s, PK_SQL_job_share, args, PK_COUNT(args), count_row, &shared, err) ||
+        !s->ops->exec(s, PK_SQL_job_shared, NULL, 0, NULL, NULL, err))
+        return false;
+    *more = shared == PK_JOB_SHARES_MAX;
+    return true;
+}
+
 bool pk_store_job_finish(struct pk_store *s, int64_t now_us, struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_int(now_us)};
@@ -173,12 +199,12 @@ bool pk_store_job_tidy(struct pk_store *s, int64_t now_us, struct pk_error *err)
                                     pk_v_required(PK_STR("worker_lost")),
                                     pk_v_required(PK_STR("too many workers ended while they "
                                                          "had it"))};
-    bool open = false;
+    bool open = false, more;
 
     if (!s->ops->exec(s, PK_SQL_job_open, NULL, 0, mark, &open, err))
         return false;
     return !open ||
            (s->ops->exec(s, PK_SQL_job_tidy_cancelled, now, PK_COUNT(now), NULL, NULL, err) &&
             s->ops->exec(s, PK_SQL_job_tidy_lost, lost, PK_COUNT(lost), NULL, NULL, err) &&
-            pk_store_job_finish(s, now_us, err));
+            pk_store_job_share(s, &more, err) && pk_store_job_finish(s, now_us, err));
 }

@@ -229,10 +229,14 @@ static void tidy(struct pkd_worker *w, int64_t now_ms)
 static void finish_jobs(struct pkd_worker *w)
 {
     struct pk_error err = {0};
+    bool more = false;
 
     w->finish_ms = INT64_MAX;
-    if (!pk_store_job_finish(w->store, pk_clock_us(), &err))
+    if (!pk_store_job_share(w->store, &more, &err) ||
+        !pk_store_job_finish(w->store, pk_clock_us(), &err))
         pkd_worker_trouble(w, "finish", &err);
+    if (more)
+        w->finish_ms = 0;
 }
 
 static void give_back(struct pkd_worker *w)

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 10),   -- of the tables: the last file in migrate/
+    ('schema_version', 11),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -373,7 +373,7 @@ create index pk_job_open on pk_job (id) where finished_us is null;
 create index pk_job_finished on pk_job (finished_us) where finished_us is not null;
 
 -- due_us: from when a worker may take it; null when it neither waits nor runs. Of one that runs, the end of its
--- worker's lease. The columns from `content` on are those of pk_map().
+-- worker's lease; never, of one that waits for another's answer. The columns from `content` on are those of pk_map().
 create table pk_job_item (
     job_id        @uuid@ not null,
     ord           bigint not null,
@@ -386,6 +386,8 @@ create table pk_job_item (
     worker        @blob@,                   -- who has it: random
     tries         integer not null default 0, -- that ended badly
     losses        integer not null default 0, -- that did not end: the worker was gone
+    same_as       bigint,                   -- the item that asks the same, whose answer it gets
+    twins         integer not null default 0, -- 1: others are to get its answer, 2: they have it
     content       text,
     response      text,
     error_code    text,
@@ -405,6 +407,8 @@ create table pk_job_item (
 );
 create index pk_job_item_due on pk_job_item (due_us) where due_us is not null;
 create index pk_job_item_open on pk_job_item (job_id) where due_us is not null;
+create index pk_job_item_same on pk_job_item (job_id, same_as) where same_as is not null and due_us is not null;
+create index pk_job_item_shares on pk_job_item (job_id, ord) where twins = 1 and due_us is null;
 
 -- Pico-dollars a token; null where not known.
 create table pk_price (

@@ -1094,11 +1094,14 @@ order by a.id desc limit $6 offset $7
 insert into pk_job (id, created_us, actor, config, params, prompt, max_attempts, total)
 values ($1, $2, $3, $4, $5, $6, cast($7 as integer), 0)
 
--- name: job_item_put(id uuid, ord bigint, key text, key_is_int bigint, kind text, input text, due_us bigint)
+-- name: job_item_put(id uuid, ord bigint, key text, key_is_int bigint, kind text, input text, due_us bigint, same_as bigint)
 -- A row without a text needs no call.
-insert into pk_job_item (job_id, ord, key, key_is_int, kind, input, state, due_us, cost_pusd)
+insert into pk_job_item (job_id, ord, key, key_is_int, kind, input, state, due_us, cost_pusd, same_as)
 values ($1, $2, $3, cast($4 as integer), $5, $6, case when $6 is null then 'done' else 'queued' end,
-    case when $6 is null then null else $7 end, case when $6 is null then 0 end)
+    case when $6 is null then null else $7 end, case when $6 is null then 0 end, $8)
+
+-- name: job_item_leads(id uuid, ord bigint)
+update pk_job_item set twins = 1 where job_id = $1 and ord = $2
 
 -- name: job_total(id uuid, total bigint, finished_us bigint)
 update pk_job set total = $2, finished_us = $3 where id = $1
@@ -1150,10 +1153,13 @@ update pk_job set cancelled_us = $3 where id = $1 and ($2 is null or actor = $2)
 -- name: job_cancel_items(id uuid)
 update pk_job_item set state = 'cancelled', due_us = null where job_id = $1 and state = 'queued'
 
--- name: job_retry(id uuid, now_us bigint)
-update pk_job_item set state = 'queued', due_us = $2, tries = 0, losses = 0, worker = null, error_code = null,
-    error_message = null, retryable = null, http_status = null
+-- name: job_retry(id uuid, now_us bigint, never_us bigint)
+update pk_job_item set state = 'queued', due_us = case when same_as is null then $2 else $3 end, tries = 0, losses = 0,
+    worker = null, error_code = null, error_message = null, retryable = null, http_status = null
 where job_id = $1 and state = 'failed' returning 1
+
+-- name: job_retry_leads(id uuid)
+update pk_job_item set twins = 1 where job_id = $1 and twins = 2
 
 -- name: job_reopen(id uuid)
 update pk_job set finished_us = null where id = $1
@@ -1214,6 +1220,27 @@ where due_us is not null and (state = 'queued' or due_us < $1)
 -- name: job_tidy_lost(now_us bigint, losses bigint, error_code text, error_message text)
 update pk_job_item set state = 'failed', due_us = null, worker = null, error_code = $3, error_message = $4,
     retryable = 1 where due_us < $1 and losses >= $2
+
+-- name: job_shares()
+select 1 from pk_job_item where twins = 1 and due_us is null limit 1
+
+-- name: job_share(count bigint)
+-- Items that waited for another's answer get it: the answer, not the bill.
+update pk_job_item set state = l.state, due_us = null, content = l.content, response = l.response,
+    error_code = l.error_code, error_message = l.error_message, retryable = l.retryable, http_status = l.http_status,
+    provider = l.provider, model = l.model, input_tokens = l.input_tokens, output_tokens = l.output_tokens,
+    cost_pusd = 0, latency_us = 0, attempts = 0, cache_status = case when l.state = 'done' then 'HIT' end,
+    trace_id = l.trace_id
+from (select s.job_id as to_job, s.ord as to_ord, k.* from pk_job_item k
+      join pk_job_item s on s.job_id = k.job_id and s.same_as = k.ord and s.due_us is not null
+      where k.twins = 1 and k.due_us is null limit $1) l
+where pk_job_item.job_id = l.to_job and pk_job_item.ord = l.to_ord and pk_job_item.due_us is not null
+returning 1
+
+-- name: job_shared()
+update pk_job_item set twins = 2 where twins = 1 and due_us is null and not exists (
+    select 1 from pk_job_item s where s.job_id = pk_job_item.job_id and s.same_as = pk_job_item.ord
+        and s.due_us is not null)
 
 -- name: job_finish(now_us bigint)
 update pk_job set finished_us = $1 where finished_us is null

@@ -10,7 +10,7 @@ BEGIN {
         " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
         ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates,typed,reduce" \
         " call,reply,reserve,lease,batch,prefetch,forecast,result" \
-        " secret,apikey,sign,token,xfer,loop,payload,spool,store,journal,resolve" \
+        " secret,apikey,sign,token,xfer,loop,payload,spool,job,store,journal,resolve" \
         " writer" \
         " host", L, " ")
     for (i = 1; i <= n; i++) {
@@ -18,7 +18,7 @@ BEGIN {
         for (j = 1; j <= m; j++) layer[M[j]] = i
     }
     lib["curl/curl.h"] = "xfer"
-    lib["sodium.h"] = "apikey batch forecast cachekey codec dialect privacy secret payload sign xfer"
+    lib["sodium.h"] = "apikey batch forecast cachekey codec dialect job privacy secret payload sign xfer"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
     lib["openssl/evp.h"] = "jwt"

@@ -289,13 +289,48 @@ def what_a_job_says_was_paid_is_in_the_log_whenever_its_worker_dies(door, provid
 
 
 @both
-def answers_that_were_cached_are_not_paid_again(door, provider):
-    job = door.one("select pk_enqueue_query($1, $2, $3)", provider.config(), door.series(20, "'same'"),
-                   '{"pk":{"cache":true}}')
-    with door.worker("--jobs", "1"):
+def equal_rows_of_a_job_are_paid_once_whoever_works_it_off(door, provider):
+    job = enqueue(door, provider, 2500, "'slow 100 of ' || (value % 5)")
+    with door.worker(), door.worker(), door.worker():
         expect(wait(door, job), door.job(job))
-    expect(provider.asked["same"] == 1, provider.asked)
-    expect({r[0] for r in door.collect(job, "cache_status")} == {"MISS", "HIT"})
+    status = door.job(job)
+    expect(status["done"] == 2500 and set(provider.asked.values()) == {1} and len(provider.asked) == 5, provider.asked)
+    expect(abs(status["cost_usd"] - 5 * 0.000025) < 1e-9, status)
+    rows = door.collect(job)
+    expect(rows == [(i, 1, f"re slow 100 of {i % 5}") for i in range(1, 2501)], rows[:9])
+    rows = door.rows(f"select attempts, cache_status, count(*), count(distinct trace_id) from pk_collect('{job}') group by 1, 2 order by 1")
+    expect([tuple(map(str, r)) for r in rows] == [("0", "HIT", "2495", "5"), ("1", "DISABLED", "5", "5")], rows)
+
+
+@both
+def equal_rows_survive_the_worker_that_had_one(door, provider):
+    job = enqueue(door, provider, 30, "case when value < 4 then 'always 400' else 'slow 500' end")
+    with door.worker("--jobs", "8") as worker:
+        expect(until(lambda: provider.asked["slow 500"] == 1, 10 * SLOW), provider.asked)
+        worker.kill()
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    status = door.job(job)
+    expect((status["done"], status["failed"]) == (27, 3), status)
+    expect(provider.asked["slow 500"] == 2 and provider.asked["always 400"] <= 2, provider.asked)
+
+
+@both
+def equal_rows_are_drawn_anew_where_that_is_wanted(door, provider):
+    job = enqueue(door, provider, 20, "'same'", dedup=False)
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    expect(provider.asked["same"] == 20, provider.asked)
+
+
+@both
+def answers_that_were_cached_are_not_paid_again(door, provider):
+    jobs = [enqueue(door, provider, 20, "'same ' || value", cache=True) for _ in range(2)]
+    with door.worker("--jobs", "1"):
+        for job in jobs:
+            expect(wait(door, job), door.job(job))
+    expect(set(provider.asked.values()) == {1} and len(provider.asked) == 20, provider.asked)
+    expect([{r[0] for r in door.collect(job, "cache_status")} for job in jobs] == [{"MISS"}, {"HIT"}])
 
 
 # --- Postgres alone --------------------------------------------------------------------------------
