@@ -33,7 +33,7 @@ CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $
 INCLUDES := -Ishared -I$(BUILD)/gen
 LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SANITIZE))
 PQ_CFLAGS := -I$(shell $(PG_CONFIG) --includedir)
-LIBS     := -lcurl -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -lm
+LIBS     := -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -ldl -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
 CORE     := $(CORE_SRC:shared/%.c=$(BUILD)/shared/%.o)
@@ -98,7 +98,7 @@ $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lpq -lssl -lcsv $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lssl -lcsv $(LIBS)
 
 $(BUILD)/mock/%.o: tests/mock/%.c
 	@mkdir -p $(@D)

@@ -22,7 +22,7 @@ struct pk_pq;
 bool pk_pq_is(const char *path);
 
 /* `url` as libpq takes it; what it does not say is in libpq's environment and files. Nothing is connected.
- * `timeout_ms` is for connecting, and for the watcher. Errors never quote the URL, which may hold a password. */
+ * One thread at a time. `timeout_ms` is for connecting, and for the watcher. Errors never quote the URL, which may hold a password. */
 struct pk_pq *pk_pq_new(const char *url, int64_t timeout_ms, struct pk_error *err) PK_MUST_CHECK;
 void pk_pq_free(struct pk_pq *d); /* its stores are closed; ends the watcher. NULL is fine */
 

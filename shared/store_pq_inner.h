@@ -30,6 +30,9 @@ struct pk_pq {
     int stop_fd;
 };
 
+/* store_pq_load.c: libpq, before any of it is called. One thread at a time. */
+bool pk_pq_load(struct pk_error *err) PK_MUST_CHECK;
+
 /* A connection that is ready for pk's statements: UTF-8, the extension's schema and no other, statements that
  * end by themselves after timeout_ms. NULL with *err filled. */
 PGconn *pk_pq_connect(struct pk_pq *d, int64_t timeout_ms, struct pk_error *err) PK_MUST_CHECK;

@@ -330,8 +330,9 @@ static bool read_url(const char *url, char *name, size_t size, struct pk_error *
 
 struct pk_pq *pk_pq_new(const char *url, int64_t timeout_ms, struct pk_error *err)
 {
+    if (!pk_pq_load(err))
+        return NULL;
     struct pk_pq *d = calloc(1, sizeof *d);
-
     if (!d || !(d->url = strdup(url))) {
         free(d);
         (void)pk_fail(err, PK_NO_MEMORY, "store: out of memory");

@@ -18,7 +18,6 @@
 #include "xfer_inner.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,14 +184,21 @@ static int on_timer(CURLM *multi, long ms, void *self)
 }
 
 /* The rule by address, where a socket is opened: what the name led to, whoever resolved it. */
+enum pk_address pk_transfer_refuses(const struct pk_transfer *t, const struct sockaddr *a)
+{
+    enum pk_address kind = pk_xfer_address(a);
+    bool may = t->to->listed || (kind == PK_ADDRESS_LOOPBACK && t->to->loopback);
+
+    return may ? PK_ADDRESS_PUBLIC : kind;
+}
+
 static curl_socket_t on_open(void *self, curlsocktype purpose, struct curl_sockaddr *a)
 {
     struct pk_transfer *t = self;
-    enum pk_address kind = pk_xfer_address(&a->addr);
 
     (void)purpose;
-    if (kind != PK_ADDRESS_PUBLIC && !t->to->listed &&
-        !(kind == PK_ADDRESS_LOOPBACK && t->to->loopback)) {
+    enum pk_address kind = pk_transfer_refuses(t, &a->addr);
+    if (kind != PK_ADDRESS_PUBLIC) {
         t->refused = kind;
         return CURL_SOCKET_BAD;
     }
@@ -296,6 +302,25 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
         return CURL_WRITEFUNC_PAUSE;
     }
     return pk_transfer_take_body(t, (pk_str){bytes, len}) ? len : 0;
+}
+
+/* --- the multi handle ------------------------------------------------------------------------ */
+
+static bool open_multi(struct pk_xfer *x, struct pk_error *err)
+{
+    if (x->multi)
+        return true;
+    if (!pk_curl_open(err))
+        return false;
+    x->multi = curl_multi_init();
+    if (!x->multi)
+        return pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
+    curl_multi_setopt(x->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(x->multi, CURLMOPT_SOCKETDATA, x);
+    curl_multi_setopt(x->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(x->multi, CURLMOPT_TIMERDATA, x);
+    curl_multi_setopt(x->multi, CURLMOPT_MAXCONNECTS, (long)x->connections_max);
+    return true;
 }
 
 /* --- handles -------------------------------------------------------------------------------- */
@@ -408,6 +433,8 @@ bool pk_transfer_equip(struct pk_transfer *t, struct pk_error *err)
 {
     if (t->easy)
         return true;
+    if (!open_multi(t->x, err))
+        return false;
     t->easy = curl_easy_init();
     if (!t->easy)
         return pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
@@ -474,26 +501,15 @@ static void put_idle(struct pk_transfer *t)
 
 /* --- the transport ------------------------------------------------------------------------- */
 
-static void init_curl(void)
-{
-    (void)pk_curl_init(); /* a failure shows in curl_multi_init() */
-}
-
 static char *copy(const char *text)
 {
     return strdup(text ? text : "");
 }
 
-static bool open_multi(struct pk_xfer *x)
+static bool open_watches(struct pk_xfer *x)
 {
-    x->multi = curl_multi_init();
-    if (!x->multi || !pk_watches_open(&x->watches))
+    if (!pk_watches_open(&x->watches))
         return false;
-    curl_multi_setopt(x->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(x->multi, CURLMOPT_SOCKETDATA, x);
-    curl_multi_setopt(x->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(x->multi, CURLMOPT_TIMERDATA, x);
-    curl_multi_setopt(x->multi, CURLMOPT_MAXCONNECTS, (long)x->connections_max);
     x->pid = getpid();
     x->timer_ms = INT64_MAX;
     return true;
@@ -512,10 +528,8 @@ static void free_idle(struct pk_xfer *x)
 
 struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct pk_xfer *x = calloc(1, sizeof *x);
 
-    (void)pthread_once(&once, init_curl);
     if (!x) {
         (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
         return NULL;
@@ -530,7 +544,7 @@ struct pk_xfer *pk_xfer_new(const struct pk_xfer_options *o, struct pk_error *er
     pk_secret_random(x->token_salt, sizeof x->token_salt);
     x->opened = pk_vault_take(&x->vault, PK_SECRET_BYTES_MAX);
     x->read = malloc(XFER_READ_BYTES);
-    if (x->opened && x->read && x->allowed_hosts && (x->ca_file || !o->ca_file) && open_multi(x))
+    if (x->opened && x->read && x->allowed_hosts && (x->ca_file || !o->ca_file) && open_watches(x))
         return x;
     (void)pk_fail(err, PK_NETWORK, "transport: cannot start: %s", strerror(errno));
     pk_xfer_free(x);
@@ -551,7 +565,7 @@ static void abandon(struct pk_xfer *x)
 
 static bool inherited(const struct pk_xfer *x)
 {
-    return x->multi && x->pid != getpid();
+    return x->watches.epoll >= 0 && x->pid != getpid();
 }
 
 void pk_xfer_free(struct pk_xfer *x)
@@ -600,7 +614,10 @@ int pk_xfer_fd(const struct pk_xfer *x)
 
 int64_t pk_xfer_deadline_ms(const struct pk_xfer *x)
 {
-    return x->ready || pk_watches_waiting(&x->watches) ? 0 : x->timer_ms;
+    if (x->ready || pk_watches_waiting(&x->watches))
+        return 0;
+    int64_t dial_ms = pk_dial_deadline_ms(x);
+    return dial_ms < x->timer_ms ? dial_ms : x->timer_ms;
 }
 
 int pk_xfer_active(const struct pk_xfer *x)
@@ -668,7 +685,7 @@ static void reap(struct pk_xfer *x)
 {
     int left;
 
-    for (CURLMsg *m; (m = curl_multi_info_read(x->multi, &left)) != NULL;) {
+    for (CURLMsg *m; x->multi && (m = curl_multi_info_read(x->multi, &left)) != NULL;) {
         char *owner = NULL;
 
         if (m->msg != CURLMSG_DONE)
@@ -685,7 +702,7 @@ static void hand_over(struct pk_xfer *x, const struct epoll_event *ev)
     struct pk_link *link = pk_watches_link(&x->watches, ev->data.fd);
     int what = 0, running;
 
-    if (!pk_watches_wanted(&x->watches, ev->data.fd))
+    if (!pk_watches_wanted(&x->watches, ev->data.fd, ev->events))
         return;
     if (link) {
         pk_link_turn(x, link);
@@ -756,6 +773,7 @@ void pk_xfer_pump(struct pk_xfer *x)
     x->pumped_ms = pk_clock_ms();
     hand_over_events(x);
     hand_over_time(x);
+    pk_wire_expire(x, x->pumped_ms);
     reap(x);
     if (x->tokens) {
         hush(x);
@@ -788,7 +806,7 @@ static bool usable(struct pk_xfer *x, struct pk_error *err)
         return pk_fail(err, PK_NETWORK, "transport: in use when the process was forked");
     abandon(x);
     free_idle(x);
-    return open_multi(x) ||
+    return open_watches(x) ||
            pk_fail(err, PK_NETWORK, "transport: cannot start: %s", strerror(errno));
 }
 
@@ -814,7 +832,7 @@ static bool add_to_multi(struct pk_transfer *t, struct pk_error *err)
 
 bool pk_transfer_connect(struct pk_transfer *t, struct pk_error *err)
 {
-    if (!pk_transfer_equip(t, err))
+    if (!pk_transfer_equip(t, err) || !pk_upstream_parse(t->to, err))
         return false;
     curl_easy_setopt(t->easy, CURLOPT_CURLU, t->to->parsed);
     curl_easy_setopt(t->easy, CURLOPT_CONNECT_ONLY, 1L);

@@ -60,7 +60,8 @@ void pk_transfer_free(struct pk_transfer *t); /* in any state: closes what is no
 /* The owner of some transfer that has an event, each at most once a pump; NULL when none is left. */
 void *pk_xfer_next_ready(struct pk_xfer *x);
 
-/* The libcurl in use; strings are static, empty when it does not say. */
+/* The libcurl in use, which this opens; strings are static, empty when it does not say, all of them when there is
+ * none. */
 struct pk_xfer_about {
     const char *version, *tls;
     const char *ca_file, *ca_path; /* where it looks for certificate authorities */

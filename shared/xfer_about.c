@@ -2,14 +2,15 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-#include "xfer.h"
-
-#include <curl/curl.h>
+#include "xfer_inner.h"
 
 struct pk_xfer_about pk_xfer_about(void)
 {
-    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    struct pk_error why;
 
+    if (!pk_curl_open(&why))
+        return (struct pk_xfer_about){.version = "", .tls = "", .ca_file = "", .ca_path = ""};
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
     return (struct pk_xfer_about){
         .version = v->version,
         .tls = v->ssl_version ? v->ssl_version : "",

@@ -49,7 +49,10 @@ static void explain_connect(const struct pk_transfer *t, struct pk_error *err)
                       t->to->where, t->refused == PK_ADDRESS_LOOPBACK ? "loopback" : "private");
         return;
     }
-    (void)curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &reason);
+    if (t->easy)
+        (void)curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &reason);
+    else
+        reason = t->reason;
     (void)pk_fail(err, PK_NETWORK, "%s: %s", t->to->where, connect_words((int)reason));
 }
 

@@ -12,6 +12,7 @@
 #include "xfer_address.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/types.h>
 
@@ -36,7 +37,7 @@ struct pk_watch {
 
 /* xfer_watch.c: curl's sockets in an epoll set. */
 struct pk_watches {
-    int epoll;
+    int epoll;           /* -1: closed */
     struct pk_watch *at; /* by descriptor */
     int count;
     int dirty; /* the first; -1 = none */
@@ -53,8 +54,14 @@ bool pk_watches_waiting(const struct pk_watches *w); /* whether that has somethi
 bool pk_watches_own(struct pk_watches *w, int fd, struct pk_transfer *tunnel, struct pk_link *link);
 struct pk_transfer *pk_watches_tunnel(const struct pk_watches *w, int fd);
 struct pk_link *pk_watches_link(const struct pk_watches *w, int fd);
-/* Whether an event of this descriptor is for curl; otherwise it is not watched any more. */
-bool pk_watches_wanted(struct pk_watches *w, int fd);
+/* Whether somebody wants to hear of these events of this descriptor; otherwise they come no more. */
+bool pk_watches_wanted(struct pk_watches *w, int fd, uint32_t events);
+
+union pk_dialled {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
 /* A URL that has been parsed and looked up in the allow list; kept for the next request to it. */
 struct pk_upstream {
@@ -62,7 +69,8 @@ struct pk_upstream {
     char *text; /* the URL; url borrows from it */
     size_t len;
     struct pk_url url;
-    CURLU *parsed;
+    union pk_dialled address;           /* that the host is spelled as; family 0: it is a name */
+    CURLU *parsed;                      /* NULL: curl has not been asked to go there so far */
     const struct pk_provider *provider; /* whose own origin it is, as far as is known */
     bool listed, loopback;
     bool dropped; /* no longer in the list: goes with its last user */
@@ -80,13 +88,19 @@ struct pk_bytes {
 struct pk_link {
     int fd;
     struct pk_transfer *user;    /* NULL: none */
-    struct pk_link *next, *prev; /* of those that are idle, the last used first */
-    int64_t since_ms;            /* that it is */
-    bool idle, used;             /* used: some exchange was complete */
+    struct pk_links *in;         /* NULL: none; it is connected and in use */
+    struct pk_link *next, *prev; /* there */
+    int64_t since_ms;            /* that it is there */
+    bool used;                   /* some exchange was complete */
     bool ours;                   /* curl has given it up */
     int port;
     size_t host_len;
     char host[];
+};
+
+struct pk_links {
+    struct pk_link *first, *last;
+    int count;
 };
 
 enum pk_part { PART_STATUS, PART_FIELDS, PART_BODY };
@@ -141,6 +155,7 @@ struct pk_transfer {
     size_t head_len;          /* of a request that is: of its head, in `text`, */
     pk_str body;              /* and its body, the exchange's */
     enum pk_address refused;  /* the kind of an address that was not called; PUBLIC = none */
+    int reason;               /* errno of a connection that we did not get */
     struct pk_error error;    /* why it ended; PK_OK = complete */
     char detail[CURL_ERROR_SIZE];
     int goes;     /* how often its request went out, over HTTP/2 */
@@ -154,14 +169,14 @@ struct pk_hush {
 };
 
 struct pk_xfer {
-    CURLM *multi;
+    CURLM *multi; /* NULL: curl was not needed so far */
     struct pk_watches watches;
     pid_t pid; /* who opened it: a child of fork() shares its sockets and must not use them */
-    struct pk_link *links, *links_last; /* idle ones, the last used first */
-    int link_count;
-    char *read;        /* XFER_READ_BYTES: what links bring passes through it */
-    int64_t pumped_ms; /* when that was last */
-    int64_t timer_ms;  /* when curl wants to be called; 0 = now, INT64_MAX = not needed */
+    struct pk_links idle_links; /* the last used first */
+    struct pk_links dialled;    /* not connected yet, the last first */
+    char *read;                 /* XFER_READ_BYTES: what links bring passes through it */
+    int64_t pumped_ms;          /* when that was last */
+    int64_t timer_ms;           /* when curl wants to be called; 0 = now, INT64_MAX = not needed */
     struct pk_transfer *active, *idle;
     struct pk_transfer *ready, *ready_last;
     int active_count, idle_count, connections_max;
@@ -192,6 +207,9 @@ void pk_transfer_detach(struct pk_transfer *t); /* out of the multi handle: it h
 
 /* xfer.c: what links and tunnels need of it. */
 
+/* The kind of an address that may not be called; PUBLIC: it may. */
+enum pk_address pk_transfer_refuses(const struct pk_transfer *t, const struct sockaddr *a);
+
 /* What has come of the answer. False: t->too_large, or no memory. */
 void pk_transfer_take_head(struct pk_transfer *t);
 bool pk_transfer_take_body(struct pk_transfer *t, pk_str bytes) PK_MUST_CHECK;
@@ -207,14 +225,29 @@ struct pk_link *pk_link_adopt(struct pk_xfer *x, int fd, const struct pk_url *to
 struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to); /* NULL: none is idle */
 void pk_link_give(struct pk_xfer *x, struct pk_link *l);                  /* is idle from now on */
 void pk_link_close(struct pk_xfer *x, struct pk_link *l);
+void pk_link_enter(struct pk_xfer *x, struct pk_link *l, struct pk_links *in); /* of none */
+void pk_link_leave(struct pk_link *l);                                         /* fine in none */
 void pk_links_close(struct pk_xfer *x);  /* all that are idle */
 void pk_links_forget(struct pk_xfer *x); /* without a word to the other side */
+
+/* xfer_dial.c: connections to hosts that are spelled as addresses. */
+
+/* Fills u->address, if it is one of those. */
+void pk_dial_aim(struct pk_upstream *u);
+/* A link that is on its way, and can be written to once it is there; NULL with t->reason or t->refused. */
+struct pk_link *pk_dial(struct pk_transfer *t);
+/* It is there: true; or it cannot be had: false, with t->reason. */
+bool pk_dial_answered(struct pk_transfer *t, struct pk_link *l);
+int64_t pk_dial_deadline_ms(const struct pk_xfer *x); /* INT64_MAX: none is on its way */
+/* One that is overdue at this time; NULL: there is none. */
+struct pk_link *pk_dial_overdue(const struct pk_xfer *x, int64_t now_ms);
 
 /* xfer_wire.c */
 
 bool pk_wire_start(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK;
 void pk_wire_connected(struct pk_transfer *t, int fd);
-void pk_wire_failed(struct pk_transfer *t, CURLcode why); /* there is no connection */
+void pk_wire_failed(struct pk_transfer *t, CURLcode why); /* there is no connection from curl */
+void pk_wire_expire(struct pk_xfer *x, int64_t now_ms);   /* those that do not get one in time */
 void pk_link_turn(struct pk_xfer *x, struct pk_link *l);  /* its socket has something to say */
 void pk_wire_resume(struct pk_transfer *t);               /* it may read again */
 void pk_wire_cut(struct pk_transfer *t);                  /* closes its connection */
@@ -235,6 +268,7 @@ void pk_tunnel_resume(struct pk_transfer *t); /* it may read again */
 bool pk_transfer_aim(struct pk_transfer *t, const struct pk_exchange *ex, struct pk_error *err);
 void pk_upstream_release(struct pk_xfer *x, struct pk_upstream *u);
 void pk_upstreams_drop(struct pk_xfer *x);
+bool pk_upstream_parse(struct pk_upstream *u, struct pk_error *err) PK_MUST_CHECK; /* for curl */
 
 /* Header lines, body and options, once it is known what it is sent with. */
 bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const struct pk_grant *g,
@@ -285,6 +319,9 @@ enum {
 
 /* Starts curl with memory that keeps secrets, if it is not in use in this process yet. */
 CURLcode pk_curl_init(void);
+
+/* xfer_load.c: libcurl, before any of it is called. */
+bool pk_curl_open(struct pk_error *err) PK_MUST_CHECK;
 
 /* xfer_fault.c: what curl's result means; *err stays PK_OK for CURLE_OK with a whole answer. */
 void pk_transfer_explain(const struct pk_transfer *t, CURLcode result, struct pk_error *err);

@@ -14,18 +14,37 @@
 
 enum { IDLE_MS_MAX = 118 * 1000 }; /* curl's own limit: servers and NATs forget */
 
-static void unlink_idle(struct pk_xfer *x, struct pk_link *l)
+void pk_link_enter(struct pk_xfer *x, struct pk_link *l, struct pk_links *in)
 {
+    l->in = in;
+    l->since_ms = x->pumped_ms;
+    l->prev = NULL;
+    l->next = in->first;
+    if (in->first)
+        in->first->prev = l;
+    else
+        in->last = l;
+    in->first = l;
+    in->count++;
+}
+
+void pk_link_leave(struct pk_link *l)
+{
+    struct pk_links *in = l->in;
+
+    if (!in)
+        return;
     if (l->prev)
         l->prev->next = l->next;
     else
-        x->links = l->next;
+        in->first = l->next;
     if (l->next)
         l->next->prev = l->prev;
     else
-        x->links_last = l->prev;
+        in->last = l->prev;
     l->prev = l->next = NULL;
-    x->link_count--;
+    l->in = NULL;
+    in->count--;
 }
 
 struct pk_link *pk_link_adopt(struct pk_xfer *x, int fd, const struct pk_url *to)
@@ -47,8 +66,7 @@ struct pk_link *pk_link_adopt(struct pk_xfer *x, int fd, const struct pk_url *to
 
 void pk_link_close(struct pk_xfer *x, struct pk_link *l)
 {
-    if (l->idle)
-        unlink_idle(x, l);
+    pk_link_leave(l);
     pk_watches_closing(&x->watches, l->fd);
     (void)close(l->fd);
     free(l);
@@ -57,27 +75,19 @@ void pk_link_close(struct pk_xfer *x, struct pk_link *l)
 void pk_link_give(struct pk_xfer *x, struct pk_link *l)
 {
     l->user = NULL;
-    l->idle = l->used = true;
-    l->since_ms = x->pumped_ms;
-    l->prev = NULL;
-    l->next = x->links;
-    if (x->links)
-        x->links->prev = l;
-    else
-        x->links_last = l;
-    x->links = l;
-    x->link_count++;
+    l->used = true;
+    pk_link_enter(x, l, &x->idle_links);
     pk_watches_want(&x->watches, l->fd, EPOLLIN);
-    if (x->link_count > x->connections_max)
-        pk_link_close(x, x->links_last);
+    if (x->idle_links.count > x->connections_max)
+        pk_link_close(x, x->idle_links.last);
 }
 
 /* The one that was used last: the others may fall out of use, and be closed by their servers. */
 struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to)
 {
-    int64_t oldest_ms = x->links ? pk_clock_ms() - IDLE_MS_MAX : 0;
+    int64_t oldest_ms = x->idle_links.first ? pk_clock_ms() - IDLE_MS_MAX : 0;
 
-    for (struct pk_link *l = x->links, *next; l; l = next) {
+    for (struct pk_link *l = x->idle_links.first, *next; l; l = next) {
         next = l->next;
         if (l->port != to->port || !pk_str_eq_nocase((pk_str){l->host, l->host_len}, to->host))
             continue;
@@ -85,8 +95,7 @@ struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to)
             pk_link_close(x, l);
             continue;
         }
-        unlink_idle(x, l);
-        l->idle = false;
+        pk_link_leave(l);
         return l;
     }
     return NULL;
@@ -94,18 +103,16 @@ struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to)
 
 void pk_links_close(struct pk_xfer *x)
 {
-    while (x->links)
-        pk_link_close(x, x->links);
+    while (x->idle_links.first)
+        pk_link_close(x, x->idle_links.first);
 }
 
 void pk_links_forget(struct pk_xfer *x)
 {
-    while (x->links) {
-        struct pk_link *l = x->links;
+    while (x->idle_links.first) {
+        struct pk_link *l = x->idle_links.first;
 
-        x->links = l->next;
+        pk_link_leave(l);
         free(l);
     }
-    x->links_last = NULL;
-    x->link_count = 0;
 }

@@ -63,23 +63,27 @@ static size_t pass_over(char *at, size_t size, size_t count, void *unused)
     return size * count;
 }
 
-struct pk_poster *pk_poster_new(const char *url, const char *headers)
+static bool configure(struct pk_poster *p, const char *url, const char *headers)
 {
-    struct pk_poster *p = calloc(1, sizeof *p);
-
-    if (!p)
-        return NULL;
     p->easy = curl_easy_init();
-    if (!p->easy || !add_headers(p, headers) ||
-        curl_easy_setopt(p->easy, CURLOPT_URL, url) != CURLE_OK ||
-        curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->headers) != CURLE_OK ||
-        curl_easy_setopt(p->easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
-        curl_easy_setopt(p->easy, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
-        curl_easy_setopt(p->easy, CURLOPT_WRITEFUNCTION, pass_over) != CURLE_OK) {
-        pk_poster_free(p);
+    return p->easy && add_headers(p, headers) &&
+           curl_easy_setopt(p->easy, CURLOPT_URL, url) == CURLE_OK &&
+           curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->headers) == CURLE_OK &&
+           curl_easy_setopt(p->easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(p->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl_easy_setopt(p->easy, CURLOPT_WRITEFUNCTION, pass_over) == CURLE_OK;
+}
+
+struct pk_poster *pk_poster_new(const char *url, const char *headers, struct pk_error *err)
+{
+    if (!pk_curl_open(err))
         return NULL;
-    }
-    return p;
+    struct pk_poster *p = calloc(1, sizeof *p);
+    if (p && configure(p, url, headers))
+        return p;
+    pk_poster_free(p);
+    (void)pk_fail(err, PK_NO_MEMORY, "transport: out of memory");
+    return NULL;
 }
 
 bool pk_poster_send(struct pk_poster *p, pk_str body, int64_t timeout_ms, int *status,

@@ -9,8 +9,9 @@
 
 struct pk_poster;
 
-/* `headers`: "name: value\n" lines, which are sent with each. Keeps its connection. NULL: no memory. */
-struct pk_poster *pk_poster_new(const char *url, const char *headers);
+/* `headers`: "name: value\n" lines, which are sent with each. Keeps its connection. NULL with *err filled. */
+struct pk_poster *pk_poster_new(const char *url, const char *headers,
+                                struct pk_error *err) PK_MUST_CHECK;
 void pk_poster_free(struct pk_poster *p); /* NULL is fine */
 
 /* Sends a JSON body and passes over what is answered. *status is the HTTP status; false with *err filled when there is

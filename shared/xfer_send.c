@@ -61,7 +61,8 @@ bool pk_bytes_size(struct pk_bytes *b, size_t cap)
 
 static void upstream_free(struct pk_upstream *u)
 {
-    curl_url_cleanup(u->parsed);
+    if (u->parsed)
+        curl_url_cleanup(u->parsed);
     free(u->text);
     free(u);
 }
@@ -117,10 +118,23 @@ static bool describe(struct pk_xfer *x, struct pk_upstream *u, pk_str text, stru
     int len = snprintf(u->where, sizeof u->where, colon ? "[%.*s]" : "%.*s", PK_FMT(u->url.host));
     if (u->url.port != (u->url.https ? 443 : 80) && len > 0 && (size_t)len < sizeof u->where)
         (void)snprintf(u->where + len, sizeof u->where - (size_t)len, ":%d", u->url.port);
-    if (curl_url_set(u->parsed, CURLUPART_URL, u->text, CURLU_PATH_AS_IS | CURLU_DISALLOW_USER) !=
-        CURLUE_OK)
-        return pk_fail(err, PK_BAD_CONFIG, "%s: the URL cannot be used", u->where);
+    pk_dial_aim(u);
     return true;
+}
+
+bool pk_upstream_parse(struct pk_upstream *u, struct pk_error *err)
+{
+    if (u->parsed)
+        return true;
+    u->parsed = curl_url();
+    if (!u->parsed)
+        return pk_fail(err, PK_NO_MEMORY, "url: out of memory");
+    if (curl_url_set(u->parsed, CURLUPART_URL, u->text, CURLU_PATH_AS_IS | CURLU_DISALLOW_USER) ==
+        CURLUE_OK)
+        return true;
+    curl_url_cleanup(u->parsed);
+    u->parsed = NULL;
+    return pk_fail(err, PK_BAD_CONFIG, "%s: the URL cannot be used", u->where);
 }
 
 static struct pk_upstream *new_upstream(struct pk_xfer *x, pk_str text, struct pk_error *err)
@@ -134,16 +148,14 @@ static struct pk_upstream *new_upstream(struct pk_xfer *x, pk_str text, struct p
     }
     if (u)
         u->text = calloc(1, text.len + 1);
-    if (u)
-        u->parsed = curl_url();
-    if (u && u->text && u->parsed && describe(x, u, text, err)) {
+    if (u && u->text && describe(x, u, text, err)) {
         make_room(x);
         u->next = x->upstreams;
         x->upstreams = u;
         x->upstream_count++;
         return u;
     }
-    if (!u || !u->text || !u->parsed)
+    if (!u || !u->text)
         (void)pk_fail(err, PK_NO_MEMORY, "url: out of memory");
     if (u)
         upstream_free(u);
@@ -422,7 +434,7 @@ bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const
     t->body = ex->body;
     if (t->wired)
         return true;
-    if (!pk_transfer_equip(t, err))
+    if (!pk_transfer_equip(t, err) || !pk_upstream_parse(u, err))
         return false;
     t->x->tls |= u->url.https;
     curl_easy_setopt(t->easy, CURLOPT_MAXFILESIZE_LARGE,

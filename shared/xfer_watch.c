@@ -34,6 +34,7 @@ void pk_watches_close(struct pk_watches *w)
     if (w->epoll >= 0)
         (void)close(w->epoll);
     free(w->at);
+    *w = (struct pk_watches){.epoll = -1, .dirty = CLEAN};
 }
 
 bool pk_watches_opened(struct pk_watches *w, int fd)
@@ -135,12 +136,14 @@ struct pk_link *pk_watches_link(const struct pk_watches *w, int fd)
     return fd < w->count && w->at[fd].ours ? w->at[fd].link : NULL;
 }
 
-bool pk_watches_wanted(struct pk_watches *w, int fd)
+bool pk_watches_wanted(struct pk_watches *w, int fd, uint32_t events)
 {
     struct pk_watch *s = watch_of(w, fd);
 
-    if (!s || s->want)
+    if (!s)
         return true;
+    if (s->want)
+        return (events & (s->want | EPOLLERR | EPOLLHUP)) != 0;
     tell(w, fd, 0, true);
     s->have = 0;
     return false;

@@ -5,9 +5,10 @@
  *   start --an idle connection--> the request goes out --> head --> body --> ended
  *     |                             ^      |
  *     +--> curl connects --> ours --+      +--> it was dead: once more, over a new one
+ *     +--> an address: we dial -----+
  *
- * Curl resolves, checks the address and connects, as for any transfer, and gives up the socket
- * (CURLOPT_CONNECT_ONLY). From then on a request is one write, an answer is what http-parser finds in what was
+ * Where the host is a name, curl resolves, checks the address and connects, as for any transfer, and gives up the
+ * socket (CURLOPT_CONNECT_ONLY). From then on a request is one write, an answer is what http-parser finds in what was
  * read, and a connection that is used again needs neither a handle nor a word to epoll. What that saves is in
  * docs/decisions/0015-own-wire.md; https stays with curl.
  */
@@ -63,6 +64,18 @@ static void fail(struct pk_transfer *t, CURLcode why)
     end(t);
 }
 
+/* A new connection. False: there is none to be had. */
+static bool connect_anew(struct pk_transfer *t, struct pk_error *err)
+{
+    if (!t->to->address.any.sa_family)
+        return pk_transfer_connect(t, err);
+    t->wire->link = pk_dial(t);
+    if (t->wire->link)
+        return true;
+    pk_transfer_explain(t, CURLE_COULDNT_CONNECT, err);
+    return false;
+}
+
 /* The connection is gone before the answer was complete. An idle one may have been closed just before the
  * request went out: nothing has come of it, so it is sent once more. */
 static void gone(struct pk_transfer *t, CURLcode why)
@@ -77,7 +90,7 @@ static void gone(struct pk_transfer *t, CURLcode why)
     w->link = NULL;
     w->sent = 0;
     w->deaf = false;
-    if (!pk_transfer_connect(t, &t->error))
+    if (!connect_anew(t, &t->error))
         end(t);
 }
 
@@ -301,6 +314,10 @@ void pk_link_turn(struct pk_xfer *x, struct pk_link *l)
         pk_link_close(x, l);
         return;
     }
+    if (l->in && !pk_dial_answered(t, l)) {
+        fail(t, CURLE_COULDNT_CONNECT);
+        return;
+    }
     flush(t);
     if (!t->paused)
         fill(t);
@@ -331,7 +348,7 @@ bool pk_wire_start(struct pk_transfer *t, struct pk_error *err)
     t->wire->parser.data = t;
     t->wire->parser.allow_chunked_length = 1; /* the coding counts (RFC 9112, 6.3), once */
     if (!l)
-        return pk_transfer_connect(t, err);
+        return connect_anew(t, err);
     use(t, l);
     return true;
 }
@@ -358,6 +375,12 @@ void pk_wire_failed(struct pk_transfer *t, CURLcode why)
     end(t);
 }
 
+void pk_wire_expire(struct pk_xfer *x, int64_t now_ms)
+{
+    for (struct pk_link *l; (l = pk_dial_overdue(x, now_ms)) != NULL;)
+        fail(l->user, CURLE_OPERATION_TIMEDOUT);
+}
+
 void pk_wire_resume(struct pk_transfer *t)
 {
     t->paused = false;
@@ -374,8 +397,10 @@ void pk_wire_cut(struct pk_transfer *t)
 
 void pk_wire_forget(struct pk_transfer *t)
 {
-    if (t->wire && t->wire->link)
+    if (t->wire && t->wire->link) {
+        pk_link_leave(t->wire->link);
         free(t->wire->link);
+    }
     if (t->wire)
         t->wire->link = NULL;
 }

@@ -204,6 +204,11 @@ static void check_libraries(const struct patient *p, struct finding *f)
     bool old = sqlite3_libversion_number() < SQLITE_MIN;
 
     (void)p;
+    if (!*about.version) {
+        find(f, BAD, "install libcurl 4",
+             "libcurl is missing: no provider can be called over https");
+        return;
+    }
     find(f, old ? BAD : FINE, old ? "install SQLite 3.38 or newer" : "",
          "pk %s, SQLite %s, libcurl %s, %s", PK_VERSION, sqlite3_libversion(), about.version,
          about.tls);

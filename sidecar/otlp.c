@@ -332,8 +332,8 @@ static bool read_settings(struct pkd_otlp *o, struct pk_error *err)
         !read_headers(own ? own : set("OTEL_EXPORTER_OTLP_HEADERS"), headers, err))
         return false;
     (void)snprintf(o->service, sizeof o->service, "%s", service ? service : "pkd");
-    o->poster = pk_poster_new(url, headers);
-    return o->poster || pk_fail(err, PK_NO_MEMORY, "otlp: out of memory");
+    o->poster = pk_poster_new(url, headers, err);
+    return o->poster != NULL;
 }
 
 static void init_lock(struct pkd_otlp *o)

@@ -3,7 +3,7 @@
 # A module may include its own header and modules of the same or a lower layer; a library's header only
 # where it is listed. A module is its file name up to the first '_'.
 BEGIN {
-    n = split("base" \
+    n = split("base,late" \
         " arena,vault,buf,wire,iso" \
         " json,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body,form,jsontext" \
