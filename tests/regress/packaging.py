@@ -88,7 +88,7 @@ def the_debian_package_is_whole():
     fields = {n: subprocess.run(["dpkg-deb", "-f", path, n], capture_output=True, text=True, check=True).stdout.strip()
               for n in ("Package", "Version", "Depends", "Installed-Size")}
     expect(fields["Package"] == "pkd" and int(fields["Installed-Size"]) < 12000, fields)
-    for library in "libcurl4", "libsodium", "libsqlite3-0", "libzstd1", "libpcre2-8-0", "libssl", "libc6", "ca-certificates":
+    for library in "libcurl4", "libpq5", "libsodium", "libsqlite3-0", "libzstd1", "libpcre2-8-0", "libssl", "libc6", "ca-certificates":
         expect(library in fields["Depends"], fields["Depends"])
     root = os.path.join(folder, "deb")
     subprocess.run(["dpkg-deb", "-x", path, root], check=True)
