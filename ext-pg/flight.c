@@ -161,6 +161,8 @@ void pk_flights_turn(struct pk_flights *f, bool wait)
 
     if (wait)
         until_ms = f->running < f->fds ? pk_batch_wake_ms(f->batch) : INT64_MAX;
+    if (wait && f->look_ms)
+        until_ms = Min(until_ms, f->look_ms);
     if (f->seen == pk_run_over_count())
         (void)pk_run_turn(f->backend, until_ms);
     if (f->seen == pk_run_over_count())

@@ -24,6 +24,7 @@ struct pk_flights {
     /* Fills in item->result: the call is over, or, with *err, could not begin. */
     void (*land)(void *owner, struct pk_item *item, struct pk_run *run, const struct pk_error *err);
     void *owner;
+    int64_t look_ms; /* when it wants to look after something else; 0: never */
 
     struct pk_flight *first;
     int running, most; /* now, and at most at a time */

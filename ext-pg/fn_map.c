@@ -11,6 +11,7 @@
 #include "flight.h"
 #include "map.h"
 #include "rows.h"
+#include "watch.h"
 
 #include "forecast.h"
 #include "prefetch.h"
@@ -47,6 +48,8 @@ struct map {
     int input, input_count;
 
     const struct pk_map_list *list; /* in the place of both */
+
+    struct pk_watch *watch;
 };
 
 /* --- where rows come from ------------------------------------------------------------------ */
@@ -220,8 +223,11 @@ static void work(struct map *m)
         give_all(m);
         if (pk_batch_over(m->batch))
             break;
+        pk_watch_turn(m->watch, m->base.snapshot->config.slug, m->batch);
+        m->flights.look_ms = pk_watch_due_ms(m->watch);
         pk_flights_turn(&m->flights, !pk_batch_wants(m->batch));
     }
+    pk_watch_part(m->watch, m->batch);
     if (m->refused.code)
         pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
 }
@@ -327,12 +333,8 @@ static void run_query(struct map *m, FunctionCallInfo fcinfo, void (*with_rows)(
 static void tell(const struct map *m)
 {
     struct pk_batch_progress p = pk_batch_progress(m->batch);
-    char told[PK_BATCH_TOLD_BYTES];
 
-    if (!pk_settings.notice || p.rows == 0)
-        return;
-    pk_batch_tell(&p, told, sizeof told);
-    ereport(NOTICE, (errmsg("pk: %s", told), errhidestmt(true), errhidecontext(true)));
+    pk_notice(&p);
 }
 
 static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
@@ -350,9 +352,11 @@ static Datum map(FunctionCallInfo fcinfo, bool json_config, bool of_query)
     int level = NewGUCNestLevel();
     open_call(m, fcinfo, json_config);
     if (of_query) {
+        m->watch = pk_watch_new_map(-1);
         run_query(m, fcinfo, run);
     } else {
         open_inputs(m, fcinfo);
+        m->watch = pk_watch_new("pk_batch", m->input_count);
         run(m);
     }
     tell(m);
@@ -377,6 +381,7 @@ static Datum prefetch(FunctionCallInfo fcinfo, bool json_config)
     open_call(m, fcinfo, json_config);
     if (!pk_prefetch_check(m->base.arena, &m->base.snapshot->config, m->params, &err))
         pk_throw(&err, PK_NONE, NULL);
+    m->watch = pk_watch_new("pk_prefetch", -1);
     run_query(m, fcinfo, run);
     if (!pk_ring_flush(SETTLE_WAIT_MS)) /* the next statement is to find them */
         ereport(WARNING, (errmsg("pk: answers are still on their way to the cache"),
@@ -403,6 +408,7 @@ void pk_map_list(struct pk_home home, pk_str config, pk_str params, const struct
     int level = NewGUCNestLevel();
     m->list = list;
     open_batch(m, home, config, params);
+    m->watch = pk_watch_new("pk_reduce", list->count);
     run(m);
     AtEOXact_GUC(true, level);
     MemoryContextSwitchTo(outer);

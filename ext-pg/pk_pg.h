@@ -134,6 +134,8 @@ bool pk_hits_write(struct pk_store *s, struct pk_error *err);
  * is not possible, into the spool. Never throws. The position is what pk_ring_wait() takes; 0 when
  * the entry did not go through the ring. */
 uint64 pk_ring_put(pk_str entry);
+/* The same for one that may be lost: it does not wait for room, and no spool has it. */
+void pk_ring_offer(pk_str entry);
 /* Attaches to the database's ring, making it when it is not there. False: there is none. */
 bool pk_ring_open(void);
 uint64 pk_ring_head(void);
@@ -266,6 +268,10 @@ uint64 pk_run_over_count(void); /* how many of this session have ended */
 
 /* What the settings and the session say of run->request; verb.c. */
 bool pk_run_complete(struct pk_run *run, struct pk_error *err);
+
+/* What the calls of this statement have in common in the log. */
+enum { PK_QUERY_ID_BYTES = 32 };
+void pk_query_id(char out[PK_QUERY_ID_BYTES]);
 
 #define PK_QUERY_LIMIT_HINT                                                                        \
     "What was answered is kept by a cache in the config: run again, it costs nothing."

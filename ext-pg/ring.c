@@ -364,6 +364,18 @@ uint64 pk_ring_put(pk_str entry)
     return position;
 }
 
+void pk_ring_offer(pk_str entry)
+{
+    bool start = false;
+
+    HOLD_INTERRUPTS();
+    if (entry.len <= ENTRY_BYTES_MAX && !RecoveryInProgress() && pk_ring_open())
+        (void)try_put(entry, &start);
+    if (start)
+        start_worker();
+    RESUME_INTERRUPTS();
+}
+
 /* --- waiting ------------------------------------------------------------------------------ */
 
 uint64 pk_ring_head(void)

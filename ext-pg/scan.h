@@ -15,6 +15,7 @@
 
 #include "flight.h"
 #include "verb.h"
+#include "watch.h"
 
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
@@ -46,6 +47,15 @@ bool pk_scan_contains(Node *node, List *calls);
 bool pk_scan_evaluates_all(const Node *node); /* all its parts, whenever it is evaluated */
 /* Whether copies of a part are planned each for itself, and may not be equal any more. */
 bool pk_scan_has_alternatives(void *expression);
+
+/* --- scan_tell.c --------------------------------------------------------------------------- */
+
+/* What all nodes of a plan that runs have come to: the last to end tells it. */
+struct pk_scan_tale;
+/* One more node of the plan, or its first. */
+struct pk_scan_tale *pk_scan_tale_join(EState *estate);
+/* What the node has come to. */
+void pk_scan_tale_end(struct pk_scan_tale *t, const struct pk_batch_progress *p);
 
 /* --- scan_call.c --------------------------------------------------------------------------- */
 
@@ -82,6 +92,8 @@ struct pk_scan_calls *pk_scan_calls_new(MemoryContext context, int concurrency);
 /* Adds the call of a row, whose columns are in `slot` and stay there while the current memory context does. */
 void pk_scan_calls_add(struct pk_scan_calls *s, struct pk_scan_call *c, TupleTableSlot *slot,
                        void *row, int at);
+/* The slug of its config; empty: none is stored, or there are several. */
+pk_str pk_scan_calls_config(const struct pk_scan_calls *s);
 /* The value of a call that was taken from the batch, in the current memory context; or throws. */
 Datum pk_scan_value(const struct pk_item *item, bool *is_null);
 

@@ -206,15 +206,23 @@ static void land(void *owner, struct pk_item *item, struct pk_run *run, const st
         return;
     }
     const struct pk_error *e = pk_call_error(run->task.call);
-    enum pk_cache_status cached = pk_call_record(run->task.call)->cache_status;
+    const struct pk_record *r = pk_call_record(run->task.call);
+    enum pk_cache_status cached = r->cache_status;
     pk_verb_end(ask->verb, run, &given);
     item->result = (struct pk_result){.ok = e->code == PK_OK,
                                       .retryable = e->retryable,
                                       .http_status = e->status,
-                                      .cost_known = true};
+                                      .cache_status = pk_str_of(pk_cache_status_name(cached)),
+                                      .cost_known = r->cost_known,
+                                      .cost_pusd = r->cost_pusd};
     keep_given(item, &given);
     s->made++;
     s->hits += cached == PK_CS_HIT || cached == PK_CS_SEMANTIC_HIT;
+}
+
+pk_str pk_scan_calls_config(const struct pk_scan_calls *s)
+{
+    return s->config_count == 1 ? s->configs[0].snapshot->config.slug : PK_NONE;
 }
 
 Datum pk_scan_value(const struct pk_item *item, bool *is_null)

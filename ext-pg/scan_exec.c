@@ -43,6 +43,8 @@ struct scan {
     ExprState *limit_count, *limit_offset;
     struct shared_limit *shared;
     TupleTableSlot *read; /* a row as the child gave it */
+    struct pk_watch *watch;
+    struct pk_scan_tale *tale;
 
     /* From first row to last: */
     MemoryContext context; /* NULL: not begun */
@@ -218,12 +220,23 @@ static struct row *give_first(struct scan *s)
     return row;
 }
 
+/* Of all its rows, however often it is scanned. */
+static void watch(struct scan *s)
+{
+    MemoryContext outer = MemoryContextSwitchTo(s->css.ss.ps.state->es_query_cxt);
+
+    s->watch = pk_watch_new("PkBatch", -1);
+    MemoryContextSwitchTo(outer);
+}
+
 static void begin(struct scan *s)
 {
     s->limit = limit_of(s);
     s->context =
         AllocSetContextCreate(s->css.ss.ps.state->es_query_cxt, "PkBatch", ALLOCSET_DEFAULT_SIZES);
     s->work = pk_scan_calls_new(s->context, concurrency_of(s));
+    if (!s->watch)
+        watch(s);
     s->window = s->reads == PK_READS_SOME ? WINDOW_START : PG_INT64_MAX / 2;
 }
 
@@ -247,6 +260,8 @@ static struct row *next_row(struct scan *s)
             return give_first(s);
         if (s->eof && !s->first)
             return NULL;
+        pk_watch_turn(s->watch, pk_scan_calls_config(s->work), s->work->batch);
+        s->work->flights.look_ms = pk_watch_due_ms(s->watch);
         if (!may_read(s))
             pk_flights_turn(&s->work->flights, true);
     }
@@ -293,6 +308,7 @@ static void stop(struct scan *s)
     s->made += s->work->made;
     s->hits += s->work->hits;
     s->most = Max(s->most, s->work->flights.most);
+    pk_watch_part(s->watch, s->work->batch);
     MemoryContextDelete(s->context);
     s->context = NULL;
     s->work = NULL;
@@ -323,6 +339,7 @@ static void begin_scan(CustomScanState *node, EState *estate, int eflags)
 
     node->custom_ps = list_make1(child);
     open_calls(s, plan);
+    s->tale = pk_scan_tale_join(estate);
     s->column_count = list_length(((Plan *)linitial(plan->custom_plans))->targetlist);
     s->reads = (enum pk_scan_reads)intVal(list_nth(plan->custom_private, PK_SCAN_READS));
     s->read = ExecInitExtraTupleSlot(estate, ExecGetResultType(child), &TTSOpsMinimalTuple);
@@ -356,8 +373,12 @@ static TupleTableSlot *exec_scan(CustomScanState *node)
 
 static void end_scan(CustomScanState *node)
 {
-    stop((struct scan *)node);
+    struct scan *s = (struct scan *)node;
+    const struct pk_batch_progress none = {0};
+
+    stop(s);
     ExecEndNode(linitial(node->custom_ps));
+    pk_scan_tale_end(s->tale, s->watch ? &s->watch->before : &none);
 }
 
 static void rescan(CustomScanState *node)

@@ -53,10 +53,17 @@ static struct pk_privacy session_privacy(void)
                                      PK_PII_ALL}; /* was checked when it was set */
 }
 
+void pk_query_id(char out[PK_QUERY_ID_BYTES])
+{
+    (void)snprintf(out, PK_QUERY_ID_BYTES, "%x.%llx", (unsigned)MyProcPid,
+                   (unsigned long long)GetCurrentStatementStartTimestamp());
+}
+
 /* What the settings and the session say. */
 bool pk_run_complete(struct pk_run *run, struct pk_error *err)
 {
     struct pk_request *req = &run->request;
+    char query_id[PK_QUERY_ID_BYTES];
 
     req->source = PK_SOURCE_POSTGRES;
     req->role = pk_str_of(GetUserNameFromId(GetUserId(), false));
@@ -66,8 +73,8 @@ bool pk_run_complete(struct pk_run *run, struct pk_error *err)
     req->privacy = pk_privacy_join(req->privacy, session_privacy());
     if (req->privacy.payloads != PK_PAYLOADS_FULL)
         pk_hide_statement();
-    req->query_id = pk_copyf(run->arena, "%x.%llx", (unsigned)MyProcPid,
-                             (unsigned long long)GetCurrentStatementStartTimestamp());
+    pk_query_id(query_id);
+    req->query_id = pk_copy(run->arena, pk_str_of(query_id));
     return add_metadata(run, err);
 }
 

@@ -20,7 +20,7 @@ static bool prefetch(struct pk_conn *c, struct pk_arena *arena, struct pk_args a
         return false;
     struct pk_many *m = NULL;
     if (pk_rows_open(&rows, query, err))
-        m = pk_many_new(c, config, params, pk_rows_source(&rows), err);
+        m = pk_many_new(c, config, params, pk_rows_source(&rows, "pk_prefetch"), err);
     bool ok = m && pk_many_prefetch(m, arena, &counts, err);
     pk_many_free(m);
     pk_rows_close(&rows);

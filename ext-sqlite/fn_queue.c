@@ -80,7 +80,7 @@ static enum pk_job_kind kind_of(enum pk_ask_kind kind)
 static bool add_rows(struct pk_conn *c, const struct pk_job *job, struct pk_rows *rows,
                      int64_t *total, int64_t *calls, struct pk_error *err)
 {
-    struct pk_many_source source = pk_rows_source(rows);
+    struct pk_many_source source = pk_rows_source(rows, "pk_enqueue_query");
     int64_t now_us = pk_clock_us();
     struct pk_error row_error;
     bool more = true;

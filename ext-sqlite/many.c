@@ -13,6 +13,7 @@
 #include "store_audit.h"
 #include "store_cache.h"
 #include "store_prompt.h"
+#include "tell.h"
 
 #include <stdlib.h>
 
@@ -36,6 +37,7 @@ struct pk_many {
     char query_id[PK_UUID_TEXT + 1];
     struct flight *flights, *spares;
     struct pk_item *given; /* what the caller looks at */
+    struct pk_tell tell;
     bool cancelled;
     struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
 };
@@ -233,6 +235,7 @@ static bool turn(struct pk_many *m, struct pk_error *err)
     struct pk_ride *over = pk_ride_turn(m->conn, until_ms);
     if (over)
         land_all(m);
+    pk_tell_turn(&m->tell, m->conn, m->snapshot->config.slug, m->batch);
     if (!pk_ride_interrupted(m->conn, &m->interrupt))
         return true;
     cancel(m);
@@ -261,6 +264,8 @@ bool pk_many_next(struct pk_many *m, const struct pk_item **item, struct pk_erro
             ok = turn(m, err);
     }
     pk_interrupt_end(&m->interrupt);
+    if (m->given)
+        pk_tell_row(&m->tell);
     *item = m->given;
     return ok;
 }
@@ -361,7 +366,10 @@ static bool open_batch(struct pk_many *m, pk_str params, struct pk_error *err)
         return false;
     m->prompt = o.prompt;
     m->batch = pk_batch_new(pk_allocator_malloc(), &o);
-    return m->batch || pk_fail(err, PK_NO_MEMORY, "no memory for a batch");
+    if (!m->batch)
+        return pk_fail(err, PK_NO_MEMORY, "no memory for a batch");
+    pk_tell_begin(&m->tell, c, m->source.name, m->query_id, m->source.count);
+    return true;
 }
 
 struct pk_many *pk_many_new(struct pk_conn *c, pk_str config, pk_str params,
@@ -397,6 +405,8 @@ void pk_many_free(struct pk_many *m)
     if (m->flights)
         cancel(m);
     pk_interrupt_end(&m->interrupt);
+    if (m->batch)
+        pk_tell_end(&m->tell, m->conn, m->batch);
     pk_batch_free(m->batch);
     if (m->snapshot)
         pk_snapshot_release(m->conn->resolver, m->snapshot);

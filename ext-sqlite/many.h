@@ -25,6 +25,8 @@ struct pk_many_source {
     bool (*next)(void *ctx, struct pk_many_row *row, bool *more, struct pk_error *row_error,
                  struct pk_error *err);
     void *ctx;
+    const char *name; /* of the function that asks: pk_map, pk_batch, ... */
+    int64_t count;    /* of all rows; -1: not known */
 };
 
 struct pk_many;

@@ -171,9 +171,12 @@ bool pk_rows_open(struct pk_rows *r, pk_str query, struct pk_error *err)
     return !r->beforehand || read_all(r, err);
 }
 
-struct pk_many_source pk_rows_source(struct pk_rows *r)
+struct pk_many_source pk_rows_source(struct pk_rows *r, const char *name)
 {
-    return (struct pk_many_source){r->query && !r->beforehand ? next_of_query : next_kept, r};
+    bool kept = !r->query || r->beforehand;
+
+    return (struct pk_many_source){kept ? next_kept : next_of_query, r, name,
+                                   kept ? r->kept_count : -1};
 }
 
 void pk_rows_close(struct pk_rows *r)

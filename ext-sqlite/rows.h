@@ -32,8 +32,8 @@ bool pk_rows_open(struct pk_rows *r, pk_str query, struct pk_error *err) PK_MUST
 /* Adds a row without a query: copies both; key may be NULL. */
 bool pk_rows_keep(struct pk_rows *r, sqlite3_value *key, sqlite3_value *text,
                   struct pk_error *err) PK_MUST_CHECK;
-/* Rows of either, for pk_many_new(); *r must stay where it is. */
-struct pk_many_source pk_rows_source(struct pk_rows *r);
+/* Rows of either, for pk_many_new(), on behalf of the function `name`; *r must stay where it is. */
+struct pk_many_source pk_rows_source(struct pk_rows *r, const char *name);
 void pk_rows_close(struct pk_rows *r);
 
 #endif

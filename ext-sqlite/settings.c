@@ -27,6 +27,7 @@ enum name {
     OUTPUT,
     MAX_CALLS,
     MAX_COST,
+    PROGRESS,
 };
 
 struct setting {
@@ -199,6 +200,25 @@ static bool apply_max_cost(struct pk_conn *c, pk_str text, struct pk_error *err)
     return true;
 }
 
+static bool read_progress(pk_str text, enum pk_progress_shown *shown)
+{
+    static const char *const names[] = {"auto", "on", "off"};
+
+    for (size_t i = 0; i < PK_COUNT(names); i++) {
+        if (!pk_str_is(text, names[i]))
+            continue;
+        *shown = (enum pk_progress_shown)i;
+        return true;
+    }
+    return false;
+}
+
+static bool apply_progress(struct pk_conn *c, pk_str text, struct pk_error *err)
+{
+    return read_progress(text, &c->settings.progress) ||
+           pk_fail(err, PK_BAD_REQUEST, "progress: must be auto, on or off");
+}
+
 /* clang-format off */
 static const struct setting settings[] = {
     [STORE]         = {"store",         NULL,    NULL,               apply_store},
@@ -215,6 +235,7 @@ static const struct setting settings[] = {
     [OUTPUT]        = {"output_tokens_assumed", "4096", NULL,        apply_output},
     [MAX_CALLS]     = {"max_calls_per_query",   "0",    NULL,        apply_max_calls},
     [MAX_COST]      = {"max_cost_per_query",    "0",    NULL,        apply_max_cost},
+    [PROGRESS]      = {"progress",      "auto",  "PK_PROGRESS",      apply_progress},
 };
 /* clang-format on */
 
@@ -228,8 +249,8 @@ static int find(pk_str name, struct pk_error *err)
     (void)pk_fail(err, PK_NOT_FOUND,
                   "no setting named \"%.*s\"; there are store, allowed_hosts, timeout, on_error, "
                   "log_payloads, log_redact, embedder, cache_max_size, cache_max_entries, "
-                  "metadata, limits_unavailable, output_tokens_assumed, max_calls_per_query and "
-                  "max_cost_per_query, and those of retention",
+                  "metadata, limits_unavailable, output_tokens_assumed, max_calls_per_query, "
+                  "max_cost_per_query and progress, and those of retention",
                   PK_FMT(pk_str_sub(name, 0, 64)));
     return -1;
 }
@@ -252,6 +273,8 @@ void pk_settings_init(struct pk_settings *s)
         s->privacy.payloads = PK_PAYLOADS_NONE;
     if (!pk_redact_parse(pk_str_of(effective(s, LOG_REDACT)), &s->privacy.redact))
         s->privacy.redact = PK_PII_ALL;
+    if (!read_progress(pk_str_of(effective(s, PROGRESS)), &s->progress))
+        s->progress = PK_PROGRESS_OFF;
 }
 
 void pk_settings_free(struct pk_settings *s)

@@ -11,6 +11,9 @@
 
 enum pk_on_error { PK_RAISE, PK_GIVE_NULL, PK_GIVE_JSON };
 
+/* Whether a batch that takes long shows a line at the terminal: AUTO is in the sqlite3 shell. */
+enum pk_progress_shown { PK_PROGRESS_AUTO, PK_PROGRESS_ON, PK_PROGRESS_OFF };
+
 enum { PK_SETTINGS_MAX = 20 };
 
 struct pk_settings {
@@ -25,6 +28,7 @@ struct pk_settings {
     bool lenient;              /* limits that cannot be asked hold nobody */
     struct pk_privacy privacy; /* what the log may hold at most */
     struct pk_cache_max cache_max;
+    enum pk_progress_shown progress;
     struct pk_account account; /* of the statements that are running */
 };
 

@@ -52,6 +52,7 @@ static const struct relation relations[] = {
     {"pk_limits",       0, false, NULL, {{0}}},
     {"pk_alerts",       0, false, NULL, {{0}}},
     {"pk_jobs",         1, false, NULL, {{"id", "id", K_TEXT}}},
+    {"pk_running",      1, false, NULL, {{"id", "id", K_TEXT}}},
     {"pk_settings",     1, true,  NULL, {{0}}},
     {"pk_audit",        1, true,  NULL, {{0}}},
     {"pk_prices",       0, false, NULL, {{"provider", "provider", K_TEXT}, {"model", "model", K_TEXT}}},

@@ -65,7 +65,7 @@ static bool estimate(struct cursor *cur, struct pk_args args, bool *known, struc
         return true; /* NULL in: no row */
     struct pk_many *m = NULL;
     if (pk_rows_open(&rows, query, err))
-        m = pk_many_new(c, config, params, pk_rows_source(&rows), err);
+        m = pk_many_new(c, config, params, pk_rows_source(&rows, "pk_estimate"), err);
     *known = m && pk_many_forecast(m, &cur->forecast, err);
     pk_many_free(m);
     pk_rows_close(&rows);

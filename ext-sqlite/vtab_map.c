@@ -179,14 +179,17 @@ static bool open_source(struct cursor *cur, const struct arguments *a, pk_str qu
     const struct table *t = table_of(&cur->base);
 
     if (!t->map) {
-        *source = (struct pk_many_source){next_input, cur};
-        return open_inputs(cur, query, err);
+        if (!open_inputs(cur, query, err))
+            return false;
+        *source =
+            (struct pk_many_source){next_input, cur, "pk_batch", pk_json_count(&cur->inputs, 0)};
+        return true;
     }
     cur->rows = (struct pk_rows){.db = t->conn->db, .kind = PK_ASK_PROMPT};
     bool ok = a->query     ? pk_rows_open(&cur->rows, query, err)
               : a->prompts ? read_prompts(cur, a->prompts, err)
                            : pk_rows_keep(&cur->rows, a->prompt, a->prompt, err);
-    *source = pk_rows_source(&cur->rows);
+    *source = pk_rows_source(&cur->rows, "pk_map");
     return ok;
 }
 

@@ -511,7 +511,10 @@ bool pk_batch_over(const struct pk_batch *b)
 
 struct pk_batch_progress pk_batch_progress(const struct pk_batch *b)
 {
-    return b->progress;
+    struct pk_batch_progress p = b->progress;
+
+    p.complete = b->eof;
+    return p;
 }
 
 /* --- birth and death ----------------------------------------------------------------------- */

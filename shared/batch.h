@@ -130,8 +130,13 @@ struct pk_batch_progress {
     int64_t ended, cached;                      /* calls; cached: that the cache answered */
     int64_t input_tokens, output_tokens, cost_pusd;
     int64_t unpriced; /* calls whose cost is not known */
+    bool complete;    /* there are no more rows than these */
 };
 struct pk_batch_progress pk_batch_progress(const struct pk_batch *b);
+
+/* What two have come to together, of which the first is over. */
+struct pk_batch_progress pk_batch_progress_add(struct pk_batch_progress a,
+                                               struct pk_batch_progress b);
 
 enum { PK_BATCH_TOLD_BYTES = 256 };
 /* "rows 100, calls 40, from the cache 10, failed 1, cost $0.01" */

@@ -20,3 +20,21 @@ void pk_batch_tell(const struct pk_batch_progress *p, char *out, size_t size)
                    (long long)p->done, (long long)(p->ended - p->cached), (long long)p->cached,
                    (long long)p->failed, usd, unknown);
 }
+
+struct pk_batch_progress pk_batch_progress_add(struct pk_batch_progress a,
+                                               struct pk_batch_progress b)
+{
+    a.complete = b.complete && a.rows == 0;
+    a.rows += b.rows;
+    a.done += b.done;
+    a.failed += b.failed;
+    a.calls += b.calls;
+    a.running = b.running;
+    a.ended += b.ended;
+    a.cached += b.cached;
+    a.input_tokens += b.input_tokens;
+    a.output_tokens += b.output_tokens;
+    a.cost_pusd += b.cost_pusd;
+    a.unpriced += b.unpriced;
+    return a;
+}

@@ -8,12 +8,13 @@
 
 #include "store_cache.h"
 #include "store_near.h"
+#include "store_progress.h"
 #include "wire.h"
 
 #include <string.h>
 
 enum { VERSION = 1 };
-enum kind { RECORD, CACHE, FEEDBACK, VECTOR };
+enum kind { RECORD, CACHE, FEEDBACK, VECTOR, PROGRESS };
 
 struct cache_write {
     uint8_t key[PK_CACHE_KEY_BYTES];
@@ -28,7 +29,7 @@ static enum kind wire_head(struct pk_wire *w, enum kind kind)
     pk_wire_small(w, &version, VERSION);
     if (version != VERSION)
         w->failed = true;
-    pk_wire_small(w, &number, VECTOR);
+    pk_wire_small(w, &number, PROGRESS);
     return (enum kind)number;
 }
 
@@ -69,6 +70,26 @@ static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
     pk_wire_int(w, &f->value);
     pk_wire_bytes(w, &f->weight, sizeof f->weight);
     pk_wire_str(w, &f->metadata);
+}
+
+static void wire_progress(struct pk_wire *w, struct pk_progress_row *r)
+{
+    pk_wire_bytes(w, r->id, sizeof r->id);
+    pk_wire_bool(w, &r->over);
+    pk_wire_int(w, &r->started_us);
+    pk_wire_int(w, &r->updated_us);
+    pk_wire_str(w, &r->kind);
+    pk_wire_str(w, &r->source);
+    pk_wire_str(w, &r->query_id);
+    pk_wire_str(w, &r->actor);
+    pk_wire_str(w, &r->host);
+    pk_wire_str(w, &r->config);
+    pk_wire_int(w, &r->pid);
+    pk_wire_int(w, &r->total);
+    pk_wire_int(w, &r->done);
+    pk_wire_int(w, &r->failed);
+    pk_wire_int(w, &r->in_flight);
+    pk_wire_int(w, &r->cost_pusd);
 }
 
 void pk_journal_record(struct pk_buf *out, struct pk_record *r)
@@ -113,6 +134,15 @@ void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f)
 
     (void)wire_head(&w, FEEDBACK);
     wire_feedback(&w, &copy);
+}
+
+void pk_journal_progress(struct pk_buf *out, const struct pk_progress_row *r)
+{
+    struct pk_progress_row copy = *r;
+    struct pk_wire w = {.out = out};
+
+    (void)wire_head(&w, PROGRESS);
+    wire_progress(&w, &copy);
 }
 
 static bool damaged(struct pk_error *err)
@@ -165,6 +195,14 @@ static bool apply_feedback(struct pk_store *s, struct pk_wire *w, struct pk_erro
     return pk_wire_done(w) ? pk_store_feedback_add(s, &f, err) : damaged(err);
 }
 
+static bool apply_progress(struct pk_store *s, struct pk_wire *w, struct pk_error *err)
+{
+    struct pk_progress_row r = {0};
+
+    wire_progress(w, &r);
+    return pk_wire_done(w) ? pk_store_progress_put(s, &r, err) : damaged(err);
+}
+
 bool pk_journal_apply(struct pk_store *s, pk_str entry, struct pk_error *err)
 {
     struct pk_wire w = {.in = entry};
@@ -177,6 +215,7 @@ bool pk_journal_apply(struct pk_store *s, pk_str entry, struct pk_error *err)
     case CACHE: return apply_cache(s, &w, err);
     case FEEDBACK: return apply_feedback(s, &w, err);
     case VECTOR: return apply_vector(s, &w, err);
+    case PROGRESS: return apply_progress(s, &w, err);
     }
     return damaged(err);
 }

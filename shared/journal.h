@@ -8,6 +8,7 @@
 #ifndef PK_JOURNAL_H
 #define PK_JOURNAL_H
 
+#include "progress.h"
 #include "store.h"
 
 void pk_journal_record(struct pk_buf *out, struct pk_record *r);
@@ -17,6 +18,8 @@ void pk_journal_cache(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
 void pk_journal_vector(struct pk_buf *out, const uint8_t key[PK_CACHE_KEY_BYTES],
                        const struct pk_cache_vector *vector);
 void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f);
+/* One that is lost does no harm: the next is soon, and a row that is not renewed is not shown. */
+void pk_journal_progress(struct pk_buf *out, const struct pk_progress_row *r);
 
 /* Writes one entry to the store. The caller may open a transaction around many. */
 bool pk_journal_apply(struct pk_store *s, pk_str entry, struct pk_error *err) PK_MUST_CHECK;

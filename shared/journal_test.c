@@ -70,8 +70,27 @@ static struct pk_buf vector_entry(void)
     return out;
 }
 
+static struct pk_buf progress_entry(void)
+{
+    struct pk_progress_row r = {.id = {9},
+                                .started_us = now_us,
+                                .updated_us = now_us + 5,
+                                .kind = PK_STR("pk_map"),
+                                .source = PK_STR("sqlite"),
+                                .query_id = PK_STR("q"),
+                                .actor = PK_STR("os:ann"),
+                                .host = PK_STR("h"),
+                                .pid = 4,
+                                .total = -1,
+                                .done = 3};
+    struct pk_buf out = pk_buf_in(&arena, 1 << 16);
+
+    pk_journal_progress(&out, &r);
+    return out;
+}
+
 static struct pk_buf (*const makers[])(void) = {record_entry, cache_entry, feedback_entry,
-                                                vector_entry};
+                                                vector_entry, progress_entry};
 
 static void every_kind_arrives_once_however_often_it_is_applied(void)
 {
@@ -91,9 +110,37 @@ static void every_kind_arrives_once_however_often_it_is_applied(void)
                      "1 -3 0.25"));
     EXPECT(test_says(s, "select count(*) || ' ' || hex(vector) from pk_cache_vector",
                      "1 9A99193FCDCC4C3F"));
+    EXPECT(test_says(s, "select count(*) || kind || done || (total is null) from pk_progress",
+                     "1pk_map31"));
     EXPECT(pk_store_cache_get(s, &arena, key, now_us, 60, &e, &found, &err) && found);
     EXPECT(pk_str_is(e.body, "{\"a\":1}") && e.usage.input == 3 && e.cost_pusd == 9);
     EXPECT(!pk_store_cache_get(s, &arena, key, now_us + 60000000, 90, &e, &found, &err) || !found);
+    pk_store_close(s);
+}
+
+/* Older ones that come late change nothing; the end removes it, whatever else comes behind. */
+static void what_a_batch_tells_takes_the_place_of_what_it_told(void)
+{
+    struct pk_progress_row r = {
+        .id = {9}, .updated_us = now_us, .kind = PK_STR("pk_map"), .total = 7};
+    struct pk_store *s = test_store(":memory:");
+
+    r.source = r.query_id = r.actor = r.host = r.kind;
+    for (int i = 0; i < 3; i++) {
+        struct pk_buf entry = pk_buf_in(&arena, 1 << 16);
+
+        r.done = i;
+        r.updated_us = i == 2 ? now_us : now_us + i;
+        pk_journal_progress(&entry, &r);
+        EXPECT(pk_journal_apply(s, pk_buf_str(&entry), &err));
+    }
+    EXPECT(test_says(s, "select group_concat(done || ' ' || total) from pk_progress", "1 7"));
+    EXPECT(test_says(s, "select count(*) from pk_running", "0")); /* its time is not ours */
+    r = (struct pk_progress_row){.id = {9}, .over = true};
+    struct pk_buf entry = pk_buf_in(&arena, 1 << 16);
+    pk_journal_progress(&entry, &r);
+    EXPECT(pk_journal_apply(s, pk_buf_str(&entry), &err));
+    EXPECT(test_says(s, "select count(*) from pk_progress", "0"));
     pk_store_close(s);
 }
 
@@ -107,10 +154,11 @@ static void every_truncation_is_refused(void)
         for (size_t len = 0; len < entry.len; len++)
             EXPECT(!pk_journal_apply(s, (pk_str){entry.at, len}, &err) && err.code == PK_STORE);
     }
-    EXPECT(test_says(s,
-                     "select (select count(*) from pk_log) + (select count(*) from pk_cache_entry) "
-                     "+ (select count(*) from pk_feedback_item)",
-                     "0"));
+    EXPECT(
+        test_says(s,
+                  "select (select count(*) from pk_log) + (select count(*) from pk_cache_entry) "
+                  "+ (select count(*) from pk_feedback_item) + (select count(*) from pk_progress)",
+                  "0"));
     pk_store_close(s);
 }
 
@@ -141,7 +189,7 @@ static void damaged_entries_do_no_harm(void)
     int applied = 0;
 
     for (int i = 0; i < 6000; i++) {
-        struct pk_buf entry = makers[i % 3]();
+        struct pk_buf entry = makers[i % (int)PK_COUNT(makers)]();
         char *bytes = malloc(entry.len);
 
         if (!EXPECT(bytes))
@@ -162,6 +210,7 @@ int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
     RUN(every_kind_arrives_once_however_often_it_is_applied);
+    RUN(what_a_batch_tells_takes_the_place_of_what_it_told);
     RUN(every_truncation_is_refused);
     RUN(other_versions_and_kinds_are_refused);
     RUN(damaged_entries_do_no_harm);

@@ -7,13 +7,14 @@
  */
 #include "store_sweep.h"
 
+#include "progress.h"
 #include "store_cache.h"
 #include "store_value.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-static const int64_t us_per_day = 86400000000, us_per_minute = 60000000;
+static const int64_t us_per_day = 86400000000, us_per_minute = 60000000, us_per_s = 1000000;
 
 struct step {
     struct pk_store *store;
@@ -216,6 +217,17 @@ static bool sweep_jobs(const struct step *st, int64_t *rows)
     return end(st, ok);
 }
 
+/* Of batches whose process was killed. */
+static bool sweep_progress(const struct step *st, int64_t *rows)
+{
+    const struct pk_value before[] = {pk_v_int(st->now_us - PK_PROGRESS_SWEEP_S * us_per_s)};
+    int64_t found = 0;
+
+    if (!exec(st, PK_SQL_sweep_progress_look, before, 1, &found))
+        return false;
+    return !found || exec(st, PK_SQL_sweep_progress, before, 1, rows);
+}
+
 /* Expired answers go in any case. */
 static bool sweep_cache(const struct step *st, int64_t *rows)
 {
@@ -239,6 +251,7 @@ static const struct stage {
     {sweep_feedback, offsetof(struct pk_swept, feedback)},
     {sweep_audit,    offsetof(struct pk_swept, audit)},
     {sweep_jobs,     offsetof(struct pk_swept, jobs)},
+    {sweep_progress, offsetof(struct pk_swept, progress)},
     {shrink,         offsetof(struct pk_swept, pages)},
 };
 /* clang-format on */

@@ -31,6 +31,7 @@ enum {
 /* What went. */
 struct pk_swept {
     int64_t logs, spans, payloads, cache, feedback, audit, jobs, pages;
+    int64_t progress; /* of batches whose process was killed: not printed */
 };
 
 /* Zeroed at first. */

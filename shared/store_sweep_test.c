@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "store_cache.h"
+#include "store_progress.h"
 #include "store_sweep.h"
 #include "test_store.h"
 
@@ -198,6 +199,21 @@ static void feedback_and_audit_go_too(void)
     set("retention_audit", "off");
 }
 
+static void what_a_killed_batch_told_goes_after_a_minute(void)
+{
+    struct pk_progress_row r = {.kind = PK_STR("pk_map"), .total = -1};
+
+    r.source = r.query_id = r.actor = r.host = r.kind;
+    for (int i = 0; i < 4; i++) {
+        r.id[0] = (uint8_t)i;
+        r.updated_us = now_us - i * 25 * us_per_s;
+        EXPECT(pk_store_progress_put(s, &r, &err));
+    }
+    EXPECT(sweep_at(now_us).progress == 1);
+    EXPECT(test_says(s, "select count(*) from pk_progress", "3"));
+    EXPECT(sweep_at(now_us + 100 * us_per_s).progress == 3);
+}
+
 static void cached_answers_go_when_they_expire_or_are_old(void)
 {
     struct pk_cache_entry e = {.body = PK_STR("{}"), .provider = PK_STR("openai")};
@@ -323,6 +339,7 @@ int main(void)
     RUN(texts_may_go_before_their_calls);
     RUN(a_text_in_use_is_kept);
     RUN(feedback_and_audit_go_too);
+    RUN(what_a_killed_batch_told_goes_after_a_minute);
     RUN(cached_answers_go_when_they_expire_or_are_old);
     RUN(a_step_is_small_and_adapts);
     RUN(a_step_over_large_texts_has_a_bound_too);

@@ -494,6 +494,13 @@ bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait
     return pk_writer_put(w, entry, tag, wait_ms) >= 0;
 }
 
+void pk_writer_offer(struct pk_writer *w, pk_str entry)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    (void)enqueue(w, entry, 0);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
 bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms)
 {
     (void)pthread_mutex_lock(&w->lock);

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SHOW_MS = 200, TURN_MS = 50, CONNECTIONS_MAX = PK_BATCH_CONCURRENCY_MAX };
+enum { TURN_MS = 50, CONNECTIONS_MAX = PK_BATCH_CONCURRENCY_MAX };
 
 static volatile sig_atomic_t asked_to_stop;
 
@@ -158,26 +158,37 @@ static void write_row(struct pkd_map *m, const struct pk_item *item)
     const struct fields *f = item->host;
     const struct pk_result *r = &item->result;
 
+    if (!m->part)
+        (void)fputs(pk_progress_line_hide(&m->line), stderr);
     for (int i = 0; i < m->name_count; i++)
         pkd_sheet_put(m->out, i < f->count ? f->at[i] : PK_NONE, false);
     pkd_sheet_put(m->out, r->has_content ? r->content : PK_NONE, false);
     pkd_sheet_put(m->out, r->ok ? PK_NONE : r->error_message, true);
 }
 
-/* A line for whoever waits, over the one before. */
-static void show(struct pkd_map *m, bool last)
+/* A line for whoever waits, and a row for others. */
+static void show(struct pkd_map *m)
 {
     struct pk_batch_progress p = pk_batch_progress(m->batch);
-    int64_t now_ms = pk_clock_ms(), ms = now_ms - m->began_ms;
-    bool terminal = isatty(STDERR_FILENO);
-    char told[PK_BATCH_TOLD_BYTES];
+    int64_t now_ms = pk_clock_ms();
+    char line[PK_PROGRESS_LINE];
 
-    if (!last && (!terminal || now_ms - m->shown_ms < SHOW_MS))
+    if (pk_progress_next(&m->progress, &p, pk_clock_us(), now_ms))
+        pkd_map_tell(m);
+    if (!isatty(STDERR_FILENO))
         return;
-    m->shown_ms = now_ms;
-    pk_batch_tell(&p, told, sizeof told);
-    (void)fprintf(stderr, "%s%s, %.1f rows a second%s", terminal ? "\r\033[K" : "", told,
-                  (double)p.done * 1000.0 / (double)(ms > 0 ? ms : 1), last ? "\n" : "");
+    pk_progress_line(&m->line, &p, now_ms, line);
+    (void)fputs(line, stderr);
+}
+
+static void show_last(struct pkd_map *m)
+{
+    struct pk_batch_progress p = pk_batch_progress(m->batch);
+    char line[PK_PROGRESS_LINE];
+
+    (void)fputs(pk_progress_line_hide(&m->line), stderr);
+    pk_progress_line_last(&m->line, &p, pk_clock_ms(), line);
+    (void)fputs(line, stderr);
 }
 
 /* --- the work ------------------------------------------------------------------------------ */
@@ -205,10 +216,10 @@ static bool work(struct pkd_map *m, struct pk_error *err)
             write_row(m, item);
             pk_batch_drop(m->batch, item);
         }
-        show(m, false);
+        show(m);
         wait_a_little(m, rows || !m->calls);
     }
-    show(m, true);
+    show_last(m);
     return !asked_to_stop ||
            pk_fail(err, PK_CANCELLED, "stopped; run again, what was answered costs nothing");
 }
@@ -304,20 +315,33 @@ static bool check(const struct pkd_options *o, struct pk_error *err)
     return true;
 }
 
-static bool run(struct pkd_map *m, struct pk_error *err)
+/* Its calls have the row's id in their log. */
+static void begin_progress(struct pkd_map *m)
 {
-    uint8_t id[PK_UUID_BYTES];
     uint64_t random[2];
 
     pk_secret_random(random, sizeof random);
+    m->line.began_ms = pk_clock_ms();
+    (void)gethostname(m->host, sizeof m->host - 1);
+    pk_progress_begin(&m->progress, -1, pk_clock_us(), m->line.began_ms, random);
+    pk_uuid_print(m->progress.row.id, m->query_id);
+    m->progress.row.query_id = pk_str_of(m->query_id);
+    m->progress.row.kind = PK_STR("pkd map");
+    m->progress.row.host = pk_str_of(m->host);
+    m->progress.row.pid = getpid();
+}
+
+static bool run(struct pkd_map *m, struct pk_error *err)
+{
     pk_secret_random(&m->random, sizeof m->random);
-    pk_uuid7(pk_clock_us(), random, id);
-    pk_uuid_print(id, m->query_id);
-    m->began_ms = pk_clock_ms();
+    begin_progress(m);
     m->sheet = pkd_sheet_open(m->options->words[0], err);
     if (!m->sheet || !open_batch(m, err) || !open_store(m, err) || !read_names(m, err) ||
         !open_transport(m, err) || !open_out(m, err))
         return false;
+    m->progress.row.source = m->home.pq ? PK_STR("postgres") : PK_STR("sqlite");
+    m->progress.row.actor = pk_str_of(m->store->actor);
+    m->progress.row.config = m->snapshot->config.slug;
     write_names(m);
     return work(m, err) && close_out(m, err);
 }
@@ -327,6 +351,8 @@ static void close_all(struct pkd_map *m)
     if (m->loop) {
         pk_batch_stop(m->batch, "cancelled", "stopped");
         pkd_map_cancel(m);
+        if (pk_progress_end(&m->progress))
+            pkd_map_tell(m);
     }
     if (m->part && m->out) {
         (void)fclose(m->out);

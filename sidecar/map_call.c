@@ -163,6 +163,18 @@ void pkd_map_turn(struct pkd_map *m)
         perform(m, (struct pkd_map_call *)(void *)t);
 }
 
+void pkd_map_tell(struct pkd_map *m)
+{
+    struct pk_arena arena;
+
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_PROGRESS_ENTRY * 2);
+    struct pk_buf entry = pk_buf_in(&arena, PK_PROGRESS_ENTRY);
+    pk_journal_progress(&entry, &m->progress.row);
+    if (!entry.failed)
+        pk_writer_offer(m->writer, pk_buf_str(&entry));
+    pk_arena_free(&arena);
+}
+
 void pkd_map_cancel(struct pkd_map *m)
 {
     for (struct pkd_map_call *c = m->calls; c; c = c->next)

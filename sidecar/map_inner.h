@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "home.h"
 #include "loop.h"
+#include "progress.h"
 #include "resolve.h"
 #include "sheet.h"
 #include "writer.h"
@@ -41,12 +42,16 @@ struct pkd_map {
     const char *part; /* where it is written until it is complete; NULL: to stdout */
     char query_id[PK_UUID_TEXT + 1];
     uint64_t random;
-    int64_t began_ms, shown_ms;
+    struct pk_progress progress;
+    struct pk_progress_line line;
+    char host[65];
     bool stopped; /* by a signal */
 };
 
 /* Starts what may start, and does what calls need, without waiting. */
 void pkd_map_turn(struct pkd_map *m);
+/* A row of pk_running, or its end, for others. */
+void pkd_map_tell(struct pkd_map *m);
 /* Ends all that is in flight. */
 void pkd_map_cancel(struct pkd_map *m);
 

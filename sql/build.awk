@@ -41,6 +41,7 @@ BEGIN {
     word["list()"]       = "json_array(X)"         SUBSEP "json_build_array(X)"
     word["attributes()"] = "json_patch('{}', json_object(X))" SUBSEP "json_strip_nulls(json_build_object(X))" # no nulls
     word["object()"]     = "json_group_object(X)"  SUBSEP "coalesce(json_object_agg(X), '{}')"
+    word["engine"]       = "'sqlite'"              SUBSEP "'postgres'"
     word["flag()"]       = "(X)"                   SUBSEP "cast(X as boolean)"
     # whether the one who looks may see what an actor (store_audit.h) made
     word["mine()"]       = "true" SUBSEP "(X = 'role:' || current_user or pg_has_role(current_user, 'pk_admin', 'member') or pg_has_role(current_user, 'pk_gateway', 'member'))"

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 11),   -- of the tables: the last file in migrate/
+    ('schema_version', 12),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -410,6 +410,26 @@ create index pk_job_item_open on pk_job_item (job_id) where due_us is not null;
 create index pk_job_item_same on pk_job_item (job_id, same_as) where same_as is not null and due_us is not null;
 create index pk_job_item_shares on pk_job_item (job_id, ord) where twins = 1 and due_us is null;
 
+-- What a batch in flight tells others about once a second, as long as it lasts (shared/progress.h); one whose process
+-- was killed stays until it is swept, and is not seen any more.
+create table pk_progress (
+    id         @uuid@ not null primary key,
+    started_us bigint not null,
+    updated_us bigint not null,
+    kind       text not null,               -- pk_map pk_batch pk_prefetch pk_reduce pk_run PkBatch, pkd map
+    source     text not null,               -- as in pk_log
+    query_id   text not null,               -- likewise
+    actor      text not null,               -- role: or os: and a name, who began it
+    host       text not null,
+    pid        bigint not null,
+    config     text,                        -- slug; null: none is stored, or there are several
+    total      bigint,                      -- rows; null while not known
+    done       bigint not null,             -- with an answer
+    failed     bigint not null,
+    in_flight  bigint not null,             -- calls
+    cost_pusd  bigint not null
+);
+
 -- Pico-dollars a token; null where not known.
 create table pk_price (
     provider       text not null,
@@ -613,6 +633,33 @@ create view pk_jobs as select
                    cast(sum(i.cost_pusd) as bigint) as cost_pusd
                from pk_job_item i group by i.job_id) n on n.job_id = j.id
     where @mine(j.actor)@;
+
+-- Likewise. What was not told of for ten seconds has ended, with its process. A job is under way while a worker has
+-- items of it.
+create view pk_running as select
+    @uuid(r.id)@ as id, r.kind, r.source, r.query_id, r.actor, r.host, r.pid, r.config,
+    @time(r.started_us)@ as started_at, @time(r.updated_us)@ as updated_at,
+    r.total, r.done, r.failed, r.in_flight, @usd(r.cost_pusd)@ as cost_usd,
+    cast(r.done + r.failed as double precision) * 1000000 / nullif(r.updated_us - r.started_us, 0) as rate,
+    cast(r.total - r.done - r.failed as double precision) * (r.updated_us - r.started_us) / 1000000
+        / nullif(r.done + r.failed, 0) as eta_s
+    from (select p.id, p.kind, p.source, p.query_id, p.actor, p.host, p.pid, p.config, p.started_us, p.updated_us,
+              p.total, p.done, p.failed, p.in_flight, p.cost_pusd
+          from pk_progress p where p.updated_us > @now_us@ - 10000000
+          union all
+          select j.id, 'job', @engine@, cast(@uuid(j.id)@ as text), j.actor, null, null,
+              case when substr(j.config, 1, 1) = '{' then null else j.config end, j.created_us, @now_us@,
+              j.total, n.done, n.failed, n.in_flight, coalesce(n.cost_pusd, 0)
+          from pk_job j
+          join (select i.job_id, count(*) filter (where i.state = 'done') as done,
+                    count(*) filter (where i.state = 'failed') as failed,
+                    count(*) filter (where i.state = 'running' and i.due_us > @now_us@) as in_flight,
+                    cast(sum(i.cost_pusd) as bigint) as cost_pusd
+                from pk_job_item i where i.job_id in (
+                    select o.job_id from pk_job_item o where o.due_us > @now_us@ and o.state = 'running')
+                group by i.job_id) n on n.job_id = j.id and n.in_flight > 0
+          where j.finished_us is null) r
+    where @mine(r.actor)@;
 
 create view pk_settings as select s.name, s.value, @time(s.updated_us)@ as updated_at from pk_setting s;
 

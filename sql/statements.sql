@@ -1271,3 +1271,22 @@ delete from pk_job where id in (
     select o.id from (select j.id from pk_job j where j.finished_us < $1 order by j.finished_us limit $2) o
     where not exists (select 1 from pk_job_item i where i.job_id = o.id))
 returning 1
+
+-- What batches in flight tell others.
+
+-- name: progress_put(id uuid, started_us bigint, updated_us bigint, kind text, source text, query_id text, actor text, host text, pid bigint, config text, total bigint, done bigint, failed bigint, in_flight bigint, cost_pusd bigint)
+insert into pk_progress (id, started_us, updated_us, kind, source, query_id, actor, host, pid, config, total, done,
+    failed, in_flight, cost_pusd)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+on conflict (id) do update set updated_us = excluded.updated_us, config = excluded.config, total = excluded.total,
+    done = excluded.done, failed = excluded.failed, in_flight = excluded.in_flight, cost_pusd = excluded.cost_pusd
+where excluded.updated_us >= pk_progress.updated_us
+
+-- name: progress_end(id uuid)
+delete from pk_progress where id = $1
+
+-- name: sweep_progress_look(before_us bigint)
+select 1 from pk_progress where updated_us < $1 limit 1
+
+-- name: sweep_progress(before_us bigint)
+delete from pk_progress where updated_us < $1 returning 1

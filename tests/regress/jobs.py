@@ -78,6 +78,26 @@ def a_job_is_worked_off_and_its_rows_are_collected(door, provider):
 
 
 @both
+def a_job_is_seen_to_run_while_a_worker_has_items_of_it(door, provider):
+    look = "select kind, actor, total, done, failed, in_flight, cost_usd, rate > 0, eta_s > 0 from pk_running where query_id = $1"
+    job = enqueue(door, provider, 30, "'slow 300 of ' || value")
+    expect(door.rows(look, job) == [], "it waits")
+    with door.worker("--jobs", "5"):
+        expect(until(lambda: any(int(r[3]) > 0 for r in door.rows(look, job)), 20 * SLOW), door.rows(look, job))
+        row = door.rows(look, job)[0]
+        expect((row[0], int(row[2]), int(row[4])) == ("job", 30, 0) and row[1].startswith(("os:", "role:")), row)
+        expect(1 <= int(row[5]) <= 30 - int(row[3]) and float(row[6]) > 0 and row[7] == row[8] and row[7] in (1, "t"), row)
+        expect(wait(door, job), door.job(job))
+    expect(door.rows(look, job) == [])
+    job = enqueue(door, provider, 4, "'slow 60000 of ' || value")
+    worker = door.worker()  # with a lease of a second
+    expect(until(lambda: door.rows(look, job), 20 * SLOW))
+    worker.kill()
+    expect(until(lambda: not door.rows(look, job), 5 * SLOW), door.rows(look, job))
+    door.one("select pk_cancel($1)", job)
+
+
+@both
 def one_item_with_messages_of_every_shape(door, provider):
     jobs = [door.one("select pk_enqueue($1, $2)", provider.config(), m)
             for m in ('"a word"', '[{"role":"user","content":"in a list"}]')]

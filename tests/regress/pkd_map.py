@@ -122,7 +122,7 @@ def what_is_wrong_is_said_before_a_call():
 
 
 def a_terminal_sees_how_far_it_is():
-    f = put("t2.csv", "body\n" + "".join(f"seen {i}\n" for i in range(20)))
+    f = put("t2.csv", "body\n" + "".join(f"seen {i}\n" for i in range(60)))
     ours, theirs = pty.openpty()
     p = subprocess.Popen([program("pkd"), "map", f, "--config", inline(path="/d/100"), "--prompt", "{{body}}", "--concurrency",
                           "4", "--out", os.path.join(folder, "t2.out.csv"), *STORE], stderr=theirs, env=CLEAN)
@@ -130,7 +130,7 @@ def a_terminal_sees_how_far_it_is():
     os.close(theirs)
     seen = os.read(ours, 65536).decode()
     os.close(ours)
-    expect(seen.count("\r\x1b[K") >= 2 and "rows 20, calls 20" in seen and "rows a second" in seen, repr(seen))
+    expect(seen.count("\r\x1b[K") >= 2 and "rows 60, calls 60" in seen and "rows a second" in seen, repr(seen))
 
 
 run(each_row_comes_back_with_its_answer, what_was_answered_is_not_asked_again, a_failed_row_says_why_and_is_asked_again,
