@@ -94,12 +94,12 @@ class Door:
         return sorted(self.rows("pk_spans", trace_id), key=lambda s: s["ord"])
 
     def wait_rows(self, relation, trace_id, wait_s=5):
-        until = time.monotonic() + wait_s
-        while True:
+        for _ in range(int(wait_s / 0.02)):
             rows = self.rows(relation, trace_id)
-            if rows or time.monotonic() > until:
-                return rows
+            if rows:
+                break
             time.sleep(0.02)
+        return rows
 
     def stop(self):
         shutil.rmtree(self.tmp, ignore_errors=True)

@@ -292,12 +292,11 @@ def call(door, config, text="hello big world", **options):
 
 def soon(check):
     """A daemon may remember for some milliseconds what a reference meant."""
-    until = time.monotonic() + 5
-    while not check():
-        if time.monotonic() > until:
-            return False
+    for _ in range(250):
+        if check():
+            return True
         time.sleep(0.02)
-    return True
+    return False
 
 
 def stored(door, e, mock):

@@ -101,8 +101,7 @@ def contains(text, *parts):
 
 
 def wait_for(condition, seconds=5.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    for _ in range(int(seconds / 0.005)):
         if condition():
             return
         time.sleep(0.005)
