@@ -13,6 +13,7 @@ BEGIN {
     word["blob"]         = "blob"                  SUBSEP "bytea"
     word["json"]         = "text"                  SUBSEP "jsonb"
     word["uuid"]         = "blob"                  SUBSEP "uuid"
+    word["small"]        = "integer"               SUBSEP "smallint"   # SQLite takes what room a number needs
     word["serial"]       = "integer primary key"   SUBSEP "bigint generated always as identity primary key"
     word["sequence"]     = "integer primary key autoincrement" SUBSEP "bigint generated always as identity primary key" # never given twice
     word["by_key"]       = " without rowid"        SUBSEP ""   # rows live in the primary key's tree
@@ -27,6 +28,10 @@ BEGIN {
     word["now_us"]       = "cast((julianday('now') - 2440587.5) * 86400000000.0 as integer)" SUBSEP "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
     word["next_month_us"] = "cast(strftime('%s', 'now', 'start of month', '+1 month') as integer) * 1000000" SUBSEP "cast(extract(epoch from date_trunc('month', clock_timestamp() at time zone 'UTC') + interval '1 month') * 1000000 as bigint)"
     word["step()"]       = "case when l.span_us is null then s.X else l.X end" SUBSEP "case when l.span_us is null then s.X else l.X end"
+    # of a log row: a count that most often is 0, for which Postgres keeps a null, as that takes no room; and column X, whose
+    # null is a 0 when usage is known
+    word["spare()"]      = "X"                     SUBSEP "nullif(X, 0)"
+    word["spared()"]     = "l.X"                   SUBSEP "coalesce(l.X, 0 * l.input_tokens)"
     word["payload()"]    = "case when X < 0 then (- X) / 1024 else X end" SUBSEP "case when X < 0 then (- X) / 1024 else X end" # shared/payload.h
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
     word["find()"]       = "instr(X)"              SUBSEP "strpos(X)"

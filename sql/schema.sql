@@ -34,14 +34,34 @@ create table pk_payload (
 );
 create index pk_payload_created on pk_payload (created_us);
 
--- One row a call. Token counts are disjoint: adding them up counts each token once. Not @by_key@: SQLite appends
--- to a table that has row numbers at less cost. In stores made before 0.1 it is, which makes no other difference.
+-- One row a call. Token counts are disjoint: adding them up counts each token once; those that are @spare(x)@ are read as
+-- @spared(x)@. Not @by_key@: SQLite appends to a table that has row numbers at less cost. In stores made before 0.1 it is,
+-- which makes no other difference. Wide columns of one size come first: Postgres leaves gaps before others.
 create table pk_log (
     id                   @uuid@ not null primary key,
     started_us           bigint not null,
     duration_us          bigint not null,
     ttft_us              bigint,            -- from the start to the first token of a stream
     upstream_us          bigint not null,   -- spent waiting for providers
+    input_tokens         bigint,
+    output_tokens        bigint,
+    cache_read_tokens    bigint,            -- @spare(x)@,
+    cache_write_tokens   bigint,            -- as is this,
+    cache_write_1h_tokens bigint,           -- this
+    reasoning_tokens     bigint,            -- and this
+    cost_pusd            bigint,
+    cost_saved_pusd      bigint,
+    request_id           bigint,            -- in pk_payload; negative: a place in a pack
+    response_id          bigint,
+    span_us              bigint,            -- the only step was an attempt that the row says all else of,
+    span_duration_us     bigint,            -- so long after started_us; otherwise null, and pk_span has the steps
+    span_ttfb_us         bigint,
+    cache_similarity     double precision,
+    attempts             @small@ not null,
+    retries              @small@ not null,
+    fallback_index       @small@ not null,
+    http_status          @small@,
+    stream               boolean not null,
     trace_id             text not null,
     span_id              text,
     parent_span_id       text,
@@ -52,27 +72,13 @@ create table pk_log (
     model                text,
     config               text,
     target_path          text,
-    attempts             integer not null,
-    retries              integer not null,
-    fallback_index       integer not null,
-    stream               boolean not null,
     status               text not null,
-    http_status          integer,
     error_type           text,
     error_message        text,
     finish_reason        text,
     usage_source         text not null,
-    input_tokens         bigint,
-    output_tokens        bigint,
-    cache_read_tokens    bigint,
-    cache_write_tokens   bigint,
-    cache_write_1h_tokens bigint,
-    reasoning_tokens     bigint,
-    cost_pusd            bigint,
     cost_reason          text,              -- why cost_pusd is not known
-    cost_saved_pusd      bigint,
     cache_status         text not null,
-    cache_similarity     double precision,
     virtual_key          text,
     api_key              text,
     user_id              text,
@@ -80,13 +86,8 @@ create table pk_log (
     guardrail_verdict    text,
     dropped              text,              -- request fields that the target could not take
     metadata             @json@,
-    request_id           bigint,            -- in pk_payload; negative: a place in a pack
-    response_id          bigint,
     source               text not null,
-    query_id             text,
-    span_us              bigint,            -- the only step was an attempt that the row says all else of,
-    span_duration_us     bigint,            -- so long after started_us; otherwise null, and pk_span has the steps
-    span_ttfb_us         bigint
+    query_id             text
 );
 create index pk_log_started on pk_log (@index_time(started_us)@);
 create index pk_log_trace on pk_log (trace_id);
@@ -474,10 +475,10 @@ create view pk_logs as select
     l.operation, l.provider, l.request_model, l.model, l.config, l.target_path,
     l.attempts, l.retries, l.fallback_index, l.stream, l.status, l.http_status,
     l.error_type, l.error_message, l.finish_reason,
-    l.input_tokens, l.output_tokens, l.cache_read_tokens,
-    l.cache_write_tokens + l.cache_write_1h_tokens as cache_write_tokens,
-    l.reasoning_tokens, l.usage_source,
-    @usd(l.cost_pusd)@ as cost_usd, @usd(l.cost_saved_pusd)@ as cost_saved_usd,
+    l.input_tokens, l.output_tokens, @spared(cache_read_tokens)@ as cache_read_tokens,
+    @spared(cache_write_tokens)@ + coalesce(l.cache_write_1h_tokens, 0) as cache_write_tokens,
+    @spared(reasoning_tokens)@ as reasoning_tokens, l.usage_source,
+    @usd(l.cost_pusd)@ as cost_usd, @usd(coalesce(l.cost_saved_pusd, 0))@ as cost_saved_usd,
     l.cache_status, l.cache_similarity,
     l.virtual_key, l.api_key, l.user_id, l.prompt, l.guardrail_verdict,
     @ms(l.duration_us)@ as latency_ms, @ms(l.ttft_us)@ as ttft_ms,
@@ -499,8 +500,10 @@ create view pk_spans as select
     case when l.span_us is null then s.model else l.request_model end as model,
     @step(http_status)@ as http_status, s.error_type, s.error_message, coalesce(s.wait_ms, 0) as wait_ms,
     case when l.span_us is null then s.input_tokens
-        else l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens end as input_tokens,
-    case when l.span_us is null then s.output_tokens else l.output_tokens + l.reasoning_tokens end as output_tokens,
+        else l.input_tokens + coalesce(l.cache_read_tokens, 0) + coalesce(l.cache_write_tokens, 0)
+            + coalesce(l.cache_write_1h_tokens, 0) end as input_tokens,
+    case when l.span_us is null then s.output_tokens
+        else l.output_tokens + coalesce(l.reasoning_tokens, 0) end as output_tokens,
     @usd((case when l.span_us is null then s.cost_pusd else l.cost_pusd end))@ as cost_usd
     from pk_log l left join pk_span s on s.log_id = l.id
     join (select 1) o on s.log_id is not null or l.span_us is not null;
@@ -715,12 +718,12 @@ create view pk_usage as select
     sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 else 0 end) as cache_hits,
     cast(sum(l.input_tokens) as bigint) as input_tokens,
     cast(sum(l.output_tokens) as bigint) as output_tokens,
-    cast(sum(l.cache_read_tokens) as bigint) as cache_read_tokens,
-    cast(sum(l.cache_write_tokens + l.cache_write_1h_tokens) as bigint) as cache_write_tokens,
-    cast(sum(l.reasoning_tokens) as bigint) as reasoning_tokens,
+    cast(sum(@spared(cache_read_tokens)@) as bigint) as cache_read_tokens,
+    cast(sum(@spared(cache_write_tokens)@ + coalesce(l.cache_write_1h_tokens, 0)) as bigint) as cache_write_tokens,
+    cast(sum(@spared(reasoning_tokens)@) as bigint) as reasoning_tokens,
     sum(l.cost_pusd) as cost_pusd,
     sum(case when l.cost_reason is null then 0 else 1 end) as unpriced,
-    sum(l.cost_saved_pusd) as cost_saved_pusd,
+    sum(coalesce(l.cost_saved_pusd, 0)) as cost_saved_pusd,
     cast(sum(l.duration_us) as bigint) as duration_us
     from pk_log l
     group by l.started_us / 3600000000 * 3600000000,
@@ -776,9 +779,9 @@ create view pk_traces as select
     count(*) as calls, count(case when l.status <> 'success' then 1 end) as errors,
     case when count(case when l.status <> 'success' then 1 end) = 0 then 'success' else 'error' end as status,
     count(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 end) as cache_hits,
-    cast(coalesce(sum(l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens), 0)
-        as bigint) as input_tokens,
-    cast(coalesce(sum(l.output_tokens + l.reasoning_tokens), 0) as bigint) as output_tokens,
+    cast(coalesce(sum(l.input_tokens + coalesce(l.cache_read_tokens, 0) + coalesce(l.cache_write_tokens, 0)
+        + coalesce(l.cache_write_1h_tokens, 0)), 0) as bigint) as input_tokens,
+    cast(coalesce(sum(l.output_tokens + coalesce(l.reasoning_tokens, 0)), 0) as bigint) as output_tokens,
     @usd(sum(l.cost_pusd))@ as cost_usd, count(l.cost_reason) as unpriced,
     max(l.user_id) as user_id,
     (select count(*) from pk_feedback_item f where f.trace_id = l.trace_id) as feedbacks,
@@ -791,9 +794,12 @@ create view pk_otel_span as select
     l.id as log_id, -1 as ord, l.trace_id as trace, 'call' as step, l.operation, l.provider, l.request_model,
     l.model, l.started_us, l.duration_us, l.span_id as own_id, l.parent_span_id as parent_id, l.status,
     l.http_status, l.error_type, l.error_message, l.finish_reason,
-    l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens as input_tokens,
-    l.output_tokens + l.reasoning_tokens as output_tokens, l.cache_read_tokens,
-    l.cache_write_tokens + l.cache_write_1h_tokens as cache_write_tokens, l.reasoning_tokens, l.ttft_us, l.cost_pusd,
+    l.input_tokens + coalesce(l.cache_read_tokens, 0) + coalesce(l.cache_write_tokens, 0)
+        + coalesce(l.cache_write_1h_tokens, 0) as input_tokens,
+    l.output_tokens + coalesce(l.reasoning_tokens, 0) as output_tokens,
+    @spared(cache_read_tokens)@ as cache_read_tokens,
+    @spared(cache_write_tokens)@ + coalesce(l.cache_write_1h_tokens, 0) as cache_write_tokens,
+    @spared(reasoning_tokens)@ as reasoning_tokens, l.ttft_us, l.cost_pusd,
     l.cache_status, l.config, l.virtual_key, l.api_key, l.user_id, l.prompt, l.target_path, l.span_name as name
     from pk_log l
     union all

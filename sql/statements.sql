@@ -191,8 +191,8 @@ insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id,
     guardrail_verdict, dropped, metadata, request_id, response_id, source, query_id,
     span_us, span_duration_us, span_ttfb_us)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
-    $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47,
+    $21, $22, $23, $24, $25, $26, $27, @spare($28)@, @spare($29)@, @spare($30)@, @spare($31)@, $32, $33,
+    @spare($34)@, $35, $36, $37, $38, $39, $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47,
     $48, $49, $50)
 on conflict (id) do nothing
 
@@ -242,10 +242,11 @@ delete from pk_circuit where window_us < $1 and until_us < $1
 select target_path, until_us from pk_circuit where config = $1 and version = $2 and until_us > $3
 
 -- part: inputs
-l.input_tokens + l.cache_read_tokens + l.cache_write_tokens + l.cache_write_1h_tokens
+l.input_tokens + coalesce(l.cache_read_tokens, 0) + coalesce(l.cache_write_tokens, 0)
+    + coalesce(l.cache_write_1h_tokens, 0)
 
 -- part: outputs
-l.output_tokens + l.reasoning_tokens
+l.output_tokens + coalesce(l.reasoning_tokens, 0)
 
 -- name: figures(since uuid, config text)
 -- Ids begin with the time, so the newest are last. What a client got wrong, or did not wait for, says nothing.
@@ -848,9 +849,9 @@ and ($16 is null or @has($16, @item(l.operation)@)@)
 and ($17 is null or @has($17, @item(l.source)@)@)
 and ($18 is null or @has(lower(l.error_message), lower($18))@)
 and ($19 is null or l.cost_pusd >= $19) and ($20 is null or l.cost_pusd <= $20)
-and ($21 is null or @inputs@ + @outputs@ >= $21) and ($22 is null or @inputs@ + @outputs@ <= $22)
-and ($23 is null or @inputs@ >= $23) and ($24 is null or @inputs@ <= $24)
-and ($25 is null or @outputs@ >= $25) and ($26 is null or @outputs@ <= $26)
+and ($21 is null and $22 is null or @inputs@ + @outputs@ between coalesce($21, 0) and coalesce($22, 9223372036854775807))
+and ($23 is null and $24 is null or @inputs@ between coalesce($23, 0) and coalesce($24, 9223372036854775807))
+and ($25 is null and $26 is null or @outputs@ between coalesce($25, 0) and coalesce($26, 9223372036854775807))
 and ($27 is null or l.duration_us >= $27) and ($28 is null or l.duration_us <= $28)
 and ($29 is null or l.http_status >= $29) and ($30 is null or l.http_status <= $30)
 and ($34 is null or @mentions($34)@) and ($31 is null or @holds($31)@)
@@ -863,9 +864,9 @@ l.id >= $1 and l.id < $2 and @matches@
 l.id, l.trace_id, l.span_id, l.parent_span_id, l.span_name, l.started_us, l.operation, l.provider,
     l.request_model, l.model, l.config, l.target_path, l.attempts, l.retries, l.fallback_index, l.stream, l.status,
     l.http_status, l.error_type, l.error_message, l.finish_reason, l.input_tokens, l.output_tokens,
-    l.cache_read_tokens, l.cache_write_tokens + l.cache_write_1h_tokens, l.reasoning_tokens, l.usage_source,
-    l.cost_pusd, l.cost_reason, l.cost_saved_pusd, l.cache_status, l.cache_similarity, l.virtual_key, l.api_key,
-    l.user_id, l.prompt, l.guardrail_verdict, l.duration_us, l.ttft_us, l.duration_us - l.upstream_us,
+    @spared(cache_read_tokens)@, @spared(cache_write_tokens)@ + coalesce(l.cache_write_1h_tokens, 0),
+    @spared(reasoning_tokens)@, l.usage_source, l.cost_pusd, l.cost_reason, coalesce(l.cost_saved_pusd, 0),
+    l.cache_status, l.cache_similarity, l.virtual_key, l.api_key, l.user_id, l.prompt, l.guardrail_verdict, l.duration_us, l.ttft_us, l.duration_us - l.upstream_us,
     cast(l.metadata as text), l.source, l.query_id, l.dropped,
     case when l.status = 'success' then 1 else 0 end, @inputs@, @outputs@, @inputs@ + @outputs@,
     q.encoding, l.request_id, q.bytes, a.encoding, l.response_id, a.bytes
