@@ -5,6 +5,7 @@
 #include "desk.h"
 #include "log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,18 @@ static void keep_memory_private(const struct pkd_options *o)
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* What was printed may have found no room, which is known only now. */
+static int ended(int status)
+{
+    bool flushed = fflush(stdout) == 0;
+
+    if (status || (flushed && !ferror(stdout)))
+        return status;
+    (void)fprintf(stderr, "pkd: standard output: %s\n",
+                  flushed ? "not all of it could be written" : strerror(errno));
+    return 1;
+}
+
 static int run(int argc, char **argv, const struct pkd_command *command)
 {
     struct pk_arena arena;
@@ -57,14 +70,14 @@ int main(int argc, char **argv)
 
     if (has_flag(argc, argv, "--version")) {
         (void)printf("pkd %s\n", PK_VERSION);
-        return 0;
+        return ended(0);
     }
     if (has_flag(argc, argv, "--help")) {
         pkd_help(stdout, command, command && argc > 2 ? pkd_verb_find(command, argv[2]) : NULL);
-        return 0;
+        return ended(0);
     }
     if (command)
-        return run(argc, argv, command);
+        return ended(run(argc, argv, command));
     if (argc > 1)
         (void)fprintf(stderr, "pkd: %s: no such command\n\n", argv[1]);
     pkd_help(stderr, NULL, NULL);

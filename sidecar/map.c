@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TURN_MS = 50, CONNECTIONS_MAX = PK_BATCH_CONCURRENCY_MAX };
@@ -145,6 +146,49 @@ static bool read_names(struct pkd_map *m, struct pk_error *err)
 
 /* --- rows go out --------------------------------------------------------------------------- */
 
+static bool open_out(struct pkd_map *m, struct pk_error *err)
+{
+    const char *path = m->options->map_out;
+    struct stat there;
+
+    m->out = stdout;
+    if (!path)
+        return true;
+    pk_str part = pk_copyf(&m->arena, "%s.part", path);
+    if (part.len == 0)
+        return pk_fail(err, PK_NO_MEMORY, "no memory for a name");
+    if (pkd_sheet_is(m->sheet, path) || pkd_sheet_is(m->sheet, part.at))
+        return pk_fail(err, PK_BAD_REQUEST, "--out: %.200s: is the file that is read", path);
+    bool whole =
+        stat(path, &there) != 0 || S_ISREG(there.st_mode); /* nothing takes a device's place */
+    m->out = fopen(whole ? part.at : path, "we");
+    if (!m->out)
+        return pk_fail(err, PK_BAD_REQUEST, "--out: %.200s: %s", path, strerror(errno));
+    m->part = whole ? part.at : NULL;
+    return true;
+}
+
+static bool fail_out(const struct pkd_map *m, struct pk_error *err)
+{
+    const char *path = m->options->map_out;
+
+    return pk_fail(err, PK_STORE, "%s%.200s: %s", path ? "--out: " : "",
+                   path ? path : "standard output", strerror(errno));
+}
+
+static bool close_out(struct pkd_map *m, struct pk_error *err)
+{
+    bool ok = fflush(m->out) == 0 && !ferror(m->out);
+
+    if (m->out != stdout)
+        ok = fclose(m->out) == 0 && ok;
+    m->out = NULL;
+    if (!ok || (m->part && rename(m->part, m->options->map_out) != 0))
+        return fail_out(m, err);
+    m->part = NULL;
+    return true;
+}
+
 static void write_names(struct pkd_map *m)
 {
     for (int i = 0; i < m->name_count; i++)
@@ -216,6 +260,8 @@ static bool work(struct pkd_map *m, struct pk_error *err)
             write_row(m, item);
             pk_batch_drop(m->batch, item);
         }
+        if (ferror(m->out))
+            return fail_out(m, err);
         show(m);
         wait_a_little(m, rows || !m->calls);
     }
@@ -274,36 +320,12 @@ static bool open_batch(struct pkd_map *m, struct pk_error *err)
     struct pk_batch_options o = {
         .concurrency = (int)m->options->map_concurrency, .dedup = true, .max_error_ratio = 0.5};
 
-    if (m->options->map_concurrency > PK_BATCH_CONCURRENCY_MAX)
-        return pk_fail(err, PK_BAD_REQUEST, "--concurrency: must be a number from 1 to %d",
-                       PK_BATCH_CONCURRENCY_MAX);
     if (m->options->map_max_cost &&
         (!pk_usd_parse(pk_str_of(m->options->map_max_cost), &o.max_cost_pusd) ||
          o.max_cost_pusd == 0))
         return pk_fail(err, PK_BAD_REQUEST, "--max-cost: must be dollars, like 2.50");
     m->batch = pk_batch_new(pk_allocator_malloc(), &o);
     return m->batch || pk_fail(err, PK_NO_MEMORY, "no memory for a batch");
-}
-
-static bool open_out(struct pkd_map *m, struct pk_error *err)
-{
-    m->out = stdout;
-    if (!m->options->map_out)
-        return true;
-    m->part = pk_copyf(&m->arena, "%s.part", m->options->map_out).at;
-    m->out = m->part ? fopen(m->part, "we") : NULL;
-    return m->out ||
-           pk_fail(err, PK_BAD_REQUEST, "--out: %.200s: %s", m->options->map_out, strerror(errno));
-}
-
-static bool close_out(struct pkd_map *m, struct pk_error *err)
-{
-    bool ok = fflush(m->out) == 0 && !ferror(m->out);
-
-    if (m->part)
-        ok = fclose(m->out) == 0 && ok && rename(m->part, m->options->map_out) == 0;
-    m->out = NULL;
-    return ok || pk_fail(err, PK_STORE, "--out: %s", strerror(errno));
 }
 
 static bool check(const struct pkd_options *o, struct pk_error *err)
@@ -354,10 +376,10 @@ static void close_all(struct pkd_map *m)
         if (pk_progress_end(&m->progress))
             pkd_map_tell(m);
     }
-    if (m->part && m->out) {
+    if (m->out && m->out != stdout)
         (void)fclose(m->out);
+    if (m->part)
         (void)unlink(m->part);
-    }
     if (m->snapshot)
         pk_snapshot_release(m->resolver, m->snapshot);
     pk_resolver_free(m->resolver);
@@ -386,6 +408,7 @@ int pkd_map(const struct pkd_options *o)
     pk_arena_init(&m.arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
     bool ok = run(&m, &err);
     bool all = ok && pk_batch_progress(m.batch).failed == 0;
     close_all(&m);

@@ -39,7 +39,7 @@ struct pkd_map {
     const pk_str *names; /* of its columns */
     int name_count;
     FILE *out;
-    const char *part; /* where it is written until it is complete; NULL: to stdout */
+    const char *part; /* its name until it is complete; NULL: it has none of its own */
     char query_id[PK_UUID_TEXT + 1];
     uint64_t random;
     struct pk_progress progress;

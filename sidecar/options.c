@@ -4,10 +4,24 @@
  */
 #include "options.h"
 
+#include "batch.h"
+#include "thread.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_TEXT, KIND_LIST, KIND_LINES, KIND_COUNT, KIND_MS, KIND_SWITCH };
+enum { COUNT_MAX = 65536 };
+
+enum kind {
+    KIND_TEXT,
+    KIND_LIST,
+    KIND_LINES,
+    KIND_COUNT,
+    KIND_CALLS,
+    KIND_THREADS,
+    KIND_MS,
+    KIND_SWITCH
+};
 
 struct row {
     struct pkd_option option;
@@ -30,13 +44,28 @@ static const struct row rows[] = {
 #undef ROW
 };
 
-static bool set_number(const struct row *r, int64_t *field, const char *value, struct pk_error *err)
+static int64_t most(enum kind kind)
 {
-    const int64_t max = r->kind == KIND_MS ? PK_TIMEOUT_MS_MAX : 65536;
+    if (kind == KIND_MS)
+        return PK_TIMEOUT_MS_MAX;
+    if (kind == KIND_THREADS)
+        return PKD_THREADS_MAX;
+    return kind == KIND_CALLS ? PK_BATCH_CONCURRENCY_MAX : COUNT_MAX;
+}
+
+/* What an error calls the option: as it was given. */
+struct given {
+    const char *prefix, *name; /* "--" and the flag, or "" and the variable */
+};
+
+static bool set_number(const struct row *r, const struct given *g, int64_t *field,
+                       const char *value, struct pk_error *err)
+{
+    const int64_t max = most(r->kind);
 
     if (!pk_str_int(pk_str_of(value), field) || *field < 1 || *field > max)
-        return pk_fail(err, PK_BAD_REQUEST, "--%s: must be a number from 1 to %lld", r->option.flag,
-                       (long long)max);
+        return pk_fail(err, PK_BAD_REQUEST, "%s%s: must be %s from 1 to %lld", g->prefix, g->name,
+                       r->kind == KIND_MS ? "milliseconds" : "a number", (long long)max);
     return true;
 }
 
@@ -51,14 +80,14 @@ static bool is_one_of(const char *values, const char *value)
     return false;
 }
 
-static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options *o,
-                const char *value, struct pk_error *err)
+static bool set(struct pk_arena *arena, const struct row *r, const struct given *g,
+                struct pkd_options *o, const char *value, struct pk_error *err)
 {
     void *field = (char *)o + r->at;
     const char **text = field;
 
     if (r->option.arg && strchr(r->option.arg, '|') && !is_one_of(r->option.arg, value))
-        return pk_fail(err, PK_BAD_REQUEST, "--%s: must be one of %s", r->option.flag,
+        return pk_fail(err, PK_BAD_REQUEST, "%s%s: must be one of %s", g->prefix, g->name,
                        r->option.arg);
     switch (r->kind) {
     case KIND_TEXT: *text = value; return true;
@@ -66,9 +95,11 @@ static bool set(struct pk_arena *arena, const struct row *r, struct pkd_options 
     case KIND_LINES:
         *text = *text ? pk_copyf(arena, r->kind == KIND_LIST ? "%s,%s" : "%s\n%s", *text, value).at
                       : value;
-        return *text || pk_fail(err, PK_NO_MEMORY, "--%s: out of memory", r->option.flag);
+        return *text || pk_fail(err, PK_NO_MEMORY, "%s%s: out of memory", g->prefix, g->name);
     case KIND_COUNT:
-    case KIND_MS: return set_number(r, field, value, err);
+    case KIND_CALLS:
+    case KIND_THREADS:
+    case KIND_MS: return set_number(r, g, field, value, err);
     case KIND_SWITCH: *(bool *)field = !value || strcmp(value, "0") != 0; return true;
     }
     return false;
@@ -106,17 +137,18 @@ static bool read_flag(struct pk_arena *arena, char **argv, int *i, struct pkd_op
     }
     if (r->kind != KIND_SWITCH && !value)
         return pk_fail(err, PK_BAD_REQUEST, "--%s: needs a value", r->option.flag);
-    return set(arena, r, o, value, err);
+    return set(arena, r, &(struct given){"--", r->option.flag}, o, value, err);
 }
 
 static bool read_defaults(struct pk_arena *arena, struct pkd_options *o, struct pk_error *err)
 {
     for (size_t i = 0; i < PK_COUNT(rows); i++) {
-        const char *value = rows[i].option.env ? getenv(rows[i].option.env) : NULL;
+        const struct given g = {"", rows[i].option.env};
+        const char *value = g.name ? getenv(g.name) : NULL;
 
         if (!value || !*value)
             value = rows[i].option.otherwise;
-        if (value && !set(arena, &rows[i], o, value, err))
+        if (value && !set(arena, &rows[i], &g, o, value, err))
             return false;
     }
     return true;

@@ -26,6 +26,8 @@ struct pkd_options {
 #define OPTION_TEXT(field)                                   const char *field;
 #define OPTION_LIST(field)                                   const char *field;
 #define OPTION_COUNT(field)                                  int64_t field;
+#define OPTION_THREADS(field)                                int64_t field;
+#define OPTION_CALLS(field)                                  int64_t field;
 #define OPTION_MS(field)                                     int64_t field;
 #define OPTION_SWITCH(field)                                 bool field;
 #include "options.def"
@@ -37,6 +39,8 @@ struct pkd_options {
 #undef OPTION_TEXT
 #undef OPTION_LIST
 #undef OPTION_COUNT
+#undef OPTION_THREADS
+#undef OPTION_CALLS
 #undef OPTION_MS
 #undef OPTION_SWITCH
     unsigned groups; /* that the command takes; set before they are read */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct pkd_sheet {
     FILE *file;
@@ -88,6 +89,14 @@ void pkd_sheet_close(struct pkd_sheet *s)
     free(s);
 }
 
+bool pkd_sheet_is(const struct pkd_sheet *s, const char *path)
+{
+    struct stat ours, theirs;
+
+    return stat(path, &theirs) == 0 && fstat(fileno(s->file), &ours) == 0 &&
+           S_ISREG(ours.st_mode) && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
 /* Reads on until the row is complete, or there is no more. False: what is there is no CSV. */
 static bool read_row(struct pkd_sheet *s)
 {
@@ -115,6 +124,8 @@ bool pkd_sheet_next(struct pkd_sheet *s, const pk_str **fields, int *count, stru
     bool ok = s->over || read_row(s);
     *fields = s->fields;
     *count = s->count;
+    if (ferror(s->file))
+        return pk_fail(err, PK_BAD_REQUEST, "%.200s: %s", s->path, strerror(errno));
     if (!ok)
         return pk_fail(err, PK_BAD_REQUEST,
                        "%.200s: row %lld: a quote stands where none may, or is not closed", s->path,

@@ -17,6 +17,9 @@ struct pkd_sheet;
 struct pkd_sheet *pkd_sheet_open(const char *path, struct pk_error *err) PK_MUST_CHECK;
 void pkd_sheet_close(struct pkd_sheet *s); /* NULL is fine */
 
+/* Whether `path` is the file that is read. */
+bool pkd_sheet_is(const struct pkd_sheet *s, const char *path);
+
 /* The fields of the next row, valid until the next call; *count 0: there is none. The error names the row. */
 bool pkd_sheet_next(struct pkd_sheet *s, const pk_str **fields, int *count,
                     struct pk_error *err) PK_MUST_CHECK;

@@ -3,6 +3,7 @@
 import csv
 import io
 import pty
+import stat
 
 from pkd_harness import *
 
@@ -107,7 +108,12 @@ def what_is_wrong_is_said_before_a_call():
                         ([f, "--config", "nowhere", "--prompt", "{{body}}"], "nowhere"),
                         ([f + "x", "--config", inline(), "--prompt", "x"], "No such file"),
                         ([f, "--config", inline(), "--prompt", "x", "--max-cost", "much"], "--max-cost: must be dollars"),
-                        ([f, "--config", inline(), "--prompt", "x", "--concurrency", "2000"], "--concurrency"),
+                        ([f, "--config", inline(), "--prompt", "x", "--concurrency", "2000"], "--concurrency: must be a number from 1 to 1024"),
+                        ([f, "--config", inline(), "--prompt", "x", "--concurrency", "0"], "--concurrency: must be a number from 1 to 1024"),
+                        ([f, "--config", inline(), "--prompt", "{{body}}", "--out", f], "--out: " + f + ": is the file that is read"),
+                        ([put("p.csv.part", "body\nx\n"), "--config", inline(), "--prompt", "x", "--out",
+                          os.path.join(folder, "p.csv")], "is the file that is read"),
+                        ([folder, "--config", inline(), "--prompt", "x"], "Is a directory"),
                         ([f, "--config", inline(), "--prompt", "x", "--out", "/nowhere/x.csv"], "--out"),
                         ([put("e.csv", ""), "--config", inline(), "--prompt", "x"], "no first row"),
                         ([put("q.csv", 'a\n"b" c\n'), "--config", inline(), "--prompt", "x"], "row 2: a quote"),
@@ -117,8 +123,27 @@ def what_is_wrong_is_said_before_a_call():
     code, out, _ = pkd_map(put("u.csv", b"body\n\xff\n"), "--config", inline(), "--prompt", "{{body}}")
     expect(code == 1 and "UTF-8" in out, out)
     expect(requests() == before)
+    expect(open(f).read() == "id,body\n1,a\n" and os.path.exists(os.path.join(folder, "p.csv.part")))
     p = subprocess.run([program("pkd"), "key", "list", "--max-cost", "1", *STORE], capture_output=True, text=True, env=CLEAN)
     expect(p.returncode == 2 and "only pkd map takes it" in p.stderr, p.stderr)
+
+
+def an_output_that_takes_no_more_ends_it():
+    f = put("full.csv", "body\n" + "".join(f"{i} {'long' * 100}\n" for i in range(300)))
+    words = [f, "--config", inline(path="/d/20"), "--prompt", "{{body}}", "--concurrency", "4"]
+    before = requests()
+    code, out, err = pkd_map(*words, "--out", "/dev/full")
+    expect(code == 1 and "--out: /dev/full: No space left" in err and requests() - before < 200, (err, requests() - before))
+    expect(stat.S_ISCHR(os.stat("/dev/full").st_mode) and not os.path.exists("/dev/full.part"))
+    p = begin(*words, stdin=subprocess.DEVNULL)
+    p.stdout.read(1)
+    p.stdout.close()
+    err = p.stderr.read()
+    expect(p.wait(20) == 1 and "standard output: Broken pipe" in err, err)
+    with open("/dev/full", "w") as full:
+        for words in ["--version"], ["--help"], ["key", "--help"], ["completion", "bash"], ["manual", "man"], ["doctor", *STORE]:
+            p = subprocess.run([program("pkd"), *words], stdout=full, stderr=subprocess.PIPE, text=True, env=CLEAN)
+            expect(p.returncode == 1 and "standard output: No space left" in p.stderr, (words, p.returncode, p.stderr))
 
 
 def a_terminal_sees_how_far_it_is():
@@ -134,6 +159,6 @@ def a_terminal_sees_how_far_it_is():
 
 
 run(each_row_comes_back_with_its_answer, what_was_answered_is_not_asked_again, a_failed_row_says_why_and_is_asked_again,
-    bounds_hold, what_is_wrong_is_said_before_a_call, a_terminal_sees_how_far_it_is)
+    bounds_hold, what_is_wrong_is_said_before_a_call, an_output_that_takes_no_more_ends_it, a_terminal_sees_how_far_it_is)
 mock.stop()
 end()
