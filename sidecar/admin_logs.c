@@ -48,6 +48,8 @@ static bool add_metadata(struct pk_buf *out, pk_str lines, struct pk_error *err)
     return true;
 }
 
+static const char since_name[] = "time_range";
+
 /* The options, and the words behind the verb, as an object of filters. */
 static bool spell_filter(struct pkd_desk *d, char **words, int count, pk_str *out,
                          struct pk_error *err)
@@ -57,7 +59,7 @@ static bool spell_filter(struct pkd_desk *d, char **words, int count, pk_str *ou
                                     {"status", o->of_status},
                                     {"provider", o->of_provider},
                                     {"model", o->of_model},
-                                    {"time_range", o->since}};
+                                    {since_name, o->since}};
     struct pk_buf b = pk_buf_in(&d->arena, FILTER_BYTES_MAX);
 
     pk_buf_addc(&b, '{');
@@ -93,9 +95,13 @@ static bool read_filter(struct pkd_desk *d, char **words, int count, struct pkd_
     struct pk_json doc;
     pk_str text;
 
-    return spell_filter(d, words, count, &text, err) &&
-           pk_json_parse(&d->arena, text, "filter", &doc, err) &&
-           pkd_filter_json(&e, &doc, 0, f, err);
+    if (spell_filter(d, words, count, &text, err) &&
+        pk_json_parse(&d->arena, text, "filter", &doc, err) && pkd_filter_json(&e, &doc, 0, f, err))
+        return true;
+    if (d->options->since &&
+        pk_str_starts(pk_str_of(err->msg), since_name)) /* the one that differs */
+        return pk_fail(err, err->code, "--since: must be like 30m, 24h, 7d or 2w");
+    return false;
 }
 
 static const int payload_columns[] = {PKD_L_request_encoding, PKD_L_response_encoding};

@@ -24,6 +24,7 @@ struct pkd_verb {
 
 struct pkd_command {
     const char *name, *help;
+    const char *words; /* what follows it where there are no verbs; "" nothing */
     /* The exit status of the process: 0 = done, 1 = it failed, 2 = asked for wrongly. NULL: desk.h runs its verbs. */
     int (*run)(const struct pkd_options *o);
     const struct pkd_verb *verbs; /* ends with a NULL name; NULL: it has none */

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool read_all(struct pkd_desk *d, int fd, size_t max, pk_str *out)
+static bool read_all(struct pkd_desk *d, int fd, size_t max, pk_str *out, const char *path,
+                     struct pk_error *err)
 {
     struct pk_buf b = pk_buf_in(&d->arena, max);
     ssize_t got = 1;
@@ -22,19 +23,19 @@ static bool read_all(struct pkd_desk *d, int fd, size_t max, pk_str *out)
         char *room = pk_buf_room(&b, 4096);
 
         if (!room)
-            return false;
+            return pk_fail(err, PK_TOO_LARGE, "%.100s: more than %zu bytes", path, max);
         got = read(fd, room, 4096);
         b.len += got > 0 ? (size_t)got : 0;
     }
+    if (got < 0)
+        return pk_fail(err, PK_BAD_REQUEST, "%.100s: %s", path, strerror(errno));
     *out = pk_str_trim(pk_buf_str(&b));
-    return true;
+    return out->len || pk_fail(err, PK_BAD_REQUEST, "%.100s: nothing there", path);
 }
 
 bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err)
 {
-    if (!read_all(d, STDIN_FILENO, PKD_STDIN_BYTES_MAX, out))
-        return pk_fail(err, PK_TOO_LARGE, "stdin: more than %d bytes", PKD_STDIN_BYTES_MAX);
-    return out->len || pk_fail(err, PK_BAD_REQUEST, "stdin: nothing there");
+    return read_all(d, STDIN_FILENO, PKD_STDIN_BYTES_MAX, out, "stdin", err);
 }
 
 bool pkd_desk_file(struct pkd_desk *d, const char *path, size_t max, pk_str *out,
@@ -45,12 +46,10 @@ bool pkd_desk_file(struct pkd_desk *d, const char *path, size_t max, pk_str *out
 
     if (fd < 0)
         return pk_fail(err, PK_BAD_REQUEST, "%.100s: %s", path, strerror(errno));
-    bool read = read_all(d, fd, max, out);
+    bool ok = read_all(d, fd, max, out, is_stdin ? "stdin" : path, err);
     if (!is_stdin)
         (void)close(fd);
-    if (!read)
-        return pk_fail(err, PK_TOO_LARGE, "%.100s: more than %zu bytes", path, max);
-    return out->len || pk_fail(err, PK_BAD_REQUEST, "%.100s: nothing there", path);
+    return ok;
 }
 
 struct listing {
@@ -141,6 +140,12 @@ void pkd_desk_tell(struct pkd_desk *d, const char *member, const char *name, con
         pkd_member_bool(&d->told, did, true);
 }
 
+static void print_usage(const struct pkd_command *c, const struct pkd_verb *v)
+{
+    (void)fprintf(stderr, "usage: pkd %s %s%s%s\n", c->name, v->name, *v->words ? " " : "",
+                  v->words);
+}
+
 /* The verb that takes as many words; NULL after saying why not. */
 static const struct pkd_verb *find_verb(const struct pkd_command *c, const struct pkd_options *o)
 {
@@ -150,15 +155,15 @@ static const struct pkd_verb *find_verb(const struct pkd_command *c, const struc
     if (v && count >= v->words_min && count <= v->words_max)
         return v;
     if (v) {
-        (void)fprintf(stderr, "pkd %s %s: takes %s, not %d words\nusage: pkd %s %s %s\n", c->name,
-                      v->name, *v->words ? v->words : "nothing more", count, c->name, v->name,
-                      v->words);
+        (void)fprintf(stderr, "pkd %s %s: takes %s, not %d word%s\n", c->name, v->name,
+                      *v->words ? v->words : "nothing more", count, count == 1 ? "" : "s");
+        print_usage(c, v);
         return NULL;
     }
     if (o->word_count)
         (void)fprintf(stderr, "pkd %s: %s: no such verb\n", c->name, o->words[0]);
     for (v = c->verbs; v->name; v++)
-        (void)fprintf(stderr, "usage: pkd %s %s %s\n", c->name, v->name, v->words);
+        print_usage(c, v);
     return NULL;
 }
 

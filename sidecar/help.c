@@ -58,8 +58,9 @@ static void print_command(FILE *to, const struct pkd_command *c)
 {
     const char *example = c->verbs ? c->verbs->example : c->example;
 
-    (void)fprintf(to, "usage: pkd %s%s [OPTION...]\n\n%s\n", c->name,
-                  c->verbs ? " VERB [WORD...]" : "", c->help);
+    (void)fprintf(to, "usage: pkd %s%s%s [OPTION...]\n\n%s\n", c->name,
+                  *c->words || c->verbs ? " " : "", c->verbs ? "VERB [WORD...]" : c->words,
+                  c->help);
     if (c->verbs)
         print_verbs(to, c->verbs);
     (void)fprintf(to, "\nexample\n  %s\n", example);

@@ -17,6 +17,11 @@ static bool find_path(struct pkd_home *h, const struct pkd_options *o, struct pk
 {
     if (!o->store)
         return pk_store_default_path(h->path, sizeof h->path, err);
+    if (!*o->store)
+        return pk_fail(err, PK_BAD_CONFIG, "--store: must not be empty");
+    if (strstr(o->store, "://") && !pk_pq_is(o->store))
+        return pk_fail(err, PK_BAD_CONFIG,
+                       "--store: must be a path, or postgresql://..., not %.100s", o->store);
     int len = snprintf(h->path, sizeof h->path, "%s", o->store);
     return (len > 0 && (size_t)len < sizeof h->path) ||
            pk_fail(err, PK_BAD_CONFIG, "--store: the path is too long");

@@ -240,6 +240,9 @@ static bool open_tls(struct service *s, struct pk_error *err)
 {
     const struct pkd_options *o = s->app.options;
 
+    if (o->upstream_ca && access(o->upstream_ca, R_OK) != 0)
+        return pk_fail(err, PK_BAD_CONFIG, "--upstream-ca: %.150s: %s", o->upstream_ca,
+                       strerror(errno));
     if (!o->tls_cert && !o->tls_key)
         return true;
     if (!o->tls_cert || !o->tls_key)
@@ -456,10 +459,9 @@ int pkd_serve(const struct pkd_options *o)
     int signals = take_signals();
 
     pkd_log_set(o->verbose ? "debug" : o->log_level, strcmp(o->log_format, "json") == 0);
-    if (!s || signals < 0 || o->word_count > 0 || o->threads > PKD_THREADS_MAX) {
-        pkd_error("cannot_start why=%s", o->word_count > 0   ? "serve takes no arguments"
-                                         : s && signals >= 0 ? "--threads: too many"
-                                                             : strerror(errno));
+    if (!s || signals < 0 || o->word_count > 0) {
+        pkd_error("cannot_start why=%s",
+                  o->word_count > 0 ? "serve takes no arguments" : strerror(errno));
         free(s);
         return 2;
     }

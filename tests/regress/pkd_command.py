@@ -10,9 +10,9 @@ folder = tempfile.mkdtemp(prefix="pkd")
 STORE = ["--store", os.path.join(folder, "t.pkdb")]
 
 
-def pkd(*words, stdin=None):
+def pkd(*words, stdin=None, **variables):
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("PK_")}
-    p = subprocess.run([program("pkd"), *words], input=stdin, capture_output=True, text=True, env=clean, timeout=60)
+    p = subprocess.run([program("pkd"), *words], input=stdin, capture_output=True, text=True, env={**clean, **variables}, timeout=60)
     return p.returncode, p.stdout, p.stderr
 
 
@@ -54,6 +54,21 @@ def what_is_asked_for_wrongly_ends_with_2():
     expect(code == 1 and out == "" and "pkd config get: absent: no such config" in err, err)
     code, out, err = pkd("config", "list", "--store", "/proc/nowhere/x.pkdb")
     expect(code == 1 and "/proc/nowhere" in err, err)
+    for words, says in [(["key", "list", "--store", ""], "--store: must not be empty"),
+                        (["key", "list", "--store", "mysql://x/y"], "--store: must be a path, or postgresql://..., not mysql://x/y"),
+                        (["price", "import", "pk", "/tmp", *STORE], "/tmp: Is a directory"),
+                        (["logs", "list", "--since", "soon", *STORE], "pkd logs list: --since: must be like"),
+                        (["serve", "--upstream-ca", "/nowhere", *STORE], "--upstream-ca: /nowhere: No such file")]:
+        code, out, err = pkd(*words)
+        expect(code == 1 and out == "" and says in err, f"{words}: {code} {err}")
+    for words, says in [(["serve", "--threads", "257"], "--threads: must be a number from 1 to 256"),
+                        (["serve", "--head-timeout", "1s"], "--head-timeout: must be milliseconds from 1 to"),
+                        (["jobs", "list", "x"], "takes nothing more, not 1 word\nusage: pkd jobs list\n")]:
+        code, out, err = pkd(*words)
+        expect(code == 2 and out == "" and says in err, f"{words}: {code} {err}")
+    code, out, err = pkd("serve", PK_THREADS="many")
+    expect(code == 2 and err == "pkd serve: PK_THREADS: must be a number from 1 to 256\n", err)
+    expect("usage: pkd map FILE.csv [OPTION...]\n" in pkd("map", "--help")[1])
 
 
 def results_are_json_when_asked():

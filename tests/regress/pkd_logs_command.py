@@ -57,7 +57,7 @@ def filters_are_those_of_the_api():
 
 def what_is_no_filter_is_named():
     for words, says in [(["list", "frob=1"], "pkd logs list: frob: there is no such filter"),
-                        (["list", "--since", "soon"], "time_range: "),
+                        (["list", "--since", "soon"], "--since: must be like"),
                         (["list", "source=htp"], "source: must be of sqlite, postgres, http"),
                         (["list", "frob"], "frob: must be FILTER=VALUE"), (["list", "--metadata", "x"], "--metadata: must be"),
                         (["show", "nothing"], 'there is no call "nothing"')]:
