@@ -58,14 +58,31 @@ struct given {
     const char *prefix, *name; /* "--" and the flag, or "" and the variable */
 };
 
+/* "30s", "250ms", or milliseconds without a unit. */
+static bool read_ms(const char *value, int64_t *ms)
+{
+    size_t digits = strspn(value, "0123456789");
+    const char *unit = value + digits;
+    int64_t factor = strcmp(unit, "s") == 0 ? 1000 : 1;
+
+    if (!pk_str_int((pk_str){value, digits}, ms) || *ms > PK_TIMEOUT_MS_MAX ||
+        (factor == 1 && *unit && strcmp(unit, "ms") != 0))
+        return false;
+    *ms *= factor;
+    return true;
+}
+
 static bool set_number(const struct row *r, const struct given *g, int64_t *field,
                        const char *value, struct pk_error *err)
 {
     const int64_t max = most(r->kind);
+    bool is_ms = r->kind == KIND_MS;
+    bool ok = is_ms ? read_ms(value, field) : pk_str_int(pk_str_of(value), field);
 
-    if (!pk_str_int(pk_str_of(value), field) || *field < 1 || *field > max)
-        return pk_fail(err, PK_BAD_REQUEST, "%s%s: must be %s from 1 to %lld", g->prefix, g->name,
-                       r->kind == KIND_MS ? "milliseconds" : "a number", (long long)max);
+    if (!ok || *field < 1 || *field > max)
+        return pk_fail(err, PK_BAD_REQUEST, "%s%s: must be %s from 1 to %lld%s", g->prefix, g->name,
+                       is_ms ? "milliseconds" : "a number", (long long)max,
+                       is_ms ? ", or like \"30s\"" : "");
     return true;
 }
 
