@@ -271,7 +271,8 @@ static void open_batch(struct map *m, struct pk_home home, pk_str config, pk_str
     *going = (MemoryContextCallback){.func = forget, .arg = m};
     MemoryContextRegisterResetCallback(CurrentMemoryContext, going);
     if (!pk_batch_options_read(m->base.arena, params, &o, &m->params, &err) ||
-        !pk_request_options(m->base.arena, m->params, &unused, &err))
+        !pk_request_options(m->base.arena, m->params, &unused, &err) ||
+        (o.prompt.len && !pk_store_prompt_check(m->base.store, m->base.arena, o.prompt, &err)))
         pk_throw(&err, PK_NONE, NULL);
     m->prompt = o.prompt;
     pk_run_resolve(&m->base, m->config);

@@ -52,6 +52,7 @@ struct queueing {
 static void check(struct queueing *q, FunctionCallInfo fcinfo, bool json_config)
 {
     pk_str config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
+    struct pk_request asked = {0};
     struct pk_error err;
     uint64_t random[2];
 
@@ -60,6 +61,10 @@ static void check(struct queueing *q, FunctionCallInfo fcinfo, bool json_config)
     bool ok = pk_store_job_check(q->store, q->arena, config, pk_arg_json(fcinfo, 2, false),
                                  pk_clock_us(), &q->job, &err);
     pk_store_check(q->store, ok, &err);
+    if (!pk_request_options(q->arena, q->job.params, &asked, &err) ||
+        !pk_session_request(q->arena, &asked, &err) ||
+        !pk_job_session(q->arena, &asked, &q->job, &err))
+        pk_throw(&err, PK_NONE, NULL);
     pk_secret_random(random, sizeof random);
     pk_uuid7(pk_clock_us(), random, q->job.id);
 }
@@ -111,7 +116,8 @@ static Datum enqueue(FunctionCallInfo fcinfo, bool json_config)
     struct pk_ask_row row = {.has_text = true, .kind = PK_ASK_MESSAGES};
     check(&q, fcinfo, json_config);
     row.text = pk_arg_json(fcinfo, 1, false);
-    if (!pk_request_chat(q.arena, row.text, q.job.params, false, &unused, &err))
+    if (!pk_request_chat(q.arena, row.text, q.job.params, false, &unused, &err) ||
+        !pk_job_messages_check(q.arena, row.text, &err))
         pk_throw(&err, PK_NONE, NULL);
     begin(&q);
     add(&q, &row);

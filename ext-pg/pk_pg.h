@@ -267,6 +267,9 @@ bool pk_run_any(void);          /* the loop knows one */
 uint64 pk_run_over_count(void); /* how many of this session have ended */
 
 /* What the settings and the session say of run->request; verb.c. */
+/* What the session says of a call, wherever that is made. */
+bool pk_session_request(struct pk_arena *arena, struct pk_request *req,
+                        struct pk_error *err) PK_MUST_CHECK;
 bool pk_run_complete(struct pk_run *run, struct pk_error *err);
 
 /* What the calls of this statement have in common in the log. */

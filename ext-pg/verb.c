@@ -28,19 +28,18 @@ static int64_t capped_timeout(int64_t timeout_ms)
 }
 
 /* The session's metadata under the call's own. */
-static bool add_metadata(struct pk_run *run, struct pk_error *err)
+static bool add_metadata(struct pk_arena *arena, struct pk_request *req, struct pk_error *err)
 {
-    struct pk_request *req = &run->request;
     pk_str metadata = pk_str_of(pk_settings.metadata);
 
     if (metadata.len == 0)
         return true;
     if (req->metadata.len == 0) {
-        req->metadata = pk_copy(run->arena, metadata);
+        req->metadata = pk_copy(arena, metadata);
         return true;
     }
-    return pk_json_merge(run->arena, metadata, req->metadata, "metadata", &req->metadata, err) &&
-           pk_request_metadata(run->arena, req->metadata, err);
+    return pk_json_merge(arena, metadata, req->metadata, "metadata", &req->metadata, err) &&
+           pk_request_metadata(arena, req->metadata, err);
 }
 
 static struct pk_privacy session_privacy(void)
@@ -59,6 +58,13 @@ void pk_query_id(char out[PK_QUERY_ID_BYTES])
                    (unsigned long long)GetCurrentStatementStartTimestamp());
 }
 
+bool pk_session_request(struct pk_arena *arena, struct pk_request *req, struct pk_error *err)
+{
+    req->timeout_ms = capped_timeout(req->timeout_ms);
+    req->privacy = pk_privacy_join(req->privacy, session_privacy());
+    return add_metadata(arena, req, err);
+}
+
 /* What the settings and the session say. */
 bool pk_run_complete(struct pk_run *run, struct pk_error *err)
 {
@@ -69,13 +75,13 @@ bool pk_run_complete(struct pk_run *run, struct pk_error *err)
     req->role = pk_str_of(GetUserNameFromId(GetUserId(), false));
     req->output_assumed = pk_settings.output_assumed;
     req->account = pk_statement_account();
-    req->timeout_ms = capped_timeout(req->timeout_ms);
-    req->privacy = pk_privacy_join(req->privacy, session_privacy());
+    if (!pk_session_request(run->arena, req, err))
+        return false;
     if (req->privacy.payloads != PK_PAYLOADS_FULL)
         pk_hide_statement();
     pk_query_id(query_id);
     req->query_id = pk_copy(run->arena, pk_str_of(query_id));
-    return add_metadata(run, err);
+    return true;
 }
 
 bool pk_verb_null(const struct pk_verb *verb, FunctionCallInfo fcinfo)

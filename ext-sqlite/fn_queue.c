@@ -33,12 +33,16 @@ static void give_id(sqlite3_context *ctx, const struct pk_job *job)
 static bool read_args(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
                       const char *second, pk_str *what, struct pk_job *job, struct pk_error *err)
 {
+    struct pk_request asked = {0};
     pk_str config, params;
 
     if (!pk_arg_text(args, 0, "config", PK_CONFIG_BYTES_MAX, &config, err) ||
         !pk_arg_text(args, 1, second, PK_BODY_BYTES_MAX, what, err) ||
         !pk_arg_text(args, 2, "params", PK_BODY_BYTES_MAX, &params, err) ||
-        !pk_store_job_check(c->store, arena, config, params, pk_clock_us(), job, err))
+        !pk_store_job_check(c->store, arena, config, params, pk_clock_us(), job, err) ||
+        !pk_request_options(arena, job->params, &asked, err) ||
+        !pk_settings_request(&c->settings, arena, &asked, err) ||
+        !pk_job_session(arena, &asked, job, err))
         return false;
     make_id(c, job);
     return true;
@@ -57,6 +61,7 @@ static bool enqueue(struct pk_conn *c, struct pk_arena *arena, struct pk_args ar
 
     if (!read_args(c, arena, args, "messages", &in.text, &job, err) ||
         !pk_request_chat(arena, in.text, job.params, true, &unused, err) ||
+        !pk_job_messages_check(arena, in.text, err) ||
         !pk_store_job_put(c->store, &job, now_us, err))
         return false;
     bool ok = pk_store_job_add(c->store, &job, &in, now_us, err);

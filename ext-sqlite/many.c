@@ -359,7 +359,8 @@ static bool open_batch(struct pk_many *m, pk_str params, struct pk_error *err)
         .concurrency = PK_BATCH_CONCURRENCY, .dedup = true, .max_error_ratio = 0.5};
     struct pk_conn *c = m->conn;
 
-    if (!read_params(m, params, &o, err) || !pk_conn_ready(c, err))
+    if (!read_params(m, params, &o, err) || !pk_conn_ready(c, err) ||
+        (o.prompt.len && !pk_store_prompt_check(c->store, &m->arena, o.prompt, err)))
         return false;
     m->snapshot = pk_resolve(c->resolver, c->store, m->config, pk_clock_us(), err);
     if (!m->snapshot || !pk_conn_online(c, err))

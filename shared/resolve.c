@@ -185,6 +185,11 @@ static bool fail_unknown(const struct pk_provider *p, pk_str reference, struct p
                    PK_FMT(shown));
 }
 
+bool pk_resolve_unknown(pk_str reference, struct pk_error *err)
+{
+    return fail_unknown(NULL, reference, err);
+}
+
 /* The text of what a bare name stands for; *slug and *version when it is a stored config. */
 static bool look_up(struct entry *e, struct pk_store *s, pk_str name, pk_str *text,
                     struct pk_error *err)

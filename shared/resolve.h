@@ -33,6 +33,9 @@ const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, 
                                      int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
 void pk_snapshot_release(struct pk_resolver *r, const struct pk_snapshot *snapshot);
 
+/* False: what a name that names nothing is told. */
+bool pk_resolve_unknown(pk_str reference, struct pk_error *err);
+
 /* The prices in force now, for pk_cost(); valid until the next call of pk_resolve() or this. */
 const struct pk_prices *pk_resolver_prices(struct pk_resolver *r, struct pk_store *s,
                                            struct pk_error *err);

@@ -135,6 +135,9 @@ bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str bo
  * a provider. */
 bool pk_store_reference_check(struct pk_store *s, struct pk_arena *arena, pk_str reference,
                               int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
+/* Whether it names one of these. */
+bool pk_store_reference_known(struct pk_store *s, struct pk_arena *arena, pk_str slug, bool *known,
+                              struct pk_error *err) PK_MUST_CHECK;
 /* Stores a checked config as the next version of `slug`. Refuses a literal api_key, an unknown
  * virtual key and a slug that is not [A-Za-z0-9][A-Za-z0-9._-]*. */
 bool pk_store_config_put(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str body,

@@ -104,26 +104,35 @@ bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str bo
            pk_config_ready(config, err);
 }
 
-static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str slug,
+bool pk_store_reference_known(struct pk_store *s, struct pk_arena *arena, pk_str slug, bool *known,
                               struct pk_error *err)
 {
     const struct pk_provider *p;
     struct pk_virtual_key key;
     pk_str body = PK_NONE;
     int64_t version;
-    bool found;
 
+    *known = true;
     if (!pk_store_config_get(s, arena, slug, &body, &version, err))
         return false;
     if (body.len)
         return true;
-    if (!pk_store_key_get(s, arena, slug, &key, &found, err) ||
+    if (!pk_store_key_get(s, arena, slug, &key, known, err) ||
         !pk_store_provider_find(s, arena, slug, &p, err))
         return false;
-    return found || p ||
-           pk_fail(err, PK_BAD_CONFIG,
-                   "config: no stored config, virtual key or provider is called \"%.*s\"",
-                   PK_FMT(slug));
+    *known = *known || p;
+    return true;
+}
+
+static bool check_config_slug(struct pk_store *s, struct pk_arena *arena, pk_str slug,
+                              struct pk_error *err)
+{
+    bool known;
+
+    return pk_store_reference_known(s, arena, slug, &known, err) &&
+           (known || pk_fail(err, PK_BAD_CONFIG,
+                             "config: no stored config, virtual key or provider is called \"%.*s\"",
+                             PK_FMT(slug)));
 }
 
 bool pk_store_reference_check(struct pk_store *s, struct pk_arena *arena, pk_str reference,

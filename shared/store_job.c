@@ -5,6 +5,7 @@
 #include "store_job.h"
 
 #include "iso.h"
+#include "resolve.h"
 #include "store_audit.h"
 #include "store_prompt.h"
 #include "store_value.h"
@@ -84,7 +85,62 @@ static bool read_options(struct pk_arena *arena, pk_str params, struct pk_job *j
     return !(pk_left.failed || left.failed) || pk_fail(err, PK_NO_MEMORY, "params: out of memory");
 }
 
+bool pk_job_session(struct pk_arena *arena, const struct pk_request *asked, struct pk_job *job,
+                    struct pk_error *err)
+{
+    struct pk_buf pk = pk_buf_in(arena, PK_BODY_BYTES_MAX), all = pk;
+    const char *log = pk_payloads_name(asked->privacy.payloads);
+    struct pk_json_edit edits[3];
+    struct pk_json doc;
+    int count = 0;
+
+    if (asked->metadata.len)
+        edits[count++] = (struct pk_json_edit){PK_STR("metadata"), asked->metadata};
+    if (asked->timeout_ms)
+        edits[count++] = (struct pk_json_edit){
+            PK_STR("timeout"), pk_copyf(arena, "\"%lldms\"", (long long)asked->timeout_ms)};
+    if (asked->privacy.payloads != PK_PAYLOADS_FULL)
+        edits[count++] = (struct pk_json_edit){PK_STR("log"), pk_copyf(arena, "\"%s\"", log)};
+    if (count == 0)
+        return true;
+    if (!pk_json_parse(arena, job->params, "params", &doc, err))
+        return false;
+    int at = pk_json_get(&doc, 0, "pk");
+    struct pk_json none;
+    if (at < 0 && !pk_json_parse(arena, PK_STR("{}"), "params", &none, err))
+        return false;
+    pk_json_splice(&pk, at < 0 ? &none : &doc, at < 0 ? 0 : at, edits, count);
+    edits[0] = (struct pk_json_edit){PK_STR("pk"), pk_buf_str(&pk)};
+    pk_json_splice(&all, &doc, 0, edits, 1);
+    job->params = pk_buf_str(&all);
+    return !(pk.failed || all.failed || arena->failed) ||
+           pk_fail(err, PK_NO_MEMORY, "params: out of memory");
+}
+
+bool pk_job_messages_check(struct pk_arena *arena, pk_str messages, struct pk_error *err)
+{
+    struct pk_error unused;
+    struct pk_json doc;
+
+    /* What is no JSON is a text. */
+    return !pk_json_parse(arena, messages, "messages", &doc, &unused) ||
+           pk_json_type(&doc, 0) != PK_JSON_ARRAY || pk_json_first(&doc, 0) >= 0 ||
+           pk_fail(err, PK_BAD_REQUEST, "messages: must not be empty");
+}
+
 /* --- enqueueing ---------------------------------------------------------------------------- */
+
+/* A name that is none is told as calls tell it. */
+static bool check_config(struct pk_store *s, struct pk_arena *arena, pk_str config, int64_t now_us,
+                         struct pk_error *err)
+{
+    bool known = true;
+
+    if (pk_str_starts(pk_str_trim(config), "{"))
+        return pk_store_config_check(s, arena, config, now_us, err);
+    return pk_store_reference_known(s, arena, config, &known, err) &&
+           (known || pk_resolve_unknown(config, err));
+}
 
 bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str config, pk_str params,
                         int64_t now_us, struct pk_job *job, struct pk_error *err)
@@ -94,7 +150,8 @@ bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str confi
     *job = (struct pk_job){.config = config};
     if (!read_options(arena, params, job, err) ||
         !pk_request_options(arena, job->params, &asked, err) ||
-        !pk_store_reference_check(s, arena, config, now_us, err))
+        !check_config(s, arena, config, now_us, err) ||
+        (job->prompt.len && !pk_store_prompt_check(s, arena, job->prompt, err)))
         return false;
     job->equals = asked.alone ? NULL : pk_job_equals_new(arena);
     return job->equals || asked.alone || pk_fail(err, PK_NO_MEMORY, "job: out of memory");
@@ -424,17 +481,6 @@ bool pk_store_job_cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk
     return s->ops->begin(s, err) && end(s, cancel(s, id, actor, now_us, cancelled, err), err);
 }
 
-struct found_job {
-    bool found, cancelled;
-};
-
-static bool read_cancelled(void *ctx, const struct pk_value *v, int count)
-{
-    PK_ASSERT(count == 14);
-    *(struct found_job *)ctx = (struct found_job){true, v[2].type != PK_V_NULL};
-    return false;
-}
-
 static bool count_row(void *ctx, const struct pk_value *v, int count)
 {
     (void)v;
@@ -459,14 +505,12 @@ bool pk_store_job_retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_
                         int64_t now_us, int64_t *count, struct pk_error *err)
 {
     const struct pk_value args[] = {v_id(id), pk_v_text(actor)};
-    struct found_job job = {0};
+    bool found = false;
 
     *count = 0;
-    if (!s->ops->exec(s, PK_SQL_job_status, args, PK_COUNT(args), read_cancelled, &job, err))
+    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), mark, &found, err))
         return false;
-    if (!job.found)
+    if (!found)
         return fail_unknown(err);
-    if (job.cancelled)
-        return pk_fail(err, PK_BAD_REQUEST, "id: the job was cancelled");
     return s->ops->begin(s, err) && end(s, retry(s, id, now_us, count, err), err);
 }

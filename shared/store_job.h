@@ -10,7 +10,7 @@
  *
  * Of items that ask the same, one is claimed; the others wait for what comes of it, and then have that.
  *
- * An item that is done or failed is never asked again unless it failed and pk_retry() says so. Nothing is locked
+ * An item that is done or failed is never asked again unless it failed or was cancelled and pk_retry() says so. Nothing is locked
  * while a call is made: a worker has an item for as long as it renews its lease.
  *
  * Ids are UUIDv7. An `actor` as store_audit.h has it sees its own jobs; with an empty one, all are seen.
@@ -54,9 +54,18 @@ struct pk_job_input {
 };
 
 /* Reads `params`: max_attempts and prompt of its "pk" are the job's, and the rest is what a call may be asked with.
- * `arena` lasts until the job is enqueued. Refuses a config that is not there, and one with a literal key: a job is stored as it is. */
+ * `arena` lasts until the job is enqueued. Refuses a config or a prompt that is not there, and a literal key: a job is
+ * stored as it is. */
 bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str config, pk_str params,
                         int64_t now_us, struct pk_job *job, struct pk_error *err) PK_MUST_CHECK;
+
+/* The calls of the job are as `asked`, which has the options in its params and what the session says: whoever makes
+ * them has another session. */
+bool pk_job_session(struct pk_arena *arena, const struct pk_request *asked, struct pk_job *job,
+                    struct pk_error *err) PK_MUST_CHECK;
+/* What can be no call, which is known before: messages without one. */
+bool pk_job_messages_check(struct pk_arena *arena, pk_str messages,
+                           struct pk_error *err) PK_MUST_CHECK;
 
 /* Begins a transaction, which pk_store_job_enqueued() ends; job->id is set before, and the actor is the store's. */
 bool pk_store_job_put(struct pk_store *s, struct pk_job *job, int64_t now_us,
@@ -100,7 +109,7 @@ bool pk_store_job_results(struct pk_store *s, struct pk_arena *arena,
 /* Items that wait are not asked any more; those that run are. *cancelled: it was not over. PK_NOT_FOUND. */
 bool pk_store_job_cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                          int64_t now_us, bool *cancelled, struct pk_error *err) PK_MUST_CHECK;
-/* Items that failed are asked again; *count is how many. PK_NOT_FOUND; PK_BAD_REQUEST: it was cancelled. */
+/* Items that failed or were cancelled are asked again; *count is how many. PK_NOT_FOUND. */
 bool pk_store_job_retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                         int64_t now_us, int64_t *count, struct pk_error *err) PK_MUST_CHECK;
 

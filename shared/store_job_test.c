@@ -239,7 +239,9 @@ static void what_ran_when_its_job_was_cancelled_ends_with_its_worker(void)
     bool over = false;
     EXPECT(pk_store_job_over(s, job.id, PK_NONE, &over, &err) && over);
     int64_t count;
-    EXPECT(!pk_store_job_retry(s, job.id, PK_NONE, start_us, &count, &err));
+    EXPECT(pk_store_job_retry(s, job.id, PK_NONE, start_us, &count, &err) && count == 2);
+    EXPECT(is("running", "\"total\":3,\"queued\":2,\"running\":0,\"done\":1"));
+    EXPECT(claim(bob, start_us + 12 * second_us, 9).count == 2);
 }
 
 static void others_see_nothing_of_it(void)

@@ -177,6 +177,14 @@ bool pk_store_prompt_load(struct pk_store *s, struct pk_arena *arena, pk_str ref
     return pk_store_prompt_get(s, arena, reference, draw, p, err) && load_partials(&l, p);
 }
 
+bool pk_store_prompt_check(struct pk_store *s, struct pk_arena *arena, pk_str reference,
+                           struct pk_error *err)
+{
+    struct pk_prompt unused;
+
+    return pk_store_prompt_load(s, arena, reference, (struct pk_draw){.seed = 1}, &unused, err);
+}
+
 bool pk_store_prompt_request(struct pk_store *s, struct pk_arena *arena, struct pk_prompt_use *use,
                              struct pk_request *req, struct pk_error *err)
 {

@@ -26,6 +26,10 @@ bool pk_store_prompt_load(struct pk_store *s, struct pk_arena *arena, pk_str ref
                           struct pk_draw draw, struct pk_prompt *p,
                           struct pk_error *err) PK_MUST_CHECK;
 
+/* Whether rows can be asked with it; PK_NOT_FOUND, or why not. */
+bool pk_store_prompt_check(struct pk_store *s, struct pk_arena *arena, pk_str reference,
+                           struct pk_error *err) PK_MUST_CHECK;
+
 /* A call through a prompt. */
 struct pk_prompt_use {
     pk_str reference, vars; /* vars: JSON object */

@@ -18,7 +18,8 @@ static bool list(struct pkd_desk *d, char **words, int count, struct pk_error *e
 {
     (void)words;
     (void)count;
-    return pkd_desk_list(d, PK_SQL_job_list, "id state total queued running done failed", err);
+    return pkd_desk_list(d, PK_SQL_job_list, "id state total queued running done failed cancelled",
+                         err);
 }
 
 static bool show(struct pkd_desk *d, char **words, int count, struct pk_error *err)

@@ -1134,7 +1134,7 @@ select j.finished_us, case when j.xmin = cast(pg_current_xact_id_if_assigned() a
 from pk_job j where j.id = $1 and ($2 is null or j.actor = $2)
 
 -- name: job_list()
-select cast(j.id as text), j.state, j.total, j.queued, j.running, j.done, j.failed from pk_jobs j
+select cast(j.id as text), j.state, j.total, j.queued, j.running, j.done, j.failed, j.cancelled from pk_jobs j
 order by j.created_at desc, j.id desc limit 1000
 
 -- name: job_results(id uuid, after bigint, count bigint, actor text)
@@ -1157,13 +1157,13 @@ update pk_job_item set state = 'cancelled', due_us = null where job_id = $1 and 
 -- name: job_retry(id uuid, now_us bigint, never_us bigint)
 update pk_job_item set state = 'queued', due_us = case when same_as is null then $2 else $3 end, tries = 0, losses = 0,
     worker = null, error_code = null, error_message = null, retryable = null, http_status = null
-where job_id = $1 and state = 'failed' returning 1
+where job_id = $1 and state in ('failed', 'cancelled') returning 1
 
 -- name: job_retry_leads(id uuid)
 update pk_job_item set twins = 1 where job_id = $1 and twins = 2
 
 -- name: job_reopen(id uuid)
-update pk_job set finished_us = null where id = $1
+update pk_job set finished_us = null, cancelled_us = null where id = $1
 
 -- name: job_due(now_us bigint)
 -- Looked at before anything is claimed: a statement that writes would lock the file.

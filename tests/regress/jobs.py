@@ -194,7 +194,12 @@ def a_cancelled_job_asks_no_more(door, provider):
         expect(sum(provider.asked.values()) == asked, "asked on")
     codes = {r[0] for r in door.collect(job, "error_code")}
     expect(codes == {None, "cancelled"}, codes)
-    expect("was cancelled" in door.error("select pk_retry($1)", job))
+    left = status["cancelled"]
+    expect(int(door.one("select pk_retry($1)", job)) == left and door.job(job)["queued"] == left, door.job(job))
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+    status = door.job(job)
+    expect((status["state"], status["done"]) == ("done", 200) and set(provider.asked.values()) == {1}, status)
 
 
 @both
@@ -211,7 +216,14 @@ def bad_input_is_refused_before_anything_is_stored(door, provider):
     literal = json.dumps({"provider": "openai", "api_key": "sk-secret", "custom_host": provider.url})
     for words, sql, *args in [
             ("api_key", "select pk_enqueue($1, $2)", literal, '"x"'),
-            ("called", "select pk_enqueue($1, $2)", "nobody", '"x"'),
+            ('config "nobody": no stored config, virtual key or provider has this name',
+             "select pk_enqueue($1, $2)", "nobody", '"x"'),
+            ("messages: must not be empty", "select pk_enqueue($1, $2)", config, "[]"),
+            ('prompt "nope": there is no such prompt', "select pk_enqueue($1, $2, $3)", config, '"x"', '{"pk":{"prompt":"nope"}}'),
+            ('prompt "nope": there is no such prompt', "select pk_enqueue_query($1, $2, $3)", config,
+             "select 1 as key, '{}' as vars", '{"pk":{"prompt":"nope"}}'),
+            ('prompt "nope": there is no such prompt', door.map_sql, *door.map_args(config, '{"pk":{"prompt":"nope"}}')),
+            ('prompt "nope": there is no such prompt', door.batch_sql, config, '["x"]', '{"pk":{"prompt":"nope"}}'),
             ("params.pk.max_attempts: must be", "select pk_enqueue($1, $2, $3)", config, '"x"', '{"pk":{"max_attempts":0}}'),
             ("unknown option", "select pk_enqueue($1, $2, $3)", config, '"x"', '{"pk":{"hurry":1}}'),
             ("columns", "select pk_enqueue_query($1, $2)", config, "select 1 as a"),
@@ -223,8 +235,23 @@ def bad_input_is_refused_before_anything_is_stored(door, provider):
             ("no such job", "select * from pk_collect($1)", NOBODY)]:
         said = door.error(sql, *args)
         expect(words in said and "sk-secret" not in said, words, "is not in", said)
+    expect(not provider.asked, provider.asked)
     expect(door.one("select pk_job($1)", NOBODY) is None and int(door.one("select count(*) from pk_jobs")) == 0)
     expect(door.one("select pk_enqueue(null, '\"x\"')") is None)
+
+
+@both
+def calls_are_logged_as_the_session_that_enqueued_them_would(door, provider):
+    door.setting("metadata", '{"team":"a","_user":"ann"}')
+    door.setting("timeout", "300ms")
+    door.setting("log_payloads", "none")
+    job = enqueue(door, provider, 2, "case value when 1 then 'slow 2000' else 'quick' end", metadata={"team": "b"}, max_attempts=1)
+    door.setting("metadata", '{"team":"other"}')
+    with door.worker():
+        expect(wait(door, job), door.job(job))
+        expect(door.collect(job, "key, error_code") == [(1, "timeout_error"), (2, None)], door.collect(job, "key, error_code"))
+    rows = door.rows(f"select metadata, user_id, request from pk_logs where query_id = '{job}'")
+    expect([(json.loads(m), user, request) for m, user, request in rows] == [({"team": "b", "_user": "ann"}, "ann", None)] * 2, rows)
 
 
 @both
@@ -235,11 +262,12 @@ def jobs_from_a_shell(door, provider):
         return out.returncode, out.stdout.strip(), out.stderr
     job = enqueue(door, provider, 3)
     code, out, _ = pkd("list")
-    expect(code == 0 and out.split("\t") == [job, "queued", "3", "3", "0", "0", "0"], out)
+    expect(code == 0 and out.split("\t") == [job, "queued", "3", "3", "0", "0", "0", "0"], out)
     code, out, _ = pkd("show", job)
     expect(json.loads(out) == door.job(job), out)
     expect(json.loads(pkd("cancel", job, "--json")[1]) == {"id": job, "cancelled": True})
     expect(door.job(job)["state"] == "cancelled")
+    expect(pkd("list")[1].split("\t")[-1] == "3", pkd("list"))
     expect("no such job" in pkd("retry", NOBODY)[2] and pkd("show", "x")[0] != 0)
 
 
@@ -513,6 +541,22 @@ def a_run_keeps_to_its_bounds_and_goes_on_when_called_again(door, provider):
     expect(sum(provider.asked.values()) == 25 == int(door.one("select count(*) from answers")), provider.asked)
     door.rows(run_sql(provider, 50, 10))
     expect(door.one("select count(*) from answers where ok") == "50" and set(provider.asked.values()) == {1})
+
+
+@postgres_only
+def a_run_in_a_transaction_block_is_refused_in_plain_words(door, provider):
+    door.rows("begin")
+    try:
+        door.rows(run_sql(provider, 3))
+        raise AssertionError("no error")
+    except pg_temp.Error as e:
+        expect(e.sqlstate == "25001" and "transaction" in e.message and "outside of a transaction block" in e.hint, e, e.hint)
+    door.rows("rollback")
+    expect(not provider.asked, provider.asked)
+    said = door.error(run_sql(provider, 3, prompt="nope"))
+    expect('prompt "nope": there is no such prompt' in said and not provider.asked, said)
+    door.rows("do $$ begin " + run_sql(provider, 3) + "; " + run_sql(provider, 5) + "; end $$")
+    expect(len(provider.asked) == 5, provider.asked)
 
 
 @postgres_only

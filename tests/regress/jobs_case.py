@@ -119,6 +119,8 @@ class Worker:
 class SqliteDoor:
     """The SQLite extension and a store file."""
     name = "sqlite"
+    map_sql = "select * from pk_map where config = ? and query = ? and params = ?"
+    batch_sql = "select * from pk_batch(?, ?, ?)"
 
     def __init__(self, folder, provider):
         self.store = os.path.join(folder, "q.pkdb")
@@ -142,6 +144,12 @@ class SqliteDoor:
         return (f"with recursive n(value) as (select 1 union all select value + 1 from n where value < {count}) "
                 f"select value as key, {text} as prompt from n")
 
+    def map_args(self, config, params):
+        return config, "select 1 as key, 'x' as prompt", params
+
+    def setting(self, name, value):
+        self.one("select pk_set(?, ?)", name, value)
+
     def job(self, job):
         return json.loads(self.one("select pk_job(?)", job))
 
@@ -149,7 +157,7 @@ class SqliteDoor:
         return self.rows(f"select {columns} from pk_collect(?)", job)
 
     def worker(self, *options):
-        return Worker(self.store, "--job-lease", "1000", *options)
+        return Worker(self.store, "--job-lease", "1s", *options)
 
     def error(self, sql, *args):
         try:
@@ -162,6 +170,8 @@ class SqliteDoor:
 class PostgresDoor:
     """The Postgres extension, and a pkd with nothing but the role pk_gateway."""
     name = "postgres"
+    map_sql = "select * from pk_map($1, $2, $3)"
+    batch_sql = "select * from pk_batch($1::text, array[$2], $3::jsonb)"
     count = 0
 
     def __init__(self, pg, provider):
@@ -189,6 +199,12 @@ class PostgresDoor:
 
     def series(self, count, text="'say ' || value"):
         return f"select value as key, {text} as prompt from generate_series(1, {count}) value"
+
+    def map_args(self, config, params):
+        return config, "select 1 as key, 'x' as prompt", params
+
+    def setting(self, name, value):
+        self.rows(f"set pk.{name} = {pg_temp.quoted(value)}")
 
     def job(self, job):
         return json.loads(self.one("select pk_job(?)", job))
