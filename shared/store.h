@@ -108,6 +108,14 @@ struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const c
  * function's body no way to its own library but a global, and the core has none. */
 struct sqlite3;
 struct sqlite3 *pk_store_sqlite_db(struct pk_store *s);
+
+/* A store that pk_store_sqlite() makes, or the like, when it is first used. `ctx` is there as long as it is. */
+struct pk_opening {
+    struct pk_store *(*open)(const void *ctx, struct pk_error *err);
+    const void *ctx;
+};
+struct pk_store *pk_store_later(const struct pk_opening *how, struct pk_error *err) PK_MUST_CHECK;
+
 /* PK_STORE, else $XDG_DATA_HOME/pk/default.pkdb, else ~/.local/share/pk/default.pkdb. */
 bool pk_store_default_path(char *out, size_t size, struct pk_error *err);
 

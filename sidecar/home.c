@@ -54,6 +54,23 @@ struct pk_store *pkd_home_open(const struct pkd_home *h, int64_t patience_ms, st
     return pk_store_sqlite(h->sqlite, h->path, err);
 }
 
+static struct pk_store *open_file(const void *home, struct pk_error *err)
+{
+    const struct pkd_home *h = home;
+
+    return pk_store_sqlite(h->sqlite, h->path, err);
+}
+
+struct pk_store *pkd_home_open_later(const struct pkd_home *h, int64_t patience_ms,
+                                     struct pk_error *err)
+{
+    const struct pk_opening how = {open_file, h};
+
+    if (h->pq) /* connects when it is used */
+        return pk_store_pq(h->pq, patience_ms, err);
+    return pk_store_later(&how, err);
+}
+
 bool pkd_home_key_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
                        size_t size, struct pk_error *err)
 {

@@ -35,6 +35,10 @@ void pkd_home_free(struct pkd_home *h);
 struct pk_store *pkd_home_open(const struct pkd_home *h, int64_t patience_ms,
                                struct pk_error *err) PK_MUST_CHECK;
 
+/* The same, opened when it is first used. */
+struct pk_store *pkd_home_open_later(const struct pkd_home *h, int64_t patience_ms,
+                                     struct pk_error *err) PK_MUST_CHECK;
+
 /* Where the master key is: as the options say; else beside a file, and for a database where the file would be. */
 bool pkd_home_key_path(const struct pkd_home *h, const struct pkd_options *o, char *out,
                        size_t size, struct pk_error *err) PK_MUST_CHECK;

@@ -203,19 +203,17 @@ static struct pk_store *await_store(struct service *s, struct pk_error *err)
     return store;
 }
 
-/* The store, which becomes the writer's. A database is watched from here on. */
+/* The store, and the writer's own of it. A database is watched from here on. */
 static bool open_store(struct service *s, struct pk_error *err)
 {
     if (!pkd_home_find(&s->app.home, s->app.options, err))
         return false;
-    struct pk_store *store = await_store(s, err);
-    if (!store)
+    s->app.store = await_store(s, err);
+    if (!s->app.store || (s->app.home.pq && !pk_pq_watch(s->app.home.pq, err)))
         return false;
-    if (s->app.home.pq && !pk_pq_watch(s->app.home.pq, err)) {
-        pk_store_close(store);
-        return false;
-    }
-    s->app.writer = pk_writer_new(store, err);
+    struct pk_store *store = pkd_home_open_later(&s->app.home, s->app.options->store_ms, err);
+    if (store)
+        s->app.writer = pk_writer_new(store, err);
     return s->app.writer && open_spool(s, err);
 }
 
@@ -444,6 +442,7 @@ static void close_service(struct service *s)
     pkd_flights_free(s->app.flights);
     pkd_similar_free(s->app.similar);
     pk_writer_free(s->app.writer);
+    pk_store_close(s->app.store);
     pk_secrets_free(s->app.secrets);
     pkd_tls_free(s->app.tls);
     pkd_home_free(&s->app.home);

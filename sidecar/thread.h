@@ -31,6 +31,7 @@ struct pkd_app {
     const struct pkd_options *options;
     struct pkd_otlp *otlp;     /* NULL: no collector is told of calls */
     struct pkd_home home;      /* of the store */
+    struct pk_store *store;    /* open since the start, for the first thread; NULL: it has it */
     struct pk_privacy privacy; /* what the log may hold at most */
     struct pkd_tls *tls;       /* towards clients; NULL: none */
     struct pk_secrets *secrets;
