@@ -62,7 +62,7 @@ def what_is_asked_for_wrongly_ends_with_2():
         code, out, err = pkd(*words)
         expect(code == 1 and out == "" and says in err, f"{words}: {code} {err}")
     for words, says in [(["serve", "--threads", "257"], "--threads: must be a number from 1 to 256"),
-                        (["serve", "--head-timeout", "1s"], "--head-timeout: must be milliseconds from 1 to"),
+                        (["serve", "--head-timeout", "1m"], "--head-timeout: must be milliseconds from 1 to"),
                         (["jobs", "list", "x"], "takes nothing more, not 1 word\nusage: pkd jobs list\n")]:
         code, out, err = pkd(*words)
         expect(code == 2 and out == "" and says in err, f"{words}: {code} {err}")
