@@ -195,14 +195,13 @@ static void claim(struct pkd_worker *w, int room)
 }
 
 /* Items are claimed some at a time, so that few transactions are needed. */
-static void claim_some(struct pkd_worker *w, int64_t now_ms)
+static bool may_claim(const struct pkd_worker *w, int64_t now_ms)
 {
-    int room = w->window - pkd_worker_holds(w);
-    bool enough = room > 0 && (room * 4 >= w->window || pkd_worker_holds(w) == 0);
+    int holds = pkd_worker_holds(w), room = w->window - holds;
+    bool enough = room * 4 >= w->window || holds == 0;
 
-    if (w->stop_at_ms == INT64_MAX && now_ms >= w->hold_ms && !w->leftover && !w->over.first &&
-        room > 0 && (now_ms >= w->look_ms || (w->more && enough)))
-        claim(w, room);
+    return w->stop_at_ms == INT64_MAX && now_ms >= w->hold_ms && !w->leftover && !w->over.first &&
+           room > 0 && (now_ms >= w->look_ms || (w->more && enough));
 }
 
 /* --- what is due --------------------------------------------------------------------------- */
@@ -278,7 +277,7 @@ static void wait_for_work(struct pkd_worker *w)
     if (w->hold_ms > now_ms && until_ms < w->hold_ms)
         until_ms = w->hold_ms;
     until_ms = earlier(until_ms, pk_loop_deadline_ms(w->loop));
-    if (until_ms > now_ms)
+    if (until_ms > now_ms && !may_claim(w, now_ms))
         (void)poll(fds, PK_COUNT(fds), (int)earlier(until_ms - now_ms, TIDY_MS));
     if (fds[1].revents && read(w->wake_fd, &count, sizeof count) < 0)
         return;
@@ -327,7 +326,8 @@ static void *run(void *worker)
         if (atomic_load(&w->app->stopping))
             stop(w, now_ms);
         on_time(w, now_ms);
-        claim_some(w, now_ms);
+        if (may_claim(w, now_ms))
+            claim(w, w->window - pkd_worker_holds(w));
         pkd_worker_turn(w);
         if (w->over.first && pk_clock_ms() >= w->hold_ms)
             pkd_worker_save(w);
