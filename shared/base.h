@@ -50,6 +50,7 @@ enum {
     PK_SESSION_IDLE_MS = 900 * 1000,        /* of a realtime session without a byte either way */
     PK_TIMEOUT_MS_MAX = 24 * 3600 * 1000,   /* the longest timeout that a config may ask for */
     PK_SETTLE_MS_MAX = 30 * 1000,           /* after a call's deadline its record is in the store */
+    PK_BATCHED_MS_MAX = 26 * 3600 * 1000,   /* so is that of a batched one, after it was sent */
     PK_CACHE_AGE_S_DEFAULT = 7 * 24 * 3600, /* cache.max_age when not given */
 };
 

@@ -189,7 +189,8 @@ struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_
     PK_ASSERT(is_last(ev) || (answers[c->next.op] & (1u << ev->kind)));
     if (ev->kind == PK_EV_START)
         start(c, mono_us);
-    c->record.upstream_us += ev->waited_us;
+    c->record.upstream_us += ev->waited_us + ev->away_us;
+    c->away_us += ev->away_us;
     c->mono_us = mono_us;
     c->now_ms = mono_us / 1000;
     c->next = (struct pk_next){.until_ms = c->deadline_ms};
@@ -243,6 +244,12 @@ const struct pk_exchange *pk_call_exchange(const struct pk_call *c)
 {
     PK_ASSERT(c->next.op == PK_OP_SEND);
     return c->state == ST_ask ? &c->asked.exchange : &c->exchange;
+}
+
+bool pk_call_parked(const struct pk_call *c)
+{
+    return c->req->batched && c->state != ST_ask &&
+           (c->next.op == PK_OP_SEND || c->next.op == PK_OP_READ);
 }
 
 struct pk_reply pk_call_reply(const struct pk_call *c)

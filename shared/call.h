@@ -71,6 +71,8 @@ struct pk_event {
     int truth;             /* ROW: 1, 0; -1: null, or no row */
     struct pk_error error; /* FAIL, STOP */
     int64_t waited_us;     /* how long the host waited for this: not our own work */
+    int64_t
+        away_us; /* HEAD, FAIL of a batched call: it was sent so long before it began this time */
 };
 
 /* What the host does next. `out` first, whatever the op. */
@@ -150,6 +152,8 @@ const struct pk_cache_entry *pk_call_save(const struct pk_call *c); /* at SAVE *
 struct pk_reserve *pk_call_reserve(struct pk_call *c); /* at RESERVE; may be answered in place */
 const struct pk_guard_query *pk_call_query(const struct pk_call *c); /* at QUERY */
 const struct pk_exchange *pk_call_exchange(const struct pk_call *c); /* at SEND */
+/* Whether what it waits for is its provider's batch, which the host has to do with. */
+bool pk_call_parked(const struct pk_call *c);
 struct pk_reply pk_call_reply(const struct pk_call *c);
 /* PK_OK, or why the call failed. At DONE. */
 const struct pk_error *pk_call_error(const struct pk_call *c);

@@ -83,7 +83,8 @@ static int without_exact(struct pk_call *c)
 {
     struct pk_like *like = &c->like;
 
-    if (pk_call_target(c)->cache.mode != PK_CACHE_SEMANTIC || !c->operation->front)
+    if (pk_call_target(c)->cache.mode != PK_CACHE_SEMANTIC || !c->operation->front ||
+        c->req->batched)
         return pk_call_go(c, ST_send);
     like->text = pk_cache_like(c->arena, &c->body, c->operation->input, &like->node);
     return pk_call_go(c, like->node < 0 ? ST_send : ST_embed);

@@ -14,11 +14,14 @@ enum { NAME_BYTES_MAX = 256 };
 static bool price_of(const struct pk_call *c, const struct pk_span *s, pk_str model,
                      const struct pk_usage *usage, const char **why, int64_t *cost_pusd)
 {
+    bool (*cost)(const struct pk_prices *, pk_str, pk_str, const struct pk_usage *, int64_t,
+                 int64_t *, const char **) =
+        c->req->batched ? pk_price_cost_batched : pk_price_cost;
     const struct pk_prices *prices = &c->facts->prices;
     int64_t at_us = c->record.started_us;
 
-    return pk_price_cost(prices, s->provider, model, usage, at_us, cost_pusd, why) ||
-           pk_price_cost(prices, s->provider, s->model, usage, at_us, cost_pusd, why);
+    return cost(prices, s->provider, model, usage, at_us, cost_pusd, why) ||
+           cost(prices, s->provider, s->model, usage, at_us, cost_pusd, why);
 }
 
 /* What the attempt used, as far as the provider has said, is paid for whatever became of it. */

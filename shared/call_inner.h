@@ -101,6 +101,7 @@ struct pk_call {
 
     int64_t started_mono_us; /* what record.started_us is on the monotonic clock */
     int64_t mono_us, now_ms; /* of this step */
+    int64_t away_us;         /* it waited for a batch while nobody had it */
     int64_t deadline_ms;
     struct pk_next next;
 
@@ -160,7 +161,7 @@ static inline const struct pk_target *pk_call_target(const struct pk_call *c)
 
 static inline int64_t pk_call_now_us(const struct pk_call *c)
 {
-    return c->record.started_us + c->mono_us - c->started_mono_us;
+    return c->record.started_us + c->mono_us - c->started_mono_us + c->away_us;
 }
 
 /* --- what a step returns -------------------------------------------------------------------- */

@@ -182,6 +182,9 @@ static bool prepare(struct pk_call *c)
 {
     int64_t left_ms = c->deadline_ms - c->now_ms + PK_SETTLE_MS_MAX;
 
+    if (c->req->batched)
+        left_ms = PK_BATCHED_MS_MAX;
+
     size_t holds_bytes = (size_t)c->record.holds.count * sizeof *c->record.holds.rows;
     struct pk_reserve *r = pk_alloc_room(c->arena, sizeof *r + holds_bytes);
     if (!r)

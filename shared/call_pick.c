@@ -55,8 +55,26 @@ static void settle(struct pk_call *c)
     pk_route_settle(&c->config->route, c->steer, c->config->figures ? figures : NULL);
 }
 
+/* One target for all calls of a batch, whatever the strategy: the first that can take one. */
+static int pick_batch(struct pk_call *c)
+{
+    for (int i = 0; i < c->config->target_count; i++) {
+        const struct pk_target *t = &c->config->targets[i];
+
+        if (!t->provider->batches)
+            continue;
+        c->steer->undecided = -1;
+        c->node = t->node;
+        return pk_call_go(c, ST_guard_in);
+    }
+    (void)pk_fail(&c->error, PK_BAD_CONFIG, "no provider of the config has a batch API");
+    return pk_call_go(c, ST_finish);
+}
+
 static int picked(struct pk_call *c)
 {
+    if (c->req->batched)
+        return pick_batch(c);
     c->node = pk_route_first(&c->config->route, c->steer);
     return c->node < 0 ? pk_call_undecided(c) : pk_call_go(c, ST_guard_in);
 }

@@ -77,8 +77,8 @@ static int try_again(struct pk_call *c, int64_t wait_ms)
 
 static bool out_of_attempts(const struct pk_call *c)
 {
-    return c->record.attempts == PK_ATTEMPTS_MAX || c->now_ms >= c->deadline_ms ||
-           c->error.code == PK_NO_MEMORY;
+    return c->req->batched || c->record.attempts == PK_ATTEMPTS_MAX ||
+           c->now_ms >= c->deadline_ms || c->error.code == PK_NO_MEMORY;
 }
 
 /* The only place that decides between same target, next target, and letting the outcome stand. */

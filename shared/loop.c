@@ -169,7 +169,8 @@ static bool needs_host(const struct pk_task *t)
     case PK_OP_DONE: return true;
     case PK_OP_SEND:
     case PK_OP_READ:
-    case PK_OP_SLEEP: return t->next.out.len > 0 || t->next.open || t->next.last;
+    case PK_OP_SLEEP:
+        return t->next.out.len > 0 || t->next.open || t->next.last || pk_call_parked(t->call);
     }
     return true;
 }

@@ -21,6 +21,9 @@
  *         }
  *     }
  *
+ * Of a batched call (request.h) SEND and READ are the host's too, but for those that ask somebody else than the
+ * target: pk_call_parked(). It comes back with HEAD or FAIL, and with BODY and END, when the provider's batch is over.
+ *
  * A session's bytes from the client go to pk_loop_send() as they come, whether the task is held or not.
  *
  * A host that cannot take more bytes yet resumes later: reading from the provider waits. Steps are

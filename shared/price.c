@@ -154,9 +154,36 @@ static bool all_input(const struct pk_usage *u, int64_t *sum)
            !__builtin_add_overflow(*sum, u->cache_write_1h, sum);
 }
 
-bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model,
-                   const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
-                   const char **why)
+static int64_t half(int64_t pusd)
+{
+    return pusd < 0 ? -1 : pusd / 2;
+}
+
+/* All providers that have batches charge half for what they do not list. Hidden thinking is output. */
+static struct pk_price batch_price(const struct pk_price *p)
+{
+    struct pk_price b = *p;
+
+    b.input = p->input_batch >= 0 ? p->input_batch : half(p->input);
+    b.cache_read = p->cache_read_batch >= 0 ? p->cache_read_batch : half(p->cache_read);
+    b.cache_write = half(p->cache_write);
+    b.cache_write_1h = half(p->cache_write_1h);
+    b.output = p->output_batch >= 0 ? p->output_batch : half(p->output);
+    b.reasoning =
+        p->output_batch >= 0 && p->reasoning == p->output ? p->output_batch : half(p->reasoning);
+    return b;
+}
+
+/* The price of a model for a call. */
+struct asked_price {
+    const struct pk_prices *prices;
+    pk_str provider, model;
+    int64_t at_us;
+    bool batched;
+};
+
+static bool find_cost(const struct asked_price *a, const struct pk_usage *usage, int64_t *cost_pusd,
+                      const char **why)
 {
     int64_t input;
 
@@ -166,19 +193,38 @@ bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model
     *why = "the token counts are out of range";
     if (!all_input(usage, &input))
         return false;
-    const struct pk_price *p = pk_price_find(prices, provider, model, input, at_us);
+    const struct pk_price *p = pk_price_find(a->prices, a->provider, a->model, input, a->at_us);
     *why = "no price for this model";
     if (!p)
         return false;
+    const struct pk_price price = a->batched ? batch_price(p) : *p;
     const struct bucket buckets[] = {
-        {usage->input, p->input, "no input price for this model"},
-        {usage->cache_read, p->cache_read, "no cache read price for this model"},
-        {usage->cache_write, p->cache_write, "no cache write price for this model"},
-        {usage->cache_write_1h, p->cache_write_1h, "no 1 h cache write price for this model"},
-        {usage->output, p->output, "no output price for this model"},
-        {usage->reasoning, p->reasoning, "no reasoning price for this model"},
+        {usage->input, price.input, "no input price for this model"},
+        {usage->cache_read, price.cache_read, "no cache read price for this model"},
+        {usage->cache_write, price.cache_write, "no cache write price for this model"},
+        {usage->cache_write_1h, price.cache_write_1h, "no 1 h cache write price for this model"},
+        {usage->output, price.output, "no output price for this model"},
+        {usage->reasoning, price.reasoning, "no reasoning price for this model"},
     };
     return add_buckets(buckets, PK_COUNT(buckets), cost_pusd, why);
+}
+
+bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model,
+                   const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
+                   const char **why)
+{
+    const struct asked_price a = {prices, provider, model, at_us, false};
+
+    return find_cost(&a, usage, cost_pusd, why);
+}
+
+bool pk_price_cost_batched(const struct pk_prices *prices, pk_str provider, pk_str model,
+                           const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
+                           const char **why)
+{
+    const struct asked_price a = {prices, provider, model, at_us, true};
+
+    return find_cost(&a, usage, cost_pusd, why);
 }
 
 /* --- decimals ------------------------------------------------------------------------------- */

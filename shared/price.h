@@ -20,6 +20,7 @@ struct pk_price {
     int64_t from_us, to_us; /* in effect in [from, to); to 0 = still */
     int64_t max_output;     /* tokens that the model gives at most; 0 = not known */
     int64_t context_window; /* and takes at most; 0 = not known */
+    int64_t input_batch, cache_read_batch, output_batch; /* through the provider's batch API */
 };
 
 struct pk_prices {
@@ -39,6 +40,11 @@ const struct pk_price *pk_price_find(const struct pk_prices *prices, pk_str prov
 bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model,
                    const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
                    const char **why);
+
+/* The same through the provider's batch API: half of the usual price where no other is known. */
+bool pk_price_cost_batched(const struct pk_prices *prices, pk_str provider, pk_str model,
+                           const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
+                           const char **why);
 
 /* Whose price pk_cost() means: "openai/gpt-4o" names the provider, and loses the prefix; otherwise the
  * first provider that has a price for the model; empty when none has. */

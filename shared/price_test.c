@@ -7,14 +7,14 @@
 #include "test.h"
 
 static const struct pk_price rows[] = {
-    /* provider  model        in     read  write 1h  out    reason above   from to max */
-    {{"a", 1}, {"m*", 2}, 1, -1, -1, -1, 10, -1, 0, 0, 0, 0, 0},
-    {{"a", 1}, {"mod*", 4}, 2, -1, -1, -1, 20, -1, 0, 0, 0, 0, 0},
-    {{"a", 1}, {"model", 5}, 3, 1, 4, 6, 30, 30, 0, 0, 500, 0, 0},
-    {{"a", 1}, {"model", 5}, 5, 1, 4, 6, 50, 50, 0, 500, 0, 0, 0},
-    {{"a", 1}, {"model", 5}, 7, 2, 8, 9, 70, 70, 200000, 500, 0, 0, 0},
-    {{"b", 1}, {"model", 5}, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0},
-    {{"c", 1}, {"huge", 4}, INT64_MAX / 2, -1, -1, -1, 1, 1, 0, 0, 0, 0, 0},
+    /* provider  model        in     read  write 1h  out    reason above   from to max window batch: in read out */
+    {{"a", 1}, {"m*", 2}, 1, -1, -1, -1, 10, -1, 0, 0, 0, 0, 0, -1, -1, -1},
+    {{"a", 1}, {"mod*", 4}, 2, -1, -1, -1, 20, -1, 0, 0, 0, 0, 0, -1, -1, -1},
+    {{"a", 1}, {"model", 5}, 3, 1, 4, 6, 30, 30, 0, 0, 500, 0, 0, -1, -1, -1},
+    {{"a", 1}, {"model", 5}, 5, 1, 4, 6, 50, 50, 0, 500, 0, 0, 0, -1, -1, -1},
+    {{"a", 1}, {"model", 5}, 7, 2, 8, 9, 70, 70, 200000, 500, 0, 0, 0, -1, -1, -1},
+    {{"b", 1}, {"model", 5}, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0, 4, -1, 6},
+    {{"c", 1}, {"huge", 4}, INT64_MAX / 2, -1, -1, -1, 1, 1, 0, 0, 0, 0, 0, -1, -1, -1},
 };
 static const struct pk_prices prices = {rows, PK_COUNT(rows)};
 
@@ -83,6 +83,20 @@ static void buckets_add_up_at_their_own_prices(void)
     EXPECT(cost("a", "model", u, &pusd, &why));
     EXPECT(pusd == 5 + 2 + 12 + 24 + 250 + 300);
     EXPECT(!why);
+}
+
+static void a_batch_has_prices_of_its_own_or_costs_half(void)
+{
+    const struct pk_usage u = {PK_USAGE_PROVIDER, 1, 2, 3, 4, 5, 6};
+    const char *why;
+    int64_t pusd;
+
+    EXPECT(pk_price_cost_batched(&prices, PK_STR("a"), PK_STR("model"), &u, 600, &pusd, &why) &&
+           pusd == 2 + 0 + 3 * 2 + 4 * 3 + 5 * 25 + 6 * 25);
+    EXPECT(pk_price_cost_batched(&prices, PK_STR("b"), PK_STR("model"), &u, 600, &pusd, &why) &&
+           pusd == 4 + 2 * 5 + 3 * 5 + 4 * 5 + 5 * 6 + 6 * 6);
+    EXPECT(!pk_price_cost_batched(&prices, PK_STR("a"), PK_STR("mo"), &u, 600, &pusd, &why) &&
+           pk_str_is(pk_str_of(why), "no cache read price for this model"));
 }
 
 static void cached_tokens_count_towards_the_tier(void)
@@ -239,6 +253,7 @@ int main(void)
     RUN(a_sorted_list_is_found_whatever_its_order_was);
     RUN(a_long_context_tier_starts_above_its_threshold);
     RUN(buckets_add_up_at_their_own_prices);
+    RUN(a_batch_has_prices_of_its_own_or_costs_half);
     RUN(cached_tokens_count_towards_the_tier);
     RUN(an_unknown_price_gives_no_cost_but_a_reason);
     RUN(no_usage_is_not_free);

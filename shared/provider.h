@@ -25,6 +25,7 @@ struct pk_provider {
     const char *host_path;  /* what follows a custom_host without a version: "/v1"; NULL: nothing */
     bool developer;         /* knows the role "developer"; to the others it is "system" */
     bool short_ids;         /* tool calls have ids of nine letters and digits */
+    bool batches;           /* takes many requests at once, for half the price (docs/queue.md) */
     bool own;               /* put by an administrator: it lives as long as what it was read into */
 };
 

@@ -45,9 +45,12 @@ struct pk_request {
     pk_str forward; /* names of client headers to pass on, comma separated, besides the config's */
     const struct pk_guards *guards[2]; /* by phase, after those of every target; NULL: none */
     const struct pk_typed *typed;      /* what the answer must be (typed.h); NULL: anything */
-    bool alone;                /* equal to no other: not answered with the answer of another */
-    bool native;               /* the client reads what is not OpenAI's: hook_results in a stream */
-    bool strict_params;        /* likewise for all targets what a config says of one */
+    bool alone;         /* equal to no other: not answered with the answer of another */
+    bool native;        /* the client reads what is not OpenAI's: hook_results in a stream */
+    bool strict_params; /* likewise for all targets what a config says of one */
+    bool
+        batched; /* it goes through its provider's batch API: the first target that has one is asked once, at that
+                     price, and the host performs its SEND and READ (loop.h) */
     struct pk_privacy privacy; /* of the host's settings and the call's own options */
     pk_str api_key;            /* the name of the API key that it came with; empty: none */
     pk_str role;               /* the SQL role, or the user of the process */

@@ -334,7 +334,7 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
 {
     struct price_read *read = ctx;
 
-    PK_ASSERT(count == 13);
+    PK_ASSERT(count == 16);
     if (read->count == read->cap && !grow_prices(read))
         return false;
     read->rows[read->count++] = (struct pk_price){
@@ -351,6 +351,9 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
         .reasoning = price_of(&v[10]),
         .max_output = v[11].i,
         .context_window = v[12].i,
+        .input_batch = price_of(&v[13]),
+        .cache_read_batch = price_of(&v[14]),
+        .output_batch = price_of(&v[15]),
     };
     return true;
 }

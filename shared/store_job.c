@@ -7,6 +7,7 @@
 #include "iso.h"
 #include "resolve.h"
 #include "store_audit.h"
+#include "store_job_batch.h"
 #include "store_prompt.h"
 #include "store_value.h"
 
@@ -60,11 +61,24 @@ static bool read_prompt(struct pk_arena *arena, const struct pk_json *doc, int p
                    "params.pk.prompt: must be a prompt's slug, slug@version or slug@label");
 }
 
+static bool read_executor(struct pk_arena *arena, const struct pk_json *doc, int pk,
+                          struct pk_job *job, struct pk_error *err)
+{
+    int value = pk_json_get(doc, pk, "executor");
+    pk_str name = value < 0 ? PK_STR("call") : pk_json_str(arena, doc, value);
+
+    job->batched = pk_str_is(name, "batch");
+    return job->batched || pk_str_is(name, "call") ||
+           pk_fail(err, PK_BAD_REQUEST, "params.pk.executor: must be \"call\" or \"batch\"");
+}
+
 /* job->params: `params` without the job's own options. */
 static bool read_options(struct pk_arena *arena, pk_str params, struct pk_job *job,
                          struct pk_error *err)
 {
-    struct pk_json_edit edits[] = {{PK_STR("max_attempts"), PK_NONE}, {PK_STR("prompt"), PK_NONE}};
+    struct pk_json_edit edits[] = {{PK_STR("max_attempts"), PK_NONE},
+                                   {PK_STR("prompt"), PK_NONE},
+                                   {PK_STR("executor"), PK_NONE}};
     struct pk_buf pk_left = pk_buf_in(arena, PK_BODY_BYTES_MAX), left = pk_left;
     struct pk_json doc;
 
@@ -76,7 +90,8 @@ static bool read_options(struct pk_arena *arena, pk_str params, struct pk_job *j
     int pk = pk_json_get(&doc, 0, "pk");
     if (pk_json_type(&doc, pk) != PK_JSON_OBJECT)
         return true; /* pk_request_options() says what is wrong, if anything */
-    if (!read_tries(&doc, pk, job, err) || !read_prompt(arena, &doc, pk, job, err))
+    if (!read_tries(&doc, pk, job, err) || !read_prompt(arena, &doc, pk, job, err) ||
+        !read_executor(arena, &doc, pk, job, err))
         return false;
     pk_json_splice(&pk_left, &doc, pk, edits, (int)PK_COUNT(edits));
     edits[0] = (struct pk_json_edit){PK_STR("pk"), pk_buf_str(&pk_left)};
@@ -151,7 +166,8 @@ bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str confi
     if (!read_options(arena, params, job, err) ||
         !pk_request_options(arena, job->params, &asked, err) ||
         !check_config(s, arena, config, now_us, err) ||
-        (job->prompt.len && !pk_store_prompt_check(s, arena, job->prompt, err)))
+        (job->prompt.len && !pk_store_prompt_check(s, arena, job->prompt, err)) ||
+        (job->batched && !pk_job_batch_check(s, config, now_us, err)))
         return false;
     job->equals = asked.alone ? NULL : pk_job_equals_new(arena);
     return job->equals || asked.alone || pk_fail(err, PK_NO_MEMORY, "job: out of memory");
@@ -168,6 +184,7 @@ bool pk_store_job_put(struct pk_store *s, struct pk_job *job, int64_t now_us, st
         pk_v_required(job->params),
         pk_v_required(job->prompt.len ? job->prompt : PK_STR("")),
         pk_v_int(job->tries_max),
+        pk_v_required(job->batched ? PK_STR("batch") : PK_STR("call")),
     };
 
     if (!s->ops->begin(s, err))
@@ -224,6 +241,7 @@ bool pk_store_job_add(struct pk_store *s, const struct pk_job *job, const struct
         in->has_text ? pk_v_required(in->text.at ? in->text : PK_STR("")) : pk_v_null(),
         pk_v_int(same_as ? never_us : now_us),
         pk_v_int_unless(same_as == 0, same_as),
+        pk_v_int(job->batched),
     };
 
     return s->ops->exec(s, PK_SQL_job_item_put, args, PK_COUNT(args), NULL, NULL, err);

@@ -42,6 +42,7 @@ struct pk_job {
     pk_str prompt;                /* whose variables items have; empty: none */
     int tries_max;
     struct pk_job_equals *equals; /* while it is enqueued; NULL: every item is asked */
+    bool batched;                 /* through the provider's batch API (store_job_batch.h) */
 };
 
 enum pk_job_kind { PK_JOB_PROMPT, PK_JOB_MESSAGES, PK_JOB_VARS };
@@ -53,7 +54,7 @@ struct pk_job_input {
     enum pk_job_kind kind;
 };
 
-/* Reads `params`: max_attempts and prompt of its "pk" are the job's, and the rest is what a call may be asked with.
+/* Reads `params`: max_attempts, prompt and executor of its "pk" are the job's, and the rest is what a call may be asked with.
  * `arena` lasts until the job is enqueued. Refuses a config or a prompt that is not there, and a literal key: a job is
  * stored as it is. */
 bool pk_store_job_check(struct pk_store *s, struct pk_arena *arena, pk_str config, pk_str params,
@@ -123,6 +124,8 @@ struct pk_job_claim {
     pk_str text;
     int tries; /* that ended badly */
 };
+
+enum pk_job_kind pk_job_kind_of(pk_str word); /* as it is in the store */
 
 /* Takes at most `count` items that are due, until until_us; calls `take` for each, whose false ends it. */
 bool pk_store_job_claim(struct pk_store *s, const uint8_t worker[PK_WORKER_BYTES], int64_t now_us,

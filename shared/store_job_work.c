@@ -28,7 +28,7 @@ struct claiming {
     void *ctx;
 };
 
-static enum pk_job_kind kind_of(pk_str word)
+enum pk_job_kind pk_job_kind_of(pk_str word)
 {
     if (pk_str_is(word, "vars"))
         return PK_JOB_VARS;
@@ -39,7 +39,7 @@ static bool take_claim(void *ctx, const struct pk_value *v, int count)
 {
     struct claiming *c = ctx;
     struct pk_job_claim claim = {
-        .ord = v[1].i, .kind = kind_of(v[2].s), .text = v[3].s, .tries = (int)v[4].i};
+        .ord = v[1].i, .kind = pk_job_kind_of(v[2].s), .text = v[3].s, .tries = (int)v[4].i};
 
     PK_ASSERT(count == 5 && v[0].s.len == PK_UUID_BYTES);
     memcpy(claim.job, v[0].s.at, PK_UUID_BYTES);

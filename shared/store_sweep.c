@@ -200,7 +200,7 @@ static bool sweep_audit(const struct step *st, int64_t *rows)
 /* Jobs that were over before the log begins, a job's items first. */
 static bool sweep_jobs(const struct step *st, int64_t *rows)
 {
-    int64_t before = before_us(st, PK_KEPT_LOGS), items = 0, found = 0;
+    int64_t before = before_us(st, PK_KEPT_LOGS), items = 0, batches = 0, found = 0;
     const struct pk_value args[] = {pk_v_int(before), pk_v_int(st->sweep->rows)};
 
     if (!before)
@@ -212,7 +212,8 @@ static bool sweep_jobs(const struct step *st, int64_t *rows)
     if (!st->store->ops->begin(st->store, st->err))
         return false;
     bool ok = exec(st, PK_SQL_sweep_job_items, args, PK_COUNT(args), &items) &&
-              (items > 0 || exec(st, PK_SQL_sweep_jobs, args, PK_COUNT(args), rows));
+              (items > 0 || (exec(st, PK_SQL_sweep_job_batches, args, PK_COUNT(args), &batches) &&
+                             exec(st, PK_SQL_sweep_jobs, args, PK_COUNT(args), rows)));
     *rows += items;
     return end(st, ok);
 }

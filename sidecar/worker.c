@@ -4,6 +4,7 @@
  */
 #include "log.h"
 #include "store_group.h"
+#include "worker_batch.h"
 #include "worker_inner.h"
 
 #include <poll.h>
@@ -221,7 +222,8 @@ static void tidy(struct pkd_worker *w, int64_t now_ms)
     struct pk_error err = {0};
 
     w->tidy_ms = now_ms + TIDY_MS;
-    if (!pk_store_job_tidy(w->store, pk_clock_us(), &err))
+    if (!pk_store_job_tidy(w->store, pk_clock_us(), &err) ||
+        (w->stop_at_ms == INT64_MAX && !pkd_batcher_wake(w->batcher, w->store, &err)))
         pkd_worker_trouble(w, "tidy", &err);
 }
 
@@ -345,7 +347,7 @@ static void *run(void *worker)
 
 /* --- birth and death ----------------------------------------------------------------------- */
 
-static bool open_transport(struct pkd_worker *w, struct pk_error *err)
+bool pkd_worker_open(struct pkd_worker *w, struct pk_error *err)
 {
     const struct pkd_options *o = w->app->options;
     const struct pk_xfer_options options = {
@@ -369,11 +371,13 @@ static bool open_transport(struct pkd_worker *w, struct pk_error *err)
 
 static bool open_rest(struct pkd_worker *w, struct pk_error *err)
 {
-    w->meter = pkd_meter_new(w->app->meters);
+    struct pkd_app *app = w->app;
+
+    w->meter = pkd_meter_new(app->meters);
     if (!w->meter)
         return pk_fail(err, PK_NO_MEMORY, "no memory for the queue's worker");
-    w->app->meters = w->meter;
-    return open_transport(w, err);
+    app->meters = w->meter;
+    return pkd_batcher_new(app, &w->batcher, err) && pkd_worker_open(w, err);
 }
 
 bool pkd_worker_new(struct pkd_app *app, struct pkd_worker **out, struct pk_error *err)
@@ -435,6 +439,7 @@ void pkd_worker_free(struct pkd_worker *w)
         return;
     if (w->started)
         (void)pthread_join(w->thread, NULL);
+    pkd_batcher_free(w->batcher);
     drop_all(w, &w->claimed, false);
     drop_all(w, &w->running, true);
     drop_all(w, &w->over, false);

@@ -131,13 +131,25 @@ static pk_str name_of(pk_str actor)
     return actor;
 }
 
+/* The log says of a batch's calls what they are. */
+static bool note_executor(struct pkd_item *item, struct pk_error *err)
+{
+    struct pk_request *req = &item->req;
+
+    return pk_json_merge(&item->arena, req->metadata.len ? req->metadata : PK_STR("{}"),
+                         PK_STR("{\"_executor\":\"batch\"}"), "metadata", &req->metadata, err);
+}
+
 static bool build(struct pkd_worker *w, struct pkd_item *item, struct pk_error *err)
 {
     const struct pk_job *job = &item->work->job;
     struct pk_request *req = &item->req;
 
     if (!pk_store_job_request(w->store, &item->arena, job, item->claim.kind, item->claim.text,
-                              pk_random_next(&w->random), req, err))
+                              item->batched ? item->draw : pk_random_next(&w->random), req, err))
+        return false;
+    req->batched = item->batched;
+    if (item->batched && !note_executor(item, err))
         return false;
     req->source = w->app->home.pq ? PK_SOURCE_POSTGRES : PK_SOURCE_SQLITE;
     req->role = name_of(job->actor);
@@ -154,8 +166,10 @@ bool pkd_item_call(struct pkd_worker *w, struct pkd_item *item)
 
     item->out = pk_buf_in(&item->arena, PK_STREAM_BYTES_MAX);
     if (build(w, item, &err))
-        item->task.call = pk_call_new(&item->arena, &item->snapshot->config, item->snapshot->facts,
-                                      &item->req, pk_clock_us(), pk_random_next(&w->random), &err);
+        item->task.call =
+            pk_call_new(&item->arena, &item->snapshot->config, item->snapshot->facts, &item->req,
+                        item->batched ? item->began_us : pk_clock_us(),
+                        item->batched ? item->seed : pk_random_next(&w->random), &err);
     if (!item->task.call) {
         pk_result_of_error(&item->arena, &err, &item->result);
         return false;
@@ -182,7 +196,7 @@ static void finish(struct pkd_worker *w, struct pkd_item *item)
     pkd_items_add(&w->over, item);
 }
 
-static void perform(struct pkd_worker *w, struct pkd_item *item)
+void pkd_item_perform(struct pkd_worker *w, struct pkd_item *item)
 {
     pk_buf_add(&item->out, item->task.next.out);
     switch (item->task.next.op) {
@@ -201,7 +215,7 @@ static void perform(struct pkd_worker *w, struct pkd_item *item)
 void pkd_worker_turn(struct pkd_worker *w)
 {
     for (struct pk_task *task; (task = pk_loop_next(w->loop));)
-        perform(w, (struct pkd_item *)(void *)task);
+        pkd_item_perform(w, (struct pkd_item *)(void *)task);
 }
 
 void pkd_item_tell(struct pkd_worker *w, struct pkd_item *item)

@@ -33,6 +33,14 @@ struct pkd_item {
     int64_t retry_after_ms;
     bool called; /* a call was made */
     bool logged; /* its row was handed over, and is not saved with it */
+
+    /* Of a batch (worker_batch_inner.h): its call is the same whenever it is made. */
+    bool batched;
+    int64_t began_us;
+    uint64_t seed, draw;  /* of the call; of a prompt's version, whatever the batch */
+    bool waits;           /* a limit lets it wait for others */
+    bool dropped;         /* only what it cost is of interest */
+    const uint8_t *batch; /* has it in the store, in the place of the worker; NULL: not yet */
     struct pkd_item *next, *prev;
 };
 
@@ -41,8 +49,12 @@ struct pkd_items {
     int count;
 };
 
+struct pkd_batcher;
+
 struct pkd_worker {
     struct pkd_app *app;
+    struct pkd_batcher
+        *batcher; /* works off what goes through batch APIs, once there is something */
     pthread_t thread;
     bool started;
     int wake_fd;
@@ -79,6 +91,10 @@ void pkd_item_free(struct pkd_worker *w, struct pkd_item *item);
 
 /* Begins its call; false: there is none, and item->result says why. */
 bool pkd_item_call(struct pkd_worker *w, struct pkd_item *item);
+/* Does what the loop has stopped the item's call for. */
+void pkd_item_perform(struct pkd_worker *w, struct pkd_item *item);
+/* A transport, a loop and a resolver, as the options say. */
+bool pkd_worker_open(struct pkd_worker *w, struct pk_error *err) PK_MUST_CHECK;
 /* Does what calls need until none needs anything; those that ended are in w->over. */
 void pkd_worker_turn(struct pkd_worker *w);
 /* Those who count calls hear of it, once it is saved. */

@@ -21,7 +21,10 @@ enum {
     BUSY_TRIES = 8, /* more, for a provider that has no room */
     TURN_MS = 1000, /* for the process's other writer to let go of the file */
     TOO_MANY = 429,
+    LATER_MS = 30 * 1000, /* when limits are in the way of a batch */
 };
+
+static const int64_t second_us = 1000000;
 
 /* --- one item ------------------------------------------------------------------------------ */
 
@@ -42,19 +45,31 @@ static bool cut_short(const struct pkd_worker *w, const struct pkd_item *item)
     return w->stop_at_ms != INT64_MAX && code && strcmp(code, pk_code_name(PK_CANCELLED)) == 0;
 }
 
+/* Items of a batch come back together, for another one. */
+static int64_t again_us(struct pkd_worker *w, const struct pkd_item *item, int tries)
+{
+    int64_t at_us = pk_clock_us() + backoff_ms(w, item, tries) * 1000;
+
+    return item->batched ? at_us + second_us - at_us % second_us : at_us;
+}
+
 static bool put_item(struct pkd_worker *w, const struct pkd_item *item, struct pk_error *err)
 {
     const struct pk_result *r = &item->result;
+    const uint8_t *holder = item->batch ? item->batch : w->id;
     int tries = item->claim.tries + !r->ok;
     int most = item->work->job.tries_max + (r->http_status == TOO_MANY ? BUSY_TRIES : 0);
     int64_t now_us = pk_clock_us();
 
-    if (cut_short(w, item))
-        return pk_store_job_again(w->store, &item->claim, w->id, item->claim.tries, now_us, r, err);
+    if (item->dropped && !r->ok)
+        return true;
+    if (item->waits || cut_short(w, item))
+        return pk_store_job_again(w->store, &item->claim, holder, item->claim.tries,
+                                  now_us + (item->waits ? LATER_MS * 1000 : 0), r, err);
     if (r->ok || !r->retryable || tries >= most)
         return pk_store_job_end(w->store, &item->claim, tries, r, err);
-    return pk_store_job_again(w->store, &item->claim, w->id, tries,
-                              now_us + backoff_ms(w, item, tries) * 1000, r, err);
+    return pk_store_job_again(w->store, &item->claim, holder, tries, again_us(w, item, tries), r,
+                              err);
 }
 
 static bool put(struct pkd_worker *w, const struct pkd_item *item, struct pk_error *err)

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 12),   -- of the tables: the last file in migrate/
+    ('schema_version', 13),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -368,7 +368,8 @@ create table pk_job (
     params       text not null,             -- JSON: of every call
     prompt       text not null,             -- whose variables its items have, or ''
     max_attempts integer not null,
-    total        bigint not null
+    total        bigint not null,
+    executor     text not null default 'call' -- batch: through the provider's batch API
 );
 create index pk_job_open on pk_job (id) where finished_us is null;
 create index pk_job_finished on pk_job (finished_us) where finished_us is not null;
@@ -404,9 +405,10 @@ create table pk_job_item (
     attempts      integer,
     cache_status  text,
     trace_id      text,
+    batched       integer not null default 0, -- its job's executor is batch
     primary key (job_id, ord)
 );
-create index pk_job_item_due on pk_job_item (due_us) where due_us is not null;
+create index pk_job_item_ready on pk_job_item (batched, due_us) where due_us is not null;
 create index pk_job_item_open on pk_job_item (job_id) where due_us is not null;
 create index pk_job_item_same on pk_job_item (job_id, same_as) where same_as is not null and due_us is not null;
 create index pk_job_item_shares on pk_job_item (job_id, ord) where twins = 1 and due_us is null;
@@ -430,6 +432,29 @@ create table pk_progress (
     in_flight  bigint not null,             -- calls
     cost_pusd  bigint not null
 );
+
+-- What was sent to a provider's batch API, from before it is sent (shared/store_job_batch.h). Its items have its id
+-- as their worker, and are due when it is over, whenever that is.
+create table pk_job_batch (
+    id           @uuid@ not null primary key,
+    job_id       @uuid@ not null,
+    created_us   bigint not null,           -- when the calls of its items began
+    provider     text not null,
+    target_path  text not null,
+    model        text not null,
+    items        bigint not null,
+    state        text not null,             -- new sent over
+    asks         integer not null,          -- how often the provider was asked to make it
+    looks        integer not null,          -- and how it is
+    due_us       bigint,                    -- when it is looked at next; null when it is over
+    worker       @blob@,                    -- who does; then due_us is the end of its lease
+    file_id      text,                      -- the provider's
+    remote_id    text,
+    cancelled    integer not null,          -- the provider was told to stop it
+    updated_us   bigint not null
+);
+create index pk_job_batch_due on pk_job_batch (due_us) where due_us is not null;
+create index pk_job_batch_job on pk_job_batch (job_id);
 
 -- Pico-dollars a token; null where not known.
 create table pk_price (

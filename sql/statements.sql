@@ -755,7 +755,7 @@ values ($1, $2, $3, $4, cast($5 as @json@))
 -- name: prices()
 select p.provider, p.model, p.above_tokens, p.from_us, p.to_us, p.input, p.cache_read, p.cache_write,
     p.cache_write_1h, p.output, p.reasoning, coalesce(m.max_output_tokens, 0),
-    coalesce(m.context_window, 0)
+    coalesce(m.context_window, 0), p.input_batch, p.cache_read_batch, p.output_batch
 from pk_price p left join pk_model m on m.provider = p.provider and m.model = p.model
 
 -- name: price_lock()
@@ -1091,15 +1091,15 @@ order by a.id desc limit $6 offset $7
 
 -- The queue. Where $n is an actor, null stands for everybody.
 
--- name: job_put(id uuid, now_us bigint, actor text, config text, params text, prompt text, max_attempts bigint)
-insert into pk_job (id, created_us, actor, config, params, prompt, max_attempts, total)
-values ($1, $2, $3, $4, $5, $6, cast($7 as integer), 0)
+-- name: job_put(id uuid, now_us bigint, actor text, config text, params text, prompt text, max_attempts bigint, executor text)
+insert into pk_job (id, created_us, actor, config, params, prompt, max_attempts, total, executor)
+values ($1, $2, $3, $4, $5, $6, cast($7 as integer), 0, $8)
 
--- name: job_item_put(id uuid, ord bigint, key text, key_is_int bigint, kind text, input text, due_us bigint, same_as bigint)
+-- name: job_item_put(id uuid, ord bigint, key text, key_is_int bigint, kind text, input text, due_us bigint, same_as bigint, batched bigint)
 -- A row without a text needs no call.
-insert into pk_job_item (job_id, ord, key, key_is_int, kind, input, state, due_us, cost_pusd, same_as)
+insert into pk_job_item (job_id, ord, key, key_is_int, kind, input, state, due_us, cost_pusd, same_as, batched)
 values ($1, $2, $3, cast($4 as integer), $5, $6, case when $6 is null then 'done' else 'queued' end,
-    case when $6 is null then null else $7 end, case when $6 is null then 0 end, $8)
+    case when $6 is null then null else $7 end, case when $6 is null then 0 end, $8, cast($9 as integer))
 
 -- name: job_item_leads(id uuid, ord bigint)
 update pk_job_item set twins = 1 where job_id = $1 and ord = $2
@@ -1167,7 +1167,7 @@ update pk_job set finished_us = null, cancelled_us = null where id = $1
 
 -- name: job_due(now_us bigint)
 -- Looked at before anything is claimed: a statement that writes would lock the file.
-select 1 from pk_job_item where due_us <= $1 limit 1
+select 1 from pk_job_item where batched = 0 and due_us <= $1 limit 1
 
 -- name: job_open()
 select 1 from pk_job where finished_us is null limit 1
@@ -1176,14 +1176,14 @@ select 1 from pk_job where finished_us is null limit 1
 update pk_job_item set state = 'running', worker = $3, due_us = $2,
     losses = losses + case when state = 'running' then 1 else 0 end
 where (job_id, ord) in (
-    select i.job_id, i.ord from pk_job_item i where i.due_us <= $1 and i.losses < $5
+    select i.job_id, i.ord from pk_job_item i where i.batched = 0 and i.due_us <= $1 and i.losses < $5
         and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
     order by i.due_us limit $4)
 returning job_id, ord, kind, input, tries
 
 -- name: job_claim @postgres
 with picked as materialized (
-    select i.job_id, i.ord from pk_job_item i where i.due_us <= $1 and i.losses < $5
+    select i.job_id, i.ord from pk_job_item i where i.batched = 0 and i.due_us <= $1 and i.losses < $5
         and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
     order by i.due_us limit $4 for update of i skip locked)
 update pk_job_item t set state = 'running', worker = $3, due_us = $2,
@@ -1220,7 +1220,7 @@ where due_us is not null and (state = 'queued' or due_us < $1)
 
 -- name: job_tidy_lost(now_us bigint, losses bigint, error_code text, error_message text)
 update pk_job_item set state = 'failed', due_us = null, worker = null, error_code = $3, error_message = $4,
-    retryable = 1 where due_us < $1 and losses >= $2
+    retryable = 1 where batched in (0, 1) and due_us < $1 and losses >= $2
 
 -- name: job_shares()
 select 1 from pk_job_item where twins = 1 and due_us is null limit 1
@@ -1252,6 +1252,87 @@ with over as (update pk_job set finished_us = $1 where finished_us is null
     and not exists (select 1 from pk_job_item i where i.job_id = pk_job.id and i.due_us is not null)
     returning id)
 select pg_notify('pk_jobs', cast(id as text)) from over
+
+-- What is worked off through providers' batch APIs (shared/store_job_batch.h).
+
+-- name: job_batch_wanted()
+select 1 from pk_job where finished_us is null and executor = 'batch' limit 1
+
+-- name: job_batch_next(now_us bigint, losses bigint)
+-- The job of the item that has waited longest.
+select i.job_id from pk_job_item i where i.batched = 1 and i.due_us <= $1 and i.losses < $2
+    and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
+order by i.due_us limit 1
+
+-- name: job_batch_claim(now_us bigint, until_us bigint, worker blob, count bigint, losses bigint, job uuid)
+update pk_job_item set state = 'running', worker = $3, due_us = $2,
+    losses = losses + case when state = 'running' then 1 else 0 end
+where (job_id, ord) in (
+    select i.job_id, i.ord from pk_job_item i
+    where i.batched = 1 and i.due_us <= $1 and i.losses < $5 and i.job_id = $6 order by i.due_us limit $4)
+returning job_id, ord, kind, input, tries
+
+-- name: job_batch_claim @postgres
+with picked as materialized (
+    select i.job_id, i.ord from pk_job_item i
+    where i.batched = 1 and i.due_us <= $1 and i.losses < $5 and i.job_id = $6
+    order by i.due_us limit $4 for update of i skip locked)
+update pk_job_item t set state = 'running', worker = $3, due_us = $2,
+    losses = t.losses + case when t.state = 'running' then 1 else 0 end
+from picked p where t.job_id = p.job_id and t.ord = p.ord
+returning t.job_id, t.ord, t.kind, t.input, t.tries
+
+-- name: job_batch_put(id uuid, job uuid, created_us bigint, provider text, target_path text, model text, worker blob, until_us bigint)
+-- All that the worker has becomes the batch's.
+insert into pk_job_batch (id, job_id, created_us, provider, target_path, model, items, state, asks, looks, due_us, worker,
+    cancelled, updated_us)
+select $1, $2, $3, $4, $5, $6, (select count(*) from pk_job_item i where i.job_id = $2 and i.due_us is not null
+    and i.worker = $7), 'new', 0, 0, $8, $7, 0, $3
+returning items
+
+-- name: job_batch_put_items(job uuid, worker blob, batch blob, later_us bigint)
+update pk_job_item set worker = $3, due_us = $4 where job_id = $1 and due_us is not null and worker = $2
+
+-- name: job_batch_due(now_us bigint)
+select 1 from pk_job_batch where due_us <= $1 limit 1
+
+-- name: job_batch_take(now_us bigint, until_us bigint, worker blob)
+update pk_job_batch set due_us = $2, worker = $3 where id = (
+    select b.id from pk_job_batch b where b.due_us <= $1 order by b.due_us limit 1)
+returning id, job_id, created_us, provider, target_path, model, items, state, asks, looks, file_id, remote_id, cancelled
+
+-- name: job_batch_take @postgres
+update pk_job_batch set due_us = $2, worker = $3 where id = (
+    select b.id from pk_job_batch b where b.due_us <= $1 order by b.due_us limit 1 for update skip locked)
+returning id, job_id, created_us, provider, target_path, model, items, state, asks, looks, file_id, remote_id, cancelled
+
+-- name: job_batch_save(id uuid, worker blob, state text, asks bigint, looks bigint, due_us bigint, file_id text, remote_id text, cancelled bigint, now_us bigint, keep bigint)
+-- Of whoever still has it.
+update pk_job_batch set state = $3, asks = cast($4 as integer), looks = cast($5 as integer), due_us = $6, file_id = $7,
+    remote_id = $8, cancelled = cast($9 as integer), updated_us = $10, worker = case when $11 = 1 then worker end
+where id = $1 and worker = $2 returning 1
+
+-- name: job_batch_items(job uuid, batch blob)
+select ord, kind, input, tries from pk_job_item where job_id = $1 and due_us is not null and worker = $2 order by ord
+
+-- name: job_batch_known(remote_id text)
+select 1 from pk_job_batch where remote_id = $1 limit 1
+
+-- name: job_batch_stopped(job uuid)
+select case when cancelled_us is null then 0 else 1 end from pk_job where id = $1
+
+-- name: job_batch_hurry(now_us bigint)
+-- Of a job that was cancelled, the provider is to be told.
+update pk_job_batch set due_us = $1 where due_us > $1 and worker is null and cancelled = 0
+    and exists (select 1 from pk_job j where j.id = pk_job_batch.job_id and j.cancelled_us is not null)
+
+-- name: job_batch_drop(job uuid, batch blob)
+update pk_job_item set state = 'cancelled', due_us = null, worker = null
+where job_id = $1 and due_us is not null and worker = $2
+
+-- name: sweep_job_batches(before_us bigint, rows bigint)
+delete from pk_job_batch where job_id in (
+    select o.id from (select j.id from pk_job j where j.finished_us < $1 order by j.finished_us limit $2) o)
 
 -- name: sweep_jobs_look(before_us bigint)
 select 1 from pk_job where finished_us < $1 limit 1

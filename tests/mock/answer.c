@@ -7,6 +7,7 @@
 #include "answer.h"
 
 #include "auth.h"
+#include "batch.h"
 #include "behave.h"
 #include "realtime.h"
 #include "shelf.h"
@@ -62,11 +63,14 @@ static void own_page(struct ask *a, struct reply *r)
         stats_reset();
         behave_reset();
         shelf_reset();
+        batch_reset();
         auth_reset();
         text_adds(&r->body, "{}");
     } else if (strcmp(a->route, "/__mock/service-key") == 0) {
         auth_service_key(a->body);
         text_adds(&r->body, "{}");
+    } else if (strcmp(a->route, "/__mock/batches") == 0) {
+        batch_page(a, r);
     } else if (!stats_answer(a->route, &r->body)) {
         openai.error(404, "no such page of the mock", NULL, r);
     }
@@ -157,6 +161,8 @@ static void endpoint(struct ask *a, struct reply *r)
         ends(a->route, "/chat/completions") || other_operation(a) || ends(a->route, "/v2/chat") ||
         ends(a->route, "/api/chat") || ends(a->route, "/responses") || converses(a) || invokes(a)) {
         chat(a, r);
+    } else if (strstr(a->route, "/messages/batches")) {
+        batch_answer(a, strstr(a->route, "/messages/batches") + strlen("/messages/batches"), r);
     } else if (ends(a->route, "/messages/count_tokens")) {
         reply_reset(r, 200);
         text_addf(&r->body, "{\"input_tokens\":%d}", a->prompt_tokens);
@@ -168,6 +174,20 @@ static void endpoint(struct ask *a, struct reply *r)
         (void)snprintf(message, sizeof(message), "Invalid URL (%s %.150s)", a->method, a->route);
         a->dialect->error(404, message, NULL, r);
     }
+}
+
+void answer_line(const char *path, const struct text *headers, const struct text *body,
+                 struct reply *r, struct text *user)
+{
+    struct ask a = {.method = "POST", .path = path, .headers = headers, .body = body, .model = ""};
+
+    ask_route(&a);
+    read_key(&a);
+    choose_dialect(&a);
+    parse(&a);
+    endpoint(&a, r);
+    text_add(user, a.user.at ? a.user.at : "", a.user.len);
+    ask_free(&a);
 }
 
 void answer(const char *method, const char *path, const struct text *headers,

@@ -12,4 +12,8 @@
 void answer(const char *method, const char *path, const struct text *headers,
             const struct text *body, int64_t at_ms, struct wire *w);
 
+/* What a request like `path` and `body` would be answered, in `r`; `user` is what the user says in it. */
+void answer_line(const char *path, const struct text *headers, const struct text *body,
+                 struct reply *r, struct text *user);
+
 #endif

@@ -34,6 +34,10 @@ static const char usage[] =
     "  GET  /__mock/last     method, path, headers and body of the last request\n"
     "  GET  /__mock/recent   time, model and path of the last 256 requests\n"
     "  POST /__mock/service-key  the public key in PEM that Google's service accounts sign for\n"
+    "  GET  /__mock/batches  how many were made, what was paid for; POST: how the next ones go, as "
+    "JSON:\n"
+    "                        looks, end, drop, garbage, make_status, lose, wait_upload, wait_make, "
+    "wait_read\n"
     "  POST /__mock/reset    forgets all of it, and where sequences stand\n"
     "\n"
     "What the name of the model decides:\n";

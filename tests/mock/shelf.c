@@ -1,19 +1,20 @@
-/* shelf.c - OpenAI's files, batches and fine-tuning jobs, as platform.openai.com/docs/api-reference has them.
+/* shelf.c - OpenAI's files and fine-tuning jobs, as platform.openai.com/docs/api-reference has them.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * A batch is in progress when it is made and completed when it is looked at. /anything?status=418&type=text/plain&bytes=9
+ * /anything?status=418&type=text/plain&bytes=9
  * answers with what it was sent, or with so many bytes.
  */
 #include "shelf.h"
 
+#include "batch.h"
 #include "stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT_MAX = 64 };
+enum { KEPT_MAX = 512 };
 
 static struct kept {
     char name[128], purpose[64];
@@ -22,21 +23,15 @@ static struct kept {
 } files[KEPT_MAX];
 static int file_count;
 
-static struct {
-    int input, output; /* files */
-    bool cancelled;
-} batches[KEPT_MAX];
-static int batch_count;
-
 void shelf_reset(void)
 {
     for (int i = 0; i < file_count; i++)
         text_free(&files[i].bytes);
     memset(files, 0, sizeof(files));
-    file_count = batch_count = 0;
+    file_count = 0;
 }
 
-static int keep(const char *name, const char *purpose, const char *at, size_t len)
+int shelf_keep(const char *name, const char *purpose, const char *at, size_t len)
 {
     struct kept *f = &files[file_count % KEPT_MAX];
 
@@ -68,12 +63,13 @@ static void upload(const struct ask *a, struct reply *r)
     const char *purpose = form_field(a, "purpose", &purpose_len);
     char text[64];
 
+    r->wait_ms = batch_wait("upload");
     if (!at || !purpose) {
         openai.error(400, "'file' and 'purpose' are needed.", "file", r);
         return;
     }
     (void)snprintf(text, sizeof(text), "%.*s", (int)purpose_len, purpose);
-    print_file(keep("upload", text, at, len), &r->body);
+    print_file(shelf_keep("upload", text, at, len), &r->body);
 }
 
 static void list_files(struct reply *r)
@@ -92,7 +88,7 @@ static void list_files(struct reply *r)
 }
 
 /* The number behind `prefix` at the front of `path`, of `count`; *rest is what follows. -1: none. */
-static int id_of(const char *path, const char *prefix, int count, const char **rest)
+int shelf_id(const char *path, const char *prefix, int count, const char **rest)
 {
     size_t len = strlen(prefix);
     char *end;
@@ -101,77 +97,36 @@ static int id_of(const char *path, const char *prefix, int count, const char **r
         return -1;
     long i = strtol(path + len, &end, 10);
     *rest = end;
-    return end > path + len && i >= 0 && i < count && i < KEPT_MAX ? (int)i : -1;
+    return end > path + len && i >= 0 && i < count ? (int)i : -1;
+}
+
+const struct text *shelf_file(const char *id)
+{
+    const char *rest = "";
+    int i = shelf_id(id, "file-", file_count, &rest);
+
+    return i >= 0 && i < KEPT_MAX && files[i].there && !*rest ? &files[i].bytes : NULL;
 }
 
 static void one_file(const struct ask *a, const char *path, struct reply *r)
 {
     const char *rest = "";
-    int i = id_of(path, "/file-", file_count, &rest);
+    int i = shelf_id(path, "/file-", file_count, &rest);
 
-    if (i < 0 || !files[i].there) {
+    if (i < 0 || i >= KEPT_MAX || !files[i].there) {
         not_found(r);
     } else if (strcmp(rest, "/content") == 0) {
         r->type = "application/octet-stream";
         text_addf(&r->headers, "Content-Disposition: attachment; filename=\"%s\"\r\n",
                   files[i].name);
         text_add(&r->body, files[i].bytes.at, files[i].bytes.len);
+        r->wait_ms = batch_wait("read");
     } else if (strcmp(a->method, "DELETE") == 0) {
         files[i].there = false;
         text_addf(&r->body, "{\"id\":\"file-%d\",\"object\":\"file\",\"deleted\":true}", i);
     } else {
         print_file(i, &r->body);
     }
-}
-
-static void print_batch(int i, struct text *out)
-{
-    const char *status = batches[i].cancelled     ? "cancelling"
-                         : batches[i].output >= 0 ? "completed"
-                                                  : "in_progress";
-
-    text_addf(out,
-              "{\"id\":\"batch_%d\",\"object\":\"batch\",\"endpoint\":\"/v1/chat/completions\","
-              "\"input_file_id\":\"file-%d\",\"completion_window\":\"24h\",\"status\":\"%s\","
-              "\"created_at\":1700000000,",
-              i, batches[i].input, status);
-    if (batches[i].output >= 0)
-        text_addf(out, "\"output_file_id\":\"file-%d\",", batches[i].output);
-    text_adds(out,
-              "\"request_counts\":{\"total\":1,\"completed\":1,\"failed\":0},"
-              "\"usage\":{\"input_tokens\":5000,\"output_tokens\":7000,\"total_tokens\":12000}}");
-}
-
-static void make_batch(const struct ask *a, struct reply *r)
-{
-    const char *input = json_text(a->json, "input_file_id"), *rest;
-    int file = input ? id_of(input, "file-", file_count, &rest) : -1;
-
-    if (file < 0 || batch_count == KEPT_MAX) {
-        openai.error(400, "Invalid 'input_file_id'.", "input_file_id", r);
-        return;
-    }
-    batches[batch_count].input = file;
-    batches[batch_count].output = -1;
-    batches[batch_count].cancelled = false;
-    print_batch(batch_count++, &r->body);
-}
-
-static void one_batch(const char *path, struct reply *r)
-{
-    static const char line[] = "{\"custom_id\":\"1\",\"response\":{\"status_code\":200}}\n";
-    const char *rest = "";
-    int i = id_of(path, "/batch_", batch_count, &rest);
-
-    if (i < 0) {
-        not_found(r);
-        return;
-    }
-    if (strcmp(rest, "/cancel") == 0)
-        batches[i].cancelled = true;
-    else if (batches[i].output < 0 && !batches[i].cancelled)
-        batches[i].output = keep("output", "batch_output", line, sizeof(line) - 1);
-    print_batch(i, &r->body);
 }
 
 static void fine_tune(const struct ask *a, const char *path, struct reply *r)
@@ -247,10 +202,7 @@ bool shelf_answer(const struct ask *a, struct reply *r)
         else
             list_files(r);
     } else if ((rest = below(a, "/batches"))) {
-        if (*rest)
-            one_batch(rest, r);
-        else
-            make_batch(a, r);
+        batch_answer(a, rest, r);
     } else if ((rest = below(a, "/fine_tuning"))) {
         fine_tune(a, rest, r);
     }

@@ -433,7 +433,7 @@ def a_role_sees_its_own_jobs(door, provider):
             raise AssertionError("bob may " + call)
         except pg_temp.Error as e:
             expect("no such job" in e.message, e.message)
-    for table in ("pk_job", "pk_job_item"):
+    for table in ("pk_job", "pk_job_item", "pk_job_batch"):
         try:
             ann.query(f"select * from {table}")
             raise AssertionError("ann reads " + table)
