@@ -219,7 +219,7 @@ def what_has_no_answer_is_asked_again(door, mock):
             expect(until(lambda: door.job(job)["done"] == 7, 10 * SLOW), door.job(job))
             mock.be()
             expect(wait(door, job), door.job(job))
-        expect(door.job(job)["done"] == 10 and mock.made() == before + 2, door.job(job), mock.made())
+        expect(door.job(job)["done"] == 10 and mock.made() >= before + 2, door.job(job), mock.made())
     all_paid_once(mock, 20)
 
 
