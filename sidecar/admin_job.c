@@ -22,6 +22,15 @@ static bool list(struct pkd_desk *d, char **words, int count, struct pk_error *e
                          err);
 }
 
+static bool running(struct pkd_desk *d, char **words, int count, struct pk_error *err)
+{
+    (void)words;
+    (void)count;
+    return pkd_desk_list(
+        d, PK_SQL_running_list,
+        "kind actor host pid total done failed in_flight cost_usd{} rate{} eta_s{} id", err);
+}
+
 static bool show(struct pkd_desk *d, char **words, int count, struct pk_error *err)
 {
     struct pk_buf out = pk_buf_in(&d->arena, PK_CONFIG_BYTES_MAX);
@@ -70,6 +79,7 @@ static bool retry(struct pkd_desk *d, char **words, int count, struct pk_error *
 /* clang-format off */
 const struct pkd_verb pkd_job_verbs[] = {
     {"list",   "",   0, 0, list,   "id, state and counts of the newest", "pkd jobs list --json"},
+    {"running", "", 0, 0, running, "how far the jobs and batches are that are under way, as pk_running has it", "pkd jobs running --json"},
     {"show",   "ID", 1, 1, show,   "print what has become of one, as JSON", "pkd jobs show 0199f3f2-7c5e-7b1c-9a52-0f6f5d1c2b3a"},
     {"cancel", "ID", 1, 1, cancel, "ask for no further item of it", "pkd jobs cancel 0199f3f2-7c5e-7b1c-9a52-0f6f5d1c2b3a"},
     {"retry",  "ID", 1, 1, retry,  "ask again for its items that failed, and print how many there are", "pkd jobs retry 0199f3f2-7c5e-7b1c-9a52-0f6f5d1c2b3a"},

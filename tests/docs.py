@@ -275,6 +275,7 @@ NAMES = (  # what, file, pattern; what is found must be on a page as it is
     ("endpoint", "sidecar/endpoints.def", r'"(/[\w/-]*\w)'),
 )
 UNNAMED = {"pk_payload_text", "pk_provider_table", "pk_usage",  # for the views alone
+           "pk_run_progress",                                   # for pk_run() alone
            "pk_owned_price", "pk_owned_model",  # of triggers
            "pk_reduce_add", "pk_reduce_end"}  # of the aggregate
 

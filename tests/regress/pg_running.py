@@ -201,6 +201,12 @@ def what_was_killed_is_not_shown_and_swept(pg, mock, k):
     expect(until(lambda: k.query(LOOK) or p.poll() is not None, 10) and p.poll() is None, p.poll() and p.stderr.read())
     row = k.query(LOOK)[0]
     expect((row[0], row[2], row[8]) == ("pkd map", None, str(p.pid)), row)
+    listed = subprocess.run([os.path.join(pg_temp.BUILD, "pkd"), "jobs", "running", "--json", "--store", p.args[-1]], text=True,
+                            capture_output=True, env={k: v for k, v in os.environ.items() if not k.startswith("PK_")})
+    expect(listed.returncode == 0, listed.stderr)
+    one, = json.loads(listed.stdout)
+    expect((one["kind"], one["pid"], one["total"], one["failed"], one["id"]) == ("pkd map", p.pid, None, 0, row[9]), one)
+    expect(one["done"] > 0 and one["rate"] > 1 and one["cost_usd"] == 0 and one["eta_s"] is None, one)
     p.send_signal(signal.SIGKILL)
     p.wait()
     expect(len(k.query(LOOK)) == 1, "it is not known yet that it was killed")

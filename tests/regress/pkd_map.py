@@ -158,7 +158,26 @@ def a_terminal_sees_how_far_it_is():
     expect(seen.count("\r\x1b[K") >= 2 and "rows 60, calls 60" in seen and "rows a second" in seen, repr(seen))
 
 
+def others_see_how_far_it_is():
+    f = put("t3.csv", "body\n" + "".join(f"other {i}\n" for i in range(60)))
+    p = begin(f, "--config", inline(path="/d/150"), "--prompt", "{{body}}", "--concurrency", "4", "--out", os.path.join(folder, "t3.out.csv"))
+    seen = []
+
+    def look():
+        for one in json.loads(subprocess.run([program("pkd"), "jobs", "running", "--json", *STORE], text=True, env=CLEAN,
+                                             capture_output=True, check=True).stdout):
+            expect((one["kind"], one["pid"], one["failed"], one["cost_usd"] > 0) == ("pkd map", p.pid, 0, True), one)
+            seen.append(one["done"])
+        return p.poll() is not None
+    expect(until(look, 30) and len(set(seen)) >= 2 and seen == sorted(seen), seen)
+    before = len(seen)
+    look()
+    expect(len(seen) == before, "it is over")
+    p.communicate()
+
+
 run(each_row_comes_back_with_its_answer, what_was_answered_is_not_asked_again, a_failed_row_says_why_and_is_asked_again,
-    bounds_hold, what_is_wrong_is_said_before_a_call, an_output_that_takes_no_more_ends_it, a_terminal_sees_how_far_it_is)
+    bounds_hold, what_is_wrong_is_said_before_a_call, an_output_that_takes_no_more_ends_it, a_terminal_sees_how_far_it_is,
+    others_see_how_far_it_is)
 mock.stop()
 end()
