@@ -9,8 +9,8 @@
  *
  * Prints a line of JSON for each kind of traffic. A row is a call with one attempt: 500 bytes asked, 600 answered.
  * distinct: no two texts are equal. system: each is asked behind the same 4 KB. same: all are equal.
- * `cpu_us` is that of the writer's thread; `row_bytes` are the pages of pk_log and pk_span, `indexed_bytes` with
- * their indexes, `payload_bytes` those of pk_payload.
+ * `cpu_us` is that of the writer's thread, `session_us` that of whoever makes the rows; `row_bytes` are the pages of
+ * pk_log and pk_span, `indexed_bytes` with their indexes, `payload_bytes` those of pk_payload.
  */
 #include "test_store.h"
 
@@ -101,7 +101,14 @@ static struct pk_span span_of(int64_t at_us)
                             .cost_pusd = 72000000};
 }
 
-static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, uint64_t *random)
+/* A call, and what its record borrows. */
+struct made {
+    struct pk_record record;
+    struct pk_span span;
+    char trace[PK_UUID_TEXT + 1];
+};
+
+static void make_call(struct made *m, enum traffic traffic, int64_t at_us, uint64_t *random)
 {
     static char request[SYSTEM + 2 * ASKED], response[2 * ANSWERED];
     static struct pk_buf asked = {.at = request, .cap = sizeof request, .max = sizeof request};
@@ -109,9 +116,10 @@ static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, 
         .at = response, .cap = sizeof response, .max = sizeof response};
     uint64_t always = 5, ids[2] = {pk_random_next(random), pk_random_next(random)};
     uint64_t *words = traffic == SAME ? &always : random;
-    char trace[PK_UUID_TEXT + 1];
-    struct pk_span span = span_of(at_us);
-    struct pk_record r = {
+    struct pk_record *r = &m->record;
+
+    m->span = span_of(at_us);
+    *r = (struct pk_record){
         .span_id = PK_STR("8f3a61c09d24e7b5"),
         .started_us = at_us,
         .ended_us = at_us + 812345,
@@ -132,18 +140,53 @@ static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, 
         .cost_known = true,
         .cost_pusd = 72000000,
         .metadata = PK_STR("{\"_user\":\"user-1234\",\"env\":\"prod\"}"),
-        .spans = &span,
+        .spans = &m->span,
         .span_count = 1,
     };
 
     make_request(&asked, traffic, words);
     make_response(&answered, words);
-    pk_uuid7(at_us, ids, r.id);
-    pk_uuid_print(r.id, trace);
-    r.trace_id = pk_str_of(trace);
-    r.request = pk_buf_str(&asked);
-    r.response = pk_buf_str(&answered);
-    pk_journal_record(out, &r);
+    pk_uuid7(at_us, ids, r->id);
+    pk_uuid_print(r->id, m->trace);
+    r->trace_id = pk_str_of(m->trace);
+    r->request = pk_buf_str(&asked);
+    r->response = pk_buf_str(&answered);
+}
+
+static void make_entry(struct pk_buf *out, enum traffic traffic, int64_t at_us, uint64_t *random)
+{
+    struct made m;
+
+    make_call(&m, traffic, at_us, random);
+    pk_journal_record(out, &m.record);
+}
+
+/* CPU microseconds that a session spends on a row: to make its entry, and to copy it for whoever writes. */
+static double session_us(enum traffic traffic)
+{
+    enum { TIMES = 100000, RING = 4 << 20 };
+    static char ring[RING];
+    struct pk_arena arena;
+    struct made m;
+    uint64_t random = 1;
+    size_t at = 0;
+
+    make_call(&m, traffic, 1763811512123456, &random);
+    pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    double cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+    for (int i = 0; i < TIMES; i++) {
+        struct pk_buf entry = pk_buf_in(&arena, PK_CALL_BYTES_MAX);
+
+        pk_journal_record(&entry, &m.record);
+        at = at + entry.len < RING ? at : 0;
+        memcpy(ring + at, entry.at, entry.len);
+        at += entry.len;
+        pk_arena_free(&arena);
+        pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    }
+    cpu = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    pk_arena_free(&arena);
+    return cpu * 1e6 / TIMES;
 }
 
 /* --- through the writer ----------------------------------------------------------------------- */
@@ -184,9 +227,9 @@ static bool through_writer(const char *path, enum traffic traffic, int rows)
     pk_writer_free(w);
     struct pk_store *s = test_store(path);
     printf("{\"traffic\":\"%s\",\"rows\":%d,\"rows_per_s\":%.0f,\"cpu_us\":%.2f,"
-           "\"row_bytes\":%.0f,\"indexed_bytes\":%.0f,\"payload_bytes\":%.0f,",
+           "\"session_us\":%.2f,\"row_bytes\":%.0f,\"indexed_bytes\":%.0f,\"payload_bytes\":%.0f,",
            traffic_names[traffic], rows, rows / wall, (all - mine) * 1e6 / rows,
-           (double)size_of(s, "name in ('pk_log','pk_span')") / rows,
+           session_us(traffic), (double)size_of(s, "name in ('pk_log','pk_span')") / rows,
            (double)size_of(s, "tbl_name in ('pk_log','pk_span')") / rows,
            (double)size_of(s, "tbl_name = 'pk_payload'") / rows);
     pk_store_close(s);
