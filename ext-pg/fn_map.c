@@ -68,8 +68,9 @@ static bool next_input(struct map *m, struct pk_ask_row *row)
         row->text = pk_str_of(TextDatumGetCString(m->inputs[i]));
         return true;
     }
-    row->text = pk_str_of(DatumGetCString(DirectFunctionCall1(jsonb_out, m->inputs[i])));
-    if (row->text.at[0] == '{')
+    const char *json = DatumGetCString(DirectFunctionCall1(jsonb_out, m->inputs[i]));
+    row->text = pk_str_of(json);
+    if (*json == '{')
         row->kind = PK_ASK_VARS;
     return true;
 }

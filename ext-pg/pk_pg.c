@@ -13,7 +13,7 @@
 
 PG_MODULE_MAGIC;
 
-PGDLLEXPORT void _PG_init(void);
+PGDLLEXPORT void _PG_init(void); /* NOLINT(bugprone-reserved-identifier): the server's name */
 
 struct pk_settings pk_settings;
 bool pk_found_bug;
