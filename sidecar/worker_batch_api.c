@@ -17,12 +17,10 @@
 enum {
     PAGES_MAX = 20,
     REMOTE_ID_MAX = 200,
-    BATCH_HEX = 2 * PK_UUID_BYTES,
-    LINE_BYTES_MAX = PK_BODY_BYTES_MAX,
     SKEW_S = 600, /* clocks may be so far apart */
 };
 
-static bool is_anthropic(const struct pkd_batcher *b)
+bool pkd_batch_is_anthropic(const struct pkd_batcher *b)
 {
     return b->target->provider->dialect == &pk_dialect_anthropic;
 }
@@ -46,6 +44,12 @@ static bool read_id(struct pkd_batcher *b, const struct pk_json *doc, int value,
     return id->len > 0 && id->len <= REMOTE_ID_MAX;
 }
 
+void pkd_batch_unanswered(const struct pkd_batcher *b, const char *why, struct pkd_outcome *o)
+{
+    (void)pk_fail(&o->error, PK_UPSTREAM, "%.*s: %s", PK_FMT(b->batch.provider), why);
+    o->error.retryable = true;
+}
+
 static bool no_answer(const struct pkd_batcher *b, const char *what, struct pk_error *err)
 {
     return pk_fail(err, PK_BAD_ANSWER, "%.*s: %s", PK_FMT(b->batch.provider), what);
@@ -53,7 +57,7 @@ static bool no_answer(const struct pkd_batcher *b, const char *what, struct pk_e
 
 /* --- ids ----------------------------------------------------------------------------------- */
 
-static void batch_hex(const struct pkd_batcher *b, char out[BATCH_HEX + 1])
+void pkd_batch_hex(const struct pkd_batcher *b, char out[PKD_BATCH_HEX + 1])
 {
     for (int i = 0; i < PK_UUID_BYTES; i++)
         (void)snprintf(out + (ptrdiff_t)2 * i, 3, "%02x", b->batch.id[i]);
@@ -62,37 +66,10 @@ static void batch_hex(const struct pkd_batcher *b, char out[BATCH_HEX + 1])
 void pkd_batch_custom_id(const struct pkd_batcher *b, int64_t ord, uint32_t sum,
                          char out[PKD_CUSTOM_ID_BYTES])
 {
-    char hex[BATCH_HEX + 1];
+    char hex[PKD_BATCH_HEX + 1];
 
-    batch_hex(b, hex);
+    pkd_batch_hex(b, hex);
     (void)snprintf(out, PKD_CUSTOM_ID_BYTES, "pk-%s-%lld-%08x", hex, (long long)ord, (unsigned)sum);
-}
-
-static bool read_sum(pk_str text, uint32_t *sum)
-{
-    *sum = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.at[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-
-        if (digit < 0)
-            return false;
-        *sum = *sum * 16 + (uint32_t)digit;
-    }
-    return text.len == 8;
-}
-
-/* False: it is of another batch, or of nobody's. */
-static bool read_custom_id(const struct pkd_batcher *b, pk_str id, int64_t *ord, uint32_t *sum)
-{
-    char hex[BATCH_HEX + 1];
-    pk_str rest = pk_str_sub(id, BATCH_HEX + 4, id.len);
-    int dash = pk_str_find(rest, '-');
-
-    batch_hex(b, hex);
-    return pk_str_starts(id, "pk-") && pk_str_is(pk_str_sub(id, 3, BATCH_HEX), hex) && dash > 0 &&
-           pk_str_int(pk_str_sub(rest, 0, (size_t)dash), ord) &&
-           read_sum(pk_str_sub(rest, (size_t)dash + 1, rest.len), sum);
 }
 
 /* --- lines --------------------------------------------------------------------------------- */
@@ -120,7 +97,7 @@ bool pkd_batch_add_line(struct pkd_batcher *b, const char *custom_id, pk_str bod
               (b->line_count > 0 && out->len + body.len > PK_JOB_BATCH_BYTES_MAX);
     if (b->full)
         return false;
-    if (is_anthropic(b)) {
+    if (pkd_batch_is_anthropic(b)) {
         pk_buf_addf(out, "%s{\"custom_id\":\"%s\",\"params\":", b->line_count ? "," : "",
                     custom_id);
         pk_buf_add(out, body);
@@ -131,7 +108,7 @@ bool pkd_batch_add_line(struct pkd_batcher *b, const char *custom_id, pk_str bod
                     custom_id);
         add_one_line(out, body);
     }
-    pk_buf_adds(out, is_anthropic(b) ? "}" : "}\n");
+    pk_buf_adds(out, pkd_batch_is_anthropic(b) ? "}" : "}\n");
     b->line_count++;
     return true;
 }
@@ -142,10 +119,11 @@ static void ask_json(struct pkd_batcher *b, enum pk_method method, pk_str tail, 
                      struct pkd_batch_answer *a)
 {
     const struct pkd_batch_question q = {
-        .operation = is_anthropic(b) ? &pk_operation_proxy : &pk_operation_batches,
+        .operation = pkd_batch_is_anthropic(b) ? &pk_operation_proxy : &pk_operation_batches,
         .method = method,
-        .tail =
-            is_anthropic(b) ? pk_copyf(&b->arena, "/v1/messages/batches%.*s", PK_FMT(tail)) : tail,
+        .tail = pkd_batch_is_anthropic(b)
+                    ? pk_copyf(&b->arena, "/v1/messages/batches%.*s", PK_FMT(tail))
+                    : tail,
         .body = body,
         .content_type = PK_STR("application/json"),
     };
@@ -169,11 +147,11 @@ static bool take_id(struct pkd_batcher *b, struct pkd_batch_answer *a, pk_str *i
 bool pkd_batch_upload(struct pkd_batcher *b, struct pkd_batch_answer *a)
 {
     struct pk_buf body = pk_buf_in(&b->arena, PK_BODY_BYTES_MAX);
-    char hex[BATCH_HEX + 1];
+    char hex[PKD_BATCH_HEX + 1];
 
-    if (is_anthropic(b) || b->batch.file_id.len)
+    if (pkd_batch_is_anthropic(b) || b->batch.file_id.len)
         return true;
-    batch_hex(b, hex);
+    pkd_batch_hex(b, hex);
     pk_buf_addf(&body,
                 "--pk%s\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n"
                 "--pk%s\r\ncontent-disposition: form-data; name=\"file\"; "
@@ -195,10 +173,10 @@ bool pkd_batch_upload(struct pkd_batcher *b, struct pkd_batch_answer *a)
 bool pkd_batch_create(struct pkd_batcher *b, struct pkd_batch_answer *a)
 {
     struct pk_buf body = pk_buf_in(&b->arena, PK_BODY_BYTES_MAX);
-    char hex[BATCH_HEX + 1];
+    char hex[PKD_BATCH_HEX + 1];
 
-    batch_hex(b, hex);
-    if (is_anthropic(b)) {
+    pkd_batch_hex(b, hex);
+    if (pkd_batch_is_anthropic(b)) {
         pk_buf_adds(&body, "{\"requests\":[");
         pk_buf_add(&body, pk_buf_str(&b->lines));
         pk_buf_adds(&body, "]}");
@@ -218,209 +196,6 @@ void pkd_batch_cancel(struct pkd_batcher *b, struct pkd_batch_answer *a)
 {
     ask_json(b, PK_POST, pk_copyf(&b->arena, "/%.*s/cancel", PK_FMT(b->batch.remote_id)), PK_NONE,
              a);
-}
-
-/* --- reading ------------------------------------------------------------------------------- */
-
-/* Lines of a file as it comes. */
-struct reading {
-    struct pkd_batcher *b;
-    struct pk_buf line;
-    bool skipping; /* a line that is too long */
-    bool probing;  /* only the first line matters: whose it is */
-    bool ours;
-    bool failed;
-    struct pk_error *err;
-};
-
-static const struct {
-    const char *type;
-    int status;
-} anthropic_errors[] = {
-    {"invalid_request_error", 400}, {"authentication_error", 401},
-    {"billing_error", 402},         {"permission_error", 403},
-    {"not_found_error", 404},       {"request_too_large", 413},
-    {"rate_limit_error", 429},      {"api_error", 500},
-    {"timeout_error", 504},         {"overloaded_error", 529},
-};
-
-static int anthropic_status(const struct pk_json *doc, int type)
-{
-    for (size_t i = 0; i < PK_COUNT(anthropic_errors); i++)
-        if (pk_json_is(doc, type, anthropic_errors[i].type))
-            return anthropic_errors[i].status;
-    return 500;
-}
-
-static void unanswered(const struct pkd_batcher *b, const char *why, struct pkd_outcome *o)
-{
-    (void)pk_fail(&o->error, PK_UPSTREAM, "%.*s: %s", PK_FMT(b->batch.provider), why);
-    o->error.retryable = true;
-}
-
-/* {"custom_id":...,"result":{"type":"succeeded","message":{...}}} */
-static void read_anthropic(struct pkd_batcher *b, const struct pk_json *doc, struct pkd_outcome *o)
-{
-    int result = pk_json_get(doc, 0, "result"), type = pk_json_get(doc, result, "type");
-
-    if (pk_json_is(doc, type, "succeeded")) {
-        o->status = 200;
-        o->body = pk_json_raw(doc, pk_json_get(doc, result, "message"));
-    } else if (pk_json_is(doc, type, "errored")) {
-        int error = pk_json_get(doc, result, "error");
-        o->body = pk_json_raw(doc, error);
-        o->status =
-            anthropic_status(doc, pk_json_get(doc, pk_json_get(doc, error, "error"), "type"));
-    } else if (pk_json_is(doc, type, "expired")) {
-        unanswered(b, "the batch expired before this was answered", o);
-    } else if (pk_json_is(doc, type, "canceled")) {
-        unanswered(b, "the batch was cancelled before this was answered", o);
-    } else {
-        unanswered(b, "its answer in the batch cannot be read", o);
-    }
-}
-
-/* {"custom_id":...,"response":{"status_code":200,"body":{...}},"error":null} */
-static void read_openai(struct pkd_batcher *b, const struct pk_json *doc, struct pkd_outcome *o)
-{
-    int response = pk_json_get(doc, 0, "response"), error = pk_json_get(doc, 0, "error");
-    int64_t status = 0;
-
-    o->body = pk_json_raw(doc, pk_json_get(doc, response, "body"));
-    if (pk_json_int(doc, pk_json_get(doc, response, "status_code"), &status) && status >= 200 &&
-        status <= 599 && o->body.len) {
-        o->status = (int)status;
-        return;
-    }
-    pk_str words = pk_json_str(&b->arena, doc, pk_json_get(doc, error, "message"));
-    words = pk_str_sub(words, 0, 160);
-    unanswered(b,
-               words.len ? pk_copyf(&b->arena, "%.*s", PK_FMT(words)).at
-                         : "its answer in the batch cannot be read",
-               o);
-}
-
-static struct pkd_batch_open *find_open(struct pkd_batcher *b, int64_t ord)
-{
-    int from = 0, to = b->open_count;
-
-    while (from < to) {
-        int middle = from + (to - from) / 2;
-
-        if (b->open[middle].claim.ord < ord)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from < b->open_count && b->open[from].claim.ord == ord ? &b->open[from] : NULL;
-}
-
-static bool save_some(struct reading *r)
-{
-    struct pkd_batcher *b = r->b;
-
-    if (b->w.over.count < PKD_BATCH_SAVED)
-        return true;
-    r->failed = !pkd_batch_save_items(b, r->err);
-    return !r->failed;
-}
-
-/* A line of no item that is open is none of ours, or was read before. */
-static bool read_line(struct reading *r)
-{
-    struct pkd_batcher *b = r->b;
-    struct pkd_outcome o = {0};
-    struct pk_error unused;
-    struct pk_json doc;
-    int64_t ord = 0;
-
-    if (!pk_json_parse(&b->w.scratch, pk_buf_str(&r->line), "line", &doc, &unused))
-        return true;
-    pk_str id = pk_json_str(&b->w.scratch, &doc, pk_json_get(&doc, 0, "custom_id"));
-    bool ours = read_custom_id(b, id, &ord, &o.sum);
-    if (r->probing) {
-        r->ours = ours;
-        return false;
-    }
-    struct pkd_batch_open *open = ours ? find_open(b, ord) : NULL;
-    if (!open || open->answered)
-        return true;
-    if (is_anthropic(b))
-        read_anthropic(b, &doc, &o);
-    else
-        read_openai(b, &doc, &o);
-    pkd_batch_end_item(b, open, &o);
-    return save_some(r) && pkd_batch_keep(b);
-}
-
-static bool end_line(struct reading *r)
-{
-    bool go_on = r->skipping || pk_str_trim(pk_buf_str(&r->line)).len == 0 || read_line(r);
-
-    r->skipping = false;
-    pk_buf_reset(&r->line);
-    pk_arena_free(&r->b->w.scratch);
-    return go_on;
-}
-
-static bool feed(void *ctx, pk_str bytes)
-{
-    struct reading *r = ctx;
-
-    while (bytes.len) {
-        int end = pk_str_find(bytes, '\n');
-        pk_str part = pk_str_sub(bytes, 0, end < 0 ? bytes.len : (size_t)end);
-
-        r->skipping = r->skipping || r->line.len + part.len > LINE_BYTES_MAX;
-        if (!r->skipping)
-            pk_buf_add(&r->line, part);
-        if (end < 0)
-            return true;
-        bytes = pk_str_sub(bytes, (size_t)end + 1, bytes.len);
-        if (!end_line(r))
-            return false;
-    }
-    return true;
-}
-
-static void read_file(struct pkd_batcher *b, pk_str file, struct reading *r,
-                      struct pkd_batch_answer *a)
-{
-    const struct pkd_batch_question q = {
-        .operation = is_anthropic(b) ? &pk_operation_proxy : &pk_operation_files,
-        .method = PK_GET,
-        .tail = is_anthropic(b)
-                    ? pk_copyf(&b->arena, "/v1/messages/batches/%.*s/results", PK_FMT(file))
-                    : pk_copyf(&b->arena, "/%.*s/content", PK_FMT(file)),
-        .sink = feed,
-        .ctx = r,
-    };
-
-    r->b = b;
-    r->line = pk_buf_in(&b->arena, LINE_BYTES_MAX + 1);
-    pkd_batch_ask(b, &q, a);
-    if (a->error.code == PK_OK && !a->cut && r->line.len && !r->failed)
-        (void)end_line(r); /* the last line has no end */
-}
-
-bool pkd_batch_read(struct pkd_batcher *b, const struct pkd_batch_state *state,
-                    struct pk_error *err)
-{
-    for (size_t i = 0; i < PK_COUNT(state->files); i++) {
-        struct reading r = {.err = err};
-        struct pkd_batch_answer a = {0};
-
-        if (state->files[i].len == 0)
-            continue;
-        read_file(b, state->files[i], &r, &a);
-        if (r.failed || !pkd_batch_save_items(b, err))
-            return false;
-        if (a.error.code != PK_OK) {
-            *err = a.error;
-            return false;
-        }
-    }
-    return true;
 }
 
 /* --- looking ------------------------------------------------------------------------------- */
@@ -457,9 +232,10 @@ static void read_openai_state(struct pkd_batcher *b, const struct pk_json *doc,
     if (pk_json_is(doc, status, "failed"))
         read_refusal(b, doc, &state->outcome);
     else if (pk_json_is(doc, status, "expired"))
-        unanswered(b, "the batch expired before this was answered", &state->outcome);
+        pkd_batch_unanswered(b, "the batch expired before this was answered", &state->outcome);
     else if (pk_json_is(doc, status, "cancelled"))
-        unanswered(b, "the batch was cancelled before this was answered", &state->outcome);
+        pkd_batch_unanswered(b, "the batch was cancelled before this was answered",
+                             &state->outcome);
 }
 
 bool pkd_batch_look(struct pkd_batcher *b, struct pkd_batch_state *state, struct pk_error *err)
@@ -468,7 +244,7 @@ bool pkd_batch_look(struct pkd_batcher *b, struct pkd_batch_state *state, struct
     struct pk_json doc;
 
     *state = (struct pkd_batch_state){0};
-    unanswered(b, "the batch has no answer to this", &state->outcome);
+    pkd_batch_unanswered(b, "the batch has no answer to this", &state->outcome);
     ask_json(b, PK_GET, pk_copyf(&b->arena, "/%.*s", PK_FMT(b->batch.remote_id)), PK_NONE, &a);
     if (a.error.code != PK_OK) {
         *err = a.error;
@@ -476,7 +252,7 @@ bool pkd_batch_look(struct pkd_batcher *b, struct pkd_batch_state *state, struct
     }
     if (!parse(b, a.body, &doc, err))
         return false;
-    if (is_anthropic(b)) {
+    if (pkd_batch_is_anthropic(b)) {
         state->over = pk_json_is(&doc, pk_json_get(&doc, 0, "processing_status"), "ended");
         state->files[0] = b->batch.remote_id;
     } else {
@@ -543,9 +319,7 @@ static bool probe(struct pkd_batcher *b, const struct pk_json *doc, int one, str
         s->wait = true;
         return true;
     }
-    struct reading r = {.probing = true, .err = err};
-    read_file(b, id, &r, &a);
-    s->found = r.ours;
+    s->found = pkd_batch_is_whose(b, id, &a);
     if (s->found)
         b->batch.remote_id = id;
     else if (a.error.code == PK_NETWORK || a.error.code == PK_TIMEOUT || a.error.status >= 500)
@@ -557,18 +331,18 @@ static bool seek_page(struct pkd_batcher *b, const struct pk_json *doc, struct s
                       struct pk_error *err)
 {
     int list = pk_json_get(doc, 0, "data");
-    char hex[BATCH_HEX + 1];
+    char hex[PKD_BATCH_HEX + 1];
 
-    batch_hex(b, hex);
+    pkd_batch_hex(b, hex);
     for (int i = pk_json_first(doc, list); i >= 0 && !s->found; i = pk_json_next(doc, list, i)) {
         int name = pk_json_get(doc, pk_json_get(doc, i, "metadata"), "pk_batch");
 
         s->past = is_older(b, doc, i);
         if (!read_id(b, doc, pk_json_get(doc, i, "id"), &s->last) || s->past)
             continue;
-        if (is_anthropic(b) && !probe(b, doc, i, s, err))
+        if (pkd_batch_is_anthropic(b) && !probe(b, doc, i, s, err))
             return false;
-        if (!is_anthropic(b) && pk_json_is(doc, name, hex)) {
+        if (!pkd_batch_is_anthropic(b) && pk_json_is(doc, name, hex)) {
             s->found = true;
             b->batch.remote_id = s->last;
         }
@@ -582,7 +356,7 @@ bool pkd_batch_find(struct pkd_batcher *b, bool *found, bool *wait, struct pk_er
     bool more = true;
 
     for (int page = 0; page < PAGES_MAX && more && !s.found && !s.past; page++) {
-        const char *after = is_anthropic(b) ? "after_id" : "after";
+        const char *after = pkd_batch_is_anthropic(b) ? "after_id" : "after";
         struct pkd_batch_answer a = {0};
         struct pk_json doc;
         pk_str tail = s.last.len ? pk_copyf(&b->arena, "?limit=100&%s=%.*s", after, PK_FMT(s.last))
@@ -606,7 +380,7 @@ void pkd_batch_clean(struct pkd_batcher *b, const struct pkd_batch_state *state)
 {
     const pk_str files[] = {b->batch.file_id, state->files[0], state->files[1]};
 
-    for (size_t i = 0; i < PK_COUNT(files) && !is_anthropic(b); i++) {
+    for (size_t i = 0; i < PK_COUNT(files) && !pkd_batch_is_anthropic(b); i++) {
         struct pkd_batch_answer a = {0};
         const struct pkd_batch_question q = {
             .operation = &pk_operation_files,

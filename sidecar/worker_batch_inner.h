@@ -1,6 +1,7 @@
-/* worker_batch_inner.h - what the files of the batcher share: worker_batch.c decides what is done with a batch,
+/* worker_batch_inner.h - what the files of the batcher share: worker_batch.c is the thread, worker_batch_work.c
+ * decides what is done with a batch,
  * worker_batch_item.c has the calls of its items, worker_batch_ask.c asks providers, worker_batch_api.c knows how their
- * batch APIs are spelled.
+ * batch APIs are spelled, worker_batch_read.c reads what came of one.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -13,6 +14,7 @@
 #include "worker_inner.h"
 
 enum {
+    PKD_BATCH_HEX = 2 * PK_UUID_BYTES,
     PKD_BATCH_SAVED = 64,     /* items that are saved in one transaction */
     PKD_CUSTOM_ID_BYTES = 65, /* Anthropic takes 64 */
 };
@@ -45,7 +47,8 @@ struct pkd_batcher {
     const struct pk_target *target; /* NULL: none of the config is the batch's */
     struct pk_buf lines;            /* the requests that make it up */
     int line_count;
-    bool full;     /* no more fits in */
+    bool full;     /* no more fits in, */
+    bool limited;  /* or limits let no more in for a while */
     bool dropping; /* items are logged, not saved: the job was cancelled */
     struct pkd_batch_open *open;
     int open_count;
@@ -64,16 +67,27 @@ bool pkd_batch_stopping(const struct pkd_batcher *b);
 bool pkd_batch_keep(struct pkd_batcher *b);
 /* Waits a moment for the transport. */
 void pkd_batch_wait(struct pkd_batcher *b);
+/* What is known of the batch is in the store, and it stays with this worker. False: another has it. */
+bool pkd_batch_keep_saved(struct pkd_batcher *b);
+/* Its job and where that leads. *gone: there is no such job any more. */
+bool pkd_batch_load(struct pkd_batcher *b, const uint8_t job[PK_UUID_BYTES], bool *gone,
+                    struct pk_error *err) PK_MUST_CHECK;
+/* Jobs that are through are closed. */
+bool pkd_batch_end_jobs(struct pkd_batcher *b, struct pk_error *err) PK_MUST_CHECK;
+
+/* --- worker_batch_work.c ------------------------------------------------------------------- */
+
+/* Sends the lines. */
+void pkd_batch_send(struct pkd_batcher *b);
+/* Does what is due with a batch that was taken. */
+void pkd_batch_work_on(struct pkd_batcher *b);
 
 /* --- worker_batch_item.c ------------------------------------------------------------------- */
 
-enum pkd_sent {
-    PKD_SENT_IN,   /* its request is among the lines */
-    PKD_SENT_OUT,  /* it belongs into another batch */
-    PKD_SENT_OVER, /* it needs no answer, and is in w.over */
-};
-/* Makes the item's call, up to its request. */
-enum pkd_sent pkd_batch_send_item(struct pkd_batcher *b, struct pkd_item *item);
+/* For a claim: keeps the item until pkd_batch_add_claimed(), of which each gets into the lines, or is over, or is given
+ * back. */
+bool pkd_batch_take(void *batcher, const struct pk_job_claim *claim);
+bool pkd_batch_add_claimed(struct pkd_batcher *b, struct pk_error *err) PK_MUST_CHECK;
 /* Makes it again and lets it end with the outcome; it is in w.over then. */
 void pkd_batch_end_item(struct pkd_batcher *b, struct pkd_batch_open *open,
                         const struct pkd_outcome *outcome);
@@ -107,6 +121,12 @@ void pkd_batch_turn(struct pkd_batcher *b);
 
 /* --- worker_batch_api.c -------------------------------------------------------------------- */
 
+bool pkd_batch_is_anthropic(const struct pkd_batcher *b); /* or else OpenAI's API */
+/* The batch's id as the provider has it. */
+void pkd_batch_hex(const struct pkd_batcher *b, char out[PKD_BATCH_HEX + 1]);
+/* An item has no answer, and may be asked again. */
+void pkd_batch_unanswered(const struct pkd_batcher *b, const char *why, struct pkd_outcome *o);
+
 /* "pk-BATCH-ORD-SUM" */
 void pkd_batch_custom_id(const struct pkd_batcher *b, int64_t ord, uint32_t sum,
                          char out[PKD_CUSTOM_ID_BYTES]);
@@ -129,10 +149,15 @@ struct pkd_batch_state {
 };
 bool pkd_batch_look(struct pkd_batcher *b, struct pkd_batch_state *state,
                     struct pk_error *err) PK_MUST_CHECK;
+/* Removes its files, as far as that works. */
+void pkd_batch_clean(struct pkd_batcher *b, const struct pkd_batch_state *state);
+
+/* --- worker_batch_read.c ------------------------------------------------------------------- */
+
 /* Ends each item that has an answer. */
 bool pkd_batch_read(struct pkd_batcher *b, const struct pkd_batch_state *state,
                     struct pk_error *err) PK_MUST_CHECK;
-/* Removes its files, as far as that works. */
-void pkd_batch_clean(struct pkd_batcher *b, const struct pkd_batch_state *state);
+/* Whether the answers of Anthropic's batch `id` are this one's; *a: of the provider. */
+bool pkd_batch_is_whose(struct pkd_batcher *b, pk_str id, struct pkd_batch_answer *a);
 
 #endif

@@ -65,7 +65,8 @@ static void reserve(struct pkd_batcher *b, struct pkd_item *item)
     }
     pk_store_reserve(b->w.store, asked, 1, b->batch.created_us);
     item->waits = !r->granted && (r->in_use || r->error.code == PK_RATE);
-    b->full = b->full || item->waits;
+    b->limited = b->limited || item->waits;
+    b->full = b->full || b->limited;
     struct pk_event ev = pk_reserve_event(r, lenient);
     pk_loop_answer(b->w.loop, &item->task, &ev);
 }
@@ -127,6 +128,7 @@ static void do_not_save(struct pkd_batcher *b, struct pkd_item *item)
 {
     const struct pk_event ev = {.kind = PK_EV_SAVED};
 
+    pk_buf_add(&item->out, item->task.next.out);
     pk_loop_answer(b->w.loop, &item->task, &ev);
 }
 
@@ -163,6 +165,12 @@ void pkd_batch_turn(struct pkd_batcher *b)
     else
         perform(b, (struct pkd_item *)(void *)task);
 }
+
+enum sent {
+    SENT_IN,   /* its request is among the lines */
+    SENT_OUT,  /* it belongs into another batch */
+    SENT_OVER, /* it needs no answer, and is in w.over */
+};
 
 /* --- a call -------------------------------------------------------------------------------- */
 
@@ -204,20 +212,71 @@ static bool belongs(struct pkd_batcher *b, const struct pkd_item *item)
            pk_str_eq(batch->target_path, t->path) && pk_str_eq(batch->model, model);
 }
 
-enum pkd_sent pkd_batch_send_item(struct pkd_batcher *b, struct pkd_item *item)
+/* Makes the claimed item's call, up to its request. */
+static enum sent send_item(struct pkd_batcher *b, struct pkd_item *item)
 {
     char id[PKD_CUSTOM_ID_BYTES];
 
     b->outcome = NULL;
     drive(b, item);
     if (!b->parked)
-        return PKD_SENT_OVER;
+        return SENT_OVER;
     pk_str body = pk_call_exchange(item->task.call)->body;
     pkd_batch_custom_id(b, item->claim.ord, sum_of(body), id);
     bool in = belongs(b, item) && pkd_batch_add_line(b, id, body);
     pkd_items_remove(&b->w.running, item);
     pk_loop_drop(b->w.loop, &item->task);
-    return in ? PKD_SENT_IN : PKD_SENT_OUT;
+    return in ? SENT_IN : SENT_OUT;
+}
+
+/* --- what is claimed ---------------------------------------------------------------------------- */
+
+bool pkd_batch_take(void *ctx, const struct pk_job_claim *claim)
+{
+    struct pkd_batcher *b = ctx;
+    struct pkd_item *item = calloc(1, sizeof *item);
+
+    if (!item)
+        return false;
+    pk_arena_init(&item->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    item->claim = *claim;
+    item->claim.text = pk_copy(&item->arena, claim->text);
+    pkd_items_add(&b->w.claimed, item);
+    return true;
+}
+
+static bool release(struct pkd_batcher *b, const struct pkd_item *item, struct pk_error *err)
+{
+    const struct pk_result nothing = {.cost_known = true};
+    int64_t due_us = pk_clock_us() + (b->limited ? PKD_LATER_MS * 1000 : 0);
+
+    return pk_store_job_again(b->w.store, &item->claim, b->stored ? b->batch.id : b->w.id,
+                              item->claim.tries, due_us, &nothing, err);
+}
+
+/* The claimed item gets into the lines, or is over, or is given back. */
+static bool add_item(struct pkd_batcher *b, struct pkd_item *item, struct pk_error *err)
+{
+    enum sent sent = SENT_OUT;
+
+    if (!b->full && pkd_batch_keep(b))
+        sent = send_item(b, item);
+    if (sent == SENT_OVER)
+        return true;
+    bool ok = sent == SENT_IN || release(b, item, err);
+    pkd_item_free(&b->w, item);
+    return ok;
+}
+
+/* What is left after a failure is found by its lease. */
+bool pkd_batch_add_claimed(struct pkd_batcher *b, struct pk_error *err)
+{
+    bool ok = true;
+
+    for (struct pkd_item *item; ok && (item = pkd_items_take(&b->w.claimed));)
+        ok = add_item(b, item, err) &&
+             (b->w.over.count < PKD_BATCH_SAVED || pkd_batch_save_items(b, err));
+    return ok && pkd_batch_save_items(b, err);
 }
 
 /* --- the end ------------------------------------------------------------------------------- */

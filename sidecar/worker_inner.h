@@ -11,6 +11,8 @@
 
 #include <pthread.h>
 
+enum { PKD_LATER_MS = 30 * 1000 }; /* when limits are in the way of a batch */
+
 /* A job of which the worker has items. */
 struct pkd_work {
     struct pk_job job;

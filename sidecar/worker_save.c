@@ -21,7 +21,6 @@ enum {
     BUSY_TRIES = 8, /* more, for a provider that has no room */
     TURN_MS = 1000, /* for the process's other writer to let go of the file */
     TOO_MANY = 429,
-    LATER_MS = 30 * 1000, /* when limits are in the way of a batch */
 };
 
 static const int64_t second_us = 1000000;
@@ -65,7 +64,7 @@ static bool put_item(struct pkd_worker *w, const struct pkd_item *item, struct p
         return true;
     if (item->waits || cut_short(w, item))
         return pk_store_job_again(w->store, &item->claim, holder, item->claim.tries,
-                                  now_us + (item->waits ? LATER_MS * 1000 : 0), r, err);
+                                  now_us + (item->waits ? PKD_LATER_MS * 1000 : 0), r, err);
     if (r->ok || !r->retryable || tries >= most)
         return pk_store_job_end(w->store, &item->claim, tries, r, err);
     return pk_store_job_again(w->store, &item->claim, holder, tries, again_us(w, item, tries), r,

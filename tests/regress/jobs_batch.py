@@ -440,6 +440,66 @@ def limits_hold_for_what_is_sent_and_charge_what_was_used(door, mock):
 
 
 @both
+def what_a_limit_does_not_let_in_waits(door, mock):
+    door.one("select pk_limit_put('dear', $1)", '{"counts":"tokens","per":"day","amount":600}')
+    job = enqueue(door, mock, 100)
+    with worker(door):
+        expect(until(lambda: door.job(job)["done"] > 0, 10 * SLOW), door.job(job))
+        time.sleep(1)
+        status = door.job(job)
+        expect(0 < status["done"] < 20 and status["failed"] == 0, status)
+        expect(status["done"] + status["queued"] + status["running"] == 100, status)
+        expect(set(mock.paid().values()) == {1}, mock.paid())
+    expect(float(door.one("select used from pk_limits where slug = 'dear'")) < 600)
+
+
+@both
+def a_provider_that_takes_no_batch_is_given_up(door, mock):
+    mock.be(make_status=500)
+    job = enqueue(door, mock, 3, max_attempts=1)
+    with worker(door):
+        expect(wait(door, job), door.job(job))
+        expect(door.collect(job, "ok, error_code, retryable, error_message")[0] ==
+               (0, "provider_error", 1, "openai: it has taken no batch"), door.collect(job, "error_message"))
+        mock.be()
+        expect(int(door.one("select pk_retry($1)", job)) == 3 and wait(door, job), door.job(job))
+    all_paid_once(mock, 3)
+
+
+@both
+def a_config_that_leads_elsewhere_is_told(door, mock):
+    door.one("select pk_config_put('moving', $1)", mock.config())
+    mock.be(looks=3)
+    job = enqueue(door, mock, 3, config="moving")
+    with worker(door):
+        expect(until(lambda: mock.made() == 1, 10 * SLOW))
+    door.one("select pk_config_put('moving', $1)", json.dumps({"strategy": {"mode": "fallback"}, "targets": [
+        json.loads(mock.config("anthropic")), json.loads(mock.config())]}))
+    with worker(door):
+        expect(wait(door, job), door.job(job))
+    expect(door.collect(job, "ok, error_code, retryable")[0] == (0, "invalid_config", 0), door.collect(job, "error_message"))
+
+
+@both
+def a_prompt_that_changed_meanwhile_is_not_cached(door, mock):
+    door.one("select pk_prompt_put('talk', $1)", '"one {{n}}"')
+    config = mock.config(cache={"mode": "simple", "max_age": 3600})
+    mock.be(looks=4)
+    job = door.one("select pk_enqueue_query($1, $2, $3)", config,
+                   door.series(3, "'{\"n\":' || value || '}'").replace("as prompt", "as vars"),
+                   '{"pk":{"prompt":"talk","executor":"batch"}}')
+    with worker(door):
+        expect(until(lambda: mock.made() == 1, 10 * SLOW))
+        door.one("select pk_prompt_put('talk', $1)", '"two {{n}}"')
+        door.one("select pk_prompt_publish('talk', 2)")
+        expect(wait(door, job), door.job(job))
+    expect(door.job(job)["done"] == 3, door.collect(job, "error_code, error_message"))
+    expect(set(mock.paid()) == {"one 1", "one 2", "one 3"}, mock.paid())
+    time.sleep(0.5)
+    expect(int(door.one("select count(*) from pk_cache")) == 0, "it was cached")
+
+
+@both
 def guardrails_look_at_both_ends(door, mock):
     deny = {"default.contains": {"operator": "none", "words": ["secret"]}, "deny": True}
     config = mock.config(before_request_hooks=[deny])
