@@ -53,10 +53,12 @@ void pk_tell_begin(struct pk_tell *t, struct pk_conn *c, const char *kind, const
 
 void pk_tell_turn(struct pk_tell *t, struct pk_conn *c, pk_str config, const struct pk_batch *b)
 {
-    struct pk_batch_progress counts = pk_batch_progress(b);
     int64_t now_ms = pk_clock_ms();
     char line[PK_PROGRESS_LINE];
 
+    if (now_ms < t->progress.due_ms && !t->at_terminal)
+        return; /* as at nearly every turn */
+    struct pk_batch_progress counts = pk_batch_progress(b);
     t->progress.row.config = config;
     if (pk_progress_next(&t->progress, &counts, pk_clock_us(), now_ms))
         put_row(t, c);

@@ -684,7 +684,8 @@ create view pk_running as select
                     count(*) filter (where i.state = 'running' and i.due_us > @now_us@) as in_flight,
                     cast(sum(i.cost_pusd) as bigint) as cost_pusd
                 from pk_job_item i where i.job_id in (
-                    select o.job_id from pk_job_item o where o.due_us > @now_us@ and o.state = 'running')
+                    select o.job_id from pk_job_item o
+                    where o.batched in (0, 1) and o.due_us > @now_us@ and o.state = 'running')
                 group by i.job_id) n on n.job_id = j.id and n.in_flight > 0
           where j.finished_us is null) r
     where @mine(r.actor)@;
