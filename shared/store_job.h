@@ -30,6 +30,7 @@ enum {
     PK_JOB_ITEM_BYTES_MAX = 8 << 20, /* of its input */
     PK_JOB_RESULTS_MAX = 64,         /* that are read at a time */
     PK_JOB_SHARES_MAX = 1000,        /* items that get another's answer at a time */
+    PK_JOB_TURNS = 64,               /* actors whose jobs' turns are kept apart */
     PK_WORKER_BYTES = 16,
 };
 
@@ -127,11 +128,20 @@ struct pk_job_claim {
 
 enum pk_job_kind pk_job_kind_of(pk_str word); /* as it is in the store */
 
-/* Takes at most `count` items that are due, until until_us; calls `take` for each, whose false ends it. */
-bool pk_store_job_claim(struct pk_store *s, const uint8_t worker[PK_WORKER_BYTES], int64_t now_us,
-                        int64_t until_us, int count,
-                        bool (*take)(void *ctx, const struct pk_job_claim *claim), void *ctx,
-                        struct pk_error *err) PK_MUST_CHECK;
+/* Who was served last, of a worker: starts zeroed. */
+struct pk_job_turns {
+    char actor[PK_ACTOR_BYTES];
+    uint8_t jobs[PK_JOB_TURNS]
+                [PK_UUID_BYTES]; /* of each actor, in a place that others may have too */
+};
+
+/* Takes at most `count` items that are due, until until_us; calls `take` for each, whose false ends it. They are of the
+ * actor whose turn it is, and of each of his jobs as many; when others have something to do too, half as many. Fewer
+ * than `count` does not mean that there are no more. */
+bool pk_store_job_claim(struct pk_store *s, struct pk_job_turns *turns,
+                        const uint8_t worker[PK_WORKER_BYTES], int64_t now_us, int64_t until_us,
+                        int count, bool (*take)(void *ctx, const struct pk_job_claim *claim),
+                        void *ctx, struct pk_error *err) PK_MUST_CHECK;
 /* Strings are in `arena`. *found false: the job is gone. */
 bool pk_store_job_get(struct pk_store *s, struct pk_arena *arena, const uint8_t id[PK_UUID_BYTES],
                       struct pk_job *job, bool *found, struct pk_error *err) PK_MUST_CHECK;

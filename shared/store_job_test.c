@@ -13,6 +13,7 @@ static struct pk_arena arena;
 static struct pk_error err;
 static struct pk_store *s;
 static struct pk_job job;
+static struct pk_job_turns turns;
 
 static void fresh_store(void)
 {
@@ -24,7 +25,7 @@ static void fresh_store(void)
 static void enqueue_some(int count, int different, const char *params)
 {
     static uint64_t number;
-    uint64_t random[2] = {++number, number};
+    uint64_t random[2] = {0, ++number << 16}; /* past the bits that are not random */
 
     pk_arena_free(&arena);
     EXPECT(
@@ -62,7 +63,8 @@ static struct claims claim(const uint8_t *worker, int64_t now_us, int count)
 {
     struct claims c = {.count = 0};
 
-    EXPECT(pk_store_job_claim(s, worker, now_us, now_us + 10 * second_us, count, take, &c, &err));
+    EXPECT(pk_store_job_claim(s, &turns, worker, now_us, now_us + 10 * second_us, count, take, &c,
+                              &err));
     return c;
 }
 
@@ -222,6 +224,59 @@ static void equal_items_are_drawn_anew_where_a_job_says_so(void)
     EXPECT(claim(ann, start_us, 9).count == 3);
 }
 
+static int of_job(const struct claims *c, const uint8_t *id)
+{
+    int count = 0;
+
+    for (int i = 0; i < c->count; i++)
+        count += memcmp(c->at[i].job, id, PK_UUID_BYTES) == 0;
+    return count;
+}
+
+static void jobs_of_an_actor_are_served_alike(void)
+{
+    uint8_t ids[5][PK_UUID_BYTES];
+
+    for (int i = 0; i < 5; i++) {
+        enqueue(i == 0 ? 900 : 30, "{}");
+        memcpy(ids[i], job.id, sizeof ids[i]);
+    }
+    struct claims c = claim(ann, start_us, 20);
+    EXPECT(c.count == 20);
+    for (int i = 0; i < 5; i++)
+        EXPECT(of_job(&c, ids[i]) == 4);
+    int served[5] = {0};
+    for (int k = 0; k < 10; k++) { /* fewer at a time than there are jobs */
+        c = claim(ann, start_us, 2);
+        for (int i = 0; i < 5; i++)
+            served[i] += of_job(&c, ids[i]);
+    }
+    for (int i = 0; i < 5; i++)
+        EXPECT(served[i] == 4);
+}
+
+static void actors_take_turns_however_many_jobs_they_have(void)
+{
+    uint8_t of_bob[PK_UUID_BYTES];
+    int bobs = 0, all = 0;
+
+    (void)snprintf(s->actor, sizeof s->actor, "role:ann");
+    for (int i = 0; i < 100; i++)
+        enqueue(9, "{}");
+    (void)snprintf(s->actor, sizeof s->actor, "role:bob");
+    enqueue(40, "{}");
+    memcpy(of_bob, job.id, sizeof of_bob);
+    for (int i = 0; i < 4; i++) {
+        struct claims c = claim(ann, start_us, 20);
+
+        all += c.count;
+        bobs += of_job(&c, of_bob);
+    }
+    EXPECT(all == 40 && bobs == 20);
+    EXPECT(claim(ann, start_us, 40).count == 20 && claim(ann, start_us, 40).count == 20);
+    EXPECT(claim(ann, start_us, 40).count == 40); /* ann alone is left */
+}
+
 static void what_ran_when_its_job_was_cancelled_ends_with_its_worker(void)
 {
     struct pk_result r = answer();
@@ -309,6 +364,10 @@ int main(void)
     RUN(equal_items_that_failed_are_asked_again_together);
     fresh_store();
     RUN(equal_items_are_drawn_anew_where_a_job_says_so);
+    fresh_store();
+    RUN(jobs_of_an_actor_are_served_alike);
+    fresh_store();
+    RUN(actors_take_turns_however_many_jobs_they_have);
     fresh_store();
     RUN(what_ran_when_its_job_was_cancelled_ends_with_its_worker);
     fresh_store();

@@ -26,7 +26,22 @@ static bool mark(void *ctx, const struct pk_value *columns, int count)
 struct claiming {
     bool (*take)(void *ctx, const struct pk_job_claim *claim);
     void *ctx;
+    const uint8_t *before;       /* the job that was served last */
+    uint8_t last[PK_UUID_BYTES]; /* and now */
+    bool any, wrapped;           /* wrapped: it is no longer one after `before` */
 };
+
+/* Jobs are served in a circle that begins behind `before`. */
+static void note_job(struct claiming *c, const uint8_t *job)
+{
+    bool wrapped = memcmp(job, c->before, PK_UUID_BYTES) <= 0;
+
+    if (c->any && (wrapped != c->wrapped ? c->wrapped : memcmp(job, c->last, PK_UUID_BYTES) <= 0))
+        return;
+    c->any = true;
+    c->wrapped = wrapped;
+    memcpy(c->last, job, PK_UUID_BYTES);
+}
 
 enum pk_job_kind pk_job_kind_of(pk_str word)
 {
@@ -43,22 +58,63 @@ static bool take_claim(void *ctx, const struct pk_value *v, int count)
 
     PK_ASSERT(count == 5 && v[0].s.len == PK_UUID_BYTES);
     memcpy(claim.job, v[0].s.at, PK_UUID_BYTES);
+    note_job(c, claim.job);
     return c->take(c->ctx, &claim);
 }
 
-bool pk_store_job_claim(struct pk_store *s, const uint8_t worker[PK_WORKER_BYTES], int64_t now_us,
-                        int64_t until_us, int count,
-                        bool (*take)(void *ctx, const struct pk_job_claim *claim), void *ctx,
-                        struct pk_error *err)
-{
-    const struct pk_value args[] = {pk_v_int(now_us), pk_v_int(until_us),
-                                    pk_v_blob(worker, PK_WORKER_BYTES), pk_v_int(count),
-                                    pk_v_int(PK_JOB_LOSSES_MAX)};
-    struct claiming c = {take, ctx};
-    bool due = false;
+struct turn {
+    char actor[PK_ACTOR_BYTES];
+    bool found, others;
+};
 
-    return s->ops->exec(s, PK_SQL_job_due, args, 1, mark, &due, err) &&
-           (!due || s->ops->exec(s, PK_SQL_job_claim, args, PK_COUNT(args), take_claim, &c, err));
+static bool read_turn(void *ctx, const struct pk_value *v, int count)
+{
+    struct turn *t = ctx;
+    size_t len = v[0].s.len < sizeof t->actor ? v[0].s.len : sizeof t->actor - 1;
+
+    PK_ASSERT(count == 2);
+    memcpy(t->actor, v[0].s.at, len);
+    t->found = true;
+    t->others = v[1].i != 0;
+    return false;
+}
+
+static uint8_t *place_of(struct pk_job_turns *turns, const char *actor)
+{
+    unsigned hash = 0;
+
+    for (; *actor; actor++)
+        hash = hash * 31 + (unsigned char)*actor;
+    return turns->jobs[hash % PK_JOB_TURNS];
+}
+
+bool pk_store_job_claim(struct pk_store *s, struct pk_job_turns *turns,
+                        const uint8_t worker[PK_WORKER_BYTES], int64_t now_us, int64_t until_us,
+                        int count, bool (*take)(void *ctx, const struct pk_job_claim *claim),
+                        void *ctx, struct pk_error *err)
+{
+    const struct pk_value last[] = {pk_v_int(now_us), pk_v_required(pk_str_of(turns->actor))};
+    struct turn turn = {.found = false};
+
+    if (!s->ops->exec(s, PK_SQL_job_turn, last, PK_COUNT(last), read_turn, &turn, err))
+        return false;
+    if (!turn.found)
+        return true;
+    uint8_t *job = place_of(turns, turn.actor);
+    struct claiming c = {.take = take, .ctx = ctx, .before = job};
+    const struct pk_value args[] = {pk_v_int(now_us),
+                                    pk_v_int(until_us),
+                                    pk_v_blob(worker, PK_WORKER_BYTES),
+                                    pk_v_int(turn.others ? (count + 1) / 2 : count),
+                                    pk_v_int(PK_JOB_LOSSES_MAX),
+                                    pk_v_required(pk_str_of(turn.actor)),
+                                    v_id(job)};
+    memcpy(turns->actor, turn.actor, sizeof turns->actor);
+    if (!s->ops->exec(s, PK_SQL_job_claim, args, PK_COUNT(args), take_claim, &c, err))
+        return false;
+    if (c.any)
+        memcpy(job, c.last, PK_UUID_BYTES);
+    return true;
 }
 
 struct job_row {

@@ -187,9 +187,9 @@ static void claim(struct pkd_worker *w, int room)
     struct pk_error err = {0};
 
     w->look_ms = pk_clock_ms() + (w->app->home.pq ? LOOK_DATABASE_MS : LOOK_FILE_MS);
-    bool ok =
-        pk_store_job_claim(w->store, w->id, now_us, now_us + lease_us(w), count, take, w, &err);
-    w->more = w->claimed.count == count;
+    bool ok = pk_store_job_claim(w->store, &w->turns, w->id, now_us, now_us + lease_us(w), count,
+                                 take, w, &err);
+    w->more = w->claimed.count > 0;
     if (!ok)
         pkd_worker_trouble(w, "claim", &err);
     begin_all(w);

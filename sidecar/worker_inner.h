@@ -68,11 +68,12 @@ struct pkd_worker {
     struct pk_arena scratch;
     uint64_t random;
     uint8_t id[PK_WORKER_BYTES];
+    struct pk_job_turns turns;
     struct pkd_work *works;
     struct pkd_items claimed, running, over;
     int most;         /* calls that may be in flight */
     int window;       /* now: fewer when a provider has no room */
-    bool more;        /* the last claim found as many as it asked for */
+    bool more;        /* the last claim found something */
     bool kept;        /* the last group that was saved was committed */
     bool leftover;    /* it has items in the store that it does not know */
     int64_t hold_ms;  /* no claim before */

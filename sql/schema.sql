@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 13),   -- of the tables: the last file in migrate/
+    ('schema_version', 14),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -371,7 +371,7 @@ create table pk_job (
     total        bigint not null,
     executor     text not null default 'call' -- batch: through the provider's batch API
 );
-create index pk_job_open on pk_job (id) where finished_us is null;
+create index pk_job_turn on pk_job (actor, id) where finished_us is null;
 create index pk_job_finished on pk_job (finished_us) where finished_us is not null;
 
 -- due_us: from when a worker may take it; null when it neither waits nor runs. Of one that runs, the end of its
@@ -409,7 +409,7 @@ create table pk_job_item (
     primary key (job_id, ord)
 );
 create index pk_job_item_ready on pk_job_item (batched, due_us) where due_us is not null;
-create index pk_job_item_open on pk_job_item (job_id) where due_us is not null;
+create index pk_job_item_turn on pk_job_item (job_id, due_us) where due_us is not null;
 create index pk_job_item_same on pk_job_item (job_id, same_as) where same_as is not null and due_us is not null;
 create index pk_job_item_shares on pk_job_item (job_id, ord) where twins = 1 and due_us is null;
 

@@ -1165,27 +1165,50 @@ update pk_job_item set twins = 1 where job_id = $1 and twins = 2
 -- name: job_reopen(id uuid)
 update pk_job set finished_us = null, cancelled_us = null where id = $1
 
--- name: job_due(now_us bigint)
--- Looked at before anything is claimed: a statement that writes would lock the file.
-select 1 from pk_job_item where batched = 0 and due_us <= $1 limit 1
-
 -- name: job_open()
 select 1 from pk_job where finished_us is null limit 1
 
--- name: job_claim(now_us bigint, until_us bigint, worker blob, count bigint, losses bigint)
+-- part: job_waits
+j.finished_us is null and j.cancelled_us is null and j.executor = 'call'
+    and exists (select 1 from pk_job_item i where i.job_id = j.id and i.due_us <= $1)
+
+-- name: job_turn(now_us bigint, last text)
+-- Who comes after the one who was last, and whether somebody else has something too. Looked at before anything is
+-- claimed: a statement that writes would lock the file.
+with first as (select actor from (
+    select * from (select j.actor from pk_job j where j.actor > $2 and @job_waits@ order by j.actor limit 1) a
+    union all
+    select * from (select j.actor from pk_job j where j.actor <= $2 and @job_waits@ order by j.actor limit 1) b) c limit 1)
+select f.actor, case when exists (select 1 from pk_job j where j.actor > f.actor and @job_waits@)
+    or exists (select 1 from pk_job j where j.actor < f.actor and @job_waits@) then 1 else 0 end
+from first f
+
+-- part: job_next
+-- Jobs of an actor, those after the one that was served last first; and how many items each may have of what is asked
+-- for.
+jobs as materialized (select c.id from (
+    select * from (select j.id from pk_job j where j.actor = $6 and j.id > $7 and @job_waits@ order by j.id limit $4) a
+    union all
+    select * from (select j.id from pk_job j where j.actor = $6 and j.id <= $7 and @job_waits@ order by j.id limit $4) b
+    ) c limit $4),
+share as materialized (select ($4 + count(*) - 1) / case when count(*) = 0 then 1 else count(*) end as items from jobs)
+
+-- name: job_claim(now_us bigint, until_us bigint, worker blob, count bigint, losses bigint, actor text, last uuid)
 update pk_job_item set state = 'running', worker = $3, due_us = $2,
     losses = losses + case when state = 'running' then 1 else 0 end
 where (job_id, ord) in (
-    select i.job_id, i.ord from pk_job_item i where i.batched = 0 and i.due_us <= $1 and i.losses < $5
-        and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
-    order by i.due_us limit $4)
+    with @job_next@
+    select i.job_id, i.ord from jobs j cross join pk_job_item i where i.rowid in (
+        select k.rowid from pk_job_item k where k.job_id = j.id and k.due_us <= $1 and k.losses < $5
+        order by k.due_us limit (select items from share)) limit $4)
 returning job_id, ord, kind, input, tries
 
 -- name: job_claim @postgres
-with picked as materialized (
-    select i.job_id, i.ord from pk_job_item i where i.batched = 0 and i.due_us <= $1 and i.losses < $5
-        and not exists (select 1 from pk_job j where j.id = i.job_id and j.cancelled_us is not null)
-    order by i.due_us limit $4 for update of i skip locked)
+with @job_next@,
+picked as materialized (
+    select i.job_id, i.ord from jobs j cross join lateral (
+        select k.job_id, k.ord from pk_job_item k where k.job_id = j.id and k.due_us <= $1 and k.losses < $5
+        order by k.due_us limit (select items from share) for update skip locked) i limit $4)
 update pk_job_item t set state = 'running', worker = $3, due_us = $2,
     losses = t.losses + case when t.state = 'running' then 1 else 0 end
 from picked p where t.job_id = p.job_id and t.ord = p.ord

@@ -132,6 +132,17 @@ def many_calls_are_in_flight_and_no_more_than_asked(door, provider):
 
 
 @both
+def a_large_job_does_not_hold_up_a_small_one(door, provider):
+    large = enqueue(door, provider, 400, "'slow 20 of ' || value")
+    with door.worker("--jobs", "4"):
+        expect(until(lambda: sum(provider.asked.values()) >= 20, 10 * SLOW), provider.asked)
+        small = enqueue(door, provider, 8, "'small ' || value")
+        expect(wait(door, small), door.job(small))
+        expect(door.job(large)["done"] < 200, door.job(large))
+        door.one("select pk_cancel($1)", large)
+
+
+@both
 def a_worker_of_no_jobs_takes_none(door, provider):
     job = enqueue(door, provider, 2)
     with door.worker("--jobs", "0"):
