@@ -241,7 +241,7 @@ def a_statement_with_scalar_calls_tells_once_what_they_cost(pg, mock, k):
     k.query("set pk.on_error = 'null'")
     told = told_by(k, "select pk_ask($1, body) from rows", config(mock, "status-400"))
     k.query("reset pk.on_error")
-    expect(told and told[0].startswith("rows 4, calls 2, from the cache 0, failed 3, cost $0"), told)
+    expect(len(told) == 1 and told[0].endswith("from the cache 0, failed 3, cost $0"), told)  # a failure may be asked again
     expect(told_by(k, "select pk_ask($1, body) from rows where id = 1", priced) == [], "a single call is no batch")
     expect(told_by(k, "explain select pk_ask($1, body) from rows", priced) == [])
     k.query("set pk.notice = off")
