@@ -271,7 +271,7 @@ static bool end(struct pk_store *store, bool commit, struct pk_error *err)
     const sqlite3_api_routines *sqlite3_api = s->api;
 
     PK_ASSERT(s->depth > 0);
-    if (!same_process(s, err))
+    if (s->depth == 1 && !same_process(s, err)) /* begin() has looked */
         return false;
     s->undo = s->undo || !commit;
     if (--s->depth > 0)

@@ -510,7 +510,7 @@ static bool open_watches(struct pk_xfer *x)
 {
     if (!pk_watches_open(&x->watches))
         return false;
-    x->pid = getpid();
+    x->forks = pk_xfer_forks();
     x->timer_ms = INT64_MAX;
     return true;
 }
@@ -565,7 +565,7 @@ static void abandon(struct pk_xfer *x)
 
 static bool inherited(const struct pk_xfer *x)
 {
-    return x->watches.epoll >= 0 && x->pid != getpid();
+    return x->watches.epoll >= 0 && x->forks != pk_xfer_forks();
 }
 
 void pk_xfer_free(struct pk_xfer *x)

@@ -171,7 +171,7 @@ struct pk_hush {
 struct pk_xfer {
     CURLM *multi; /* NULL: curl was not needed so far */
     struct pk_watches watches;
-    pid_t pid; /* who opened it: a child of fork() shares its sockets and must not use them */
+    unsigned forks; /* when it was opened: a child shares its sockets and must not use them */
     struct pk_links idle_links; /* the last used first */
     struct pk_links dialled;    /* not connected yet, the last first */
     char *read;                 /* XFER_READ_BYTES: what links bring passes through it */
@@ -319,6 +319,9 @@ enum {
 
 /* Starts curl with memory that keeps secrets, if it is not in use in this process yet. */
 CURLcode pk_curl_init(void);
+
+/* xfer_fork.c: how many forks lie between the first process that asked and this one. */
+unsigned pk_xfer_forks(void);
 
 /* xfer_load.c: libcurl, before any of it is called. */
 bool pk_curl_open(struct pk_error *err) PK_MUST_CHECK;

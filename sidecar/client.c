@@ -417,8 +417,8 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     if (!c->meaning)
         return false;
     snapshot = c->meaning->snapshot;
-    c->task.call = pk_call_new(&c->arena, &snapshot->config, snapshot->facts, &c->req,
-                               pk_clock_us(), pk_random_next(&t->random), err);
+    c->task.call = pk_call_new(&c->arena, &snapshot->config, snapshot->facts, &c->req, c->began_us,
+                               pk_random_next(&t->random), err);
     return c->task.call != NULL;
 }
 

@@ -42,6 +42,7 @@ struct pkd_server {
     int watched_count;
     bool draining, full; /* full: listeners are silent for now */
     int64_t accept_again_ms;
+    int64_t now_ms; /* when its turn began */
     struct list timers[PKD_T_COUNT];
     struct pkd_conn *queue, **queue_end;
     struct pkd_conn *closed; /* to be freed when the turn ends */
@@ -99,7 +100,7 @@ static int64_t term_ms(const struct pkd_server *s, enum pkd_timer timer)
 void pkd_server_set_timer(struct pkd_server *s, struct pkd_conn *c, enum pkd_timer timer)
 {
     unlink_timer(s, c);
-    c->deadline_ms = timer == PKD_T_NONE ? INT64_MAX : pk_clock_ms() + term_ms(s, timer);
+    c->deadline_ms = timer == PKD_T_NONE ? INT64_MAX : s->now_ms + term_ms(s, timer);
     link_timer(s, c, timer);
 }
 
@@ -374,10 +375,11 @@ void pkd_server_turn(struct pkd_server *s, int64_t until_ms)
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(s->epoll, events, EVENTS_MAX, wait_ms(s, until_ms));
 
+    s->now_ms = pk_clock_ms();
     for (int i = 0; i < count; i++)
         on_event(s, &events[i]);
     run_queue(s);
-    expire(s, pk_clock_ms());
+    expire(s, s->now_ms);
     free_closed(s);
 }
 
@@ -394,6 +396,7 @@ struct pkd_server *pkd_server_new(const struct pkd_server_options *o,
     s->host = *host;
     s->queue_end = &s->queue;
     s->accept_again_ms = INT64_MAX;
+    s->now_ms = pk_clock_ms();
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->epoll < 0) {
         (void)pk_fail(err, PK_NETWORK, "epoll: %s", strerror(errno));
