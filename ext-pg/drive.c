@@ -13,6 +13,7 @@
 #include "pk_pg.h"
 
 #include "asks.h"
+#include "verb.h"
 
 #include "access/xact.h"
 #include "storage/fd.h"
@@ -433,6 +434,14 @@ void pk_run_check(void)
     prepare_once();
 }
 
+static void refuse(struct pk_run *run)
+{
+    struct pk_given why = {0};
+
+    pk_verb_explain(run, pk_call_error(run->task.call), &why);
+    pk_given_throw(&why);
+}
+
 void pk_drive(struct pk_run *run, pk_str config)
 {
     struct pk_error err;
@@ -458,5 +467,5 @@ void pk_drive(struct pk_run *run, pk_str config)
     }
     PG_END_TRY();
     if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT) /* whatever pk.on_error wishes */
-        pk_throw(pk_call_error(run->task.call), PK_NONE, PK_QUERY_LIMIT_HINT);
+        refuse(run);
 }

@@ -11,6 +11,7 @@
 #include "flight.h"
 #include "map.h"
 #include "rows.h"
+#include "verb.h"
 #include "watch.h"
 
 #include "forecast.h"
@@ -35,7 +36,7 @@ struct map {
     struct pk_batch *batch;
     pk_str config, params, prompt;
     struct pk_flights flights;
-    struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
+    struct pk_given refused; /* by the statement's account: it ends when nothing is in flight */
     struct pk_out out;       /* empty: only the cache gets the answers */
 
     struct pk_rows rows; /* of the query; its portal is NULL: an array */
@@ -168,14 +169,28 @@ static void load(void *owner, struct pk_item *item, struct pk_run *run)
 }
 
 /* The statement's account has had enough: no other call begins. */
-static void stop(struct map *m, const struct pk_error *why)
+static void stop(struct map *m, struct pk_run *run)
 {
-    m->refused = *why;
-    pk_batch_stop(m->batch, pk_code_name(PK_QUERY_LIMIT), m->refused.msg);
+    pk_verb_explain(run, pk_call_error(run->task.call), &m->refused);
+    m->refused.detail = PK_NONE; /* is the call's */
+    pk_batch_stop(m->batch, pk_code_name(PK_QUERY_LIMIT), m->refused.error.msg);
+}
+
+/* For a list's answer, which may throw: a row has no place for it. */
+static void explain(struct pk_item *item, struct pk_run *run)
+{
+    struct pk_given *why = pk_alloc(&item->arena, sizeof *why);
+
+    if (!why)
+        return;
+    pk_verb_explain(run, pk_call_error(run->task.call), why);
+    why->detail = pk_copy(&item->arena, why->detail);
+    item->host = why;
 }
 
 static void land(void *owner, struct pk_item *item, struct pk_run *run, const struct pk_error *err)
 {
+    struct map *m = owner;
     struct pk_error too_large;
 
     if (err) {
@@ -188,8 +203,10 @@ static void land(void *owner, struct pk_item *item, struct pk_run *run, const st
     } else {
         pk_result_of_call(&item->arena, run->task.call, pk_buf_str(&run->body), &item->result);
     }
+    if (m->list && pk_call_error(run->task.call)->code != PK_OK)
+        explain(item, run);
     if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT)
-        stop(owner, pk_call_error(run->task.call));
+        stop(m, run);
 }
 
 /* --- rows go out --------------------------------------------------------------------------- */
@@ -201,7 +218,7 @@ static void give(struct map *m, struct pk_item *item)
     if (m->out.store)
         pk_out_put(&m->out, &row);
     else if (m->list)
-        m->list->answer(m->list->ctx, (int)item->ord - 1, &item->result);
+        m->list->answer(m->list->ctx, (int)item->ord - 1, &item->result, item->host);
     pk_batch_drop(m->batch, item);
 }
 
@@ -219,8 +236,8 @@ static void work(struct map *m)
         if (pk_batch_wants(m->batch))
             read_row(m);
         pk_flights_start(&m->flights);
-        if (m->refused.code && m->flights.running == 0)
-            pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
+        if (m->refused.error.code && m->flights.running == 0)
+            pk_given_throw(&m->refused);
         give_all(m);
         if (pk_batch_over(m->batch))
             break;
@@ -229,8 +246,8 @@ static void work(struct map *m)
         pk_flights_turn(&m->flights, !pk_batch_wants(m->batch));
     }
     pk_watch_part(m->watch, m->batch);
-    if (m->refused.code)
-        pk_throw(&m->refused, PK_NONE, PK_QUERY_LIMIT_HINT);
+    if (m->refused.error.code)
+        pk_given_throw(&m->refused);
 }
 
 /* --- the functions ----------------------------------------------------------------------- */

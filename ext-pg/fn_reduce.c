@@ -9,6 +9,7 @@
 
 #include "reduce.h"
 #include "result.h"
+#include "verb.h"
 
 #include "utils/memutils.h"
 
@@ -134,7 +135,7 @@ static pk_str messages(void *ctx, int i)
 }
 
 /* One that failed ends the level, as pk.on_error says. */
-static void answer(void *ctx, int i, const struct pk_result *r)
+static void answer(void *ctx, int i, const struct pk_result *r, const struct pk_given *why)
 {
     struct level *l = ctx;
 
@@ -143,8 +144,9 @@ static void answer(void *ctx, int i, const struct pk_result *r)
         return;
     }
     pk_result_why(r, &l->failed);
-    if (pk_settings.on_error != PK_ON_ERROR_NULL)
-        refuse(&l->failed);
+    if (pk_settings.on_error == PK_ON_ERROR_NULL)
+        return;
+    pk_throw(&l->failed, why ? why->detail : PK_NONE, why ? why->hint : NULL);
 }
 
 static void fit(struct pk_reduce *r, const struct group *g, struct pk_arena *arena)

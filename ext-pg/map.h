@@ -9,10 +9,13 @@
 
 #include "batch.h"
 
+struct pk_given;
+
 struct pk_map_list {
     int count;
     pk_str (*messages)(void *ctx, int i); /* JSON, in the current memory context */
-    void (*answer)(void *ctx, int i, const struct pk_result *result); /* both may throw */
+    /* `why`: what to say with the error when the call failed, or NULL. Both may throw. */
+    void (*answer)(void *ctx, int i, const struct pk_result *result, const struct pk_given *why);
     void *ctx;
 };
 

@@ -276,9 +276,6 @@ bool pk_run_complete(struct pk_run *run, struct pk_error *err);
 enum { PK_QUERY_ID_BYTES = 32 };
 void pk_query_id(char out[PK_QUERY_ID_BYTES]);
 
-#define PK_QUERY_LIMIT_HINT                                                                        \
-    "What was answered is kept by a cache in the config: run again, it costs nothing."
-
 /* What the calls of this statement may use together; NULL: no setting bounds it. */
 struct pk_account *pk_statement_account(void);
 

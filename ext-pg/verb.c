@@ -119,8 +119,10 @@ static const char *hint_for_status(int status)
 
 static const char *hint_for(const struct pk_run *run, const struct pk_error *e)
 {
+    if ((e->code == PK_QUERY_LIMIT || e->code == PK_BUDGET) && pk_call_unpriced(run->task.call))
+        return "pk_price_import() gives a model a price: a bound in dollars needs one.";
     if (e->code == PK_QUERY_LIMIT)
-        return PK_QUERY_LIMIT_HINT;
+        return "What was answered is kept by a cache in the config: run again, it costs nothing.";
     if (e->code == PK_RATE || e->code == PK_BUDGET)
         return "pk_limits shows what is left, and when there is more; pk_limit_put() changes a "
                "limit.";
@@ -155,7 +157,7 @@ static pk_str detail_of(struct pk_run *run)
     return words;
 }
 
-static void end_as_error(struct pk_run *run, const struct pk_error *e, struct pk_given *o)
+void pk_verb_explain(struct pk_run *run, const struct pk_error *e, struct pk_given *o)
 {
     o->error = *e;
     o->detail = detail_of(run);
@@ -177,11 +179,11 @@ static void end_as_failed(const struct pk_verb *verb, struct pk_run *run, const 
     if (typed && pk_typed_null(typed, e->code))
         o->is_null = true;
     else if (verb->fails == PK_FAILS_CLOSED)
-        end_as_error(run, e, o);
+        pk_verb_explain(run, e, o);
     else if (pk_settings.on_error == PK_ON_ERROR_NULL)
         o->is_null = true;
     else if (pk_settings.on_error == PK_ON_ERROR_RAISE || !has_place(verb, typed))
-        end_as_error(run, e, o);
+        pk_verb_explain(run, e, o);
     else if (!pk_reply_try(run->arena, pk_call_record(run->task.call), e, pk_buf_str(&run->body),
                            &o->out, &err))
         o->error = err;
@@ -202,7 +204,7 @@ void pk_verb_end(const struct pk_verb *verb, struct pk_run *run, struct pk_given
     if (run->body.failed)
         (void)pk_fail(&o->error, PK_NO_MEMORY, "the answer is too large for the call's memory");
     else if (pk_call_error(run->task.call)->code == PK_QUERY_LIMIT) /* whatever is wished for */
-        end_as_error(run, pk_call_error(run->task.call), o);
+        pk_verb_explain(run, pk_call_error(run->task.call), o);
     else if (verb->fails != PK_FAILS_OWN && pk_call_error(run->task.call)->code != PK_OK)
         end_as_failed(verb, run, pk_call_error(run->task.call), o);
     else if (verb->give(run, &o->out, &o->is_null, &err))

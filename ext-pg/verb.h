@@ -59,6 +59,8 @@ bool pk_verb_begin(const struct pk_verb *verb, bool json_config, FunctionCallInf
                    struct pk_run *run, pk_str *config, struct pk_error *err) PK_MUST_CHECK;
 /* Of a run that is over; strings are in its arena, but for hints. Does not throw. */
 void pk_verb_end(const struct pk_verb *verb, struct pk_run *run, struct pk_given *o);
+/* What a person may do about the error, and the provider's own words, for an error that is thrown. */
+void pk_verb_explain(struct pk_run *run, const struct pk_error *e, struct pk_given *o);
 _Noreturn void pk_given_throw(const struct pk_given *o);
 /* In the current memory context. */
 Datum pk_verb_datum(const struct pk_verb *verb, pk_str out);

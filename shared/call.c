@@ -263,6 +263,11 @@ const struct pk_error *pk_call_error(const struct pk_call *c)
     return &c->error;
 }
 
+bool pk_call_unpriced(const struct pk_call *c)
+{
+    return c->unpriced;
+}
+
 pk_str pk_call_fault(const struct pk_call *c)
 {
     PK_ASSERT(c->next.op == PK_OP_DONE);

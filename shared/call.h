@@ -161,6 +161,8 @@ const struct pk_error *pk_call_error(const struct pk_call *c);
 int64_t pk_call_retry_after_ms(const struct pk_call *c);
 /* The provider's own words for the error, or empty. At DONE. */
 pk_str pk_call_fault(const struct pk_call *c);
+/* Whether it ended since no price is known of what was asked, where a bound in dollars needs one. */
+bool pk_call_unpriced(const struct pk_call *c);
 /* Final at DONE. Before that, once `out` is not empty: trace_id, provider, target_path, attempts, retries,
  * cache_status and what went before are as they will stay. Lives as long as the call. */
 const struct pk_record *pk_call_record(const struct pk_call *c);

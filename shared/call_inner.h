@@ -143,6 +143,7 @@ struct pk_call {
     bool committed; /* bytes have gone to the client: no more retry or fallback */
     bool answered;  /* c->answer is whole */
     bool told;      /* the client has been told why there is none */
+    bool unpriced;  /* since no price is known */
     struct pk_reply reply;
     uint8_t cache_key[PK_CACHE_KEY_BYTES];
     pk_str cache_ns; /* the namespace in it */

@@ -86,6 +86,7 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
     struct pk_json body;
 
     *most = (struct most){0, 0};
+    c->unpriced = false;
     /* Its bill is known behind the answer, if ever: all that is asked is that something is left. */
     if (c->opaque || c->form.parts) {
         *most = (struct most){1, 1};
@@ -109,6 +110,7 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
     if (has_unpriced(c) && c->tunnel->why)
         return pk_fail(&c->error, PK_BUDGET, "%s: %s, so that no budget in dollars can be kept",
                        pk_call_target(c)->provider->name, c->tunnel->why);
+    c->unpriced = true;
     return pk_fail(
         &c->error, PK_BUDGET,
         "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",

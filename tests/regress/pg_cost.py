@@ -125,7 +125,8 @@ def a_statement_costs_no_more_than_it_may(pg, mock, k):
     k.query("set pk.max_cost_per_query = 0.0001")
     expect_error("53400", lambda: k.query("select pk_ask($1, body) from rows", config(mock)),
                  "max_cost_per_query: 0.0001", "another call may cost")
-    expect_error("53400", lambda: k.query("select pk_ask($1, body) from rows", config(mock, "echo")), "the price of")
+    for sql in ("select pk_ask($1, body) from rows", "select pk_ask($1, 'x')", "select pk_reduce($1, 'i', body) from rows"):
+        expect_error("53400", lambda q=sql: k.query(q, config(mock, "echo")), "the price of", "pk_price_import() gives")
     rows = k.query("select content, cost_usd, error_message from pk_map($1, $2)", few, QUERY)
     expect(len(rows) == 20 and 0 < sum(float(r[1]) for r in rows) <= 0.0001, rows)
     k.query("reset pk.max_cost_per_query")
