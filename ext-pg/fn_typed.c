@@ -54,7 +54,7 @@ static bool labels_of(ArrayType *array, struct pk_arena *arena, pk_str *out, str
     return !list.failed || pk_fail(err, PK_TOO_LARGE, "labels: too large");
 }
 
-/* Labels are text[] or jsonb: there is an overload for each. */
+/* Labels are text[], jsonb, or JSON as text: there is an overload for each, of which a bare literal takes the last. */
 static bool read_labels(FunctionCallInfo fcinfo, int arg, struct pk_arena *arena, pk_str *out,
                         struct pk_error *err)
 {
@@ -64,7 +64,7 @@ static bool read_labels(FunctionCallInfo fcinfo, int arg, struct pk_arena *arena
     (void)get_func_signature(fcinfo->flinfo->fn_oid, &types, &count);
     if (types[arg] == TEXTARRAYOID)
         return labels_of(PG_GETARG_ARRAYTYPE_P(arg), arena, out, err);
-    *out = pk_arg_json(fcinfo, arg, false);
+    *out = types[arg] == TEXTOID ? pk_arg_text(fcinfo, arg) : pk_arg_json(fcinfo, arg, false);
     return true;
 }
 

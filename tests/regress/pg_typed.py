@@ -31,17 +31,17 @@ def each_gives_a_value_of_its_type(pg, mock, k):
     expect(k.query("""select pk_json($1, '<<{"n": 1}>>', $2), pg_typeof(pk_json($1, '<<{"n":1}>>', $2, 'be brief')),
                              pk_extract($1, '<<{"n":2}>>', $2) -> 'n', pk_classify($1, '<<red>>', array['Red','blue']),
                              pk_classify($1, '<<red>>', jsonb '{"Red":"warm","blue":"cold"}'),
-                             pk_classify($1, '<<red>>', jsonb '["Red"]'),
+                             pk_classify($1, '<<red>>', jsonb '["Red"]'), pk_classify($1, '<<red>>', '["Red"]'),
                              pk_filter($1, 'is it?', '<<true>>'), pk_filter($1, 'is it?', '<<no>>'),
                              pk_score($1, 'how?', '<<{"score":0.25}>>'), pg_typeof(pk_score($1, 'how?', '<<1>>')),
                              pk_score($1, 'how?', '<<7>>', '{"pk":{"range":[1,10]}}')""", c, SCHEMA)
-           == [['{"n": 1}', "jsonb", "2", "Red", "Red", "Red", "t", "f", "0.25", "double precision", "7"]])
+           == [['{"n": 1}', "jsonb", "2", "Red", "Red", "Red", "Red", "t", "f", "0.25", "double precision", "7"]])
     expect(k.query("""select pk_json($1::jsonb, '<<1>>', 'true'), pk_extract($1::jsonb, '<<{"n":2}>>', $2),
                              pk_classify($1::jsonb, '<<a>>', array['a']), pk_classify($1::jsonb, '<<a>>', jsonb '["a"]'),
                              pk_filter($1::jsonb, 'q', '<<yes>>'), pk_score($1::jsonb, 'r', '<<0.5>>')""", c, SCHEMA)
            == [["1", '{"n": 2}', "a", "a", "t", "0.5"]])
     rows = log(k)
-    expect(len(rows) == 17 and all(r == ["1", "success", None] for r in rows), rows)
+    expect(len(rows) == 18 and all(r == ["1", "success", None] for r in rows), rows)
 
 
 @case
@@ -91,6 +91,7 @@ def what_is_wrong_before_a_call_is_an_error_whatever_on_error_says(pg, mock, k):
             ("22023", "pk_classify($1, 'x', array['a', null])", "labels[1]: must be a string, not NULL"),
             ("22023", "pk_classify($1, 'x', array['a', 'A'])", "labels[1]: the same as labels[0]"),
             ("22023", "pk_classify($1, 'x', jsonb '\"red\"')", "labels: must be an array"),
+            ("22P02", "pk_classify($1, 'x', '{red,blue}')", "labels: not valid JSON"),
             ("22023", "pk_classify($1, 'x', jsonb '[1]')", "labels[0]: must be a string, not a number"),
             ("22023", "pk_json($1, 'x', '{\"type\":\"integr\"}')", "schema.type: "),
             ("22023", "pk_json($1, 'x', '[]')", "schema: "),
@@ -107,7 +108,7 @@ def null_in_is_null_out_without_a_call(pg, mock, k):
     mock.reset()
     for sql in ("pk_json(null::text, 'x', '{}')", "pk_json($1, null, '{}')", "pk_json($1, 'x', null)",
                 "pk_extract($1, null, '{}')", "pk_extract($1, 'x', null)", "pk_classify($1, null, array['a'])",
-                "pk_classify($1, 'x', null::text[])", "pk_classify($1, 'x', null::jsonb)", "pk_filter($1, null, 'x')",
+                "pk_classify($1, 'x', null::text[])", "pk_classify($1, 'x', null::jsonb)", "pk_classify($1, 'x', null)", "pk_filter($1, null, 'x')",
                 "pk_filter($1, 'q', null)", "pk_filter(null::text, 'q', 'x')", "pk_score($1, null, 'x')",
                 "pk_score($1, 'r', null)", "pk_embed($1, '')"):
         expect(k.value(f"select {sql} where $1::text is not null", config(mock)) is None, sql)
@@ -246,7 +247,9 @@ def what_is_wrong_with_a_reduction_is_said(pg, mock, k):
     expect(k.value("select pk_reduce($1, 'i', 'x')", broken) is None)
     for wish in ("raise", "json"):
         k.query(f"set pk.on_error = '{wish}'")
-        expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", broken), "openai answered 500")
+        e = expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", broken), "openai answered 500")
+        one = expect_error("58000", lambda: k.query("select pk_score($1, 'i', 'x')", broken))
+        expect("The provider has trouble" in e.hint and (e.hint, e.detail) == (one.hint, one.detail), e.hint, e.detail)
     k.query("reset pk.on_error")
     expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", config(mock, "tool-call")), "the answer has no text")
 
