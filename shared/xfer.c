@@ -708,6 +708,8 @@ static void hand_over(struct pk_xfer *x, const struct epoll_event *ev)
         pk_link_turn(x, link);
         return;
     }
+    if (!x->multi) /* another event of this round has closed it */
+        return;
     hush(x);
     if (tunnel) {
         pk_tunnel_turn(tunnel);
