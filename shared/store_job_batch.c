@@ -29,6 +29,12 @@ static bool mark(void *ctx, const struct pk_value *columns, int count)
 
 /* --- what can be batched ------------------------------------------------------------------- */
 
+static bool has_none(const struct pk_provider *p, struct pk_error *err)
+{
+    return pk_fail(err, PK_BAD_REQUEST, "params.pk.executor: provider \"%s\" has no batch API",
+                   p->name);
+}
+
 static bool check_config(const struct pk_config *config, struct pk_error *err)
 {
     for (int i = 0; i < config->route.count; i++)
@@ -39,8 +45,7 @@ static bool check_config(const struct pk_config *config, struct pk_error *err)
     for (int i = 0; i < config->target_count; i++)
         if (config->targets[i].provider->batches)
             return true;
-    return pk_fail(err, PK_BAD_REQUEST, "params.pk.executor: provider \"%s\" has no batch API",
-                   config->targets[0].provider->name);
+    return has_none(config->targets[0].provider, err);
 }
 
 bool pk_job_batch_check(struct pk_store *s, pk_str config, int64_t now_us, struct pk_error *err)
@@ -50,7 +55,10 @@ bool pk_job_batch_check(struct pk_store *s, pk_str config, int64_t now_us, struc
     if (!r)
         return pk_fail(err, PK_NO_MEMORY, "config: out of memory");
     const struct pk_snapshot *snapshot = pk_resolve(r, s, config, now_us, err);
+    const struct pk_provider *p = snapshot ? NULL : pk_provider_find(pk_str_trim(config));
     bool ok = snapshot && check_config(&snapshot->config, err);
+    if (p) /* whose key is in the environment of whoever works it off */
+        ok = p->batches || has_none(p, err);
     if (snapshot)
         pk_snapshot_release(r, snapshot);
     pk_resolver_free(r);

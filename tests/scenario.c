@@ -14,6 +14,7 @@
  *     open PATH          the circuit of a target is open
  *     latency PATH MS    what the log says of a target
  *     clock 250          a quarter of a second passes
+ *     batched            it goes through a batch API
  *     limit SLUG {...}   a limit is in force
  *     key SLUG NAME [..] the virtual key SLUG is of provider NAME, for these models
  *     api_key NAME       the call comes with this API key
@@ -65,7 +66,12 @@ static const char *const event_names[] = {
 
 static const struct pk_price price_rows[] = {
     {.provider = {"anthropic", 9}, .model = {"m", 1}, .input = 3000000, .output = 4000000},
-    {.provider = {"openai", 6}, .model = {"m", 1}, .input = 1000000, .output = 2000000},
+    {.provider = {"openai", 6},
+     .model = {"m", 1},
+     .input = 1000000,
+     .output = 2000000,
+     .input_batch = -1,
+     .output_batch = 700000},
     {.provider = {"openai", 6}, .model = {"terse", 5}, .input = 1, .output = 1, .max_output = 100},
     {.provider = {"openai", 6}, .model = {"text-embedding-3-small", 22}, .input = 20000},
 };
@@ -618,6 +624,8 @@ static bool setting(struct play *p, const char *line, bool *done)
         p->request = from;
         p->request.body = body;
         p->request.operation = operation;
+    } else if (strcmp(line, "batched") == 0) {
+        p->request.batched = true;
     } else if (strncmp(line, "limit ", 6) == 0) {
         ok = add_limit(p, line + 6, &err);
     } else if (strncmp(line, "key ", 4) == 0) {
