@@ -12,6 +12,7 @@ static struct pk_arena arena;
 static struct pk_error err;
 static struct pk_store *s;
 static struct pk_job job;
+static struct pk_job_turns turns;
 
 static bool check(const char *config, const char *params)
 {
@@ -95,9 +96,9 @@ static void calls_do_not_get_what_is_for_batches(void)
     int calls = 0;
 
     enqueue(3);
-    EXPECT(
-        pk_store_job_claim(s, ann, start_us, start_us + second_us, 9, count_claim, &calls, &err) &&
-        calls == 0);
+    EXPECT(pk_store_job_claim(s, &turns, ann, start_us, start_us + second_us, 9, count_claim,
+                              &calls, &err) &&
+           calls == 0);
     EXPECT(pk_store_job_batch_wanted(s, &wanted, &err) && wanted);
     EXPECT(pk_store_job_batch_next(s, start_us, id, &found, &err) && found &&
            memcmp(id, job.id, sizeof id) == 0);
