@@ -914,23 +914,34 @@ select count(*), cast(coalesce(sum(case when l.status = 'success' then 0 else 1 
     count(distinct l.user_id), min(l.started_us), max(l.started_us + l.duration_us)
 from pk_log l where @wanted@
 
--- name: graph_calls(@filter@, bucket_us bigint)
+-- part: figures_of_calls
 -- Retried and fallen are those that were rescued so. Rates and means in thousandths are rounded: half of one more than
 -- twice as much.
-select l.started_us / $35 * $35, count(*),
-    count(case when l.status <> 'success' then 1 end),
-    (count(case when l.status <> 'success' then 1 end) * 200000 / count(*) + 1) / 2,
-    cast(sum(l.cost_pusd) as bigint), cast(sum(l.cost_pusd) as bigint) / count(l.cost_pusd),
+count(*), count(case when l.status <> 'success' then 1 end),
+    (count(case when l.status <> 'success' then 1 end) * 200000 / nullif(count(*), 0) + 1) / 2,
+    cast(sum(l.cost_pusd) as bigint), cast(sum(l.cost_pusd) as bigint) / nullif(count(l.cost_pusd), 0),
     cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
-    (cast(sum(@inputs@ + @outputs@) as bigint) * 2000 / count(@inputs@ + @outputs@) + 1) / 2,
+    (cast(sum(@inputs@ + @outputs@) as bigint) * 2000 / nullif(count(@inputs@ + @outputs@), 0) + 1) / 2,
     count(case when l.status = 'success' and l.retries > 0 then 1 end),
     count(case when l.status = 'success' and l.fallback_index > 0 then 1 end)
-from pk_log l where @wanted@ group by 1 order by 1
+
+-- part: figures_of_users
+count(distinct l.user_id), count(*), count(l.user_id),
+    (count(l.user_id) * 2000 / nullif(count(distinct l.user_id), 0) + 1) / 2
+
+-- name: graph_calls(@filter@, bucket_us bigint)
+select l.started_us / $35 * $35, @figures_of_calls@ from pk_log l where @wanted@ group by 1 order by 1
 
 -- name: graph_users(@filter@, bucket_us bigint)
-select l.started_us / $35 * $35, count(distinct l.user_id), count(*), count(l.user_id),
-    (count(l.user_id) * 2000 / nullif(count(distinct l.user_id), 0) + 1) / 2
-from pk_log l where @wanted@ group by 1 order by 1
+select l.started_us / $35 * $35, @figures_of_users@ from pk_log l where @wanted@ group by 1 order by 1
+
+-- Of all that is wanted: to group them, as one, would sort them.
+
+-- name: sum_calls(@filter@)
+select 0, @figures_of_calls@ from pk_log l where @wanted@
+
+-- name: sum_users(@filter@)
+select 0, @figures_of_users@ from pk_log l where @wanted@
 
 -- name: graph_latency(@filter@, bucket_us bigint)
 -- A percentile is the least latency that so many calls do not exceed.
