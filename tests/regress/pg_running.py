@@ -59,8 +59,8 @@ def a_map_is_seen_by_others_while_it_runs_and_then_no_more(pg, mock, k):
     grows(seen)
     expect(gone and none_left(k))
     kind, done, total, failed, in_flight, rate, eta, slug, *_ = seen[0]
-    expect((kind, total, failed, in_flight, slug, eta) == ("pk_map", None, "0", "5", "slow", None), seen[0])
-    expect(10 < float(rate) < 40 and int(done) < 80, seen[0])
+    expect((kind, total, failed, slug, eta) == ("pk_map", None, "0", "slow", None), seen[0])
+    expect(1 < float(rate) < 40 and int(done) < 80 and 1 <= int(in_flight) <= 5, seen[0])
 
 
 @case
@@ -161,7 +161,7 @@ def what_is_short_writes_nothing(pg, mock, k):
     expect(k.value("select count(*) from written") == "0")
     k.query("select * from pk_map($1, $2, $3)", config(mock, path="/d/260"), QUERY, options(concurrency=2))
     k.query("select pk_flush()")
-    expect(k.value("select count(*) from written") == "2", k.value("select count(*) from written"))  # 2.6 s
+    expect(k.value("select count(*) between 2 and 5 from written") == "t", k.value("select count(*) from written"))  # 2.6 s, or more
     k.query("drop trigger note on pk_progress")
 
 

@@ -85,9 +85,9 @@ def another_process_sees_a_batch_grow_and_end(folder):
         assert "60" in out and err == "", (out, err)
         for s in seen:
             equal((s[0], s[3], s[7], s[9]), (kind, 0, shell.process.pid, "sqlite"))
-            assert s[4] == 4 or s[1] > 56, s
+            assert 1 <= s[4] <= 4 or s[1] > 52, s
             equal(s[2], total if total else 60 if s[2] else None)
-            assert s[10].startswith("os:") and 10 < s[5] < 40, s
+            assert s[10].startswith("os:") and 1 < s[5] < 40, s
             assert s[6] is None if s[2] is None else abs(s[6] - (60 - s[1]) / s[5]) < 0.01, s
         equal(one(db, "select count(*) from pk_logs where query_id = ?", seen[0][11]), 60)
 
