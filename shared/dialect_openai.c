@@ -26,6 +26,9 @@ static int64_t first_of(int64_t a, int64_t b)
  * three ways: OpenAI's, DeepSeek's, Moonshot's. False when `usage` is no object. */
 static bool read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
 {
+    *u = (struct pk_usage){0};
+    if (pk_json_type(doc, usage) != PK_JSON_OBJECT) /* as in most events of a stream */
+        return pk_json_type(doc, usage) <= PK_JSON_NULL;
     int in = pk_json_get(doc, usage, "prompt_tokens_details");
     int out = pk_json_get(doc, usage, "completion_tokens_details");
     int64_t prompt = pk_dialect_count(doc, usage, "prompt_tokens");
@@ -37,11 +40,6 @@ static bool read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
     int64_t thought = pk_dialect_count(doc, out, "reasoning_tokens");
     int64_t beyond = pk_dialect_count(doc, usage, "total_tokens") - prompt - completion;
 
-    *u = (struct pk_usage){0};
-    if (pk_json_type(doc, usage) <= PK_JSON_NULL)
-        return true;
-    if (pk_json_type(doc, usage) != PK_JSON_OBJECT)
-        return false;
     u->source = PK_USAGE_PROVIDER;
     u->cache_read = least(cached, prompt);
     u->cache_write = least(written, prompt - u->cache_read);
@@ -360,13 +358,15 @@ static bool emit_usage(const struct pk_reader *r, int choices, struct pk_error *
 
 static void emit_start(const struct pk_reader *r)
 {
+    if (r->s->id.len || r->s->model.len)
+        return;
     struct pk_delta d = {
         .kind = PK_DELTA_START,
         .id = pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, 0, "id")),
         .text = pk_json_str(&r->s->scratch, r->doc, pk_json_get(r->doc, 0, "model")),
     };
 
-    if (r->s->id.len == 0 && r->s->model.len == 0 && (d.id.len || d.text.len))
+    if (d.id.len || d.text.len)
         r->emit(r->s, &d);
 }
 
