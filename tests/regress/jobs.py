@@ -384,10 +384,11 @@ def equal_rows_are_drawn_anew_where_that_is_wanted(door, provider):
 
 @both
 def answers_that_were_cached_are_not_paid_again(door, provider):
-    jobs = [enqueue(door, provider, 20, "'same ' || value", cache=True) for _ in range(2)]
+    jobs = []
     with door.worker("--jobs", "1"):
-        for job in jobs:
-            expect(wait(door, job), door.job(job))
+        for _ in range(2):
+            jobs.append(enqueue(door, provider, 20, "'same ' || value", cache=True))
+            expect(wait(door, jobs[-1]), door.job(jobs[-1]))
     expect(set(provider.asked.values()) == {1} and len(provider.asked) == 20, provider.asked)
     expect([{r[0] for r in door.collect(job, "cache_status")} for job in jobs] == [{"MISS"}, {"HIT"}])
 
@@ -598,7 +599,7 @@ def what_a_run_cannot_do_it_says(door, provider):
         expect(words in said, words, "is not in", said)
     door.rows("begin")
     said = door.error(run_sql(provider, 1, target="fresh"))
-    expect("invalid transaction termination" in said, said)
+    expect("a transaction that was begun" in said, said)
     door.rows("rollback")
     expect(not provider.asked, provider.asked)
     door.rows("call pk_run(null, 'x', 'y')")

@@ -24,7 +24,7 @@ class Provider:
 
     def __init__(self, delay=0.0):
         self.asked, self.answered, self.lock = Counter(), Counter(), threading.Lock()
-        self.delay, self.at_once, self.most = delay, 0, 0
+        self.delay, self.at_once, self.most, self.forgot = delay, 0, 0, 0
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,6 +51,7 @@ class Provider:
     def serve(self, to, prompt):
         with self.lock:
             self.asked[prompt] += 1
+            began = self.forgot
             times = self.asked[prompt]
             self.at_once += 1
             self.most = max(self.most, self.at_once)
@@ -64,7 +65,7 @@ class Provider:
             if status == 200 else {"error": {"message": "no: " + prompt, "type": "t", "code": "c"}})
         data = json.dumps(out).encode()
         with self.lock:
-            self.at_once -= 1
+            self.at_once -= began == self.forgot  # else an earlier test's, that went away
             self.answered[prompt] += status == 200
         to.send_response(status)
         to.send_header("content-type", "application/json")
@@ -79,7 +80,8 @@ class Provider:
         with self.lock:
             self.asked.clear()
             self.answered.clear()
-            self.most = 0
+            self.most = self.at_once = 0
+            self.forgot += 1
 
 
 class Worker:
