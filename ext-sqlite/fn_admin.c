@@ -280,22 +280,16 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
 
 /* --- the functions --------------------------------------------------------------------------- */
 
-#define FUNCTION(name, required)                                                                   \
-    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
-    {                                                                                              \
-        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
-    }
-FUNCTION(config_put, 2)
-FUNCTION(config_get, 1)
-FUNCTION(config_delete, 1)
-FUNCTION(key_put, 3)
-FUNCTION(key_rotate, 2)
-FUNCTION(key_revoke, 1)
-FUNCTION(feedback, 2)
-FUNCTION(cache_purge, 0)
-FUNCTION(flush, 0)
-FUNCTION(health, 0)
-#undef FUNCTION
+PK_WITH_CONN(config_put, 2)
+PK_WITH_CONN(config_get, 1)
+PK_WITH_CONN(config_delete, 1)
+PK_WITH_CONN(key_put, 3)
+PK_WITH_CONN(key_rotate, 2)
+PK_WITH_CONN(key_revoke, 1)
+PK_WITH_CONN(feedback, 2)
+PK_WITH_CONN(cache_purge, 0)
+PK_WITH_CONN(flush, 0)
+PK_WITH_CONN(health, 0)
 
 static void give_setting(struct pk_conn *c, pk_str name, sqlite3_context *ctx)
 {

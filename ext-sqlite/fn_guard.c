@@ -56,12 +56,6 @@ static bool guardrail_delete(struct pk_conn *c, struct pk_arena *arena, struct p
     return true;
 }
 
-#define FUNCTION(name, required)                                                                   \
-    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
-    {                                                                                              \
-        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
-    }
-FUNCTION(guardrail_put, 2)
-FUNCTION(guardrail_get, 1)
-FUNCTION(guardrail_delete, 1)
-#undef FUNCTION
+PK_WITH_CONN(guardrail_put, 2)
+PK_WITH_CONN(guardrail_get, 1)
+PK_WITH_CONN(guardrail_delete, 1)

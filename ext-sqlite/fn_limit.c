@@ -86,14 +86,8 @@ static bool api_key_revoke(struct pk_conn *c, struct pk_arena *arena, struct pk_
     return true;
 }
 
-#define FUNCTION(name, required)                                                                   \
-    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
-    {                                                                                              \
-        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
-    }
-FUNCTION(limit_put, 2)
-FUNCTION(limit_delete, 1)
-FUNCTION(api_key_create, 1)
-FUNCTION(api_key_rotate, 1)
-FUNCTION(api_key_revoke, 1)
-#undef FUNCTION
+PK_WITH_CONN(limit_put, 2)
+PK_WITH_CONN(limit_delete, 1)
+PK_WITH_CONN(api_key_create, 1)
+PK_WITH_CONN(api_key_rotate, 1)
+PK_WITH_CONN(api_key_revoke, 1)

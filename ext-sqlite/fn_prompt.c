@@ -99,14 +99,8 @@ static bool render(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
     return true;
 }
 
-#define FUNCTION(name, required)                                                                   \
-    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
-    {                                                                                              \
-        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
-    }
-FUNCTION(prompt_put, 2)
-FUNCTION(prompt_publish, 2)
-FUNCTION(prompt_get, 1)
-FUNCTION(prompt_delete, 1)
-FUNCTION(render, 2)
-#undef FUNCTION
+PK_WITH_CONN(prompt_put, 2)
+PK_WITH_CONN(prompt_publish, 2)
+PK_WITH_CONN(prompt_get, 1)
+PK_WITH_CONN(prompt_delete, 1)
+PK_WITH_CONN(render, 2)

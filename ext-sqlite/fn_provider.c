@@ -59,15 +59,9 @@ static bool provider_delete(struct pk_conn *c, struct pk_arena *arena, struct pk
     return true;
 }
 
-#define FUNCTION(name, required)                                                                   \
-    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
-    {                                                                                              \
-        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
-    }
-FUNCTION(provider_put, 2)
-FUNCTION(provider_get, 1)
-FUNCTION(provider_delete, 1)
-#undef FUNCTION
+PK_WITH_CONN(provider_put, 2)
+PK_WITH_CONN(provider_get, 1)
+PK_WITH_CONN(provider_delete, 1)
 
 /* pk_provider_table(): pk's own, by name; the store's view is written with it. */
 void pk_fn_provider_table(sqlite3_context *ctx, int count, sqlite3_value **values)

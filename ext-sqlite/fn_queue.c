@@ -226,15 +226,9 @@ static bool wait(struct pk_conn *c, struct pk_arena *arena, struct pk_args args,
     return true;
 }
 
-#define FUNCTION(name, required)                                                                   \
-    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
-    {                                                                                              \
-        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
-    }
-FUNCTION(enqueue, 2)
-FUNCTION(enqueue_query, 2)
-FUNCTION(job_status, 1)
-FUNCTION(cancel, 1)
-FUNCTION(retry, 1)
-FUNCTION(wait, 2)
-#undef FUNCTION
+PK_WITH_CONN(enqueue, 2)
+PK_WITH_CONN(enqueue_query, 2)
+PK_WITH_CONN(job_status, 1)
+PK_WITH_CONN(cancel, 1)
+PK_WITH_CONN(retry, 1)
+PK_WITH_CONN(wait, 2)

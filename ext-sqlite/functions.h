@@ -16,6 +16,12 @@ typedef bool pk_body(struct pk_conn *c, struct pk_arena *arena, struct pk_args a
                      sqlite3_context *ctx, struct pk_error *err);
 /* Runs it with an arena and an open store. NULL when one of the first `required` arguments is. fn_admin.c */
 void pk_with_conn(sqlite3_context *ctx, struct pk_args args, int required, pk_body *body);
+/* Defines pk_fn_NAME(), which is the body of that name run so. */
+#define PK_WITH_CONN(name, required)                                                               \
+    void pk_fn_##name(sqlite3_context *ctx, int count, sqlite3_value **values)                     \
+    {                                                                                              \
+        pk_with_conn(ctx, (struct pk_args){values, count}, required, name);                        \
+    }
 
 pk_function pk_fn_chat, pk_fn_ask, pk_fn_try_chat, pk_fn_prompt, pk_fn_replay; /* fn_chat.c */
 pk_function pk_fn_embed, pk_fn_moderate;
