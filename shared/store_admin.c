@@ -44,13 +44,6 @@ static bool read_config(void *ctx, const struct pk_value *columns, int count)
     return false;
 }
 
-static bool read_version(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)count;
-    *(int64_t *)ctx = columns[0].i;
-    return true;
-}
-
 bool pk_store_config_get(struct pk_store *s, struct pk_arena *arena, pk_str slug, pk_str *body,
                          int64_t *version, struct pk_error *err)
 {
@@ -72,7 +65,7 @@ static bool retire(struct pk_store *s, pk_str slug, int64_t *version, struct pk_
     const struct pk_value args[] = {pk_v_text(slug)};
 
     *version = 0;
-    return s->ops->exec(s, PK_SQL_config_retire, args, PK_COUNT(args), read_version, version, err);
+    return s->ops->exec(s, PK_SQL_config_retire, args, PK_COUNT(args), pk_row_int, version, err);
 }
 
 static bool put_config(struct pk_store *s, pk_str slug, pk_str body, int64_t now_us,
@@ -82,7 +75,7 @@ static bool put_config(struct pk_store *s, pk_str slug, pk_str body, int64_t now
     int64_t before;
 
     return retire(s, slug, &before, err) &&
-           s->ops->exec(s, PK_SQL_config_put, args, PK_COUNT(args), read_version, version, err);
+           s->ops->exec(s, PK_SQL_config_put, args, PK_COUNT(args), pk_row_int, version, err);
 }
 
 bool pk_store_config_check(struct pk_store *s, struct pk_arena *arena, pk_str body, int64_t now_us,

@@ -209,28 +209,13 @@ static bool check_config(struct pk_store *s, struct pk_arena *arena, pk_str conf
 
 /* --- changes ----------------------------------------------------------------------------- */
 
-static bool read_int(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)count;
-    *(int64_t *)ctx = columns[0].i;
-    return true;
-}
-
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 /* 1 = in force, 0 = revoked, -1 = there is none. */
 static bool state_of(struct pk_store *s, pk_str name, int64_t *state, struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_required(name)};
 
     *state = -1;
-    return s->ops->exec(s, PK_SQL_api_key_state, args, PK_COUNT(args), read_int, state, err);
+    return s->ops->exec(s, PK_SQL_api_key_state, args, PK_COUNT(args), pk_row_int, state, err);
 }
 
 bool pk_store_api_key_known(struct pk_store *s, pk_str name, bool *known, struct pk_error *err)
@@ -334,8 +319,9 @@ bool pk_store_api_key_adopt(struct pk_store *s, struct pk_arena *arena,
         !read_options(arena, &change, &o, err) || !s->ops->begin(s, err))
         return false;
     set_key(&f, first->key);
-    bool ok = s->ops->exec(s, PK_SQL_api_key_first, args, PK_COUNT(args), mark, adopted, err) &&
-              (!*adopted || create(s, arena, first->name, &o, &f, first->at_us, err));
+    bool ok =
+        s->ops->exec(s, PK_SQL_api_key_first, args, PK_COUNT(args), pk_row_mark, adopted, err) &&
+        (!*adopted || create(s, arena, first->name, &o, &f, first->at_us, err));
     return pk_store_change_end(s, ok, *adopted ? &change : NULL, err);
 }
 
@@ -449,7 +435,8 @@ bool pk_store_api_key_rotate(struct pk_store *s, struct pk_arena *arena, pk_str 
         pk_v_int(now_us),
     };
     *key = f.text;
-    bool ok = s->ops->exec(s, PK_SQL_api_key_rotate, args, PK_COUNT(args), mark, &found, err);
+    bool ok =
+        s->ops->exec(s, PK_SQL_api_key_rotate, args, PK_COUNT(args), pk_row_mark, &found, err);
     return pk_store_change_end(s, ok && (found || not_there(name, err)), &change, err);
 }
 
@@ -463,8 +450,9 @@ bool pk_store_api_key_revoke(struct pk_store *s, pk_str name, int64_t now_us, bo
     *existed = false;
     if (!pk_slug_check(name, err) || !s->ops->begin(s, err))
         return false;
-    bool ok = s->ops->exec(s, PK_SQL_api_key_revoke, args, PK_COUNT(args), mark, existed, err) &&
-              pk_store_limits_disown(s, &owner, err);
+    bool ok =
+        s->ops->exec(s, PK_SQL_api_key_revoke, args, PK_COUNT(args), pk_row_mark, existed, err) &&
+        pk_store_limits_disown(s, &owner, err);
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }
 

@@ -25,13 +25,6 @@ static bool read_guardrail(void *ctx, const struct pk_value *columns, int count)
     return false;
 }
 
-static bool read_version(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)count;
-    *(int64_t *)ctx = columns[0].i;
-    return true;
-}
-
 static bool get(struct pk_store *s, pk_str slug, struct guardrail_row *row, struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_required(slug)};
@@ -59,8 +52,7 @@ static bool retire(struct pk_store *s, pk_str slug, int64_t *version, struct pk_
     const struct pk_value args[] = {pk_v_required(slug)};
 
     *version = 0;
-    return s->ops->exec(s, PK_SQL_guardrail_retire, args, PK_COUNT(args), read_version, version,
-                        err);
+    return s->ops->exec(s, PK_SQL_guardrail_retire, args, PK_COUNT(args), pk_row_int, version, err);
 }
 
 /* What the checks of a guardrail need: keys that are there, predicates that can be run. */
@@ -101,9 +93,8 @@ bool pk_store_guardrail_put(struct pk_store *s, struct pk_arena *arena,
     if (!pk_slug_check(d->slug, err) || !check_body(&b, d->body, d->owner, err) ||
         !s->ops->begin(s, err))
         return false;
-    bool ok =
-        retire(s, d->slug, &before, err) &&
-        s->ops->exec(s, PK_SQL_guardrail_put, args, PK_COUNT(args), read_version, version, err);
+    bool ok = retire(s, d->slug, &before, err) &&
+              s->ops->exec(s, PK_SQL_guardrail_put, args, PK_COUNT(args), pk_row_int, version, err);
     const struct pk_change change = {d->at_us, "guardrail_put", d->slug,
                                      pk_copyf(arena, "{\"version\":%lld}", (long long)*version)};
     return pk_store_change_end(s, ok, &change, err);

@@ -18,21 +18,6 @@ enum {
 static const int64_t history_us = INT64_C(400) * 86400 * 1000000; /* of a budget's past windows */
 static const int64_t clean_us = 1000000; /* how often what expired is looked for, at most */
 
-static bool read_int(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)count;
-    *(int64_t *)ctx = columns[0].i;
-    return true;
-}
-
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 /* --- the use of one limit ---------------------------------------------------------------- */
 
 /* What is being reserved or settled. */
@@ -66,7 +51,7 @@ static bool lock(struct work *w, const struct pk_hold *h, int64_t *amount, bool 
     const struct pk_value args[] = {pk_v_required(h->limit)};
 
     *amount = -1;
-    bool ok = w->store->ops->exec(w->store, PK_SQL_limit_lock, args, PK_COUNT(args), read_int,
+    bool ok = w->store->ops->exec(w->store, PK_SQL_limit_lock, args, PK_COUNT(args), pk_row_int,
                                   amount, w->err);
     *there = *amount >= 0;
     return ok;
@@ -87,7 +72,7 @@ static bool take(struct work *w, const struct pk_hold *h, int64_t delta, int64_t
     };
 
     *done = false;
-    return w->store->ops->exec(w->store, PK_SQL_limit_take, args, PK_COUNT(args), mark, done,
+    return w->store->ops->exec(w->store, PK_SQL_limit_take, args, PK_COUNT(args), pk_row_mark, done,
                                w->err);
 }
 
@@ -98,7 +83,7 @@ static bool ask_part(struct work *w, enum pk_stmt stmt, const struct part *p, in
                                     pk_v_required(p->subject)};
 
     *amount = 0;
-    return w->store->ops->exec(w->store, stmt, args, PK_COUNT(args), read_int, amount, w->err);
+    return w->store->ops->exec(w->store, stmt, args, PK_COUNT(args), pk_row_int, amount, w->err);
 }
 
 static bool lower_part(struct work *w, enum pk_stmt stmt, const struct part *p, int64_t amount,
@@ -108,7 +93,7 @@ static bool lower_part(struct work *w, enum pk_stmt stmt, const struct part *p, 
                                     pk_v_required(p->subject), pk_v_int(amount)};
 
     *lowered = 0;
-    return w->store->ops->exec(w->store, stmt, args, PK_COUNT(args), read_int, lowered, w->err);
+    return w->store->ops->exec(w->store, stmt, args, PK_COUNT(args), pk_row_int, lowered, w->err);
 }
 
 /* Takes `amount` out of a reservation that others hold of too; *released is 0 when it has expired. */

@@ -335,14 +335,6 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     return pk_store_change_end(s, ok, &change, err);
 }
 
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 static bool not_there(pk_str slug, struct pk_error *err)
 {
     return pk_fail(err, PK_NOT_FOUND, "virtual key: there is none called \"%.*s\"",
@@ -500,7 +492,7 @@ bool pk_store_key_rotate(struct pk_store *s, struct pk_arena *arena,
         pk_v_int(now_us),
     };
     found = false;
-    bool ok = s->ops->exec(s, PK_SQL_key_rotate, args, PK_COUNT(args), mark, &found, err);
+    bool ok = s->ops->exec(s, PK_SQL_key_rotate, args, PK_COUNT(args), pk_row_mark, &found, err);
     const struct pk_change change = {now_us, "key_rotate", slug,
                                      pk_copyf(arena, "{\"kind\":\"%s\"}", kind_names[k.key.kind])};
     return pk_store_change_end(s, ok && (found || not_there(slug, err)), &change, err);
@@ -515,7 +507,7 @@ bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *
     if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))
         return false;
     const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
-    bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), mark, existed, err) &&
+    bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), pk_row_mark, existed, err) &&
               pk_store_limits_disown(s, &owner, err);
     const struct pk_change change = {now_us, "key_revoke", slug, PK_NONE};
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);

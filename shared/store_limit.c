@@ -14,14 +14,6 @@ enum {
     ROWS_MIN = 16, /* first size of a list that grows */
 };
 
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 /* --- documents --------------------------------------------------------------------------- */
 
 struct load {
@@ -111,7 +103,7 @@ static bool drop(struct pk_store *s, pk_str slug, bool *existed, struct pk_error
     const struct pk_value args[] = {pk_v_required(slug)};
 
     *existed = false;
-    return s->ops->exec(s, PK_SQL_limit_delete, args, PK_COUNT(args), mark, existed, err) &&
+    return s->ops->exec(s, PK_SQL_limit_delete, args, PK_COUNT(args), pk_row_mark, existed, err) &&
            s->ops->exec(s, PK_SQL_limit_use_delete, args, PK_COUNT(args), NULL, NULL, err) &&
            s->ops->exec(s, PK_SQL_reservation_delete, args, PK_COUNT(args), NULL, NULL, err);
 }

@@ -13,14 +13,6 @@ enum { ROUNDS_MAX = 4 }; /* searches in one look-up, when what is found is gone 
 
 /* --- putting ---------------------------------------------------------------------------------- */
 
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 static bool put(struct pk_store *s, const uint8_t *key, const struct pk_cache_vector *v,
                 struct pk_error *err)
 {
@@ -36,7 +28,7 @@ static bool put(struct pk_store *s, const uint8_t *key, const struct pk_cache_ve
     bool is_new = false;
 
     pk_traits_pack(&v->traits, traits);
-    return s->ops->exec(s, PK_SQL_near_put, args, PK_COUNT(args), mark, &is_new, err) &&
+    return s->ops->exec(s, PK_SQL_near_put, args, PK_COUNT(args), pk_row_mark, &is_new, err) &&
            (!is_new ||
             s->ops->exec(s, PK_SQL_cache_size_add, more, PK_COUNT(more), NULL, NULL, err));
 }

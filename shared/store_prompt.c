@@ -254,13 +254,6 @@ static bool hash_document(struct pk_arena *arena, const struct pk_prompt *p,
     return !canonical.failed || pk_fail(err, PK_NO_MEMORY, "prompt: out of memory");
 }
 
-static bool read_version(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)count;
-    *(int64_t *)ctx = columns[0].i;
-    return true;
-}
-
 static bool insert(struct pk_store *s, const struct pk_prompt *p, const uint8_t *hash,
                    int64_t now_us, int64_t *version, struct pk_error *err)
 {
@@ -278,7 +271,7 @@ static bool insert(struct pk_store *s, const struct pk_prompt *p, const uint8_t 
         pk_v_text(p->details),
     };
 
-    return s->ops->exec(s, PK_SQL_prompt_put, args, PK_COUNT(args), read_version, version, err);
+    return s->ops->exec(s, PK_SQL_prompt_put, args, PK_COUNT(args), pk_row_int, version, err);
 }
 
 static pk_str detail_of(struct pk_arena *arena, int64_t version)
@@ -402,14 +395,6 @@ bool pk_store_prompt_publish(struct pk_store *s, struct pk_arena *arena,
 
 /* --- deleting -------------------------------------------------------------------------- */
 
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 bool pk_store_prompt_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
                             struct pk_error *err)
 {
@@ -418,9 +403,10 @@ bool pk_store_prompt_delete(struct pk_store *s, pk_str slug, int64_t now_us, boo
     *existed = false;
     if (!check_slug(slug, err) || !s->ops->begin(s, err))
         return false;
-    bool ok = (!is_partial(slug) || pk_store_unused(s, PK_USED_PROMPT, slug, err)) &&
-              s->ops->exec(s, PK_SQL_prompt_archive, args, PK_COUNT(args), mark, existed, err) &&
-              drop_label(s, slug, PK_NONE, 0, err);
+    bool ok =
+        (!is_partial(slug) || pk_store_unused(s, PK_USED_PROMPT, slug, err)) &&
+        s->ops->exec(s, PK_SQL_prompt_archive, args, PK_COUNT(args), pk_row_mark, existed, err) &&
+        drop_label(s, slug, PK_NONE, 0, err);
     const struct pk_change change = {now_us, "prompt_delete", slug, PK_NONE};
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }

@@ -83,14 +83,6 @@ bool pk_store_provider_put(struct pk_store *s, struct pk_arena *arena, pk_str na
 
 /* --- deleting ------------------------------------------------------------------------------- */
 
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 bool pk_store_provider_delete(struct pk_store *s, pk_str name, int64_t now_us, bool *existed,
                               struct pk_error *err)
 {
@@ -104,8 +96,9 @@ bool pk_store_provider_delete(struct pk_store *s, pk_str name, int64_t now_us, b
                        PK_FMT(name));
     if (!s->ops->begin(s, err))
         return false;
-    bool ok = pk_store_unused(s, PK_USED_PROVIDER, name, err) &&
-              s->ops->exec(s, PK_SQL_provider_delete, args, PK_COUNT(args), mark, existed, err);
+    bool ok =
+        pk_store_unused(s, PK_USED_PROVIDER, name, err) &&
+        s->ops->exec(s, PK_SQL_provider_delete, args, PK_COUNT(args), pk_row_mark, existed, err);
     const struct pk_change change = {now_us, "provider_delete", name, PK_NONE};
     return pk_store_change_end(s, ok, *existed ? &change : NULL, err);
 }

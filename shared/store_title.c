@@ -56,19 +56,11 @@ bool pk_store_title_put(struct pk_store *s, const struct pk_title *t, struct pk_
     return s->ops->exec(s, PK_SQL_title_put, args, PK_COUNT(args), NULL, NULL, err);
 }
 
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 bool pk_store_title_delete(struct pk_store *s, const char *kind, pk_str slug, bool *existed,
                            struct pk_error *err)
 {
     const struct pk_value args[] = {pk_v_required(pk_str_of(kind)), pk_v_required(slug)};
 
     *existed = false;
-    return s->ops->exec(s, PK_SQL_title_delete, args, PK_COUNT(args), mark, existed, err);
+    return s->ops->exec(s, PK_SQL_title_delete, args, PK_COUNT(args), pk_row_mark, existed, err);
 }

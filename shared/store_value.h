@@ -55,4 +55,21 @@ static inline struct pk_value pk_v_tokens(const struct pk_usage *u, int64_t toke
     return pk_v_int_unless(u->source == PK_USAGE_NONE, tokens);
 }
 
+/* Rows of which only this is asked: whether there is one (ctx: bool), or its number (ctx: int64_t). */
+
+static inline bool pk_row_mark(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)columns;
+    (void)count;
+    *(bool *)ctx = true;
+    return true;
+}
+
+static inline bool pk_row_int(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)count;
+    *(int64_t *)ctx = columns[0].i;
+    return true;
+}
+
 #endif
