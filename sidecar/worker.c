@@ -22,6 +22,7 @@ enum {
     TROUBLE_MS = 1000,      /* after the store has failed */
     PATIENT_MS = 5000,      /* for a database to answer: no longer than a process may take to end */
     CONNECTIONS_MAX = 4096,
+    POLL_MIN_MS = 100, /* between two looks at a provider's batch */
 };
 
 void pkd_items_add(struct pkd_items *list, struct pkd_item *item)
@@ -391,6 +392,8 @@ bool pkd_worker_new(struct pkd_app *app, struct pkd_worker **out, struct pk_erro
         return pk_fail(err, PK_BAD_REQUEST, "--jobs: must be 0..%d", PK_BATCH_CONCURRENCY_MAX);
     if (most == 0)
         return true;
+    if (app->options->batch_poll_ms < POLL_MIN_MS)
+        return pk_fail(err, PK_BAD_REQUEST, "--batch-poll: must be %d ms or more", POLL_MIN_MS);
     if (app->options->job_lease_ms < TROUBLE_MS)
         return pk_fail(err, PK_BAD_REQUEST, "--job-lease: must be %d ms or more", TROUBLE_MS);
     w = calloc(1, sizeof *w);

@@ -149,6 +149,8 @@ bool pkd_batch_upload(struct pkd_batcher *b, struct pkd_batch_answer *a)
     struct pk_buf body = pk_buf_in(&b->arena, PK_BODY_BYTES_MAX);
     char hex[PKD_BATCH_HEX + 1];
 
+    if (b->lines.failed)
+        return pk_fail(&a->error, PK_NO_MEMORY, "batch: out of memory");
     if (pkd_batch_is_anthropic(b) || b->batch.file_id.len)
         return true;
     pkd_batch_hex(b, hex);
@@ -372,7 +374,7 @@ bool pkd_batch_find(struct pkd_batcher *b, bool *found, bool *wait, struct pk_er
         more = pk_json_true(&doc, pk_json_get(&doc, 0, "has_more"));
     }
     *found = s.found;
-    *wait = s.wait && !s.found;
+    *wait = !s.found && (s.wait || (more && !s.past)); /* too many came after it */
     return true;
 }
 

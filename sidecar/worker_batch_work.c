@@ -234,11 +234,11 @@ static void work_on_new(struct pkd_batcher *b, bool stopped)
         pkd_info("batch_found provider=%.*s batch=%.*s job=%s", PK_FMT(b->batch.provider),
                  PK_FMT(b->batch.remote_id), b->work.id_text);
         put_away(b);
-    } else if (wait) {
+    } else if (wait && !is_old(b)) {
         look_later(b);
     } else if (stopped) {
         drop(b);
-    } else if (b->batch.asks >= ASKS_MAX) {
+    } else if (wait || b->batch.asks >= ASKS_MAX) {
         give_up(b);
     } else {
         send_again(b);
