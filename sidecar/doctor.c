@@ -121,7 +121,9 @@ static void check_tls(const struct patient *p, struct finding *f)
     struct pk_xfer_about about = pk_xfer_about();
 
     (void)p;
-    if (*about.ca_file && access(about.ca_file, R_OK) == 0)
+    if (!*about.version)
+        find(f, BAD, "install libcurl 4", "there is none without libcurl");
+    else if (*about.ca_file && access(about.ca_file, R_OK) == 0)
         find(f, FINE, "", "certificate authorities in %s", about.ca_file);
     else if (*about.ca_path && access(about.ca_path, R_OK | X_OK) == 0)
         find(f, FINE, "", "certificate authorities in %s", about.ca_path);
@@ -206,7 +208,7 @@ static void check_libraries(const struct patient *p, struct finding *f)
     (void)p;
     if (!*about.version) {
         find(f, BAD, "install libcurl 4",
-             "libcurl is missing: no provider can be called over https");
+             "libcurl is missing: only http:// and an address can be called");
         return;
     }
     find(f, old ? BAD : FINE, old ? "install SQLite 3.38 or newer" : "",
