@@ -15,6 +15,11 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
 bool pk_anthropic_pivot(const struct pk_json *body, const struct pk_pivot *to,
                         struct pk_error *err);
 
+/* dialect_anthropic_turns.c: its messages, and the end of a part or tool with what it says of caching. */
+struct pk_maker;
+bool pk_anthropic_turns(struct pk_maker *m);
+void pk_anthropic_close_part(struct pk_maker *m, int block);
+
 /* dialect_anthropic_tidy.c: a body of its own clients, without what only other providers gave them. */
 bool pk_anthropic_wants_tidying(pk_str body); /* it may hold some of that */
 void pk_anthropic_tidy(const struct pk_json *body, struct pk_buf *out);

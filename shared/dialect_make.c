@@ -33,6 +33,11 @@ bool pk_make_has(const struct pk_maker *m, int object, const char *name)
     return pk_dialect_has(m->in, object, name);
 }
 
+bool pk_make_is(const struct pk_maker *m, int object, const char *type)
+{
+    return pk_json_is(m->in, pk_make_get(m, object, "type"), type);
+}
+
 pk_str pk_make_string(const struct pk_maker *m, int value)
 {
     return pk_json_str(m->arena, m->in, value);

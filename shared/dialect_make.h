@@ -38,6 +38,8 @@ int pk_make_get(const struct pk_maker *m, int object, const char *name);
 enum pk_json_type pk_make_type(const struct pk_maker *m, int value);
 bool pk_make_has(const struct pk_maker *m, int object, const char *name);
 pk_str pk_make_string(const struct pk_maker *m, int value);
+/* Whether the object's "type" is that. */
+bool pk_make_is(const struct pk_maker *m, int object, const char *type);
 /* Whether the value is a string of that list, which NULL ends. */
 bool pk_make_listed(const struct pk_maker *m, int value, const char *const names[]);
 

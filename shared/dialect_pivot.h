@@ -34,6 +34,17 @@ bool pk_pivot_takes(const struct pk_pivot *p, enum pk_extra extra);
 /* Whether reasoning_effort is no error for the model. */
 bool pk_pivot_model_thinks(const struct pk_pivot *p, pk_str model);
 
+/* The same of a maker whose `own` begins with a struct pk_pivot. */
+static inline const struct pk_pivot *pk_pivot_of(const struct pk_maker *m)
+{
+    return m->own;
+}
+
+static inline bool pk_pivot_plain(const struct pk_maker *m)
+{
+    return pk_pivot_is_plain(pk_pivot_of(m));
+}
+
 /* The rest of a body whose maker's `own` is a struct pk_pivot: the fields of the table that are there, unless they
  * are there in OpenAI's words as well; what else the client, or the target's override_params, said in those; and
  * the report of everything beside. */

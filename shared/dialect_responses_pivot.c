@@ -28,24 +28,9 @@ struct making {
     struct turn turn;
 };
 
-static const struct pk_pivot *pivot_of(const struct pk_maker *m)
-{
-    return m->own;
-}
-
 static struct turn *turn_of(const struct pk_maker *m)
 {
     return &((struct making *)m->own)->turn;
-}
-
-static bool is_plain(const struct pk_maker *m)
-{
-    return pk_pivot_is_plain(pivot_of(m));
-}
-
-static bool is(const struct pk_maker *m, int object, const char *type)
-{
-    return pk_json_is(m->in, pk_make_get(m, object, "type"), type);
 }
 
 static bool is_string(const struct pk_maker *m, int object, const char *name)
@@ -85,7 +70,7 @@ static bool write_file(struct pk_maker *m, int part)
 {
     bool url = is_string(m, part, "file_url");
 
-    if (!is_string(m, part, "file_data") && (is_plain(m) || !url))
+    if (!is_string(m, part, "file_data") && (pk_pivot_plain(m) || !url))
         return pk_make_refuse(m, "a file needs file_data to be sent to this provider");
     open_part(m, "file");
     pk_buf_adds(m->out, ",\"file\":{");
@@ -99,11 +84,11 @@ static bool write_file(struct pk_maker *m, int part)
 
 static bool write_part(struct pk_maker *m, int part)
 {
-    if (is(m, part, "input_image"))
+    if (pk_make_is(m, part, "input_image"))
         return write_image(m, part);
-    if (is(m, part, "input_file"))
+    if (pk_make_is(m, part, "input_file"))
         return write_file(m, part);
-    if (is(m, part, "input_audio")) {
+    if (pk_make_is(m, part, "input_audio")) {
         pk_dialect_comma(m->out);
         pk_dialect_line(m->out, pk_json_raw(m->in, part));
         return true;
@@ -122,7 +107,7 @@ static void join_texts(struct pk_maker *m, int list, struct pk_buf *text)
     for (int p = pk_json_first(m->in, list); p >= 0; p = pk_json_next(m->in, list, p)) {
         if (is_text(m, p))
             pk_buf_add(text, pk_make_string(m, pk_make_get(m, p, "text")));
-        else if (is(m, p, "refusal"))
+        else if (pk_make_is(m, p, "refusal"))
             pk_buf_add(text, pk_make_string(m, pk_make_get(m, p, "refusal")));
     }
 }
@@ -229,7 +214,7 @@ static bool write_call(struct pk_maker *m, int item, bool custom)
     else
         pk_make_copy(m, item, "arguments", "arguments");
     pk_buf_addc(m->out, '}');
-    if (!is_plain(m))
+    if (!pk_pivot_plain(m))
         pk_make_copy(m, item, "extra_content", "extra_content");
     pk_buf_addc(m->out, '}');
     m->out = out;
@@ -246,7 +231,7 @@ static void take_signed(struct pk_maker *m, int item)
 
     if (sealed.len == 0)
         return;
-    if (is_plain(m) || !pk_str_starts(sealed, "[{") ||
+    if (pk_pivot_plain(m) || !pk_str_starts(sealed, "[{") ||
         !pk_json_parse(m->arena, sealed, "encrypted_content", &doc, &unused)) {
         pk_make_drop(m, "input.encrypted_content");
         return;
@@ -264,7 +249,7 @@ static bool write_reasoning(struct pk_maker *m, int item)
     if (t->calls.len || t->said)
         close_turn(m);
     take_signed(m, item);
-    if (!pk_pivot_takes(pivot_of(m), PK_EXTRA_THOUGHTS)) {
+    if (!pk_pivot_takes(pk_pivot_of(m), PK_EXTRA_THOUGHTS)) {
         if (pk_json_count(m->in, summary) || pk_json_count(m->in, content))
             pk_make_drop(m, "input.reasoning");
         return true;
@@ -279,7 +264,7 @@ static bool write_output_list(struct pk_maker *m, int output)
 {
     struct pk_buf text = pk_buf_in(m->arena, PK_BODY_BYTES_MAX);
 
-    if (!is_plain(m) && !are_texts(m, output))
+    if (!pk_pivot_plain(m) && !are_texts(m, output))
         return write_content(m, output);
     join_texts(m, output, &text);
     pk_json_quote(m->out, pk_buf_str(&text));
@@ -292,7 +277,7 @@ static bool write_moved(struct pk_maker *m, int output)
 {
     bool ok = true;
 
-    if (!is_plain(m) || pk_make_type(m, output) != PK_JSON_ARRAY || are_texts(m, output))
+    if (!pk_pivot_plain(m) || pk_make_type(m, output) != PK_JSON_ARRAY || are_texts(m, output))
         return true;
     pk_buf_adds(m->out, ",{\"role\":\"user\",\"content\":[");
     for (int p = pk_json_first(m->in, output); p >= 0 && ok; p = pk_json_next(m->in, output, p))
@@ -406,7 +391,7 @@ static void write_custom(struct pk_maker *m, int tool)
 {
     pk_make_copy(m, tool, "name", "name");
     pk_make_copy(m, tool, "description", "description");
-    if (pk_make_has(m, tool, "format") && !is(m, pk_make_get(m, tool, "format"), "text"))
+    if (pk_make_has(m, tool, "format") && !pk_make_is(m, pk_make_get(m, tool, "format"), "text"))
         pk_make_drop(m, "tools.format");
     pk_buf_adds(m->out, ",\"parameters\":{\"type\":\"object\",\"properties\":{\"" PK_RESPONSES_INPUT
                         "\":{\"type\":\"string\"}},\"required\":[\"" PK_RESPONSES_INPUT
@@ -415,9 +400,9 @@ static void write_custom(struct pk_maker *m, int tool)
 
 static bool write_tool(struct pk_maker *m, int tool)
 {
-    bool custom = is(m, tool, "custom");
+    bool custom = pk_make_is(m, tool, "custom");
 
-    if (!custom && !is(m, tool, "function"))
+    if (!custom && !pk_make_is(m, tool, "function"))
         return pk_fail(
             m->err, PK_BAD_REQUEST,
             "%s.type: a tool \"%.*s\" needs a provider with the Responses API", m->path,
@@ -465,7 +450,8 @@ static bool tool_choice(struct pk_maker *m, int choice, const char *to)
         return true; /* refused without tools, and means nothing */
     if (pk_make_listed(m, choice, words))
         return pk_make_same(m, choice, to);
-    if ((!is(m, choice, "function") && !is(m, choice, "custom")) || !is_string(m, choice, "name"))
+    if ((!pk_make_is(m, choice, "function") && !pk_make_is(m, choice, "custom")) ||
+        !is_string(m, choice, "name"))
         return pk_fail(m->err, PK_BAD_REQUEST,
                        "tool_choice: must be auto, none, required or a function for this provider");
     pk_dialect_key(m->out, to);
@@ -504,14 +490,14 @@ static bool text(struct pk_maker *m, int value, const char *to)
     (void)to;
     if (pk_make_type(m, verbosity) > PK_JSON_NULL && !pk_json_is(m->in, verbosity, "medium"))
         pk_make_drop(m, "text.verbosity");
-    if (pk_make_type(m, format) <= PK_JSON_NULL || is(m, format, "text") ||
+    if (pk_make_type(m, format) <= PK_JSON_NULL || pk_make_is(m, format, "text") ||
         pk_make_has(m, 0, "response_format"))
         return true;
-    if (is(m, format, "json_object")) {
+    if (pk_make_is(m, format, "json_object")) {
         pk_dialect_raw(m->out, "response_format", PK_STR("{\"type\":\"json_object\"}"));
         return true;
     }
-    if (!is(m, format, "json_schema") ||
+    if (!pk_make_is(m, format, "json_schema") ||
         pk_make_type(m, pk_make_get(m, format, "schema")) != PK_JSON_OBJECT)
         return pk_fail(m->err, PK_BAD_REQUEST,
                        "text.format: must be text, json_object or a json_schema");
@@ -526,7 +512,7 @@ static bool reasoning(struct pk_maker *m, int value, const char *to)
 
     if (pk_make_type(m, effort) <= PK_JSON_NULL)
         return true;
-    if (is_plain(m) && !pk_pivot_model_thinks(pivot_of(m), model))
+    if (pk_pivot_plain(m) && !pk_pivot_model_thinks(pk_pivot_of(m), model))
         pk_make_drop(m, "reasoning.effort");
     else
         pk_dialect_raw(m->out, to, pk_json_raw(m->in, effort));
