@@ -25,7 +25,8 @@ static bool add(struct pk_store *s, pk_str request, pk_str response, int64_t us)
     return pk_store_record_add(s, &r, &err);
 }
 
-/* A group of one record. */
+/* A group of one record. Of two texts one may take the other's place among the recent ones, once in a thousand times,
+ * so no case looks for the first behind the second. */
 static bool written(struct pk_store *s, bool kept, pk_str request, pk_str response, int64_t us)
 {
     return pk_store_group_begin(s, kept, &err) && add(s, request, response, us) &&
@@ -53,13 +54,14 @@ static void texts_of_a_group_are_one_row(void)
 
     EXPECT(pk_store_group_begin(s, true, &err));
     EXPECT(add(s, PK_STR("{\"q\":1}"), PK_STR("{\"a\":1}"), at_us));
-    EXPECT(add(s, PK_STR("{\"q\":2}"), PK_STR("{\"a\":1}"), at_us + 1));
+    EXPECT(add(s, PK_STR("{\"a\":1}"), PK_STR("{\"b\":1}"), at_us + 1));
     EXPECT(pk_store_group_settle(s, &err) && pk_store_group_end(s, true, &err));
     EXPECT(test_says(s, "select count(*) || ' ' || max(created_us) from pk_payload",
                      "1 1763811512123457"));
     EXPECT(test_says(s, "select group_concat(request || response, ' ') from pk_logs",
-                     "{\"q\":1}{\"a\":1} {\"q\":2}{\"a\":1}"));
-    EXPECT(test_says(s, "select count(distinct response_id) from pk_log", "1"));
+                     "{\"q\":1}{\"a\":1} {\"a\":1}{\"b\":1}"));
+    EXPECT(test_says(
+        s, "select count(*) from pk_log a join pk_log b on a.response_id = b.request_id", "1"));
     close_store(s);
 }
 
@@ -67,10 +69,10 @@ static void a_text_that_comes_again_soon_is_stored_once(void)
 {
     struct pk_store *s = open_store();
 
-    EXPECT(written(s, true, PK_STR("{\"q\":1}"), PK_STR("{\"a\":1}"), at_us));
-    EXPECT(written(s, true, PK_STR("{\"q\":1}"), PK_STR("{\"a\":1}"), at_us + 9000000));
+    EXPECT(written(s, true, PK_STR("{\"q\":1}"), PK_NONE, at_us));
+    EXPECT(written(s, true, PK_STR("{\"q\":1}"), PK_NONE, at_us + 9000000));
     EXPECT(test_says(s, "select count(*) from pk_payload", "1"));
-    EXPECT(written(s, true, PK_STR("{\"q\":1}"), PK_STR("{\"a\":1}"), at_us + 10000000));
+    EXPECT(written(s, true, PK_STR("{\"q\":1}"), PK_NONE, at_us + 10000000));
     EXPECT(test_says(s, "select count(*) from pk_payload", "2"));
     EXPECT(test_says(s, "select count(*) from pk_logs where request = '{\"q\":1}'", "3"));
     close_store(s);
@@ -94,7 +96,7 @@ static void long_texts_are_rows_of_their_own(void)
     struct pk_store *s = open_store();
 
     memset(text, '7', sizeof text);
-    EXPECT(written(s, true, (pk_str){text, sizeof text}, PK_STR("1"), at_us));
+    EXPECT(written(s, true, (pk_str){text, sizeof text}, PK_NONE, at_us));
     EXPECT(written(s, true, (pk_str){text, sizeof text}, PK_NONE, at_us + 3600000000));
     EXPECT(test_says(s, "select count(*) from pk_payload where encoding = 1", "1"));
     EXPECT(test_says(s, "select sum(length(request) = 32769) from pk_logs", "2"));

@@ -4,6 +4,7 @@ A case is a function marked @case; its docstring is its name. It gets a folder o
 store is, and fails when it raises. Results are printed as tests/run wants them.
 """
 import atexit
+import gc
 import json
 import os
 import shutil
@@ -132,6 +133,7 @@ def run_one(function):
         print("not ok", name, flush=True)
         return False
     finally:
+        gc.collect()  # a connection is in a cycle with its statements
         shutil.rmtree(folder, ignore_errors=True)
 
 
