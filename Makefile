@@ -182,6 +182,7 @@ $(BUILD)/bench-%: tests/bench/%.c $(BUILD)/libpk.a tests/loopback.h
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -o $@ $< $(BUILD)/libpk.a $(LDFLAGS) $(LIBS)
 $(BUILD)/bench-writer: LIBS += -lsqlite3
+$(BUILD)/bench-xfer: LIBS += -lcurl
 bench bench-report: deps-bench
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all \
 	    $(addprefix $(BUILD)/bench-,xfer near route checks guard dialect codec streams writer)

@@ -114,6 +114,7 @@ static void add_bare(CURLM *m, struct curl_slist *headers)
     (void)curl_multi_add_handle(m, e);
 }
 
+/* After pk_xfer_about(), which opens the library. */
 static void with_bare_curl(int wide, int total)
 {
     struct curl_slist *headers = curl_slist_append(NULL, "authorization: Bearer sk-0123456789");
@@ -161,7 +162,7 @@ int main(int argc, char **argv)
         return 2;
     server = loopback_start();
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/ok", server.port);
-    (void)printf("%d requests, %d at a time\n", total, wide);
+    (void)printf("%d requests, %d at a time, libcurl %s\n", total, wide, pk_xfer_about().version);
     measure("pk_xfer", with_xfer, wide, total);
     measure("bare libcurl, multi_perform", with_bare_curl, wide, total);
     loopback_stop(&server);
