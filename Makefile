@@ -29,9 +29,9 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstric
         -Wvla -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough -Werror
 OPT  := $(if $(SAN),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
         -fno-omit-frame-pointer,-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
-CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -MMD -MP $(WARN) $(OPT)
+CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -ffunction-sections -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
-LDFLAGS  += -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SANITIZE))
+LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--gc-sections $(if $(SAN),-fsanitize=$(SANITIZE))
 PQ_CFLAGS := -I$(shell $(PG_CONFIG) --includedir)
 LIBS     := -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -ldl -lm
 

@@ -175,18 +175,22 @@ function add_price(line,    f, row, i) {
     if (f[11] == "") f[11] = f[10] # reasoning is billed as output
     for (i = 6; i <= 11; i++) row = row "," pusd(f[i])
     add_row("pk_price (provider,model,above_tokens,from_us,to_us," \
-        "input,cache_read,cache_write,cache_write_1h,output,reasoning,origin)", row ",'list')")
+        "input,cache_read,cache_write,cache_write_1h,output,reasoning,origin) values ", row ",'list')")
 }
-# What a model is and can do; its abilities are names of LiteLLM's flags without "supports_".
-function add_model(line,    f, n, i, ability, can) {
+# What a model is and can do; its abilities are names of LiteLLM's flags without "supports_". What all rows have in common is
+# written once a statement: the list is a part of each program.
+function add_model(line,    f) {
     if (split(line, f, ",") != 7) die("7 columns wanted")
     if (f[6] != "" && f[6] !~ /^[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]$/) die("not a date: " f[6])
-    n = split(f[7], ability, " ")
-    for (i = 1; i <= n; i++) can = can (i > 1 ? "," : "") "\"supports_" ability[i] "\":true"
     add_row("pk_model (provider,model,mode,context_window,max_output_tokens,deprecation_date," \
-        "capabilities,origin,source,updated_us)", "('" f[1] "','" f[2] "','" f[3] "'," whole(f[4]) "," \
-        whole(f[5]) "," (f[6] == "" ? "null" : "'" f[6] "'") "," \
-        (n ? "'{" can "}'" : "null") ",'list','list'," as_of_us ")")
+        "capabilities,origin,source,updated_us) select column1,column2,column3,cast(column4 as bigint)," \
+        "cast(column5 as bigint),column6,'{\"supports_'||replace(column7,' ','\":true,\"supports_')||'\":true}'," \
+        "'list','list'," as_of_us " from (values ", \
+        "('" f[1] "','" f[2] "','" f[3] "'," whole(f[4]) "," whole(f[5]) "," quoted(f[6]) "," quoted(f[7]) ")", \
+        ") as listed where true")
+}
+function quoted(text) {
+    return text == "" ? "null" : "'" text "'"
 }
 function whole(text) {
     if (text == "") return "null"
@@ -194,14 +198,15 @@ function whole(text) {
     return text
 }
 # Many rows a statement, as long as it is no longer than a literal may be.
-function add_row(into, row) {
-    if (rows != "" && (into != table || length(rows) + length(row) > literal_max - 400)) finish_rows()
+function add_row(into, row, behind) {
+    if (rows != "" && (into != table || length(rows) + length(row) > literal_max - 600)) finish_rows()
     table = into
+    after = behind
     rows = rows (rows == "" ? "" : ",") row
 }
 function finish_rows() {
     if (rows == "") return
-    print_list_sql("insert into " table " values " rows " on conflict do nothing")
+    print_list_sql("insert into " table rows after " on conflict do nothing")
     rows = ""
 }
 function print_list_sql(text) {
