@@ -98,6 +98,16 @@ static inline bool pk_str_is(pk_str s, const char *text)
 
 bool pk_str_eq_nocase(pk_str a, pk_str b); /* ASCII only */
 
+/* FNV-1a: for tables and for telling texts apart by accident, not on purpose. The same in all versions. */
+static inline uint32_t pk_str_fnv(pk_str s)
+{
+    uint32_t hash = 2166136261u;
+
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (unsigned char)s.at[i]) * 16777619u;
+    return hash;
+}
+
 static inline bool pk_str_is_nocase(pk_str s, const char *text)
 {
     pk_str other = pk_str_of(text);

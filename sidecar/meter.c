@@ -31,10 +31,8 @@ static pthread_once_t names_once = PTHREAD_ONCE_INIT;
 
 static unsigned hash(pk_str name)
 {
-    unsigned h = 2166136261u;
+    unsigned h = pk_str_fnv(name);
 
-    for (size_t i = 0; i < name.len; i++)
-        h = (h ^ (unsigned char)name.at[i]) * 16777619u;
     return h ^ h >> 15;
 }
 

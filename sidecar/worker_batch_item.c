@@ -26,10 +26,8 @@ static uint64_t seed_of(const uint8_t id[PK_UUID_BYTES], int64_t ord)
 
 static uint32_t sum_of(pk_str body)
 {
-    uint32_t sum = 2166136261u; /* FNV-1a */
+    uint32_t sum = pk_str_fnv(body);
 
-    for (size_t i = 0; i < body.len; i++)
-        sum = (sum ^ (unsigned char)body.at[i]) * 16777619u;
     return sum ? sum : 1;
 }
 
