@@ -141,7 +141,7 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
     const struct pk_usage *u = &r->usage;
     const struct pk_span *s = says_all(r) ? &r->spans[0] : NULL;
     const struct pk_value args[] = {
-        pk_v_blob(r->id, PK_UUID_BYTES),
+        pk_v_uuid(r->id),
         pk_v_int(r->started_us),
         pk_v_int(r->ended_us - r->started_us),
         since(r->started_us, r->first_token_us),
@@ -200,7 +200,7 @@ static bool put_span(struct record_write *w, int ord)
 {
     const struct pk_span *s = &w->r->spans[ord];
     const struct pk_value args[] = {
-        pk_v_blob(w->r->id, PK_UUID_BYTES),
+        pk_v_uuid(w->r->id),
         pk_v_int(ord),
         words(pk_span_kind_name(s->kind)),
         pk_v_int(s->started_us),
@@ -231,7 +231,7 @@ static bool count_hit(struct record_write *w)
 /* What adds to something, before the row is there: a call written again is no second hit, and pays once. */
 static bool put_once(struct record_write *w)
 {
-    const struct pk_value id[] = {pk_v_blob(w->r->id, PK_UUID_BYTES)};
+    const struct pk_value id[] = {pk_v_uuid(w->r->id)};
     int64_t known = 0;
 
     if (w->r->cache_key.len == 0 && w->r->holds.count == 0 && w->r->outcome_count == 0)
@@ -293,12 +293,8 @@ bool pk_feedback_check(struct pk_arena *arena, const struct pk_feedback *f, stru
 bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f, struct pk_error *err)
 {
     const struct pk_value args[] = {
-        pk_v_blob(f->id, PK_UUID_BYTES),
-        pk_v_int(f->at_us),
-        pk_v_required(f->trace_id),
-        pk_v_int(f->value),
-        pk_v_real(f->weight),
-        pk_v_text(f->metadata),
+        pk_v_uuid(f->id),   pk_v_int(f->at_us),   pk_v_required(f->trace_id),
+        pk_v_int(f->value), pk_v_real(f->weight), pk_v_text(f->metadata),
     };
 
     return s->ops->exec(s, PK_SQL_feedback_put, args, PK_COUNT(args), NULL, NULL, err);

@@ -79,7 +79,7 @@ static bool take(struct work *w, const struct pk_hold *h, int64_t delta, int64_t
 /* What a statement on a reservation says: an amount, 0 when there is no such row. */
 static bool ask_part(struct work *w, enum pk_stmt stmt, const struct part *p, int64_t *amount)
 {
-    const struct pk_value args[] = {pk_v_blob(p->id, PK_UUID_BYTES), pk_v_required(p->limit),
+    const struct pk_value args[] = {pk_v_uuid(p->id), pk_v_required(p->limit),
                                     pk_v_required(p->subject)};
 
     *amount = 0;
@@ -89,7 +89,7 @@ static bool ask_part(struct work *w, enum pk_stmt stmt, const struct part *p, in
 static bool lower_part(struct work *w, enum pk_stmt stmt, const struct part *p, int64_t amount,
                        int64_t *lowered)
 {
-    const struct pk_value args[] = {pk_v_blob(p->id, PK_UUID_BYTES), pk_v_required(p->limit),
+    const struct pk_value args[] = {pk_v_uuid(p->id), pk_v_required(p->limit),
                                     pk_v_required(p->subject), pk_v_int(amount)};
 
     *lowered = 0;
@@ -108,8 +108,8 @@ static bool note(struct work *w, const struct part *p, const struct pk_hold *h, 
                  int64_t expires_us)
 {
     const struct pk_value args[] = {
-        pk_v_blob(p->id, PK_UUID_BYTES), pk_v_required(p->limit), pk_v_required(p->subject),
-        pk_v_int(h->slot.from_us),       pk_v_int(delta),         pk_v_int(expires_us),
+        pk_v_uuid(p->id),          pk_v_required(p->limit), pk_v_required(p->subject),
+        pk_v_int(h->slot.from_us), pk_v_int(delta),         pk_v_int(expires_us),
     };
     int64_t unused;
 

@@ -16,19 +16,6 @@ static const char *const kinds[] = {
 
 static const int64_t never_us = INT64_MAX; /* when one is due that waits for another's answer */
 
-static struct pk_value v_id(const uint8_t id[PK_UUID_BYTES])
-{
-    return pk_v_blob(id, PK_UUID_BYTES);
-}
-
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 static bool fail_unknown(struct pk_error *err)
 {
     return pk_fail(err, PK_NOT_FOUND, "id: there is no such job");
@@ -177,14 +164,10 @@ bool pk_store_job_put(struct pk_store *s, struct pk_job *job, int64_t now_us, st
 {
     job->actor = pk_str_of(s->actor);
     const struct pk_value args[] = {
-        v_id(job->id),
-        pk_v_int(now_us),
-        pk_v_required(job->actor),
-        pk_v_required(job->config),
-        pk_v_required(job->params),
-        pk_v_required(job->prompt.len ? job->prompt : PK_STR("")),
-        pk_v_int(job->tries_max),
-        pk_v_required(job->batched ? PK_STR("batch") : PK_STR("call")),
+        pk_v_uuid(job->id),         pk_v_int(now_us),
+        pk_v_required(job->actor),  pk_v_required(job->config),
+        pk_v_required(job->params), pk_v_required(job->prompt.len ? job->prompt : PK_STR("")),
+        pk_v_int(job->tries_max),   pk_v_required(job->batched ? PK_STR("batch") : PK_STR("call")),
     };
 
     if (!s->ops->begin(s, err))
@@ -220,7 +203,7 @@ static bool find_equal(struct pk_store *s, const struct pk_job *job, const struc
         return true;
     *same_as =
         pk_job_equals_meet(job->equals, (unsigned char)in->kind, in->text, in->ord, &first_time);
-    const struct pk_value args[] = {v_id(job->id), pk_v_int(*same_as)};
+    const struct pk_value args[] = {pk_v_uuid(job->id), pk_v_int(*same_as)};
     return !first_time ||
            s->ops->exec(s, PK_SQL_job_item_leads, args, PK_COUNT(args), NULL, NULL, err);
 }
@@ -233,7 +216,7 @@ bool pk_store_job_add(struct pk_store *s, const struct pk_job *job, const struct
     if (!check_input(job, in, err) || !find_equal(s, job, in, &same_as, err))
         return false;
     const struct pk_value args[] = {
-        v_id(job->id),
+        pk_v_uuid(job->id),
         pk_v_int(in->ord),
         in->has_key ? pk_v_required(in->key) : pk_v_null(),
         pk_v_int(in->key_is_int),
@@ -250,7 +233,7 @@ bool pk_store_job_add(struct pk_store *s, const struct pk_job *job, const struct
 bool pk_store_job_enqueued(struct pk_store *s, const struct pk_job *job, bool ok, int64_t total,
                            int64_t calls, int64_t now_us, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(job->id), pk_v_int(total),
+    const struct pk_value args[] = {pk_v_uuid(job->id), pk_v_int(total),
                                     pk_v_int_unless(calls > 0, now_us)};
     struct pk_error unused;
 
@@ -344,7 +327,7 @@ static bool print_status(void *ctx, const struct pk_value *v, int count)
 bool pk_store_job_status(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                          struct pk_buf *out, bool *found, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_text(actor)};
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
     struct status st = {id, out, false};
 
     if (!s->ops->exec(s, PK_SQL_job_status, args, PK_COUNT(args), print_status, &st, err))
@@ -367,7 +350,7 @@ static bool read_over(void *ctx, const struct pk_value *v, int count)
 bool pk_store_job_over(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                        bool *over, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_text(actor)};
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
     struct over o = {0};
 
     if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), read_over, &o, err))
@@ -452,8 +435,8 @@ bool pk_store_job_results(struct pk_store *s, struct pk_arena *arena,
     struct results x = {arena, out, 0, 0};
 
     do {
-        const struct pk_value args[] = {v_id(id), pk_v_int(*after), pk_v_int(PK_JOB_RESULTS_MAX),
-                                        pk_v_text(actor)};
+        const struct pk_value args[] = {pk_v_uuid(id), pk_v_int(*after),
+                                        pk_v_int(PK_JOB_RESULTS_MAX), pk_v_text(actor)};
 
         if (!s->ops->exec(s, PK_SQL_job_results, args, PK_COUNT(args), read_result, &x, err))
             return false;
@@ -476,10 +459,10 @@ static bool end(struct pk_store *s, bool ok, struct pk_error *err)
 static bool cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                    int64_t now_us, bool *cancelled, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_text(actor), pk_v_int(now_us)};
-    const struct pk_value items[] = {v_id(id)};
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor), pk_v_int(now_us)};
+    const struct pk_value items[] = {pk_v_uuid(id)};
 
-    return s->ops->exec(s, PK_SQL_job_cancel, args, PK_COUNT(args), mark, cancelled, err) &&
+    return s->ops->exec(s, PK_SQL_job_cancel, args, PK_COUNT(args), pk_row_mark, cancelled, err) &&
            (!*cancelled ||
             (s->ops->exec(s, PK_SQL_job_cancel_items, items, PK_COUNT(items), NULL, NULL, err) &&
              pk_store_job_finish(s, now_us, err)));
@@ -488,11 +471,11 @@ static bool cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str a
 bool pk_store_job_cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                          int64_t now_us, bool *cancelled, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_text(actor)};
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
     bool found = false;
 
     *cancelled = false;
-    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), mark, &found, err))
+    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), pk_row_mark, &found, err))
         return false;
     if (!found)
         return fail_unknown(err);
@@ -510,8 +493,8 @@ static bool count_row(void *ctx, const struct pk_value *v, int count)
 static bool retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], int64_t now_us,
                   int64_t *count, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_int(now_us), pk_v_int(never_us)};
-    const struct pk_value job[] = {v_id(id)};
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_int(now_us), pk_v_int(never_us)};
+    const struct pk_value job[] = {pk_v_uuid(id)};
 
     return s->ops->exec(s, PK_SQL_job_retry, args, PK_COUNT(args), count_row, count, err) &&
            (*count == 0 ||
@@ -522,11 +505,11 @@ static bool retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], int64_t n
 bool pk_store_job_retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                         int64_t now_us, int64_t *count, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id), pk_v_text(actor)};
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
     bool found = false;
 
     *count = 0;
-    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), mark, &found, err))
+    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), pk_row_mark, &found, err))
         return false;
     if (!found)
         return fail_unknown(err);

@@ -14,19 +14,6 @@ static const char *const states[] = {
 
 static const int64_t later_us = INT64_MAX / 2; /* when an item of a batch is due */
 
-static struct pk_value v_id(const uint8_t id[PK_UUID_BYTES])
-{
-    return pk_v_blob(id, PK_UUID_BYTES);
-}
-
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return true;
-}
-
 /* --- what can be batched ------------------------------------------------------------------- */
 
 static bool has_none(const struct pk_provider *p, struct pk_error *err)
@@ -68,7 +55,7 @@ bool pk_job_batch_check(struct pk_store *s, pk_str config, int64_t now_us, struc
 bool pk_store_job_batch_wanted(struct pk_store *s, bool *wanted, struct pk_error *err)
 {
     *wanted = false;
-    return s->ops->exec(s, PK_SQL_job_batch_wanted, NULL, 0, mark, wanted, err);
+    return s->ops->exec(s, PK_SQL_job_batch_wanted, NULL, 0, pk_row_mark, wanted, err);
 }
 
 /* --- claiming ------------------------------------------------------------------------------ */
@@ -126,7 +113,7 @@ bool pk_store_job_batch_claim(struct pk_store *s, const struct pk_job_batch_clai
 {
     const struct pk_value args[] = {
         pk_v_int(c->now_us), pk_v_int(c->until_us),       pk_v_blob(c->worker, PK_WORKER_BYTES),
-        pk_v_int(c->count),  pk_v_int(PK_JOB_LOSSES_MAX), v_id(c->job)};
+        pk_v_int(c->count),  pk_v_int(PK_JOB_LOSSES_MAX), pk_v_uuid(c->job)};
     struct claiming give = {take, ctx, c->job};
 
     return s->ops->exec(s, PK_SQL_job_batch_claim, args, PK_COUNT(args), take_claim, &give, err);
@@ -153,8 +140,8 @@ static bool put(struct pk_store *s, const struct pk_job_batch *b,
                 const uint8_t worker[PK_WORKER_BYTES], int64_t until_us, struct pk_error *err)
 {
     const struct pk_value args[] = {
-        v_id(b->id),
-        v_id(b->job),
+        pk_v_uuid(b->id),
+        pk_v_uuid(b->job),
         pk_v_int(b->created_us),
         pk_v_required(b->provider),
         pk_v_required(b->target_path),
@@ -162,8 +149,8 @@ static bool put(struct pk_store *s, const struct pk_job_batch *b,
         pk_v_blob(worker, PK_WORKER_BYTES),
         pk_v_int(until_us),
     };
-    const struct pk_value items[] = {v_id(b->job), pk_v_blob(worker, PK_WORKER_BYTES), v_id(b->id),
-                                     pk_v_int(later_us)};
+    const struct pk_value items[] = {pk_v_uuid(b->job), pk_v_blob(worker, PK_WORKER_BYTES),
+                                     pk_v_uuid(b->id), pk_v_int(later_us)};
     int64_t count = 0;
 
     if (!s->ops->exec(s, PK_SQL_job_batch_put, args, PK_COUNT(args), read_int, &count, err))
@@ -230,7 +217,7 @@ bool pk_store_job_batch_take(struct pk_store *s, struct pk_arena *arena,
     bool due = false;
 
     *found = false;
-    if (!s->ops->exec(s, PK_SQL_job_batch_due, args, 1, mark, &due, err))
+    if (!s->ops->exec(s, PK_SQL_job_batch_due, args, 1, pk_row_mark, &due, err))
         return false;
     if (due && !s->ops->exec(s, PK_SQL_job_batch_take, args, PK_COUNT(args), read_batch, &row, err))
         return false;
@@ -243,7 +230,7 @@ bool pk_store_job_batch_save(struct pk_store *s, const struct pk_job_batch *b,
                              struct pk_error *err)
 {
     const struct pk_value args[] = {
-        v_id(b->id),
+        pk_v_uuid(b->id),
         pk_v_blob(worker, PK_WORKER_BYTES),
         pk_v_required(pk_str_of(states[b->state])),
         pk_v_int(b->asks),
@@ -257,7 +244,7 @@ bool pk_store_job_batch_save(struct pk_store *s, const struct pk_job_batch *b,
     };
 
     *had = false;
-    return s->ops->exec(s, PK_SQL_job_batch_save, args, PK_COUNT(args), mark, had, err);
+    return s->ops->exec(s, PK_SQL_job_batch_save, args, PK_COUNT(args), pk_row_mark, had, err);
 }
 
 static bool take_item(void *ctx, const struct pk_value *v, int count)
@@ -270,7 +257,7 @@ bool pk_store_job_batch_items(struct pk_store *s, const struct pk_job_batch *b,
                               bool (*take)(void *ctx, const struct pk_job_claim *claim), void *ctx,
                               struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(b->job), v_id(b->id)};
+    const struct pk_value args[] = {pk_v_uuid(b->job), pk_v_uuid(b->id)};
     struct claiming give = {take, ctx, b->job};
 
     return s->ops->exec(s, PK_SQL_job_batch_items, args, PK_COUNT(args), take_item, &give, err);
@@ -282,7 +269,7 @@ bool pk_store_job_batch_known(struct pk_store *s, pk_str remote_id, bool *known,
     const struct pk_value args[] = {pk_v_required(remote_id)};
 
     *known = false;
-    return s->ops->exec(s, PK_SQL_job_batch_known, args, PK_COUNT(args), mark, known, err);
+    return s->ops->exec(s, PK_SQL_job_batch_known, args, PK_COUNT(args), pk_row_mark, known, err);
 }
 
 static bool read_stopped(void *ctx, const struct pk_value *v, int count)
@@ -295,7 +282,7 @@ static bool read_stopped(void *ctx, const struct pk_value *v, int count)
 bool pk_store_job_batch_stopped(struct pk_store *s, const uint8_t job[PK_UUID_BYTES], bool *stopped,
                                 struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(job)};
+    const struct pk_value args[] = {pk_v_uuid(job)};
 
     *stopped = true;
     return s->ops->exec(s, PK_SQL_job_batch_stopped, args, PK_COUNT(args), read_stopped, stopped,
@@ -311,7 +298,7 @@ bool pk_store_job_batch_hurry(struct pk_store *s, int64_t now_us, struct pk_erro
 
 bool pk_store_job_batch_drop(struct pk_store *s, const struct pk_job_batch *b, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(b->job), v_id(b->id)};
+    const struct pk_value args[] = {pk_v_uuid(b->job), pk_v_uuid(b->id)};
 
     return s->ops->exec(s, PK_SQL_job_batch_drop, args, PK_COUNT(args), NULL, NULL, err);
 }

@@ -8,19 +8,6 @@
 
 #include <string.h>
 
-static struct pk_value v_id(const uint8_t id[PK_UUID_BYTES])
-{
-    return pk_v_blob(id, PK_UUID_BYTES);
-}
-
-static bool mark(void *ctx, const struct pk_value *columns, int count)
-{
-    (void)columns;
-    (void)count;
-    *(bool *)ctx = true;
-    return false;
-}
-
 /* --- claiming ------------------------------------------------------------------------------ */
 
 struct claiming {
@@ -108,7 +95,7 @@ bool pk_store_job_claim(struct pk_store *s, struct pk_job_turns *turns,
                                     pk_v_int(turn.others ? (count + 1) / 2 : count),
                                     pk_v_int(PK_JOB_LOSSES_MAX),
                                     pk_v_required(pk_str_of(turn.actor)),
-                                    v_id(job)};
+                                    pk_v_uuid(job)};
     memcpy(turns->actor, turn.actor, sizeof turns->actor);
     if (!s->ops->exec(s, PK_SQL_job_claim, args, PK_COUNT(args), take_claim, &c, err))
         return false;
@@ -140,7 +127,7 @@ static bool read_job(void *ctx, const struct pk_value *v, int count)
 bool pk_store_job_get(struct pk_store *s, struct pk_arena *arena, const uint8_t id[PK_UUID_BYTES],
                       struct pk_job *job, bool *found, struct pk_error *err)
 {
-    const struct pk_value args[] = {v_id(id)};
+    const struct pk_value args[] = {pk_v_uuid(id)};
     struct job_row row = {arena, job, false};
 
     *job = (struct pk_job){0};
@@ -173,7 +160,7 @@ bool pk_store_job_end(struct pk_store *s, const struct pk_job_claim *claim, int 
                       const struct pk_result *r, struct pk_error *err)
 {
     const struct pk_value args[] = {
-        v_id(claim->job),
+        pk_v_uuid(claim->job),
         pk_v_int(claim->ord),
         pk_v_required(r->ok ? PK_STR("done") : PK_STR("failed")),
         pk_v_int(tries),
@@ -202,7 +189,7 @@ bool pk_store_job_again(struct pk_store *s, const struct pk_job_claim *claim,
                         const struct pk_result *r, struct pk_error *err)
 {
     const struct pk_value args[] = {
-        v_id(claim->job),
+        pk_v_uuid(claim->job),
         pk_v_int(claim->ord),
         pk_v_blob(worker, PK_WORKER_BYTES),
         pk_v_int(tries),
@@ -230,7 +217,7 @@ bool pk_store_job_share(struct pk_store *s, bool *more, struct pk_error *err)
     bool any = false;
 
     *more = false;
-    if (!s->ops->exec(s, PK_SQL_job_shares, NULL, 0, mark, &any, err))
+    if (!s->ops->exec(s, PK_SQL_job_shares, NULL, 0, pk_row_mark, &any, err))
         return false;
     if (!any)
         return true;
@@ -257,7 +244,7 @@ bool pk_store_job_tidy(struct pk_store *s, int64_t now_us, struct pk_error *err)
                                                          "had it"))};
     bool open = false, more;
 
-    if (!s->ops->exec(s, PK_SQL_job_open, NULL, 0, mark, &open, err))
+    if (!s->ops->exec(s, PK_SQL_job_open, NULL, 0, pk_row_mark, &open, err))
         return false;
     return !open ||
            (s->ops->exec(s, PK_SQL_job_tidy_cancelled, now, PK_COUNT(now), NULL, NULL, err) &&

@@ -10,7 +10,7 @@ bool pk_store_progress_put(struct pk_store *s, const struct pk_progress_row *r,
                            struct pk_error *err)
 {
     const struct pk_value args[] = {
-        pk_v_blob(r->id, PK_UUID_BYTES),
+        pk_v_uuid(r->id),
         pk_v_int(r->started_us),
         pk_v_int(r->updated_us),
         pk_v_required(r->kind),

@@ -46,7 +46,7 @@ static bool read_row(void *ctx, const struct pk_value *columns, int count)
 
 static bool load(struct logged *l, const uint8_t *id)
 {
-    const struct pk_value args[] = {pk_v_blob(id, PK_UUID_BYTES)};
+    const struct pk_value args[] = {pk_v_uuid(id)};
     char text[PK_UUID_TEXT + 1];
 
     if (!l->store->ops->exec(l->store, PK_SQL_log_request, args, PK_COUNT(args), read_row, l,

@@ -39,7 +39,7 @@ static struct pk_value uuid_at(int64_t at_us, uint8_t id[PK_UUID_BYTES])
     uint64_t none[2] = {0, 0};
 
     pk_uuid7(at_us, none, id);
-    return pk_v_blob(id, PK_UUID_BYTES);
+    return pk_v_uuid(id);
 }
 
 /* Payloads that no log row can refer to go as well. A payload's time is that of its last use, or up to
@@ -137,7 +137,7 @@ static bool look_and_delete(const struct step *st, enum pk_stmt look, const stru
 
 static struct pk_value last_id(const struct step *st)
 {
-    return pk_v_blob(st->sweep->id, PK_UUID_BYTES);
+    return pk_v_uuid(st->sweep->id);
 }
 
 static bool delete_logs(const struct step *st, const struct pk_value args[2], int64_t *rows)

@@ -49,6 +49,11 @@ static inline struct pk_value pk_v_blob(const void *at, size_t len)
     return (struct pk_value){PK_V_BLOB, .s = {at, len}};
 }
 
+static inline struct pk_value pk_v_uuid(const uint8_t id[PK_UUID_BYTES])
+{
+    return pk_v_blob(id, PK_UUID_BYTES);
+}
+
 /* NULL when the provider reported no usage. */
 static inline struct pk_value pk_v_tokens(const struct pk_usage *u, int64_t tokens)
 {
