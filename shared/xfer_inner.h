@@ -199,24 +199,43 @@ bool pk_bytes_add(struct pk_bytes *b, const char *at, size_t len);
 /* Room for `cap` bytes, content lost. */
 bool pk_bytes_size(struct pk_bytes *b, size_t cap);
 
+/* xfer.c */
+
 struct pk_hush pk_xfer_hush(const struct pk_xfer *x);
 void pk_xfer_unhush(const struct pk_hush *h);
+/* Whether this is a child of the process that opened it: the connections are the parent's. */
+bool pk_xfer_inherited(const struct pk_xfer *x);
+/* A child of fork() starts anew, once nothing of the parent's is in its hands. */
+bool pk_xfer_usable(struct pk_xfer *x, struct pk_error *err) PK_MUST_CHECK;
+
+/* xfer_transfer.c */
 
 void pk_transfer_mark_ready(struct pk_transfer *t);
-void pk_transfer_detach(struct pk_transfer *t); /* out of the multi handle: it has ended */
-
-/* xfer.c: what links and tunnels need of it. */
-
-/* The kind of an address that may not be called; PUBLIC: it may. */
+/* The rule by address, where a socket is opened, whoever resolved the name: the kind of an address that may not be
+ * called; PUBLIC: it may. */
 enum pk_address pk_transfer_refuses(const struct pk_transfer *t, const struct sockaddr *a);
-
 /* What has come of the answer. False: t->too_large, or no memory. */
 void pk_transfer_take_head(struct pk_transfer *t);
 bool pk_transfer_take_body(struct pk_transfer *t, pk_str bytes) PK_MUST_CHECK;
+void pk_transfers_free_idle(struct pk_xfer *x);
+
+/* For the tokens: starts a request of our own; NULL with *err. */
+struct pk_transfer *pk_transfer_fetch(struct pk_xfer *x, const struct pk_exchange *ex,
+                                      const struct pk_grant *g, struct pk_error *err);
+/* Sends what waited, with `g`; or lets it fail, with `why`. */
+void pk_transfer_go_on(struct pk_transfer *t, const struct pk_grant *g, const struct pk_error *why);
+
+/* xfer_curl.c */
+
 bool pk_transfer_equip(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK; /* t->easy */
+bool pk_transfer_add(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK; /* to the multi */
+void pk_transfer_detach(struct pk_transfer *t); /* from it: it has ended */
+/* Whether curl has had to send a request more than once; where it does not say, it may have. */
+bool pk_transfer_went_again(const struct pk_transfer *t);
 /* Has curl open a connection, for pk_wire_connected() or pk_wire_failed(); and lets go of it. */
 bool pk_transfer_connect(struct pk_transfer *t, struct pk_error *err) PK_MUST_CHECK;
 void pk_transfer_disconnect(struct pk_transfer *t);
+void pk_transfer_exchanges(struct pk_transfer *t); /* again, after it was to be a connection */
 
 /* xfer_link.c */
 
@@ -273,14 +292,6 @@ bool pk_upstream_parse(struct pk_upstream *u, struct pk_error *err) PK_MUST_CHEC
 /* Header lines, body and options, once it is known what it is sent with. */
 bool pk_transfer_fill(struct pk_transfer *t, const struct pk_exchange *ex, const struct pk_grant *g,
                       struct pk_error *err);
-
-/* xfer.c: what the tokens need of transfers. */
-
-/* Starts a request of our own; NULL with *err. */
-struct pk_transfer *pk_transfer_fetch(struct pk_xfer *x, const struct pk_exchange *ex,
-                                      const struct pk_grant *g, struct pk_error *err);
-/* Sends what waited, with `g`; or lets it fail, with `why`. */
-void pk_transfer_go_on(struct pk_transfer *t, const struct pk_grant *g, const struct pk_error *why);
 
 /* xfer_auth.c: opens the target's key, and sends the request with it; or has it wait for a token. */
 bool pk_transfer_authorize(struct pk_transfer *t, const struct pk_exchange *ex,
