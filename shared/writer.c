@@ -218,9 +218,9 @@ static void write_all(struct pk_writer *w)
         for (; to < w->writing.len && count < PK_WRITER_GROUP_MAX; count++)
             (void)pk_queue_take(&w->writing, &to);
         let_reservers_go_first(w);
-        (void)pthread_mutex_lock(&w->busy);
+        pk_turn_take(&w->turn);
         int64_t lost = write_or_spool(w, from, to);
-        (void)pthread_mutex_unlock(&w->busy);
+        pk_turn_give(&w->turn);
         settle(w, count, lost);
         from = to;
     }
@@ -233,11 +233,11 @@ static int64_t sweep(struct pk_writer *w)
     struct pk_error ignored;
     enum pk_sweep_then then = PK_SWEEP_OVER;
 
-    (void)pthread_mutex_lock(&w->busy);
+    pk_turn_take(&w->turn);
     int64_t from_us = pk_clock_mono_us();
     bool ok = pk_store_sweep(w->store, &w->sweep, pk_clock_us(), &then, &ignored);
     int64_t to_us = pk_clock_mono_us();
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
     pk_sweep_took(&w->sweep, to_us - from_us);
     w->has_swept = true;
     return to_us / 1000 + pk_sweep_pause_ms(ok, then);
@@ -398,7 +398,7 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
     pk_store_group_init(store);
     w->sweep_at_ms = now_ms() + FIRST_SWEEP_MS;
     w->leases_at_ms = INT64_MAX;
-    (void)pthread_mutex_init(&w->busy, NULL);
+    pk_turn_init(&w->turn);
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -424,7 +424,7 @@ void pk_writer_free(struct pk_writer *w)
     (void)pthread_cond_destroy(&w->work);
     (void)pthread_cond_destroy(&w->done);
     (void)pthread_mutex_destroy(&w->lock);
-    (void)pthread_mutex_destroy(&w->busy);
+    pk_turn_free(&w->turn);
     dispose(w);
 }
 
@@ -579,14 +579,12 @@ void pk_writer_sweep(struct pk_writer *w)
 
 bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms)
 {
-    struct timespec until = at_ms(later(now_ms(), wait_ms));
-
-    return pthread_mutex_clocklock(&w->busy, CLOCK_MONOTONIC, &until) == 0;
+    return pk_turn_take_until(&w->turn, later(now_ms(), wait_ms));
 }
 
 void pk_writer_let_go(struct pk_writer *w)
 {
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
 }
 
 void pk_writer_orphan(struct pk_writer *w)

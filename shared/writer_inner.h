@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "spool.h"
 #include "store_sweep.h"
+#include "turn.h"
 #include "writer.h"
 
 #include <pthread.h>
@@ -34,7 +35,7 @@ struct pk_writer {
     struct pk_spool_reader *reading; /* likewise: what is replayed; NULL: nothing is */
     struct queue replaying;          /* likewise */
     pthread_t thread;
-    pthread_mutex_t busy; /* held during a transaction, a reservation's too; taken before `lock` */
+    struct pk_turn turn; /* for a transaction, a reservation's too; taken before `lock` */
     pthread_mutex_t lock;
     pthread_cond_t work; /* entries wait, `urgent`, `stop` or `end_leases` was set */
     pthread_cond_t done; /* `settled` has grown, there is room, or nobody reserves any more */
@@ -61,7 +62,7 @@ struct pk_writer {
     int64_t
         leases_at_ms; /* when to look for those that are to be ended; INT64_MAX: there are none */
     bool end_leases;  /* all of them, now */
-    int reserving;    /* threads that wait for `busy` to reserve: they go first */
+    int reserving;    /* threads that wait for `turn` to reserve: they go first */
     struct pk_cache_max cache_max;
     struct pk_spool spool; /* does not change once entries come */
     char last_error[256];

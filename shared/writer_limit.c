@@ -21,9 +21,9 @@ void pk_writer_end_leases(struct pk_writer *w, bool every)
     (void)pthread_mutex_unlock(&w->lock);
     if (w->ended.count == 0)
         return;
-    (void)pthread_mutex_lock(&w->busy);
+    pk_turn_take(&w->turn);
     bool ok = pk_store_leases_end(w->store, &w->ended, now_us, &err);
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
     if (!ok) /* they expire */
         pk_writer_note(w, &err);
 }
@@ -36,9 +36,9 @@ static void ask_in_turn(struct pk_writer *w, struct pk_store *store,
     (void)pthread_mutex_lock(&w->lock);
     w->reserving++;
     (void)pthread_mutex_unlock(&w->lock);
-    (void)pthread_mutex_lock(&w->busy);
+    pk_turn_take(&w->turn);
     pk_store_reserve(store, asked, count, now_us);
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
     (void)pthread_mutex_lock(&w->lock);
     if (--w->reserving == 0)
         (void)pthread_cond_broadcast(&w->done);

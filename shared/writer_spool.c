@@ -19,10 +19,10 @@ enum {
 
 void pk_writer_spool(struct pk_writer *w, const char *path, int64_t bytes_max)
 {
-    (void)pthread_mutex_lock(&w->busy);
+    pk_turn_take(&w->turn);
     if (w->store->ops->patience)
         w->store->ops->patience(w->store, PATIENCE_MS);
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
     (void)pthread_mutex_lock(&w->lock);
     w->spool_waits = pk_spool_init(&w->spool, path, bytes_max) && pk_spool_bytes(&w->spool) > 0;
     (void)pthread_cond_signal(&w->work);
@@ -32,9 +32,9 @@ void pk_writer_spool(struct pk_writer *w, const char *path, int64_t bytes_max)
 bool pk_writer_durable(struct pk_writer *w, void (*on_settled)(void *ctx), void *ctx,
                        struct pk_error *err)
 {
-    (void)pthread_mutex_lock(&w->busy);
+    pk_turn_take(&w->turn);
     bool ok = !w->store->ops->durable || w->store->ops->durable(w->store, err);
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
     (void)pthread_mutex_lock(&w->lock);
     w->durable = w->spool.synced = ok;
     w->on_settled = on_settled;
@@ -178,12 +178,12 @@ static bool write_piece(struct pk_writer *w)
     struct pk_error err;
     size_t from = 0, to = w->replaying.len;
 
-    (void)pthread_mutex_lock(&w->busy);
+    pk_turn_take(&w->turn);
     enum pk_wrote wrote = pk_writer_group(w, &w->replaying, from, to, &err);
     int64_t lost = 0;
     if (wrote == PK_REFUSED || wrote == PK_FAILED)
         lost = pk_writer_singly(w, &w->replaying, &from, to);
-    (void)pthread_mutex_unlock(&w->busy);
+    pk_turn_give(&w->turn);
     (void)pthread_mutex_lock(&w->lock);
     w->dropped += lost;
     (void)pthread_mutex_unlock(&w->lock);
