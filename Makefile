@@ -6,7 +6,7 @@
 #   make check     runs every test          make lint   format, layers, analyzers
 #   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, dbt and notebooks, which it installs
 #   make san       tests under ASan, UBSan  make bench  figures beside peers (bench-report: docs/performance.md)
-#   make tsan      pkd's under TSan
+#   make tsan      pkd's under TSan, with jobs, limits and a store in Postgres
 #   make fuzz      libFuzzer targets        make install, uninstall, install-pg PG_CONFIG=...
 #   make deb       a Debian package of pkd and pk.so
 #
@@ -169,7 +169,7 @@ tsan:
 check-tsan: deps
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core $(BUILD)/pkd
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory SAN= BUILD=$(BUILD)/plain $(BUILD)/plain/mockd \
-	    $(BUILD)/plain/pk.so
+	    $(BUILD)/plain/pk.so $(if $(wildcard ext-pg/Makefile),pg)
 	$(Q)ln -sf plain/mockd plain/pk.so $(BUILD)
 	PYTHON=$(PYTHON) tests/tsan $(BUILD)
 

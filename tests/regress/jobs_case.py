@@ -15,7 +15,7 @@ import pg_temp
 from pg_case import expect, until
 
 BUILD = pg_temp.BUILD
-SLOW = 5 if os.environ.get("PK_SAN") else 1
+SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1
 
 
 class Provider:

@@ -27,7 +27,7 @@ RATE, BUDGET, MANY = 300, Decimal("0.002"), 2500
 MODEL = "gpt-4o"  # priced: 2.5 and 10 dollars per million tokens
 PARAMS = {"model": MODEL, "max_tokens": 10}
 COST = 2 * Decimal("0.0000025") + 2 * Decimal("0.00001")  # of one call: 2 tokens in, 2 out
-SLOW = 5 if os.environ.get("PK_SAN") else 1
+SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1
 
 
 def limits_sql():

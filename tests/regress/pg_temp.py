@@ -10,7 +10,8 @@ In Python: `with pg_temp.Cluster() as pg:` and then pg.connect() or pg.psql().
 
 The server listens on a unix socket in its own temporary folder and nowhere else. It runs as the
 current user, or as `postgres` when root calls. The extension is installed into that folder too, so
-the system is not touched. BUILD names the build folder (default build), PG_CONFIG the Postgres.
+the system is not touched. BUILD names the build folder (default build), PK_PG_BUILD that of the extension when
+it is another one, PG_CONFIG the Postgres.
 """
 import ctypes
 import ctypes.util
@@ -27,6 +28,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PG_CONFIG = os.environ.get("PG_CONFIG", "pg_config")
 BUILD = os.path.abspath(os.path.join(ROOT, os.environ.get("BUILD", "build")))
+PG_BUILD = os.path.abspath(os.path.join(ROOT, os.environ.get("PK_PG_BUILD", BUILD)))
 SETTINGS = {
     "listen_addresses": "", "fsync": "off", "shared_buffers": "32MB", "max_connections": "120",
     "log_min_messages": "warning", "log_line_prefix": "%m [%p] %b ", "autovacuum": "off",
@@ -301,7 +303,7 @@ def install(destdir):
     """Installs the built extension into a folder, and says with which settings a server finds it."""
     os.mkdir(destdir, 0o755)
     done = subprocess.run(["make", "-s", "-C", os.path.join(ROOT, "ext-pg"), f"PG_CONFIG={PG_CONFIG}",
-                           f"PK_BUILD={BUILD}", f"DESTDIR={destdir}", "install"],
+                           f"PK_BUILD={PG_BUILD}", f"DESTDIR={destdir}", "install"],
                           text=True, capture_output=True)
     if done.returncode != 0:
         raise RuntimeError(done.stdout + done.stderr)

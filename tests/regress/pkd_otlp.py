@@ -14,7 +14,7 @@ import time
 
 from pkd_harness import ROOT, SLOW, Mock, Pkd, Skip, chat, end, expect, run, until
 
-BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
+BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 
 
 class Collector(http.server.ThreadingHTTPServer):
