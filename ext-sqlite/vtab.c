@@ -13,6 +13,8 @@
  */
 #include "functions.h"
 
+#include "table.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -67,8 +69,7 @@ static const struct relation relations[] = {
 /* clang-format on */
 
 struct table {
-    sqlite3_vtab base;
-    struct pk_conn *conn;
+    struct pk_table base;
     const struct relation *relation;
     char *select;           /* what to append conditions to */
     int column[PUSHED_MAX]; /* number of the pushed column; -1 = none */
@@ -87,13 +88,6 @@ static struct table *table_of(sqlite3_vtab_cursor *base)
 static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
 {
     return (struct cursor *)(void *)base;
-}
-
-static int fail(sqlite3_vtab *table, const struct pk_error *err)
-{
-    sqlite3_free(table->zErrMsg);
-    table->zErrMsg = sqlite3_mprintf("pk: %s: %s", pk_code_name(err->code), err->msg);
-    return SQLITE_ERROR;
 }
 
 /* --- connect ------------------------------------------------------------------------------- */
@@ -181,15 +175,15 @@ static int connect_table(struct pk_conn *c, const char *name, sqlite3_vtab **out
     t = sqlite3_malloc(sizeof *t);
     if (!t)
         return SQLITE_NOMEM;
-    *t = (struct table){.conn = c, .relation = find_relation(name), .column = {-1, -1, -1}};
+    *t = (struct table){.base.conn = c, .relation = find_relation(name), .column = {-1, -1, -1}};
     PK_ASSERT(t->relation != NULL);
     int rc = declare(c->db, t, store, message);
     if (rc == SQLITE_OK)
         rc = sqlite3_vtab_config(c->db, SQLITE_VTAB_DIRECTONLY);
     if (rc == SQLITE_OK)
-        *out = &t->base;
+        *out = &t->base.base;
     else
-        (void)disconnect(&t->base);
+        (void)disconnect(&t->base.base);
     return rc;
 }
 
@@ -436,7 +430,7 @@ static char *compose(const struct table *t, const char *plan, sqlite3_value **va
     }
     /* Rows written on this very connection would be read again without end. */
     (void)snprintf(now, sizeof now, "<= %lld", (long long)pk_clock_us());
-    if (t->relation->began && !t->conn->writer)
+    if (t->relation->began && !t->base.conn->writer)
         append(sql, &count, t->relation->began, now);
     if (plan[0] && !*none)
         sqlite3_str_appendf(sql, " order by %s%s", t->relation->pushed[plan[0] - '0'].expr,
@@ -472,7 +466,7 @@ static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
     if (!cur)
         return SQLITE_NOMEM;
     *cur = (struct cursor){0};
-    ((struct table *)(void *)base)->conn->cursors++;
+    ((struct pk_table *)(void *)base)->conn->cursors++;
     *out = &cur->base;
     return SQLITE_OK;
 }
@@ -482,7 +476,7 @@ static int close_cursor(sqlite3_vtab_cursor *base)
     struct cursor *cur = cursor_of(base);
 
     (void)sqlite3_finalize(cur->stmt);
-    table_of(base)->conn->cursors--;
+    pk_table_conn(base)->cursors--;
     sqlite3_free(cur);
     return SQLITE_OK;
 }
@@ -500,7 +494,7 @@ static int next(sqlite3_vtab_cursor *base)
                       sqlite3_errmsg(sqlite3_db_handle(cur->stmt)));
     (void)sqlite3_finalize(cur->stmt);
     cur->stmt = NULL;
-    return rc == SQLITE_DONE ? SQLITE_OK : fail(base->pVtab, &err);
+    return rc == SQLITE_DONE ? SQLITE_OK : pk_table_fail(base->pVtab, &err);
 }
 
 static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int count,
@@ -515,9 +509,9 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
     (void)count;
     (void)sqlite3_finalize(cur->stmt);
     cur->stmt = NULL;
-    sqlite3 *store = pk_conn_views(t->conn, &err);
+    sqlite3 *store = pk_conn_views(t->base.conn, &err);
     if (!store)
-        return fail(base->pVtab, &err);
+        return pk_table_fail(base->pVtab, &err);
     char *sql = compose(t, plan, values, &none);
     int rc = !sql   ? SQLITE_NOMEM
              : none ? SQLITE_OK
@@ -528,7 +522,7 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
     if (rc == SQLITE_OK)
         return none ? SQLITE_OK : next(base);
     (void)pk_fail(&err, PK_STORE, "%s: %s", t->relation->name, sqlite3_errmsg(store));
-    return fail(base->pVtab, &err);
+    return pk_table_fail(base->pVtab, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *base)
@@ -598,8 +592,8 @@ static const sqlite3_module module = {
 int pk_vtab_register(struct pk_conn *c)
 {
     for (size_t i = 0; i < PK_COUNT(relations); i++) {
-        c->refs++;
-        int rc = sqlite3_create_module_v2(c->db, relations[i].name, &module, c, pk_conn_release);
+        int rc = pk_table_register(c, relations[i].name, &module);
+
         if (rc != SQLITE_OK)
             return rc;
     }

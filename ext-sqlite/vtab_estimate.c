@@ -6,6 +6,7 @@
 #include "functions.h"
 
 #include "rows.h"
+#include "table.h"
 
 #include <string.h>
 
@@ -27,21 +28,11 @@ static const char columns[] =
     "input_tokens integer, max_output_tokens integer, cost_min_usd real, cost_max_usd real, "
     "config hidden, query hidden, params hidden)";
 
-struct table {
-    sqlite3_vtab base;
-    struct pk_conn *conn;
-};
-
 struct cursor {
     sqlite3_vtab_cursor base;
     struct pk_forecast forecast;
     bool there; /* the row is */
 };
-
-static struct table *table_of(sqlite3_vtab_cursor *base)
-{
-    return (struct table *)(void *)base->pVtab;
-}
 
 static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
 {
@@ -52,7 +43,7 @@ static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
 
 static bool estimate(struct cursor *cur, struct pk_args args, bool *known, struct pk_error *err)
 {
-    struct pk_conn *c = table_of(&cur->base)->conn;
+    struct pk_conn *c = pk_table_conn(&cur->base);
     struct pk_rows rows = {.db = c->db};
     pk_str config, query, params;
 
@@ -77,7 +68,7 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
                   sqlite3_value **values)
 {
     struct cursor *cur = cursor_of(base);
-    struct pk_conn *c = table_of(base)->conn;
+    struct pk_conn *c = pk_table_conn(base);
     sqlite3_value *ordered[3] = {NULL, NULL, NULL};
     struct pk_error err = {0};
 
@@ -89,11 +80,7 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
     c->busy++;
     bool ok = estimate(cur, (struct pk_args){ordered, ordered[2] ? 3 : 2}, &cur->there, &err);
     c->busy--;
-    if (ok)
-        return SQLITE_OK;
-    sqlite3_free(base->pVtab->zErrMsg);
-    base->pVtab->zErrMsg = sqlite3_mprintf("pk: %s: %s", pk_code_name(err.code), err.msg);
-    return err.code == PK_CANCELLED ? SQLITE_INTERRUPT : SQLITE_ERROR;
+    return ok ? SQLITE_OK : pk_table_fail(base->pVtab, &err);
 }
 
 static int next(sqlite3_vtab_cursor *base)
@@ -159,12 +146,8 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
         info->aConstraintUsage[i].argvIndex = count;
         info->aConstraintUsage[i].omit = 1;
     }
-    if (!strchr(plan, '0') || !strchr(plan, '1')) {
-        sqlite3_free(base->zErrMsg);
-        base->zErrMsg =
-            sqlite3_mprintf("pk: invalid_request: pk_estimate needs a config and a query");
-        return SQLITE_ERROR;
-    }
+    if (!strchr(plan, '0') || !strchr(plan, '1'))
+        return pk_table_refuse(base, "pk_estimate needs a config and a query");
     info->estimatedRows = 1;
     info->estimatedCost = 1e6;
     info->idxStr = sqlite3_mprintf("%s", plan);
@@ -174,32 +157,13 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 
 /* --- birth and death ----------------------------------------------------------------------- */
 
-static int connect_table(sqlite3 *db, void *aux, int argc, const char *const *argv,
-                         sqlite3_vtab **out, char **message)
+static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out,
+                   char **message)
 {
-    struct table *t = sqlite3_malloc(sizeof *t);
-
     (void)argc;
     (void)argv;
     (void)message;
-    if (!t)
-        return SQLITE_NOMEM;
-    *t = (struct table){.conn = aux};
-    int rc = sqlite3_declare_vtab(db, columns);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
-    if (rc != SQLITE_OK) {
-        sqlite3_free(t);
-        return rc;
-    }
-    *out = &t->base;
-    return SQLITE_OK;
-}
-
-static int disconnect(sqlite3_vtab *base)
-{
-    sqlite3_free(base);
-    return SQLITE_OK;
+    return pk_table_connect(db, aux, sizeof(struct pk_table), columns, out);
 }
 
 static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
@@ -225,9 +189,9 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 
 static const sqlite3_module module = {
     .iVersion = 0,
-    .xConnect = connect_table,
+    .xConnect = connect,
     .xBestIndex = best_index,
-    .xDisconnect = disconnect,
+    .xDisconnect = pk_table_disconnect,
     .xOpen = open_cursor,
     .xClose = close_cursor,
     .xFilter = filter,
@@ -239,6 +203,5 @@ static const sqlite3_module module = {
 
 int pk_vtab_estimate_register(struct pk_conn *c)
 {
-    c->refs++;
-    return sqlite3_create_module_v2(c->db, "pk_estimate", &module, c, pk_conn_release);
+    return pk_table_register(c, "pk_estimate", &module);
 }

@@ -8,15 +8,11 @@
 
 #include "columns.h"
 #include "store_job.h"
+#include "table.h"
 
 enum { C_ID = PK_COLUMNS };
 
 static const char columns[] = "create table x(" PK_COLUMN_TYPES ", id hidden)";
-
-struct table {
-    sqlite3_vtab base;
-    struct pk_conn *conn;
-};
 
 struct cursor {
     sqlite3_vtab_cursor base;
@@ -27,28 +23,14 @@ struct cursor {
     int64_t after; /* where to read on */
 };
 
-static struct table *table_of(sqlite3_vtab_cursor *base)
-{
-    return (struct table *)(void *)base->pVtab;
-}
-
 static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
 {
     return (struct cursor *)(void *)base;
 }
 
-static int fail(struct cursor *cur, const struct pk_error *err)
-{
-    sqlite3_vtab *table = cur->base.pVtab;
-
-    sqlite3_free(table->zErrMsg);
-    table->zErrMsg = sqlite3_mprintf("pk: %s: %s", pk_code_name(err->code), err->msg);
-    return SQLITE_ERROR;
-}
-
 static bool fetch(struct cursor *cur, struct pk_error *err)
 {
-    struct pk_conn *c = table_of(&cur->base)->conn;
+    struct pk_conn *c = pk_table_conn(&cur->base);
 
     pk_arena_free(&cur->arena);
     cur->at = cur->count = 0;
@@ -59,7 +41,7 @@ static bool fetch(struct cursor *cur, struct pk_error *err)
 /* One that is not there is an error: no rows would mean that nothing is over yet. */
 static bool begin(struct cursor *cur, sqlite3_value *value, struct pk_error *err)
 {
-    struct pk_conn *c = table_of(&cur->base)->conn;
+    struct pk_conn *c = pk_table_conn(&cur->base);
     struct pk_args args = {&value, 1};
     bool over;
     pk_str text;
@@ -76,7 +58,7 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
                   sqlite3_value **values)
 {
     struct cursor *cur = cursor_of(base);
-    struct pk_conn *c = table_of(base)->conn;
+    struct pk_conn *c = pk_table_conn(base);
     struct pk_error err = {0};
 
     (void)number;
@@ -87,13 +69,13 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
     c->busy++;
     bool ok = begin(cur, values[0], &err);
     c->busy--;
-    return ok ? SQLITE_OK : fail(cur, &err);
+    return ok ? SQLITE_OK : pk_table_fail(base->pVtab, &err);
 }
 
 static int next(sqlite3_vtab_cursor *base)
 {
     struct cursor *cur = cursor_of(base);
-    struct pk_conn *c = table_of(base)->conn;
+    struct pk_conn *c = pk_table_conn(base);
     struct pk_error err = {0};
 
     cur->at++;
@@ -102,7 +84,7 @@ static int next(sqlite3_vtab_cursor *base)
     c->busy++;
     bool ok = fetch(cur, &err);
     c->busy--;
-    return ok ? SQLITE_OK : fail(cur, &err);
+    return ok ? SQLITE_OK : pk_table_fail(base->pVtab, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *base)
@@ -140,37 +122,16 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
         info->estimatedCost = 1e4;
         return SQLITE_OK;
     }
-    sqlite3_free(base->zErrMsg);
-    base->zErrMsg = sqlite3_mprintf("pk: invalid_request: pk_collect needs the id of a job");
-    return SQLITE_ERROR;
+    return pk_table_refuse(base, "pk_collect needs the id of a job");
 }
 
 static int connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out,
                    char **message)
 {
-    struct table *t = sqlite3_malloc(sizeof *t);
-
     (void)argc;
     (void)argv;
     (void)message;
-    if (!t)
-        return SQLITE_NOMEM;
-    *t = (struct table){.conn = aux};
-    int rc = sqlite3_declare_vtab(db, columns);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
-    if (rc != SQLITE_OK) {
-        sqlite3_free(t);
-        return rc;
-    }
-    *out = &t->base;
-    return SQLITE_OK;
-}
-
-static int disconnect(sqlite3_vtab *base)
-{
-    sqlite3_free(base);
-    return SQLITE_OK;
+    return pk_table_connect(db, aux, sizeof(struct pk_table), columns, out);
 }
 
 /* The store may not change while it is open. */
@@ -182,7 +143,7 @@ static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
         return SQLITE_NOMEM;
     *cur = (struct cursor){0};
     pk_arena_init(&cur->arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
-    ((struct table *)(void *)base)->conn->cursors++;
+    ((struct pk_table *)(void *)base)->conn->cursors++;
     *out = &cur->base;
     return SQLITE_OK;
 }
@@ -191,7 +152,7 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 {
     struct cursor *cur = cursor_of(base);
 
-    table_of(base)->conn->cursors--;
+    pk_table_conn(base)->cursors--;
     pk_arena_free(&cur->arena);
     sqlite3_free(cur);
     return SQLITE_OK;
@@ -201,7 +162,7 @@ static const sqlite3_module module = {
     .iVersion = 0,
     .xConnect = connect,
     .xBestIndex = best_index,
-    .xDisconnect = disconnect,
+    .xDisconnect = pk_table_disconnect,
     .xOpen = open_cursor,
     .xClose = close_cursor,
     .xFilter = filter,
@@ -213,6 +174,5 @@ static const sqlite3_module module = {
 
 int pk_vtab_job_register(struct pk_conn *c)
 {
-    c->refs++;
-    return sqlite3_create_module_v2(c->db, "pk_collect", &module, c, pk_conn_release);
+    return pk_table_register(c, "pk_collect", &module);
 }

@@ -13,6 +13,7 @@
 #include "columns.h"
 #include "rows.h"
 #include "sticky.h"
+#include "table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,7 @@ static const char batch_columns[] =
     "create table x(" PK_COLUMN_TYPES ", config hidden, inputs hidden, params hidden)";
 
 struct table {
-    sqlite3_vtab base;
-    struct pk_conn *conn;
+    struct pk_table base;
     bool map; /* not pk_batch */
 };
 
@@ -50,15 +50,6 @@ static struct table *table_of(sqlite3_vtab_cursor *base)
 static struct cursor *cursor_of(sqlite3_vtab_cursor *base)
 {
     return (struct cursor *)(void *)base;
-}
-
-static int fail(struct cursor *cur, const struct pk_error *err)
-{
-    sqlite3_vtab *table = cur->base.pVtab;
-
-    sqlite3_free(table->zErrMsg);
-    table->zErrMsg = sqlite3_mprintf("pk: %s: %s", pk_code_name(err->code), err->msg);
-    return err->code == PK_CANCELLED ? SQLITE_INTERRUPT : SQLITE_ERROR;
 }
 
 /* --- where rows come from ------------------------------------------------------------------ */
@@ -185,7 +176,7 @@ static bool open_source(struct cursor *cur, const struct arguments *a, pk_str qu
             (struct pk_many_source){next_input, cur, "pk_batch", pk_json_count(&cur->inputs, 0)};
         return true;
     }
-    cur->rows = (struct pk_rows){.db = t->conn->db, .kind = PK_ASK_PROMPT};
+    cur->rows = (struct pk_rows){.db = t->base.conn->db, .kind = PK_ASK_PROMPT};
     bool ok = a->query     ? pk_rows_open(&cur->rows, query, err)
               : a->prompts ? read_prompts(cur, a->prompts, err)
                            : pk_rows_keep(&cur->rows, a->prompt, a->prompt, err);
@@ -195,7 +186,7 @@ static bool open_source(struct cursor *cur, const struct arguments *a, pk_str qu
 
 static bool begin(struct cursor *cur, const struct arguments *a, struct pk_error *err)
 {
-    struct pk_conn *c = table_of(&cur->base)->conn;
+    struct pk_conn *c = pk_table_conn(&cur->base);
     struct pk_many_source source;
     pk_str config, query, params;
 
@@ -220,7 +211,7 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
                   sqlite3_value **values)
 {
     struct cursor *cur = cursor_of(base);
-    struct pk_conn *c = table_of(base)->conn;
+    struct pk_conn *c = pk_table_conn(base);
     struct arguments a = arguments_of(plan, values);
     struct pk_error err = {0};
 
@@ -230,19 +221,19 @@ static int filter(sqlite3_vtab_cursor *base, int number, const char *plan, int c
     c->busy++;
     bool ok = begin(cur, &a, &err);
     c->busy--;
-    return ok ? SQLITE_OK : fail(cur, &err);
+    return ok ? SQLITE_OK : pk_table_fail(base->pVtab, &err);
 }
 
 static int next(sqlite3_vtab_cursor *base)
 {
     struct cursor *cur = cursor_of(base);
-    struct pk_conn *c = table_of(base)->conn;
+    struct pk_conn *c = pk_table_conn(base);
     struct pk_error err = {0};
 
     c->busy++;
     bool ok = pk_many_next(cur->many, &cur->item, &err);
     c->busy--;
-    return ok ? SQLITE_OK : fail(cur, &err);
+    return ok ? SQLITE_OK : pk_table_fail(base->pVtab, &err);
 }
 
 static int eof(sqlite3_vtab_cursor *base)
@@ -323,13 +314,9 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
         info->aConstraintUsage[i].argvIndex = count;
         info->aConstraintUsage[i].omit = *letter != 'p';
     }
-    if (!strchr(plan, 'c') || !strpbrk(plan, "qpi") || (strchr(plan, 'q') && strpbrk(plan, "pi"))) {
-        sqlite3_free(base->zErrMsg);
-        base->zErrMsg = sqlite3_mprintf("pk: invalid_request: %s",
-                                        t->map ? "pk_map needs a config, and a query or prompts"
-                                               : "pk_batch needs a config and inputs");
-        return SQLITE_ERROR;
-    }
+    if (!strchr(plan, 'c') || !strpbrk(plan, "qpi") || (strchr(plan, 'q') && strpbrk(plan, "pi")))
+        return pk_table_refuse(base, t->map ? "pk_map needs a config, and a query or prompts"
+                                            : "pk_batch needs a config and inputs");
     info->estimatedRows = 1000;
     info->estimatedCost = 1e9; /* whatever else the statement has is cheaper */
     info->idxStr = sqlite3_mprintf("%s", plan);
@@ -339,31 +326,16 @@ static int best_index(sqlite3_vtab *base, sqlite3_index_info *info)
 
 /* --- birth and death ----------------------------------------------------------------------- */
 
-static int connect_table(sqlite3 *db, void *aux, bool map, sqlite3_vtab **out)
-{
-    struct table *t = sqlite3_malloc(sizeof *t);
-
-    if (!t)
-        return SQLITE_NOMEM;
-    *t = (struct table){.conn = aux, .map = map};
-    int rc = sqlite3_declare_vtab(db, map ? map_columns : batch_columns);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
-    if (rc != SQLITE_OK) {
-        sqlite3_free(t);
-        return rc;
-    }
-    *out = &t->base;
-    return SQLITE_OK;
-}
-
 static int connect_map(sqlite3 *db, void *aux, int argc, const char *const *argv,
                        sqlite3_vtab **out, char **message)
 {
     (void)argc;
     (void)argv;
     (void)message;
-    return connect_table(db, aux, true, out);
+    int rc = pk_table_connect(db, aux, sizeof(struct table), map_columns, out);
+    if (rc == SQLITE_OK)
+        ((struct table *)(void *)*out)->map = true;
+    return rc;
 }
 
 static int connect_batch(sqlite3 *db, void *aux, int argc, const char *const *argv,
@@ -372,13 +344,7 @@ static int connect_batch(sqlite3 *db, void *aux, int argc, const char *const *ar
     (void)argc;
     (void)argv;
     (void)message;
-    return connect_table(db, aux, false, out);
-}
-
-static int disconnect(sqlite3_vtab *base)
-{
-    sqlite3_free(base);
-    return SQLITE_OK;
+    return pk_table_connect(db, aux, sizeof(struct table), batch_columns, out);
 }
 
 static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
@@ -397,7 +363,7 @@ static int open_cursor(sqlite3_vtab *base, sqlite3_vtab_cursor **out)
 static int close_cursor(sqlite3_vtab_cursor *base)
 {
     struct cursor *cur = cursor_of(base);
-    struct pk_conn *c = table_of(base)->conn;
+    struct pk_conn *c = pk_table_conn(base);
 
     c->busy++;
     close_scan(cur);
@@ -409,7 +375,7 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 #define MODULE(connect_function)                                                                   \
     {                                                                                              \
         .iVersion = 0, .xConnect = connect_function, .xBestIndex = best_index,                     \
-        .xDisconnect = disconnect, .xOpen = open_cursor, .xClose = close_cursor,                   \
+        .xDisconnect = pk_table_disconnect, .xOpen = open_cursor, .xClose = close_cursor,          \
         .xFilter = filter, .xNext = next, .xEof = eof, .xColumn = column, .xRowid = row_id,        \
     }
 static const sqlite3_module map = MODULE(connect_map), batch = MODULE(connect_batch);
@@ -417,10 +383,7 @@ static const sqlite3_module map = MODULE(connect_map), batch = MODULE(connect_ba
 
 int pk_vtab_map_register(struct pk_conn *c)
 {
-    c->refs++;
-    int rc = sqlite3_create_module_v2(c->db, "pk_map", &map, c, pk_conn_release);
-    if (rc != SQLITE_OK)
-        return rc;
-    c->refs++;
-    return sqlite3_create_module_v2(c->db, "pk_batch", &batch, c, pk_conn_release);
+    int rc = pk_table_register(c, "pk_map", &map);
+
+    return rc == SQLITE_OK ? pk_table_register(c, "pk_batch", &batch) : rc;
 }
