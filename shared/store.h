@@ -103,6 +103,16 @@ void pk_store_close(struct pk_store *s); /* NULL is fine */
 struct sqlite3_api_routines;
 struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const char *path,
                                  struct pk_error *err) PK_MUST_CHECK;
+/* The version of the schema that the file has, 0 when it is empty, and that this program works with. Makes and changes
+ * nothing; a file that is no store, or cannot be opened, is the error that opening it would be. */
+struct pk_schema_versions {
+    int64_t there;
+    int here;
+};
+bool pk_store_sqlite_look(const struct sqlite3_api_routines *api, const char *path,
+                          struct pk_schema_versions *v, struct pk_error *err) PK_MUST_CHECK;
+/* The day of the price list that this program comes with: 20261127. */
+int pk_store_prices_as_of(void);
 /* The connection, for reading relations through virtual tables. The views call
  * pk_payload_text(encoding, bytes [, place]) and pk_provider_table(), which the host registers on it: SQLite gives a
  * function's body no way to its own library but a global, and the core has none. */

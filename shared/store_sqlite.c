@@ -388,7 +388,7 @@ static int schema_version(void)
     return newest;
 }
 
-static int prices_as_of(void)
+int pk_store_prices_as_of(void)
 {
     int newest = 0;
 
@@ -469,7 +469,7 @@ static bool bring_up(struct sqlite_store *s, const struct state *now, struct pk_
                    schema_version());
     if (now->version < schema_version() && !pragma(s, sql, NULL, err))
         return false;
-    if (now->prices >= prices_as_of())
+    if (now->prices >= pk_store_prices_as_of())
         return true;
     return run_steps(s, PRICES, 0, err) &&
            exec(&s->head, PK_SQL_epoch_bump, &(struct pk_value){.type = PK_V_INT, .i = 0}, 1, NULL,
@@ -488,7 +488,7 @@ static bool migrate(struct sqlite_store *s, struct pk_error *err)
                        "store %.*s: its schema is version %lld, this program knows up to %d; "
                        "update pk",
                        PATH_SHOWN, s->path, (long long)now.version, schema_version());
-    if (now.version == schema_version() && now.prices >= prices_as_of())
+    if (now.version == schema_version() && now.prices >= pk_store_prices_as_of())
         return true;
     if (!begin(&s->head, err))
         return false;
@@ -526,6 +526,8 @@ static bool make_file(const char *path, struct pk_error *err)
 {
     struct stat st;
 
+    if (strncmp(path, "file:", 5) == 0) /* some builds of SQLite would read it as a URI */
+        return fail_file(err, path, "is a URI; name the file itself");
     if (lstat(path, &st) == 0) {
         if (S_ISLNK(st.st_mode))
             return fail_file(err, path, "is a symbolic link; name the file itself");
@@ -565,12 +567,11 @@ static bool set_up(struct sqlite_store *s, const char *const *pragmas, size_t co
     return true;
 }
 
-static bool open_file(struct sqlite_store *s, struct pk_error *err)
+static bool connect_file(struct sqlite_store *s, struct pk_error *err)
 {
     const sqlite3_api_routines *sqlite3_api = s->api;
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
     int rc = sqlite3_open_v2(s->path, &s->db, flags, NULL);
-    struct state now;
 
     if (rc != SQLITE_OK)
         return fail_sqlite(s, rc, err);
@@ -579,7 +580,15 @@ static bool open_file(struct sqlite_store *s, struct pk_error *err)
     if (!pk_sqlite_query_init(s->api, s->db))
         return pk_fail(err, PK_NO_MEMORY, "store: out of memory");
     (void)sqlite3_busy_timeout(s->db, BUSY_MS);
-    return look(s, &now, err) && /* before anything is written to what may not be ours */
+    return true;
+}
+
+static bool open_file(struct sqlite_store *s, struct pk_error *err)
+{
+    struct state now;
+
+    return connect_file(s, err) &&
+           look(s, &now, err) && /* before anything is written to what may not be ours */
            (now.tables || pragma(s, of_new_file, NULL, err)) && use_wal(s, err) &&
            set_up(s, after_wal, PK_COUNT(after_wal), err) && migrate(s, err);
 }
@@ -613,6 +622,20 @@ struct pk_store *pk_store_sqlite(const struct sqlite3_api_routines *api, const c
         return &s->head;
     pk_store_close(&s->head);
     return NULL;
+}
+
+bool pk_store_sqlite_look(const struct sqlite3_api_routines *api, const char *path,
+                          struct pk_schema_versions *v, struct pk_error *err)
+{
+    struct state now = {0};
+    struct sqlite_store *s = new_store(api, path);
+    bool ok = s ? connect_file(s, err) && look(s, &now, err)
+                : pk_fail(err, PK_NO_MEMORY, "store: out of memory");
+
+    *v = (struct pk_schema_versions){now.version, schema_version()};
+    if (s)
+        pk_store_close(&s->head);
+    return ok;
 }
 
 struct sqlite3 *pk_store_sqlite_db(struct pk_store *s)

@@ -172,6 +172,8 @@ static void what_cannot_be_a_store_is_refused_by_name(void)
     EXPECT(refused("symbolic link"));
     EXPECT(mkfifo(in_folder("fifo.pkdb"), 0600) == 0);
     EXPECT(refused("not a regular file"));
+    (void)snprintf(path, sizeof path, "file:%s/uri.pkdb", folder);
+    EXPECT(refused("is a URI"));
     in_folder("text.pkdb/x.pkdb");
     EXPECT(refused("Not a directory"));
 }
@@ -197,6 +199,22 @@ static void a_newer_store_is_refused(void)
     (void)test_ask(s, "update pk_meta set value = 999 where name = 'schema_version'");
     pk_store_close(s);
     EXPECT(refused("version 999"));
+}
+
+static void looking_at_a_store_migrates_nothing(void)
+{
+    struct pk_store *s = test_store(in_folder("older.pkdb"));
+    struct pk_schema_versions v;
+    struct stat before, after;
+
+    (void)test_ask(s, "update pk_meta set value = 1 where name = 'schema_version'");
+    pk_store_close(s);
+    EXPECT(stat(path, &before) == 0);
+    EXPECT(pk_store_sqlite_look(test_api(), path, &v, &err));
+    EXPECT(v.there == 1 && v.here > 1);
+    EXPECT(stat(path, &after) == 0 && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+    EXPECT(!pk_store_sqlite_look(test_api(), in_folder("none.pkdb"), &v, &err));
+    EXPECT(access(path, F_OK) != 0);
 }
 
 static void a_damaged_store_is_refused(void)
@@ -814,6 +832,7 @@ int main(int argc, char **argv)
         RUN(what_cannot_be_a_store_is_refused_by_name);
         RUN(the_database_of_somebody_else_is_left_alone);
         RUN(a_newer_store_is_refused);
+        RUN(looking_at_a_store_migrates_nothing);
         RUN(a_damaged_store_is_refused);
         RUN(a_file_that_may_not_be_written_is_refused);
         RUN(a_store_does_not_cross_fork);

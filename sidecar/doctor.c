@@ -2,12 +2,13 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * Looks, and changes nothing: what is not there yet is not made.
+ * Looks, and changes nothing: what is not there yet is not made, and a store of an older pk is not migrated.
  */
 #include "auth.h"
 #include "command.h"
 #include "home.h"
 #include "listen.h"
+#include "sqlite.h"
 #include "xfer.h"
 
 #include <errno.h>
@@ -18,9 +19,17 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES_MAX = 4096, DESCRIPTORS_MIN = 4096, SQLITE_MIN = 3038000 };
+enum {
+    PATH_BYTES_MAX = 4096,
+    DESCRIPTORS_MIN = 4096,
+    SQLITE_MIN = 3038000,
+    FREE_MIB_MIN = 64,   /* less is soon full */
+    TRIAL_BYTES = 65536, /* a full disk still takes an empty file */
+};
 
 enum verdict { FINE, WARN, BAD };
 
@@ -33,6 +42,7 @@ struct finding {
 struct patient {
     const struct pkd_options *options;
     struct pkd_home home;
+    struct pk_store *store; /* NULL: it could not be opened, or would be changed by that */
     char key_path[PATH_BYTES_MAX];
 };
 
@@ -65,58 +75,151 @@ static void folder_of(const char *path, char *out, size_t size)
     } while (access(out, F_OK) != 0 && out[1]);
 }
 
-static void check_missing(const char *path, struct finding *f)
+/* Why nothing can be written in the folder, or NULL: only trying tells, of a file system that takes no files, a full
+ * disk, a quota. What is tried leaves nothing behind. */
+static const char *why_not_in(const char *folder)
+{
+    static const char zeros[TRIAL_BYTES];
+    char path[PATH_BYTES_MAX + 32];
+    const char *why = NULL;
+
+    (void)snprintf(path, sizeof path, "%s/.pkd-doctor-XXXXXX", folder);
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return strerror(errno);
+    ssize_t wrote = write(fd, zeros, sizeof zeros);
+    if (wrote != (ssize_t)sizeof zeros)
+        why = strerror(wrote < 0 ? errno : ENOSPC);
+    (void)close(fd);
+    (void)unlink(path);
+    return why;
+}
+
+static void check_missing(const char *path, int reason, struct finding *f)
 {
     char folder[PATH_BYTES_MAX];
 
     folder_of(path, folder, sizeof folder);
-    if (access(folder, W_OK | X_OK) == 0)
+    const char *why = reason == ENOENT ? why_not_in(folder) : strerror(reason);
+    if (!why)
         find(f, WARN, "nothing: it is made at first use", "%s is not there yet", path);
     else
-        find(f, BAD, "choose another path, or make the folder writable",
-             "%s cannot be made in %s: %s", path, folder, strerror(errno));
+        find(f, BAD, "choose another path, or see to it that the folder can be written to",
+             "%.250s cannot be made in %.150s: %s", path, folder, why);
 }
 
-static void check_store(const struct patient *p, struct finding *f)
+/* How much the file system of the store's folder has left. */
+static int64_t free_mib(const char *path)
+{
+    char folder[PATH_BYTES_MAX];
+    struct statvfs at;
+
+    folder_of(path, folder, sizeof folder);
+    if (statvfs(folder, &at) != 0)
+        return FREE_MIB_MIN;
+    return (int64_t)(at.f_bavail / 1024 * at.f_frsize / 1024);
+}
+
+static void judge_file(const struct patient *p, int64_t epoch, struct finding *f)
+{
+    const char *name = p->home.name;
+    struct stat st = {0};
+
+    if (stat(name, &st) == 0 && st.st_mode & 077)
+        find(f, WARN, "chmod 600 the store file", "%s can be read by others", name);
+    else if (free_mib(name) < FREE_MIB_MIN)
+        find(f, WARN, "free some space there, or set --retention-logs and --retention-payloads",
+             "%s: %lld MiB are left on its file system", name, (long long)free_mib(name));
+    else
+        find(f, FINE, "", "%s (%lld KiB, epoch %lld)", name, (long long)st.st_size >> 10,
+             (long long)epoch);
+}
+
+/* Of a file: whether SQLite can keep its log beside it, and the version; to open one is to migrate it. */
+static bool may_open(const struct patient *p, struct finding *f)
 {
     struct pk_error err = {0};
-    struct stat st = {0};
+    struct pk_schema_versions schema;
+    char folder[PATH_BYTES_MAX];
+
+    folder_of(p->home.path, folder, sizeof folder);
+    const char *why = why_not_in(folder);
+    if (why)
+        find(f, BAD, "free some space there, or make the folder writable for this user",
+             "%.250s: nothing can be written in %.150s: %s", p->home.path, folder, why);
+    else if (!pk_store_sqlite_look(p->home.sqlite, p->home.path, &schema, &err))
+        find(f, BAD, "see the message; another --store may do", "%s", err.msg);
+    else if (schema.there == 0)
+        find(f, WARN, "nothing: its tables are made at first use", "%s is empty", p->home.name);
+    else if (schema.there < schema.here)
+        find(f, WARN, "copy it first (docs/store.md, Backup): an older pk cannot use it after that",
+             "%s has schema version %lld; it is brought to %d when this pk opens it", p->home.name,
+             (long long)schema.there, schema.here);
+    else
+        return true;
+    return false;
+}
+
+static void check_store(struct patient *p, struct finding *f)
+{
+    struct pk_error err = {0};
+    struct stat st;
     int64_t epoch = 0;
 
     if (!p->home.pq && stat(p->home.path, &st) != 0) {
-        check_missing(p->home.path, f);
+        check_missing(p->home.path, errno, f);
         return;
     }
+    if (!p->home.pq && !may_open(p, f))
+        return;
     struct pk_store *store = pkd_home_open(&p->home, p->options->store_ms, &err);
-    if (!store || !pk_store_epoch(store, &epoch, &err))
-        find(f, BAD, "see the message; another --store may do", "%s", err.msg);
-    else if (st.st_mode & 077)
-        find(f, WARN, "chmod 600 the store file", "%s can be read by others", p->home.name);
-    else if (p->home.pq)
-        find(f, FINE, "", "%s (epoch %lld)", p->home.name, (long long)epoch);
-    else
-        find(f, FINE, "", "%s (%lld KiB, epoch %lld)", p->home.name, (long long)st.st_size >> 10,
-             (long long)epoch);
+    if (store && pk_store_epoch(store, &epoch, &err)) {
+        p->store = store;
+        if (p->home.pq)
+            find(f, FINE, "", "%s (epoch %lld)", p->home.name, (long long)epoch);
+        else
+            judge_file(p, epoch, f);
+        return;
+    }
     pk_store_close(store);
+    find(f, BAD,
+         p->home.pq ? "see the message: start the database, update pk or pkd, or correct --store"
+                    : "see the message; another --store may do",
+         "%s", err.msg);
 }
 
-static void check_master_key(const struct patient *p, struct finding *f)
+static const char *remedy(const struct patient *p)
+{
+    return p->home.pq ? "copy pk_master.key of the database's server, and name the copy by "
+                        "--master-key-file"
+                      : "restore the file from a backup, or put the keys in again: pkd key rotate";
+}
+
+static void check_master_key(struct patient *p, struct finding *f)
 {
     struct pk_error err = {0};
+    struct pk_secrets *s = NULL;
+    bool there = access(p->key_path, F_OK) == 0;
+    int reason = errno;
 
-    if (access(p->key_path, F_OK) != 0) {
-        check_missing(p->key_path, f);
-        return;
-    }
-    struct pk_secrets *s = pk_secrets_open(p->key_path, false, &err);
-    if (s)
+    if (there)
+        s = pk_secrets_open(p->key_path, false, &err);
+    if (there && !s)
+        find(f, BAD, "make it this user's, with mode 0600, or restore it from a backup", "%s",
+             err.msg);
+    else if (p->store && !pkd_home_check_key(p->store, s, p->key_path, &err))
+        find(f, BAD, remedy(p), "%s", err.msg);
+    else if (there)
         find(f, FINE, "", "%s", p->key_path);
+    else if (p->home.pq)
+        find(f, p->store ? FINE : WARN, p->store ? "" : remedy(p), "%s is not there%s", p->key_path,
+             p->store ? ", and there are no sealed keys" : "");
     else
-        find(f, BAD, "restore the file from a backup, with mode 0600", "%s", err.msg);
+        check_missing(p->key_path, reason, f);
     pk_secrets_free(s);
 }
 
-static void check_tls(const struct patient *p, struct finding *f)
+static void check_tls(struct patient *p, struct finding *f)
 {
     struct pk_xfer_about about = pk_xfer_about();
 
@@ -132,7 +235,7 @@ static void check_tls(const struct patient *p, struct finding *f)
              *about.ca_file ? about.ca_file : "any known place");
 }
 
-static void check_environment(const struct patient *p, struct finding *f)
+static void check_environment(struct patient *p, struct finding *f)
 {
     char names[384] = "";
     const struct pk_provider *provider;
@@ -157,16 +260,10 @@ static bool has_keys(const struct patient *p)
     struct pk_error err = {0};
     bool needed = false;
 
-    if (!p->home.pq && access(p->home.path, F_OK) != 0)
-        return false;
-    struct pk_store *store = pkd_home_open(&p->home, p->options->store_ms, &err);
-    if (store && !pkd_auth_needed(store, &needed, &err))
-        needed = false;
-    pk_store_close(store);
-    return needed;
+    return p->store && pkd_auth_needed(p->store, &needed, &err) && needed;
 }
 
-static void check_port(const struct patient *p, struct finding *f)
+static void check_port(struct patient *p, struct finding *f)
 {
     struct pk_error err = {0};
     struct pkd_address address;
@@ -177,15 +274,36 @@ static void check_port(const struct patient *p, struct finding *f)
     else if (!pkd_address_read(p->options->listen, has_keys(p), &address, &err))
         find(f, BAD, "listen on 127.0.0.1:PORT", "%s", err.msg);
     else if (!pkd_listen_tcp(&address, &fd, 1, false, &err))
-        find(f, BAD, "stop the other program or choose --listen (a running pkd is fine)", "%s",
-             err.msg);
+        find(f, BAD,
+             strstr(err.msg, strerror(EACCES))
+                 ? "choose a port from 1024 on, or let systemd listen (pkd.socket)"
+                 : "stop the other program or choose --listen (a running pkd is fine)",
+             "%s", err.msg);
     else {
         (void)close(fd);
         find(f, FINE, "", "%s is free", address.text);
     }
 }
 
-static void check_descriptors(const struct patient *p, struct finding *f)
+/* Certificates, expiry dates, budgets and the order of log rows all hang on it. */
+static void check_clock(struct patient *p, struct finding *f)
+{
+    time_t now = time(NULL);
+    struct tm day;
+    char date[16] = "", text[32] = "";
+
+    (void)p;
+    if (gmtime_r(&now, &day)) {
+        (void)strftime(date, sizeof date, "%Y%m%d", &day);
+        (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &day);
+    }
+    if (strtol(date, NULL, 10) < pk_store_prices_as_of())
+        find(f, BAD, "set it: timedatectl set-ntp true", "%s is before this pk was made", text);
+    else
+        find(f, FINE, "", "%s", text);
+}
+
+static void check_descriptors(struct patient *p, struct finding *f)
 {
     struct rlimit limit;
 
@@ -200,7 +318,7 @@ static void check_descriptors(const struct patient *p, struct finding *f)
         find(f, FINE, "", "%llu descriptors", (unsigned long long)limit.rlim_max);
 }
 
-static void check_libraries(const struct patient *p, struct finding *f)
+static void check_libraries(struct patient *p, struct finding *f)
 {
     struct pk_xfer_about about = pk_xfer_about();
     bool old = sqlite3_libversion_number() < SQLITE_MIN;
@@ -218,11 +336,15 @@ static void check_libraries(const struct patient *p, struct finding *f)
 
 static const struct check {
     const char *name;
-    void (*run)(const struct patient *p, struct finding *f);
+    void (*run)(struct patient *p, struct finding *f);
 } checks[] = {
-    {"libraries", check_libraries},     {"store", check_store},
-    {"master key", check_master_key},   {"tls", check_tls},
-    {"environment", check_environment}, {"port", check_port},
+    {"libraries", check_libraries},
+    {"store", check_store},
+    {"master key", check_master_key},
+    {"tls", check_tls},
+    {"environment", check_environment},
+    {"port", check_port},
+    {"clock", check_clock},
     {"descriptors", check_descriptors},
 };
 
@@ -249,7 +371,7 @@ static void print_json(struct pk_buf *out, const struct check *c, const struct f
     pk_buf_addc(out, '}');
 }
 
-static bool examine(const struct patient *p, struct pk_arena *arena)
+static bool examine(struct patient *p, struct pk_arena *arena)
 {
     struct pk_buf out = pk_buf_in(arena, 64 << 10);
     bool healthy = true;
@@ -285,5 +407,7 @@ int pkd_doctor(const struct pkd_options *o)
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     bool healthy = examine(&p, &arena);
     pk_arena_free(&arena);
+    pk_store_close(p.store);
+    pkd_home_free(&p.home);
     return healthy ? 0 : 1;
 }

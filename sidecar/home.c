@@ -19,7 +19,7 @@ static bool find_path(struct pkd_home *h, const struct pkd_options *o, struct pk
         return pk_store_default_path(h->path, sizeof h->path, err);
     if (!*o->store)
         return pk_fail(err, PK_BAD_CONFIG, "--store: must not be empty");
-    if (strstr(o->store, "://") && !pk_pq_is(o->store))
+    if (strncmp(o->store, "file:", 5) == 0 || (strstr(o->store, "://") && !pk_pq_is(o->store)))
         return pk_fail(err, PK_BAD_CONFIG,
                        "--store: must be a path, or postgresql://..., not %.100s", o->store);
     int len = snprintf(h->path, sizeof h->path, "%s", o->store);
@@ -178,11 +178,11 @@ bool pkd_home_check_key(struct pk_store *store, const struct pk_secrets *secrets
     pk_arena_init(&t.arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
     bool ok = store->ops->exec(store, PK_SQL_key_list, NULL, 0, find_sealed, &t, err) && !t.failed;
     if (ok && t.found && !pk_secret_open(secrets, &t.key.key, t.key.provider, plain, &len, &unused))
-        ok =
-            pk_fail(err, PK_BAD_CONFIG,
-                    "master key file %.120s: %s; give --master-key-file the file of the database's "
-                    "server (pk_master.key)",
-                    path, secrets ? "not the one that sealed the keys of this store" : "missing");
+        ok = pk_fail(err, PK_BAD_CONFIG, "master key file %.120s: %s%s", path,
+                     secrets ? "not the one that sealed the keys of this store" : "missing",
+                     store->remote ? "; give --master-key-file the file of the database's server "
+                                     "(pk_master.key)"
+                                   : "");
     pk_secret_wipe(plain, sizeof plain);
     pk_arena_free(&t.arena);
     return ok;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """How pkd starts, stops and dies: pkd_life.py BUILD"""
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import selectors
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import tempfile
@@ -319,6 +321,53 @@ def doctor_finds_what_is_wrong():
         expect(code == 1 and out.count("FAIL") == 3, out)
 
 
+def doctor_names_the_place_and_the_remedy():
+    def examine(store, *more):
+        code, out, err = pkd_command("doctor", "--json", "--store", store, "--listen", "127.0.0.1:0", *more)
+        return code, {f["check"]: (f["status"], f["message"], f["advice"]) for f in json.loads(out or "[]")}, err
+
+    with tempfile.TemporaryDirectory() as d:
+        good = d + "/s.pkdb"
+        expect(pkd_command("key", "put", "team-a", "openai", "--store", good, stdin="sk-sealed\n")[0] == 0)
+        code, found, _ = examine(good)
+        expect(code == 0 and found["store"][0] == found["master key"][0] == found["clock"][0] == "ok", found)
+
+        for store, words in (("/proc/x/y.pkdb", "cannot be made in /proc"), (d + "/" + "n" * 300, "File name too long"),
+                             (good + "/x.pkdb", "Not a directory")):
+            code, found, _ = examine(store)
+            expect(code == 1 and found["store"][0] == "fail" and words in found["store"][1], found["store"])
+        expect("not file:/x" in examine("file:/x")[2])
+
+        with open(d + "/other.key", "wb") as f:
+            os.fchmod(f.fileno(), 0o600)
+            f.write(b"k" * 32)
+        for name, words in ("other.key", "not the one that sealed"), ("none.key", "missing"):
+            code, found, _ = examine(good, "--master-key-file", d + "/" + name)
+            expect(code == 1 and found["master key"][0] == "fail" and words in found["master key"][1] and
+                   d + "/" + name in found["master key"][1], found["master key"])
+
+        for version, status, words, advice in (1, "warn", "schema version 1; it is brought to", "copy it first"), (999, "fail", "update pk", ""):
+            with contextlib.closing(sqlite3.connect(good)) as db, db:
+                db.execute("update pk_meta set value = ? where name = 'schema_version'", (version,))
+            with open(good, "rb") as f:
+                before = f.read()
+            code, found, _ = examine(good)
+            expect(found["store"][0] == status and words in found["store"][1] and advice in found["store"][2], found)
+            with open(good, "rb") as f:
+                expect(f.read() == before, "doctor has changed the store")
+
+        code, found, _ = examine("postgresql://127.0.0.1:1/x")
+        expect(code == 1 and "Connection refused" in found["store"][1] and "start the database" in found["store"][2] and
+               found["master key"][0] != "fail", found)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            place = "127.0.0.1:%d" % taken.getsockname()[1]
+            code, found, _ = examine(d + "/new.pkdb", "--listen", place)
+            expect(code == 1 and place in found["port"][1] and "choose --listen" in found["port"][2], found)
+        expect(not [f for f in os.listdir(d) if f.startswith(".pkd-doctor") or f == "new.pkdb"], os.listdir(d))
+
+
 def keys_and_configs_are_kept_from_the_shell():
     folder = tempfile.mkdtemp(prefix="pkd")
     at = ["--store", folder + "/t.pkdb"]
@@ -433,6 +482,6 @@ run(what_one_process_is_told_reaches_the_others, prompts_are_kept_from_the_shell
     it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
     sigterm_lets_calls_finish, the_grace_period_is_bounded, a_stream_beyond_the_grace_ends_with_an_error_event, a_second_signal_ends_it_at_once,
     what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_stays_small_under_256_connections,
-    doctor_finds_nothing_wrong, doctor_finds_what_is_wrong, keys_and_configs_are_kept_from_the_shell)
+    doctor_finds_nothing_wrong, doctor_finds_what_is_wrong, doctor_names_the_place_and_the_remedy, keys_and_configs_are_kept_from_the_shell)
 mock.stop()
 end()
