@@ -305,10 +305,33 @@ def all_pages():
     return paths
 
 
+def anchor_of(heading):
+    """As GitHub makes it."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def check_links():
+    """Whatever a page links to is there, the heading too."""
+    texts = {p: re.sub(r"^```.*?^```", "", open(p, encoding="utf-8").read(), flags=re.S | re.M) for p in all_pages().values()}
+    anchors = {p: {anchor_of(h) for h in re.findall(r"^#+ (.*)$", t, re.M)} for p, t in texts.items()}
+    wrong = []
+    for path, text in texts.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            place, _, anchor = link.partition("#")
+            to = os.path.normpath(os.path.join(os.path.dirname(path), place)) if place else path
+            if "://" not in link and (not os.path.exists(to) or anchor and anchor not in anchors.get(to, {anchor})):
+                wrong.append(f"{os.path.relpath(path, ROOT)}: {link}")
+    for w in wrong:
+        print("# leads nowhere: " + w)
+    print(f"{'not ok' if wrong else 'ok'} every link leads somewhere", flush=True)
+    return not wrong
+
+
 def main(only):
     paths = all_pages()
     os.environ.update(ENV)
-    good = check_names()
+    good = check_names() & check_links()
     mock = Mock(BUILD)
     try:
         with pg_temp.Cluster({"max_worker_processes": "64"}, env=ENV) as cluster:
