@@ -49,8 +49,8 @@ enum {
 };
 
 /* Reads what an administrator says of a provider, a JSON object: base_url; and, if wanted, dialect (openai),
- * key_header (authorization: Bearer), key_env, rejects, renames, headers, developer_role (false), and
- * stream_usage (true where the dialect is OpenAI's). Strict: PK_BAD_REQUEST names the member. All of *p lives in `arena`. */
+ * key_header (authorization: Bearer), key_env, rejects, renames, headers, developer_role and batch_api (false),
+ * and stream_usage (true where the dialect is OpenAI's). Strict: PK_BAD_REQUEST names the member. All of *p lives in `arena`. */
 bool pk_provider_read(struct pk_arena *arena, pk_str name, pk_str options, struct pk_provider *p,
                       struct pk_error *err) PK_MUST_CHECK;
 /* Appends a provider as that object, with every member. */

@@ -215,6 +215,11 @@ static bool read_developer(struct reader *r, int value)
     return read_bool(r, "developer_role", value, &r->p->developer);
 }
 
+static bool read_batches(struct reader *r, int value)
+{
+    return read_bool(r, "batch_api", value, &r->p->batches);
+}
+
 static const struct {
     const char *name;
     bool (*read)(struct reader *r, int value);
@@ -223,7 +228,7 @@ static const struct {
     {"key_header", read_key_header},    {"key_env", read_key_env},
     {"rejects", read_rejects},          {"renames", read_renames},
     {"headers", read_headers},          {"stream_usage", read_stream_usage},
-    {"developer_role", read_developer},
+    {"developer_role", read_developer}, {"batch_api", read_batches},
 };
 
 /* --- the whole ------------------------------------------------------------------------------ */
@@ -259,6 +264,16 @@ static bool check_headers(struct reader *r)
                    PK_FMT(key));
 }
 
+/* There is one for each of two dialects (docs/queue.md). */
+static bool check_batches(struct reader *r)
+{
+    return !r->p->batches || r->p->dialect == &pk_dialect_openai ||
+           r->p->dialect == &pk_dialect_anthropic ||
+           pk_fail(r->err, PK_BAD_REQUEST,
+                   "options.batch_api: is for the dialects openai and anthropic, not %s",
+                   r->p->dialect->name);
+}
+
 bool pk_provider_read(struct pk_arena *arena, pk_str name, pk_str options, struct pk_provider *p,
                       struct pk_error *err)
 {
@@ -276,7 +291,7 @@ bool pk_provider_read(struct pk_arena *arena, pk_str name, pk_str options, struc
         .own = true,
     };
     bool ok = pk_json_parse(arena, pk_copy(arena, options), "options", &r.doc, err) &&
-              read_members(&r) && (arena->failed || check_headers(&r));
+              read_members(&r) && (arena->failed || check_headers(&r)) && check_batches(&r);
     if (arena->failed)
         return pk_fail(err, PK_NO_MEMORY, "provider: out of memory");
     if (!r.usage_said)
@@ -341,6 +356,8 @@ void pk_provider_print(struct pk_buf *out, const struct pk_provider *p)
     print_headers(out, p->headers);
     pk_buf_addf(out, ",\"stream_usage\":%s,\"developer_role\":%s",
                 p->stream_usage ? "true" : "false", p->developer ? "true" : "false");
+    if (p->batches)
+        pk_buf_adds(out, ",\"batch_api\":true");
     if (p->operations) {
         pk_buf_adds(out, ",\"operations\":");
         print_list(out, p->operations, 0);

@@ -120,6 +120,10 @@ static void what_is_said_of_one_is_checked(void)
         {"{\"base_url\":\"https://h\",\"key_header\":\"x-k\",\"headers\":{\"X-K\":\"v\"}}",
          "is where the key goes"},
         {"{\"base_url\":\"https://h\",\"stream_usage\":1}", "options.stream_usage"},
+        {"{\"base_url\":\"https://h\",\"batch_api\":1}",
+         "options.batch_api: must be true or false"},
+        {"{\"base_url\":\"https://h\",\"batch_api\":true,\"dialect\":\"gemini\"}",
+         "options.batch_api: is for the dialects openai and anthropic, not gemini"},
     };
 
     fresh();

@@ -129,6 +129,27 @@ def openai_answers_at_half_the_price(door, mock):
 
 
 @both
+def a_provider_of_ones_own_may_have_a_batch_api(door, mock):
+    mock.be(looks=1)
+    for name, more in ("plain", {}), ("ours", {"batch_api": True}):
+        door.one("select pk_provider_put($1, $2)", name, json.dumps({"base_url": mock.url, **more}))
+        door.one("select pk_key_put($1, $2, 'sk-ours')", name + "-key", name)
+    expect('"batch_api":true' in door.one("select pk_provider_get('ours')").replace(" ", ""))
+    try:
+        enqueue(door, mock, config="plain-key", text="'hello'")
+        expect(False, "it has none")
+    except Exception as e:
+        expect('provider "plain" has no batch API' in str(e), e)
+    config = {"virtual_key": "ours-key", "override_params": {"model": "llama", "max_tokens": 100}}
+    job = enqueue(door, mock, 5, config=json.dumps(config))
+    with worker(door):
+        expect(wait(door, job), door.job(job))
+    expect(door.job(job)["done"] == 5 and mock.made() == 1, door.collect(job, "error_message"))
+    all_paid_once(mock, 5)
+    expect([tuple(r) for r in door.rows("select distinct provider from pk_logs where query_id = $1", job)] == [("ours",)])
+
+
+@both
 def anthropic_answers_at_half_the_price(door, mock):
     goes_through(door, mock, "anthropic", (0.5, 2.5))
 
