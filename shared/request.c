@@ -187,6 +187,16 @@ static const struct option options[] = {
     {"dedup", read_dedup},
 };
 
+static bool unknown(const struct pk_json *doc, int key, struct pk_error *err)
+{
+    bool of_jobs = pk_json_is(doc, key, "executor") || pk_json_is(doc, key, "max_attempts");
+
+    return pk_fail(err, PK_BAD_REQUEST, "params.pk: %s %.*s%s",
+                   of_jobs ? "no option here:" : "unknown option",
+                   PK_FMT(pk_str_sub(pk_json_raw(doc, key), 0, 64)),
+                   of_jobs ? "; only jobs take it, that is pk_enqueue and pk_enqueue_query" : "");
+}
+
 static bool read_options(struct pk_arena *arena, const struct pk_json *doc, int object,
                          struct pk_request *req, struct pk_error *err)
 {
@@ -199,8 +209,7 @@ static bool read_options(struct pk_arena *arena, const struct pk_json *doc, int 
         while (i < PK_COUNT(options) && !pk_json_is(doc, k, options[i].name))
             i++;
         if (i == PK_COUNT(options))
-            return pk_fail(err, PK_BAD_REQUEST, "params.pk: unknown option %.*s",
-                           PK_FMT(pk_str_sub(pk_json_raw(doc, k), 0, 64)));
+            return unknown(doc, k, err);
         if (!options[i].read(arena, doc, k + 1, req, err))
             return false;
     }

@@ -65,6 +65,9 @@ static void what_is_wrong_is_named(void)
         {"[]", "[]", "params: must be an object, not an array"},
         {"[]", "{\"pk\":1}", "params.pk: must be an object, not a number"},
         {"[]", "{\"pk\":{\"tiemout\":1}}", "params.pk: unknown option \"tiemout\""},
+        {"[]", "{\"pk\":{\"executor\":\"batch\"}}",
+         "params.pk: no option here: \"executor\"; only jobs take it, that is pk_enqueue and "
+         "pk_enqueue_query"},
         {"[]", "{\"pk\":{\"strict_params\":1}}", "params.pk.strict_params: must be true or false"},
         {"[]", "{\"pk\":{\"timeout\":\"x\"}}", "params.pk.timeout: must be milliseconds"},
         {"[]", "{\"pk\":{\"trace_id\":\"\"}}",
