@@ -9,7 +9,9 @@
 
 #include "batch.h"
 #include "estimate.h"
+#include "privacy.h"
 #include "scan.h"
+#include "url.h"
 
 PG_MODULE_MAGIC;
 
@@ -88,6 +90,17 @@ static bool check_redact(char **value, void **extra, GucSource source)
     return false;
 }
 
+static bool check_hosts(char **value, void **extra, GucSource source)
+{
+    pk_str wrong = pk_url_host_wrong(pk_str_of(*value));
+
+    if (wrong.len)
+        GUC_check_errdetail(
+            "\"%.*s\" is no name, no address and not like *.example.com, with a port or without.",
+            PK_FMT(pk_name_shown(wrong)));
+    return wrong.len == 0;
+}
+
 static bool check_dollars(char **value, void **extra, GucSource source)
 {
     int64_t unused;
@@ -117,7 +130,7 @@ static const struct setting settings[] = {
     {MILLISECONDS, "pk.max_timeout", "The longest timeout that a session may ask for; 0 is no limit.",
      &pk_settings.max_timeout_ms, PGC_SUSET, GUC_UNIT_MS, NULL, NULL},
     {STRING, "pk.allowed_hosts", "Hosts that may be called besides the providers' own and loopback.",
-     &pk_settings.allowed_hosts, PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL},
+     &pk_settings.allowed_hosts, PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_hosts, NULL},
     {WORD, "pk.log_payloads", "What pk_logs keeps of requests and responses: full, hash or none.",
      &pk_settings.log_payloads, PGC_SUSET, 0, NULL, payload_words},
     {STRING, "pk.log_redact", "Personal data to replace in pk_logs: on, off or categories.",

@@ -5,9 +5,11 @@
 #include "settings.h"
 
 #include "conn.h"
+#include "privacy.h"
 #include "request.h"
 #include "store_cache.h"
 #include "store_setting.h"
+#include "url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +52,13 @@ static bool apply_store(struct pk_conn *c, pk_str text, struct pk_error *err)
 
 static bool apply_allowed_hosts(struct pk_conn *c, pk_str text, struct pk_error *err)
 {
-    (void)err;
+    pk_str wrong = pk_url_host_wrong(text);
+
+    if (wrong.len)
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "allowed_hosts: must be names, addresses or like \"*.example.com\", with a "
+                       "port or without, not \"%.*s\"",
+                       PK_FMT(pk_name_shown(wrong)));
     if (c->xfer)
         pk_xfer_allow(c->xfer, text.at ? text.at : "");
     return true;

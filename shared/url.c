@@ -220,18 +220,25 @@ bool pk_url_is_loopback(const struct pk_url *url)
     return pk_str_is_nocase(url->host, "localhost");
 }
 
+/* An entry of a list: who it names, "*." in front or not. *port keeps its value without one. */
+static bool read_entry(pk_str entry, pk_str *name, bool *below, int *port)
+{
+    uint8_t address[16];
+
+    *name = entry;
+    *below = pk_str_starts(entry, "*.");
+    if (ipv6(entry, address))
+        return true;
+    return split_authority(*below ? pk_str_sub(entry, 2, entry.len) : entry, name, port);
+}
+
 static bool matches(pk_str entry, pk_str host, int port)
 {
     int entry_port = port;
-    uint8_t address[16];
+    bool below;
     pk_str name;
 
-    if (ipv6(entry, address))
-        return same_host(entry, host);
-    bool below = pk_str_starts(entry, "*.");
-    if (below)
-        entry = pk_str_sub(entry, 2, entry.len);
-    if (!split_authority(entry, &name, &entry_port) || entry_port != port)
+    if (!read_entry(entry, &name, &below, &entry_port) || entry_port != port)
         return false;
     if (!below)
         return same_host(name, host);
@@ -239,18 +246,38 @@ static bool matches(pk_str entry, pk_str host, int port)
            same(pk_str_sub(host, host.len - name.len, name.len), name);
 }
 
+/* The next entry of the list from *i on; empty behind the last. */
+static pk_str next_entry(pk_str list, size_t *i)
+{
+    size_t from;
+
+    while (*i < list.len && (list.at[*i] == ',' || (unsigned char)list.at[*i] <= ' '))
+        *i += 1;
+    from = *i;
+    while (*i < list.len && list.at[*i] != ',' && (unsigned char)list.at[*i] > ' ')
+        *i += 1;
+    return pk_str_sub(list, from, *i - from);
+}
+
 bool pk_url_host_listed(pk_str list, pk_str host, int port)
 {
     size_t i = 0;
 
-    while (i < list.len) {
-        size_t from = i;
-
-        while (i < list.len && list.at[i] != ',' && list.at[i] > ' ')
-            i++;
-        if (i > from && matches(pk_str_sub(list, from, i - from), host, port))
+    for (pk_str entry = next_entry(list, &i); entry.len; entry = next_entry(list, &i))
+        if (matches(entry, host, port))
             return true;
-        i++;
-    }
     return false;
+}
+
+pk_str pk_url_host_wrong(pk_str list)
+{
+    size_t i = 0;
+    int port = 0;
+    bool below;
+    pk_str name;
+
+    for (pk_str entry = next_entry(list, &i); entry.len; entry = next_entry(list, &i))
+        if (!read_entry(entry, &name, &below, &port))
+            return entry;
+    return PK_NONE;
 }

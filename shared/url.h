@@ -34,4 +34,7 @@ bool pk_url_is_loopback(const struct pk_url *url);
  * address with a port stands in brackets. Entries that are none of these match nothing. */
 bool pk_url_host_listed(pk_str list, pk_str host, int port);
 
+/* The first entry of such a list that is none of these; empty: there is no such. */
+pk_str pk_url_host_wrong(pk_str list);
+
 #endif

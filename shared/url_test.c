@@ -276,6 +276,26 @@ static void a_host_matches_the_entries_of_a_list(void)
             printf("#   %s in %s\n", cases[i].host, cases[i].list);
 }
 
+static void what_is_no_entry_of_a_list_is_named(void)
+{
+    static const struct {
+        const char *list, *wrong;
+    } cases[] = {
+        {"", ""},
+        {" a, *.b.example:443 [fd00::1]:81 ::1 10.0.0.5 ", ""},
+        {"a,http://b,c d/", "http://b"},
+        {"a b/", "b/"},
+        {"*", "*"},
+        {"h:", "h:"},
+        {"a,h:99999", "h:99999"},
+        {"caf\xc3\xa9.example", "caf\xc3\xa9.example"},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        if (!EXPECT(pk_str_is(pk_url_host_wrong(pk_str_of(cases[i].list)), cases[i].wrong)))
+            printf("#   %s\n", cases[i].list);
+}
+
 int main(void)
 {
     RUN(plain_spellings_are_accepted);
@@ -284,5 +304,6 @@ int main(void)
     RUN(an_origin_is_scheme_host_and_port);
     RUN(loopback_is_told_by_spelling);
     RUN(a_host_matches_the_entries_of_a_list);
+    RUN(what_is_no_entry_of_a_list_is_named);
     return test_end();
 }

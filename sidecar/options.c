@@ -5,7 +5,9 @@
 #include "options.h"
 
 #include "batch.h"
+#include "privacy.h"
 #include "thread.h"
+#include "url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@ enum { COUNT_MAX = 65536 };
 
 enum kind {
     KIND_TEXT,
-    KIND_LIST,
+    KIND_HOSTS,
     KIND_LINES,
     KIND_COUNT,
     KIND_CALLS,
@@ -97,6 +99,29 @@ static bool is_one_of(const char *values, const char *value)
     return false;
 }
 
+/* The variable may hold many. */
+static bool check_hosts(const struct given *g, const char *value, struct pk_error *err)
+{
+    pk_str wrong = pk_url_host_wrong(pk_str_of(value));
+
+    if (*g->prefix && (!*value || strpbrk(value, " \t\r\n")))
+        wrong = pk_str_of(value);
+    else if (wrong.len == 0)
+        return true;
+    return pk_fail(err, PK_BAD_REQUEST,
+                   "%s%s: must be a name, an address, \"*.example.com\", or one of these with a "
+                   "port, not \"%.*s\"%s",
+                   g->prefix, g->name, PK_FMT(pk_name_shown(wrong)),
+                   *g->prefix ? "; repeat it for more" : "");
+}
+
+static bool add(struct pk_arena *arena, const struct given *g, const char **text,
+                const char *between, const char *value, struct pk_error *err)
+{
+    *text = *text ? pk_copyf(arena, "%s%s%s", *text, between, value).at : value;
+    return *text || pk_fail(err, PK_NO_MEMORY, "%s%s: out of memory", g->prefix, g->name);
+}
+
 static bool set(struct pk_arena *arena, const struct row *r, const struct given *g,
                 struct pkd_options *o, const char *value, struct pk_error *err)
 {
@@ -108,11 +133,8 @@ static bool set(struct pk_arena *arena, const struct row *r, const struct given 
                        r->option.arg);
     switch (r->kind) {
     case KIND_TEXT: *text = value; return true;
-    case KIND_LIST:
-    case KIND_LINES:
-        *text = *text ? pk_copyf(arena, r->kind == KIND_LIST ? "%s,%s" : "%s\n%s", *text, value).at
-                      : value;
-        return *text || pk_fail(err, PK_NO_MEMORY, "%s%s: out of memory", g->prefix, g->name);
+    case KIND_HOSTS: return check_hosts(g, value, err) && add(arena, g, text, ",", value, err);
+    case KIND_LINES: return add(arena, g, text, "\n", value, err);
     case KIND_COUNT:
     case KIND_CALLS:
     case KIND_THREADS:

@@ -24,7 +24,7 @@ struct pkd_options {
 #define MAPPED(field, kind, flag, env, otherwise, arg, help) OPTION_##kind(field)
 #define OPTION_LINES(field)                                  const char *field;
 #define OPTION_TEXT(field)                                   const char *field;
-#define OPTION_LIST(field)                                   const char *field;
+#define OPTION_HOSTS(field)                                  const char *field;
 #define OPTION_COUNT(field)                                  int64_t field;
 #define OPTION_THREADS(field)                                int64_t field;
 #define OPTION_CALLS(field)                                  int64_t field;
@@ -37,7 +37,7 @@ struct pkd_options {
 #undef MAPPED
 #undef OPTION_LINES
 #undef OPTION_TEXT
-#undef OPTION_LIST
+#undef OPTION_HOSTS
 #undef OPTION_COUNT
 #undef OPTION_THREADS
 #undef OPTION_CALLS

@@ -62,12 +62,17 @@ def what_is_asked_for_wrongly_ends_with_2():
         code, out, err = pkd(*words)
         expect(code == 1 and out == "" and says in err, f"{words}: {code} {err}")
     for words, says in [(["serve", "--threads", "257"], "--threads: must be a number from 1 to 256"),
+                        (["serve", "--allow-host", "a b"], '--allow-host: must be a name, an address, "*.example.com", or'),
+                        (["serve", "--allow-host", "a,http://b/"], 'not "http://b/"; repeat it for more'),
+                        (["serve", "--server-name", ""], "--server-name: must be a name"),
                         (["serve", "--head-timeout", "1m"], "--head-timeout: must be milliseconds from 1 to"),
                         (["jobs", "list", "x"], "takes nothing more, not 1 word\nusage: pkd jobs list\n")]:
         code, out, err = pkd(*words)
         expect(code == 2 and out == "" and says in err, f"{words}: {code} {err}")
     code, out, err = pkd("serve", PK_THREADS="many")
     expect(code == 2 and err == "pkd serve: PK_THREADS: must be a number from 1 to 256\n", err)
+    code, out, err = pkd("serve", PK_ALLOWED_HOSTS="a *.b.example:443, c/")
+    expect(code == 2 and 'PK_ALLOWED_HOSTS: must be a name' in err and 'not "c/"\n' in err, err)
     expect("usage: pkd map FILE.csv [OPTION...]\n" in pkd("map", "--help")[1])
 
 
