@@ -109,6 +109,22 @@ static bool check_first(struct pkd_control *c)
                     "over HTTP any more"));
 }
 
+/* Once there are keys, only one with "admin" lets anybody in who could make another. */
+static bool check_last(struct pkd_control *c)
+{
+    const struct pk_value args[] = {pk_v_int(c->now_us)};
+    bool left = false;
+
+    return c->store->ops->exec(c->store, PK_SQL_api_key_admins, args, PK_COUNT(args), pk_row_mark,
+                               &left, c->err) &&
+           (left ||
+            pk_fail(c->err, PK_IN_USE,
+                    "api-key \"%.*s\": is the last one with the scope \"admin\", without which "
+                    "nobody could administer over HTTP any more: make another one first, or use "
+                    "`pkd apikey` on the machine of the store",
+                    PK_FMT(pk_name_shown(c->slug))));
+}
+
 /* --- printing ---------------------------------------------------------------------------------------- */
 
 static void print_key(struct pkd_control *c, const struct pk_value *v, bool whole)
@@ -234,7 +250,7 @@ static bool update(struct pkd_control *c)
 
     if (!pkd_control_body(c) || !pkd_control_known(c) || !read_options(c, &options) ||
         !pk_store_api_key_update(c->store, c->arena, c->slug, options, c->now_us, c->err) ||
-        !pkd_control_title(c) || !pkd_control_reset(c))
+        !check_last(c) || !pkd_control_title(c) || !pkd_control_reset(c))
         return false;
     pkd_member_text(c->out, "id", c->slug);
     pkd_member_text(c->out, "object", PK_STR("api-key"));
@@ -270,7 +286,7 @@ static bool delete_it(struct pkd_control *c)
 
     return pkd_control_known(c) &&
            pk_store_api_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) &&
-           pkd_control_untitle(c);
+           check_last(c) && pkd_control_untitle(c);
 }
 
 PKD_VERB(keys, api_key_create, create)

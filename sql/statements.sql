@@ -538,6 +538,12 @@ where name = $1 and revoked_us is null returning name
 update pk_api_key set revoked_us = $2, updated_us = $2 where name = $1 and revoked_us is null
 returning name
 
+-- name: api_key_admins(now_us bigint)
+-- Whether a key administers.
+select 1 from pk_api_key
+where revoked_us is null and (expires_us is null or expires_us > $1) and ' ' || scopes || ' ' like '% admin %'
+limit 1
+
 -- name: api_key_list()
 select name, status, scopes, hint from pk_api_keys order by name
 

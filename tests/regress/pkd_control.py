@@ -356,6 +356,25 @@ def the_first_api_key_administers():
     pkd.stop()
 
 
+def the_last_key_that_administers_stays():
+    pkd, api = start()
+    admin = Api(pkd, api.ok("POST", "/api-keys", {"name": "boss", "scopes": ["admin"]})["key"])
+    expect(until(lambda: api.ask("GET", "/api-keys")[0] == 401))
+    admin.ok("POST", "/api-keys", {"name": "app"})
+    last = 'api-key "boss": is the last one with the scope "admin"'
+    admin.refused(409, last, "DELETE", "/api-keys/boss")
+    admin.refused(409, last, "PUT", "/api-keys/boss", {"scopes": ["call", "logs"], "description": "gone"})
+    got = admin.ok("GET", "/api-keys/boss")
+    expect(got["scopes"] == ["admin"] and not got["description"] and "pkd apikey" in admin.said, got)
+    expect(pkd.rows("select verb from pk_audit where object = 'boss'") == [("api_key_create",)], "nothing was done")
+    second = Api(pkd, admin.ok("POST", "/api-keys", {"name": "second", "scopes": ["admin"]})["key"])
+    expect(until(lambda: second.ask("GET", "/api-keys")[0] == 200))
+    admin.ok("DELETE", "/api-keys/boss")
+    second.refused(409, 'api-key "second"', "DELETE", "/api-keys/second")
+    second.ok("DELETE", "/api-keys/app")
+    pkd.stop()
+
+
 def what_is_no_api_key_is_refused():
     pkd, api = start()
     admin = {"name": "x", "scopes": ["admin"]}
@@ -677,7 +696,7 @@ def a_new_store_gets_an_admin_key_before_anybody_is_served():
 CASES = [a_config_is_made_changed_and_deleted, what_others_name_is_not_deleted_from_under_them, what_is_no_config_is_refused,
          a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
-         the_first_api_key_administers, what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
+         the_first_api_key_administers, the_last_key_that_administers_stays, what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
          integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_limit_is_made_changed_and_deleted,
          policies_are_limits_in_portkeys_words,
          every_endpoint_asks_for_a_key_of_its_scope]
