@@ -74,8 +74,7 @@ static bool titan(struct pk_maker *m, pk_str model)
     pk_buf_addc(m->out, '{');
     if (!pk_make_fields(m, fields, count) || (image && !pk_make_fields(m, &length, 1)))
         return false;
-    pk_make_report(m, fields, v1 ? count : PK_COUNT(fields));
-    pk_buf_addc(m->out, '}');
+    pk_make_end(m, fields, v1 ? count : PK_COUNT(fields));
     return true;
 }
 

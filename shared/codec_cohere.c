@@ -72,8 +72,7 @@ bool pk_cohere_embed(struct pk_maker *m, bool with_model)
     pk_dialect_text(m->out, "input_type", task.len ? task : PK_STR("search_document"));
     if (!pk_make_has(m, 0, "embedding_types"))
         pk_dialect_raw(m->out, "embedding_types", PK_STR("[\"float\"]"));
-    pk_make_report(m, embed_fields, PK_COUNT(embed_fields));
-    pk_buf_addc(m->out, '}');
+    pk_make_end(m, embed_fields, PK_COUNT(embed_fields));
     return true;
 }
 
@@ -183,12 +182,7 @@ static bool rerank_request(const struct pk_json *body, struct pk_buf *out, struc
     };
     struct pk_maker m = pk_make(body, out, dropped, err);
 
-    pk_buf_addc(out, '{');
-    if (!pk_make_fields(&m, fields, PK_COUNT(fields)))
-        return false;
-    pk_make_report(&m, fields, PK_COUNT(fields));
-    pk_buf_addc(out, '}');
-    return true;
+    return pk_make_object(&m, fields, PK_COUNT(fields));
 }
 
 static bool rerank_answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,

@@ -25,12 +25,7 @@ static bool request(const struct pk_json *body, struct pk_buf *out, struct pk_bu
     };
     struct pk_maker m = pk_make(body, out, dropped, err);
 
-    pk_buf_addc(out, '{');
-    if (!pk_make_fields(&m, fields, PK_COUNT(fields)))
-        return false;
-    pk_make_report(&m, fields, PK_COUNT(fields));
-    pk_buf_addc(out, '}');
-    return true;
+    return pk_make_object(&m, fields, PK_COUNT(fields));
 }
 
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,

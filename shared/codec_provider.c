@@ -148,12 +148,7 @@ static bool voyage_multimodal(const struct pk_json *body, struct pk_buf *out,
     };
     struct pk_maker m = pk_make(body, out, dropped, err);
 
-    pk_buf_addc(out, '{');
-    if (!pk_make_fields(&m, fields, PK_COUNT(fields)))
-        return false;
-    pk_make_report(&m, fields, PK_COUNT(fields));
-    pk_buf_addc(out, '}');
-    return true;
+    return pk_make_object(&m, fields, PK_COUNT(fields));
 }
 
 static bool voyage_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
@@ -254,8 +249,7 @@ static bool nomic_request(const struct pk_json *body, struct pk_buf *out, struct
     pk_str task = pk_embed_task(&m, PK_TASK_NOMIC);
     if (task.len)
         pk_dialect_text(out, "task_type", task);
-    pk_make_report(&m, nomic_fields, PK_COUNT(nomic_fields));
-    pk_buf_addc(out, '}');
+    pk_make_end(&m, nomic_fields, PK_COUNT(nomic_fields));
     return true;
 }
 

@@ -438,7 +438,6 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
     pk_anthropic_write_thinking(out, &plan);
     write_tool_choice(&m);
     write_output_config(&m);
-    pk_make_report(&m, fields, PK_COUNT(fields));
-    pk_buf_addc(out, '}');
+    pk_make_end(&m, fields, PK_COUNT(fields));
     return true;
 }

@@ -476,7 +476,6 @@ bool pk_bedrock_request(const struct pk_json *body, struct pk_buf *out, struct p
         !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
     write_output(&m);
-    pk_make_report(&m, fields, PK_COUNT(fields));
-    pk_buf_addc(out, '}');
+    pk_make_end(&m, fields, PK_COUNT(fields));
     return true;
 }

@@ -514,7 +514,6 @@ bool pk_cohere_request(const struct pk_json *body, struct pk_buf *out, struct pk
     if (!pk_make_messages(&m, "messages", write_message) ||
         !pk_make_fields(&m, fields, PK_COUNT(fields)))
         return false;
-    pk_make_report(&m, fields, PK_COUNT(fields));
-    pk_buf_addc(out, '}');
+    pk_make_end(&m, fields, PK_COUNT(fields));
     return true;
 }

@@ -165,6 +165,21 @@ void pk_make_report(struct pk_maker *m, const struct pk_make_field *fields, size
     }
 }
 
+void pk_make_end(struct pk_maker *m, const struct pk_make_field *fields, size_t count)
+{
+    pk_make_report(m, fields, count);
+    pk_buf_addc(m->out, '}');
+}
+
+bool pk_make_object(struct pk_maker *m, const struct pk_make_field *fields, size_t count)
+{
+    pk_buf_addc(m->out, '{');
+    if (!pk_make_fields(m, fields, count))
+        return false;
+    pk_make_end(m, fields, count);
+    return true;
+}
+
 bool pk_make_same(struct pk_maker *m, int value, const char *to)
 {
     pk_dialect_raw(m->out, to, pk_json_raw(m->in, value));

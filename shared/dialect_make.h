@@ -57,6 +57,10 @@ bool pk_make_refuse(const struct pk_maker *m, const char *what);
 bool pk_make_fields(struct pk_maker *m, const struct pk_make_field *fields, size_t count);
 /* Drops and reports the fields without a row. */
 void pk_make_report(struct pk_maker *m, const struct pk_make_field *fields, size_t count);
+/* Closes the object that the fields are members of, and reports those without a row. */
+void pk_make_end(struct pk_maker *m, const struct pk_make_field *fields, size_t count);
+/* An object of these fields alone. */
+bool pk_make_object(struct pk_maker *m, const struct pk_make_field *fields, size_t count);
 
 /* Ways to write a field: as it is; not at all, because it is written elsewhere or has no meaning there;
  * a string or a list of strings as a list; and one that is only left out when it is "1". */
