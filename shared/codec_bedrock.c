@@ -37,7 +37,7 @@ static bool titan_item(struct pk_maker *m, const struct pk_embed_item *item)
         return true;
     if (!pk_make_data_url(item->image, &media, &bytes))
         return pk_make_refuse(m, "this provider takes images as data: URLs alone");
-    pk_dialect_text(m->out, "inputImage", bytes);
+    pk_member_text(m->out, "inputImage", bytes);
     return true;
 }
 
@@ -52,7 +52,7 @@ static bool titan_input(struct pk_maker *m, int value, const char *to)
 
 static bool output_length(struct pk_maker *m, int value, const char *to)
 {
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addf(m->out, "{\"outputEmbeddingLength\":%.*s}", PK_FMT(pk_json_raw(m->in, value)));
     return true;
 }

@@ -11,14 +11,14 @@
 
 static bool text_item(struct pk_maker *m, const struct pk_embed_item *item)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_add(m->out, pk_json_raw(m->in, item->text));
     return true;
 }
 
 static bool mixed_item(struct pk_maker *m, const struct pk_embed_item *item)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"content\":[");
     if (item->text >= 0)
         pk_buf_addf(m->out, "{\"type\":\"text\",\"text\":%.*s}%s",
@@ -38,7 +38,7 @@ static bool inputs(struct pk_maker *m, int value, const char *to)
 
     (void)value;
     (void)to;
-    pk_dialect_key(m->out, mixed ? "inputs" : "texts");
+    pk_member_key(m->out, mixed ? "inputs" : "texts");
     pk_buf_addc(m->out, '[');
     if (!pk_embed_items(m, mixed ? mixed_item : text_item))
         return false;
@@ -69,7 +69,7 @@ bool pk_cohere_embed(struct pk_maker *m, bool with_model)
     pk_buf_addc(m->out, '{');
     if (!pk_make_fields(m, fields, PK_COUNT(embed_fields) - !with_model))
         return false;
-    pk_dialect_text(m->out, "input_type", task.len ? task : PK_STR("search_document"));
+    pk_member_text(m->out, "input_type", task.len ? task : PK_STR("search_document"));
     if (!pk_make_has(m, 0, "embedding_types"))
         pk_dialect_raw(m->out, "embedding_types", PK_STR("[\"float\"]"));
     pk_make_end(m, embed_fields, PK_COUNT(embed_fields));
@@ -115,14 +115,14 @@ static bool others(struct pk_embed_writer *w, int by_type, int i)
     if (pk_json_count(w->doc, by_type) < 2 || out->failed)
         return true;
     out->len--; /* the item goes on */
-    pk_dialect_key(out, "embeddings");
+    pk_member_key(out, "embeddings");
     pk_buf_addc(out, '{');
     for (int k = pk_json_first(w->doc, by_type); k >= 0; k = pk_json_next(w->doc, by_type, k)) {
         int vector = pk_json_item(w->doc, k + 1, i);
 
         if (vector < 0)
             return pk_fail(w->err, PK_BAD_ANSWER, "answer: an embedding is missing");
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_buf_addf(out, "%.*s:", PK_FMT(pk_json_raw(w->doc, k)));
         pk_dialect_line(out, pk_json_raw(w->doc, vector));
     }
@@ -164,7 +164,7 @@ bool pk_cohere_embedded(struct pk_arena *arena, const struct pk_json *doc, struc
 static bool documents(struct pk_maker *m, int value, const char *to)
 {
     (void)value;
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     return pk_rerank_documents(m);
 }
 

@@ -104,7 +104,7 @@ bool pk_embed_text(struct pk_maker *m, const struct pk_embed_item *item)
 {
     if (item->text < 0 || item->image.len)
         return pk_make_refuse(m, "this provider takes texts, no images");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_add(m->out, pk_json_raw(m->in, item->text));
     return true;
 }
@@ -112,7 +112,7 @@ bool pk_embed_text(struct pk_maker *m, const struct pk_embed_item *item)
 bool pk_embed_texts(struct pk_maker *m, int value, const char *to)
 {
     (void)value;
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addc(m->out, '[');
     if (!pk_embed_items(m, pk_embed_text))
         return false;
@@ -383,7 +383,7 @@ struct pk_embed_writer pk_embed_begin(struct pk_arena *arena, const struct pk_js
 
 bool pk_embed_add(struct pk_embed_writer *w, int vector)
 {
-    pk_dialect_comma(w->out);
+    pk_member_comma(w->out);
     pk_buf_addf(w->out, "{\"object\":\"embedding\",\"index\":%d,\"embedding\":", w->count++);
     if (!add_vector(w->out, w->doc, vector, w->base64, w->err))
         return false;
@@ -506,7 +506,7 @@ static bool change_data(const struct pk_json *doc, bool base64, struct pk_buf *o
         if (!add_vector(&vector, doc, pk_json_get(doc, v, "embedding"), base64, err))
             return false;
         struct pk_json_edit edit = {PK_STR("embedding"), pk_buf_str(&vector)};
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_json_splice(out, doc, v, &edit, 1);
         out->failed = out->failed || vector.failed;
     }
@@ -583,7 +583,7 @@ pk_str pk_embed_outline(struct pk_arena *arena, pk_str body)
 
         if (pk_json_type(&doc, v) != PK_JSON_OBJECT)
             return body; /* an answer that was refused */
-        pk_dialect_comma(&data);
+        pk_member_comma(&data);
         pk_json_splice(&data, &doc, v, edits, 2);
     }
     pk_buf_addc(&data, ']');

@@ -27,7 +27,7 @@ static bool common_fields(struct pk_maker *m)
     pk_str task = pk_embed_task(m, PK_TASK_GEMINI);
 
     if (task.len)
-        pk_dialect_text(m->out, "taskType", task);
+        pk_member_text(m->out, "taskType", task);
     if (!pk_make_fields(m, fields, PK_COUNT(fields)))
         return false;
     pk_make_report(m, fields, PK_COUNT(fields));
@@ -46,8 +46,8 @@ static bool add_parts(struct pk_maker *m, const struct pk_embed_item *item)
         if (!pk_make_data_url(item->image, &media, &bytes))
             return pk_make_refuse(m, "this provider takes images as data: URLs alone");
         pk_buf_adds(m->out, "{\"inlineData\":{");
-        pk_dialect_text(m->out, "mimeType", media);
-        pk_dialect_text(m->out, "data", bytes);
+        pk_member_text(m->out, "mimeType", media);
+        pk_member_text(m->out, "data", bytes);
         pk_buf_adds(m->out, "}}");
     }
     pk_buf_adds(m->out, "]}");
@@ -59,7 +59,7 @@ static bool gemini_item(struct pk_maker *m, const struct pk_embed_item *item)
 {
     const pk_str *common = m->own;
 
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{%.*s,", PK_FMT(*common));
     if (!add_parts(m, item))
         return false;
@@ -140,10 +140,10 @@ static bool text_instance(struct pk_maker *m, const struct pk_embed_item *item)
 
     if (item->text < 0 || item->image.len)
         return pk_make_refuse(m, "this model takes texts, no images");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"content\":%.*s", PK_FMT(pk_json_raw(m->in, item->text)));
     if (task.len)
-        pk_dialect_text(m->out, "task_type", task);
+        pk_member_text(m->out, "task_type", task);
     pk_make_copy(m, 0, "title", "title");
     pk_buf_addc(m->out, '}');
     return true;
@@ -153,7 +153,7 @@ static bool mixed_instance(struct pk_maker *m, const struct pk_embed_item *item)
 {
     pk_str media, bytes;
 
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     if (item->text >= 0 && item->image.len)
         return pk_make_refuse(m, "this model makes two vectors of a text with an image");
     if (item->text >= 0) {
@@ -163,8 +163,8 @@ static bool mixed_instance(struct pk_maker *m, const struct pk_embed_item *item)
     if (!pk_make_data_url(item->image, &media, &bytes))
         return pk_make_refuse(m, "this provider takes images as data: URLs alone");
     pk_buf_adds(m->out, "{\"image\":{");
-    pk_dialect_text(m->out, "bytesBase64Encoded", bytes);
-    pk_dialect_text(m->out, "mimeType", media);
+    pk_member_text(m->out, "bytesBase64Encoded", bytes);
+    pk_member_text(m->out, "mimeType", media);
     pk_buf_adds(m->out, "}}");
     return true;
 }

@@ -67,7 +67,7 @@ static void add_shape(struct pk_maker *m, const char *name, const char *shapes)
     pk_str shape = shape_of(m, shapes);
 
     if (shape.len)
-        pk_dialect_text(m->out, name, shape);
+        pk_member_text(m->out, name, shape);
 }
 
 /* What OpenAI alone has: an answer of another form, or a setting that only its models know. */
@@ -141,13 +141,12 @@ static void add(struct pictures *p, pk_str image)
 
     if (image.len == 0)
         return;
-    pk_dialect_comma(p->out);
+    pk_member_comma(p->out);
     pk_buf_addc(p->out, '{');
     if (pk_make_is_web(image))
-        pk_dialect_text(p->out, "url", image);
+        pk_member_text(p->out, "url", image);
     else
-        pk_dialect_text(p->out, "b64_json",
-                        pk_make_data_url(image, &media, &bytes) ? bytes : image);
+        pk_member_text(p->out, "b64_json", pk_make_data_url(image, &media, &bytes) ? bytes : image);
     pk_buf_addc(p->out, '}');
     p->count++;
 }
@@ -222,7 +221,7 @@ static void imagen(struct pk_maker *m, pk_str prompt)
     int n = pk_make_get(m, 0, "n");
 
     pk_buf_adds(m->out, "{\"instances\":[{");
-    pk_dialect_text(m->out, "prompt", prompt);
+    pk_member_text(m->out, "prompt", prompt);
     pk_buf_adds(m->out, "}],\"parameters\":{");
     pk_dialect_raw(m->out, "sampleCount", n < 0 ? PK_STR("1") : pk_json_raw(m->in, n));
     add_shape(m, "aspectRatio", "1:1 3:4 4:3 9:16 16:9");
@@ -237,7 +236,7 @@ static void gemini(struct pk_maker *m, pk_str prompt)
 
     only_one(m);
     pk_buf_adds(m->out, "{\"contents\":[{\"role\":\"user\",\"parts\":[{");
-    pk_dialect_text(m->out, "text", prompt);
+    pk_member_text(m->out, "text", prompt);
     pk_buf_adds(m->out, "}]}],\"generationConfig\":{\"responseModalities\":[\"IMAGE\"]");
     if (shape.len)
         pk_buf_addf(m->out, ",\"imageConfig\":{\"aspectRatio\":\"%.*s\"}", PK_FMT(shape));
@@ -561,8 +560,8 @@ static bool replicate_request(const struct pk_json *body, struct pk_buf *out,
     only_as(&m, "url");
     pk_buf_addc(out, '{');
     if (colon >= 0)
-        pk_dialect_text(out, "version", pk_str_sub(model, (size_t)colon + 1, model.len));
-    pk_dialect_key(out, "input");
+        pk_member_text(out, "version", pk_str_sub(model, (size_t)colon + 1, model.len));
+    pk_member_key(out, "input");
     pk_buf_addc(out, '{');
     add_shape(&m, "aspect_ratio", "1:1 16:9 21:9 3:2 2:3 4:5 5:4 3:4 4:3 9:16 9:21");
     pk_make_copy(&m, 0, "n", "num_outputs");

@@ -90,7 +90,7 @@ static bool voyage_part(struct pk_maker *m, const struct pk_embed_item *item)
 {
     bool web = pk_make_is_web(item->image);
 
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"content\":[");
     if (item->text >= 0)
         pk_buf_addf(m->out, "{\"type\":\"text\",\"text\":%.*s}%s",
@@ -111,7 +111,7 @@ static bool voyage_task_field(struct pk_maker *m, int value, const char *to)
 
     (void)value;
     if (word.len) {
-        pk_dialect_key(m->out, to);
+        pk_member_key(m->out, to);
         pk_json_quote(m->out, word);
     }
     return true;
@@ -127,7 +127,7 @@ static bool voyage_format_field(struct pk_maker *m, int value, const char *to)
 static bool voyage_inputs(struct pk_maker *m, int value, const char *to)
 {
     (void)value;
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addc(m->out, '[');
     if (!pk_embed_items(m, voyage_part))
         return false;
@@ -248,7 +248,7 @@ static bool nomic_request(const struct pk_json *body, struct pk_buf *out, struct
         return false;
     pk_str task = pk_embed_task(&m, PK_TASK_NOMIC);
     if (task.len)
-        pk_dialect_text(out, "task_type", task);
+        pk_member_text(out, "task_type", task);
     pk_make_end(&m, nomic_fields, PK_COUNT(nomic_fields));
     return true;
 }

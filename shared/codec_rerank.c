@@ -35,7 +35,7 @@ bool pk_rerank_documents(struct pk_maker *m)
         (void)snprintf(m->path, sizeof m->path, "documents[%d]", i);
         if (text < 0)
             return pk_make_refuse(m, "must be a text, or an object with a text");
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_buf_add(m->out, pk_json_raw(m->in, text));
     }
     pk_buf_addc(m->out, ']');
@@ -90,7 +90,7 @@ static bool add_results(const struct pk_json *doc, int list, const struct pk_jso
         struct pk_json_edit edit = {PK_STR("document"), document_of(doc, v, request, out->arena)};
 
         changed = changed || edit.value.len;
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_json_splice(out, doc, v, &edit, edit.value.len ? 1 : 0);
     }
     pk_buf_addc(out, ']');
@@ -174,7 +174,7 @@ bool pk_moderate_settle(struct pk_arena *arena, const struct pk_json *doc,
             return false;
         bool missing = pk_json_get(doc, v, "flagged") < 0;
         changed = changed || missing;
-        pk_dialect_comma(&made);
+        pk_member_comma(&made);
         pk_json_splice(&made, doc, v, &edit, missing);
     }
     pk_buf_addc(&made, ']');

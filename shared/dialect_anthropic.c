@@ -477,7 +477,7 @@ void pk_anthropic_assembled(const struct pk_stream *s, struct pk_buf *out)
     pk_buf_add(&over, pk_buf_str(&m->content));
     if (m->open) {
         print_block(m, out->arena, &open);
-        pk_dialect_comma(&over);
+        pk_member_comma(&over);
         pk_buf_add(&over, pk_buf_str(&open));
     }
     pk_buf_addc(&over, ']');

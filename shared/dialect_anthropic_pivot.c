@@ -29,7 +29,7 @@ static bool is_function(const struct pk_maker *m, int tool)
 
 static void write_tool(struct pk_maker *m, int tool)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"function\",\"function\":{");
     pk_make_copy(m, tool, "name", "name");
     pk_make_copy(m, tool, "description", "description");
@@ -78,7 +78,7 @@ static bool write_tool_choice(struct pk_maker *m, int list)
         if (!names_tool(m, list, name))
             return pk_fail(m->err, PK_BAD_REQUEST,
                            "tool_choice.name: this provider is sent no such tool");
-        pk_dialect_key(m->out, "tool_choice");
+        pk_member_key(m->out, "tool_choice");
         pk_buf_addf(m->out, "{\"type\":\"function\",\"function\":{\"name\":%.*s}}",
                     PK_FMT(pk_json_raw(m->in, name)));
         return true;
@@ -103,7 +103,7 @@ static bool tools(struct pk_maker *m, int list, const char *to)
                            "tool_choice.name: this provider is sent no such tool");
         return true;
     }
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addc(m->out, '[');
     for (int t = pk_json_first(m->in, list); t >= 0; t = pk_json_next(m->in, list, t))
         if (is_function(m, t))
@@ -142,7 +142,7 @@ static void write_effort(struct pk_maker *m)
         !pk_pivot_model_thinks(pk_pivot_of(m), pk_make_string(m, pk_make_get(m, 0, "model"))))
         pk_make_drop(m, pk_make_has(m, 0, "thinking") ? "thinking" : "output_config.effort");
     else
-        pk_dialect_text(m->out, "reasoning_effort", effort);
+        pk_member_text(m->out, "reasoning_effort", effort);
 }
 
 /* --- other fields ---------------------------------------------------------------------------- */
@@ -169,7 +169,7 @@ static bool write_format(struct pk_maker *m, int format)
         return true;
     if (!pk_make_is(m, format, "json_schema") || pk_make_type(m, schema) != PK_JSON_OBJECT)
         return pk_fail(m->err, PK_BAD_REQUEST, "output_config.format: must be a json_schema");
-    pk_dialect_key(m->out, "response_format");
+    pk_member_key(m->out, "response_format");
     pk_buf_adds(m->out, "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\","
                         "\"strict\":true");
     pk_dialect_raw(m->out, "schema", pk_json_raw(m->in, schema));

@@ -39,7 +39,7 @@ static void print_usage(const struct pk_usage *u, struct pk_buf *out)
 {
     int64_t written = u->cache_write + u->cache_write_1h, output = u->output + u->reasoning;
 
-    pk_dialect_key(out, "usage");
+    pk_member_key(out, "usage");
     pk_buf_addf(out, "{\"input_tokens\":%lld,\"cache_creation_input_tokens\":%lld",
                 (long long)u->input, (long long)written);
     pk_buf_addf(out, ",\"cache_read_input_tokens\":%lld,\"output_tokens\":%lld",
@@ -60,14 +60,14 @@ static void print_head(const struct pk_stream *s, struct pk_buf *out)
     if (!pk_str_starts(id, "msg_"))
         id = pk_copyf(out->arena, "msg_%.*s", PK_FMT(id));
     pk_buf_addc(out, '{');
-    pk_dialect_text(out, "id", id);
+    pk_member_text(out, "id", id);
     pk_buf_adds(out, ",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
     pk_json_quote(out, s->model.len ? s->model : s->asked);
 }
 
 static void print_stop(pk_str reason, struct pk_buf *out)
 {
-    pk_dialect_text(out, "stop_reason", reason);
+    pk_member_text(out, "stop_reason", reason);
     pk_dialect_raw(out, "stop_sequence", PK_STR("null"));
 }
 
@@ -76,25 +76,25 @@ static void print_image(pk_str url, struct pk_buf *out)
 {
     pk_str media = PK_NONE, bytes = PK_NONE;
 
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "{\"type\":\"image\",\"source\":{");
     if (pk_make_data_url(url, &media, &bytes)) {
         pk_dialect_raw(out, "type", PK_STR("\"base64\""));
-        pk_dialect_text(out, "media_type", media);
-        pk_dialect_text(out, "data", bytes);
+        pk_member_text(out, "media_type", media);
+        pk_member_text(out, "data", bytes);
     } else {
         pk_dialect_raw(out, "type", PK_STR("\"url\""));
-        pk_dialect_text(out, "url", url);
+        pk_member_text(out, "url", url);
     }
     pk_buf_adds(out, "}}");
 }
 
 static void print_tool(const struct pk_stream_tool *t, pk_str input, struct pk_buf *out)
 {
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "{\"type\":\"tool_use\"");
-    pk_dialect_text(out, "id", t->id);
-    pk_dialect_text(out, "name", t->name);
+    pk_member_text(out, "id", t->id);
+    pk_member_text(out, "name", t->name);
     pk_dialect_raw(out, "input", input);
     pk_dialect_raw(out, "extra_content", t->extra);
     pk_buf_addc(out, '}');
@@ -105,10 +105,10 @@ static void print_tool(const struct pk_stream_tool *t, pk_str input, struct pk_b
 static void print_thoughts(const struct pk_stream_choice *c, struct pk_buf *out)
 {
     if (c->thinking.len) { /* the same thoughts, signed */
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_buf_add(out, pk_buf_str(&c->thinking));
     } else if (c->reasoning.len) {
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_buf_adds(out, "{\"type\":\"thinking\",\"thinking\":");
         pk_json_quote(out, pk_buf_str(&c->reasoning));
         pk_buf_adds(out, ",\"signature\":\"\"}");
@@ -119,7 +119,7 @@ static void print_text(const struct pk_buf *text, struct pk_buf *out)
 {
     if (text->len == 0)
         return;
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "{\"type\":\"text\",\"text\":");
     pk_json_quote(out, pk_buf_str(text));
     pk_buf_addc(out, '}');
@@ -229,8 +229,8 @@ void pk_anthropic_print_error(const struct pk_fault *f, pk_str provider, struct 
 {
     (void)provider; /* has no place in this shape */
     pk_buf_adds(out, "{\"type\":\"error\",\"error\":{");
-    pk_dialect_text(out, "type", error_type(f));
-    pk_dialect_text(out, "message", f->message.len ? f->message : PK_STR("the request failed"));
+    pk_member_text(out, "type", error_type(f));
+    pk_member_text(out, "message", f->message.len ? f->message : PK_STR("the request failed"));
     pk_buf_adds(out, "}}");
 }
 
@@ -270,7 +270,7 @@ static void begin(struct pk_stream *s, struct printer *p, struct pk_buf *out)
     if (p->begun)
         return;
     p->begun = true;
-    pk_dialect_key(&b, "message");
+    pk_member_key(&b, "message");
     print_head(s, &b);
     pk_buf_adds(&b, ",\"content\":[]");
     print_stop(PK_NONE, &b);
@@ -309,7 +309,7 @@ static void send_delta(struct pk_stream *s, const char *kind, pk_str text, struc
     const struct printer *p = s->printer;
 
     pk_buf_addf(&b, ",\"index\":%d,\"delta\":{\"type\":\"%s_delta\"", p->next - 1, kind);
-    pk_dialect_key(&b, strcmp(kind, "input_json") == 0 ? "partial_json" : kind);
+    pk_member_key(&b, strcmp(kind, "input_json") == 0 ? "partial_json" : kind);
     pk_json_quote(&b, text);
     pk_buf_addc(&b, '}');
     send(out, "content_block_delta", &b);
@@ -468,7 +468,7 @@ static void replay_part(const struct part *p, pk_str value, int index, struct pk
     struct pk_buf b = document(out->arena, "content_block_delta");
 
     pk_buf_addf(&b, ",\"index\":%d,\"delta\":{\"type\":\"%s\"", index, p->delta);
-    pk_dialect_key(&b, p->as);
+    pk_member_key(&b, p->as);
     if (p->as_text)
         pk_json_quote(&b, value);
     else

@@ -34,7 +34,7 @@ static bool sampling(struct pk_maker *m, int value, const char *name)
 static bool user(struct pk_maker *m, int value, const char *name)
 {
     (void)name;
-    pk_dialect_key(m->out, "metadata");
+    pk_member_key(m->out, "metadata");
     pk_buf_adds(m->out, "{\"user_id\":");
     pk_buf_add(m->out, pk_json_raw(m->in, value));
     pk_buf_addc(m->out, '}');
@@ -78,7 +78,7 @@ static bool write_function(struct pk_maker *m, int tool, int function)
 {
     if (pk_make_type(m, pk_make_get(m, function, "name")) != PK_JSON_STRING)
         return pk_make_refuse(m, "function.name is missing");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, function, "name", "name");
     pk_make_copy(m, function, "description", "description");
@@ -106,7 +106,7 @@ static bool write_tool(struct pk_maker *m, int tool)
         pk_make_drop(m, m->path);
         return true;
     }
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_dialect_line(m->out, pk_json_raw(m->in, tool));
     return true;
 }
@@ -119,7 +119,7 @@ static bool tools(struct pk_maker *m, int value, const char *name)
         return pk_fail(m->err, PK_BAD_REQUEST, "tools: must be a list");
     if (pk_json_count(m->in, value) == 0)
         return true;
-    pk_dialect_key(m->out, name);
+    pk_member_key(m->out, name);
     pk_buf_addc(m->out, '[');
     for (int t = pk_json_first(m->in, value); t >= 0; t = pk_json_next(m->in, value, t), i++) {
         (void)snprintf(m->path, sizeof m->path, "tools[%d]", i);
@@ -192,7 +192,7 @@ static void write_text(struct pk_maker *m, const char *role, int text, int cache
     if (role)
         open_message(m, role);
     else
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"text\"");
     pk_dialect_raw(m->out, "text", pk_json_raw(m->in, text));
     pk_make_copy(m, cache, "cache_control", "cache_control");
@@ -202,21 +202,21 @@ static void write_text(struct pk_maker *m, const char *role, int text, int cache
 static void write_base64(struct pk_maker *m, pk_str media, pk_str bytes)
 {
     pk_buf_adds(m->out, "{\"type\":\"base64\"");
-    pk_dialect_text(m->out, "media_type", media);
-    pk_dialect_text(m->out, "data", bytes);
+    pk_member_text(m->out, "media_type", media);
+    pk_member_text(m->out, "data", bytes);
     pk_buf_addc(m->out, '}');
 }
 
 static void write_source_url(struct pk_maker *m, pk_str url)
 {
     pk_buf_adds(m->out, "{\"type\":\"url\"");
-    pk_dialect_text(m->out, "url", url);
+    pk_member_text(m->out, "url", url);
     pk_buf_addc(m->out, '}');
 }
 
 static void open_block(struct pk_maker *m, const char *type)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"type\":\"%s\"", type);
 }
 
@@ -232,7 +232,7 @@ static bool write_image(struct pk_maker *m, int part)
     if (pk_make_type(m, detail) > PK_JSON_NULL && !pk_json_is(m->in, detail, "auto"))
         pk_make_drop(m, "image_url.detail");
     open_block(m, pk_str_is(media, "application/pdf") ? "document" : "image");
-    pk_dialect_key(m->out, "source");
+    pk_member_key(m->out, "source");
     if (inlined)
         write_base64(m, media, bytes);
     else
@@ -257,14 +257,14 @@ static bool write_file_source(struct pk_maker *m, int file)
     if (inlined && !image && !pk_str_is(media, "application/pdf"))
         return pk_make_refuse(m, "only PDF and image files can be sent to this provider");
     open_block(m, image ? "image" : "document");
-    pk_dialect_key(m->out, "source");
+    pk_member_key(m->out, "source");
     if (inlined) {
         write_base64(m, media, bytes);
     } else if (pk_make_is_web(id)) {
         write_source_url(m, id);
     } else {
         pk_buf_adds(m->out, "{\"type\":\"file\"");
-        pk_dialect_text(m->out, "file_id", id);
+        pk_member_text(m->out, "file_id", id);
         pk_buf_addc(m->out, '}');
     }
     if (!image)
@@ -304,7 +304,7 @@ static bool write_part(struct pk_maker *m, const char *role, int part)
         return write_image(m, part);
     if (file)
         return write_file(m, part);
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_dialect_line(m->out, pk_json_raw(m->in, part));
     return true;
 }
@@ -365,7 +365,7 @@ static bool write_result(struct pk_maker *m, int message, int index)
     if (pk_make_type(m, content) == PK_JSON_STRING) {
         pk_make_copy(m, message, "content", "content");
     } else if (pk_json_count(m->in, content)) {
-        pk_dialect_key(m->out, "content");
+        pk_member_key(m->out, "content");
         pk_buf_addc(m->out, '[');
         if (!pk_make_content(m, NULL, message, index))
             return false;
@@ -426,7 +426,7 @@ bool pk_anthropic_request(const struct pk_json *body, struct pk_buf *out, struct
     given = pk_anthropic_max_tokens(&m);
     pk_buf_addc(out, '{');
     pk_make_copy(&m, 0, "model", "model");
-    pk_dialect_key(out, "max_tokens");
+    pk_member_key(out, "max_tokens");
     if (plan.max_tokens == 0 && pk_make_type(&m, given) > PK_JSON_NULL)
         pk_buf_add(out, pk_json_raw(body, given));
     else

@@ -162,7 +162,7 @@ bool pk_anthropic_sampling(struct pk_maker *m, const struct pk_thinking *t, cons
 void pk_anthropic_write_thinking(struct pk_buf *out, const struct pk_thinking *t)
 {
     if (t->budget) {
-        pk_dialect_key(out, "thinking");
+        pk_member_key(out, "thinking");
         pk_buf_addf(out, "{\"type\":\"enabled\",\"budget_tokens\":%lld}", (long long)t->budget);
     } else if (t->adaptive) {
         pk_dialect_raw(out, "thinking", PK_STR("{\"type\":\"adaptive\"}"));

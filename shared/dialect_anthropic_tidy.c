@@ -59,7 +59,7 @@ static void copy_content(const struct pk_json *doc, int content, struct pk_buf *
     for (int b = pk_json_first(doc, content); b >= 0; b = pk_json_next(doc, content, b)) {
         if (is_unsigned(doc, b))
             continue;
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         if (has_extra(doc, b))
             pk_json_splice(out, doc, b, &edit, 1);
         else

@@ -29,7 +29,7 @@ static void copy_cache_control(struct pk_maker *m, int block)
 
 static void open_part(struct pk_maker *m, const char *type)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"type\":\"%s\"", type);
 }
 
@@ -57,7 +57,7 @@ static void write_data_url(struct pk_maker *m, const char *name, int source)
     pk_str media = pk_json_raw(m->in, pk_make_get(m, source, "media_type"));
     pk_str bytes = pk_json_raw(m->in, pk_make_get(m, source, "data"));
 
-    pk_dialect_key(m->out, name);
+    pk_member_key(m->out, name);
     pk_buf_adds(m->out, "\"data:");
     pk_buf_add(m->out, pk_str_sub(media, 1, media.len - 2));
     pk_buf_adds(m->out, ";base64,");
@@ -226,7 +226,7 @@ static bool write_result_content(struct pk_maker *m, int content)
 
     if (type > PK_JSON_NULL && type != PK_JSON_STRING && type != PK_JSON_ARRAY)
         return pk_make_refuse(m, "content must be a string or a list of blocks");
-    pk_dialect_key(m->out, "content");
+    pk_member_key(m->out, "content");
     if (type == PK_JSON_STRING) {
         pk_dialect_line(m->out, pk_json_raw(m->in, content));
     } else if (type <= PK_JSON_NULL || pk_pivot_plain(m) || are_texts(m, content)) {
@@ -247,7 +247,7 @@ static bool write_result(struct pk_maker *m, int result)
 
     if (pk_make_type(m, id) != PK_JSON_STRING)
         return pk_make_refuse(m, "tool_use_id is missing");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"role\":\"tool\"");
     pk_dialect_raw(m->out, "tool_call_id", pk_json_raw(m->in, id));
     if (!write_result_content(m, pk_make_get(m, result, "content")))
@@ -269,9 +269,9 @@ static bool write_moved(struct pk_maker *m, int result)
     pk_str id = pk_make_string(m, pk_make_get(m, result, "tool_use_id"));
 
     open_part(m, "text");
-    pk_dialect_text(m->out, "text",
-                    pk_copyf(m->arena, "What the tool call %.*s gave back beside its text:",
-                             PK_FMT(pk_str_sub(id, 0, ID_BYTES_SHOWN))));
+    pk_member_text(m->out, "text",
+                   pk_copyf(m->arena, "What the tool call %.*s gave back beside its text:",
+                            PK_FMT(pk_str_sub(id, 0, ID_BYTES_SHOWN))));
     pk_buf_addc(m->out, '}');
     for (int b = pk_json_first(m->in, content); b >= 0; b = pk_json_next(m->in, content, b))
         if (!pk_make_is(m, b, "text") && !write_block(m, b))
@@ -326,7 +326,7 @@ static bool write_user(struct pk_maker *m, int message, int index)
     out->failed = out->failed || parts.failed;
     if (!ok || (list && parts.len == 0))
         return ok;
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "{\"role\":\"user\",\"content\":");
     if (!list) {
         pk_dialect_line(out, pk_json_raw(m->in, content));
@@ -366,10 +366,10 @@ static void write_signed(struct pk_maker *m, int content)
         if (!is_thought(m, b) || !is_signed(m, b))
             continue;
         if (m->out->len == from) {
-            pk_dialect_key(m->out, "thinking_blocks");
+            pk_member_key(m->out, "thinking_blocks");
             pk_buf_addc(m->out, '[');
         }
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_dialect_line(m->out, pk_json_raw(m->in, b));
     }
     if (m->out->len > from)
@@ -394,7 +394,7 @@ static void write_thoughts(struct pk_maker *m, int content)
         return;
     }
     if (text.len)
-        pk_dialect_text(m->out, "reasoning_content", pk_buf_str(&text));
+        pk_member_text(m->out, "reasoning_content", pk_buf_str(&text));
     if (!pk_pivot_plain(m))
         write_signed(m, content);
 }
@@ -407,12 +407,12 @@ static bool write_call(struct pk_maker *m, int block)
     if (pk_make_type(m, id) != PK_JSON_STRING || pk_make_type(m, name) != PK_JSON_STRING ||
         pk_make_type(m, input) != PK_JSON_OBJECT)
         return pk_make_refuse(m, "tool_use needs an id, a name and an object as its input");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_dialect_raw(m->out, "id", pk_json_raw(m->in, id));
     pk_buf_adds(m->out, ",\"type\":\"function\",\"function\":{");
     pk_dialect_raw(m->out, "name", pk_json_raw(m->in, name));
-    pk_dialect_text(m->out, "arguments", pk_json_raw(m->in, input));
+    pk_member_text(m->out, "arguments", pk_json_raw(m->in, input));
     pk_buf_addc(m->out, '}');
     if (!pk_pivot_plain(m))
         pk_make_copy(m, block, "extra_content", "extra_content");
@@ -470,7 +470,7 @@ static bool write_assistant(struct pk_maker *m, int message, int index)
 {
     int content = pk_make_get(m, message, "content");
 
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"role\":\"assistant\",\"content\":");
     if (pk_make_type(m, content) == PK_JSON_STRING) {
         pk_dialect_line(m->out, pk_json_raw(m->in, content));
@@ -493,7 +493,7 @@ static void write_system(struct pk_maker *m, int content)
 {
     bool list = pk_make_type(m, content) == PK_JSON_ARRAY;
 
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"role\":\"system\",\"content\":");
     if (!list) {
         pk_dialect_line(m->out, pk_json_raw(m->in, content));
@@ -535,7 +535,7 @@ bool pk_anthropic_turns(struct pk_maker *m)
     if (type > PK_JSON_NULL && type != PK_JSON_STRING &&
         !(type == PK_JSON_ARRAY && are_texts(m, system)))
         return pk_fail(m->err, PK_BAD_REQUEST, "system: must be a string or a list of texts");
-    pk_dialect_key(m->out, "messages");
+    pk_member_key(m->out, "messages");
     pk_buf_addc(m->out, '[');
     if (pk_json_count(m->in, system) ||
         (type == PK_JSON_STRING && pk_json_raw(m->in, system).len > 2))

@@ -26,7 +26,7 @@ static void open_block(struct pk_maker *m, const char *role)
     if (role)
         pk_make_open(m, role, role, "content");
     else
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
 }
 
 void pk_bedrock_cache_point(struct pk_maker *m, int owner)
@@ -35,7 +35,7 @@ void pk_bedrock_cache_point(struct pk_maker *m, int owner)
 
     if (pk_make_type(m, control) != PK_JSON_OBJECT)
         return;
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"cachePoint\":{\"type\":\"default\"");
     pk_make_copy(m, control, "ttl", "ttl");
     pk_buf_adds(m->out, "}}");
@@ -75,7 +75,7 @@ static bool write_json(struct pk_maker *m, int part)
     if (!pk_bedrock_plan_of(m)->in_result ||
         pk_make_type(m, pk_make_get(m, part, "json")) != PK_JSON_OBJECT)
         return pk_make_refuse(m, "json is an object in the result of a tool");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, part, "json", "json");
     pk_buf_addc(m->out, '}');

@@ -93,7 +93,7 @@ static void write_name(struct pk_maker *m, pk_str name)
     }
     if (made.len == 0)
         pk_buf_addf(&made, "document-%d", ++pk_bedrock_plan_of(m)->documents);
-    pk_dialect_text(m->out, "name", pk_buf_str(&made));
+    pk_member_text(m->out, "name", pk_buf_str(&made));
 }
 
 static bool write_block(struct pk_maker *m, const char *role, const struct medium *x)
@@ -107,18 +107,18 @@ static bool write_block(struct pk_maker *m, const char *role, const struct mediu
     if (role)
         pk_make_open(m, role, role, "content");
     else
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"%s\":{\"format\":\"%s\"", f->block, f->name);
     if (strcmp(f->block, "document") == 0)
         write_name(m, x->name);
-    pk_dialect_key(m->out, "source");
+    pk_member_key(m->out, "source");
     if (x->bytes.len) {
         pk_buf_addc(m->out, '{');
-        pk_dialect_text(m->out, "bytes", x->bytes);
+        pk_member_text(m->out, "bytes", x->bytes);
         pk_buf_adds(m->out, "}}}");
     } else {
         pk_buf_adds(m->out, "{\"s3Location\":{");
-        pk_dialect_text(m->out, "uri", x->address);
+        pk_member_text(m->out, "uri", x->address);
         pk_buf_adds(m->out, "}}}}");
     }
     return true;

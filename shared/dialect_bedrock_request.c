@@ -32,7 +32,7 @@ static void write_id(struct pk_maker *m, int id)
 
         pk_buf_addc(&made, word || c == '-' || c == '.' || c == ':' ? c : '_');
     }
-    pk_dialect_text(m->out, "toolUseId", pk_buf_str(&made));
+    pk_member_text(m->out, "toolUseId", pk_buf_str(&made));
 }
 
 static void write_thought(struct pk_maker *m, int block)
@@ -121,7 +121,7 @@ static bool write_result(struct pk_maker *m, int message, int index)
     pk_make_open(m, "user", "user", "content");
     pk_buf_adds(m->out, "{\"toolResult\":{");
     write_id(m, id);
-    pk_dialect_key(m->out, "content");
+    pk_member_key(m->out, "content");
     pk_buf_addc(m->out, '[');
     plan->in_result = true;
     plan->marked = -1;
@@ -165,7 +165,7 @@ static void write_max_tokens(struct pk_maker *m)
     int64_t most = pk_bedrock_plan_of(m)->thinking.max_tokens;
 
     if (most) {
-        pk_dialect_key(m->out, "maxTokens");
+        pk_member_key(m->out, "maxTokens");
         pk_buf_addf(m->out, "%lld", (long long)most);
     } else if (pk_make_type(m, given) > PK_JSON_NULL && is_unlimited(m)) {
         pk_make_drop(m, "max_tokens");
@@ -194,7 +194,7 @@ static bool write_inference(struct pk_maker *m)
     int stop = pk_make_get(m, 0, "stop");
     size_t before = m->out->len, empty;
 
-    pk_dialect_key(m->out, "inferenceConfig");
+    pk_member_key(m->out, "inferenceConfig");
     pk_buf_addc(m->out, '{');
     empty = m->out->len;
     write_max_tokens(m);
@@ -291,7 +291,7 @@ static pk_str betas_of(const struct pk_maker *m, int betas)
         rest = comma < 0 ? PK_NONE : pk_str_sub(rest, (size_t)comma + 1, rest.len);
         if (one.len == 0)
             continue;
-        pk_dialect_comma(&out);
+        pk_member_comma(&out);
         pk_json_quote(&out, one);
     }
     pk_buf_addc(&out, ']');

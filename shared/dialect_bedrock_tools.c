@@ -12,12 +12,12 @@ static bool write_function(struct pk_maker *m, int tool, int function)
 
     if (pk_make_type(m, pk_make_get(m, function, "name")) != PK_JSON_STRING)
         return pk_make_refuse(m, "function.name is missing");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"toolSpec\":{");
     pk_make_copy(m, function, "name", "name");
     if (pk_make_type(m, description) == PK_JSON_STRING && pk_json_raw(m->in, description).len > 2)
         pk_make_copy(m, function, "description", "description");
-    pk_dialect_key(m->out, "inputSchema");
+    pk_member_key(m->out, "inputSchema");
     pk_buf_addc(m->out, '{');
     if (pk_make_has(m, function, "parameters"))
         pk_make_copy(m, function, "parameters", "json");
@@ -47,7 +47,7 @@ static bool write_tool(struct pk_maker *m, int tool)
         pk_make_drop(m, m->path);
         return true;
     }
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_dialect_line(m->out, pk_json_raw(m->in, tool));
     return true;
 }
@@ -76,7 +76,7 @@ static void write_choice(struct pk_maker *m)
     if (pk_json_is(m->in, choice, "required") || pk_json_is(m->in, choice, "any")) {
         pk_dialect_raw(m->out, "toolChoice", PK_STR("{\"any\":{}}"));
     } else if (pk_make_type(m, name) == PK_JSON_STRING) {
-        pk_dialect_key(m->out, "toolChoice");
+        pk_member_key(m->out, "toolChoice");
         pk_buf_adds(m->out, "{\"tool\":{");
         pk_dialect_raw(m->out, "name", pk_json_raw(m->in, name));
         pk_buf_adds(m->out, "}}");
@@ -102,7 +102,7 @@ bool pk_bedrock_tools(struct pk_maker *m)
         return pk_fail(m->err, PK_BAD_REQUEST, "tools: must be a list");
     if (pk_json_count(m->in, tools) == 0 || (none && !used_tools(m)))
         return true; /* without tools none can be called */
-    pk_dialect_key(m->out, "toolConfig");
+    pk_member_key(m->out, "toolConfig");
     pk_buf_adds(m->out, "{\"tools\":[");
     empty = m->out->len;
     for (int t = pk_json_first(m->in, tools); t >= 0; t = pk_json_next(m->in, tools, t), i++) {

@@ -41,7 +41,7 @@ static void write_text(struct pk_maker *m, const char *role, int text, int owner
     (void)owner;
     if (pk_make_type(m, text) != PK_JSON_STRING || pk_json_raw(m->in, text).len <= 2)
         return;
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"text\"");
     pk_dialect_raw(m->out, "text", pk_json_raw(m->in, text));
     pk_buf_addc(m->out, '}');
@@ -54,9 +54,9 @@ static bool write_image(struct pk_maker *m, int part)
 
     if (!pk_make_data_url(url, &media, &bytes) && !pk_make_is_web(url))
         return pk_make_refuse(m, "image_url must be a data: URL in base64, or http(s)");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"image_url\",\"image_url\":{");
-    pk_dialect_text(m->out, "url", url);
+    pk_member_text(m->out, "url", url);
     pk_make_copy(m, image, "detail", "detail");
     pk_buf_adds(m->out, "}}");
     return true;
@@ -77,7 +77,7 @@ static bool write_part(struct pk_maker *m, const char *role, int part)
     if (pk_json_is(m->in, type, "image_url") && strcmp(role, "user") == 0)
         return write_image(m, part);
     if (pk_json_is(m->in, type, "document") && strcmp(role, "tool") == 0) {
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_dialect_line(m->out, pk_json_raw(m->in, part));
         return true;
     }
@@ -90,7 +90,7 @@ static void write_items(struct pk_maker *m, const struct pk_buf *items)
     m->out->failed = m->out->failed || items->failed;
     if (items->len == 0)
         return;
-    pk_dialect_key(m->out, "content");
+    pk_member_key(m->out, "content");
     pk_buf_addc(m->out, '[');
     pk_buf_add(m->out, pk_buf_str(items));
     pk_buf_addc(m->out, ']');
@@ -115,7 +115,7 @@ static bool write_content(struct pk_maker *m, const char *role, int message, int
 
 static void open_message(struct pk_maker *m, const char *role)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"role\":\"%s\"", role);
 }
 
@@ -131,12 +131,12 @@ static bool write_call(struct pk_maker *m, int call)
         return pk_make_refuse(m, "a tool call needs an id and function.name");
     if (!pk_make_arguments(m, pk_make_get(m, function, "arguments"), &arguments))
         return false;
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, call, "id", "id");
     pk_buf_adds(m->out, ",\"type\":\"function\",\"function\":{");
     pk_make_copy(m, function, "name", "name");
-    pk_dialect_text(m->out, "arguments", arguments);
+    pk_member_text(m->out, "arguments", arguments);
     pk_buf_adds(m->out, "}}");
     return true;
 }
@@ -147,7 +147,7 @@ static bool write_calls(struct pk_maker *m, int calls, int index)
 
     if (pk_make_type(m, calls) != PK_JSON_ARRAY)
         return pk_make_refuse(m, "tool_calls must be a list");
-    pk_dialect_key(m->out, "tool_calls");
+    pk_member_key(m->out, "tool_calls");
     pk_buf_addc(m->out, '[');
     for (int c = pk_json_first(m->in, calls); c >= 0; c = pk_json_next(m->in, calls, c), i++) {
         (void)snprintf(m->path, sizeof m->path, "messages[%d].tool_calls[%d]", index, i);
@@ -213,7 +213,7 @@ static bool write_assistant(struct pk_maker *m, int message, int index)
     if (!write_said(m, message, index, with_calls))
         return false;
     if (plan.len)
-        pk_dialect_text(m->out, "tool_plan", plan);
+        pk_member_text(m->out, "tool_plan", plan);
     if (with_calls && !write_calls(m, calls, index))
         return false;
     pk_buf_addc(m->out, '}');
@@ -309,7 +309,7 @@ static bool write_tool(struct pk_maker *m, int function)
 {
     if (pk_make_type(m, pk_make_get(m, function, "name")) != PK_JSON_STRING)
         return pk_make_refuse(m, "function.name is missing");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"function\",\"function\":{");
     pk_make_copy(m, function, "name", "name");
     pk_make_copy(m, function, "description", "description");
@@ -362,14 +362,14 @@ static bool tools(struct pk_maker *m, int value, const char *to)
     out->failed = out->failed || list.failed;
     if (!ok || list.len == 0)
         return ok;
-    pk_dialect_key(out, to);
+    pk_member_key(out, to);
     pk_buf_addc(out, '[');
     pk_buf_add(out, pk_buf_str(&list));
     pk_buf_addc(out, ']');
     if (strict && !pk_make_has(m, 0, "strict_tools"))
         pk_dialect_raw(out, "strict_tools", PK_STR("true"));
     if (choice.word) {
-        pk_dialect_key(out, "tool_choice");
+        pk_member_key(out, "tool_choice");
         pk_buf_addf(out, "\"%s\"", choice.word);
     }
     return true;
@@ -421,7 +421,7 @@ static bool response_format(struct pk_maker *m, int value, const char *to)
     }
     if (!with_schema) /* may hold a schema in Cohere's own place */
         return pk_make_same(m, value, to);
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_adds(m->out, "{\"type\":\"json_object\"");
     if (pk_make_type(m, schema) == PK_JSON_OBJECT)
         pk_dialect_raw(m->out, "json_schema", pk_json_raw(m->in, schema));
@@ -441,7 +441,7 @@ static bool reasoning_effort(struct pk_maker *m, int value, const char *to)
             pk_make_drop(m, to);
         return true;
     }
-    pk_dialect_key(m->out, "thinking");
+    pk_member_key(m->out, "thinking");
     pk_buf_addf(m->out, "{\"type\":\"%s\"", none ? "disabled" : "enabled");
     if (pk_make_listed(m, value, low))
         pk_buf_adds(m->out, ",\"token_budget\":1024");
@@ -458,7 +458,7 @@ static bool thinking(struct pk_maker *m, int value, const char *to)
 
     if (budget < 0)
         return pk_make_same(m, value, to);
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, value, "type", "type");
     pk_dialect_raw(m->out, "token_budget", pk_json_raw(m->in, budget));

@@ -204,7 +204,7 @@ static void emit_part(const struct pk_reader *r, int part)
 
 static void write_token(const struct pk_reader *r, int token, struct pk_buf *out)
 {
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "{\"token\":");
     pk_json_quote(out, pk_read_string(r, token, "token"));
     pk_dialect_raw(out, "logprob",

@@ -85,7 +85,7 @@ enum { BUDGET_LEAST = 128 };
 static void write_effort(struct pk_maker *m, enum thinks how, const struct effort *e)
 {
     PK_ASSERT(how != THINKS_NEVER);
-    pk_dialect_key(m->out, "thinkingConfig");
+    pk_member_key(m->out, "thinkingConfig");
     switch (how) {
     case THINKS_NEVER: break;
     case THINKS_BUDGET: pk_buf_addf(m->out, "{\"thinkingBudget\":%d", e->budget); break;
@@ -130,7 +130,7 @@ static bool thinking(struct pk_maker *m, int value, const char *to)
         pk_dialect_raw(m->out, "thinkingConfig", PK_STR("{\"thinkingBudget\":0}"));
     } else {
         (void)pk_json_int(m->in, pk_make_get(m, value, "budget_tokens"), &budget);
-        pk_dialect_key(m->out, "thinkingConfig");
+        pk_member_key(m->out, "thinkingConfig");
         pk_buf_addf(m->out, "{\"thinkingBudget\":%lld,\"includeThoughts\":true}",
                     (long long)budget);
     }
@@ -159,7 +159,7 @@ static bool modalities(struct pk_maker *m, int value, const char *to)
 {
     if (pk_make_type(m, value) != PK_JSON_ARRAY)
         return pk_fail(m->err, PK_BAD_REQUEST, "modalities: must be a list");
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     size_t from = m->out->len;
     pk_dialect_line(m->out, pk_json_raw(m->in, value));
     for (size_t i = from; i < m->out->len; i++)
@@ -182,7 +182,7 @@ static bool response_format(struct pk_maker *m, int value, const char *to)
     }
     pk_dialect_raw(m->out, "responseMimeType", PK_STR("\"application/json\""));
     if (with_schema && pk_make_type(m, schema) == PK_JSON_OBJECT) {
-        pk_dialect_key(m->out, "responseJsonSchema");
+        pk_member_key(m->out, "responseJsonSchema");
         pk_gemini_schema(m->out, m->in, schema);
     }
     return true;

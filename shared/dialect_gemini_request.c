@@ -50,7 +50,7 @@ static void write_text(struct pk_maker *m, const char *role, int text, int owner
     if (role)
         open_content(m, role);
     else
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_dialect_raw(m->out, "text", pk_json_raw(m->in, text));
     pk_buf_addc(m->out, '}');
@@ -59,8 +59,8 @@ static void write_text(struct pk_maker *m, const char *role, int text, int owner
 static void write_inline(struct pk_maker *m, pk_str media, pk_str bytes)
 {
     pk_buf_adds(m->out, "{\"inlineData\":{");
-    pk_dialect_text(m->out, "mimeType", media);
-    pk_dialect_text(m->out, "data", bytes);
+    pk_member_text(m->out, "mimeType", media);
+    pk_member_text(m->out, "data", bytes);
     pk_buf_adds(m->out, "}}");
 }
 
@@ -92,8 +92,8 @@ static void write_uri(struct pk_maker *m, pk_str media, pk_str uri)
 {
     pk_buf_adds(m->out, "{\"fileData\":{");
     if (media.len)
-        pk_dialect_text(m->out, "mimeType", media);
-    pk_dialect_text(m->out, "fileUri", uri);
+        pk_member_text(m->out, "mimeType", media);
+    pk_member_text(m->out, "fileUri", uri);
     pk_buf_adds(m->out, "}}");
 }
 
@@ -171,7 +171,7 @@ static bool write_part(struct pk_maker *m, const char *role, int part)
         if (role)
             open_content(m, role);
         else
-            pk_dialect_comma(m->out);
+            pk_member_comma(m->out);
         return kinds[i].write(m, part);
     }
     return pk_make_refuse(m, "a part of this type cannot be sent to this provider");
@@ -303,7 +303,7 @@ static void write_output(struct pk_maker *m, int message, pk_str text)
     struct pk_error unused;
     bool failed = pk_json_true(m->in, pk_make_get(m, message, "is_error"));
 
-    pk_dialect_key(m->out, "response");
+    pk_member_key(m->out, "response");
     pk_buf_adds(m->out, failed ? "{\"error\":" : "{\"output\":");
     if (text.len && pk_json_parse(m->arena, text, "content", &doc, &unused))
         pk_dialect_line(m->out, pk_str_trim(text));
@@ -410,7 +410,7 @@ static void write_system(struct pk_maker *m, const struct pk_buf *parts)
 {
     if (parts->len == 0)
         return;
-    pk_dialect_key(m->out, "systemInstruction");
+    pk_member_key(m->out, "systemInstruction");
     pk_buf_adds(m->out, "{\"parts\":[");
     pk_buf_add(m->out, pk_buf_str(parts));
     pk_buf_adds(m->out, "]}");

@@ -50,7 +50,7 @@ static enum holds holds(const struct cleaner *c, int key)
 /* A name and its colon, as they stand. */
 static void write_key(struct cleaner *c, pk_str raw)
 {
-    pk_dialect_comma(c->out);
+    pk_member_comma(c->out);
     pk_dialect_line(c->out, raw);
     pk_buf_addc(c->out, ':');
 }
@@ -86,7 +86,7 @@ static void write_held(struct cleaner *c, int value, enum holds how)
         if (map)
             write_key(c, pk_json_raw(c->doc, v));
         else
-            pk_dialect_comma(c->out);
+            pk_member_comma(c->out);
         write_schema(c, map ? v + 1 : v);
     }
     pk_buf_addc(c->out, map ? '}' : ']');
@@ -140,7 +140,7 @@ static void write_object(struct cleaner *c, int schema)
             write_member(c, schema, k);
             continue;
         }
-        pk_dialect_comma(c->out);
+        pk_member_comma(c->out);
         pk_buf_adds(c->out, wrapped ? "\"anyOf\":[{" : "");
         write_ref(c, ref);
         pk_buf_adds(c->out, wrapped ? "}]" : "");

@@ -46,7 +46,7 @@ static bool write_function(struct pk_maker *m, int tool)
         pk_make_drop(m, "tools.function.strict");
     if (pk_make_has(m, tool, "cache_control") || pk_make_has(m, function, "cache_control"))
         pk_make_drop(m, "cache_control");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, function, "name", "name");
     pk_make_copy(m, function, "description", "description");
@@ -54,7 +54,7 @@ static bool write_function(struct pk_maker *m, int tool)
     if (pk_json_count(m->in, pk_make_get(m, parameters, "properties")) ||
         (pk_make_type(m, parameters) == PK_JSON_OBJECT &&
          pk_make_get(m, parameters, "$ref") >= 0)) {
-        pk_dialect_key(m->out, "parametersJsonSchema");
+        pk_member_key(m->out, "parametersJsonSchema");
         pk_gemini_schema(m->out, m->in, parameters);
     }
     pk_buf_addc(m->out, '}');
@@ -89,7 +89,7 @@ static void write_native(struct pk_maker *m, int tool)
     int function = pk_make_get(m, tool, "function");
     int options = pk_make_get(m, function, "parameters");
 
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     if (!is_function(m, tool)) {
         pk_dialect_line(m->out, pk_json_raw(m->in, tool));
         return;
@@ -109,13 +109,13 @@ static void write_name(struct pk_maker *m, int function)
 
     if (pk_make_type(m, name) != PK_JSON_STRING)
         return;
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_dialect_line(m->out, pk_json_raw(m->in, name));
 }
 
 static void write_mode(struct pk_maker *m, const char *mode)
 {
-    pk_dialect_key(m->out, "toolConfig");
+    pk_member_key(m->out, "toolConfig");
     pk_buf_addf(m->out, "{\"functionCallingConfig\":{\"mode\":\"%s\"", mode);
 }
 
@@ -188,7 +188,7 @@ bool pk_gemini_tools(struct pk_maker *m)
     out->failed = out->failed || list.failed;
     if (!ok || list.len == 0)
         return ok;
-    pk_dialect_key(out, "tools");
+    pk_member_key(out, "tools");
     pk_buf_addc(out, '[');
     pk_buf_add(out, pk_buf_str(&list));
     pk_buf_addc(out, ']');

@@ -197,7 +197,7 @@ bool pk_make_nothing(struct pk_maker *m, int value, const char *to)
 bool pk_make_list(struct pk_maker *m, int value, const char *to)
 {
     if (pk_make_type(m, value) == PK_JSON_STRING) {
-        pk_dialect_key(m->out, to);
+        pk_member_key(m->out, to);
         pk_buf_addc(m->out, '[');
         pk_buf_add(m->out, pk_json_raw(m->in, value));
         pk_buf_addc(m->out, ']');
@@ -221,11 +221,11 @@ bool pk_make_one(struct pk_maker *m, int value, const char *to)
 void pk_make_open(struct pk_maker *m, const char *role, const char *shown, const char *list)
 {
     if (m->role && strcmp(m->role, role) == 0) {
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         return;
     }
     pk_make_close(m);
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"role\":\"%s\",\"%s\":[", shown, list);
     m->role = role;
 }
@@ -283,7 +283,7 @@ bool pk_make_system_list(struct pk_maker *m)
         return false;
     if (items.len == 0)
         return true;
-    pk_dialect_key(m->out, "system");
+    pk_member_key(m->out, "system");
     pk_buf_addc(m->out, '[');
     pk_buf_add(m->out, pk_buf_str(&items));
     pk_buf_addc(m->out, ']');
@@ -330,7 +330,7 @@ bool pk_make_messages(struct pk_maker *m, const char *to, pk_make_message_fn *wr
 
     if (pk_make_type(m, messages) != PK_JSON_ARRAY)
         return pk_fail(m->err, PK_BAD_REQUEST, "messages: must be a list");
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addc(m->out, '[');
     size_t empty = m->out->len;
     for (int v = pk_json_first(m->in, messages); v >= 0;

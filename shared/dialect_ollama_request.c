@@ -78,10 +78,10 @@ static bool write_call(struct pk_maker *m, int call)
         return pk_make_refuse(m, "a tool call needs function.name");
     if (!pk_make_arguments(m, pk_make_get(m, function, "arguments"), &input))
         return false;
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, call, "id", "id");
-    pk_dialect_key(m->out, "function");
+    pk_member_key(m->out, "function");
     pk_buf_addc(m->out, '{');
     pk_make_copy(m, function, "name", "name");
     pk_dialect_raw(m->out, "arguments", input);
@@ -96,7 +96,7 @@ static bool write_calls(struct pk_maker *m, int message, int index)
     if (pk_make_type(m, calls) == PK_JSON_ARRAY && pk_json_count(m->in, calls) == 0)
         return true;
     if (pk_make_type(m, calls) > PK_JSON_NULL) {
-        pk_dialect_key(m->out, "tool_calls");
+        pk_member_key(m->out, "tool_calls");
         pk_buf_addc(m->out, '[');
     }
     if (!pk_make_calls(m, message, index, write_call))
@@ -181,7 +181,7 @@ static bool write_message(struct pk_maker *m, int message, int index)
         write_text(m, NULL, pk_make_get(m, message, "refusal"), -1);
     m->out->failed = m->out->failed || own->text.failed || own->images.failed;
     (void)snprintf(m->path, sizeof m->path, "messages[%d]", index);
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"role\":");
     pk_buf_add(m->out, system ? PK_STR("\"system\"") : pk_json_raw(m->in, role));
     pk_buf_adds(m->out, ",\"content\":");

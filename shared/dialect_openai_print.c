@@ -65,7 +65,7 @@ static void print_text(struct pk_stream *s, const struct pk_delta *d, const char
                        struct pk_buf *out)
 {
     open_delta(s, d, out);
-    pk_dialect_key(out, name);
+    pk_member_key(out, name);
     pk_json_quote(out, d->text);
     close_delta(out);
 }
@@ -95,7 +95,7 @@ static void print_list(struct pk_stream *s, const struct pk_delta *d, const char
                        struct pk_buf *out)
 {
     open_delta(s, d, out);
-    pk_dialect_key(out, name);
+    pk_member_key(out, name);
     pk_buf_addc(out, '[');
     if (d->kind == PK_DELTA_IMAGE)
         pk_dialect_image(out, d->text);
@@ -124,7 +124,7 @@ static void print_logprobs(struct pk_stream *s, const struct pk_delta *d, struct
 static void print_list_of(const struct pk_stream_member *list, int count, struct pk_buf *out)
 {
     for (int i = 0; i < count; i++) {
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_json_quote(out, list[i].name);
         pk_buf_addc(out, ':');
         pk_buf_add(out, pk_buf_str(&list[i].json));
@@ -186,14 +186,14 @@ void pk_openai_print_delta(struct pk_stream *s, const struct pk_delta *d, struct
 
 static void print_tools(const struct pk_stream *s, int choice, struct pk_buf *out)
 {
-    pk_dialect_key(out, "tool_calls");
+    pk_member_key(out, "tool_calls");
     pk_buf_addc(out, '[');
     for (int i = 0; i < s->tool_count; i++) {
         const struct pk_stream_tool *t = &s->tools[i];
 
         if (t->choice != choice)
             continue;
-        pk_dialect_comma(out);
+        pk_member_comma(out);
         pk_buf_adds(out, "{\"id\":");
         pk_json_quote(out, t->id);
         pk_buf_adds(out, ",\"type\":\"function\",\"function\":{\"name\":");
@@ -211,7 +211,7 @@ static void print_items(const char *name, const struct pk_buf *items, struct pk_
 {
     if (items->len == 0)
         return;
-    pk_dialect_key(out, name);
+    pk_member_key(out, name);
     pk_buf_addc(out, '[');
     pk_buf_add(out, pk_buf_str(items));
     pk_buf_addc(out, ']');
@@ -228,9 +228,9 @@ static void print_message(const struct pk_stream *s, int i, struct pk_buf *out)
     else
         pk_json_quote(out, pk_buf_str(&c->text));
     if (c->refusal.len)
-        pk_dialect_text(out, "refusal", pk_buf_str(&c->refusal));
+        pk_member_text(out, "refusal", pk_buf_str(&c->refusal));
     if (c->reasoning.len)
-        pk_dialect_text(out, "reasoning_content", pk_buf_str(&c->reasoning));
+        pk_member_text(out, "reasoning_content", pk_buf_str(&c->reasoning));
     print_items("thinking_blocks", &c->thinking, out);
     if (c->more) {
         print_items("images", &c->more->images, out);
@@ -245,7 +245,7 @@ static void print_choice(const struct pk_stream *s, int i, struct pk_buf *out)
 {
     const struct pk_stream_choice *c = &s->choices[i];
 
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_addf(out, "{\"index\":%d,\"message\":", i);
     print_message(s, i, out);
     if (c->more && c->more->logprobs.len) {
@@ -253,7 +253,7 @@ static void print_choice(const struct pk_stream *s, int i, struct pk_buf *out)
         pk_buf_add(out, pk_buf_str(&c->more->logprobs));
         pk_buf_adds(out, "]}");
     }
-    pk_dialect_text(out, "finish_reason", c->finish_reason);
+    pk_member_text(out, "finish_reason", c->finish_reason);
     print_members(c, out);
     pk_buf_addc(out, '}');
 }
@@ -268,7 +268,7 @@ void pk_openai_print_answer(const struct pk_stream *s, struct pk_buf *out)
     }
     pk_buf_addc(out, ']');
     if (s->usage.source != PK_USAGE_NONE) {
-        pk_dialect_key(out, "usage");
+        pk_member_key(out, "usage");
         print_usage(out, &s->usage);
     }
     print_list_of(s->kept, s->kept_count, out);
@@ -278,13 +278,13 @@ void pk_openai_print_answer(const struct pk_stream *s, struct pk_buf *out)
 void pk_openai_print_error(const struct pk_fault *f, pk_str provider, struct pk_buf *out)
 {
     pk_buf_adds(out, "{\"error\":{");
-    pk_dialect_text(out, "message", f->message);
-    pk_dialect_text(out, "type", f->type);
-    pk_dialect_text(out, "param", f->param);
-    pk_dialect_text(out, "code", f->code);
+    pk_member_text(out, "message", f->message);
+    pk_member_text(out, "type", f->type);
+    pk_member_text(out, "param", f->param);
+    pk_member_text(out, "code", f->code);
     pk_buf_addc(out, '}');
     if (provider.len)
-        pk_dialect_text(out, "provider", provider);
+        pk_member_text(out, "provider", provider);
     pk_buf_addc(out, '}');
 }
 
@@ -323,7 +323,7 @@ static void replay_tools(const struct replay *r, int calls)
         struct pk_buf call = pk_buf_in(r->out->arena, PK_STREAM_BYTES_MAX);
         struct pk_json_edit edit = {PK_STR("index"), pk_copyf(r->out->arena, "%d", position)};
 
-        pk_dialect_comma(r->out);
+        pk_member_comma(r->out);
         if (pk_json_type(r->doc, c) == PK_JSON_OBJECT)
             pk_json_splice(&call, r->doc, c, &edit, 1);
         pk_dialect_line(r->out, call.len ? pk_buf_str(&call) : pk_json_raw(r->doc, c));
@@ -359,7 +359,7 @@ static void replay_rest(const struct replay *r, int choice)
         if (pk_json_is(r->doc, k, "index") || pk_json_is(r->doc, k, "message") ||
             pk_json_is(r->doc, k, "finish_reason") || pk_json_type(r->doc, k + 1) == PK_JSON_NULL)
             continue;
-        pk_dialect_comma(r->out);
+        pk_member_comma(r->out);
         pk_dialect_line(r->out, pk_json_raw(r->doc, k));
         pk_buf_addc(r->out, ':');
         pk_dialect_line(r->out, pk_json_raw(r->doc, k + 1));

@@ -12,22 +12,6 @@ static const int64_t COUNT_MAX = 100 * 1000 * 1000;
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-void pk_dialect_comma(struct pk_buf *out)
-{
-    char last = out->len ? out->at[out->len - 1] : '{';
-
-    if (last != '{' && last != '[' && last != ',')
-        pk_buf_addc(out, ',');
-}
-
-void pk_dialect_key(struct pk_buf *out, const char *name)
-{
-    pk_dialect_comma(out);
-    pk_buf_addc(out, '"');
-    pk_buf_adds(out, name);
-    pk_buf_adds(out, "\":");
-}
-
 void pk_dialect_line(struct pk_buf *out, pk_str json)
 {
     size_t from = out->len;
@@ -42,23 +26,14 @@ void pk_dialect_raw(struct pk_buf *out, const char *name, pk_str json)
 {
     if (json.len == 0)
         return;
-    pk_dialect_key(out, name);
+    pk_member_key(out, name);
     pk_dialect_line(out, json);
-}
-
-void pk_dialect_text(struct pk_buf *out, const char *name, pk_str text)
-{
-    pk_dialect_key(out, name);
-    if (text.len)
-        pk_json_quote(out, text);
-    else
-        pk_buf_adds(out, "null");
 }
 
 void pk_dialect_image(struct pk_buf *out, pk_str url)
 {
     if (out->len)
-        pk_dialect_comma(out);
+        pk_member_comma(out);
     pk_buf_adds(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":");
     pk_json_quote(out, url);
     pk_buf_adds(out, "}}");

@@ -6,16 +6,10 @@
 #define PK_DIALECT_PARTS_H
 
 #include "dialect.h"
+#include "member.h"
 
-/* Appends what separates the next member or item from the one before: a comma, unless `out` ends
- * in one or in an opening bracket. */
-void pk_dialect_comma(struct pk_buf *out);
-/* Appends "name": as the next member. */
-void pk_dialect_key(struct pk_buf *out, const char *name);
 /* Appends a member whose value is JSON text, on one line; nothing when it is empty. */
 void pk_dialect_raw(struct pk_buf *out, const char *name, pk_str json);
-/* Appends a member whose value is this string, or null when it is empty. */
-void pk_dialect_text(struct pk_buf *out, const char *name, pk_str text);
 /* Appends JSON text with its line breaks as blanks: inside strings it has none. */
 void pk_dialect_line(struct pk_buf *out, pk_str json);
 

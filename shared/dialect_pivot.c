@@ -151,7 +151,7 @@ bool pk_pivot_fields(struct pk_maker *m, const struct pk_make_field *fields, siz
             pk_dialect_drop(m->dropped, pk_make_string(m, k));
             continue;
         }
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_dialect_line(m->out, pk_json_raw(m->in, k));
         pk_buf_addc(m->out, ':');
         pk_dialect_line(m->out, pk_json_raw(m->in, k + 1));

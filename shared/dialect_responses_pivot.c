@@ -50,7 +50,7 @@ static bool is_text(const struct pk_maker *m, int part)
 
 static void open_part(struct pk_maker *m, const char *type)
 {
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"type\":\"%s\"", type);
 }
 
@@ -89,7 +89,7 @@ static bool write_part(struct pk_maker *m, int part)
     if (pk_make_is(m, part, "input_file"))
         return write_file(m, part);
     if (pk_make_is(m, part, "input_audio")) {
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_dialect_line(m->out, pk_json_raw(m->in, part));
         return true;
     }
@@ -150,14 +150,14 @@ static void close_turn(struct pk_maker *m)
     struct turn *t = turn_of(m);
 
     if (t->said || t->calls.len || t->thoughts.len || t->signed_thoughts.len) {
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_buf_adds(m->out, "{\"role\":\"assistant\",\"content\":");
         if (t->said || !t->calls.len)
             pk_json_quote(m->out, pk_buf_str(&t->text));
         else
             pk_buf_adds(m->out, "null");
         if (t->thoughts.len)
-            pk_dialect_text(m->out, "reasoning_content", pk_buf_str(&t->thoughts));
+            pk_member_text(m->out, "reasoning_content", pk_buf_str(&t->thoughts));
         if (t->signed_thoughts.len)
             pk_buf_addf(m->out, ",\"thinking_blocks\":[%.*s]",
                         PK_FMT(pk_buf_str(&t->signed_thoughts)));
@@ -208,9 +208,9 @@ static bool write_call(struct pk_maker *m, int item, bool custom)
     pk_buf_adds(m->out, ",\"type\":\"function\",\"function\":{");
     pk_make_copy(m, item, "name", "name");
     if (custom)
-        pk_dialect_text(m->out, "arguments",
-                        pk_copyf(m->arena, "{\"" PK_RESPONSES_INPUT "\":%.*s}",
-                                 PK_FMT(pk_json_raw(m->in, pk_make_get(m, item, "input")))));
+        pk_member_text(m->out, "arguments",
+                       pk_copyf(m->arena, "{\"" PK_RESPONSES_INPUT "\":%.*s}",
+                                PK_FMT(pk_json_raw(m->in, pk_make_get(m, item, "input")))));
     else
         pk_make_copy(m, item, "arguments", "arguments");
     pk_buf_addc(m->out, '}');
@@ -294,10 +294,10 @@ static bool write_output(struct pk_maker *m, int item)
     close_turn(m);
     if (!is_string(m, item, "call_id"))
         return pk_make_refuse(m, "call_id is missing");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"role\":\"tool\"");
     pk_make_copy(m, item, "call_id", "tool_call_id");
-    pk_dialect_key(m->out, "content");
+    pk_member_key(m->out, "content");
     if (pk_make_type(m, output) == PK_JSON_STRING)
         pk_dialect_line(m->out, pk_json_raw(m->in, output));
     else if (pk_make_type(m, output) == PK_JSON_ARRAY)
@@ -320,7 +320,7 @@ static bool write_said_by(struct pk_maker *m, int item)
     close_turn(m);
     if (!pk_json_is(m->in, role, "user") && !pk_make_listed(m, role, system))
         return pk_make_refuse(m, "role must be user, assistant, system or developer");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_addf(m->out, "{\"role\":\"%s\",\"content\":",
                 pk_json_is(m->in, role, "user") ? "user" : "system");
     if (!write_content(m, pk_make_get(m, item, "content")))
@@ -351,7 +351,7 @@ static bool write_input(struct pk_maker *m)
     int input = pk_make_get(m, 0, "input"), i = 0;
 
     if (pk_make_type(m, input) == PK_JSON_STRING) {
-        pk_dialect_comma(m->out);
+        pk_member_comma(m->out);
         pk_buf_addf(m->out, "{\"role\":\"user\",\"content\":%.*s}",
                     PK_FMT(pk_json_raw(m->in, input)));
         return true;
@@ -372,7 +372,7 @@ static bool write_messages(struct pk_maker *m)
     int instructions = pk_make_get(m, 0, "instructions");
     enum pk_json_type type = pk_make_type(m, instructions);
 
-    pk_dialect_key(m->out, "messages");
+    pk_member_key(m->out, "messages");
     pk_buf_addc(m->out, '[');
     if (type > PK_JSON_NULL && type != PK_JSON_STRING)
         return pk_fail(m->err, PK_BAD_REQUEST, "instructions: must be a string");
@@ -409,7 +409,7 @@ static bool write_tool(struct pk_maker *m, int tool)
             PK_FMT(pk_dialect_shorten(pk_make_string(m, pk_make_get(m, tool, "type")), 40)));
     if (!is_string(m, tool, "name"))
         return pk_make_refuse(m, "name is missing");
-    pk_dialect_comma(m->out);
+    pk_member_comma(m->out);
     pk_buf_adds(m->out, "{\"type\":\"function\",\"function\":{");
     if (custom) {
         write_custom(m, tool);
@@ -431,7 +431,7 @@ static bool tools(struct pk_maker *m, int list, const char *to)
         return pk_fail(m->err, PK_BAD_REQUEST, "tools: must be a list");
     if (pk_json_count(m->in, list) == 0)
         return true;
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addc(m->out, '[');
     for (int t = pk_json_first(m->in, list); t >= 0; t = pk_json_next(m->in, list, t), i++) {
         (void)snprintf(m->path, sizeof m->path, "tools[%d]", i);
@@ -454,7 +454,7 @@ static bool tool_choice(struct pk_maker *m, int choice, const char *to)
         !is_string(m, choice, "name"))
         return pk_fail(m->err, PK_BAD_REQUEST,
                        "tool_choice: must be auto, none, required or a function for this provider");
-    pk_dialect_key(m->out, to);
+    pk_member_key(m->out, to);
     pk_buf_addf(m->out, "{\"type\":\"function\",\"function\":{\"name\":%.*s}}",
                 PK_FMT(pk_json_raw(m->in, pk_make_get(m, choice, "name"))));
     return true;
@@ -470,7 +470,7 @@ static bool parallel(struct pk_maker *m, int value, const char *to)
 
 static bool write_schema(struct pk_maker *m, int format)
 {
-    pk_dialect_key(m->out, "response_format");
+    pk_member_key(m->out, "response_format");
     pk_buf_adds(m->out, "{\"type\":\"json_schema\",\"json_schema\":{");
     if (is_string(m, format, "name"))
         pk_make_copy(m, format, "name", "name");

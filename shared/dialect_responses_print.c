@@ -59,7 +59,7 @@ static void print_usage(const struct pk_usage *u, struct pk_buf *out)
     int64_t in = u->input + u->cache_read + u->cache_write + u->cache_write_1h;
     int64_t made = u->output + u->reasoning, total = in + made;
 
-    pk_dialect_key(out, "usage");
+    pk_member_key(out, "usage");
     if (u->source == PK_USAGE_NONE) {
         pk_buf_adds(out, "null");
         return;
@@ -165,20 +165,20 @@ static void print_item(const struct pk_stream *s, const char *status, struct pk_
     const struct printer *p = s->printer;
     bool begins = strcmp(status, "in_progress") == 0, reasoning = p->open == OPEN_REASONING;
 
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_addc(out, '{');
-    pk_dialect_text(out, "id", item_id(s, kinds[p->open].prefix, out->arena));
+    pk_member_text(out, "id", item_id(s, kinds[p->open].prefix, out->arena));
     pk_buf_addf(out, ",\"type\":\"%s\"", kinds[p->open].type);
     if (!reasoning)
         pk_buf_addf(out, ",\"status\":\"%s\",\"role\":\"assistant\"", status);
-    pk_dialect_key(out, reasoning ? "summary" : "content");
+    pk_member_key(out, reasoning ? "summary" : "content");
     pk_buf_addc(out, '[');
     if (!begins && (p->part || !reasoning))
         print_text_part(kinds[p->open].part, kinds[p->open].member, pk_buf_str(&p->text), out);
     pk_buf_addc(out, ']');
     if (reasoning && p->blocks.len)
-        pk_dialect_text(out, "encrypted_content",
-                        pk_copyf(out->arena, "[%.*s]", PK_FMT(pk_buf_str(&p->blocks))));
+        pk_member_text(out, "encrypted_content",
+                       pk_copyf(out->arena, "[%.*s]", PK_FMT(pk_buf_str(&p->blocks))));
     pk_buf_addc(out, '}');
 }
 
@@ -214,14 +214,14 @@ static void print_call(const struct pk_stream *s, const struct pk_stream_tool *t
     bool begins = strcmp(status, "in_progress") == 0, custom = is_custom(s, t->name);
     pk_str arguments = begins ? PK_NONE : pk_buf_str(&t->arguments);
 
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_addc(out, '{');
-    pk_dialect_text(out, "id", item_id(s, custom ? "ctc" : "fc", out->arena));
+    pk_member_text(out, "id", item_id(s, custom ? "ctc" : "fc", out->arena));
     pk_buf_addf(out, ",\"type\":\"%s\",\"status\":\"%s\"",
                 custom ? "custom_tool_call" : "function_call", status);
-    pk_dialect_text(out, "call_id", t->id);
-    pk_dialect_text(out, "name", t->name);
-    pk_dialect_key(out, custom ? "input" : "arguments");
+    pk_member_text(out, "call_id", t->id);
+    pk_member_text(out, "name", t->name);
+    pk_member_key(out, custom ? "input" : "arguments");
     pk_json_quote(out, custom ? input_of(out->arena, arguments)
                        : !begins && pk_str_trim(arguments).len == 0 ? PK_STR("{}")
                                                                     : arguments);
@@ -234,11 +234,11 @@ static void print_image(const struct pk_stream *s, pk_str url, struct pk_buf *ou
     pk_str media = PK_NONE, bytes = url;
 
     (void)pk_make_data_url(url, &media, &bytes);
-    pk_dialect_comma(out);
+    pk_member_comma(out);
     pk_buf_addc(out, '{');
-    pk_dialect_text(out, "id", item_id(s, "ig", out->arena));
+    pk_member_text(out, "id", item_id(s, "ig", out->arena));
     pk_buf_adds(out, ",\"type\":\"image_generation_call\",\"status\":\"completed\"");
-    pk_dialect_text(out, "result", bytes);
+    pk_member_text(out, "result", bytes);
     pk_buf_addc(out, '}');
 }
 
@@ -266,7 +266,7 @@ static void send_response(struct pk_stream *s, const char *type, const char *sta
     struct pk_buf b = open_event(s, type);
     const struct printer *p = s->printer;
 
-    pk_dialect_key(&b, "response");
+    pk_member_key(&b, "response");
     print_response(s, status, pk_buf_str(&p->items), &b);
     send(out, type, &b);
 }
@@ -289,7 +289,7 @@ static struct pk_buf open_inner(struct pk_stream *s, const char *type)
     const struct printer *p = s->printer;
     bool reasoning = p->open == OPEN_REASONING;
 
-    pk_dialect_text(&b, "item_id", item_id(s, kinds[p->open].prefix, &s->scratch));
+    pk_member_text(&b, "item_id", item_id(s, kinds[p->open].prefix, &s->scratch));
     pk_buf_addf(&b, ",\"output_index\":%d,\"%s\":0", p->index,
                 reasoning ? "summary_index" : "content_index");
     return b;
@@ -307,7 +307,7 @@ static void send_part(struct pk_stream *s, const char *what, pk_str text, struct
         return;
     struct pk_buf b = open_inner(s, type);
 
-    pk_dialect_key(&b, "part");
+    pk_member_key(&b, "part");
     print_text_part(kinds[p->open].part, kinds[p->open].member, text, &b);
     send(out, type, &b);
 }
@@ -323,7 +323,7 @@ static void send_text(struct pk_stream *s, const char *what, const char *member,
         return;
     struct pk_buf b = open_inner(s, type);
 
-    pk_dialect_key(&b, member);
+    pk_member_key(&b, member);
     pk_json_quote(&b, text);
     if (p->open == OPEN_TEXT)
         pk_buf_adds(&b, ",\"logprobs\":[]");
@@ -427,7 +427,7 @@ static struct pk_buf open_call_event(struct pk_stream *s, const char *type, bool
     struct pk_buf b = open_event(s, type);
     const struct printer *p = s->printer;
 
-    pk_dialect_text(&b, "item_id", item_id(s, custom ? "ctc" : "fc", &s->scratch));
+    pk_member_text(&b, "item_id", item_id(s, custom ? "ctc" : "fc", &s->scratch));
     pk_buf_addf(&b, ",\"output_index\":%d", p->index);
     return b;
 }
@@ -441,7 +441,7 @@ static void more_of_call(struct pk_stream *s, pk_str arguments, struct pk_buf *o
     if (is_custom(s, s->tools[p->calls.next].name))
         return;
     struct pk_buf b = open_call_event(s, type, false);
-    pk_dialect_key(&b, "delta");
+    pk_member_key(&b, "delta");
     pk_json_quote(&b, arguments);
     send(out, type, &b);
 }
@@ -452,11 +452,11 @@ static void end_custom(struct pk_stream *s, pk_str input, struct pk_buf *out)
     static const char done[] = "response.custom_tool_call_input.done";
     struct pk_buf b = open_call_event(s, delta, true);
 
-    pk_dialect_key(&b, "delta");
+    pk_member_key(&b, "delta");
     pk_json_quote(&b, input);
     send(out, delta, &b);
     b = open_call_event(s, done, true);
-    pk_dialect_key(&b, "input");
+    pk_member_key(&b, "input");
     pk_json_quote(&b, input);
     send(out, done, &b);
 }
@@ -467,8 +467,8 @@ static void end_function(struct pk_stream *s, const struct pk_stream_tool *t, st
     struct pk_buf b = open_call_event(s, done, false);
     pk_str arguments = pk_buf_str(&t->arguments);
 
-    pk_dialect_text(&b, "name", t->name);
-    pk_dialect_key(&b, "arguments");
+    pk_member_text(&b, "name", t->name);
+    pk_member_key(&b, "arguments");
     pk_json_quote(&b, pk_str_trim(arguments).len ? arguments : PK_STR("{}"));
     send(out, done, &b);
 }

@@ -53,7 +53,7 @@ static void print_time(struct pk_buf *out, const char *name, int64_t at_us)
     char text[PK_ISO_BYTES];
 
     pk_iso_print(at_us, text);
-    pk_dialect_text(out, name, pk_str_of(text));
+    pk_member_text(out, name, pk_str_of(text));
 }
 
 static void print_bool(struct pk_buf *out, const char *name, bool value)
@@ -63,15 +63,15 @@ static void print_bool(struct pk_buf *out, const char *name, bool value)
 
 static void print_ms(struct pk_buf *out, const char *name, int64_t us)
 {
-    pk_dialect_key(out, name);
+    pk_member_key(out, name);
     pk_buf_addf(out, "%lld", (long long)(us / 1000));
 }
 
 static void print_data(struct pk_buf *out, const struct pk_check_run *r)
 {
-    pk_dialect_key(out, "data");
+    pk_member_key(out, "data");
     pk_buf_addc(out, '{');
-    pk_dialect_text(out, "explanation", r->why);
+    pk_member_text(out, "explanation", r->why);
     if (r->extra.len) {
         pk_buf_addc(out, ',');
         pk_buf_add(out, r->extra);
@@ -93,14 +93,14 @@ static void print_check(struct pk_guard_run *run, bool verdict, int64_t now_us)
     else
         print_data(out, r);
     print_bool(out, "verdict", verdict);
-    pk_dialect_text(out, "id", r->check->id);
+    pk_member_text(out, "id", r->check->id);
     print_ms(out, "execution_time", now_us - run->check_started_us);
     print_bool(out, "transformed", r->transformed);
     print_time(out, "created_at", run->check_started_us);
     pk_dialect_raw(out, "log", PK_STR("null"));
     print_bool(out, "fail_on_error", r->check->fail_on_error);
     if (r->error.len) {
-        pk_dialect_key(out, "error");
+        pk_member_key(out, "error");
         pk_buf_adds(out, "{\"name\":\"Check error\",\"message\":");
         pk_json_quote(out, r->error);
         pk_buf_addc(out, '}');
@@ -118,11 +118,11 @@ static pk_str feedback_metadata(struct pk_guard_run *run, pk_str metadata)
     pk_buf_add(&out, pk_str_sub(open, 0, open.len - 1));
     while (out.len && strchr(" \t\r\n", out.at[out.len - 1]))
         out.len--;
-    pk_dialect_key(&out, "successfulChecks");
+    pk_member_key(&out, "successfulChecks");
     pk_json_quote(&out, pk_buf_str(&p->passed));
-    pk_dialect_key(&out, "failedChecks");
+    pk_member_key(&out, "failedChecks");
     pk_json_quote(&out, pk_buf_str(&p->failed));
-    pk_dialect_key(&out, "erroredChecks");
+    pk_member_key(&out, "erroredChecks");
     pk_json_quote(&out, pk_buf_str(&p->erred));
     pk_buf_addc(&out, '}');
     return pk_buf_str(&out);
@@ -130,7 +130,7 @@ static pk_str feedback_metadata(struct pk_guard_run *run, pk_str metadata)
 
 static void print_feedback(struct pk_buf *out, const struct pk_guard_feedback *f)
 {
-    pk_dialect_key(out, "feedback");
+    pk_member_key(out, "feedback");
     if (!f->given) {
         pk_buf_adds(out, "null");
         return;
@@ -151,9 +151,9 @@ static void print_guardrail(struct pk_guard_run *run)
         pk_buf_addc(out, ',');
     pk_buf_addc(out, '{');
     print_bool(out, "verdict", m->verdict);
-    pk_dialect_text(out, "id", g->id);
+    pk_member_text(out, "id", g->id);
     print_bool(out, "transformed", m->transformed);
-    pk_dialect_key(out, "checks");
+    pk_member_key(out, "checks");
     pk_buf_addc(out, '[');
     if (!run->now.checks.failed)
         pk_buf_add(out, pk_buf_str(&run->now.checks));

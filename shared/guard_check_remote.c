@@ -100,10 +100,10 @@ static bool webhook_ready(struct pk_config_reader *p, struct pk_check *check)
 static void print_document(struct pk_check_run *r, struct pk_buf *out, const char *name,
                            const struct pk_guard_doc *doc)
 {
-    pk_dialect_key(out, name);
+    pk_member_key(out, name);
     pk_buf_adds(out, "{\"json\":");
     pk_buf_add(out, doc->text);
-    pk_dialect_key(out, "text");
+    pk_member_key(out, "text");
     pk_json_quote(out, doc->units
                            ? pk_guard_unit(doc, doc->phase == PK_GUARD_INPUT ? doc->units - 1 : 0)
                            : PK_NONE);
@@ -124,11 +124,11 @@ static void webhook_run(struct pk_check_run *r)
     print_document(r, &body, "request", r->request);
     if (r->response)
         print_document(r, &body, "response", r->response);
-    pk_dialect_text(&body, "provider", r->call->provider);
-    pk_dialect_text(&body, "requestType", pk_guard_request_type(r->call->operation));
+    pk_member_text(&body, "provider", r->call->provider);
+    pk_member_text(&body, "requestType", pk_guard_request_type(r->call->operation));
     pk_dialect_raw(&body, "metadata", r->call->metadata.len ? r->call->metadata : PK_STR("{}"));
-    pk_dialect_text(&body, "eventType",
-                    r->response ? PK_STR("afterRequestHook") : PK_STR("beforeRequestHook"));
+    pk_member_text(&body, "eventType",
+                   r->response ? PK_STR("afterRequestHook") : PK_STR("beforeRequestHook"));
     pk_buf_addc(&body, '}');
     if (body.failed) {
         pk_check_err(r, "the texts are too large");
@@ -370,7 +370,7 @@ static bool add_flagged(struct pk_check_run *r, const struct pk_json *reply, int
     for (int k = pk_json_first(reply, categories); k >= 0; k = pk_json_next(reply, categories, k)) {
         if (!pk_json_true(reply, k + 1))
             continue;
-        pk_dialect_comma(names);
+        pk_member_comma(names);
         pk_buf_add(names, pk_json_raw(reply, k));
         counts = counts || pk_strings_have(&x->categories, pk_json_str(r->arena, reply, k));
     }

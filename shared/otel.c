@@ -5,6 +5,7 @@
 #include "otel.h"
 
 #include "json.h"
+#include "member.h"
 
 #include <string.h>
 
@@ -126,8 +127,7 @@ static pk_str provider_of(pk_str provider)
 
 static void add_key(struct pk_buf *out, const char *key)
 {
-    if (out->len && out->at[out->len - 1] != '[')
-        pk_buf_addc(out, ',');
+    pk_member_comma(out);
     pk_buf_addf(out, "{\"key\":\"%s\",\"value\":{", key);
 }
 

@@ -5,35 +5,12 @@
 #include "reply.h"
 
 #include "codec.h"
-
-static void add_name(struct pk_buf *out, const char *name)
-{
-    if (out->len && out->at[out->len - 1] != '{')
-        pk_buf_addc(out, ',');
-    pk_buf_addc(out, '"');
-    pk_buf_adds(out, name);
-    pk_buf_adds(out, "\":");
-}
-
-static void add_text(struct pk_buf *out, const char *name, pk_str value)
-{
-    add_name(out, name);
-    if (value.len)
-        pk_json_quote(out, value);
-    else
-        pk_buf_adds(out, "null");
-}
-
-static void add_int(struct pk_buf *out, const char *name, int64_t value)
-{
-    add_name(out, name);
-    pk_buf_addf(out, "%lld", (long long)value);
-}
+#include "member.h"
 
 /* Milliseconds as pk_logs has them: with the microseconds. */
 static void add_ms(struct pk_buf *out, const char *name, int64_t us)
 {
-    add_name(out, name);
+    pk_member_key(out, name);
     pk_buf_addf(out, "%lld.%03lld", (long long)(us / 1000), (long long)(us % 1000));
 }
 
@@ -43,22 +20,22 @@ static void add_cost(struct pk_buf *out, const struct pk_record *r)
 
     if (r->cost_known)
         pk_usd_print(r->cost_pusd, usd);
-    add_name(out, "cost_usd");
+    pk_member_key(out, "cost_usd");
     pk_buf_adds(out, usd);
 }
 
 static void add_pk(struct pk_buf *out, const struct pk_record *r)
 {
     pk_buf_addc(out, '{');
-    add_text(out, "trace_id", r->trace_id);
-    add_text(out, "provider", r->provider);
-    add_text(out, "model", r->model);
+    pk_member_text(out, "trace_id", r->trace_id);
+    pk_member_text(out, "provider", r->provider);
+    pk_member_text(out, "model", r->model);
     add_cost(out, r);
-    add_text(out, "cache_status", pk_str_of(pk_cache_status_name(r->cache_status)));
-    add_int(out, "attempts", r->attempts);
+    pk_member_text(out, "cache_status", pk_str_of(pk_cache_status_name(r->cache_status)));
+    pk_member_int(out, "attempts", r->attempts);
     add_ms(out, "latency_ms", r->ended_us - r->started_us);
     if (r->dropped.len)
-        add_text(out, "dropped", r->dropped);
+        pk_member_text(out, "dropped", r->dropped);
     pk_buf_addc(out, '}');
 }
 
@@ -116,7 +93,7 @@ bool pk_reply_vector(struct pk_arena *arena, pk_str request, pk_str body, float 
 
 static void add_raw(struct pk_buf *out, const char *name, pk_str json)
 {
-    add_name(out, name);
+    pk_member_key(out, name);
     pk_buf_add(out, json.len ? json : PK_STR("null"));
 }
 
@@ -144,10 +121,10 @@ static void add_error(struct pk_buf *out, const struct pk_record *r, const struc
     pk_str code = pk_str_of(pk_code_name(e->code));
 
     pk_buf_adds(out, ",\"error\":{");
-    add_text(out, "code", code);
-    add_text(out, "type", code);
-    add_text(out, "message", r->error_message.len ? r->error_message : pk_str_of(e->msg));
-    add_int(out, "http_status", e->status);
+    pk_member_text(out, "code", code);
+    pk_member_text(out, "type", code);
+    pk_member_text(out, "message", r->error_message.len ? r->error_message : pk_str_of(e->msg));
+    pk_member_int(out, "http_status", e->status);
     pk_buf_addf(out, ",\"retryable\":%s}", e->retryable ? "true" : "false");
 }
 
@@ -162,7 +139,7 @@ static void add_hooks(struct pk_arena *arena, struct pk_buf *out, pk_str error)
     int hooks = pk_json_get(&doc, 0, "hook_results");
     if (hooks < 0)
         return;
-    add_name(out, "hook_results");
+    pk_member_key(out, "hook_results");
     pk_buf_add(out, pk_json_raw(&doc, hooks));
 }
 
@@ -187,7 +164,7 @@ bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struc
         add_error(&text, r, e);
     pk_buf_adds(&text, ",\"usage\":");
     pk_buf_add(&text, usage);
-    add_text(&text, "trace_id", r->trace_id);
+    pk_member_text(&text, "trace_id", r->trace_id);
     if (e->code != PK_OK)
         add_hooks(arena, &text, body);
     pk_buf_addc(&text, '}');

@@ -8,6 +8,7 @@
 #include "store_catalog.h"
 
 #include "iso.h"
+#include "member.h"
 #include "price.h"
 #include "store_audit.h"
 #include "store_value.h"
@@ -398,15 +399,9 @@ static bool put_model(struct import *im, const struct model *m)
 
 /* --- the diff -------------------------------------------------------------------------------- */
 
-static void next_member(struct pk_buf *out)
-{
-    if (out->len && out->at[out->len - 1] != '{' && out->at[out->len - 1] != '[')
-        pk_buf_addc(out, ',');
-}
-
 static void add_name(struct pk_buf *out, pk_str provider, pk_str model)
 {
-    next_member(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "{\"provider\":");
     pk_json_quote(out, provider);
     pk_buf_adds(out, ",\"model\":");
@@ -419,13 +414,13 @@ static void add_price(struct pk_buf *out, const struct price *p, const struct pr
     for (int i = 0; i < PK_RATES; i++) {
         if (p->rates[i] < 0 || (other && other->rates[i] == p->rates[i]))
             continue;
-        next_member(out);
+        pk_member_comma(out);
         pk_buf_addf(out, "\"%s_usd\":", pk_rate_name((enum pk_rate)i));
         pk_price_print(out, p->rates[i]);
     }
     if (p->units.len == 0 || (other && pk_str_eq(p->units, other->units)))
         return;
-    next_member(out);
+    pk_member_comma(out);
     pk_buf_adds(out, "\"units\":");
     pk_buf_add(out, p->units);
 }
@@ -458,7 +453,7 @@ static void add_prices(struct pk_buf *out, struct side s, struct side other)
             add_price(out, p, q);
             continue;
         }
-        next_member(out);
+        pk_member_comma(out);
         pk_buf_adds(out, higher ? "" : "\"above\":{");
         higher = true;
         pk_buf_addf(out, "\"%lld\":{", (long long)p->above_tokens);
@@ -480,7 +475,7 @@ static void add_dated(struct pk_buf *out, struct pk_arena *arena, const struct m
 
         if (!is_dated(x, &p))
             continue;
-        next_member(out);
+        pk_member_comma(out);
         pk_buf_adds(out, any ? "" : "\"dated\":[");
         any = true;
         pk_iso_print(p.from_us, from);
@@ -498,7 +493,7 @@ static void add_text(struct pk_buf *out, const char *name, pk_str text, pk_str o
 {
     if (text.len == 0 || pk_str_eq(text, other))
         return;
-    next_member(out);
+    pk_member_comma(out);
     pk_buf_addf(out, "\"%s\":", name);
     if (pk_str_starts(text, "{"))
         pk_buf_add(out, text);
@@ -510,7 +505,7 @@ static void add_number(struct pk_buf *out, const char *name, int64_t n, int64_t 
 {
     if (n <= 0 || n == other)
         return;
-    next_member(out);
+    pk_member_comma(out);
     pk_buf_addf(out, "\"%s\":%lld", name, (long long)n);
 }
 

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "guard.h"
+#include "member.h"
 #include "prompt.h"
 #include "store_value.h"
 
@@ -166,6 +167,20 @@ const char *pk_users_told(struct pk_arena *arena, enum pk_used what, pk_str slug
         pk_buf_addf(&out, " and %d more", users->count - shown);
     pk_buf_addc(&out, 0);
     return out.failed ? "it is named by others" : out.at;
+}
+
+void pk_users_print(struct pk_buf *out, const struct pk_users *users)
+{
+    if (users->count == 0)
+        return;
+    pk_member_raw(out, "used_by", PK_STR("["));
+    for (int i = 0; i < users->count && i < PK_USERS_NAMED_MAX; i++) {
+        if (i)
+            pk_buf_addc(out, ',');
+        pk_json_quote(out, users->names[i]);
+    }
+    pk_buf_addc(out, ']');
+    pk_member_int(out, "used_by_total", users->count);
 }
 
 bool pk_store_unused(struct pk_store *s, enum pk_used what, pk_str slug, struct pk_error *err)

@@ -31,6 +31,9 @@ bool pk_store_users(struct pk_store *s, struct pk_arena *arena, enum pk_used wha
 const char *pk_users_told(struct pk_arena *arena, enum pk_used what, pk_str slug,
                           const struct pk_users *users);
 
+/* Prints used_by, the first few of them, and used_by_total, as members; nothing when there are none. */
+void pk_users_print(struct pk_buf *out, const struct pk_users *users);
+
 /* PK_IN_USE, which says that, when there are any. */
 bool pk_store_unused(struct pk_store *s, enum pk_used what, pk_str slug,
                      struct pk_error *err) PK_MUST_CHECK;

@@ -6,6 +6,7 @@
  */
 #include "desk.h"
 #include "member.h"
+#include "store_users.h"
 #include "xfer.h"
 
 #include <stdio.h>
@@ -63,7 +64,7 @@ static bool key_revoke(struct pkd_desk *d, char **words, int count, struct pk_er
     if (!existed)
         return pk_fail(err, PK_NOT_FOUND, "%s: no such virtual key in force", words[0]);
     pkd_desk_tell(d, "slug", words[0], "revoked");
-    pkd_member_users(&d->told, &users);
+    pk_users_print(&d->told, &users);
     if (users.count)
         (void)fprintf(stderr, "pkd: %s\n",
                       pk_users_told(&d->arena, PK_USED_VIRTUAL_KEY, slug, &users));

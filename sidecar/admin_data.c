@@ -21,7 +21,7 @@ static bool purge(struct pkd_desk *d, char **words, int count, struct pk_error *
         return false;
     if (!pk_store_cache_purge(d->store, &filter, pk_clock_us(), &gone, err))
         return false;
-    pkd_member_int(&d->told, "purged", gone);
+    pk_member_int(&d->told, "purged", gone);
     if (!d->options->json)
         (void)printf("%lld\n", (long long)gone);
     return true;
@@ -35,8 +35,8 @@ static bool size(struct pkd_desk *d, char **words, int count, struct pk_error *e
     (void)count;
     if (!pk_store_cache_size(d->store, &entries, &bytes, err))
         return false;
-    pkd_member_int(&d->told, "entries", entries);
-    pkd_member_int(&d->told, "bytes", bytes);
+    pk_member_int(&d->told, "entries", entries);
+    pk_member_int(&d->told, "bytes", bytes);
     if (!d->options->json)
         (void)printf("%lld\t%lld\n", (long long)entries, (long long)bytes);
     return true;

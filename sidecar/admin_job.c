@@ -56,7 +56,7 @@ static bool cancel(struct pkd_desk *d, char **words, int count, struct pk_error 
     if (!id_of(words, id, err) ||
         !pk_store_job_cancel(d->store, id, PK_NONE, pk_clock_us(), &cancelled, err))
         return false;
-    pkd_member_bool(&d->told, "cancelled", cancelled);
+    pk_member_bool(&d->told, "cancelled", cancelled);
     return true;
 }
 
@@ -70,7 +70,7 @@ static bool retry(struct pkd_desk *d, char **words, int count, struct pk_error *
     if (!id_of(words, id, err) ||
         !pk_store_job_retry(d->store, id, PK_NONE, pk_clock_us(), &items, err))
         return false;
-    pkd_member_int(&d->told, "retried", items);
+    pk_member_int(&d->told, "retried", items);
     if (!d->options->json)
         (void)printf("%lld\n", (long long)items);
     return true;

@@ -37,8 +37,7 @@ static bool add_metadata(struct pk_buf *out, pk_str lines, struct pk_error *err)
         if (equals < 1)
             return pk_fail(err, PK_BAD_REQUEST, "--metadata: must be KEY=VALUE, not %.*s",
                            PK_FMT(line));
-        if (pk_buf_str(out).at[out->len - 1] != '{')
-            pk_buf_addc(out, ',');
+        pk_member_comma(out);
         pk_json_quote(out, pk_str_sub(line, 0, (size_t)equals));
         pk_buf_addc(out, ':');
         pk_json_quote(out, pk_str_sub(line, (size_t)equals + 1, line.len));
@@ -65,7 +64,7 @@ static bool spell_filter(struct pkd_desk *d, char **words, int count, pk_str *ou
     pk_buf_addc(&b, '{');
     for (size_t i = 0; i < PK_COUNT(given); i++)
         if (given[i][1])
-            pkd_member_text(&b, given[i][0], pk_str_of(given[i][1]));
+            pk_member_text(&b, given[i][0], pk_str_of(given[i][1]));
     for (int i = 0; i < count; i++) {
         pk_str word = pk_str_of(words[i]);
         int equals = pk_str_find(word, '=');
@@ -77,7 +76,7 @@ static bool spell_filter(struct pkd_desk *d, char **words, int count, pk_str *ou
             return pk_fail(err, PK_NO_MEMORY, "filter: out of memory");
         memcpy(name, word.at, (size_t)equals);
         name[equals] = 0;
-        pkd_member_text(&b, name, pk_str_sub(word, (size_t)equals + 1, word.len));
+        pk_member_text(&b, name, pk_str_sub(word, (size_t)equals + 1, word.len));
     }
     if (b.len == 1)
         pk_buf_adds(&b, "\"payloads\":null");
@@ -171,7 +170,7 @@ static bool add_payloads(struct reading *r, const struct pk_value *row)
 
         if (!pkd_log_payload(r->d->store, row, payload_columns[i], &r->room, &text, r->err))
             return false;
-        pkd_member_raw(&r->out, names[i], text.len ? text : PK_STR("null"));
+        pk_member_raw(&r->out, names[i], text.len ? text : PK_STR("null"));
     }
     return true;
 }

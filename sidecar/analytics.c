@@ -181,7 +181,7 @@ static bool take_point(void *ctx, const struct pk_value *v, int count)
     struct sheet *s = ctx;
 
     (void)count;
-    pkd_item_begin(s->out);
+    pk_member_item(s->out);
     pkd_cell_members(s->out, s->cells, v);
     pk_buf_addc(s->out, '}');
     return !s->out->failed;
@@ -196,11 +196,11 @@ static bool take_nested(void *ctx, const struct pk_value *v, int count)
         if (s->rows > 1)
             pk_buf_adds(s->out, "]}");
         s->at_us = v[0].i;
-        pkd_item_begin(s->out);
+        pk_member_item(s->out);
         pkd_cell_members(s->out, s->cells, v);
-        pkd_member_raw(s->out, s->nested, PK_STR("["));
+        pk_member_raw(s->out, s->nested, PK_STR("["));
     }
-    pkd_item_begin(s->out);
+    pk_member_item(s->out);
     pkd_cell_members(s->out, s->nested_cells, v);
     pk_buf_addc(s->out, '}');
     return !s->out->failed;
@@ -211,7 +211,7 @@ static bool add_points(struct pkd_errand *e, struct pkd_filter *f, const struct 
 {
     struct sheet s = {.out = &e->out, .nested = g->nested, .nested_cells = g->nested_cells};
 
-    pkd_member_raw(&e->out, "data_points", PK_STR("["));
+    pk_member_raw(&e->out, "data_points", PK_STR("["));
     if (!run(e, f, &g->points, pkd_filter_bucket_us(f), g->nested ? take_nested : take_point, &s,
              err))
         return false;
@@ -252,7 +252,7 @@ bool pkd_analytics_graph(struct pkd_errand *e, struct pk_error *err)
     if (!pkd_filter_query(e, &f, err) || !add_summary(e, &f, &g->summary, err) ||
         !add_points(e, &f, g, err))
         return false;
-    pkd_member_text(&e->out, "object", PK_STR("analytics-graph"));
+    pk_member_text(&e->out, "object", PK_STR("analytics-graph"));
     pk_buf_addc(&e->out, '}');
     return true;
 }
@@ -265,9 +265,9 @@ static bool take_group(void *ctx, const struct pk_value *v, int count)
 
     (void)count;
     s->total = v[s->total_column].i;
-    pkd_item_begin(s->out);
+    pk_member_item(s->out);
     pkd_cell_members(s->out, s->cells, v);
-    pkd_member_text(s->out, "object", PK_STR("analytics-group"));
+    pk_member_text(s->out, "object", PK_STR("analytics-group"));
     pk_buf_addc(s->out, '}');
     return !s->out->failed;
 }
@@ -307,7 +307,7 @@ bool pkd_analytics_group(struct pkd_errand *e, struct pk_error *err)
                              take_group, &s, err))
         return false;
     pk_buf_addc(&e->out, ']');
-    pkd_member_int(&e->out, "total", s.total);
+    pk_member_int(&e->out, "total", s.total);
     pk_buf_addc(&e->out, '}');
     return true;
 }
@@ -320,7 +320,7 @@ bool pkd_analytics_cache(struct pkd_errand *e, struct pk_error *err)
     pkd_logs_settle(e);
     if (!pkd_filter_query(e, &f, err) || !add_summary(e, &f, &figures, err))
         return false;
-    pkd_member_text(&e->out, "object", PK_STR("analytics-summary"));
+    pk_member_text(&e->out, "object", PK_STR("analytics-summary"));
     pk_buf_addc(&e->out, '}');
     return true;
 }
@@ -334,7 +334,7 @@ bool pkd_analytics_requests(struct pkd_errand *e, struct pk_error *err)
     pkd_logs_settle(e);
     if (!pkd_filter_query(e, &f, err) || !add_summary(e, &f, &figures, err))
         return false;
-    pkd_member_text(&e->out, "object", PK_STR("list"));
+    pk_member_text(&e->out, "object", PK_STR("list"));
     bool ok = pkd_logs_page(e, &f, err);
     pk_buf_addc(&e->out, '}');
     return ok;

@@ -22,8 +22,8 @@ bool pkd_not_there(struct pkd_control *c)
 
 void pkd_print_ids(struct pkd_control *c, pk_str slug)
 {
-    pkd_member_text(c->out, "id", slug);
-    pkd_member_text(c->out, "slug", slug);
+    pk_member_text(c->out, "id", slug);
+    pk_member_text(c->out, "slug", slug);
 }
 
 pk_str pkd_version_id(struct pkd_control *c, pk_str slug, int64_t version)
@@ -230,7 +230,7 @@ static bool list_row(void *ctx, const struct pk_value *row, int count)
     if (page->total++ < page->skip || page->shown == page->rows)
         return true;
     page->shown++;
-    pkd_item_begin(c->out);
+    pk_member_item(c->out);
     c->is->print(c, row, false);
     pk_buf_addc(c->out, '}');
     return true;
@@ -248,16 +248,16 @@ bool pkd_control_list(struct pkd_control *c)
         return false;
     c->listed = true;
     page.skip = number * page.rows;
-    pkd_member_text(c->out, "object", PK_STR("list"));
+    pk_member_text(c->out, "object", PK_STR("list"));
     if (c->is->wrapped)
-        pkd_member_bool(c->out, "success", true);
-    pkd_member_raw(c->out, "data", PK_STR("["));
+        pk_member_bool(c->out, "success", true);
+    pk_member_raw(c->out, "data", PK_STR("["));
     if (!c->store->ops->exec(c->store, c->is->page, args, PK_COUNT(args), list_row, &page, c->err))
         return false;
     pk_buf_addc(c->out, ']');
-    pkd_member_int(c->out, "total", page.total);
-    pkd_member_int(c->out, "current_page", number);
-    pkd_member_int(c->out, "page_size", page.rows);
+    pk_member_int(c->out, "total", page.total);
+    pk_member_int(c->out, "current_page", number);
+    pk_member_int(c->out, "page_size", page.rows);
     return true;
 }
 
@@ -289,9 +289,9 @@ static void wrap(struct pkd_control *c)
 {
     pk_str members = pk_copy(c->arena, pk_str_sub(pk_buf_str(c->out), 1, c->out->len));
 
-    pkd_member_bool(c->out, "success", true);
+    pk_member_bool(c->out, "success", true);
     if (members.len)
-        pkd_member_raw(c->out, "data", pk_copyf(c->arena, "{%.*s}", PK_FMT(members)));
+        pk_member_raw(c->out, "data", pk_copyf(c->arena, "{%.*s}", PK_FMT(members)));
 }
 
 static bool change(struct pkd_control *c, pkd_control_fn *verb)

@@ -134,22 +134,22 @@ static void print_key(struct pkd_control *c, const struct pk_value *v, bool whol
     (void)whole;
     (void)pk_scopes_read(v[3].s, &scopes);
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
-    pkd_member_text(c->out, "key", pk_copyf(c->arena, "pk-********%.*s", PK_FMT(v[7].s)));
-    pkd_member_text(c->out, "description", v[2].s);
-    pkd_member_text(c->out, "type", PK_STR("workspace-service"));
-    pkd_member_text(c->out, "creation_mode", PK_STR("api"));
-    pkd_member_raw(c->out, "scopes", scope_list(c->arena, scopes));
-    pkd_member_raw(c->out, "defaults", PK_STR("{"));
-    pkd_member_raw(c->out, "metadata", v[6].s.len ? v[6].s : PK_STR("null"));
-    pkd_member_text(c->out, "config_id", v[4].s);
-    pkd_member_bool(c->out, "allow_config_override", !v[5].i);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "key", pk_copyf(c->arena, "pk-********%.*s", PK_FMT(v[7].s)));
+    pk_member_text(c->out, "description", v[2].s);
+    pk_member_text(c->out, "type", PK_STR("workspace-service"));
+    pk_member_text(c->out, "creation_mode", PK_STR("api"));
+    pk_member_raw(c->out, "scopes", scope_list(c->arena, scopes));
+    pk_member_raw(c->out, "defaults", PK_STR("{"));
+    pk_member_raw(c->out, "metadata", v[6].s.len ? v[6].s : PK_STR("null"));
+    pk_member_text(c->out, "config_id", v[4].s);
+    pk_member_bool(c->out, "allow_config_override", !v[5].i);
     pk_buf_addc(c->out, '}');
     pkd_print_limits(c, v[0].s, v[10].i, false);
-    pkd_member_time(c->out, "created_at", v[8].i);
-    pkd_member_time(c->out, "last_updated_at", v[9].i);
-    pkd_member_time(c->out, "key_transition_expires_at", v[11].i > c->now_us ? v[11].i : 0);
-    pkd_member_text(c->out, "object", PK_STR("api-key"));
+    pk_member_time(c->out, "created_at", v[8].i);
+    pk_member_time(c->out, "last_updated_at", v[9].i);
+    pk_member_time(c->out, "key_transition_expires_at", v[11].i > c->now_us ? v[11].i : 0);
+    pk_member_text(c->out, "object", PK_STR("api-key"));
 }
 
 /* --- bodies ------------------------------------------------------------------------------------------ */
@@ -206,9 +206,9 @@ static bool read_options(struct pkd_control *c, pk_str *options)
         return false;
     pk_buf_addc(&out, '{');
     for (size_t i = 0; i < PK_COUNT(same); i++)
-        pkd_member_raw(&out, same[i], pk_json_raw(&c->body, pkd_control_at(c, same[i])));
+        pk_member_raw(&out, same[i], pk_json_raw(&c->body, pkd_control_at(c, same[i])));
     if (scopes)
-        pkd_member_raw(&out, "scopes", scope_list(c->arena, scopes));
+        pk_member_raw(&out, "scopes", scope_list(c->arena, scopes));
     pk_buf_addc(&out, '}');
     *options = pk_buf_str(&out);
     return !out.failed || pk_fail(c->err, PK_TOO_LARGE, "body: too large");
@@ -238,9 +238,9 @@ static bool create(struct pkd_control *c)
         !pk_store_api_key_create(c->store, c->arena, c->slug, options, c->now_us, &key, c->err) ||
         !pkd_control_title(c))
         return false;
-    pkd_member_text(c->out, "id", c->slug);
-    pkd_member_text(c->out, "key", key);
-    pkd_member_text(c->out, "object", PK_STR("api-key"));
+    pk_member_text(c->out, "id", c->slug);
+    pk_member_text(c->out, "key", key);
+    pk_member_text(c->out, "object", PK_STR("api-key"));
     return true;
 }
 
@@ -252,8 +252,8 @@ static bool update(struct pkd_control *c)
         !pk_store_api_key_update(c->store, c->arena, c->slug, options, c->now_us, c->err) ||
         !check_last(c) || !pkd_control_title(c) || !pkd_control_reset(c))
         return false;
-    pkd_member_text(c->out, "id", c->slug);
-    pkd_member_text(c->out, "object", PK_STR("api-key"));
+    pk_member_text(c->out, "id", c->slug);
+    pk_member_text(c->out, "object", PK_STR("api-key"));
     return true;
 }
 
@@ -273,10 +273,9 @@ static bool rotate(struct pkd_control *c)
     }
     if (!pk_store_api_key_rotate(c->store, c->arena, c->slug, options, c->now_us, &key, c->err))
         return false;
-    pkd_member_text(c->out, "id", c->slug);
-    pkd_member_text(c->out, "key", key);
-    pkd_member_time(c->out, "key_transition_expires_at",
-                    grace_ms ? c->now_us + grace_ms * 1000 : 0);
+    pk_member_text(c->out, "id", c->slug);
+    pk_member_text(c->out, "key", key);
+    pk_member_time(c->out, "key_transition_expires_at", grace_ms ? c->now_us + grace_ms * 1000 : 0);
     return true;
 }
 

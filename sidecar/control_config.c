@@ -9,16 +9,16 @@
 static void print_config(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
-    pkd_member_int(c->out, "is_default", 0);
-    pkd_member_text(c->out, "status", PK_STR("active"));
-    pkd_member_text(c->out, "version_id", pkd_version_id(c, v[0].s, v[2].i));
-    pkd_member_int(c->out, "version", v[2].i);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_int(c->out, "is_default", 0);
+    pk_member_text(c->out, "status", PK_STR("active"));
+    pk_member_text(c->out, "version_id", pkd_version_id(c, v[0].s, v[2].i));
+    pk_member_int(c->out, "version", v[2].i);
     if (whole)
-        pkd_member_raw(c->out, "config", v[3].s);
-    pkd_member_time(c->out, "created_at", v[5].i);
-    pkd_member_time(c->out, "last_updated_at", v[4].i);
-    pkd_member_text(c->out, "object", PK_STR("config"));
+        pk_member_raw(c->out, "config", v[3].s);
+    pk_member_time(c->out, "created_at", v[5].i);
+    pk_member_time(c->out, "last_updated_at", v[4].i);
+    pk_member_text(c->out, "object", PK_STR("config"));
 }
 
 static const char *const members[] = {
@@ -78,8 +78,8 @@ static bool create(struct pkd_control *c)
     if (!pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
-    pkd_member_text(c->out, "object", PK_STR("config"));
+    pk_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
+    pk_member_text(c->out, "object", PK_STR("config"));
     return true;
 }
 
@@ -93,8 +93,8 @@ static bool update(struct pkd_control *c)
         !pk_store_config_get(c->store, c->arena, c->slug, &body, &version, c->err))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
-    pkd_member_text(c->out, "object", PK_STR("config"));
+    pk_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
+    pk_member_text(c->out, "object", PK_STR("config"));
     return true;
 }
 
@@ -121,18 +121,18 @@ static bool print_version(void *ctx, const struct pk_value *v, int count)
 
     PK_ASSERT(count == 4);
     list->count++;
-    pkd_item_begin(c->out);
+    pk_member_item(c->out);
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "name", v[3].s.len ? v[3].s : c->slug);
-    pkd_member_int(c->out, "is_default", 0);
-    pkd_member_text(c->out, "status", PK_STR("active"));
-    pkd_member_text(c->out, "version_id", pkd_version_id(c, c->slug, v[0].i));
-    pkd_member_int(c->out, "version", v[0].i);
-    pkd_member_text(c->out, "config", v[1].s);
-    pkd_member_text(c->out, "format", PK_STR("json"));
-    pkd_member_time(c->out, "created_at", v[2].i);
-    pkd_member_time(c->out, "last_updated_at", v[2].i);
-    pkd_member_text(c->out, "object", PK_STR("config"));
+    pk_member_text(c->out, "name", v[3].s.len ? v[3].s : c->slug);
+    pk_member_int(c->out, "is_default", 0);
+    pk_member_text(c->out, "status", PK_STR("active"));
+    pk_member_text(c->out, "version_id", pkd_version_id(c, c->slug, v[0].i));
+    pk_member_int(c->out, "version", v[0].i);
+    pk_member_text(c->out, "config", v[1].s);
+    pk_member_text(c->out, "format", PK_STR("json"));
+    pk_member_time(c->out, "created_at", v[2].i);
+    pk_member_time(c->out, "last_updated_at", v[2].i);
+    pk_member_text(c->out, "object", PK_STR("config"));
     pk_buf_addc(c->out, '}');
     return true;
 }
@@ -145,13 +145,13 @@ static bool versions(struct pkd_control *c)
     if (!pkd_control_known(c))
         return false;
     c->listed = true;
-    pkd_member_text(c->out, "object", PK_STR("list"));
-    pkd_member_raw(c->out, "data", PK_STR("["));
+    pk_member_text(c->out, "object", PK_STR("list"));
+    pk_member_raw(c->out, "data", PK_STR("["));
     if (!c->store->ops->exec(c->store, PK_SQL_config_versions, args, PK_COUNT(args), print_version,
                              &list, c->err))
         return false;
     pk_buf_addc(c->out, ']');
-    pkd_member_int(c->out, "total", list.count);
+    pk_member_int(c->out, "total", list.count);
     return true;
 }
 

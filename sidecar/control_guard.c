@@ -16,17 +16,17 @@ static void print_guardrail(struct pkd_control *c, const struct pk_value *v, boo
     struct pk_json doc;
 
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
-    pkd_member_text(c->out, "status", PK_STR("active"));
-    pkd_member_text(c->out, "version_id", pkd_version_id(c, v[0].s, v[2].i));
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "status", PK_STR("active"));
+    pk_member_text(c->out, "version_id", pkd_version_id(c, v[0].s, v[2].i));
     if (whole && pk_json_parse(c->arena, v[3].s, "guardrail", &doc, &unused)) {
-        pkd_member_raw(c->out, "guardrail", v[3].s);
+        pk_member_raw(c->out, "guardrail", v[3].s);
         for (size_t i = 0; i < PK_COUNT(parts); i++)
-            pkd_member_raw(c->out, parts[i], pk_json_raw(&doc, pk_json_get(&doc, 0, parts[i])));
+            pk_member_raw(c->out, parts[i], pk_json_raw(&doc, pk_json_get(&doc, 0, parts[i])));
     }
-    pkd_member_time(c->out, "created_at", v[5].i);
-    pkd_member_time(c->out, "last_updated_at", v[4].i);
-    pkd_member_text(c->out, "object", PK_STR("guardrail"));
+    pk_member_time(c->out, "created_at", v[5].i);
+    pk_member_time(c->out, "last_updated_at", v[4].i);
+    pk_member_text(c->out, "object", PK_STR("guardrail"));
 }
 
 static const char *const about[] = {"name", "slug", "workspace_id", "organisation_id", "status"};
@@ -72,8 +72,8 @@ static bool put(struct pkd_control *c, pk_str body)
         !pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
-    pkd_member_text(c->out, "object", PK_STR("guardrail"));
+    pk_member_text(c->out, "version_id", pkd_version_id(c, c->slug, version));
+    pk_member_text(c->out, "object", PK_STR("guardrail"));
     return true;
 }
 

@@ -89,11 +89,11 @@ static void print_amount(struct pk_buf *out, const char *name, const struct pkd_
     char dollars[32];
 
     if (h->counts != PK_LC_COST) {
-        pkd_member_int(out, name, amount);
+        pk_member_int(out, name, amount);
         return;
     }
     pk_usd_print(amount, dollars);
-    pkd_member_raw(out, name, pk_str_of(dollars));
+    pk_member_raw(out, name, pk_str_of(dollars));
 }
 
 static void print_rate(struct pk_buf *out, const struct pkd_held *h)
@@ -101,9 +101,9 @@ static void print_rate(struct pk_buf *out, const struct pkd_held *h)
     static const char *const units[] = {"rps", "rpm", "rph", "rpd", "rpw"};
     size_t unit = (size_t)h->window; /* no rate is for longer than a week (limit_read.c) */
 
-    pkd_member_text(out, "type", pk_str_of(pk_limit_counts_name(h->counts)));
-    pkd_member_text(out, "unit", unit < PK_COUNT(units) ? pk_str_of(units[unit]) : PK_NONE);
-    pkd_member_int(out, "value", h->amount);
+    pk_member_text(out, "type", pk_str_of(pk_limit_counts_name(h->counts)));
+    pk_member_text(out, "unit", unit < PK_COUNT(units) ? pk_str_of(units[unit]) : PK_NONE);
+    pk_member_int(out, "value", h->amount);
 }
 
 static void print_budget(struct pk_buf *out, const struct pkd_held *h)
@@ -113,21 +113,21 @@ static void print_budget(struct pk_buf *out, const struct pkd_held *h)
     bool resets_ever = h->window >= PK_LW_DAY && h->window <= PK_LW_MONTH;
 
     print_amount(out, "credit_limit", h, h->amount);
-    pkd_member_text(out, "type", pk_str_of(pk_limit_counts_name(h->counts)));
+    pk_member_text(out, "type", pk_str_of(pk_limit_counts_name(h->counts)));
     if (h->alert >= 0)
         print_amount(out, "alert_threshold", h, h->alert);
     if (resets_ever)
-        pkd_member_text(out, "periodic_reset", pk_str_of(resets[h->window]));
+        pk_member_text(out, "periodic_reset", pk_str_of(resets[h->window]));
 }
 
 static void print_use(struct pk_buf *out, const struct pkd_held *h)
 {
-    pkd_member_text(out, "counts", pk_str_of(pk_limit_counts_name(h->counts)));
-    pkd_member_text(out, "per", pk_str_of(pk_limit_window_name(h->window)));
+    pk_member_text(out, "counts", pk_str_of(pk_limit_counts_name(h->counts)));
+    pk_member_text(out, "per", pk_str_of(pk_limit_window_name(h->window)));
     print_amount(out, "amount", h, h->amount);
     print_amount(out, "used", h, h->used);
     print_amount(out, "remaining", h, h->used < h->amount ? h->amount - h->used : 0);
-    pkd_member_time(out, "resets_at", h->until_us);
+    pk_member_time(out, "resets_at", h->until_us);
 }
 
 /* The limits of `slug` that `which` asks for (0: rates, 1: budgets, 2: all), each in braces. */
@@ -139,7 +139,7 @@ static int print_each(struct pkd_control *c, pk_str slug, int which, struct pk_b
     for (int i = 0; i < c->held_count; i++) {
         if (!pk_str_eq(c->held[i].owner, slug) || (which < 2 && c->held[i].budget != which))
             continue;
-        pkd_item_begin(out);
+        pk_member_item(out);
         print(out, &c->held[i]);
         pk_buf_addc(out, '}');
         count++;
@@ -169,19 +169,19 @@ static void print_list(struct pkd_control *c, const char *name, pk_str slug, boo
 
     if (!one || count > 1)
         text = pk_copyf(c->arena, "[%.*s]", PK_FMT(text));
-    pkd_member_raw(c->out, name, text.len ? text : PK_STR("null"));
+    pk_member_raw(c->out, name, text.len ? text : PK_STR("null"));
 }
 
 void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us, bool one_rate)
 {
-    pkd_member_text(c->out, "status", pk_str_of(status_of(c, slug, expires_us)));
+    pk_member_text(c->out, "status", pk_str_of(status_of(c, slug, expires_us)));
     print_list(c, "rate_limits", slug, false, one_rate);
     print_list(c, "usage_limits", slug, true, true);
-    pkd_member_raw(c->out, "usage", PK_STR("["));
+    pk_member_raw(c->out, "usage", PK_STR("["));
     (void)print_each(c, slug, 2, c->out, print_use);
     pk_buf_addc(c->out, ']');
-    pkd_member_raw(c->out, "reset_usage", PK_STR("null"));
-    pkd_member_time(c->out, "expires_at", expires_us);
+    pk_member_raw(c->out, "reset_usage", PK_STR("null"));
+    pk_member_time(c->out, "expires_at", expires_us);
 }
 
 bool pkd_control_reset(struct pkd_control *c)

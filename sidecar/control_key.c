@@ -33,46 +33,46 @@ static void print_model_config(struct pkd_control *c, const char *name, pk_str c
 
     pk_buf_adds(&over, "{");
     if (custom_host.len)
-        pkd_member_text(&over, "custom_host", custom_host);
+        pk_member_text(&over, "custom_host", custom_host);
     pk_buf_adds(&over, "}");
     if (pk_json_merge(c->arena, all, pk_buf_str(&over), "model_config", &all, &unused))
-        pkd_member_raw(c->out, name, all);
+        pk_member_raw(c->out, name, all);
 }
 
 static void print_key(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
     (void)whole;
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
-    pkd_member_text(c->out, "note", v[12].s);
-    pkd_member_text(c->out, "provider", v[2].s);
-    pkd_member_text(c->out, "ai_provider_name", v[2].s);
-    pkd_member_text(c->out, "masked_api_key", masked(c, v));
-    pkd_member_text(c->out, "custom_host", v[3].s);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "note", v[12].s);
+    pk_member_text(c->out, "provider", v[2].s);
+    pk_member_text(c->out, "ai_provider_name", v[2].s);
+    pk_member_text(c->out, "masked_api_key", masked(c, v));
+    pk_member_text(c->out, "custom_host", v[3].s);
     print_model_config(c, "model_config", v[3].s, v[9].s);
-    pkd_member_raw(c->out, "allowed_models", v[7].s.len ? v[7].s : PK_STR("null"));
-    pkd_member_raw(c->out, "denied_models", v[8].s.len ? v[8].s : PK_STR("null"));
+    pk_member_raw(c->out, "allowed_models", v[7].s.len ? v[7].s : PK_STR("null"));
+    pk_member_raw(c->out, "denied_models", v[8].s.len ? v[8].s : PK_STR("null"));
     pkd_print_limits(c, v[0].s, v[6].i, false);
-    pkd_member_time(c->out, "created_at", v[10].i);
-    pkd_member_time(c->out, "last_updated_at", v[11].i);
-    pkd_member_text(c->out, "object", PK_STR("virtual-key"));
+    pk_member_time(c->out, "created_at", v[10].i);
+    pk_member_time(c->out, "last_updated_at", v[11].i);
+    pk_member_text(c->out, "object", PK_STR("virtual-key"));
 }
 
 static void print_integration(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
-    pkd_member_text(c->out, "description", v[12].s);
-    pkd_member_text(c->out, "ai_provider_id", v[2].s);
-    pkd_member_text(c->out, "status", PK_STR("active"));
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "description", v[12].s);
+    pk_member_text(c->out, "ai_provider_id", v[2].s);
+    pk_member_text(c->out, "status", PK_STR("active"));
     if (whole) {
-        pkd_member_text(c->out, "masked_key", masked(c, v));
+        pk_member_text(c->out, "masked_key", masked(c, v));
         print_model_config(c, "configurations", v[3].s, v[9].s);
-        pkd_member_bool(c->out, "allow_all_models", v[7].s.len == 0);
+        pk_member_bool(c->out, "allow_all_models", v[7].s.len == 0);
     }
-    pkd_member_time(c->out, "created_at", v[10].i);
-    pkd_member_time(c->out, "last_updated_at", v[11].i);
-    pkd_member_text(c->out, "object", PK_STR("integration"));
+    pk_member_time(c->out, "created_at", v[10].i);
+    pk_member_time(c->out, "last_updated_at", v[11].i);
+    pk_member_text(c->out, "object", PK_STR("integration"));
 }
 
 /* {"integration_id": ...} of a copy; else the key is its own. */
@@ -89,14 +89,14 @@ static pk_str integration_of(struct pkd_control *c, const struct pk_value *v)
 static void print_provider(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
-    pkd_member_text(c->out, "note", v[12].s);
-    pkd_member_text(c->out, "integration_id", integration_of(c, v));
-    pkd_member_text(c->out, "ai_provider_id", v[2].s);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "note", v[12].s);
+    pk_member_text(c->out, "integration_id", integration_of(c, v));
+    pk_member_text(c->out, "ai_provider_id", v[2].s);
     pkd_print_limits(c, v[0].s, v[6].i, !whole); /* as Portkey's SDK for Python has it */
-    pkd_member_time(c->out, "created_at", v[10].i);
-    pkd_member_time(c->out, "last_updated_at", v[11].i);
-    pkd_member_text(c->out, "object", PK_STR("provider"));
+    pk_member_time(c->out, "created_at", v[10].i);
+    pk_member_time(c->out, "last_updated_at", v[11].i);
+    pk_member_text(c->out, "object", PK_STR("provider"));
 }
 
 /* --- bodies ------------------------------------------------------------------------------------------ */
@@ -238,10 +238,10 @@ static bool take(struct draft *d, pk_str name, int value, int depth)
     int field = pk_target_field_find(name);
     if (is_one_of(name, options) ||
         (field >= 0 && !pk_target_field_secret((enum pk_target_field)field))) {
-        pkd_member_raw(&d->options, pk_copy(d->c->arena, name).at, pk_json_raw(doc, value));
+        pk_member_raw(&d->options, pk_copy(d->c->arena, name).at, pk_json_raw(doc, value));
     } else if (field >= 0) {
         if (!null)
-            pkd_member_raw(&d->parts, pk_copy(d->c->arena, name).at, pk_json_raw(doc, value));
+            pk_member_raw(&d->parts, pk_copy(d->c->arena, name).at, pk_json_raw(doc, value));
     } else if (pk_str_is(name, "key")) {
         return take_secret(d, value);
     } else if (depth && !is_one_of(name, idle)) {
@@ -313,7 +313,7 @@ static bool create(struct pkd_control *c)
         !pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
+    pk_member_text(c->out, "object", pk_str_of(c->is->noun));
     return true;
 }
 
@@ -331,7 +331,7 @@ static bool update(struct pkd_control *c)
         !pkd_control_title(c) || !pkd_control_reset(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
+    pk_member_text(c->out, "object", pk_str_of(c->is->noun));
     return true;
 }
 
@@ -346,7 +346,7 @@ static bool delete_it(struct pkd_control *c)
         !pk_store_key_revoke(c->store, c->slug, c->now_us, &existed, c->err) ||
         !pkd_control_untitle(c))
         return false;
-    pkd_member_users(c->out, &users);
+    pk_users_print(c->out, &users);
     return true;
 }
 
@@ -379,7 +379,7 @@ static bool create_provider(struct pkd_control *c)
         !pkd_control_title(c) || !note_integration(c, from))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", PK_STR("provider"));
+    pk_member_text(c->out, "object", PK_STR("provider"));
     return true;
 }
 

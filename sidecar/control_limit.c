@@ -18,11 +18,11 @@ static void print_amount(struct pk_buf *out, const char *name, pk_str counts, in
     char dollars[32];
 
     if (!pk_str_is(counts, pk_limit_counts_name(PK_LC_COST))) {
-        pkd_member_int(out, name, amount);
+        pk_member_int(out, name, amount);
         return;
     }
     pk_usd_print(amount, dollars);
-    pkd_member_raw(out, name, pk_str_of(dollars));
+    pk_member_raw(out, name, pk_str_of(dollars));
 }
 
 /* Whose use is counted: "virtual_key": "a", "user": "*", "metadata": {"team": "red"}. */
@@ -35,7 +35,7 @@ static void print_scope(struct pkd_control *c, struct pk_buf *out, const struct 
     if (pk_str_is(v[2].s, pk_limit_scope_name(PK_LS_ALL)))
         return;
     if (v[3].s.len == 0) {
-        pkd_member_text(out, scope, value);
+        pk_member_text(out, scope, value);
         return;
     }
     pk_buf_addc(&member, '{');
@@ -43,16 +43,16 @@ static void print_scope(struct pkd_control *c, struct pk_buf *out, const struct 
     pk_buf_addc(&member, ':');
     pk_json_quote(&member, value);
     pk_buf_addc(&member, '}');
-    pkd_member_raw(out, scope, pk_buf_str(&member));
+    pk_member_raw(out, scope, pk_buf_str(&member));
 }
 
 /* The members of pk_limit_put()'s document. */
 static void print_document(struct pkd_control *c, struct pk_buf *out, const struct pk_value *v)
 {
-    pkd_member_text(out, "counts", v[5].s);
+    pk_member_text(out, "counts", v[5].s);
     print_amount(out, "amount", v[5].s, v[8].i);
-    pkd_member_text(out, "per", v[6].s);
-    pkd_member_bool(out, "rolling", v[7].i);
+    pk_member_text(out, "per", v[6].s);
+    pk_member_bool(out, "rolling", v[7].i);
     if (v[9].type != PK_V_NULL)
         print_amount(out, "alert_threshold", v[5].s, v[9].i);
     print_scope(c, out, v);
@@ -64,17 +64,17 @@ static void print_limit(struct pkd_control *c, const struct pk_value *v, bool wh
 
     (void)whole;
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
     print_document(c, c->out, v);
     print_amount(c->out, "used", v[5].s, v[13].i);
-    pkd_member_time(c->out, "resets_at",
-                    pk_limit_window_of(v[6].s, &window)
-                        ? pkd_resets_us(window, v[7].i, v[14].i, c->now_us)
-                        : 0);
-    pkd_member_bool(c->out, "owned", v[10].i);
-    pkd_member_time(c->out, "created_at", v[11].i);
-    pkd_member_time(c->out, "last_updated_at", v[12].i);
-    pkd_member_text(c->out, "object", PK_STR("limit"));
+    pk_member_time(c->out, "resets_at",
+                   pk_limit_window_of(v[6].s, &window)
+                       ? pkd_resets_us(window, v[7].i, v[14].i, c->now_us)
+                       : 0);
+    pk_member_bool(c->out, "owned", v[10].i);
+    pk_member_time(c->out, "created_at", v[11].i);
+    pk_member_time(c->out, "last_updated_at", v[12].i);
+    pk_member_text(c->out, "object", PK_STR("limit"));
 }
 
 static const char *const members[] = {
@@ -154,7 +154,7 @@ static bool put_over(struct pkd_control *c, pk_str over, bool scoped)
         !pkd_control_title(c))
         return false;
     pkd_print_ids(c, c->slug);
-    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
+    pk_member_text(c->out, "object", pk_str_of(c->is->noun));
     return true;
 }
 
@@ -223,18 +223,18 @@ static void print_whose(struct pkd_control *c, const struct pk_value *v)
 {
     bool all = pk_str_is(v[2].s, pk_limit_scope_name(PK_LS_ALL));
 
-    pkd_member_raw(c->out, "conditions", PK_STR("["));
+    pk_member_raw(c->out, "conditions", PK_STR("["));
     if (!all && v[4].s.len) {
-        pkd_item_begin(c->out);
-        pkd_member_text(c->out, "key", policy_key(c, v));
-        pkd_member_text(c->out, "value", v[4].s);
+        pk_member_item(c->out);
+        pk_member_text(c->out, "key", policy_key(c, v));
+        pk_member_text(c->out, "value", v[4].s);
         pk_buf_addc(c->out, '}');
     }
     pk_buf_addc(c->out, ']');
-    pkd_member_raw(c->out, "group_by", PK_STR("["));
+    pk_member_raw(c->out, "group_by", PK_STR("["));
     if (!all && (v[4].s.len == 0 || pk_str_is(v[13].s, GROUPED))) {
-        pkd_item_begin(c->out);
-        pkd_member_text(c->out, "key", policy_key(c, v));
+        pk_member_item(c->out);
+        pk_member_text(c->out, "key", policy_key(c, v));
         pk_buf_addc(c->out, '}');
     }
     pk_buf_addc(c->out, ']');
@@ -259,17 +259,17 @@ static void print_policy(struct pkd_control *c, const struct pk_value *v, bool w
 
     (void)whole;
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
     print_whose(c, v);
-    pkd_member_text(c->out, "type", v[5].s);
+    pk_member_text(c->out, "type", v[5].s);
     print_amount(c->out, budget ? "credit_limit" : "value", v[5].s, v[8].i);
     if (budget && v[9].type != PK_V_NULL)
         print_amount(c->out, "alert_threshold", v[5].s, v[9].i);
-    pkd_member_text(c->out, budget ? "periodic_reset" : "unit", period_word(v[6].s, budget));
-    pkd_member_text(c->out, "status", PK_STR("active"));
-    pkd_member_time(c->out, "created_at", v[11].i);
-    pkd_member_time(c->out, "last_updated_at", v[12].i);
-    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
+    pk_member_text(c->out, budget ? "periodic_reset" : "unit", period_word(v[6].s, budget));
+    pk_member_text(c->out, "status", PK_STR("active"));
+    pk_member_time(c->out, "created_at", v[11].i);
+    pk_member_time(c->out, "last_updated_at", v[12].i);
+    pk_member_text(c->out, "object", pk_str_of(c->is->noun));
 }
 
 static const char *const usage_members[] = {"name",
@@ -342,13 +342,13 @@ static bool take_whose(struct pkd_control *c, struct pk_buf *out)
     for (size_t i = 0; i < PK_COUNT(policy_keys); i++) {
         if (!pk_str_is(key, policy_keys[i].key))
             continue;
-        pkd_member_text(out, pk_limit_scope_name(policy_keys[i].scope), value);
+        pk_member_text(out, pk_limit_scope_name(policy_keys[i].scope), value);
         return true;
     }
     if (!pk_str_starts(key, METADATA) || key.len == sizeof METADATA - 1)
         return pk_fail(c->err, PK_BAD_REQUEST,
                        "key: must be api_key, virtual_key, config, role or metadata.NAME");
-    pkd_member_raw(out, "metadata", PK_STR("{"));
+    pk_member_raw(out, "metadata", PK_STR("{"));
     pk_json_quote(out, pk_str_sub(key, sizeof METADATA - 1, key.len));
     pk_buf_addc(out, ':');
     pk_json_quote(out, value);
@@ -367,14 +367,14 @@ static bool take_period(struct pkd_control *c, struct pk_buf *out)
          i++) {
         if (!pk_str_is(word, periods[i].word))
             continue;
-        pkd_member_text(out, "per", pk_str_of(periods[i].per));
+        pk_member_text(out, "per", pk_str_of(periods[i].per));
         return true;
     }
     if (word.len)
         return pk_fail(c->err, PK_BAD_REQUEST, "%s: must be %s", member,
                        is_budget(c) ? "weekly or monthly" : "rps, rpm, rph or rpd");
     if (is_budget(c) && (c->errand->method == PKD_POST || pkd_control_at(c, member) >= 0))
-        pkd_member_text(out, "per", PK_STR("total"));
+        pk_member_text(out, "per", PK_STR("total"));
     return true;
 }
 
@@ -406,11 +406,11 @@ static bool put_policy(struct pkd_control *c)
 
     pk_buf_addc(&over, '{');
     for (size_t i = 0; i < PK_COUNT(same); i++)
-        pkd_member_raw(&over, same[i][1], pk_json_raw(&c->body, pkd_control_at(c, same[i][0])));
+        pk_member_raw(&over, same[i][1], pk_json_raw(&c->body, pkd_control_at(c, same[i][0])));
     if (!take_period(c, &over) || !take_whose(c, &over))
         return false;
     if (!is_budget(c))
-        pkd_member_bool(&over, "rolling", true);
+        pk_member_bool(&over, "rolling", true);
     pk_buf_addc(&over, '}');
     if (over.failed)
         return pk_fail(c->err, PK_TOO_LARGE, "body: too large");

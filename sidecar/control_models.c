@@ -75,9 +75,9 @@ static bool load(struct pkd_control *c, struct models *m)
 static void print(struct pkd_control *c, const struct list *l, bool enabled)
 {
     for (int i = 0; i < l->count; i++) {
-        pkd_item_begin(c->out);
-        pkd_member_text(c->out, "slug", l->rows[i]);
-        pkd_member_bool(c->out, "enabled", enabled);
+        pk_member_item(c->out);
+        pk_member_text(c->out, "slug", l->rows[i]);
+        pk_member_bool(c->out, "enabled", enabled);
         pk_buf_addc(c->out, '}');
     }
 }
@@ -88,10 +88,10 @@ static bool list_all(struct pkd_control *c)
 
     if (!load(c, &m))
         return false;
-    pkd_member_text(c->out, "object", PK_STR("list"));
-    pkd_member_int(c->out, "total", m.allowed.count + m.denied.count);
-    pkd_member_bool(c->out, "allow_all_models", !m.listed);
-    pkd_member_raw(c->out, "models", PK_STR("["));
+    pk_member_text(c->out, "object", PK_STR("list"));
+    pk_member_int(c->out, "total", m.allowed.count + m.denied.count);
+    pk_member_bool(c->out, "allow_all_models", !m.listed);
+    pk_member_raw(c->out, "models", PK_STR("["));
     print(c, &m.allowed, true);
     print(c, &m.denied, false);
     pk_buf_addc(c->out, ']');
@@ -101,7 +101,7 @@ static bool list_all(struct pkd_control *c)
 /* ["a","b"], or null for none. */
 static void add_list(struct pk_buf *out, const char *name, const struct list *l)
 {
-    pkd_member_raw(out, name, l->count ? PK_STR("[") : PK_STR("null"));
+    pk_member_raw(out, name, l->count ? PK_STR("[") : PK_STR("null"));
     for (int i = 0; i < l->count; i++) {
         if (i)
             pk_buf_addc(out, ',');

@@ -18,8 +18,8 @@ static void print_details(struct pkd_control *c, pk_str details, const char *con
     bool read = details.len && pk_json_parse(c->arena, details, "details", &doc, &unused);
 
     for (; *names; names++)
-        pkd_member_text(c->out, *names,
-                        read ? pk_json_str(c->arena, &doc, pk_json_get(&doc, 0, *names)) : PK_NONE);
+        pk_member_text(c->out, *names,
+                       read ? pk_json_str(c->arena, &doc, pk_json_get(&doc, 0, *names)) : PK_NONE);
 }
 
 static const char *const label_details[] = {"color_code", NULL};
@@ -31,18 +31,18 @@ static void print_title(struct pkd_control *c, const struct pk_value *v, bool wh
 
     (void)whole;
     pkd_print_ids(c, v[0].s);
-    pkd_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
+    pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
     if (label)
-        pkd_member_text(c->out, c->is->note, v[2].s);
+        pk_member_text(c->out, c->is->note, v[2].s);
     print_details(c, v[3].s, label ? label_details : collection_details);
     if (label)
-        pkd_member_bool(c->out, "is_universal", true);
+        pk_member_bool(c->out, "is_universal", true);
     else
-        pkd_member_bool(c->out, "is_default", false);
-    pkd_member_text(c->out, "status", PK_STR("active"));
-    pkd_member_time(c->out, "created_at", v[4].i);
-    pkd_member_time(c->out, "last_updated_at", v[5].i);
-    pkd_member_text(c->out, "object", pk_str_of(c->is->noun));
+        pk_member_bool(c->out, "is_default", false);
+    pk_member_text(c->out, "status", PK_STR("active"));
+    pk_member_time(c->out, "created_at", v[4].i);
+    pk_member_time(c->out, "last_updated_at", v[5].i);
+    pk_member_text(c->out, "object", pk_str_of(c->is->noun));
 }
 
 static const char *const label_members[] = {"name",

@@ -127,17 +127,17 @@ static bool open_desk(struct pkd_desk *d, struct pk_error *err)
 
 void pkd_desk_tell_version(struct pkd_desk *d, const char *slug, int64_t version)
 {
-    pkd_member_text(&d->told, "slug", pk_str_of(slug));
-    pkd_member_int(&d->told, "version", version);
+    pk_member_text(&d->told, "slug", pk_str_of(slug));
+    pk_member_int(&d->told, "version", version);
     if (!d->options->json)
         (void)printf("%s@%lld\n", slug, (long long)version);
 }
 
 void pkd_desk_tell(struct pkd_desk *d, const char *member, const char *name, const char *did)
 {
-    pkd_member_text(&d->told, member, pk_str_of(name));
+    pk_member_text(&d->told, member, pk_str_of(name));
     if (did)
-        pkd_member_bool(&d->told, did, true);
+        pk_member_bool(&d->told, did, true);
 }
 
 static void print_usage(const struct pkd_command *c, const struct pkd_verb *v)

@@ -24,8 +24,8 @@ static bool give_key(struct pkd_desk *d, char **words, int count, key_verb *verb
 
     if (!verb(d->store, &d->arena, pk_str_of(words[0]), options, pk_clock_us(), &key, err))
         return false;
-    pkd_member_text(&d->told, "name", pk_str_of(words[0]));
-    pkd_member_text(&d->told, "key", key);
+    pk_member_text(&d->told, "name", pk_str_of(words[0]));
+    pk_member_text(&d->told, "key", key);
     if (!d->options->json)
         (void)printf("%.*s\n", PK_FMT(key));
     return true;

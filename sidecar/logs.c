@@ -38,7 +38,7 @@ static bool add_payloads(struct page *p, const struct pk_value *v)
         if (!pkd_log_payload(p->e->store, v, PKD_L_request_encoding + 3 * i, &p->room, &text,
                              p->err))
             return false;
-        pkd_member_raw(&p->e->out, names[i], text.len ? text : PK_STR("null"));
+        pk_member_raw(&p->e->out, names[i], text.len ? text : PK_STR("null"));
     }
     return true;
 }
@@ -48,7 +48,7 @@ static bool take_log(void *ctx, const struct pk_value *v, int count)
     struct page *p = ctx;
 
     PK_ASSERT(count == PKD_LOG_COLUMNS);
-    pkd_item_begin(&p->e->out);
+    pk_member_item(&p->e->out);
     pkd_cell_members(&p->e->out, pkd_log_cells, v);
     p->failed = p->payloads && !add_payloads(p, v);
     pk_buf_addc(&p->e->out, '}');
@@ -89,19 +89,19 @@ bool pkd_logs_page(struct pkd_errand *e, struct pkd_filter *f, struct pk_error *
     f->args[PKD_FILTER_ARGS] = pk_v_int(f->page_size);
     f->args[PKD_FILTER_ARGS + 1] = pk_v_int(skipped);
     f->args[PKD_FILTER_ARGS + 2] = pk_v_int(p.payloads);
-    pkd_member_raw(&e->out, "data", PK_STR("["));
+    pk_member_raw(&e->out, "data", PK_STR("["));
     if (!e->store->ops->exec(e->store, PK_SQL_logs, f->args, PKD_FILTER_ARGS + 3, take_log, &p,
                              err) ||
         p.failed || !count_all(&p, f, skipped, &total, err))
         return false;
     pk_buf_addc(&e->out, ']');
-    pkd_member_int(&e->out, "total", total);
-    pkd_member_bool(&e->out, "total_is_exact", total < COUNT_MAX);
-    pkd_member_int(&e->out, "page_size", f->page_size);
-    pkd_member_int(&e->out, "current_page", f->current_page);
+    pk_member_int(&e->out, "total", total);
+    pk_member_bool(&e->out, "total_is_exact", total < COUNT_MAX);
+    pk_member_int(&e->out, "page_size", f->page_size);
+    pk_member_int(&e->out, "current_page", f->current_page);
     pk_uuid_print(p.last, next);
-    pkd_member_text(&e->out, "next_after",
-                    p.rows == f->page_size ? pk_copy(e->arena, pk_str_of(next)) : PK_NONE);
+    pk_member_text(&e->out, "next_after",
+                   p.rows == f->page_size ? pk_copy(e->arena, pk_str_of(next)) : PK_NONE);
     return true;
 }
 
@@ -158,8 +158,8 @@ static bool add_message(struct page *p, const struct pk_value *v, int payload)
 
     if (!pkd_log_payload(p->e->store, v, payload, &p->room, &body, p->err))
         return false;
-    pkd_member_raw(out, "headers", PK_STR("{}"));
-    pkd_member_raw(out, "body", body.len ? body : PK_STR("null"));
+    pk_member_raw(out, "headers", PK_STR("{}"));
+    pk_member_raw(out, "body", body.len ? body : PK_STR("null"));
     return true;
 }
 
@@ -169,11 +169,11 @@ static bool add_request(struct page *p, const struct pk_value *v)
     struct pk_buf *out = &p->e->out;
 
     pk_buf_adds(out, ",\"request\":{");
-    pkd_member_text(out, "url", pk_copyf(p->e->arena, "/v1%s", o ? o->path : ""));
-    pkd_member_text(out, "method", PK_STR("POST"));
+    pk_member_text(out, "url", pk_copyf(p->e->arena, "/v1%s", o ? o->path : ""));
+    pk_member_text(out, "method", PK_STR("POST"));
     if (!add_message(p, v, PKD_L_request_encoding))
         return false;
-    pkd_member_raw(out, "portkeyHeaders", PK_STR("{}"));
+    pk_member_raw(out, "portkeyHeaders", PK_STR("{}"));
     pk_buf_addc(out, '}');
     return true;
 }
@@ -211,7 +211,7 @@ static bool take_one(void *ctx, const struct pk_value *v, int count)
     PK_ASSERT(count == PKD_LOG_COLUMNS);
     p->rows = 1;
     pkd_cell_members(out, ids, v);
-    pkd_member_text(out, "organisation_id", PK_NONE);
+    pk_member_text(out, "organisation_id", PK_NONE);
     p->failed = !add_request(p, v) || !add_response(p, v);
     pk_buf_adds(out, ",\"metrics\":{");
     pkd_cell_members(out, pkd_log_cells, v);
@@ -229,7 +229,7 @@ static bool take_item(void *ctx, const struct pk_value *v, int count)
     const struct items *i = ctx;
 
     (void)count;
-    pkd_item_begin(i->out);
+    pk_member_item(i->out);
     pkd_cell_members(i->out, i->cells, v);
     pk_buf_addc(i->out, '}');
     return !i->out->failed;
@@ -240,7 +240,7 @@ static bool add_items(struct pkd_errand *e, const char *name, enum pk_stmt stmt,
 {
     struct items items = {&e->out, stmt == PK_SQL_log_spans ? span_cells : feedback_cells};
 
-    pkd_member_raw(&e->out, name, PK_STR("["));
+    pk_member_raw(&e->out, name, PK_STR("["));
     bool ok = e->store->ops->exec(e->store, stmt, &key, 1, take_item, &items, err);
     pk_buf_addc(&e->out, ']');
     return ok;

@@ -361,7 +361,7 @@ bool pkd_export_download(struct pkd_errand *e, struct pk_error *err)
         return false;
     pk_uuid_print(x.id, id);
     pk_buf_addc(&e->out, '{');
-    pkd_member_text(
+    pk_member_text(
         &e->out, "signed_url",
         pk_copyf(e->arena, "%.*s/v1/logs/exports/%s/file?token=%s", PK_FMT(base_of(e)), id, token));
     pk_buf_addc(&e->out, '}');

@@ -42,9 +42,9 @@ static pk_str version_id(const struct desk *d, pk_str slug, int64_t version)
 static void add_template(struct desk *d, pk_str template)
 {
     if (pk_str_starts(template, "["))
-        pkd_member_text(d->out, "string", template);
+        pk_member_text(d->out, "string", template);
     else
-        pkd_member_raw(d->out, "string", template);
+        pk_member_raw(d->out, "string", template);
 }
 
 static const char *kind_of(const struct desk *d)
@@ -54,8 +54,8 @@ static const char *kind_of(const struct desk *d)
 
 static void add_ids(struct desk *d, pk_str slug)
 {
-    pkd_member_text(d->out, "id", shown_slug(d, slug));
-    pkd_member_text(d->out, "slug", shown_slug(d, slug));
+    pk_member_text(d->out, "id", shown_slug(d, slug));
+    pk_member_text(d->out, "slug", shown_slug(d, slug));
 }
 
 /* --- bodies --------------------------------------------------------------------------------- */
@@ -132,8 +132,8 @@ static bool create(struct desk *d)
         !put(d, text, &version))
         return false;
     add_ids(d, d->slug);
-    pkd_member_text(d->out, "version_id", version_id(d, d->slug, version));
-    pkd_member_text(d->out, "object", pk_str_of(kind_of(d)));
+    pk_member_text(d->out, "version_id", version_id(d, d->slug, version));
+    pk_member_text(d->out, "object", pk_str_of(kind_of(d)));
     return true;
 }
 
@@ -189,7 +189,7 @@ static bool update(struct desk *d)
         return false;
     id = version_id(d, d->slug, version);
     add_ids(d, d->slug);
-    pkd_member_text(d->out, d->partial ? "prompt_partial_version_id" : "prompt_version_id", id);
+    pk_member_text(d->out, d->partial ? "prompt_partial_version_id" : "prompt_version_id", id);
     return true;
 }
 
@@ -199,7 +199,7 @@ static bool delete_all(struct desk *d)
 
     if (!pk_store_prompt_delete(d->store, d->slug, pk_clock_us(), &existed, d->err))
         return false;
-    pkd_member_raw(d->out, "success", PK_STR("true"));
+    pk_member_raw(d->out, "success", PK_STR("true"));
     return existed || pk_fail(d->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"", kind_of(d),
                               PK_FMT(shown_slug(d, d->slug)));
 }
@@ -212,7 +212,7 @@ static bool publish_as(struct desk *d, int64_t version, pk_str label)
                                   .weight = PK_WEIGHT_ALONE,
                                   .at_us = pk_clock_us()};
 
-    pkd_member_raw(d->out, "success", PK_STR("true"));
+    pk_member_raw(d->out, "success", PK_STR("true"));
     return pk_store_prompt_publish(d->store, d->arena, &what, d->err);
 }
 
@@ -283,14 +283,14 @@ static bool get(struct desk *d)
     const char *kind = d->partial ? "version" : "prompt_version";
     add_ids(d, p.slug);
     add_template(d, p.template);
-    pkd_member_int(d->out, kind, p.version);
-    pkd_member_text(d->out, d->partial ? "prompt_partial_version_id" : "prompt_version_id",
-                    version_id(d, p.slug, p.version));
-    pkd_member_text(d->out, d->partial ? "version_description" : "prompt_version_description",
-                    p.description);
-    pkd_member_text(d->out, "status", PK_STR("active"));
-    pkd_member_time(d->out, "created_at", p.created_us);
-    pkd_member_time(d->out, "last_updated_at", p.created_us);
+    pk_member_int(d->out, kind, p.version);
+    pk_member_text(d->out, d->partial ? "prompt_partial_version_id" : "prompt_version_id",
+                   version_id(d, p.slug, p.version));
+    pk_member_text(d->out, d->partial ? "version_description" : "prompt_version_description",
+                   p.description);
+    pk_member_text(d->out, "status", PK_STR("active"));
+    pk_member_time(d->out, "created_at", p.created_us);
+    pk_member_time(d->out, "last_updated_at", p.created_us);
     if (rest.len > 2) {
         pk_buf_addc(d->out, ',');
         pk_buf_add(d->out, pk_str_sub(rest, 1, rest.len - 2));
@@ -332,14 +332,14 @@ static bool list_row(void *ctx, const struct pk_value *v, int count)
         return true;
     begin_item(d, page->shown++);
     add_ids(d, slug);
-    pkd_member_text(d->out, "name", v[2].s);
-    pkd_member_text(d->out, "collection_id", collection);
+    pk_member_text(d->out, "name", v[2].s);
+    pk_member_text(d->out, "collection_id", collection);
     if (!d->partial)
-        pkd_member_text(d->out, "model", v[3].s);
-    pkd_member_text(d->out, "status", PK_STR("active"));
-    pkd_member_time(d->out, "created_at", v[6].i);
-    pkd_member_time(d->out, "last_updated_at", v[5].i);
-    pkd_member_text(d->out, "object", pk_str_of(kind_of(d)));
+        pk_member_text(d->out, "model", v[3].s);
+    pk_member_text(d->out, "status", PK_STR("active"));
+    pk_member_time(d->out, "created_at", v[6].i);
+    pk_member_time(d->out, "last_updated_at", v[5].i);
+    pk_member_text(d->out, "object", pk_str_of(kind_of(d)));
     pk_buf_addc(d->out, '}');
     return true;
 }
@@ -355,12 +355,12 @@ static bool list(struct desk *d)
     if (!pkd_query_page(d->arena, query, &page.rows, &number, d->err))
         return false;
     page.skip = number * page.rows;
-    pkd_member_text(d->out, "object", PK_STR("list"));
-    pkd_member_raw(d->out, "data", PK_STR("["));
+    pk_member_text(d->out, "object", PK_STR("list"));
+    pk_member_raw(d->out, "data", PK_STR("["));
     if (!d->store->ops->exec(d->store, PK_SQL_prompt_page, NULL, 0, list_row, &page, d->err))
         return false;
     pk_buf_addc(d->out, ']');
-    pkd_member_int(d->out, "total", page.total);
+    pk_member_int(d->out, "total", page.total);
     return true;
 }
 
@@ -371,25 +371,25 @@ static bool version_row(void *ctx, const struct pk_value *v, int count)
 
     PK_ASSERT(count == 7);
     begin_item(d, page->shown++);
-    pkd_member_text(d->out, "id", version_id(d, d->slug, v[0].i));
-    pkd_member_text(d->out, d->partial ? "prompt_partial_id" : "prompt_id", shown_slug(d, d->slug));
+    pk_member_text(d->out, "id", version_id(d, d->slug, v[0].i));
+    pk_member_text(d->out, d->partial ? "prompt_partial_id" : "prompt_id", shown_slug(d, d->slug));
     if (d->partial) {
-        pkd_member_text(d->out, "slug", shown_slug(d, d->slug));
-        pkd_member_text(d->out, "version", pk_copyf(d->arena, "%lld", (long long)v[0].i));
+        pk_member_text(d->out, "slug", shown_slug(d, d->slug));
+        pk_member_text(d->out, "version", pk_copyf(d->arena, "%lld", (long long)v[0].i));
         add_template(d, v[1].s);
     } else {
-        pkd_member_int(d->out, "prompt_version", v[0].i);
+        pk_member_int(d->out, "prompt_version", v[0].i);
         pk_buf_adds(d->out, ",\"prompt_template\":{");
         add_template(d, v[1].s);
-        pkd_member_text(d->out, "model", v[2].s);
-        pkd_member_raw(d->out, "parameters", v[3].s);
+        pk_member_text(d->out, "model", v[2].s);
+        pk_member_raw(d->out, "parameters", v[3].s);
         pk_buf_addc(d->out, '}');
-        pkd_member_text(d->out, "label_id", v[6].s);
+        pk_member_text(d->out, "label_id", v[6].s);
     }
-    pkd_member_text(d->out, d->partial ? "description" : "prompt_description", v[4].s);
-    pkd_member_time(d->out, "created_at", v[5].i);
-    pkd_member_text(d->out, "status", PK_STR("active"));
-    pkd_member_text(d->out, "object", pk_str_of(kind_of(d)));
+    pk_member_text(d->out, d->partial ? "description" : "prompt_description", v[4].s);
+    pk_member_time(d->out, "created_at", v[5].i);
+    pk_member_text(d->out, "status", PK_STR("active"));
+    pk_member_text(d->out, "object", pk_str_of(kind_of(d)));
     pk_buf_addc(d->out, '}');
     return true;
 }
@@ -399,12 +399,12 @@ static bool versions(struct desk *d)
     const struct pk_value args[] = {{.type = PK_V_TEXT, .s = d->slug}};
     struct page page = {.d = d};
 
-    pkd_member_text(d->out, "object", PK_STR("list"));
-    pkd_member_raw(d->out, "data", PK_STR("["));
+    pk_member_text(d->out, "object", PK_STR("list"));
+    pk_member_raw(d->out, "data", PK_STR("["));
     if (!d->store->ops->exec(d->store, PK_SQL_prompt_versions, args, 1, version_row, &page, d->err))
         return false;
     pk_buf_addc(d->out, ']');
-    pkd_member_int(d->out, "total", page.shown);
+    pk_member_int(d->out, "total", page.shown);
     return page.shown > 0 || pk_fail(d->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"",
                                      kind_of(d), PK_FMT(shown_slug(d, d->slug)));
 }

@@ -32,10 +32,10 @@ static bool take_alert(void *ctx, const struct pk_value *v, int count)
     const struct pkd_cell amounts[] = {{"amount", 6, unit}, {"alert_threshold", 7, unit}, {0}};
 
     PK_ASSERT(count == 9);
-    pkd_item_begin(l->out);
+    pk_member_item(l->out);
     pkd_cell_members(l->out, cells, v);
     pkd_cell_members(l->out, amounts, v);
-    pkd_member_text(l->out, "object", PK_STR("alert"));
+    pk_member_text(l->out, "object", PK_STR("alert"));
     pk_buf_addc(l->out, '}');
     l->total++;
     return !l->out->failed;
@@ -70,12 +70,12 @@ static bool take_change(void *ctx, const struct pk_value *v, int count)
 
     PK_ASSERT(count == AUDIT_COLUMNS);
     l->total = v[6].i;
-    pkd_item_begin(l->out);
+    pk_member_item(l->out);
     pkd_cell_members(l->out, cells, v);
-    pkd_member_text(l->out, "user_id", who);
-    pkd_member_text(l->out, "user_type",
-                    pk_str_starts(v[2].s, "key:") ? PK_STR("api_key") : PK_STR("user"));
-    pkd_member_text(l->out, "resource_type", bar < 0 ? v[3].s : pk_str_sub(v[3].s, 0, (size_t)bar));
+    pk_member_text(l->out, "user_id", who);
+    pk_member_text(l->out, "user_type",
+                   pk_str_starts(v[2].s, "key:") ? PK_STR("api_key") : PK_STR("user"));
+    pk_member_text(l->out, "resource_type", bar < 0 ? v[3].s : pk_str_sub(v[3].s, 0, (size_t)bar));
     pk_buf_addc(l->out, '}');
     return !l->out->failed;
 }
@@ -127,7 +127,7 @@ static void add_rate(struct pk_buf *out, const char *name, int64_t pusd)
 
     if (pusd < 0)
         return;
-    pkd_member_raw(out, name, PK_STR("{"));
+    pk_member_raw(out, name, PK_STR("{"));
     pkd_cell_member(out, &cell, &value);
     pk_buf_addc(out, '}');
 }

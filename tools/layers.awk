@@ -5,7 +5,7 @@
 BEGIN {
     n = split("base,late" \
         " arena,vault,buf,wire,iso" \
-        " json,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
+        " json,member,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body,form,jsontext" \
         " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
         ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates,typed,reduce" \
