@@ -50,13 +50,12 @@ static const unsigned answers[] = {
     [PK_OP_DONE] = EV(START), /* "done" is also the op before the first step */
 };
 
-static pk_str hex_of(struct pk_arena *arena, uint64_t n)
+static pk_str made_span_id(struct pk_call *c)
 {
-    char digits[16];
+    char text[PK_SPAN_ID_TEXT];
 
-    for (size_t i = sizeof digits; i > 0; n >>= 4)
-        digits[--i] = "0123456789abcdef"[n & 15];
-    return pk_copy(arena, (pk_str){digits, sizeof digits});
+    pk_span_id_print(pk_random_next(&c->random), text);
+    return pk_copy(c->arena, (pk_str){text, sizeof text});
 }
 
 static void note_ids(struct pk_call *c)
@@ -72,8 +71,7 @@ static void note_ids(struct pk_call *c)
     c->made_id = pk_copy(c->arena, pk_str_of(text));
     r->trace_id = c->req->trace_id.len ? c->req->trace_id
                                        : pk_str_sub(c->made_id, sizeof kind - 1, PK_UUID_TEXT);
-    r->span_id =
-        c->req->span_id.len ? c->req->span_id : hex_of(c->arena, pk_random_next(&c->random));
+    r->span_id = c->req->span_id.len ? c->req->span_id : made_span_id(c);
     r->parent_span_id = c->req->parent_span_id;
     r->span_name = c->req->span_name;
     r->query_id = c->req->query_id;

@@ -163,6 +163,9 @@ int64_t pk_call_retry_after_ms(const struct pk_call *c);
 pk_str pk_call_fault(const struct pk_call *c);
 /* Whether it ended since no price is known of what was asked, where a bound in dollars needs one. */
 bool pk_call_unpriced(const struct pk_call *c);
+/* Whether an equal request is told the same, and its record says the same but for ids and times, as long as config and
+ * entry stay: it was an exact hit that came by no chance, and no guardrail looked at. At DONE. */
+bool pk_call_repeats(const struct pk_call *c);
 /* Final at DONE. Before that, once `out` is not empty: trace_id, provider, target_path, attempts, retries,
  * cache_status and what went before are as they will stay. Lives as long as the call. */
 const struct pk_record *pk_call_record(const struct pk_call *c);

@@ -63,6 +63,24 @@ static bool take_hit(struct pk_call *c, const struct pk_cache_entry *entry)
     return true;
 }
 
+static bool by_chance(const struct pk_config *config)
+{
+    for (int i = 0; i < config->route.count; i++)
+        if (config->route.nodes[i].strategy == PK_LOADBALANCE)
+            return true;
+    return false;
+}
+
+bool pk_call_repeats(const struct pk_call *c)
+{
+    const struct pk_guards *const *given = c->req->guards;
+
+    PK_ASSERT(c->next.op == PK_OP_DONE);
+    return c->error.code == PK_OK && c->record.cache_status == PK_CS_HIT && !c->config->guards &&
+           !given[PK_GUARD_INPUT] && !given[PK_GUARD_OUTPUT] && c->record.span_count == 0 &&
+           !by_chance(c->config);
+}
+
 int pk_call_give_hit(struct pk_call *c)
 {
     if (!pk_call_print_answer(c)) {

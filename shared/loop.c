@@ -272,16 +272,22 @@ void pk_loop_start(struct pk_loop *l, struct pk_task *t)
     drive(l, t);
 }
 
-struct pk_task *pk_loop_next(struct pk_loop *l)
+struct pk_task *pk_loop_queued(struct pk_loop *l)
 {
-    if (!l->queue)
-        turn(l);
     struct pk_task *t = l->queue;
+
     if (!t)
         return NULL;
     unqueue(l, t);
     t->held = true;
     return t;
+}
+
+struct pk_task *pk_loop_next(struct pk_loop *l)
+{
+    if (!l->queue)
+        turn(l);
+    return pk_loop_queued(l);
 }
 
 int64_t pk_loop_deadline_ms(const struct pk_loop *l)

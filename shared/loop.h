@@ -62,6 +62,9 @@ void pk_loop_start(struct pk_loop *loop, struct pk_task *t);
 /* A task that needs the host; it is then held. NULL: nothing to do for now. */
 struct pk_task *pk_loop_next(struct pk_loop *loop);
 
+/* The same of those that need it already, without a look at the transport. */
+struct pk_task *pk_loop_queued(struct pk_loop *loop);
+
 /* When to call pk_loop_next() again although the fd is quiet; INT64_MAX = never. */
 int64_t pk_loop_deadline_ms(const struct pk_loop *loop);
 

@@ -18,6 +18,8 @@ enum {
 #undef FAILURE
 };
 
+static const char hex_digits[] = "0123456789abcdef";
+
 const char *pk_status_name(enum pk_status status)
 {
     switch (status) {
@@ -78,16 +80,21 @@ void pk_uuid7(int64_t at_us, uint64_t random[2], uint8_t out[PK_UUID_BYTES])
 
 void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1])
 {
-    static const char hex[] = "0123456789abcdef";
     char *to = out;
 
     for (int i = 0; i < PK_UUID_BYTES; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
             *to++ = '-';
-        *to++ = hex[id[i] >> 4];
-        *to++ = hex[id[i] & 15];
+        *to++ = hex_digits[id[i] >> 4];
+        *to++ = hex_digits[id[i] & 15];
     }
     *to = 0;
+}
+
+void pk_span_id_print(uint64_t random, char out[PK_SPAN_ID_TEXT])
+{
+    for (int i = PK_SPAN_ID_TEXT - 1; i >= 0; i--, random >>= 4)
+        out[i] = hex_digits[random & 15];
 }
 
 bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES])

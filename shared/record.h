@@ -17,6 +17,7 @@
 enum {
     PK_UUID_BYTES = 16,
     PK_UUID_TEXT = 36,
+    PK_SPAN_ID_TEXT = 16,
     PK_FEEDBACK_MAX = 8,
     PK_SPANS_MAX = PK_ATTEMPTS_MAX + 8, /* the attempts always have room */
 };
@@ -125,6 +126,9 @@ void pk_uuid7(int64_t at_us, uint64_t random[2], uint8_t out[PK_UUID_BYTES]);
 /* False when `text` is not one as pk_uuid_print() gives it, in either case. */
 bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES]);
 void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1]);
+
+/* The id of a span, as OpenTelemetry writes one: 8 bytes in hex, without a NUL. */
+void pk_span_id_print(uint64_t random, char out[PK_SPAN_ID_TEXT]);
 
 /* Versioned, self-contained bytes of a record, which is left as it is. */
 void pk_record_encode(struct pk_record *r, struct pk_buf *out);

@@ -258,7 +258,11 @@ static void finish(struct pkd_call *c)
 {
     bool durable = c->thread->app->options->durable;
 
-    c->row = pkd_call_log(c, pk_call_record(c->task.call));
+    struct pk_record *logged = pk_call_logged(c->task.call);
+
+    c->row =
+        pkd_call_log(c->thread, &c->arena, c->req.operation, logged, pk_call_record(c->task.call));
+    pkd_call_note_hot(c, logged);
     upload_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
     if (durable && c->conn && c->row > 0) {
@@ -453,15 +457,20 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
                   const struct pk_operation *operation, pk_str prompt)
 {
     const struct pk_dialect *front = pk_operation_front(operation);
+    const struct pkd_asked asked = {operation,  t->keyring.epoch, req->path,
+                                    req->query, req->headers,     req->body};
     struct pk_error err = {0};
-    struct pkd_call *c = new_call(t);
 
+    if (prompt.len == 0 && req->method == PKD_POST && pkd_call_repeat(t, conn, &asked))
+        return;
+    struct pkd_call *c = new_call(t);
     if (!c) {
         (void)pk_fail(&err, PK_NO_MEMORY, "no memory for another call");
         pkd_answer_error(conn, &t->scratch, front, &err);
         return;
     }
     c->conn = conn;
+    c->asked = asked;
     c->began_us = pk_clock_us();
     c->req = (struct pk_request){
         .operation = operation,

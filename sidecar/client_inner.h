@@ -1,4 +1,4 @@
-/* client_inner.h - a call of pkd, for client.c and client_store.c.
+/* client_inner.h - a call of pkd, for client.c, client_store.c and client_hot.c.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -13,6 +13,7 @@ struct pkd_call {
     struct pkd_conn *conn; /* NULL once the client has left or is answered */
     struct pk_arena arena;
     struct pk_request req;
+    struct pkd_asked asked;
     struct pkd_meaning *meaning;
     struct pkd_waiter waiter;
     pk_str body; /* a JSON answer that came before DONE */
@@ -21,6 +22,7 @@ struct pkd_call {
     bool begun;  /* a stream's head is out */
     bool paused; /* the client does not keep up */
     bool waits;  /* in t->waiting */
+    bool hot;    /* the entry that answers was asked for a moment ago */
     bool cancelled;
     bool asks;           /* a clerk has its question, or its reservation */
     enum pk_code leaves; /* why it is to end when that is over; PK_OK: it is not */
@@ -48,7 +50,16 @@ void pkd_call_query(struct pkd_call *c);
 void pkd_call_wait_for_limits(struct pkd_call *c);
 /* It waits for another's answer no longer, if it did. */
 void pkd_call_wait_no_more(struct pkd_call *c);
-/* Hands the record to the writer and whoever else counts; the number of its row, as pk_writer_put(). */
-int64_t pkd_call_log(struct pkd_call *c, const struct pk_record *r);
+/* Hands the record of a call to the writer, as far as it is `logged`, and to whoever else counts; the number of its
+ * row, as pk_writer_put(). What that takes is in `arena`. client_store.c */
+int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,
+                     const struct pk_operation *operation, struct pk_record *logged,
+                     const struct pk_record *r);
+
+/* Answers what equals a request that was answered from the cache a moment ago, with a log row of its own. False: there
+ * was none. client_hot.c */
+bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_asked *asked);
+/* Of a call that is done: the next one that equals it may be answered so. */
+void pkd_call_note_hot(struct pkd_call *c, const struct pk_record *logged);
 
 #endif

@@ -46,16 +46,16 @@ static int64_t hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, 
     return number;
 }
 
-int64_t pkd_call_log(struct pkd_call *c, const struct pk_record *r)
+int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,
+                     const struct pk_operation *operation, struct pk_record *logged,
+                     const struct pk_record *r)
 {
-    struct pkd_thread *t = c->thread;
-    struct pk_buf entry = pk_buf_in(&c->arena, PK_CALL_BYTES_MAX);
-    struct pk_record *logged = pk_call_logged(c->task.call);
+    struct pk_buf entry = pk_buf_in(arena, PK_CALL_BYTES_MAX);
 
-    pkd_otlp_add(t->app->otlp, &c->arena, logged);
+    pkd_otlp_add(t->app->otlp, arena, logged);
     pk_journal_record(&entry, logged);
     int64_t number = hand_to_writer(t, &entry, 0);
-    pkd_meter_call(t->meter, c->req.operation, r);
+    pkd_meter_call(t->meter, operation, r);
     pkd_debug(
         "call trace_id=%.*s operation=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
         PK_FMT(r->trace_id), PK_FMT(r->operation), pk_status_name(r->status), r->http_status,
@@ -204,9 +204,10 @@ void pkd_call_look_up(struct pkd_call *c)
     memcpy(c->waiter.key, pk_call_cache_key(c->task.call), sizeof c->waiter.key);
     c->waiter.inbox = c->thread->inbox;
     c->waiter.owner = c;
-    if (pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry) ||
-        pkd_hot_find(&c->thread->hot, c->waiter.key, pk_call_max_age_s(c->task.call), &c->arena,
-                     &entry))
+    bool recent = pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry);
+    c->hot = !recent && pkd_hot_find(&c->thread->hot, c->waiter.key,
+                                     pk_call_max_age_s(c->task.call), &c->arena, &entry);
+    if (recent || c->hot)
         answer_lookup(c, &entry);
     else
         put_question(c, ask_entry, tell_entry);

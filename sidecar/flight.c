@@ -100,15 +100,23 @@ static void copy_out(struct pk_arena *arena, const struct recent *r, struct pk_c
     entry->finish_reason = pk_copy(arena, r->entry.finish_reason);
 }
 
-static bool take_recent(struct pkd_flights *f, const uint8_t *key, struct pk_arena *arena,
-                        struct pk_cache_entry *entry)
+/* NULL: the store may know better by now: a purge. */
+static struct recent *find_unsettled(struct pkd_flights *f, const uint8_t *key)
 {
     struct recent *r = find_recent(f, key);
 
     if (r && settled(f, r)) {
-        forget(f, r); /* the store may know better by now: a purge */
-        return false;
+        forget(f, r);
+        return NULL;
     }
+    return r;
+}
+
+static bool take_recent(struct pkd_flights *f, const uint8_t *key, struct pk_arena *arena,
+                        struct pk_cache_entry *entry)
+{
+    struct recent *r = find_unsettled(f, key);
+
     if (r)
         copy_out(arena, r, entry);
     return r && !arena->failed;
@@ -169,6 +177,14 @@ bool pkd_flight_recent(struct pkd_flights *f, const uint8_t key[PK_CACHE_KEY_BYT
 {
     (void)pthread_mutex_lock(&f->lock);
     bool found = take_recent(f, key, arena, entry);
+    (void)pthread_mutex_unlock(&f->lock);
+    return found;
+}
+
+bool pkd_flight_has(struct pkd_flights *f, const uint8_t key[PK_CACHE_KEY_BYTES])
+{
+    (void)pthread_mutex_lock(&f->lock);
+    bool found = find_unsettled(f, key) != NULL;
     (void)pthread_mutex_unlock(&f->lock);
     return found;
 }

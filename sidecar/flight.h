@@ -45,6 +45,9 @@ void pkd_inbox_free(struct pkd_inbox *inbox);
 bool pkd_flight_recent(struct pkd_flights *f, const uint8_t key[PK_CACHE_KEY_BYTES],
                        struct pk_arena *arena, struct pk_cache_entry *entry);
 
+/* Whether there is one. */
+bool pkd_flight_has(struct pkd_flights *f, const uint8_t key[PK_CACHE_KEY_BYTES]);
+
 /* Joins under w->key; see above. HIT fills *entry. Of a waiter that was woken to lead: LEADS. */
 enum pkd_role pkd_flight_enter(struct pkd_flights *f, struct pkd_waiter *w, struct pk_arena *arena,
                                struct pk_cache_entry *entry);

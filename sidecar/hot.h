@@ -4,6 +4,10 @@
  *
  * A thread reads an entry from the store at most every PKD_HOT_MS, however often it is asked for. A purge, and
  * what another process writes, is seen that much later.
+ *
+ * An entry knows the request that it answered last, as it came, and what the log says of that. One that
+ * equals it in every byte is answered with no more than that (client_hot.c). Such a request holds the
+ * client's credentials: it is wiped when its time is over.
  */
 #ifndef PKD_HOT_H
 #define PKD_HOT_H
@@ -13,7 +17,16 @@
 enum {
     PKD_HOT_MS = 2,
     PKD_HOT_ENTRIES = 64,
-    PKD_HOT_BYTES_MAX = 16 << 10, /* of an entry that is kept */
+    PKD_HOT_BYTES_MAX = 16 << 10,       /* of an entry that is kept */
+    PKD_HOT_ASKED_BYTES_MAX = 48 << 10, /* of a request, and what is logged of it */
+    PKD_HOT_PLACES = 256,
+};
+
+/* All of a request that decides how it is answered. */
+struct pkd_asked {
+    const struct pk_operation *operation;
+    int64_t keys_epoch;                /* of the API keys, by which it was let in */
+    pk_str path, query, headers, body; /* as they came */
 };
 
 struct pkd_hot {
@@ -23,12 +36,23 @@ struct pkd_hot {
         int64_t until_ms;  /* 0: there is none */
         struct pk_cache_entry entry;
         char *text; /* PKD_HOT_BYTES_MAX, that its strings are in */
+
+        int64_t asked_until_ms; /* 0: what was asked is not kept */
+        uint64_t asked_hash;
+        struct pkd_asked asked;
+        struct pk_record record; /* without ids and times */
+        char *question;          /* one block, of question_size, that both have their strings in */
+        size_t question_size;
     } entries[PKD_HOT_ENTRIES];
+    uint8_t places[PKD_HOT_PLACES]; /* by the hash of what was asked: where its entry may be */
+    int64_t wipe_ms;                /* when the next question is to be wiped; 0: there is none */
 };
 
 /* Zeroed at first. */
 void pkd_hot_free(struct pkd_hot *h);
 void pkd_hot_expire(struct pkd_hot *h); /* forgets all */
+/* Wipes what is over. Returns when to call again; INT64_MAX: there is nothing to wipe. */
+int64_t pkd_hot_sweep(struct pkd_hot *h);
 
 /* An entry that the store gave at most PKD_HOT_MS ago; its strings are in `arena`. */
 bool pkd_hot_find(const struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], int64_t max_age_s,
@@ -36,5 +60,12 @@ bool pkd_hot_find(const struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES]
 /* Keeps a copy of what the store gave just now. */
 void pkd_hot_keep(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], int64_t max_age_s,
                   const struct pk_cache_entry *entry);
+
+/* What the entry under `key`, if it is there and its body is `told`, was asked, and the encoded `record` of it
+ * (record.h), which has no lists. Kept until `until_ms`, and no longer than the entry. */
+void pkd_hot_note(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], pk_str told,
+                  const struct pkd_asked *asked, pk_str record, int64_t until_ms);
+/* The entry that was asked the same; NULL: there is none. Until the next call of another function of this file. */
+const struct pkd_hot_entry *pkd_hot_asked(const struct pkd_hot *h, const struct pkd_asked *asked);
 
 #endif

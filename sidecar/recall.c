@@ -25,11 +25,13 @@ int64_t pkd_recall_sweep(struct pkd_recall *r, struct pk_resolver *resolver, boo
     int64_t now_ms = r->count ? pk_clock_ms() : 0, next_ms = INT64_MAX;
 
     for (int i = r->count - 1; i >= 0; i--) {
-        if (!all && r->list[i].until_ms > now_ms) {
-            next_ms = r->list[i].until_ms < next_ms ? r->list[i].until_ms : next_ms;
+        struct pkd_meaning *m = r->list[i];
+
+        if (!all && m->until_ms > now_ms) {
+            next_ms = m->until_ms < next_ms ? m->until_ms : next_ms;
             continue;
         }
-        pkd_recall_release(resolver, r->list[i].meaning);
+        pkd_recall_release(resolver, m);
         r->list[i] = r->list[--r->count];
     }
     return next_ms;
@@ -38,7 +40,7 @@ int64_t pkd_recall_sweep(struct pkd_recall *r, struct pk_resolver *resolver, boo
 static struct pkd_meaning *find(const struct pkd_recall *r, pk_str reference)
 {
     for (int i = 0; i < r->count; i++) {
-        struct pkd_meaning *m = r->list[i].meaning;
+        struct pkd_meaning *m = r->list[i];
 
         if (pk_str_eq((pk_str){m->reference, m->reference_len}, reference))
             return m;
@@ -79,6 +81,7 @@ struct pkd_meaning *pkd_recall_resolve(struct pkd_recall *r, struct pk_resolver 
     if (!m || m->reference_len == 0 || r->count == PKD_RECALL_MAX)
         return m;
     m->holds++;
-    r->list[r->count++] = (struct pkd_recalled){m, pk_clock_ms() + PKD_RECALL_MS};
+    m->until_ms = pk_clock_ms() + PKD_RECALL_MS;
+    r->list[r->count++] = m;
     return m;
 }

@@ -15,16 +15,14 @@ enum { PKD_RECALL_MS = 5, PKD_RECALL_MAX = 16 };
 
 /* Zeroed at first. A thread's own. */
 struct pkd_recall {
-    struct pkd_recalled {
-        struct pkd_meaning *meaning;
-        int64_t until_ms;
-    } list[PKD_RECALL_MAX];
+    struct pkd_meaning *list[PKD_RECALL_MAX];
     int count;
 };
 
 /* A config and the prices of the same moment, for one call or several. */
 struct pkd_meaning {
     const struct pk_snapshot *snapshot;
+    int64_t until_ms; /* what it is remembered until; 0: it is not */
     int holds;
     size_t reference_len;
     char reference[];

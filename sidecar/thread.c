@@ -18,6 +18,7 @@
 
 enum { XFER_CONNECTIONS_MAX = 4096 };
 
+/* A call goes as far as it can at once: what the next request asks may be what this one has just been told. */
 static void on_request(void *ctx, struct pkd_conn *c, const struct pkd_request *req)
 {
     struct pkd_thread *t = ctx;
@@ -25,6 +26,8 @@ static void on_request(void *ctx, struct pkd_conn *c, const struct pkd_request *
     pkd_add(&t->meter->requests, 1);
     pkd_endpoint_serve(t, c, req);
     pk_arena_free(&t->scratch);
+    for (struct pk_task *task; (task = pk_loop_queued(t->loop));)
+        pkd_call_step(task);
 }
 
 static void on_ready(void *ctx, int fd)
@@ -87,7 +90,9 @@ static int64_t next_deadline_ms(struct pkd_thread *t)
 
     if (forget_ms < at_ms)
         at_ms = forget_ms;
-
+    forget_ms = pkd_hot_sweep(&t->hot);
+    if (forget_ms < at_ms)
+        at_ms = forget_ms;
     if (t->next_overdue_ms < at_ms)
         at_ms = t->next_overdue_ms;
     if (t->draining && t->stop_at_ms < at_ms)

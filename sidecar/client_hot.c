@@ -1,0 +1,77 @@
+/* client_hot.c - requests that equal one that was answered from the cache a moment ago: answered without a call.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * Of each its API key is asked for, as of any other (endpoint.c), and it has a log row of its own, with its own id and
+ * times. All else is as it was: what is equal in every byte means the same as long as the keys, the config and the
+ * entry are known to be the same, which is never longer than each of them is known without looking (hot.h, recall.h).
+ */
+#include "client_inner.h"
+
+#include "answer.h"
+#include "xfer.h"
+
+#include <string.h>
+
+/* Whether nothing but the body and the record belongs to the answer. */
+static bool is_plain(const struct pk_reply *r)
+{
+    return r->status == 200 && !r->stream && r->content_type.len == 0 && r->headers.len == 0;
+}
+
+void pkd_call_note_hot(struct pkd_call *c, const struct pk_record *logged)
+{
+    const struct pk_reply reply = pk_call_reply(c->task.call);
+    struct pk_buf record = pk_buf_in(&c->arena, PKD_HOT_ASKED_BYTES_MAX);
+    struct pk_record kept = *logged;
+
+    if (!c->hot || !c->conn || c->req.prompt.len || c->thread->app->options->durable ||
+        !is_plain(&reply) || !pk_call_repeats(c->task.call))
+        return;
+    if (c->req.trace_id.len == 0)
+        kept.trace_id = PK_NONE;
+    if (c->req.span_id.len == 0)
+        kept.span_id = PK_NONE;
+    pk_record_encode(&kept, &record);
+    if (!record.failed)
+        pkd_hot_note(&c->thread->hot, c->waiter.key, c->task.next.out, &c->asked,
+                     pk_buf_str(&record), c->meaning->until_ms);
+}
+
+struct ids {
+    char trace[PK_UUID_TEXT + 1], span[PK_SPAN_ID_TEXT];
+};
+
+static void give_ids(struct pkd_thread *t, struct pk_record *r, struct ids *ids)
+{
+    uint64_t random[2] = {pk_random_next(&t->random), pk_random_next(&t->random)};
+
+    pk_uuid7(r->started_us, random, r->id);
+    if (r->trace_id.len == 0) {
+        pk_uuid_print(r->id, ids->trace);
+        r->trace_id = (pk_str){ids->trace, PK_UUID_TEXT};
+    }
+    if (r->span_id.len == 0) {
+        pk_span_id_print(pk_random_next(&t->random), ids->span);
+        r->span_id = (pk_str){ids->span, PK_SPAN_ID_TEXT};
+    }
+}
+
+bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_asked *asked)
+{
+    const struct pkd_hot_entry *e = pkd_hot_asked(&t->hot, asked);
+    struct pkd_head head = {.status = 200, .content_type = "application/json", .traced = true};
+    struct ids ids;
+
+    if (!e || pkd_flight_has(t->app->flights, e->key))
+        return false;
+    struct pk_record r = e->record;
+    r.started_us = pk_clock_us();
+    give_ids(t, &r, &ids);
+    r.ended_us = pk_clock_us();
+    (void)pkd_call_log(t, &t->scratch, asked->operation, &r, &r);
+    head.headers = pkd_answer_headers(&t->scratch, &r, &(struct pk_reply){.status = 200},
+                                      r.ended_us - r.started_us, true);
+    pkd_conn_reply(conn, &head, e->entry.body);
+    return true;
+}
