@@ -18,6 +18,7 @@ say = $(if $(V),,@echo "  $(1)")
 CC        ?= gcc
 CLANG     ?= clang
 PG_CONFIG ?= pg_config
+PGXS      := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 PYTHON    ?= /usr/bin/python3
 PREFIX    ?= /usr/local
 , := ,
@@ -27,12 +28,15 @@ SANITIZE  := $(if $(filter thread,$(SAN)),thread,$(if $(SAN),address$(,)undefine
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
         -Wmissing-prototypes -Wswitch-enum -Wcast-qual -Wwrite-strings -Wpointer-arith -Wundef \
         -Wvla -Wformat=2 -Wnull-dereference -Wdouble-promotion -Wimplicit-fallthrough -Werror
+FORTIFY := $(if $(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS)),,-D_FORTIFY_SOURCE=2)
 OPT  := $(if $(SAN),-O1 -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
-        -fno-omit-frame-pointer,-O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)
-CFLAGS += -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -ffunction-sections -MMD -MP $(WARN) $(OPT)
+        -fno-omit-frame-pointer,-O2 $(FORTIFY) -fstack-protector-strong)
+# What is given on the command line comes on top.
+override CFLAGS += $(CPPFLAGS) -std=c11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden -ffunction-sections -MMD -MP $(WARN) $(OPT)
 INCLUDES := -Ishared -I$(BUILD)/gen
-LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--gc-sections $(if $(SAN),-fsanitize=$(SANITIZE))
-PQ_CFLAGS := -I$(shell $(PG_CONFIG) --includedir)
+override LDFLAGS += -Wl,-z,relro,-z,now -Wl,--gc-sections $(if $(SAN),-fsanitize=$(SANITIZE))
+PQ_CFLAGS := $(addprefix -I,$(shell $(PG_CONFIG) --includedir 2>/dev/null)) \
+             $(shell pkg-config --cflags libpq 2>/dev/null)
 LIBS     := -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -ldl -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
@@ -42,17 +46,27 @@ PKD_SRC  := $(wildcard sidecar/*.c)
 MOCK_SRC := $(wildcard tests/mock/*.c)
 UNIT     := $(patsubst shared/%.c,$(BUILD)/t/%,$(wildcard shared/*_test.c)) \
             $(patsubst tests/%.c,$(BUILD)/t/%,$(wildcard tests/*.c))
-GEN      := $(if $(wildcard sql/statements.sql),$(BUILD)/gen/statements.def $(BUILD)/gen/schema.inc)
+GEN      := $(if $(wildcard sql/statements.sql),$(BUILD)/gen/needs $(BUILD)/gen/statements.def \
+            $(BUILD)/gen/schema.inc)
 WEB      := $(wildcard sidecar/web/*.html sidecar/web/*.css sidecar/web/*.js)
 
 all: core $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) \
-     $(if $(MOCK_SRC),$(BUILD)/mockd) $(if $(wildcard ext-pg/Makefile),pg)
+     $(if $(MOCK_SRC),$(BUILD)/mockd) $(if $(wildcard ext-pg/Makefile),$(if $(PGXS),pg,no-pg))
 core: $(BUILD)/libpk.a
 
 include Makefile.deps
 
 # --- the core ------------------------------------------------------------------------------
 
+# What is missing is named at once, before anything is compiled.
+$(BUILD)/gen/needs: Makefile.deps
+	@mkdir -p $(@D)
+	$(call look_for,$(HEADERS_PKD))
+	@touch $@
+$(BUILD)/gen/needs-mock: Makefile.deps
+	@mkdir -p $(@D)
+	$(call look_for,$(HEADERS_MOCK))
+	@touch $@
 $(BUILD)/gen/statements.def: sql/statements.sql sql/build.awk
 	@mkdir -p $(@D)
 	$(Q)awk -f sql/build.awk -v what=statements $< > $@.tmp && mv $@.tmp $@
@@ -100,7 +114,7 @@ $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lssl -lcsv $(LIBS)
 
-$(BUILD)/mock/%.o: tests/mock/%.c
+$(BUILD)/mock/%.o: tests/mock/%.c | $(BUILD)/gen/needs-mock
 	@mkdir -p $(@D)
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
@@ -109,7 +123,12 @@ $(BUILD)/mockd: $(MOCK_SRC:tests/mock/%.c=$(BUILD)/mock/%.o)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lhttp_parser -lcjson -lcrypto -lm
 
 PGXS_ARGS = PG_CONFIG=$(PG_CONFIG) PK_BUILD=$(abspath $(BUILD))
-pg: $(BUILD)/libpk.a
+no_pgxs := $(PG_CONFIG) leads to no Postgres to build for; install postgresql-server-dev-all, or give PG_CONFIG=/path/to/pg_config
+no-pg:
+	@echo "make: the Postgres extension is left out: $(no_pgxs)" >&2
+pgxs:
+	$(if $(PGXS),,$(error $(no_pgxs)))
+pg: pgxs $(BUILD)/libpk.a
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory -C ext-pg $(PGXS_ARGS) all
 install-pg: pg
 	$(MAKE) -C ext-pg $(PGXS_ARGS) install
@@ -196,6 +215,6 @@ clean:
 	rm -rf build build-san build-tsan
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core gen pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install-pg clean
+.PHONY: all core gen pgxs pg no-pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)

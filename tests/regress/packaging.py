@@ -8,6 +8,10 @@ folder = tempfile.mkdtemp(prefix="pkd")
 FILES = {"bin/pkd", "lib/pk.so", "share/man/man1/pkd.1", "share/bash-completion/completions/pkd",
          "share/zsh/site-functions/_pkd", "share/fish/vendor_completions.d/pkd.fish",
          "lib/systemd/system/pkd.service", "lib/systemd/system/pkd.socket", "lib/sysusers.d/pkd.conf"}
+# Of sql/dbt what is a source: dbt leaves other things there.
+DBT = {"share/pk/dbt/" + f for f in subprocess.run(["git", "ls-files"], cwd=os.path.join(ROOT, "sql/dbt"),
+                                                   capture_output=True, text=True).stdout.split()
+       if not f.endswith(".gitignore")}
 # No address is known to whom one could write; the extension lies where `.load pk` looks for it; without systemd's
 # helpers a script has to call systemctl.
 LINTIAN_KNOWN = ("bogus-mail-host", "sharedobject-in-library-directory-missing-soname", "maintainer-script-calls-systemctl")
@@ -41,7 +45,9 @@ def it_is_installed_and_removed():
     root = os.path.join(folder, "root")
     make("install", "DESTDIR=" + root, "PREFIX=/opt/pk")
     prefix = os.path.join(root, "opt/pk")
-    expect(files_below(prefix) == FILES, files_below(prefix) ^ FILES)
+    found, of_dbt = files_below(prefix), "share/pk/dbt/"
+    expect({f for f in found if not f.startswith(of_dbt)} == FILES, found ^ FILES)
+    expect(of_dbt + "macros/enrich.sql" in found and (not DBT or DBT == found - FILES), found ^ DBT)
     works(os.path.join(prefix, "bin/pkd"), os.path.join(prefix, "lib/pk.so"))
     with open(os.path.join(prefix, "lib/systemd/system/pkd.service")) as f:
         expect("ExecStart=/opt/pk/bin/pkd serve" in f.read())
@@ -76,6 +82,19 @@ def the_user_is_made():
         expect(re.search(r"^pkd:.*:/var/lib/pk:.*nologin$", f.read(), re.M), done.stderr)
 
 
+def what_is_missing_is_named():
+    """No server to build for, no library, no compiler: a sentence, and what to do."""
+    def fails(*words, said):
+        done = subprocess.run(["make", "-s", "BUILD=" + os.path.join(folder, "bare"), *words], cwd=ROOT, capture_output=True, text=True)
+        expect(done.returncode != 0 and said in done.stderr, done.stdout + done.stderr)
+
+    fails("PG_CONFIG=/nonexistent/pg_config", "pgxs", said="install postgresql-server-dev-all")
+    fails("CC=nonexistent-cc", "core", said="apt-get install build-essential")
+    fails("HEADERS_PKD=none.h:libnone-dev zstd.h:libzstd-dev", "core", said="none.h is missing\nmake: run make deps, or: apt-get install libnone-dev\n")
+    done = subprocess.run(["make", "-n", "BUILD=" + BUILD, "PG_CONFIG=/nonexistent/pg_config", "all"], cwd=ROOT, capture_output=True, text=True)
+    expect(done.returncode == 0 and "the Postgres extension is left out" in done.stdout and "ext-pg" not in done.stdout, done.stdout + done.stderr)
+
+
 def package():
     needs("dpkg-deb", "dpkg-shlibdeps", "strip")
     make("deb")
@@ -96,7 +115,7 @@ def the_debian_package_is_whole():
     expect({"usr/bin/pkd", "lib/systemd/system/pkd.service", "lib/systemd/system/pkd.socket", "usr/lib/sysusers.d/pkd.conf", "etc/default/pkd",
             "usr/share/man/man1/pkd.1.gz", "usr/share/bash-completion/completions/pkd",
             "usr/share/zsh/vendor-completions/_pkd", "usr/share/fish/vendor_completions.d/pkd.fish",
-            "usr/share/doc/pkd/copyright", "usr/share/doc/pkd/operation.md"} <= found, found)
+            "usr/share/pk/dbt/macros/enrich.sql", "usr/share/doc/pkd/copyright", "usr/share/doc/pkd/operation.md"} <= found, found)
     [extension] = [f for f in found if f.endswith("/pk.so")]
     works(os.path.join(root, "usr/bin/pkd"), os.path.join(root, extension))
     listing = subprocess.run(["dpkg-deb", "-c", path], capture_output=True, text=True, check=True).stdout
@@ -139,7 +158,7 @@ def the_image_is_built_from_what_is_there():
     expect(subprocess.run([program("pkd"), *check[1:], "--help"], capture_output=True).returncode == 0, check)
 
 
-run(it_is_installed_and_removed, the_unit_is_sound_and_shut_in, the_user_is_made, the_debian_package_is_whole,
+run(it_is_installed_and_removed, what_is_missing_is_named, the_unit_is_sound_and_shut_in, the_user_is_made, the_debian_package_is_whole,
     lintian_finds_nothing_new, the_image_is_built_from_what_is_there)
 shutil.rmtree(folder)
 end()

@@ -15,6 +15,9 @@ INSTALLED := $(PREFIX)/bin/pkd $(LIBDIR)/pk.so $(SHAREDIR)/man/man1/pkd.1 \
              $(SHAREDIR)/fish/vendor_completions.d/pkd.fish \
              $(UNITDIR)/pkd.service $(UNITDIR)/pkd.socket $(SYSUSERS)/pkd.conf
 
+DBT := $(wildcard $(addprefix sql/dbt/,*.md *.yml macros/*.sql tests/generic/*.sql example/*.yml \
+       example/models/*.yml example/models/*.sql example/seeds/*.csv))
+
 $(BUILD)/share/pkd.1: $(BUILD)/pkd
 	@mkdir -p $(@D)
 	$(Q)$< manual man > $@.tmp && mv $@.tmp $@
@@ -37,8 +40,10 @@ install: $(BUILD)/pk.so $(BUILD)/pkd $(PRINTED)
 	install -Dm644 $(BUILD)/share/pkd.service $(DESTDIR)$(UNITDIR)/pkd.service
 	install -Dm644 tools/packaging/pkd.socket $(DESTDIR)$(UNITDIR)/pkd.socket
 	install -Dm644 tools/packaging/pkd.sysusers $(DESTDIR)$(SYSUSERS)/pkd.conf
+	for f in $(DBT:sql/%=%); do install -Dm644 sql/$$f $(DESTDIR)$(SHAREDIR)/pk/$$f || exit 1; done
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	rm -rf $(DESTDIR)$(SHAREDIR)/pk
 
 deb: $(BUILD)/pk.so $(BUILD)/pkd
 	$(Q)MAKE="$(MAKE)" BUILD=$(BUILD) tools/packaging/deb
