@@ -1,13 +1,13 @@
-/* store_hold.c - see store_hold.h.
+/* store_hold.c - what calls may use is set aside, or refused (store_hold.h).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "store_hold.h"
 
+#include "store_hold_use.h"
 #include "store_value.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -15,120 +15,7 @@ enum {
     SOON_MS = 1000,   /* to ask again when calls in progress are in the way */
 };
 
-static const int64_t history_us = INT64_C(400) * 86400 * 1000000; /* of a budget's past windows */
 static const int64_t clean_us = 1000000; /* how often what expired is looked for, at most */
-
-/* --- the use of one limit ---------------------------------------------------------------- */
-
-/* What is being reserved or settled. */
-struct work {
-    struct pk_store *store;
-    int64_t now_us, epoch;
-    bool cleaned; /* what expired was given back */
-    struct pk_error *err;
-};
-
-/* One reservation. */
-struct part {
-    const uint8_t *id;
-    pk_str limit, subject;
-};
-
-static struct part part_of(const uint8_t *call, const struct pk_hold *h)
-{
-    return (struct part){h->leased ? h->lease : call, h->limit, h->subject};
-}
-
-static int64_t keep_us(const struct pk_hold *h)
-{
-    if (!h->budget || h->slot.until_us == INT64_MAX)
-        return h->slot.until_us;
-    return h->slot.until_us + history_us;
-}
-
-static bool lock(struct work *w, const struct pk_hold *h, int64_t *amount, bool *there)
-{
-    const struct pk_value args[] = {pk_v_required(h->limit)};
-
-    *amount = -1;
-    bool ok = w->store->ops->exec(w->store, PK_SQL_limit_lock, args, PK_COUNT(args), pk_row_int,
-                                  amount, w->err);
-    *there = *amount >= 0;
-    return ok;
-}
-
-/* Changes what is set aside by `delta`, if `room` would be there; *done is false when it is not. */
-static bool take(struct work *w, const struct pk_hold *h, int64_t delta, int64_t room, bool *done)
-{
-    const struct pk_value args[] = {
-        pk_v_required(h->limit),
-        pk_v_required(h->subject),
-        pk_v_int(h->slot.from_us),
-        pk_v_int(h->slot.until_us),
-        pk_v_int(keep_us(h)),
-        pk_v_int(delta),
-        pk_v_int(room),
-        pk_v_int(w->now_us),
-    };
-
-    *done = false;
-    return w->store->ops->exec(w->store, PK_SQL_limit_take, args, PK_COUNT(args), pk_row_mark, done,
-                               w->err);
-}
-
-/* What a statement on a reservation says: an amount, 0 when there is no such row. */
-static bool ask_part(struct work *w, enum pk_stmt stmt, const struct part *p, int64_t *amount)
-{
-    const struct pk_value args[] = {pk_v_uuid(p->id), pk_v_required(p->limit),
-                                    pk_v_required(p->subject)};
-
-    *amount = 0;
-    return w->store->ops->exec(w->store, stmt, args, PK_COUNT(args), pk_row_int, amount, w->err);
-}
-
-static bool lower_part(struct work *w, enum pk_stmt stmt, const struct part *p, int64_t amount,
-                       int64_t *lowered)
-{
-    const struct pk_value args[] = {pk_v_uuid(p->id), pk_v_required(p->limit),
-                                    pk_v_required(p->subject), pk_v_int(amount)};
-
-    *lowered = 0;
-    return w->store->ops->exec(w->store, stmt, args, PK_COUNT(args), pk_row_int, lowered, w->err);
-}
-
-/* Takes `amount` out of a reservation that others hold of too; *released is 0 when it has expired. */
-static bool release(struct work *w, const struct part *p, int64_t amount, int64_t *released)
-{
-    return lower_part(w, PK_SQL_reservation_drop, p, amount, released) &&
-           (*released || lower_part(w, PK_SQL_reservation_less, p, amount, released));
-}
-
-/* Changes the amount of a reservation, which goes when nothing is left of it. */
-static bool note(struct work *w, const struct part *p, const struct pk_hold *h, int64_t delta,
-                 int64_t expires_us)
-{
-    const struct pk_value args[] = {
-        pk_v_uuid(p->id),          pk_v_required(p->limit), pk_v_required(p->subject),
-        pk_v_int(h->slot.from_us), pk_v_int(delta),         pk_v_int(expires_us),
-    };
-    int64_t unused;
-
-    return w->store->ops->exec(w->store, PK_SQL_reservation_add, args, PK_COUNT(args), NULL, NULL,
-                               w->err) &&
-           (delta >= 0 || lower_part(w, PK_SQL_reservation_drop, p, 0, &unused));
-}
-
-static bool charge(struct work *w, const struct pk_hold *h, int64_t used, int64_t released)
-{
-    const struct pk_value args[] = {
-        pk_v_required(h->limit),    pk_v_required(h->subject), pk_v_int(h->slot.from_us),
-        pk_v_int(h->slot.until_us), pk_v_int(keep_us(h)),      pk_v_int(used),
-        pk_v_int(released),         pk_v_int(w->now_us),
-    };
-
-    return w->store->ops->exec(w->store, PK_SQL_limit_settle, args, PK_COUNT(args), NULL, NULL,
-                               w->err);
-}
 
 /* --- what was left behind ---------------------------------------------------------------- */
 
@@ -157,22 +44,23 @@ static bool read_expired(void *ctx, const struct pk_value *v, int count)
     return true;
 }
 
-static bool give_back(struct work *w, struct expired *e)
+static bool give_back(struct pk_use *w, struct expired *e)
 {
     for (int i = 0; i < e->count; i++) {
         const struct pk_hold *h = &e->rows[i].hold;
-        struct part part = part_of(e->rows[i].id, h);
+        struct pk_use_part part = pk_use_part(e->rows[i].id, h);
         int64_t amount;
         bool there;
 
-        if (!lock(w, h, &amount, &there) || !ask_part(w, PK_SQL_reservation_end, &part, &amount) ||
-            (amount && !charge(w, h, 0, amount)))
+        if (!pk_use_lock(w, h, &amount, &there) ||
+            !pk_use_ask(w, PK_SQL_reservation_end, &part, &amount) ||
+            (amount && !pk_use_charge(w, h, 0, amount)))
             return false;
     }
     return true;
 }
 
-static bool clean_up(struct work *w)
+static bool clean_up(struct pk_use *w)
 {
     struct pk_store *s = w->store;
     const struct pk_value args[] = {pk_v_int(w->now_us)};
@@ -213,7 +101,7 @@ static bool read_state(void *ctx, const struct pk_value *columns, int count)
     return true;
 }
 
-static bool look(struct work *w, const struct pk_hold *h, struct state *st)
+static bool look(struct pk_use *w, const struct pk_hold *h, struct state *st)
 {
     const struct pk_value args[] = {pk_v_required(h->limit), pk_v_required(h->subject),
                                     pk_v_int(w->now_us)};
@@ -251,13 +139,13 @@ static void say(struct pk_reserve *r, const struct pk_hold *h, int64_t amount,
 }
 
 /* Tells why the hold is refused. */
-static bool refuse(struct work *w, struct pk_reserve *r, int i, int64_t amount)
+static bool refuse(struct pk_use *w, struct pk_reserve *r, int i, int64_t amount)
 {
     struct pk_hold *h = &r->holds.rows[i];
     struct state st = {0};
     const struct pk_value args[] = {
-        pk_v_required(h->limit),    pk_v_required(h->subject), pk_v_int(h->slot.from_us),
-        pk_v_int(h->slot.until_us), pk_v_int(keep_us(h)),      pk_v_int(w->now_us),
+        pk_v_required(h->limit),    pk_v_required(h->subject),   pk_v_int(h->slot.from_us),
+        pk_v_int(h->slot.until_us), pk_v_int(pk_use_keep_us(h)), pk_v_int(w->now_us),
     };
 
     if (!look(w, h, &st))
@@ -289,21 +177,21 @@ struct step {
     bool done;
 };
 
-static bool raise_by(struct work *w, const struct pk_reserve *r, const struct pk_hold *h,
+static bool raise_by(struct pk_use *w, const struct pk_reserve *r, const struct pk_hold *h,
                      int64_t delta, int64_t room, struct step *step)
 {
-    struct part part = part_of(r->id, h);
+    struct pk_use_part part = pk_use_part(r->id, h);
 
-    if (!take(w, h, delta, room, &step->done))
+    if (!pk_use_take(w, h, delta, room, &step->done))
         return false;
     if (!step->done)
         return true;
     step->added = delta;
-    return note(w, &part, h, delta, r->expires_us + (h->leased ? PK_LEASE_LIFE_US : 0));
+    return pk_use_note(w, &part, h, delta, r->expires_us + (h->leased ? PK_LEASE_LIFE_US : 0));
 }
 
 /* With what is to be set aside ahead, if far more than that is left. */
-static bool raise_ahead(struct work *w, const struct pk_reserve *r, struct pk_hold *h,
+static bool raise_ahead(struct pk_use *w, const struct pk_reserve *r, struct pk_hold *h,
                         struct step *step)
 {
     h->leased = true;
@@ -315,7 +203,7 @@ static bool raise_ahead(struct work *w, const struct pk_reserve *r, struct pk_ho
 }
 
 /* What expired may be in the way. */
-static bool raise_exactly(struct work *w, const struct pk_reserve *r, struct pk_hold *h,
+static bool raise_exactly(struct pk_use *w, const struct pk_reserve *r, struct pk_hold *h,
                           int64_t stored, struct step *step)
 {
     int64_t delta = h->want - stored;
@@ -325,14 +213,14 @@ static bool raise_exactly(struct work *w, const struct pk_reserve *r, struct pk_
     return step->done || w->cleaned || (clean_up(w) && raise_by(w, r, h, delta, delta, step));
 }
 
-static bool raise(struct work *w, struct pk_reserve *r, struct pk_hold *h, struct step *step)
+static bool raise(struct pk_use *w, struct pk_reserve *r, struct pk_hold *h, struct step *step)
 {
-    struct part part = part_of(r->id, h);
+    struct pk_use_part part = pk_use_part(r->id, h);
     int64_t stored = 0;
 
     h->spare = 0;
     if (h->amount > 0) {
-        if (!ask_part(w, PK_SQL_reservation_get, &part, &stored))
+        if (!pk_use_ask(w, PK_SQL_reservation_get, &part, &stored))
             return false;
         stored = stored ? h->amount : 0;
         if (h->slot.until_us == 0) /* the limit was not there before */
@@ -347,7 +235,7 @@ static bool raise(struct work *w, struct pk_reserve *r, struct pk_hold *h, struc
 }
 
 /* One hold. *refused tells that the limit does not allow it. */
-static bool reserve_hold(struct work *w, struct pk_reserve *r, int i, struct step *step,
+static bool reserve_hold(struct pk_use *w, struct pk_reserve *r, int i, struct step *step,
                          bool *refused)
 {
     struct pk_hold *h = &r->holds.rows[i];
@@ -356,7 +244,7 @@ static bool reserve_hold(struct work *w, struct pk_reserve *r, int i, struct ste
     *refused = false;
     if (h->want == h->amount)
         return true;
-    if (!lock(w, h, &step->amount, &there))
+    if (!pk_use_lock(w, h, &step->amount, &there))
         return false;
     if (!there) { /* deleted meanwhile, or not committed: it must not be charged when it is there later */
         h->slot = (struct pk_slot){0};
@@ -370,23 +258,23 @@ static bool reserve_hold(struct work *w, struct pk_reserve *r, int i, struct ste
 }
 
 /* Puts back what the holds before `end` had. */
-static bool undo(struct work *w, struct pk_reserve *r, int end, const struct step *steps)
+static bool undo(struct pk_use *w, struct pk_reserve *r, int end, const struct step *steps)
 {
     for (int i = 0; i < end; i++) {
         struct pk_hold *h = &r->holds.rows[i];
-        struct part part = part_of(r->id, h);
+        struct pk_use_part part = pk_use_part(r->id, h);
         int64_t back = -steps[i].added;
         bool done;
 
         h->spare = 0;
-        if (back != 0 &&
-            (!take(w, h, back, back, &done) || !note(w, &part, h, back, r->expires_us)))
+        if (back != 0 && (!pk_use_take(w, h, back, back, &done) ||
+                          !pk_use_note(w, &part, h, back, r->expires_us)))
             return false;
     }
     return true;
 }
 
-static bool reserve(struct work *w, struct pk_reserve *r)
+static bool reserve(struct pk_use *w, struct pk_reserve *r)
 {
     struct step steps[PK_HOLDS_MAX];
     bool refused = false;
@@ -456,7 +344,7 @@ static bool share(struct pk_reserve *const *asked, int i)
     return true;
 }
 
-static bool find_epoch(struct work *w, struct pk_reserve *const *asked, int count)
+static bool find_epoch(struct pk_use *w, struct pk_reserve *const *asked, int count)
 {
     bool ahead = false;
 
@@ -466,7 +354,7 @@ static bool find_epoch(struct work *w, struct pk_reserve *const *asked, int coun
     return !ahead || pk_store_epoch(w->store, &w->epoch, w->err);
 }
 
-static bool reserve_all(struct work *w, struct pk_reserve *const *asked, int count)
+static bool reserve_all(struct pk_use *w, struct pk_reserve *const *asked, int count)
 {
     if (!find_epoch(w, asked, count) ||
         (w->now_us - w->store->cleaned_us >= clean_us && !clean_up(w)))
@@ -490,7 +378,7 @@ void pk_store_reserve(struct pk_store *s, struct pk_reserve *const *asked, int c
                       int64_t now_us)
 {
     struct pk_error err = {0}, ignored;
-    struct work w = {s, now_us, -1, false, &err};
+    struct pk_use w = {s, now_us, -1, false, &err};
 
     if (!s->ops->begin(s, &err)) {
         fail_all(asked, count, &err);
@@ -502,212 +390,4 @@ void pk_store_reserve(struct pk_store *s, struct pk_reserve *const *asked, int c
     } else if (!s->ops->end(s, true, &err)) {
         fail_all(asked, count, &err);
     }
-}
-
-/* --- settling ---------------------------------------------------------------------------- */
-
-enum { TOTALS_MAX = 64 };
-
-/* What several calls have used, and what they held of one lease. */
-struct total {
-    uint8_t lease[PK_UUID_BYTES];
-    bool leased;
-    bool budget;
-    struct pk_slot slot;
-    int64_t used, released, held, ended_us;
-    size_t limit_len, subject_len;
-    char names[PK_LIMIT_SLUG_BYTES + PK_SUBJECT_BYTES];
-};
-
-struct pk_settling {
-    int count;
-    struct total rows[TOTALS_MAX];
-};
-
-struct pk_settling *pk_settling_new(void)
-{
-    return calloc(1, sizeof(struct pk_settling));
-}
-
-void pk_settling_free(struct pk_settling *all)
-{
-    free(all);
-}
-
-void pk_settling_forget(struct pk_settling *all)
-{
-    if (all)
-        all->count = 0;
-}
-
-static struct pk_hold hold_of(const struct total *t)
-{
-    struct pk_hold h = {
-        .limit = {t->names, t->limit_len},
-        .subject = {t->names + t->limit_len, t->subject_len},
-        .budget = t->budget,
-        .slot = t->slot,
-        .leased = t->leased,
-    };
-
-    memcpy(h.lease, t->lease, sizeof h.lease);
-    return h;
-}
-
-/* One row of use, or of a lease and its use. */
-static bool settle_total(struct work *w, const struct total *t)
-{
-    struct pk_hold h = hold_of(t);
-    struct part part = part_of(t->lease, &h);
-    int64_t amount, released = 0;
-    bool there;
-
-    w->now_us = t->ended_us;
-    if (!lock(w, &h, &amount, &there) || (t->held && !release(w, &part, t->held, &released)))
-        return false;
-    released += t->released;
-    return !there || (t->used == 0 && released == 0) || charge(w, &h, t->used, released);
-}
-
-static int by_limit(const void *a, const void *b)
-{
-    const struct total *x = a, *y = b;
-    size_t len = x->limit_len < y->limit_len ? x->limit_len : y->limit_len;
-    int c = memcmp(x->names, y->names, len);
-
-    return c ? c : (x->limit_len > y->limit_len) - (x->limit_len < y->limit_len);
-}
-
-bool pk_store_settle_end(struct pk_store *s, struct pk_error *err)
-{
-    struct pk_settling *all = s->settling;
-    struct work w = {s, 0, -1, false, err};
-    bool ok = true;
-
-    if (!all)
-        return true;
-    qsort(all->rows, (size_t)all->count, sizeof all->rows[0], by_limit);
-    for (int i = 0; i < all->count && ok; i++)
-        ok = settle_total(&w, &all->rows[i]);
-    all->count = 0;
-    return ok;
-}
-
-static bool same(const struct total *t, const struct pk_hold *h)
-{
-    struct pk_hold has = hold_of(t);
-
-    return has.leased == h->leased && has.slot.from_us == h->slot.from_us &&
-           has.slot.until_us == h->slot.until_us && pk_str_eq(has.limit, h->limit) &&
-           pk_str_eq(has.subject, h->subject) &&
-           (!h->leased || memcmp(has.lease, h->lease, sizeof has.lease) == 0);
-}
-
-static void total_of(const struct pk_hold *h, struct total *t)
-{
-    *t = (struct total){
-        .leased = h->leased,
-        .budget = h->budget,
-        .slot = h->slot,
-        .limit_len = pk_str_sub(h->limit, 0, PK_LIMIT_SLUG_BYTES).len,
-        .subject_len = pk_str_sub(h->subject, 0, PK_SUBJECT_BYTES).len,
-    };
-    memcpy(t->lease, h->lease, sizeof t->lease);
-    memcpy(t->names, h->limit.at, t->limit_len);
-    if (t->subject_len)
-        memcpy(t->names + t->limit_len, h->subject.at, t->subject_len);
-}
-
-/* The total that the hold belongs to, which may have been made. */
-static bool find_total(struct pk_store *s, const struct pk_hold *h, struct total **found,
-                       struct pk_error *err)
-{
-    struct pk_settling *all = s->settling;
-
-    for (int i = 0; i < all->count; i++)
-        if (same(&all->rows[i], h)) {
-            *found = &all->rows[i];
-            return true;
-        }
-    if (all->count == TOTALS_MAX && !pk_store_settle_end(s, err))
-        return false;
-    *found = &all->rows[all->count++];
-    total_of(h, *found);
-    return true;
-}
-
-/* What the call's own reservation still has is over at once. */
-static bool settle_own(struct work *w, const uint8_t *call, const struct pk_hold *h,
-                       int64_t *released)
-{
-    struct part part = part_of(call, h);
-    int64_t amount;
-    bool there;
-
-    *released = 0;
-    return h->amount == 0 || h->leased ||
-           (lock(w, h, &amount, &there) && ask_part(w, PK_SQL_reservation_end, &part, released));
-}
-
-bool pk_store_settle(struct pk_store *s, const struct pk_record *r, struct pk_error *err)
-{
-    struct work w = {s, r->ended_us, -1, false, err};
-
-    for (int i = 0; i < r->holds.count; i++) {
-        const struct pk_hold *h = &r->holds.rows[i];
-        struct total alone, *t = &alone;
-        int64_t released;
-
-        if (!settle_own(&w, r->id, h, &released))
-            return false;
-        if (!s->settling)
-            total_of(h, t);
-        else if (!find_total(s, h, &t, err))
-            return false;
-        t->used += h->used;
-        t->released += released;
-        t->held += h->leased ? h->amount : 0;
-        t->ended_us = r->ended_us;
-        if (t == &alone && !settle_total(&w, t))
-            return false;
-    }
-    return true;
-}
-
-/* --- leases ------------------------------------------------------------------------------ */
-
-static bool end_all(struct work *w, const struct pk_leases *ended)
-{
-    for (int i = 0; i < ended->count; i++) {
-        const struct pk_lease *l = &ended->rows[i];
-        struct total t;
-
-        total_of(&(struct pk_hold){.limit = pk_lease_limit(l),
-                                   .subject = pk_lease_subject(l),
-                                   .slot = l->slot,
-                                   .leased = true},
-                 &t);
-        memcpy(t.lease, l->id, sizeof t.lease);
-        t.held = l->free;
-        t.ended_us = w->now_us;
-        if (!settle_total(w, &t))
-            return false;
-    }
-    return true;
-}
-
-bool pk_store_leases_end(struct pk_store *s, const struct pk_leases *ended, int64_t now_us,
-                         struct pk_error *err)
-{
-    struct work w = {s, now_us, -1, false, err};
-    struct pk_error ignored;
-
-    if (ended->count == 0)
-        return true;
-    if (!s->ops->begin(s, err))
-        return false;
-    if (end_all(&w, ended))
-        return s->ops->end(s, true, err);
-    (void)s->ops->end(s, false, &ignored);
-    return false;
 }
