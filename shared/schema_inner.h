@@ -176,6 +176,10 @@ struct pk_schema_compiler {
 int pk_schema_node_at(struct pk_schema_compiler *c, int place);
 /* Fails with the path of `place` in front. */
 bool pk_schema_fail(struct pk_schema_compiler *c, int place, const char *problem);
+bool pk_schema_no_memory(struct pk_schema_compiler *c); /* fails with that */
+
+/* schema_keyword.c: fills the node from the object at its place, and compiles the schemas in it. */
+bool pk_schema_read_keywords(struct pk_schema_compiler *c, struct pk_schema_node *n);
 
 /* Reads the $id at `value`, which makes the object `place` a resource, and turns c->resource to it. */
 bool pk_schema_add_resource(struct pk_schema_compiler *c, int place, int value);
