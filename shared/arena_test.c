@@ -142,10 +142,8 @@ static void text_grows_to_its_ceiling(void)
     EXPECT(b.len == 990 && !b.failed);
     EXPECT(pk_str_starts(pk_buf_str(&b), "0000000000") &&
            pk_str_ends(pk_buf_str(&b), "0000000098"));
-    pk_buf_drop(&b, 980);
-    EXPECT(pk_str_is(pk_buf_str(&b), "0000000098"));
     pk_buf_add(&b, (pk_str){(char[2000]){0}, 2000});
-    EXPECT(b.failed && b.len == 10);
+    EXPECT(b.failed && b.len == 990);
     pk_arena_free(&a);
 }
 

@@ -76,14 +76,6 @@ void pk_buf_reset(struct pk_buf *b)
     b->len = 0;
 }
 
-void pk_buf_drop(struct pk_buf *b, size_t bytes)
-{
-    PK_ASSERT(bytes <= b->len);
-    b->len -= bytes;
-    if (b->len)
-        memmove(b->at, b->at + bytes, b->len);
-}
-
 pk_str pk_buf_str(const struct pk_buf *b)
 {
     return (pk_str){b->at, b->len};

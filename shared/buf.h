@@ -25,8 +25,7 @@ void pk_buf_addf(struct pk_buf *b, const char *fmt, ...) PK_PRINTF(2, 3);
  * themselves and then add to b->len. */
 char *pk_buf_room(struct pk_buf *b, size_t size);
 
-void pk_buf_reset(struct pk_buf *b);              /* empty again; keeps the memory and `failed` */
-void pk_buf_drop(struct pk_buf *b, size_t bytes); /* forgets that many from the front */
+void pk_buf_reset(struct pk_buf *b); /* empty again; keeps the memory and `failed` */
 
 void pk_buf_add_more(struct pk_buf *b, pk_str s); /* pk_buf_add(), when there is no room yet */
 

@@ -37,18 +37,6 @@ bool pk_gemini_images_answer(struct pk_arena *arena, const struct pk_json *doc, 
  * none; empty when memory is short. */
 pk_str pk_images_outline(struct pk_arena *arena, pk_str body);
 
-/* A field that is known there by another name, or not at all. */
-struct pk_respelling {
-    const char *from, *to; /* to NULL: dropped and reported */
-    /* The value as JSON text; empty: it is left out. NULL: as it is. */
-    pk_str (*value)(struct pk_maker *m, int value);
-};
-
-/* The body with these changes, and every other byte as it was. Of two names for one field the provider's own
- * counts. */
-void pk_codec_respell(const struct pk_json *body, const struct pk_respelling *rows, size_t count,
-                      struct pk_buf *out, struct pk_buf *dropped);
-
 /* --- requests for embeddings ------------------------------------------------------------------ */
 
 /* One thing to embed: a text, an image, or both. */
@@ -61,8 +49,6 @@ typedef bool pk_embed_item_fn(struct pk_maker *m, const struct pk_embed_item *it
 
 /* Writes each of "input". PK_BAD_REQUEST for tokens, and for what is neither text nor image. */
 bool pk_embed_items(struct pk_maker *m, pk_embed_item_fn *write);
-/* A way to write one: texts alone, as strings. */
-bool pk_embed_text(struct pk_maker *m, const struct pk_embed_item *item);
 /* A way to write the field (pk_make_field): all of them as a list of strings. */
 bool pk_embed_texts(struct pk_maker *m, int value, const char *to);
 /* How many vectors that makes; -1: nobody knows. */

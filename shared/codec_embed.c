@@ -100,7 +100,8 @@ bool pk_embed_items(struct pk_maker *m, pk_embed_item_fn *write)
     return true;
 }
 
-bool pk_embed_text(struct pk_maker *m, const struct pk_embed_item *item)
+/* Texts alone, as strings. */
+static bool embed_text(struct pk_maker *m, const struct pk_embed_item *item)
 {
     if (item->text < 0 || item->image.len)
         return pk_make_refuse(m, "this provider takes texts, no images");
@@ -114,7 +115,7 @@ bool pk_embed_texts(struct pk_maker *m, int value, const char *to)
     (void)value;
     pk_member_key(m->out, to);
     pk_buf_addc(m->out, '[');
-    if (!pk_embed_items(m, pk_embed_text))
+    if (!pk_embed_items(m, embed_text))
         return false;
     pk_buf_addc(m->out, ']');
     return true;

@@ -71,19 +71,10 @@ static void add_shape(struct pk_maker *m, const char *name, const char *shapes)
 }
 
 /* What OpenAI alone has: an answer of another form, or a setting that only its models know. */
-static const struct pk_respelling openai_only[] = {
-    {"quality", NULL, NULL}, {"background", NULL, NULL},         {"moderation", NULL, NULL},
-    {"user", NULL, NULL},    {"output_compression", NULL, NULL}, {"partial_images", NULL, NULL},
-    {"stream", NULL, NULL},
+static const char *const openai_only[] = {
+    "quality",        "background", "moderation", "user", "output_compression",
+    "partial_images", "stream",     NULL,
 };
-
-static bool is_of_openai(const struct pk_json *body, int key)
-{
-    for (size_t i = 0; i < PK_COUNT(openai_only); i++)
-        if (pk_json_is(body, key, openai_only[i].from))
-            return true;
-    return false;
-}
 
 /* The members that neither `taken`, which NULL ends, nor OpenAI alone has: the provider's own. */
 static void add_own(struct pk_maker *m, const char *const *taken)
@@ -91,17 +82,13 @@ static void add_own(struct pk_maker *m, const char *const *taken)
     const struct pk_json *in = m->in;
 
     for (int k = pk_json_first(in, 0); k >= 0; k = pk_json_next(in, 0, k)) {
-        size_t i = 0;
-
-        while (taken[i] && !pk_json_is(in, k, taken[i]))
-            i++;
-        if (taken[i])
+        if (pk_make_listed(m, k, taken))
             continue;
-        pk_str name = pk_json_str(m->arena, in, k);
-        if (is_of_openai(in, k))
-            pk_make_drop(m, pk_copy(m->arena, name).at);
+        pk_str name = pk_copy(m->arena, pk_json_str(m->arena, in, k));
+        if (pk_make_listed(m, k, openai_only))
+            pk_make_drop(m, name.at);
         else
-            pk_dialect_raw(m->out, pk_copy(m->arena, name).at, pk_json_raw(in, k + 1));
+            pk_dialect_raw(m->out, name.at, pk_json_raw(in, k + 1));
     }
 }
 

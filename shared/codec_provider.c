@@ -13,6 +13,13 @@
 
 enum { RESPELLINGS_MAX = 8 };
 
+/* A field that is known there by another name, or not at all. */
+struct respelling {
+    const char *from, *to; /* to NULL: dropped and reported */
+    /* The value as JSON text; empty: it is left out. NULL: as it is. */
+    pk_str (*value)(struct pk_maker *m, int value);
+};
+
 static bool has_edit(const struct pk_json_edit *edits, int count, const char *name)
 {
     for (int i = 0; i < count; i++)
@@ -21,8 +28,10 @@ static bool has_edit(const struct pk_json_edit *edits, int count, const char *na
     return false;
 }
 
-void pk_codec_respell(const struct pk_json *body, const struct pk_respelling *rows, size_t count,
-                      struct pk_buf *out, struct pk_buf *dropped)
+/* The body with these changes, and every other byte as it was. Of two names for one field the provider's own
+ * counts. */
+static void respell(const struct pk_json *body, const struct respelling *rows, size_t count,
+                    struct pk_buf *out, struct pk_buf *dropped)
 {
     struct pk_maker m = pk_make(body, out, dropped, NULL);
     struct pk_json_edit edits[RESPELLINGS_MAX * 2];
@@ -30,7 +39,7 @@ void pk_codec_respell(const struct pk_json *body, const struct pk_respelling *ro
 
     PK_ASSERT(count <= RESPELLINGS_MAX);
     for (size_t i = 0; i < count; i++) {
-        const struct pk_respelling *r = &rows[i];
+        const struct respelling *r = &rows[i];
         int value = pk_json_get(body, 0, r->from);
         bool same = r->to && strcmp(r->from, r->to) == 0;
 
@@ -154,7 +163,7 @@ static bool voyage_multimodal(const struct pk_json *body, struct pk_buf *out,
 static bool voyage_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                            struct pk_error *err)
 {
-    static const struct pk_respelling rows[] = {
+    static const struct respelling rows[] = {
         {"dimensions", "output_dimension", NULL},
         {"input_type", "input_type", voyage_task},
         {"task_type", "input_type", voyage_task},
@@ -165,7 +174,7 @@ static bool voyage_request(const struct pk_json *body, struct pk_buf *out, struc
 
     if (is_voyage_multimodal(model))
         return voyage_multimodal(body, out, dropped, err);
-    pk_codec_respell(body, rows, PK_COUNT(rows), out, dropped);
+    respell(body, rows, PK_COUNT(rows), out, dropped);
     return true;
 }
 
@@ -199,7 +208,7 @@ static pk_str jina_task(struct pk_maker *m, int value)
 static bool jina_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                          struct pk_error *err)
 {
-    static const struct pk_respelling rows[] = {
+    static const struct respelling rows[] = {
         {"encoding_format", "embedding_type", NULL},
         {"input_type", "task", jina_task},
         {"task_type", "task", jina_task},
@@ -207,7 +216,7 @@ static bool jina_request(const struct pk_json *body, struct pk_buf *out, struct 
     };
 
     (void)err;
-    pk_codec_respell(body, rows, PK_COUNT(rows), out, dropped);
+    respell(body, rows, PK_COUNT(rows), out, dropped);
     return true;
 }
 
@@ -216,11 +225,11 @@ static bool jina_request(const struct pk_json *body, struct pk_buf *out, struct 
 static bool mistral_request(const struct pk_json *body, struct pk_buf *out, struct pk_buf *dropped,
                             struct pk_error *err)
 {
-    static const struct pk_respelling rows[] = {{"dimensions", "output_dimension", NULL},
-                                                {"user", NULL, NULL}};
+    static const struct respelling rows[] = {{"dimensions", "output_dimension", NULL},
+                                             {"user", NULL, NULL}};
 
     (void)err;
-    pk_codec_respell(body, rows, PK_COUNT(rows), out, dropped);
+    respell(body, rows, PK_COUNT(rows), out, dropped);
     return true;
 }
 

@@ -233,7 +233,8 @@ static void read_tools(const struct pk_reader *r, int message)
     }
 }
 
-void pk_pivot_read(struct pk_stream *s, const struct pk_json *answer)
+/* Takes a complete answer in OpenAI's shape as deltas. */
+static void read_answer(struct pk_stream *s, const struct pk_json *answer)
 {
     int choice = pk_json_at(answer, "choices[0]");
     int message = pk_json_get(answer, choice, "message");
@@ -259,13 +260,13 @@ bool pk_pivot_answer(struct pk_arena *arena, struct pk_stream *s, pk_str openai,
         return false;
     s->out =
         &events; /* what a stream would have said, for fronts that put it together from there */
-    pk_pivot_read(s, &doc);
+    read_answer(s, &doc);
     s->out = NULL;
     s->front->print_answer(s, out);
     return !s->scratch.failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
 }
 
-bool pk_pivot_is_object(struct pk_arena *arena, pk_str text)
+static bool is_object(struct pk_arena *arena, pk_str text)
 {
     struct pk_json doc;
     struct pk_error unused;
@@ -276,7 +277,7 @@ bool pk_pivot_is_object(struct pk_arena *arena, pk_str text)
 
 pk_str pk_pivot_arguments(struct pk_arena *arena, pk_str text)
 {
-    return pk_pivot_is_object(arena, text) ? pk_str_trim(text) : PK_STR("{}");
+    return is_object(arena, text) ? pk_str_trim(text) : PK_STR("{}");
 }
 
 /* --- tool calls ------------------------------------------------------------------------------ */
@@ -300,7 +301,7 @@ void pk_pivot_print_calls(struct pk_stream *s, struct pk_pivot_calls *calls, boo
         if (all.len > calls->sent)
             calls->more(s, pk_str_sub(all, calls->sent, all.len), out);
         calls->sent = all.len;
-        if (!last && (calls->next + 1 == s->tool_count || !pk_pivot_is_object(&s->scratch, all)))
+        if (!last && (calls->next + 1 == s->tool_count || !is_object(&s->scratch, all)))
             return;
         calls->end(s, t, out);
         calls->open = false;

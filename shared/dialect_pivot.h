@@ -54,14 +54,10 @@ bool pk_pivot_fields(struct pk_maker *m, const struct pk_make_field *fields, siz
 bool pk_pivot_top_k(struct pk_maker *m, int value, const char *to);
 bool pk_pivot_unless_auto(struct pk_maker *m, int value, const char *to);
 
-/* Takes a complete answer in OpenAI's shape as deltas. */
-void pk_pivot_read(struct pk_stream *s, const struct pk_json *answer);
-
 /* Takes any answer of a provider, in OpenAI's shape, and gives it in s->front's. */
 bool pk_pivot_answer(struct pk_arena *arena, struct pk_stream *s, pk_str openai, struct pk_buf *out,
                      struct pk_error *err);
 
-bool pk_pivot_is_object(struct pk_arena *arena, pk_str text); /* of JSON */
 /* A tool's arguments as a JSON object, {} when they are none, were cut, or are no object. */
 pk_str pk_pivot_arguments(struct pk_arena *arena, pk_str text);
 

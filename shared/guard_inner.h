@@ -99,9 +99,8 @@ struct pk_guard_kind {
 #include "guards.def"
 #undef GUARD
 
-/* NULL: there is none. `id` is Portkey's, with or without "default."; *full has it. */
+/* NULL: there is none. */
 const struct pk_guard_kind *pk_guard_kind_of_type(pk_str type);
-const struct pk_guard_kind *pk_guard_kind_of_id(pk_str id, pk_str *full);
 
 /* Appends the list at `value`, the member `name` of what is being read, to *list. Each guardrail starts as
  * `like`: its phase, and its action when that is given. */

@@ -55,7 +55,8 @@ static bool lists_id(const struct pk_guard_kind *kind, pk_str id)
     return false;
 }
 
-const struct pk_guard_kind *pk_guard_kind_of_id(pk_str id, pk_str *full)
+/* By Portkey's id, with or without "default."; *full has it. NULL: there is none. */
+static const struct pk_guard_kind *kind_of_id(pk_str id, pk_str *full)
 {
     char text[ID_BYTES_MAX + sizeof "default."] = "default.";
 
@@ -180,7 +181,7 @@ bool pk_guard_read_check(struct pk_config_reader *p, struct pk_guard_draft *d, p
 
     if (!check)
         return false;
-    *check = (struct pk_check){.kind = pk_guard_kind_of_id(id, &full), .disabled = disabled};
+    *check = (struct pk_check){.kind = kind_of_id(id, &full), .disabled = disabled};
     if (!check->kind)
         return pk_config_fail(p, "", "unknown check \"%.*s\"", PK_FMT(pk_str_sub(id, 0, 64)));
     check->id = pk_copy(p->arena, full);

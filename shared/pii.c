@@ -142,18 +142,6 @@ bool pk_pii_next(pk_str text, unsigned categories, size_t from, struct pk_pii_sp
     return false;
 }
 
-int pk_pii_find(pk_str text, unsigned categories, struct pk_pii_span *spans, int max)
-{
-    int count = 0;
-    size_t at = 0;
-
-    while (count < max && pk_pii_next(text, categories, at, &spans[count])) {
-        at = spans[count].start + spans[count].len;
-        count++;
-    }
-    return count;
-}
-
 unsigned pk_pii_seen(pk_str text, unsigned categories)
 {
     struct pk_pii_span span;

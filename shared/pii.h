@@ -36,9 +36,6 @@ struct pk_pii_span {
  * Spans do not overlap: go on at start + len. */
 bool pk_pii_next(pk_str text, unsigned categories, size_t from, struct pk_pii_span *out);
 
-/* All spans, up to `max`; returns how many. */
-int pk_pii_find(pk_str text, unsigned categories, struct pk_pii_span *spans, int max);
-
 /* The categories, of those asked for, that are in the text. */
 unsigned pk_pii_seen(pk_str text, unsigned categories);
 

@@ -205,9 +205,6 @@ bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *
 bool pk_store_key_get(struct pk_store *s, struct pk_arena *arena, pk_str slug,
                       struct pk_virtual_key *key, bool *found, struct pk_error *err) PK_MUST_CHECK;
 
-/* Whether the key may be used now; PK_NO_KEY says "revoked" or "expired". */
-bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struct pk_error *err);
-
 /* What is looked up when a config is bound, and until when it holds. */
 struct pk_store_binding {
     struct pk_store *store;

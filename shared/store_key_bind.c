@@ -7,7 +7,8 @@
 #include "store_place.h"
 #include "store_provider.h"
 
-bool pk_virtual_key_usable(const struct pk_virtual_key *k, int64_t now_us, struct pk_error *err)
+/* Whether the key may be used now; PK_NO_KEY says "revoked" or "expired". */
+static bool usable(const struct pk_virtual_key *k, int64_t now_us, struct pk_error *err)
 {
     if (!k->active)
         return pk_fail(err, PK_NO_KEY, "virtual key \"%.*s\": is revoked", PK_FMT(k->slug));
@@ -102,7 +103,7 @@ static bool bind_key(struct pk_store_binding *b, struct pk_target *t, struct pk_
     t->virtual_key = slug;
     if (k.expires_us > b->now_us && k.expires_us < b->until_us)
         b->until_us = k.expires_us;
-    if (!pk_virtual_key_usable(&k, b->now_us, &unusable)) {
+    if (!usable(&k, b->now_us, &unusable)) {
         t->dead = pk_copy(b->arena, pk_str_of(unusable.msg));
         if (unusable.code != PK_NO_KEY || t->dead.len == 0)
             return pk_fail(err, unusable.code, "%s", unusable.msg);

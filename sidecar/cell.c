@@ -49,7 +49,8 @@ static pk_str uuid(const struct pk_value *v, char text[PK_UUID_TEXT + 1])
     return pk_str_of(text);
 }
 
-void pkd_cell_json(struct pk_buf *out, const struct pkd_cell *cell, const struct pk_value *columns)
+/* The value as JSON; null when it is NULL. */
+static void print(struct pk_buf *out, const struct pkd_cell *cell, const struct pk_value *columns)
 {
     const struct pk_value *v = &columns[cell->column];
     char text[PK_UUID_TEXT + 1];
@@ -79,7 +80,7 @@ void pkd_cell_member(struct pk_buf *out, const struct pkd_cell *cell,
     const char last = out->len ? out->at[out->len - 1] : 0;
 
     pk_buf_addf(out, "%s\"%s\":", last == '{' || last == 0 ? "" : ",", cell->name);
-    pkd_cell_json(out, cell, columns);
+    print(out, cell, columns);
 }
 
 void pkd_cell_members(struct pk_buf *out, const struct pkd_cell *cells,
@@ -124,5 +125,5 @@ void pkd_cell_csv(struct pk_buf *out, const struct pkd_cell *cell, const struct 
     else if (cell->kind == PKD_CELL_UUID)
         pk_buf_add(out, uuid(v, text));
     else
-        pkd_cell_json(out, cell, columns);
+        print(out, cell, columns);
 }

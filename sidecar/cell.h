@@ -30,8 +30,6 @@ struct pkd_cell {
     enum pkd_cell_kind kind;
 };
 
-/* The value as JSON; null when it is NULL. */
-void pkd_cell_json(struct pk_buf *out, const struct pkd_cell *cell, const struct pk_value *columns);
 /* As a member of an object, with a comma first where one is needed. */
 void pkd_cell_member(struct pk_buf *out, const struct pkd_cell *cell,
                      const struct pk_value *columns);

@@ -14,7 +14,7 @@ enum { SLUG_NAME_MAX = 64, SLUG_TRIES = 100, PAGE_ROWS_DEFAULT = 100 };
 
 /* --- answers -------------------------------------------------------------------------------------- */
 
-bool pkd_not_there(struct pkd_control *c)
+static bool not_there(struct pkd_control *c)
 {
     return pk_fail(c->err, PK_NOT_FOUND, "%s: there is none called \"%.*s\"", c->is->noun,
                    PK_FMT(pk_name_shown(c->slug)));
@@ -150,7 +150,7 @@ bool pkd_control_known(struct pkd_control *c)
 {
     bool there;
 
-    return is_there(c, c->slug, &there) && (there || pkd_not_there(c));
+    return is_there(c, c->slug, &there) && (there || not_there(c));
 }
 
 bool pkd_control_name(struct pkd_control *c)
@@ -279,7 +279,7 @@ bool pkd_control_get(struct pkd_control *c)
     return pkd_held_load(c, c->slug) &&
            c->store->ops->exec(c->store, c->is->page, args, PK_COUNT(args), one_row, &page,
                                c->err) &&
-           (page.total || pkd_not_there(c));
+           (page.total || not_there(c));
 }
 
 /* --- the door --------------------------------------------------------------------------------------- */

@@ -95,7 +95,6 @@ bool pkd_control_active(struct pkd_control *c) PK_MUST_CHECK;
 
 void pkd_print_ids(struct pkd_control *c, pk_str slug);
 pk_str pkd_version_id(struct pkd_control *c, pk_str slug, int64_t version);
-bool pkd_not_there(struct pkd_control *c);
 
 /* Prints rate_limits, usage_limits, usage and status of what has the slug. `expires_us` 0: never. `one_rate`: a
  * single rate is no list, and none is null. */
