@@ -66,10 +66,27 @@ static bool open_into(struct opening *o, const struct pk_key *key, pk_str *text)
     return ok;
 }
 
+/* The provider's variable is only what there is when nobody has said a key. */
+static bool is_unset(const struct pk_key *key)
+{
+    pk_str name = key->kind == PK_KEY_ENV && key->slug.len == 0 ? key->value : PK_NONE;
+    char variable[PK_SLUG_BYTES_MAX + 1];
+
+    if (name.len == 0 || name.len >= sizeof variable)
+        return false;
+    memcpy(variable, name.at, name.len);
+    variable[name.len] = 0;
+    return getenv(variable) == NULL;
+}
+
 static bool open_key(struct opening *o)
 {
+    struct pk_error unused;
+
     if (o->target->key.kind == PK_KEY_NONE)
         return true;
+    if (is_unset(&o->target->key) && !key_fits(o->t, o->target, &unused))
+        return true; /* it goes to another host, which may need none */
     return key_fits(o->t, o->target, o->err) && open_into(o, &o->target->key, &o->text);
 }
 

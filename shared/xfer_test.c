@@ -725,15 +725,20 @@ static void a_bound_key_goes_to_its_origin_only(void)
     target.key.kind = PK_KEY_ENV;
     target.key.slug = PK_NONE;
     target.key.value = PK_STR("PROVIDER_API_KEY");
+    EXPECT(setenv("PROVIDER_API_KEY", "sk-env", 1) == 0);
     EXPECT(!start(url_to("localhost", "/echo"), "", "{}", NULL) &&
            strstr(err.msg, "the key PROVIDER_API_KEY belongs to"));
+    EXPECT(unsetenv("PROVIDER_API_KEY") == 0);
+    o = get(url_to("localhost", "/echo"));
+    EXPECT(o.body[0] && !strstr(o.body, "Bearer")); /* there is none, and it may need none */
+    EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_NO_KEY);
     target.key =
         (struct pk_key){PK_KEY_LITERAL, PK_STR("prod"), PK_STR("sk-bound"), pk_str_of(origin)};
     (void)snprintf(origin, sizeof origin, "https://127.0.0.1:%d/v1", server.port);
     EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_HOST_DENIED);
     (void)snprintf(origin, sizeof origin, "http://127.0.0.1:%d/v1", server.port ^ 1);
     EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_HOST_DENIED);
-    EXPECT(server.seen->requests == before + 1);
+    EXPECT(server.seen->requests == before + 2);
     target.key = (struct pk_key){0};
 }
 
