@@ -412,6 +412,7 @@ const struct pk_dialect pk_dialect_openai = {
     .name = "openai",
     .chat_path = "/chat/completions",
     .headers = "",
+    .own_headers = "openai-beta",
     .error_event = "",
     .plain = true,
     .request = NULL,

@@ -197,6 +197,7 @@ const struct pk_dialect pk_dialect_responses = {
     .name = "responses",
     .chat_path = "/responses",
     .headers = "",
+    .own_headers = "openai-beta",
     .error_event = "error",
     .plain = true,
     .answer = answer,

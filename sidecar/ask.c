@@ -70,7 +70,27 @@ static void note_key(struct pkd_ask *ask, pk_str value)
         ask->key = key;
 }
 
-void pkd_ask_read(pk_str headers, struct pkd_ask *ask)
+/* Bytes that are no UTF-8 are ISO-8859-1, which is how fetch() sends what a program says in a header. */
+static void make_readable(struct pk_arena *arena, pk_str *value)
+{
+    struct pk_buf out;
+    size_t bad;
+
+    if (pk_utf8_valid(*value, &bad))
+        return;
+    out = pk_buf_in(arena, 2 * PK_HEADERS_BYTES_MAX);
+    for (size_t i = 0; i < value->len; i++) {
+        unsigned char c = (unsigned char)value->at[i];
+
+        if (c >= 0x80)
+            pk_buf_addc(&out, (char)(0xc0 | c >> 6));
+        pk_buf_addc(&out, (char)(c < 0x80 ? c : 0x80 | (c & 0x3f)));
+    }
+    if (!out.failed)
+        *value = pk_buf_str(&out);
+}
+
+void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask)
 {
     pk_str name, value;
 
@@ -90,9 +110,17 @@ void pkd_ask_read(pk_str headers, struct pkd_ask *ask)
             note_key(ask, pk_http_offered_key(value));
         else if (pk_str_is_nocase(name, "content-type"))
             ask->content_type = value;
+        else if (pk_str_is_nocase(name, "content-encoding"))
+            ask->content_encoding = value;
         else if (pk_str_is_nocase(name, "traceparent"))
             ask->traceparent = value;
+        else if (pk_str_is_nocase(name, "openai-organization"))
+            ask->organization = value;
+        else if (pk_str_is_nocase(name, "openai-project"))
+            ask->project = value;
     }
+    for (size_t i = 0; i < PK_COUNT(steering); i++)
+        make_readable(arena, (pk_str *)(void *)((char *)ask + steering[i].at));
 }
 
 /* --- how ----------------------------------------------------------------------------------- */
@@ -206,13 +234,17 @@ bool pkd_ask_request(struct pk_arena *arena, const struct pkd_ask *ask, struct p
 
 /* --- which config -------------------------------------------------------------------------- */
 
+static void print_member(struct pk_buf *out, enum pk_target_field f, pk_str value)
+{
+    pk_buf_addf(out, ",\"%s\":", pk_target_field_row(f)->name);
+    pk_json_quote(out, value);
+}
+
 static void print_fields(struct pk_buf *out, const struct pkd_ask *ask)
 {
     for (int f = 0; f < PK_TARGET_FIELDS; f++) {
-        if (ask->fields.at[f].len == 0)
-            continue;
-        pk_buf_addf(out, ",\"%s\":", pk_target_field_row((enum pk_target_field)f)->name);
-        pk_json_quote(out, ask->fields.at[f]);
+        if (ask->fields.at[f].len)
+            print_member(out, (enum pk_target_field)f, ask->fields.at[f]);
     }
 }
 
@@ -230,6 +262,15 @@ static bool has_no_address(pk_str provider)
     const struct pk_provider *p = pk_provider_find(provider);
 
     return p && (!*p->base_url || strchr(p->base_url, '{'));
+}
+
+/* OpenAI's SDK says whose account it is in headers of OpenAI's own. They belong to the key that comes with them. */
+static void print_account(struct pk_buf *out, const struct pkd_ask *ask)
+{
+    if (ask->organization.len && ask->fields.at[PK_TF_openai_organization].len == 0)
+        print_member(out, PK_TF_openai_organization, ask->organization);
+    if (ask->project.len && ask->fields.at[PK_TF_openai_project].len == 0)
+        print_member(out, PK_TF_openai_project, ask->project);
 }
 
 /* The members that say whom to ask, from headers: {"provider":...,"api_key":...} without the braces. */
@@ -250,6 +291,8 @@ static void print_target(struct pk_buf *out, const struct pkd_ask *ask)
     if (ask->key.len) {
         pk_buf_adds(out, ",\"api_key\":");
         pk_json_quote(out, ask->key);
+        if (pk_str_is(provider, "openai"))
+            print_account(out, ask);
     }
     if (ask->custom_host.len && has_no_address(provider)) {
         pk_buf_adds(out, ",\"custom_host\":");
@@ -334,7 +377,7 @@ bool pkd_ask_names(struct pk_arena *arena, const struct pkd_request *req)
     struct pkd_ask ask;
     struct pk_json doc;
 
-    pkd_ask_read(req->headers, &ask);
+    pkd_ask_read(arena, req->headers, &ask);
     if (ask.config.len || ask.virtual_key.len || ask.provider.len)
         return true;
     if (!pk_str_starts(req->body, "{") || !pk_json_parse(arena, req->body, "body", &doc, &unused))

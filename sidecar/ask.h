@@ -16,11 +16,13 @@ struct pkd_ask {
 #include "headers.def"
 #undef HEADER
     pk_str key; /* the provider key: Authorization or x-api-key, unless it is one of ours */
-    pk_str content_type;
-    pk_str traceparent; /* W3C's; where x-portkey-trace-id says nothing */
+    pk_str content_type, content_encoding;
+    pk_str organization, project; /* of OpenAI, as its SDK says them */
+    pk_str traceparent;           /* W3C's; where x-portkey-trace-id says nothing */
 };
 
-void pkd_ask_read(pk_str headers, struct pkd_ask *ask);
+/* What must be made readable first is in `arena`, the rest in `headers`. */
+void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask);
 
 /* Whether a request says whom to ask, in its headers or as "@provider/model" in its body. */
 bool pkd_ask_names(struct pk_arena *arena, const struct pkd_request *req);

@@ -392,6 +392,10 @@ static bool check_type(const struct pkd_ask *ask, const struct pk_operation *ope
     pk_str type =
         pk_str_trim(pk_str_sub(ask->content_type, 0, semicolon < 0 ? len : (size_t)semicolon));
 
+    if (ask->content_encoding.len && operation != &pk_operation_proxy &&
+        !pk_str_is_nocase(ask->content_encoding, "identity"))
+        return pk_fail(err, PK_BAD_REQUEST,
+                       "content-encoding: a body must come as it is, not compressed");
     if (len == 0 || pk_operation_is_raw(operation) || pk_str_is_nocase(type, "application/json"))
         return true;
     return pk_fail(err, PK_BAD_REQUEST, "content-type: must be application/json");
@@ -405,7 +409,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     struct pkd_ask ask;
     pk_str reference = prompt;
 
-    pkd_ask_read(req->headers, &ask);
+    pkd_ask_read(&c->arena, req->headers, &ask);
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (t->caller)
         c->req.api_key = pk_copy(&c->arena, t->caller->name);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Calls through pkd: headers, answers, streams, caching, the log: pkd_calls.py BUILD"""
+import gzip
 import json
 import os
 import socket
@@ -581,6 +582,52 @@ def cache_headers_are_obeyed():
         expect(h["x-portkey-cache-status"] == status, h)
 
 
+def openais_own_headers_go_along():
+    sent = {"openai-organization": "org-1", "openai-project": "proj-1", "openai-beta": "b=v2"}
+    mine = {"x-portkey-provider": "openai", "authorization": "Bearer sk-mine", "x-portkey-custom-host": mock.base}
+
+    def upstream(provider="openai", **headers):
+        status, _, body = pkd.http("POST", "/v1/chat/completions", chat_body(), {
+            "content-type": "application/json", **mine, **sent, "x-portkey-provider": provider, **headers})
+        expect(status == 200, body)
+        got = mock.page("last")["headers"]
+        return {name: got[name] for name in sent if name in got}
+    expect(upstream() == sent)
+    expect(upstream(**{"x-portkey-openai-project": "proj-2"}) == {**sent, "openai-project": "proj-2"})
+    expect(upstream("groq") == {"openai-beta": "b=v2"}, "an account is OpenAI's alone")
+    chat(pkd, mock, headers=sent)
+    expect("openai-organization" not in mock.page("last")["headers"], "nor another key's")
+
+
+def a_header_may_be_latin_1():
+    trace = uuid.uuid4().hex
+    for value in "José".encode("latin-1"), "José".encode():
+        status, h, body = chat(pkd, mock, headers={
+            "x-portkey-metadata": b'{"who": "' + value + b'"}', "x-portkey-span-name": value, "x-portkey-trace-id": trace})
+        expect(status == 200, body)
+    rows = pkd.rows_within(f"select span_name, metadata ->> 'who' from pk_logs where trace_id = '{trace}'", lambda r: len(r) == 2)
+    expect(rows == [("José", "José")] * 2, rows)
+
+
+def a_compressed_body_is_refused():
+    body = gzip.compress(chat_body().encode())
+    headers = {"content-type": "application/json", "x-portkey-config": config(mock)}
+    status, _, said = pkd.http("POST", "/v1/chat/completions", body, {**headers, "content-encoding": "gzip"})
+    expect(status == 400 and b"content-encoding: a body must come as it is" in said, said)
+    expect(chat(pkd, mock, headers={"content-encoding": "identity"})[0] == 200)
+
+
+def a_host_of_ones_own_needs_no_key():
+    bare = Pkd()
+    for headers in ({"x-portkey-custom-host": "http://127.0.0.1:%d/v1" % mock.port}, {}):
+        status, _, body = bare.http("POST", "/v1/chat/completions", chat_body(), {
+            "content-type": "application/json", "x-portkey-provider": "openai", **headers})
+        said = json.loads(body)["error"]
+        # The mock's answer to a request without a key; without a host it is not asked.
+        expect(status == 401 and (said["code"] == "invalid_api_key") == bool(headers), said)
+    bare.stop()
+
+
 def together(count, call):
     results = [None] * count
     def one(i):
@@ -663,6 +710,7 @@ run(a_chat_is_answered_and_its_headers_tell_how, a_known_price_is_told, a_stream
     a_client_that_leaves_is_noticed_within_50_ms_and_billed,
     a_slow_reader_pauses_the_provider, a_client_that_never_reads_is_given_up,
     a_large_answer_arrives_whole, an_answer_beyond_the_limits_is_the_providers_fault, a_slow_provider_is_relayed_as_it_comes,
+    openais_own_headers_go_along, a_header_may_be_latin_1, a_compressed_body_is_refused, a_host_of_ones_own_needs_no_key,
     an_equal_request_is_a_hit_at_once, cache_headers_are_obeyed, equal_requests_in_flight_are_one,
     a_leader_that_fails_passes_the_lead_on, a_leader_that_leaves_passes_the_lead_on,
     a_request_timeout_is_for_attempts_not_for_a_wait)
