@@ -202,7 +202,7 @@ static bool read_text(struct reader *r, int value, const struct member *m)
     pk_str *field = (pk_str *)(void *)((char *)r->p + m->at);
     pk_str text = pk_json_str(r->arena, r->doc, value);
 
-    if (field->len)
+    if (field->len && !pk_str_eq(*field, text))
         return pk_fail(r->err, PK_BAD_REQUEST, "%s: is given twice", m->name);
     if (text.len == 0 || text.len > m->max)
         return pk_fail(r->err, PK_BAD_REQUEST, "%s: must be 1..%zu bytes", m->name, m->max);
@@ -260,10 +260,12 @@ static bool read_parameters(struct reader *r, int value, const struct member *m)
             add_member(&r->parameters, doc, k);
             continue;
         }
-        if (r->p->model.len || pk_json_type(doc, k + 1) != PK_JSON_STRING)
+        pk_str model = pk_json_str(r->arena, doc, k + 1);
+        bool another = r->p->model.len && !pk_str_eq(r->p->model, model);
+        if (another || pk_json_type(doc, k + 1) != PK_JSON_STRING)
             return pk_fail(r->err, PK_BAD_REQUEST,
                            "parameters.model: must be a string, and given once");
-        r->p->model = pk_json_str(r->arena, doc, k + 1);
+        r->p->model = model;
     }
     return true;
 }

@@ -109,6 +109,8 @@ static void what_is_wrong_is_named_with_its_path(void)
         {"{" HI ",\"model\":\"a\",\"parameters\":{\"model\":\"b\"}}",
          "parameters.model: must be a string, and given once"},
         {"{" HI ",\"parameters\":{\"model\":\"b\"},\"model\":\"a\"}", "model: is given twice"},
+        {"{" HI ",\"parameters\":{\"model\":1},\"model\":\"a\"}",
+         "parameters.model: must be a string, and given once"},
         {"{" HI ",\"tools\":[],\"parameters\":{\"tools\":[]}}",
          "tools: parameters.tools is given too; give one of them"},
         {"{" HI ",\"tools\":{}}", "tools: must be an array, not an object"},

@@ -149,9 +149,12 @@ static bool merge(struct desk *d, const struct pk_json *body, const struct pk_pr
         {"version_description", "description"},
         {"description", "version_description"},
     };
+    /* Portkey's have them in "parameters" as well; there they are given in place of what was beside it. */
+    static const char *const beside[] = {"model",     "tools",         "tool_choice",
+                                         "functions", "function_call", "response_format"};
     static const struct pk_json_edit not_ours[] = {{{"patch", 5}, {NULL, 0}},
                                                    {{"status", 6}, {NULL, 0}}};
-    struct pk_json_edit edits[PK_COUNT(pairs) + 2];
+    struct pk_json_edit edits[PK_COUNT(pairs) + PK_COUNT(beside) + 2];
     struct pk_buf document = pk_buf_in(d->arena, PK_BODY_BYTES_MAX);
     struct pk_json old;
     pk_str base, over;
@@ -163,6 +166,10 @@ static bool merge(struct desk *d, const struct pk_json *body, const struct pk_pr
     for (size_t i = 0; i < PK_COUNT(pairs); i++)
         if (pk_json_get(body, 0, pairs[i][0]) >= 0)
             edits[count++] = (struct pk_json_edit){pk_str_of(pairs[i][1]), PK_NONE};
+    int parameters = pk_json_get(body, 0, "parameters");
+    for (size_t i = 0; i < PK_COUNT(beside); i++)
+        if (pk_json_get(body, parameters, beside[i]) >= 0)
+            edits[count++] = (struct pk_json_edit){pk_str_of(beside[i]), PK_NONE};
     if (pk_str_starts(pk_json_str(d->arena, body, pk_json_get(body, 0, "model")), "@")) {
         edits[count++] = (struct pk_json_edit){PK_STR("config"), PK_NONE};
         edits[count++] = (struct pk_json_edit){PK_STR("virtual_key"), PK_NONE};

@@ -15,13 +15,41 @@ pk_str pkd_prompt_ref(struct pk_arena *arena, const struct pkd_request *req)
 
 /* --- the body ------------------------------------------------------------------------------- */
 
+static bool check_members(const struct pk_json *doc, int object, const char *path,
+                          struct pk_error *err)
+{
+    static const char *const refused[] = {"messages", "prompt", "pk"};
+
+    for (size_t i = 0; i < PK_COUNT(refused); i++)
+        if (pk_json_get(doc, object, refused[i]) >= 0)
+            return pk_fail(err, PK_BAD_REQUEST, "%s%s: the prompt has it, not the request", path,
+                           refused[i]);
+    return true;
+}
+
+/* Portkey's reference has the parameters in an object of their own, its SDKs beside the variables: those win. */
+static bool add_hyperparameters(struct pk_arena *arena, const struct pk_json *doc, pk_str *params,
+                                struct pk_error *err)
+{
+    int given = pk_json_get(doc, 0, "hyperparameters");
+
+    if (given < 0 || pk_json_type(doc, given) == PK_JSON_NULL)
+        return true;
+    if (pk_json_type(doc, given) != PK_JSON_OBJECT)
+        return pk_fail(err, PK_BAD_REQUEST, "hyperparameters: must be an object, not %s",
+                       pk_json_type_name(pk_json_type(doc, given)));
+    return check_members(doc, given, "hyperparameters.", err) &&
+           pk_json_merge(arena, pk_json_raw(doc, given), *params, "body", params, err);
+}
+
 /* What is not for the provider, or comes from the prompt. The Node SDK says promptID here too. */
 static bool read_body(struct pk_arena *arena, pk_str body, struct pk_prompt_use *use,
                       struct pk_error *err)
 {
-    static const struct pk_json_edit ours[] = {
-        {{"variables", 9}, {NULL, 0}}, {{"promptID", 8}, {NULL, 0}}, {{"prompt_id", 9}, {NULL, 0}}};
-    static const char *const refused[] = {"messages", "prompt", "pk"};
+    static const struct pk_json_edit ours[] = {{{"variables", 9}, {NULL, 0}},
+                                               {{"hyperparameters", 15}, {NULL, 0}},
+                                               {{"promptID", 8}, {NULL, 0}},
+                                               {{"prompt_id", 9}, {NULL, 0}}};
     struct pk_buf params = pk_buf_in(arena, PK_BODY_BYTES_MAX);
     struct pk_json doc;
 
@@ -30,15 +58,14 @@ static bool read_body(struct pk_arena *arena, pk_str body, struct pk_prompt_use 
     if (pk_json_type(&doc, 0) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_REQUEST, "body: must be an object, not %s",
                        pk_json_type_name(pk_json_type(&doc, 0)));
-    for (size_t i = 0; i < PK_COUNT(refused); i++)
-        if (pk_json_get(&doc, 0, refused[i]) >= 0)
-            return pk_fail(err, PK_BAD_REQUEST, "%s: the prompt has it, not the request",
-                           refused[i]);
+    if (!check_members(&doc, 0, "", err))
+        return false;
     int vars = pk_json_get(&doc, 0, "variables");
     use->vars = vars < 0 ? PK_STR("{}") : pk_json_raw(&doc, vars);
     pk_json_splice(&params, &doc, 0, ours, PK_COUNT(ours));
     use->params = pk_buf_str(&params);
-    return !params.failed || pk_fail(err, PK_TOO_LARGE, "body: too large");
+    return params.failed ? pk_fail(err, PK_TOO_LARGE, "body: too large")
+                         : add_hyperparameters(arena, &doc, &use->params, err);
 }
 
 static bool begin(struct pk_arena *arena, pk_str ref, pk_str body, struct pk_prompt_use *use,

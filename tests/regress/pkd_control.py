@@ -526,6 +526,35 @@ def labels_and_collections_are_names():
     pkd.stop()
 
 
+def a_prompts_parameters_are_said_in_every_way():
+    pkd, api = start()
+    api.ok("POST", "/virtual-keys", key_body("k"))
+    prompt = {"name": "p", "collection_id": "c", "string": "Hi {{n}}", "virtual_key": "k", "model": "body-echo",
+              "parameters": {"model": "body-echo", "max_tokens": 5}}
+    slug = api.ok("POST", "/prompts", prompt)["slug"]
+
+    def sent(body):
+        answer = api.ok("POST", f"/prompts/{slug}/completions", {"variables": {"n": "x"}, **body})
+        body = json.loads(answer["choices"][0]["message"]["content"])
+        return {name: value for name, value in body.items() if name not in ("messages", "stream_options")}
+    expect(sent({"hyperparameters": {"max_tokens": 6, "temperature": 1}})
+           == {"model": "body-echo", "max_tokens": 6, "temperature": 1})
+    expect(sent({"hyperparameters": {"max_tokens": 6, "seed": 1}, "max_tokens": 7})
+           == {"model": "body-echo", "max_tokens": 7, "seed": 1}, "what is beside the variables wins")
+    expect(sent({"hyperparameters": None}) == {"model": "body-echo", "max_tokens": 5})
+    shown = api.ok("POST", f"/prompts/{slug}/render", {"variables": {"n": "x"}, "hyperparameters": {"top_p": 0.5}})["data"]
+    expect(shown["top_p"] == 0.5 and "hyperparameters" not in shown, shown)
+    for bad, words in ((5, "hyperparameters: must be an object"),
+                       ({"messages": []}, "hyperparameters.messages: the prompt has it")):
+        api.refused(400, words, "POST", f"/prompts/{slug}/completions", {"variables": {"n": "x"}, "hyperparameters": bad})
+    api.ok("PUT", f"/prompts/{slug}", {"parameters": {"model": "body-echo:words=1", "seed": 2}})
+    now = api.ok("GET", f"/prompts/{slug}@latest")
+    expect(now["model"] == "body-echo:words=1" and now["parameters"] == {"seed": 2}, now)
+    api.refused(400, "model: is given twice", "PUT", f"/prompts/{slug}",
+                {"model": "a", "parameters": {"model": "b"}})
+    pkd.stop()
+
+
 def a_limit_is_made_changed_and_deleted():
     pkd, api = start()
     api.ok("POST", "/virtual-keys", key_body("k", rate_limits=[{"type": "requests", "unit": "rph", "value": 900}]))
@@ -697,7 +726,7 @@ CASES = [a_config_is_made_changed_and_deleted, what_others_name_is_not_deleted_f
          a_virtual_key_is_made_changed_and_deleted, a_virtual_keys_provider_has_fields_in_every_spelling,
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
          the_first_api_key_administers, the_last_key_that_administers_stays, what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
-         integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_limit_is_made_changed_and_deleted,
+         integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_prompts_parameters_are_said_in_every_way, a_limit_is_made_changed_and_deleted,
          policies_are_limits_in_portkeys_words,
          every_endpoint_asks_for_a_key_of_its_scope]
 
