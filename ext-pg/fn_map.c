@@ -43,6 +43,7 @@ struct map {
 
     enum pk_ask_kind kind;
     struct pk_forecast forecast;
+    bool estimates, batched; /* the forecast's; no call is made */
 
     Datum *inputs;
     bool *nulls;
@@ -275,8 +276,10 @@ static void open_flights(struct map *m, struct pk_batch_options *o)
 
 static void open_batch(struct map *m, struct pk_home home, pk_str config, pk_str params)
 {
-    struct pk_batch_options o = {
-        .concurrency = PK_BATCH_CONCURRENCY, .dedup = true, .max_error_ratio = 0.5};
+    struct pk_batch_options o = {.concurrency = PK_BATCH_CONCURRENCY,
+                                 .dedup = true,
+                                 .max_error_ratio = 0.5,
+                                 .estimates = m->estimates};
     struct pk_request unused = {0};
     struct pk_error err;
     MemoryContextCallback *going = palloc(sizeof *going);
@@ -293,6 +296,7 @@ static void open_batch(struct map *m, struct pk_home home, pk_str config, pk_str
         (o.prompt.len && !pk_store_prompt_check(m->base.store, m->base.arena, o.prompt, &err)))
         pk_throw(&err, PK_NONE, NULL);
     m->prompt = o.prompt;
+    m->batched = o.batched;
     pk_run_resolve(&m->base, m->config);
     m->base.backend = pk_backend(pk_backend_needs_secrets(&m->base.snapshot->config));
     open_flights(m, &o);
@@ -472,6 +476,7 @@ static void foresee(struct map *m)
     struct pk_ask_row row = {0};
 
     pk_forecast_init(&m->forecast, pk_allocator_in(m->context));
+    m->forecast.batched = m->batched;
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         MemoryContextSwitchTo(context);
@@ -518,6 +523,7 @@ static Datum estimate(FunctionCallInfo fcinfo, bool json_config)
         (void)pk_ring_flush(SETTLE_WAIT_MS); /* the cache is as the last statement left it */
     MemoryContextSwitchTo(inner);
     int level = NewGUCNestLevel();
+    m->estimates = true;
     open_call(m, fcinfo, json_config);
     run_query(m, fcinfo, foresee);
     put_forecast(m);

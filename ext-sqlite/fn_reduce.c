@@ -155,7 +155,7 @@ static bool take_answer(struct level *l, const struct pk_item *item, bool *faile
 static bool ask_all(struct pk_conn *c, struct level *l, const struct group *g, pk_str params,
                     bool *failed, struct pk_error *err)
 {
-    struct pk_many_source source = {next, l, "pk_reduce", l->count};
+    struct pk_many_source source = {.next = next, .ctx = l, .name = "pk_reduce", .count = l->count};
     struct pk_many *m = pk_many_new(c, g->config, params, source, err);
     const struct pk_item *item = NULL;
     bool ok = m != NULL;

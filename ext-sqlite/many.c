@@ -38,7 +38,7 @@ struct pk_many {
     struct flight *flights, *spares;
     struct pk_item *given; /* what the caller looks at */
     struct pk_tell tell;
-    bool cancelled;
+    bool cancelled, batched;
     struct pk_error refused; /* by the statement's account: it ends when nothing is in flight */
 };
 
@@ -327,6 +327,7 @@ bool pk_many_forecast(struct pk_many *m, struct pk_forecast *f, struct pk_error 
     struct pk_error row_error = {0};
     bool more = true;
 
+    f->batched = m->batched;
     if (!pk_conn_flush(m->conn, err)) /* the cache is as the last statement left it */
         return false;
     while (more) {
@@ -355,8 +356,10 @@ static bool read_params(struct pk_many *m, pk_str params, struct pk_batch_option
 
 static bool open_batch(struct pk_many *m, pk_str params, struct pk_error *err)
 {
-    struct pk_batch_options o = {
-        .concurrency = PK_BATCH_CONCURRENCY, .dedup = true, .max_error_ratio = 0.5};
+    struct pk_batch_options o = {.concurrency = PK_BATCH_CONCURRENCY,
+                                 .dedup = true,
+                                 .max_error_ratio = 0.5,
+                                 .estimates = m->source.estimates};
     struct pk_conn *c = m->conn;
 
     if (!read_params(m, params, &o, err) || !pk_conn_ready(c, err) ||
@@ -366,6 +369,7 @@ static bool open_batch(struct pk_many *m, pk_str params, struct pk_error *err)
     if (!m->snapshot || !pk_conn_online(c, err))
         return false;
     m->prompt = o.prompt;
+    m->batched = o.batched;
     m->batch = pk_batch_new(pk_allocator_malloc(), &o);
     if (!m->batch)
         return pk_fail(err, PK_NO_MEMORY, "no memory for a batch");

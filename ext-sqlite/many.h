@@ -27,6 +27,7 @@ struct pk_many_source {
     void *ctx;
     const char *name; /* of the function that asks: pk_map, pk_batch, ... */
     int64_t count;    /* of all rows; -1: not known */
+    bool estimates;   /* no call is made for them */
 };
 
 struct pk_many;

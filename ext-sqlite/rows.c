@@ -175,8 +175,10 @@ struct pk_many_source pk_rows_source(struct pk_rows *r, const char *name)
 {
     bool kept = !r->query || r->beforehand;
 
-    return (struct pk_many_source){kept ? next_kept : next_of_query, r, name,
-                                   kept ? r->kept_count : -1};
+    return (struct pk_many_source){.next = kept ? next_kept : next_of_query,
+                                   .ctx = r,
+                                   .name = name,
+                                   .count = kept ? r->kept_count : -1};
 }
 
 void pk_rows_close(struct pk_rows *r)

@@ -55,8 +55,12 @@ static bool estimate(struct cursor *cur, struct pk_args args, bool *known, struc
     if (!config.at || !query.at)
         return true; /* NULL in: no row */
     struct pk_many *m = NULL;
-    if (pk_rows_open(&rows, query, err))
-        m = pk_many_new(c, config, params, pk_rows_source(&rows, "pk_estimate"), err);
+    if (pk_rows_open(&rows, query, err)) {
+        struct pk_many_source source = pk_rows_source(&rows, "pk_estimate");
+
+        source.estimates = true;
+        m = pk_many_new(c, config, params, source, err);
+    }
     *known = m && pk_many_forecast(m, &cur->forecast, err);
     pk_many_free(m);
     pk_rows_close(&rows);

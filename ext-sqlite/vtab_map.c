@@ -172,8 +172,10 @@ static bool open_source(struct cursor *cur, const struct arguments *a, pk_str qu
     if (!t->map) {
         if (!open_inputs(cur, query, err))
             return false;
-        *source =
-            (struct pk_many_source){next_input, cur, "pk_batch", pk_json_count(&cur->inputs, 0)};
+        *source = (struct pk_many_source){.next = next_input,
+                                          .ctx = cur,
+                                          .name = "pk_batch",
+                                          .count = pk_json_count(&cur->inputs, 0)};
         return true;
     }
     cur->rows = (struct pk_rows){.db = t->base.conn->db, .kind = PK_ASK_PROMPT};

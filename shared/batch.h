@@ -37,6 +37,8 @@ struct pk_batch_options {
     int64_t max_calls;      /* 0 = any number */
     int64_t max_cost_pusd;  /* 0 = any */
     pk_str prompt; /* whose variables rows have: a reference as pk_prompt() takes it; empty: none */
+    bool estimates; /* set by the owner: no call is made, and the options of a job are taken too */
+    bool batched;   /* of a job, through the provider's batch API */
 };
 
 /* What became of a row; the columns that pk_map() and pk_batch() have. */

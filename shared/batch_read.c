@@ -72,6 +72,25 @@ static bool read_prompt(struct pk_arena *arena, const struct pk_json *doc, int v
     return o->prompt.len > 0 && o->prompt.len <= PK_REFERENCE_BYTES_MAX;
 }
 
+/* Those of a job: store_job.c. */
+static bool read_executor(struct pk_arena *arena, const struct pk_json *doc, int value,
+                          struct pk_batch_options *o)
+{
+    (void)arena;
+    o->batched = pk_json_is(doc, value, "batch");
+    return o->estimates ? o->batched || pk_json_is(doc, value, "call")
+                        : pk_json_is(doc, value, "call");
+}
+
+static bool read_max_attempts(struct pk_arena *arena, const struct pk_json *doc, int value,
+                              struct pk_batch_options *o)
+{
+    int64_t n;
+
+    (void)arena;
+    return o->estimates && pk_json_int(doc, value, &n);
+}
+
 static const struct option options[] = {
     {"concurrency", "an integer from 1 to 1024", read_concurrency},
     {"dedup", "true or false", read_dedup},
@@ -80,6 +99,9 @@ static const struct option options[] = {
     {"max_calls", "an integer, 1 or more", read_max_calls},
     {"max_cost_usd", "dollars, more than 0", read_max_cost_usd},
     {"prompt", "a prompt's slug, slug@version or slug@label", read_prompt},
+    {"executor", "\"call\", or for a job, which pk_enqueue_query() makes, \"batch\"",
+     read_executor},
+    {"max_attempts", "left to jobs, which pk_enqueue_query() makes", read_max_attempts},
 };
 
 /* Reads what there is, and notes its removal in `edits`; how many, or -1. */

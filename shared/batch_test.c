@@ -404,13 +404,18 @@ static void options_are_read_and_taken_out(void)
         &o, &rest, &err));
     EXPECT(o.concurrency == 64 && !o.dedup && o.by_completion && o.max_cost_pusd == 250000000000);
     EXPECT(pk_str_is(rest, "{\"model\":\"m\",\"pk\":{\"trace_id\":\"t\"}}"));
-    const char *bad[] = {"{\"pk\":{\"concurrency\":0}}",    "{\"pk\":{\"concurrency\":1025}}",
-                         "{\"pk\":{\"dedup\":1}}",          "{\"pk\":{\"order\":\"x\"}}",
-                         "{\"pk\":{\"max_calls\":0}}",      "{\"pk\":{\"max_cost_usd\":-1}}",
-                         "{\"pk\":{\"max_error_ratio\":2}}"};
+    const char *bad[] = {"{\"pk\":{\"concurrency\":0}}",     "{\"pk\":{\"concurrency\":1025}}",
+                         "{\"pk\":{\"dedup\":1}}",           "{\"pk\":{\"order\":\"x\"}}",
+                         "{\"pk\":{\"max_calls\":0}}",       "{\"pk\":{\"max_cost_usd\":-1}}",
+                         "{\"pk\":{\"max_error_ratio\":2}}", "{\"pk\":{\"executor\":\"batch\"}}",
+                         "{\"pk\":{\"max_attempts\":2}}"};
     for (size_t i = 0; i < PK_COUNT(bad); i++)
         EXPECT(!pk_batch_options_read(&arena, pk_str_of(bad[i]), &o, &rest, &err) &&
                strstr(err.msg, "params.pk."));
+    o.estimates = true;
+    EXPECT(pk_batch_options_read(
+        &arena, PK_STR("{\"pk\":{\"executor\":\"batch\",\"max_attempts\":2}}"), &o, &rest, &err));
+    EXPECT(o.batched && pk_str_is(rest, "{\"pk\":{}}"));
     pk_arena_free(&arena);
 }
 

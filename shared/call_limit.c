@@ -92,7 +92,7 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
         *most = (struct most){1, 1};
         return true;
     }
-    struct pk_bound bound = {1, 0, false}; /* of a session, which nobody can bound: the same */
+    struct pk_bound bound = {.input = 1}; /* of a session, which nobody can bound: the same */
     /* What is made a form is bounded as it came. */
     pk_str sent = pk_str_starts(c->exchange.body, "--") ? c->body.text : c->exchange.body;
     if (!c->exchange.upgrade && !pk_json_reuse(&c->body, sent, &body) &&

@@ -346,3 +346,22 @@ bool pk_config_needs_figures(const struct pk_config *config)
             return true;
     return false;
 }
+
+bool pk_config_provider_batches(const struct pk_provider *p, struct pk_error *err)
+{
+    return p->batches || pk_fail(err, PK_BAD_REQUEST,
+                                 "params.pk.executor: provider \"%s\" has no batch API", p->name);
+}
+
+bool pk_config_batches(const struct pk_config *config, struct pk_error *err)
+{
+    for (int i = 0; i < config->route.count; i++)
+        if (config->conditional[i])
+            return pk_fail(err, PK_BAD_REQUEST,
+                           "params.pk.executor: a batch has one target, and the config has a "
+                           "conditional strategy");
+    for (int i = 0; i < config->target_count; i++)
+        if (config->targets[i].provider->batches)
+            return true;
+    return pk_config_provider_batches(config->targets[0].provider, err);
+}

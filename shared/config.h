@@ -132,6 +132,10 @@ struct pk_config {
 bool pk_config_has_breaker(const struct pk_config *config);
 bool pk_config_needs_figures(const struct pk_config *config);
 
+/* Whether calls can go through a batch API of one of its providers, or of this one: PK_BAD_REQUEST says why not. */
+bool pk_config_batches(const struct pk_config *config, struct pk_error *err) PK_MUST_CHECK;
+bool pk_config_provider_batches(const struct pk_provider *p, struct pk_error *err) PK_MUST_CHECK;
+
 /* All strings of *config live in `arena`; `text` may go. */
 bool pk_config_parse(struct pk_arena *arena, pk_str text, struct pk_config *config,
                      struct pk_error *err) PK_MUST_CHECK;

@@ -133,9 +133,10 @@ bool pk_estimate_cost(const struct pk_prices *prices, pk_str provider, pk_str mo
     *pusd = 0;
     if (!p)
         return false;
-    int64_t input = p->input, output = dearest(p->output, p->reasoning);
+    const struct pk_price price = bound->batched ? pk_price_batched(p) : *p;
+    int64_t input = price.input, output = dearest(price.output, price.reasoning);
     if (bound->writes_cache)
-        input = dearest(input, dearest(p->cache_write, p->cache_write_1h));
+        input = dearest(input, dearest(price.cache_write, price.cache_write_1h));
     return add(bound->input, input, pusd) && add(bound->output, output, pusd);
 }
 

@@ -23,6 +23,7 @@ enum {
 struct pk_bound {
     int64_t input, output; /* tokens */
     bool writes_cache;     /* some of the input may be written to the provider's cache */
+    bool batched;          /* at the price of the provider's batch API */
 };
 
 /* The most that the request `body`, as it is sent, may use. `assumed` 0: PK_OUTPUT_ASSUMED. */

@@ -130,7 +130,7 @@ static const struct pk_prices prices = {rows, PK_COUNT(rows)};
 
 static int64_t cost(const char *model, int64_t input, int64_t output, bool writes)
 {
-    struct pk_bound b = {input, output, writes};
+    struct pk_bound b = {.input = input, .output = output, .writes_cache = writes};
     int64_t pusd = 0;
 
     return pk_estimate_cost(&prices, PK_STR("p"), pk_str_of(model), &b, 1, &pusd) ? pusd : -1;

@@ -117,6 +117,7 @@ static bool bound_of(struct pk_call *c, struct pk_bound *b)
     if (!pk_json_parse(c->arena, sent, "request", &body, &unused))
         return false;
     *b = pk_estimate_bound(&body, pk_call_output_assumed(c));
+    b->batched = c->req->batched;
     b->input = pk_estimate_tokens_of(c->arena, &body, pk_tokens_family(c->record.request_model));
     return true;
 }
@@ -126,16 +127,22 @@ static bool cost_at(const struct pk_call *c, const struct pk_target *t, const st
                     int64_t *min_pusd, int64_t *max_pusd)
 {
     pk_str provider = pk_str_of(t->provider->name), model = pk_call_model(c, &t->params);
-    struct pk_bound least = {.input = b->input, .output = b->output ? 1 : 0};
+    struct pk_bound least = {.input = b->input, .output = b->output ? 1 : 0, .batched = b->batched};
 
     return pk_estimate_cost(&c->facts->prices, provider, model, &least, c->record.started_us,
                             min_pusd) &&
            pk_estimate_cost(&c->facts->prices, provider, model, b, c->record.started_us, max_pusd);
 }
 
+/* A batch has one target. */
+static uint64_t of_batch(const struct pk_call *c)
+{
+    return (uint64_t)1 << c->config->route.nodes[c->node].target;
+}
+
 static void add_cost(struct pk_forecast *f, const struct pk_call *c, const struct pk_bound *b)
 {
-    uint64_t targets = pk_call_targets(c);
+    uint64_t targets = c->req->batched ? of_batch(c) : pk_call_targets(c);
     int64_t least = INT64_MAX, most = 0;
     bool known = false, all_known = true;
 
@@ -181,6 +188,9 @@ bool pk_forecast_add(struct pk_forecast *f, struct pk_arena *arena, const struct
     bool cached = false;
 
     f->rows++;
+    req->batched = f->batched;
+    if (f->batched && f->distinct == 0 && !pk_config_batches(config, err))
+        return false;
     if (make_room(f)) {
         place = place_of(f->asked, f->places, hash);
         if (*place) {

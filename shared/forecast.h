@@ -18,6 +18,8 @@ struct pk_forecast {
     int64_t rows, distinct, cached_rows, input_tokens, max_output_tokens;
     int64_t min_pusd, max_pusd;
     bool min_unknown, max_unknown; /* of one of the calls */
+    bool
+        batched; /* set by the owner: they go through their provider's batch API, to one target at its price */
 
     /* its own */
     struct pk_allocator from;

@@ -160,7 +160,7 @@ static int64_t half(int64_t pusd)
 }
 
 /* All providers that have batches charge half for what they do not list. Hidden thinking is output. */
-static struct pk_price batch_price(const struct pk_price *p)
+struct pk_price pk_price_batched(const struct pk_price *p)
 {
     struct pk_price b = *p;
 
@@ -197,7 +197,7 @@ static bool find_cost(const struct asked_price *a, const struct pk_usage *usage,
     *why = "no price for this model";
     if (!p)
         return false;
-    const struct pk_price price = a->batched ? batch_price(p) : *p;
+    const struct pk_price price = a->batched ? pk_price_batched(p) : *p;
     const struct bucket buckets[] = {
         {usage->input, price.input, "no input price for this model"},
         {usage->cache_read, price.cache_read, "no cache read price for this model"},

@@ -41,7 +41,9 @@ bool pk_price_cost(const struct pk_prices *prices, pk_str provider, pk_str model
                    const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
                    const char **why);
 
-/* The same through the provider's batch API: half of the usual price where no other is known. */
+/* The price through the provider's batch API: half of the usual one where no other is known. */
+struct pk_price pk_price_batched(const struct pk_price *p);
+/* The same at that price. */
 bool pk_price_cost_batched(const struct pk_prices *prices, pk_str provider, pk_str model,
                            const struct pk_usage *usage, int64_t at_us, int64_t *cost_pusd,
                            const char **why);

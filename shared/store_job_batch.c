@@ -16,25 +16,6 @@ static const int64_t later_us = INT64_MAX / 2; /* when an item of a batch is due
 
 /* --- what can be batched ------------------------------------------------------------------- */
 
-static bool has_none(const struct pk_provider *p, struct pk_error *err)
-{
-    return pk_fail(err, PK_BAD_REQUEST, "params.pk.executor: provider \"%s\" has no batch API",
-                   p->name);
-}
-
-static bool check_config(const struct pk_config *config, struct pk_error *err)
-{
-    for (int i = 0; i < config->route.count; i++)
-        if (config->conditional[i])
-            return pk_fail(err, PK_BAD_REQUEST,
-                           "params.pk.executor: a batch has one target, and the config has a "
-                           "conditional strategy");
-    for (int i = 0; i < config->target_count; i++)
-        if (config->targets[i].provider->batches)
-            return true;
-    return has_none(config->targets[0].provider, err);
-}
-
 bool pk_job_batch_check(struct pk_store *s, pk_str config, int64_t now_us, struct pk_error *err)
 {
     struct pk_resolver *r = pk_resolver_new(pk_allocator_malloc());
@@ -43,9 +24,9 @@ bool pk_job_batch_check(struct pk_store *s, pk_str config, int64_t now_us, struc
         return pk_fail(err, PK_NO_MEMORY, "config: out of memory");
     const struct pk_snapshot *snapshot = pk_resolve(r, s, config, now_us, err);
     const struct pk_provider *p = snapshot ? NULL : pk_provider_find(pk_str_trim(config));
-    bool ok = snapshot && check_config(&snapshot->config, err);
+    bool ok = snapshot && pk_config_batches(&snapshot->config, err);
     if (p) /* whose key is in the environment of whoever works it off */
-        ok = p->batches || has_none(p, err);
+        ok = pk_config_provider_batches(p, err);
     if (snapshot)
         pk_snapshot_release(r, snapshot);
     pk_resolver_free(r);

@@ -198,6 +198,11 @@ def what_it_will_cost_is_known_before_a_call(pg, mock, k):
     expect(k.query(sql, c, QUERY) == [["4", "2", "3", "0", "0", "0", "0"]], k.query(sql, c, QUERY))
     expect(k.query("select cost_min_usd, cost_max_usd from pk_estimate($1, $2)", config(mock, "echo"), QUERY) == [[None, None]])
     expect(k.query("select * from pk_estimate(null::text, $1)", QUERY) == [])
+    whole, half = (k.query("select cost_min_usd, cost_max_usd from pk_estimate($1, 'select ''new'' as prompt', $2)", c,
+                           json.dumps({"pk": {"executor": e}}))[0] for e in ("call", "batch"))
+    expect(all(abs(float(h) * 2 - float(w)) < 2e-12 for h, w in zip(half, whole)), half, whole)
+    expect_error("22023", lambda: k.query("select * from pk_map($1, $2, '{\"pk\": {\"executor\": \"batch\"}}')", c, QUERY),
+                 "params.pk.executor: must be")
     expect_error("22023", lambda: k.query(sql, c, "delete from rows"), "query: must be one select")
     expect(k.value("select rows from pk_estimate($1, 'select ''x'' || i as prompt from generate_series(1, 20000) i')", c)
            == "20000")

@@ -248,6 +248,26 @@ def the_cheapest_and_the_dearest_target_are_the_bounds(folder):
     equal(e["distinct"], 2)
 
 
+@case
+def a_job_through_a_batch_api_costs_half(folder):
+    db = table(folder, ["Where is my order number one?", "Thank you!"])
+    target = {"provider": "openai", "api_key": "sk-1", "override_params": {"model": "gpt-4o-mini", "max_tokens": 50}}
+    c = json.dumps(target)
+    batch = options(executor="batch", max_attempts=5)
+    whole, half = estimate(db, c, params=options(executor="call")), estimate(db, c, params=batch)
+    for bound in "least", "most":
+        equal(round(half[bound] * 2e12), round(whole[bound] * 1e12))
+    equal([half[n] for n in ("rows", "input", "output")], [whole[n] for n in ("rows", "input", "output")])
+    # No fallback: the one target that has a batch API says all.
+    dear = {**target, "override_params": {"model": "gpt-4o", "max_tokens": 50}}
+    no_batches = {"provider": "google", "api_key": "k", "override_params": {"model": "gemini-2.5-pro"}}
+    both = json.dumps({"strategy": {"mode": "fallback"}, "targets": [no_batches, target, dear]})
+    equal((estimate(db, both, params=batch)["least"], estimate(db, both, params=batch)["most"]), (half["least"], half["most"]))
+    contains(failure(db, ESTIMATE, json.dumps(no_batches), QUERY, batch), 'provider "google" has no batch API')
+    contains(failure(db, ESTIMATE, c, QUERY, options(executor="soon")), "params.pk.executor: must be")
+    contains(failure(db, "select * from pk_map(?, ?, ?)", c, QUERY, batch), 'params.pk.executor: must be "call", or for a job')
+
+
 def targets_of(targets, model):
     unknown = json.loads(json.dumps(targets[0]))
     unknown["override_params"]["model"] = model
