@@ -11,6 +11,7 @@
 #include "watch.h"
 
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "utils/memutils.h"
 
 #include <unistd.h>
@@ -131,6 +132,22 @@ static void on_transaction(XactEvent event, void *unused)
 }
 
 /* Of `total` rows pk_run() has done so many, and asks for more; or, NULL, for none. */
+/* COMMIT itself would say no more than "invalid transaction termination". */
+static void check_that_it_may_commit(void)
+{
+    if (SPI_inside_nonatomic_context() && !IsSubTransaction())
+        return;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+         errmsg("pk_run: commits as it goes, which a transaction that was begun forbids"),
+         errhint("Call it as a statement of its own: outside of a transaction block (BEGIN, or a "
+                 "client "
+                 "without autocommit), not together with other statements, not from a function or "
+                 "under an exception handler. pk_enqueue_query() may be called there: pkd does the "
+                 "work.")));
+}
+
 PK_FUNCTION(pk_sql_run_progress);
 Datum pk_sql_run_progress(PG_FUNCTION_ARGS)
 {
@@ -139,6 +156,8 @@ Datum pk_sql_run_progress(PG_FUNCTION_ARGS)
     if (!registered)
         RegisterXactCallback(on_transaction, NULL);
     registered = true;
+    if (PG_ARGISNULL(0))
+        check_that_it_may_commit();
     if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_GETARG_INT64(1) == 0)
         end_run();
     if (PG_ARGISNULL(0) || PG_ARGISNULL(1))

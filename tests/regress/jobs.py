@@ -564,7 +564,20 @@ def a_run_in_a_transaction_block_is_refused_in_plain_words(door, provider):
     except pg_temp.Error as e:
         expect(e.sqlstate == "25001" and "transaction" in e.message and "outside of a transaction block" in e.hint, e, e.hint)
     door.rows("rollback")
+    plain = run_sql(provider, 1, target="fresh")
+    door.rows(f"create function runs() returns void language plpgsql as $f$ begin {plain}; end $f$")
+    door.rows("create procedure with_setting() language plpgsql set search_path = public, pg_temp as $f$ begin " + plain + "; end $f$")
+    for call in ("select runs()", "call with_setting()", f"do $d$ begin {plain}; exception when division_by_zero then null; end $d$",
+                 f"{plain}; select 1", f"select 1; {plain}"):
+        said = door.error(call)
+        expect("a transaction that was begun" in said, call, said)
+    expect(door.rows("select to_regclass('fresh')") == [[None]], "it has begun")
     expect(not provider.asked, provider.asked)
+    door.rows(f"do $d$ begin {plain}; end $d$")
+    door.rows(f"create procedure without() language plpgsql as $f$ begin {plain}; end $f$")
+    door.rows("call without()")
+    expect(door.rows("select content is not null from fresh") == [["t"]] and provider.asked, "it was not filled")
+    provider.asked.clear()
     said = door.error(run_sql(provider, 3, prompt="nope"))
     expect('prompt "nope": there is no such prompt' in said and not provider.asked, said)
     door.rows("do $$ begin " + run_sql(provider, 3) + "; " + run_sql(provider, 5) + "; end $$")
