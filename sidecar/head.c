@@ -97,7 +97,9 @@ static int on_value(http_parser *p, const char *at, size_t len)
     pk_str name = {m->base + m->name.from, m->name.len};
 
     if (m->body_to)
-        return 0; /* a trailer: nobody reads it */
+        return 0;    /* a trailer: nobody reads it */
+    if (len && !*at) /* the parser sees any other */
+        return refuse(m, 400, "a header value begins with NUL");
     if (pk_str_is_nocase(name, "content-length"))
         return note_length(m, value);
     if (pk_str_is_nocase(name, "transfer-encoding"))
@@ -193,9 +195,13 @@ static bool head_ends(struct pkd_message *m, pk_str input)
             return false;
         }
         size_t at = (size_t)(lf - input.at);
-        char first = input.at[m->line_from];
-        if (at == 0 || lf[-1] != '\r')
+        const char *line = input.at + m->line_from;
+        const char *cr = memchr(line, '\r', at - m->line_from);
+        char first = *line;
+        if (!cr)
             return !refuse(m, 400, "a line of the head ends without a carriage return");
+        if (cr + 1 != lf) /* for the parser, any byte may follow it where a line could end */
+            return !refuse(m, 400, "a carriage return within a line of the head");
         if (m->line_from > 0 && (first == ' ' || first == '\t'))
             return !refuse(m, 400, "a header line is folded");
         bool empty = at == m->line_from + 1;

@@ -90,6 +90,10 @@ def malformed_heads_are_refused():
     refused(b"GET /healthz HTTP/1.1\r\nHost: local\0host\r\n\r\n", 400)
     refused(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA\0: b\r\n\r\n", 400)
     refused(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: b\rc\r\n\r\n", 400)
+    refused(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nA:\0b\r\n\r\n", 400)
+    for early in (b"\r\xca3\r\nabc\r\n0\r\nA: b", b"A:\rXb: c", b"\r\r", b"\rA: b"):  # where a parser may see the end of the head
+        for more in (b"", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 3\r\n"):
+            refused(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + more + early + b"\r\n\r\n", 400)
     refused(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n: b\r\n\r\n", 400)
     refused(b"GET /healthz HTTP/1.1\r\n Host: localhost\r\n\r\n", 400)
     refused(b"GET /health z HTTP/1.1\r\nHost: localhost\r\n\r\n", 400)
