@@ -7,9 +7,11 @@
  */
 #include "xfer_inner.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { IDLE_MS_MAX = 118 * 1000 }; /* curl's own limit: servers and NATs forget */
@@ -82,6 +84,14 @@ void pk_link_give(struct pk_xfer *x, struct pk_link *l)
         pk_link_close(x, x->idle_links.last);
 }
 
+/* Nothing has come over it behind the last answer: neither its end, nor bytes that the next one would begin with. */
+static bool is_quiet(const struct pk_link *l)
+{
+    char byte;
+
+    return recv(l->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* The one that was used last: the others may fall out of use, and be closed by their servers. */
 struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to)
 {
@@ -91,7 +101,7 @@ struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to)
         next = l->next;
         if (l->port != to->port || !pk_str_eq_nocase((pk_str){l->host, l->host_len}, to->host))
             continue;
-        if (l->since_ms < oldest_ms) {
+        if (l->since_ms < oldest_ms || !is_quiet(l)) {
             pk_link_close(x, l);
             continue;
         }

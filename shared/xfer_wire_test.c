@@ -201,6 +201,45 @@ static void an_early_answer_is_the_answer(void)
     free(body);
 }
 
+/* Says more than it was asked for, and then answers over another connection. */
+static void *say_too_much(void *listener)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno";
+    int fd = accept(*(int *)listener, NULL, NULL), other;
+    char some[1024];
+
+    (void)recv(fd, some, sizeof some, 0);
+    (void)send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+    loopback_pause(20);
+    (void)send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+    other = accept(*(int *)listener, NULL, NULL);
+    (void)recv(other, some, sizeof some, 0);
+    (void)send(other, "HTTP/1.1 201 OK\r\n\r\n", 19, MSG_NOSIGNAL);
+    (void)close(other);
+    (void)close(fd);
+    return NULL;
+}
+
+static void what_comes_behind_an_answer_is_not_the_next(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    pthread_t thread;
+
+    EXPECT(bind(listener, (struct sockaddr *)&a, size) == 0 && listen(listener, 1) == 0 &&
+           getsockname(listener, (struct sockaddr *)&a, &size) == 0 &&
+           pthread_create(&thread, NULL, say_too_much, &listener) == 0);
+    struct outcome o = ask(ntohs(a.sin_port), "/", PK_NONE);
+    EXPECT(o.whole && o.status == 200);
+    loopback_pause(60); /* nobody pumps: the connection looks idle */
+    o = ask(ntohs(a.sin_port), "/", PK_NONE);
+    EXPECT(o.whole && o.status == 201 && o.len == 0);
+    (void)shutdown(listener, SHUT_RDWR);
+    (void)pthread_join(thread, NULL);
+    (void)close(listener);
+}
+
 /* Whatever the bytes are, an exchange ends, once, and the next one is as good as ever. */
 static void bytes_at_random_do_no_harm(void)
 {
@@ -236,6 +275,7 @@ int main(void)
     RUN(an_answer_may_be_as_long_as_its_connection);
     RUN(what_is_no_answer_is_an_error);
     RUN(an_early_answer_is_the_answer);
+    RUN(what_comes_behind_an_answer_is_not_the_next);
     RUN(bytes_at_random_do_no_harm);
     pk_xfer_free(x);
     loopback_stop(&server);
