@@ -283,7 +283,7 @@ static bool is_older(const struct pkd_batcher *b, const struct pk_json *doc, int
         at_s = at_us / 1000000;
     else if (!pk_json_int(doc, value, &at_s))
         return false;
-    return at_s + SKEW_S < b->batch.created_us / 1000000;
+    return at_s < b->batch.created_us / 1000000 - SKEW_S;
 }
 
 static int64_t requests_of(const struct pk_json *doc, int one)
@@ -296,7 +296,7 @@ static int64_t requests_of(const struct pk_json *doc, int one)
     for (size_t i = 0; i < PK_COUNT(names); i++) {
         int64_t n = 0;
 
-        if (pk_json_int(doc, pk_json_get(doc, counts, names[i]), &n))
+        if (pk_json_int(doc, pk_json_get(doc, counts, names[i]), &n) && n <= INT32_MAX && n >= 0)
             sum += n;
     }
     return sum;
