@@ -2,7 +2,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * A target is one file fuzz_NAME.c with LLVMFuzzerTestOneInput(); its seeds are in corpus/NAME/.
+ * A target is one file fuzz_NAME.c with LLVMFuzzerTestOneInput(); its seeds are in corpus/NAME/. A line " * Links FILE..."
+ * in it names what it needs beside the core, and " * Seeds FOLDER..." more seeds.
  * What must hold is said with PK_ASSERT: it ends the program, which the fuzzer takes for a finding.
  */
 #ifndef PK_FUZZ_H
@@ -17,11 +18,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
+#ifndef PK_TEST_H /* which has one */
 _Noreturn void pk_bug(const char *file, int line, const char *what)
 {
     (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
     abort();
 }
+#endif
 
 /* An arena with a limit that no input of a fuzzer should need. */
 static inline struct pk_arena fuzz_arena(void)

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * The first byte says how long the pieces of the stream are.
+ * Seeds tests/golden
  */
 #include "fuzz.h"
 #include "provider.h"

@@ -5,6 +5,7 @@
  * What reaches the client is whole events, and an answer is JSON. For AWS's event stream, whose checksums no fuzzer
  * guesses, the bytes are the names and payloads of its messages; a name after "!" is that of an exception, and a chunk's
  * payload is what it has in base64.
+ * Seeds tests/golden
  */
 #include "dialect_bedrock.h"
 #include "fuzz.h"
