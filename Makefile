@@ -163,7 +163,13 @@ $(BUILD)/t/store_migrate: tests/store_migrate.c shared/store_sqlite.c $(BUILD)/g
 	$(call say,CC $@)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -I$(BUILD)/gen99 -Itests -o $@ $< $@.engine.o $(BUILD)/libpk.a $(LDFLAGS) -lsqlite3 $(LIBS)
 
-unit: $(UNIT)
+# Preloaded by tests: memory that runs out on purpose.
+$(BUILD)/failing.so: tests/regress/failing.c
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)$(CC) $(filter-out -fsanitize%,$(CFLAGS)) -fvisibility=default -shared -o $@ $<
+
+unit: $(UNIT) $(BUILD)/failing.so
 .SECONDARY: $(UNIT:%=%.o)
 
 # Packages first, also with -j; then another make builds.
