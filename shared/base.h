@@ -136,6 +136,14 @@ static inline pk_str pk_str_sub(pk_str s, size_t from, size_t len)
 bool pk_str_ends(pk_str s, const char *suffix);
 int pk_str_find(pk_str s, char c); /* index of the first `c`, or -1 */
 pk_str pk_str_trim(pk_str s);      /* without ASCII blanks at either end */
+/* The value of a hexadecimal digit in either case; -1: it is none. */
+static inline int pk_hex_digit(int c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
 /* The integer that the whole of `s` spells in decimal; false when it is not one or overflows. */
 bool pk_str_int(pk_str s, int64_t *out);
 

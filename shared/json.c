@@ -149,11 +149,8 @@ static int hex4(pk_str s, size_t at)
     if (at + 4 > s.len)
         return -1;
     for (size_t i = at; i < at + 4; i++) {
-        char c = s.at[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = pk_hex_digit(s.at[i]);
+
         if (digit < 0)
             return -1;
         n = n * 16 + digit;

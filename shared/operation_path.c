@@ -4,33 +4,18 @@
  */
 #include "operation.h"
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The byte at *i, or the one that an escape there means; *i is behind it then. */
-static char next_byte(pk_str s, size_t *i)
-{
-    size_t at = (*i)++;
-    int high = at + 2 < s.len && s.at[at] == '%' ? hex(s.at[at + 1]) : -1;
-    int low = high >= 0 ? hex(s.at[at + 2]) : -1;
-
-    if (low < 0)
-        return s.at[at];
-    *i += 2;
-    return (char)(high << 4 | low);
-}
+#include "url.h"
 
 static pk_str unescaped(struct pk_arena *arena, pk_str s)
 {
     struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
 
-    for (size_t i = 0; i < s.len;)
-        pk_buf_addc(&out, next_byte(s, &i));
+    for (size_t i = 0; i < s.len;) {
+        char c;
+
+        i += pk_url_byte(s, i, &c);
+        pk_buf_addc(&out, c);
+    }
     return pk_buf_str(&out);
 }
 
@@ -61,10 +46,7 @@ bool pk_operation_check_tail(pk_str tail, struct pk_error *err)
     for (size_t i = 0; i <= path.len;) {
         char c = '/';
 
-        if (i < path.len)
-            c = next_byte(path, &i);
-        else
-            i++;
+        i += i < path.len ? pk_url_byte(path, i, &c) : 1;
         if (c != '/' && c != '\\') {
             dots += c == '.';
             len++;

@@ -53,14 +53,6 @@ static size_t v4_at(pk_str text, size_t i)
     return at - i;
 }
 
-static int hex_digit(unsigned char c)
-{
-    return pk_pii_digit(c)          ? c - '0'
-           : (c >= 'a' && c <= 'f') ? c - 'a' + 10
-           : (c >= 'A' && c <= 'F') ? c - 'A' + 10
-                                    : -1;
-}
-
 /* Global unicast, unique local, link local, multicast: what real hosts have. */
 static bool is_host(int first)
 {
@@ -77,8 +69,8 @@ static size_t v6_at(pk_str text, size_t i)
     while (count < 8) {
         int n = 0, digits = 0;
 
-        for (; digits < 4 && hex_digit(pk_pii_char(text, at)) >= 0; digits++, at++)
-            n = n * 16 + hex_digit(pk_pii_char(text, at));
+        for (; digits < 4 && pk_hex_digit(pk_pii_char(text, at)) >= 0; digits++, at++)
+            n = n * 16 + pk_hex_digit(pk_pii_char(text, at));
         if (digits == 0)
             break;
         first = count++ == 0 ? n : first;
@@ -104,7 +96,7 @@ size_t pk_pii_ip_at(pk_str text, size_t i)
 {
     unsigned char c = pk_pii_char(text, i);
 
-    if (hex_digit(c) < 0 || (i > 0 && text.at[i - 1] == ':' && i > 1 && text.at[i - 2] == ':'))
+    if (pk_hex_digit(c) < 0 || (i > 0 && text.at[i - 1] == ':' && i > 1 && text.at[i - 2] == ':'))
         return 0;
     size_t len = pk_pii_digit(c) ? v4_at(text, i) : 0;
     return len ? len : v6_at(text, i);

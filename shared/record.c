@@ -103,8 +103,7 @@ bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES])
     int digits = 0;
 
     for (size_t i = 0; i < text.len && digits < 2 * PK_UUID_BYTES; i++) {
-        char c = text.at[i] >= 'A' && text.at[i] <= 'F' ? (char)(text.at[i] | 32) : text.at[i];
-        int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        int value = pk_hex_digit(text.at[i]);
 
         if (value < 0)
             continue; /* a hyphen, or what the comparison below finds */

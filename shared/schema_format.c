@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "schema_inner.h"
+#include "url.h"
 
 #include <string.h>
 
@@ -14,11 +15,6 @@ static bool is_digit(char c)
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* `count` digits at *at as a number, or -1; moves behind them. */
@@ -149,7 +145,7 @@ static bool ipv6(pk_str s)
         if (groups > 0 && s.at[at - 1] != ':' && !skip(s, &at, ":"))
             return false;
         start = at;
-        while (at < s.len && is_hex(s.at[at]) && at - start < 4)
+        while (at < s.len && pk_hex_digit(s.at[at]) >= 0 && at - start < 4)
             at++;
         if (at < s.len && s.at[at] == '.' && groups <= 6) {
             groups += 2;
@@ -196,7 +192,7 @@ static bool uuid(pk_str s)
     for (size_t i = 0; i < s.len; i++) {
         bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 
-        if (dash ? s.at[i] != '-' : !is_hex(s.at[i]))
+        if (dash ? s.at[i] != '-' : pk_hex_digit(s.at[i]) < 0)
             return false;
     }
     return true;
@@ -208,9 +204,9 @@ static bool uri_characters(pk_str s)
     int opened = 0, closed = 0;
 
     for (size_t i = 0; i < s.len; i++) {
-        char c = s.at[i];
+        char c = s.at[i], unused;
 
-        if (c == '%' && (i + 2 >= s.len || !is_hex(s.at[i + 1]) || !is_hex(s.at[i + 2])))
+        if (c == '%' && pk_url_byte(s, i, &unused) == 1)
             return false;
         if (!is_letter(c) && !is_digit(c) && (!c || !strchr("-._~:/?#[]@!$&'()*+,;=%", c)))
             return false;

@@ -6,6 +6,7 @@
  * reference to a resource that is not in the document is an error.
  */
 #include "schema_inner.h"
+#include "url.h"
 
 #include <string.h>
 
@@ -184,26 +185,16 @@ bool pk_schema_add_anchor(struct pk_schema_compiler *c, int node, int value, boo
 
 /* --- following ---------------------------------------------------------------------------- */
 
-static int hex_at(pk_str s, size_t i)
-{
-    static const char digits[] = "0123456789abcdef";
-    char c = i < s.len ? s.at[i] : 'x';
-    const char *found = strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
-
-    return found && *found ? (int)(found - digits) : -1;
-}
-
-/* Percent-decoded (RFC 3986, section 2.1). */
+/* Percent-decoded. */
 static pk_str decoded(struct pk_arena *arena, pk_str s)
 {
     struct pk_buf out = pk_buf_in(arena, s.len + 1);
 
-    for (size_t i = 0; i < s.len; i++) {
-        int high = s.at[i] == '%' ? hex_at(s, i + 1) : -1;
-        int low = high < 0 ? -1 : hex_at(s, i + 2);
+    for (size_t i = 0; i < s.len;) {
+        char c;
 
-        pk_buf_addc(&out, low < 0 ? s.at[i] : (char)(high * 16 + low));
-        i += low < 0 ? 0 : 2;
+        i += pk_url_byte(s, i, &c);
+        pk_buf_addc(&out, c);
     }
     return pk_buf_str(&out);
 }

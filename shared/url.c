@@ -16,11 +16,6 @@ static bool digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static bool hex(char c)
-{
-    return digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 static bool same(pk_str a, pk_str b)
 {
     char text[HOST_BYTES_MAX + 1];
@@ -60,7 +55,7 @@ static bool ipv6(pk_str host, uint8_t out[16])
     if (host.len == 0 || host.len >= sizeof text || pk_str_find(host, ':') < 0)
         return false;
     for (size_t i = 0; i < host.len; i++)
-        if (!hex(host.at[i]) && host.at[i] != ':' && host.at[i] != '.')
+        if (pk_hex_digit(host.at[i]) < 0 && host.at[i] != ':' && host.at[i] != '.')
             return false;
     memcpy(text, host.at, host.len);
     text[host.len] = 0;
@@ -73,7 +68,7 @@ static bool numeric(pk_str label)
     bool prefixed = label.len >= 2 && label.at[0] == '0' && (label.at[1] | 0x20) == 'x';
 
     for (size_t i = prefixed ? 2 : 0; i < label.len; i++)
-        if (prefixed ? !hex(label.at[i]) : !digit(label.at[i]))
+        if (prefixed ? pk_hex_digit(label.at[i]) < 0 : !digit(label.at[i]))
             return false;
     return true;
 }
@@ -127,15 +122,24 @@ static bool port_valid(pk_str text, int *port)
     return n >= 1 && n <= 65535;
 }
 
+size_t pk_url_byte(pk_str s, size_t i, char *byte)
+{
+    int high = s.at[i] == '%' && i + 2 < s.len ? pk_hex_digit(s.at[i + 1]) : -1;
+    int low = high < 0 ? -1 : pk_hex_digit(s.at[i + 2]);
+
+    *byte = low < 0 ? s.at[i] : (char)(high << 4 | low);
+    return low < 0 ? 1 : 3;
+}
+
 /* What may stand in a path or query; an escape must be whole. */
 static bool path_valid(pk_str path)
 {
     for (size_t i = 0; i < path.len; i++) {
-        char c = path.at[i];
+        char c = path.at[i], unused;
 
         if (c <= ' ' || c >= 0x7f || strchr("\"#<>\\^`{|}", c))
             return false;
-        if (c == '%' && (path.len - i < 3 || !hex(path.at[i + 1]) || !hex(path.at[i + 2])))
+        if (c == '%' && pk_url_byte(path, i, &unused) == 1)
             return false;
     }
     return true;

@@ -34,6 +34,10 @@ bool pk_url_is_loopback(const struct pk_url *url);
  * address with a port stands in brackets. Entries that are none of these match nothing. */
 bool pk_url_host_listed(pk_str list, pk_str host, int port);
 
+/* The byte at `i`, or the one that an escape there stands for (RFC 3986, 2.1); returns how many bytes spell it: 1 or 3.
+ * A '%' that is spelled with 1 begins no escape. */
+size_t pk_url_byte(pk_str s, size_t i, char *byte);
+
 /* The first entry of such a list that is none of these; empty: there is no such. */
 pk_str pk_url_host_wrong(pk_str list);
 

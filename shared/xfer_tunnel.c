@@ -150,10 +150,7 @@ static bool keep(struct pk_transfer *t, pk_str bytes)
 /* Takes a digit of a chunk's size; what is none ends it (RFC 9112, 7.1). */
 static void take_size(struct pk_tunnel *n, char c)
 {
-    int digit = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
+    int digit = pk_hex_digit(c);
 
     if (digit < 0)
         n->chunk = CHUNK_REST;

@@ -4,8 +4,8 @@
  */
 #include "answer.h"
 
-#include "../shared/http.h"
-#include "../shared/json.h"
+#include "http.h"
+#include "json.h"
 
 #include <string.h>
 

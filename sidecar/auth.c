@@ -4,7 +4,7 @@
  */
 #include "auth.h"
 
-#include "../shared/http.h"
+#include "http.h"
 #include "log.h"
 #include "store_apikey.h"
 #include "xfer.h"

@@ -8,7 +8,7 @@
 #ifndef PKD_BLOCKS_H
 #define PKD_BLOCKS_H
 
-#include "../shared/arena.h"
+#include "arena.h"
 
 struct pkd_blocks;
 

@@ -4,9 +4,9 @@
  */
 #include "models.h"
 
-#include "../shared/http.h"
-#include "../shared/iso.h"
 #include "answer.h"
+#include "http.h"
+#include "iso.h"
 #include "path.h"
 #include "provider.h"
 #include "store_catalog.h"

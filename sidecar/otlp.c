@@ -265,26 +265,6 @@ static bool read_endpoint(char url[URL_BYTES_MAX], struct pk_error *err)
     return pk_url_parse(pk_str_of(url), name, &parsed, err);
 }
 
-static int hex_value(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = c ? strchr(digits, c | 0x20) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
-/* What stands at *text, unescaped; moves *text to its last byte. */
-static char next_byte(const char **text)
-{
-    int high = **text == '%' ? hex_value((*text)[1]) : -1,
-        low = high >= 0 ? hex_value((*text)[2]) : -1;
-
-    if (low < 0)
-        return **text;
-    *text += 2;
-    return (char)(high << 4 | low);
-}
-
 /* "key=value,key2=value%202" as header lines. */
 static bool read_headers(const char *text, char out[HEADERS_BYTES_MAX], struct pk_error *err)
 {
@@ -300,7 +280,7 @@ static bool read_headers(const char *text, char out[HEADERS_BYTES_MAX], struct p
             out[len++] = ' ';
             value = true;
         } else if (*text != ' ' || value) {
-            out[len++] = next_byte(&text);
+            text += pk_url_byte((pk_str){text, strnlen(text, 3)}, 0, &out[len++]) - 1;
             if ((unsigned char)out[len - 1] < ' ')
                 return pk_fail(err, PK_BAD_REQUEST,
                                "OTEL_EXPORTER_OTLP_HEADERS: has a byte that no header may have");

@@ -5,18 +5,11 @@
 #include "path.h"
 
 #include "json.h"
+#include "url.h"
 
 #include <string.h>
 
 enum { PAGE_ROWS_MAX = 1000, PAGES_MAX = 1000000, NAME_SHOWN_MAX = 64 };
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* With %XX as the bytes that they mean, and in a query '+' as a blank. */
 static pk_str unescaped(struct pk_arena *arena, pk_str s, bool query)
@@ -24,21 +17,13 @@ static pk_str unescaped(struct pk_arena *arena, pk_str s, bool query)
     struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
     size_t bad;
 
-    for (size_t i = 0; i < s.len; i++) {
-        int high = -1, low = -1;
+    for (size_t i = 0, spelled; i < s.len; i += spelled) {
+        char c;
 
-        if (s.at[i] != '%') {
-            pk_buf_addc(&out, query && s.at[i] == '+' ? ' ' : s.at[i]);
-            continue;
-        }
-        if (i + 2 < s.len) {
-            high = hex(s.at[i + 1]);
-            low = hex(s.at[i + 2]);
-        }
-        if (high < 0 || low < 0)
+        spelled = pk_url_byte(s, i, &c);
+        if (spelled == 1 && c == '%')
             return PK_NONE;
-        pk_buf_addc(&out, (char)(high << 4 | low));
-        i += 2;
+        pk_buf_addc(&out, query && s.at[i] == '+' ? ' ' : c);
     }
     pk_str text = pk_buf_str(&out);
     return !out.failed && pk_utf8_valid(text, &bad) ? text : PK_NONE;

@@ -4,9 +4,9 @@
  */
 #include "trace.h"
 
-#include "../shared/http.h"
-#include "../shared/record.h"
-#include "../shared/xfer.h"
+#include "http.h"
+#include "record.h"
+#include "xfer.h"
 
 #include <stdio.h>
 #include <sys/random.h>

@@ -4,8 +4,9 @@
  */
 #include "upgrade.h"
 
-#include "../shared/http.h"
-#include "../shared/json.h"
+#include "http.h"
+#include "json.h"
+#include "url.h"
 
 bool pkd_upgrade_check(const struct pkd_request *req, struct pk_error *err)
 {
@@ -29,34 +30,18 @@ bool pkd_upgrade_check(const struct pkd_request *req, struct pk_error *err)
     return false;
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* False when it is not what a form or a URL library would write. */
 static bool unescape(pk_str s, struct pk_buf *out)
 {
     size_t bad;
 
-    for (size_t i = 0; i < s.len; i++) {
-        int high, low;
+    for (size_t i = 0, spelled; i < s.len; i += spelled) {
+        char c;
 
-        if (s.at[i] != '%') {
-            pk_buf_addc(out, s.at[i] == '+' ? ' ' : s.at[i]);
-            continue;
-        }
-        if (s.len - i < 3)
+        spelled = pk_url_byte(s, i, &c);
+        if (spelled == 1 && c == '%')
             return false;
-        high = hex(s.at[i + 1]);
-        low = hex(s.at[i + 2]);
-        if (high < 0 || low < 0)
-            return false;
-        pk_buf_addc(out, (char)(high * 16 + low));
-        i += 2;
+        pk_buf_addc(out, s.at[i] == '+' ? ' ' : c);
     }
     return pk_utf8_valid(pk_buf_str(out), &bad);
 }
