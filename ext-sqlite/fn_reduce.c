@@ -20,7 +20,7 @@ struct group {
     struct pk_arena arena;
     pk_str config, instruction, params; /* of its first row */
     pk_str *items;
-    int count, cap;
+    int count;
     size_t bytes;
     unsigned raised; /* conn->raised at its first row */
 };
@@ -61,16 +61,11 @@ static bool same(struct group *g, pk_str *kept, pk_str given, const char *name,
 
 static bool keep(struct group *g, pk_str item, struct pk_error *err)
 {
-    if (g->count == g->cap) {
-        int cap = g->cap ? g->cap * 2 : 64;
-        pk_str *more = pk_alloc_grow(&g->arena, g->items, (size_t)g->cap * sizeof *more,
-                                     (size_t)cap * sizeof *more);
+    pk_str *rows = pk_alloc_row(&g->arena, g->items, g->count, sizeof *rows);
 
-        if (!more)
-            return pk_fail(err, PK_NO_MEMORY, "pk_reduce: out of memory");
-        g->items = more;
-        g->cap = cap;
-    }
+    if (!rows)
+        return pk_fail(err, PK_NO_MEMORY, "pk_reduce: out of memory");
+    g->items = rows;
     if (item.len > PK_REDUCE_BYTES_MAX - g->bytes)
         return pk_fail(err, PK_TOO_LARGE, "pk_reduce: the items of a group are larger than %d MiB",
                        PK_REDUCE_BYTES_MAX >> 20);

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAP = 64 };
-
 static const char *const rate_names[] = {
 #define RATE(name) #name,
 #include "rates.def"
@@ -106,24 +104,16 @@ bool pk_cell_date(struct pk_catalog_reader *r, const struct pk_cell *cell, pk_st
 
 /* --- lists --------------------------------------------------------------------------------- */
 
-/* Room for one more of `size` bytes in a list that is full at powers of two. */
-static void *grow(struct pk_catalog_reader *r, void *list, int count, int max, size_t size)
+static void *room(struct pk_catalog_reader *r, void *list, int count, int max, size_t size)
 {
-    int cap = 1;
-
-    while (cap < count)
-        cap *= 2;
-    if (count && count < cap)
-        return list;
     if (count >= max) {
         (void)pk_fail(r->err, PK_TOO_LARGE, "prices: more than %d of one kind", max);
         return NULL;
     }
-    void *more =
-        pk_alloc_grow(r->arena, list, (size_t)count * size, (size_t)(count ? cap * 2 : 1) * size);
-    if (!more)
+    void *rows = pk_alloc_row(r->arena, list, count, size);
+    if (!rows)
         (void)pk_fail(r->err, PK_NO_MEMORY, "prices: out of memory");
-    return more;
+    return rows;
 }
 
 struct pk_catalog_model *pk_catalog_add(struct pk_catalog_reader *r, pk_str provider, pk_str model)
@@ -135,21 +125,15 @@ struct pk_catalog_model *pk_catalog_add(struct pk_catalog_reader *r, pk_str prov
         (void)pk_cell_fail(r, &cell, "a model's name of 1..128 bytes");
         return NULL;
     }
-    if (c->count == r->cap) {
-        int cap = r->cap ? r->cap * 2 : FIRST_CAP;
-        void *more = cap > PK_CATALOG_MODELS_MAX
-                         ? NULL
-                         : pk_alloc_grow(r->arena, c->models, (size_t)r->cap * sizeof *c->models,
-                                         (size_t)cap * sizeof *c->models);
-
-        if (!more) {
-            (void)pk_fail(r->err, PK_TOO_LARGE, "prices: more than %d models, or out of memory",
-                          PK_CATALOG_MODELS_MAX);
-            return NULL;
-        }
-        c->models = more;
-        r->cap = cap;
+    void *rows = c->count == PK_CATALOG_MODELS_MAX
+                     ? NULL
+                     : pk_alloc_row(r->arena, c->models, c->count, sizeof *c->models);
+    if (!rows) {
+        (void)pk_fail(r->err, PK_TOO_LARGE, "prices: more than %d models, or out of memory",
+                      PK_CATALOG_MODELS_MAX);
+        return NULL;
     }
+    c->models = rows;
     c->models[c->count] =
         (struct pk_catalog_model){.provider = provider, .model = model, .place = c->count};
     return &c->models[c->count++];
@@ -161,7 +145,7 @@ struct pk_tier *pk_catalog_tier(struct pk_catalog_reader *r, struct pk_catalog_m
     for (int i = 0; i < m->tier_count; i++)
         if (m->tiers[i].above_tokens == above_tokens && m->tiers[i].from_us == from_us)
             return &m->tiers[i];
-    void *tiers = grow(r, m->tiers, m->tier_count, PK_CATALOG_TIERS_MAX, sizeof *m->tiers);
+    void *tiers = room(r, m->tiers, m->tier_count, PK_CATALOG_TIERS_MAX, sizeof *m->tiers);
     if (!tiers)
         return NULL;
     m->tiers = tiers;
@@ -179,7 +163,7 @@ bool pk_tier_set(struct pk_catalog_reader *r, struct pk_tier *t, pk_str name, in
             t->rates[i] = pusd;
             return true;
         }
-    void *units = grow(r, t->units, t->unit_count, PK_CATALOG_UNITS_MAX, sizeof *t->units);
+    void *units = room(r, t->units, t->unit_count, PK_CATALOG_UNITS_MAX, sizeof *t->units);
     if (!units)
         return false;
     t->units = units;
@@ -198,7 +182,7 @@ void pk_catalog_leave_out(struct pk_catalog_reader *r, pk_str what, const char *
             return;
         }
     void *more =
-        grow(r, c->left_out, c->left_out_count, PK_CATALOG_MODELS_MAX, sizeof *c->left_out);
+        room(r, c->left_out, c->left_out_count, PK_CATALOG_MODELS_MAX, sizeof *c->left_out);
     if (!more)
         return;
     c->left_out = more;

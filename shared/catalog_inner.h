@@ -14,7 +14,6 @@ struct pk_catalog_reader {
     const struct pk_json *doc;
     struct pk_catalog *out;
     struct pk_error *err;
-    int cap, left_out_cap;
 };
 
 /* One format each: adds the models of the list. */

@@ -212,20 +212,15 @@ static bool check_repeated(const struct pk_form *f, const struct pk_form_part *p
     return true;
 }
 
-static bool add_part(struct pk_arena *arena, struct pk_form *f, int *cap,
-                     const struct pk_form_part *p, struct pk_error *err)
+static bool add_part(struct pk_arena *arena, struct pk_form *f, const struct pk_form_part *p,
+                     struct pk_error *err)
 {
     if (f->count == PK_FORM_PARTS_MAX)
         return pk_fail(err, PK_BAD_REQUEST, "form: more than %d parts", PK_FORM_PARTS_MAX);
-    if (f->count == *cap) {
-        int more = *cap ? *cap * 2 : 16;
-        void *grown = pk_alloc_grow(arena, f->parts, (size_t)*cap * sizeof *f->parts,
-                                    (size_t)more * sizeof *f->parts);
-        if (!grown)
-            return pk_fail(err, PK_NO_MEMORY, "form: out of memory");
-        f->parts = grown;
-        *cap = more;
-    }
+    void *rows = pk_alloc_row(arena, f->parts, f->count, sizeof *f->parts);
+    if (!rows)
+        return pk_fail(err, PK_NO_MEMORY, "form: out of memory");
+    f->parts = rows;
     f->parts[f->count++] = *p;
     return true;
 }
@@ -234,7 +229,6 @@ bool pk_form_parse(struct pk_arena *arena, pk_str type, pk_str body, struct pk_f
                    struct pk_error *err)
 {
     bool last = false;
-    int cap = 0;
 
     *f = (struct pk_form){0};
     if (!read_boundary(type, &f->boundary, err))
@@ -256,7 +250,7 @@ bool pk_form_parse(struct pk_arena *arena, pk_str type, pk_str body, struct pk_f
         struct pk_form_part p = {.whole = pk_str_sub(body, begins, end + 2 - begins)};
         if (end < at || !read_head(&p, pk_str_sub(body, at, end - at), err))
             return err->code != PK_OK ? false : bad(err, "a part is empty");
-        if (!check_repeated(f, &p, err) || !add_part(arena, f, &cap, &p, err))
+        if (!check_repeated(f, &p, err) || !add_part(arena, f, &p, err))
             return false;
         at = end;
     }

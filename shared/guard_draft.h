@@ -13,7 +13,6 @@ struct pk_guard_draft {
     struct pk_check own;              /* and what its members say */
     bool redact;                      /* what is found is to be blotted out */
     bool mode_given, fail_on_error_given, fail_on_error;
-    int cap; /* room in g.checks */
 };
 
 /* What every check takes beside its kind's own parameters; read into a struct pk_check. */

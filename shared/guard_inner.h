@@ -29,7 +29,7 @@ struct pk_guard_doc {
     pk_str text;
     struct pk_json json;
     struct pk_guard_piece *pieces;
-    int count, cap;
+    int count;
     int units;    /* messages or choices; 1 where there are none of them */
     bool changed; /* since it was opened first */
 };

@@ -113,17 +113,12 @@ struct pk_check *pk_guard_add_check(struct pk_config_reader *p, struct pk_guard_
         (void)pk_config_fail(p, "checks", "more than %d", PK_CHECKS_MAX);
         return NULL;
     }
-    if (g->check_count == d->cap) {
-        int cap = d->cap ? d->cap * 2 : 1;
-        void *more = pk_alloc_grow(p->arena, g->checks, (size_t)d->cap * sizeof *g->checks,
-                                   (size_t)cap * sizeof *g->checks);
-        if (!more) {
-            (void)pk_fail(p->err, PK_NO_MEMORY, "config: out of memory");
-            return NULL;
-        }
-        g->checks = more;
-        d->cap = cap;
+    void *rows = pk_alloc_row(p->arena, g->checks, g->check_count, sizeof *g->checks);
+    if (!rows) {
+        (void)pk_fail(p->err, PK_NO_MEMORY, "config: out of memory");
+        return NULL;
     }
+    g->checks = rows;
     return &g->checks[g->check_count++];
 }
 

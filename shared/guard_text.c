@@ -9,8 +9,6 @@
 
 #include "dialect_parts.h"
 
-enum { PIECES_FIRST = 8 };
-
 static bool is_anthropic(const struct pk_dialect *front)
 {
     return front == &pk_dialect_anthropic;
@@ -36,15 +34,11 @@ static const char *system_of(const struct pk_dialect *front)
 
 static void add_piece(struct pk_guard_doc *doc, int node, int unit, bool system)
 {
-    if (doc->count == doc->cap) {
-        int cap = doc->cap ? doc->cap * 2 : PIECES_FIRST;
-        void *more = pk_alloc_grow(doc->arena, doc->pieces, (size_t)doc->cap * sizeof *doc->pieces,
-                                   (size_t)cap * sizeof *doc->pieces);
-        if (!more)
-            return; /* the arena has failed */
-        doc->pieces = more;
-        doc->cap = cap;
-    }
+    void *rows = pk_alloc_row(doc->arena, doc->pieces, doc->count, sizeof *doc->pieces);
+
+    if (!rows)
+        return; /* the arena has failed */
+    doc->pieces = rows;
     doc->pieces[doc->count++] = (struct pk_guard_piece){
         .node = node,
         .unit = unit,

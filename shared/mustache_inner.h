@@ -19,7 +19,7 @@ struct pk_mustache_node {
 /* A flat list of nodes; a section knows where it ends. */
 struct pk_program {
     struct pk_mustache_node *nodes;
-    int count, cap;
+    int count;
 };
 
 /* NULL with *err filled when it is no template. Names are parts of `text`. */

@@ -6,10 +6,7 @@
 
 #include <string.h>
 
-enum {
-    DELIMITER_BYTES_MAX = 8,
-    NODES_MIN = 8, /* first size of a program */
-};
+enum { DELIMITER_BYTES_MAX = 8 };
 
 struct parser {
     struct pk_arena *arena;
@@ -54,19 +51,13 @@ static int blank_in(pk_str s)
 static struct pk_mustache_node *add_node(struct parser *p, enum pk_mustache_kind kind, pk_str text)
 {
     struct pk_program *g = p->program;
+    struct pk_mustache_node *rows = pk_alloc_row(p->arena, g->nodes, g->count, sizeof *rows);
 
-    if (g->count == g->cap) {
-        int cap = g->cap ? g->cap * 2 : NODES_MIN;
-        struct pk_mustache_node *more = pk_alloc_grow(
-            p->arena, g->nodes, (size_t)g->cap * sizeof *more, (size_t)cap * sizeof *more);
-
-        if (!more) {
-            (void)pk_fail(p->err, PK_NO_MEMORY, "%s: out of memory", p->what);
-            return NULL;
-        }
-        g->nodes = more;
-        g->cap = cap;
+    if (!rows) {
+        (void)pk_fail(p->err, PK_NO_MEMORY, "%s: out of memory", p->what);
+        return NULL;
     }
+    g->nodes = rows;
     g->nodes[g->count] = (struct pk_mustache_node){.kind = kind, .text = text};
     return &g->nodes[g->count++];
 }

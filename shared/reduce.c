@@ -223,21 +223,16 @@ static size_t piece_of(const struct pk_reduce *r, pk_str text)
 
 struct list {
     pk_str *at;
-    int count, cap;
+    int count;
 };
 
 static bool add(struct pk_arena *arena, struct list *l, pk_str text)
 {
-    if (l->count == l->cap) {
-        int cap = l->cap ? l->cap * 2 : 64;
-        pk_str *more =
-            pk_alloc_grow(arena, l->at, (size_t)l->cap * sizeof *more, (size_t)cap * sizeof *more);
+    pk_str *rows = pk_alloc_row(arena, l->at, l->count, sizeof *rows);
 
-        if (!more)
-            return false;
-        l->at = more;
-        l->cap = cap;
-    }
+    if (!rows)
+        return false;
+    l->at = rows;
     l->at[l->count++] = text;
     return true;
 }

@@ -109,12 +109,12 @@ struct pk_schema_dependent {
 struct pk_schema_objects {
     int64_t min, max;             /* max -1: any */
     struct pk_schema_name *names; /* every member that some keyword names, sorted */
-    int name_count, name_cap;
+    int name_count;
     bool needs; /* some are required or have dependents */
     struct pk_schema_pattern *patterns;
     int pattern_count;
     struct pk_schema_dependent *dependents;
-    int dependent_count, dependent_cap;
+    int dependent_count;
     int additional, property_names;
 };
 

@@ -251,24 +251,11 @@ static bool read_format(struct pk_schema_compiler *c, int value, void *to)
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
-/* Room for one more element in a list of `size` bytes each; NULL when memory is out. */
-static void *room(struct pk_schema_compiler *c, void *list, int count, int *cap, size_t size)
-{
-    int more = *cap ? *cap * 2 : 8;
-
-    if (count < *cap)
-        return list;
-    list = pk_alloc_grow(c->arena, list, (size_t)*cap * size, (size_t)more * size);
-    if (list)
-        *cap = more;
-    return list;
-}
-
 /* Notes that a keyword names the member `key`; its id, or -1. */
 static int add_name(struct pk_schema_compiler *c, struct pk_schema_objects *l, int key, int schema,
                     bool required)
 {
-    struct pk_schema_name *names = room(c, l->names, l->name_count, &l->name_cap, sizeof *names);
+    struct pk_schema_name *names = pk_alloc_row(c->arena, l->names, l->name_count, sizeof *names);
 
     if (!names)
         return pk_schema_no_memory(c), -1;
@@ -287,7 +274,7 @@ static bool add_dependent(struct pk_schema_compiler *c, struct pk_schema_objects
                           struct pk_schema_dependent dependent)
 {
     struct pk_schema_dependent *all =
-        room(c, l->dependents, l->dependent_count, &l->dependent_cap, sizeof *all);
+        pk_alloc_row(c->arena, l->dependents, l->dependent_count, sizeof *all);
 
     if (!all)
         return pk_schema_no_memory(c);

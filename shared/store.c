@@ -15,7 +15,6 @@
 
 enum {
     TEXT_BYTES_MAX = 1024, /* of a text column; longer ones are cut */
-    ROWS_MIN = 64,         /* first size of a list that grows */
     SCRATCH_BYTES_MAX = PK_CALL_BYTES_MAX,
 };
 
@@ -305,7 +304,7 @@ bool pk_store_feedback_add(struct pk_store *s, const struct pk_feedback *f, stru
 struct price_read {
     struct pk_arena *arena;
     struct pk_price *rows;
-    int count, cap;
+    int count;
 };
 
 static int64_t price_of(const struct pk_value *v)
@@ -313,26 +312,15 @@ static int64_t price_of(const struct pk_value *v)
     return v->type == PK_V_NULL ? -1 : v->i;
 }
 
-static bool grow_prices(struct price_read *read)
-{
-    int cap = read->cap ? read->cap * 2 : ROWS_MIN;
-    struct pk_price *more = pk_alloc_grow(read->arena, read->rows, (size_t)read->cap * sizeof *more,
-                                          (size_t)cap * sizeof *more);
-
-    if (!more)
-        return false;
-    read->rows = more;
-    read->cap = cap;
-    return true;
-}
-
 static bool read_price(void *ctx, const struct pk_value *v, int count)
 {
     struct price_read *read = ctx;
 
     PK_ASSERT(count == 16);
-    if (read->count == read->cap && !grow_prices(read))
+    struct pk_price *rows = pk_alloc_row(read->arena, read->rows, read->count, sizeof *rows);
+    if (!rows)
         return false;
+    read->rows = rows;
     read->rows[read->count++] = (struct pk_price){
         .provider = pk_copy(read->arena, v[0].s),
         .model = pk_copy(read->arena, v[1].s),

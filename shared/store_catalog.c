@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAP = 256 };
-
 static const int64_t ever_us = 1577836800000000; /* 2020-01-01: since there is the model */
 
 /* --- the store's side ------------------------------------------------------------------------ */
@@ -52,27 +50,15 @@ static int by_model(const void *a, const void *b)
     return compare_names(x->provider, x->model, y->provider, y->model);
 }
 
-static void *more(struct pk_arena *arena, void *list, int *cap, size_t size)
-{
-    int wanted = *cap ? *cap * 2 : FIRST_CAP;
-    void *grown = pk_alloc_grow(arena, list, (size_t)*cap * size, (size_t)wanted * size);
-
-    if (grown)
-        *cap = wanted;
-    return grown;
-}
-
 static bool take_price(void *ctx, const struct pk_value *v, int count)
 {
     struct pk_import *im = ctx;
 
     PK_ASSERT(count == 6 + PK_RATES);
-    if (im->price_count == im->price_cap) {
-        void *list = more(im->arena, im->prices, &im->price_cap, sizeof *im->prices);
-        if (!list)
-            return false;
-        im->prices = list;
-    }
+    void *rows = pk_alloc_row(im->arena, im->prices, im->price_count, sizeof *im->prices);
+    if (!rows)
+        return false;
+    im->prices = rows;
     struct pk_import_price *p = &im->prices[im->price_count++];
     *p = (struct pk_import_price){.provider = pk_copy(im->arena, v[0].s),
                                   .model = pk_copy(im->arena, v[1].s),
@@ -90,12 +76,10 @@ static bool take_model(void *ctx, const struct pk_value *v, int count)
     struct pk_import *im = ctx;
 
     PK_ASSERT(count == 8);
-    if (im->model_count == im->model_cap) {
-        void *list = more(im->arena, im->models, &im->model_cap, sizeof *im->models);
-        if (!list)
-            return false;
-        im->models = list;
-    }
+    void *rows = pk_alloc_row(im->arena, im->models, im->model_count, sizeof *im->models);
+    if (!rows)
+        return false;
+    im->models = rows;
     im->models[im->model_count++] = (struct pk_import_model){
         .provider = pk_copy(im->arena, v[0].s),
         .model = pk_copy(im->arena, v[1].s),
@@ -128,12 +112,10 @@ static bool take_provider(void *ctx, const struct pk_value *v, int count)
     struct pk_import *im = ctx;
 
     PK_ASSERT(count == 2);
-    if (im->own_count == im->own_cap) {
-        void *list = more(im->arena, im->own, &im->own_cap, sizeof *im->own);
-        if (!list)
-            return false;
-        im->own = list;
-    }
+    void *rows = pk_alloc_row(im->arena, im->own, im->own_count, sizeof *im->own);
+    if (!rows)
+        return false;
+    im->own = rows;
     im->own[im->own_count++] = pk_copy(im->arena, v[0].s);
     return true;
 }

@@ -31,11 +31,11 @@ struct pk_import {
     struct pk_catalog catalog;
     bool dry_run;
     struct pk_import_price *prices;
-    int price_count, price_cap;
+    int price_count;
     struct pk_import_model *models;
-    int model_count, model_cap;
+    int model_count;
     pk_str *own; /* providers */
-    int own_count, own_cap;
+    int own_count;
     struct pk_buf added, changed, missing, warnings;
     int added_count, changed_count, missing_count, unchanged_count;
     struct pk_error *err;

@@ -10,39 +10,24 @@
 
 #include <string.h>
 
-enum {
-    ROWS_MIN = 16, /* first size of a list that grows */
-};
-
 /* --- documents --------------------------------------------------------------------------- */
 
 struct load {
     struct pk_arena *arena;
     struct pk_limit *rows;
-    int count, cap;
+    int count;
     bool newer; /* a row that this version does not understand */
 };
-
-static bool grow(struct load *l)
-{
-    int cap = l->cap ? l->cap * 2 : ROWS_MIN;
-    struct pk_limit *more =
-        pk_alloc_grow(l->arena, l->rows, (size_t)l->cap * sizeof *more, (size_t)cap * sizeof *more);
-
-    if (!more)
-        return false;
-    l->rows = more;
-    l->cap = cap;
-    return true;
-}
 
 static bool read_limit(void *ctx, const struct pk_value *v, int count)
 {
     struct load *l = ctx;
 
     PK_ASSERT(count == 10);
-    if (l->count == l->cap && !grow(l))
+    struct pk_limit *rows = pk_alloc_row(l->arena, l->rows, l->count, sizeof *rows);
+    if (!rows)
         return false;
+    l->rows = rows;
     struct pk_limit *row = &l->rows[l->count++];
     *row = (struct pk_limit){
         .slug = pk_copy(l->arena, v[0].s),

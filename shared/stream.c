@@ -9,8 +9,6 @@
 
 #include "dialect_parts.h"
 
-enum { TOOLS_FIRST = 4 };
-
 static void free_scratch(void *arena)
 {
     pk_arena_free(arena);
@@ -95,15 +93,10 @@ static struct pk_stream_tool *add_tool(struct pk_stream *s, const struct pk_delt
 {
     if (s->tool_count == PK_STREAM_TOOLS_MAX)
         return NULL;
-    if (s->tool_count == s->tool_cap) {
-        int cap = s->tool_cap ? s->tool_cap * 2 : TOOLS_FIRST;
-        void *more = pk_alloc_grow(s->arena, s->tools, (size_t)s->tool_cap * sizeof *s->tools,
-                                   (size_t)cap * sizeof *s->tools);
-        if (!more)
-            return NULL;
-        s->tools = more;
-        s->tool_cap = cap;
-    }
+    void *rows = pk_alloc_row(s->arena, s->tools, s->tool_count, sizeof *s->tools);
+    if (!rows)
+        return NULL;
+    s->tools = rows;
     struct pk_stream_tool *t = &s->tools[s->tool_count++];
     *t = (struct pk_stream_tool){
         .choice = d->choice, .index = d->tool, .arguments = text_in(s->arena)};

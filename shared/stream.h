@@ -78,7 +78,7 @@ struct pk_stream {
     struct pk_stream_choice *choices; /* as far as any has been met; the first always is there */
     int choice_count;
     struct pk_stream_tool *tools;
-    int tool_count, tool_cap;
+    int tool_count;
     struct pk_stream_member kept[PK_STREAM_MEMBERS_MAX]; /* of the answer, beside its choices */
     int kept_count;
     struct pk_fault fault; /* of an error event */

@@ -8,7 +8,7 @@
 #include "store_limit.h"
 #include "store_value.h"
 
-enum { HELD_MIN = 16, FOREVER_US_BITS = 62 };
+enum { FOREVER_US_BITS = 62 };
 
 /* One limit of a key. */
 struct pkd_held {
@@ -20,25 +20,6 @@ struct pkd_held {
     int64_t until_us;            /* when the count begins anew; 0: it does not */
 };
 
-struct load {
-    struct pkd_control *c;
-    int cap;
-};
-
-static bool grow(struct load *l)
-{
-    struct pkd_control *c = l->c;
-    int cap = l->cap ? l->cap * 2 : HELD_MIN;
-    struct pkd_held *more =
-        pk_alloc_grow(c->arena, c->held, (size_t)l->cap * sizeof *more, (size_t)cap * sizeof *more);
-
-    if (!more)
-        return false;
-    c->held = more;
-    l->cap = cap;
-    return true;
-}
-
 int64_t pkd_resets_us(enum pk_limit_window window, bool rolling, int64_t until_us, int64_t now_us)
 {
     if (until_us == 0 && !rolling)
@@ -48,12 +29,13 @@ int64_t pkd_resets_us(enum pk_limit_window window, bool rolling, int64_t until_u
 
 static bool read_held(void *ctx, const struct pk_value *v, int count)
 {
-    struct load *l = ctx;
-    struct pkd_control *c = l->c;
+    struct pkd_control *c = ctx;
 
     PK_ASSERT(count == 9);
-    if (c->held_count == l->cap && !grow(l))
+    struct pkd_held *rows = pk_alloc_row(c->arena, c->held, c->held_count, sizeof *rows);
+    if (!rows)
         return false;
+    c->held = rows;
     struct pkd_held *h = &c->held[c->held_count];
     *h = (struct pkd_held){
         .owner = pk_copy(c->arena, v[0].s),
@@ -73,11 +55,10 @@ bool pkd_held_load(struct pkd_control *c, pk_str slug)
 {
     pk_str scope = pk_str_of(pk_limit_scope_name(c->is->limited));
     const struct pk_value args[] = {pk_v_required(scope), pk_v_text(slug), pk_v_int(c->now_us)};
-    struct load l = {.c = c};
 
     if (c->is->limited == PK_LS_ALL)
         return true;
-    return c->store->ops->exec(c->store, PK_SQL_limit_page, args, PK_COUNT(args), read_held, &l,
+    return c->store->ops->exec(c->store, PK_SQL_limit_page, args, PK_COUNT(args), read_held, c,
                                c->err) &&
            (!c->arena->failed || pk_fail(c->err, PK_NO_MEMORY, "limits: out of memory"));
 }
