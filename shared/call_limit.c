@@ -111,6 +111,11 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
         return pk_fail(&c->error, PK_BUDGET, "%s: %s, so that no budget in dollars can be kept",
                        pk_call_target(c)->provider->name, c->tunnel->why);
     c->unpriced = true;
+    if (c->record.request_model.len == 0)
+        return pk_fail(&c->error, PK_BUDGET,
+                       "%s: what a request of %s without a model costs is not known, so that no "
+                       "budget in dollars can be kept",
+                       pk_call_target(c)->provider->name, c->operation->name);
     return pk_fail(
         &c->error, PK_BUDGET,
         "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",

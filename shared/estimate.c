@@ -112,12 +112,13 @@ static int64_t dearest(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* A model that gives no tokens, as of embeddings, has no price for them. */
 static bool add(int64_t tokens, int64_t pusd, int64_t *sum)
 {
     int64_t part;
 
     if (pusd < 0)
-        return false;
+        return tokens == 0;
     if (__builtin_mul_overflow(tokens, pusd, &part) || part > PK_LIMIT_AMOUNT_MAX - *sum)
         *sum = PK_LIMIT_AMOUNT_MAX;
     else

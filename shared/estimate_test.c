@@ -143,6 +143,7 @@ static void a_bound_is_priced_at_the_dearest_that_it_may_be(void)
     EXPECT(cost("long", 100, 1, false) == 102);
     EXPECT(cost("long", 101, 1, false) == 307);
     EXPECT(cost("half", 1, 1, false) == -1);
+    EXPECT(cost("half", 3, 0, false) == 30); /* of embeddings, which have no output */
     EXPECT(cost("none", 1, 1, false) == -1);
     EXPECT(cost("cached", INT64_C(1) << 40, INT64_C(1) << 60, true) == PK_LIMIT_AMOUNT_MAX);
 }
