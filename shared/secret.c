@@ -414,6 +414,12 @@ void pk_secret_wipe(void *bytes, size_t len)
     sodium_memzero(bytes, len);
 }
 
+void pk_secret_hash(const uint8_t key[PK_SECRET_HASH_BYTES], pk_str text,
+                    uint8_t hash[PK_SECRET_HASH_BYTES])
+{
+    (void)crypto_shorthash_siphashx24(hash, (const unsigned char *)text.at, text.len, key);
+}
+
 void pk_secret_random(void *bytes, size_t len)
 {
     PK_ASSERT(sodium_init() >= 0);

@@ -13,7 +13,7 @@
 #include "buf.h"
 #include "config.h"
 
-enum { PK_SECRET_BYTES_MAX = 8192 };
+enum { PK_SECRET_BYTES_MAX = 8192, PK_SECRET_HASH_BYTES = 16 };
 
 struct pk_secrets;
 
@@ -51,5 +51,8 @@ void pk_secret_wipe(void *bytes, size_t len);
 
 /* Bytes from the system's generator. */
 void pk_secret_random(void *bytes, size_t len);
+/* By which a text that holds a secret is known again: SipHash, which tells nothing to one who does not know the key. */
+void pk_secret_hash(const uint8_t key[PK_SECRET_HASH_BYTES], pk_str text,
+                    uint8_t hash[PK_SECRET_HASH_BYTES]);
 
 #endif

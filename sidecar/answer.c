@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { USUAL_BYTES = 480 }; /* of the headers of a call's answer: they grow in one go */
+
 void pkd_answer_json(struct pkd_conn *c, int status, pk_str body)
 {
     pkd_conn_reply(c, &(struct pkd_head){.status = status, .content_type = "application/json"},
@@ -100,6 +102,7 @@ pk_str pkd_answer_headers(struct pk_arena *arena, const struct pk_record *r,
     int64_t overhead_us = elapsed_us - r->upstream_us;
     char usd[32];
 
+    (void)pk_buf_room(&out, USUAL_BYTES);
     add(&out, "x-portkey-cache-status: ", pk_str_of(pk_cache_status_name(r->cache_status)));
     add(&out, "x-portkey-trace-id: ", r->trace_id);
     if (r->provider.len)

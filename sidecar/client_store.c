@@ -29,6 +29,7 @@ struct question {
 enum {
     LOG_WAIT_MS = 100, /* how long a full writer may hold a thread up before a row is dropped */
     CACHE_TAG_BYTES = 8,
+    ENTRY_BYTES = 960,   /* most that an entry of the log takes besides its payloads */
     RESERVE_MAX = 64,    /* calls a transaction */
     SETTLE_WAIT_MS = 50, /* for calls that are over and may be in the way of others */
 };
@@ -52,6 +53,7 @@ int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,
 {
     struct pk_buf entry = pk_buf_in(arena, PK_CALL_BYTES_MAX);
 
+    (void)pk_buf_room(&entry, ENTRY_BYTES + logged->request.len + logged->response.len);
     pkd_otlp_add(t->app->otlp, arena, logged);
     pk_journal_record(&entry, logged);
     int64_t number = hand_to_writer(t, &entry, 0);

@@ -457,30 +457,14 @@ static pk_str part_of(const struct pkd_conn *c, struct pkd_span span)
     return span.len ? (pk_str){c->in.at + span.from, span.len} : PK_NONE;
 }
 
-/* Splits the target, absolute form included. */
-static bool split_target(pk_str target, struct pkd_request *req)
-{
-    struct http_parser_url url;
-
-    if (pk_str_is(target, "*")) {
-        req->path = target;
-        return true;
-    }
-    http_parser_url_init(&url);
-    if (http_parser_parse_url(target.at, target.len, 0, &url) != 0)
-        return false;
-    req->path = pk_str_sub(target, url.field_data[UF_PATH].off, url.field_data[UF_PATH].len);
-    if (url.field_set & (1 << UF_QUERY))
-        req->query = pk_str_sub(target, url.field_data[UF_QUERY].off, url.field_data[UF_QUERY].len);
-    return true;
-}
-
 static void dispatch(struct pkd_conn *c)
 {
     const struct pkd_server_host *host = pkd_server_host_of(c->server);
     const struct pkd_message *m = &c->message;
     struct pkd_request req = {
         .method = method_of(m->parser.method),
+        .path = part_of(c, m->path),
+        .query = part_of(c, m->query),
         .headers = part_of(c, m->headers),
         .host = part_of(c, m->host),
         .origin = part_of(c, m->origin),
@@ -491,10 +475,6 @@ static void dispatch(struct pkd_conn *c)
 
     c->keep = m->keep_alive;
     c->bodyless = req.method == PKD_HEAD;
-    if (!split_target(part_of(c, m->target), &req)) {
-        refuse(c, 400, "the request target is not a URL");
-        return;
-    }
     c->state = PKD_CALL;
     pkd_server_set_timer(c->server, c, PKD_T_NONE);
     host->request(host->ctx, c, &req);
@@ -572,7 +552,7 @@ static bool advance(struct pkd_conn *c)
     if (c->state == PKD_IDLE && c->timer != PKD_T_HEAD)
         pkd_server_set_timer(c->server, c, PKD_T_HEAD);
     c->state = PKD_START;
-    if (pkd_message_head(m, (pk_str){c->in.at, c->in.len}))
+    if (pkd_message_head(m, pkd_server_heads(c->server), (pk_str){c->in.at, c->in.len}))
         enter_body(c);
     else if (m->refused)
         refuse(c, m->refused, m->why);

@@ -89,6 +89,7 @@ void pkd_server_close(struct pkd_server *s, struct pkd_conn *c);
 const struct pkd_server_host *pkd_server_host_of(const struct pkd_server *s);
 void pkd_server_note_malformed(struct pkd_server *s);
 bool pkd_server_draining(const struct pkd_server *s);
+struct pkd_heads *pkd_server_heads(struct pkd_server *s);
 /* "date: ...\r\n" of this second. */
 pk_str pkd_server_date(struct pkd_server *s);
 

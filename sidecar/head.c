@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { KNOWN_BYTES_MAX = 4 << 10 }; /* of a head that is worth to be known */
+
 static const char token_marks[] = "!#$%&'*+-.^_`|~";
 
 /* Notes why the request is refused; the value makes the parser stop. */
@@ -43,13 +45,32 @@ static struct pkd_span span(const struct pkd_message *m, const char *at, size_t 
     return (struct pkd_span){(size_t)(at - m->base), len};
 }
 
+/* Absolute form included. */
+static bool split_target(struct pkd_message *m, pk_str target)
+{
+    struct http_parser_url url;
+
+    if (pk_str_is(target, "*")) {
+        m->path = span(m, target.at, target.len);
+        return true;
+    }
+    http_parser_url_init(&url);
+    if (http_parser_parse_url(target.at, target.len, 0, &url) != 0)
+        return false;
+    m->path = span(m, target.at + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len);
+    if (url.field_set & (1 << UF_QUERY))
+        m->query = span(m, target.at + url.field_data[UF_QUERY].off, url.field_data[UF_QUERY].len);
+    return true;
+}
+
 static int on_url(http_parser *p, const char *at, size_t len)
 {
     struct pkd_message *m = p->data;
 
-    m->target = span(m, at, len);
     if (len > PKD_TARGET_BYTES_MAX)
         return refuse(m, 414, "the request target is too long");
+    if (!split_target(m, (pk_str){at, len}))
+        return refuse(m, 400, "the request target is not a URL");
     return 0;
 }
 
@@ -230,16 +251,44 @@ void pkd_message_init(struct pkd_message *m)
     http_parser_init(&m->parser, HTTP_REQUEST);
 }
 
-bool pkd_message_head(struct pkd_message *m, pk_str input)
-{
-    bool ends = head_ends(m, input);
+/* --- heads that are known ------------------------------------------------------------------ */
 
-    if (!m->refused && m->scanned > PK_HEADERS_BYTES_MAX)
-        (void)refuse(m, 431, "the head is too large");
-    if (m->refused || !ends)
+void pkd_heads_init(struct pkd_heads *h)
+{
+    *h = (struct pkd_heads){0};
+    pk_secret_random(h->key, sizeof h->key);
+}
+
+/* Where what is known of `head` is, or belongs; NULL: too long. */
+static struct pkd_known_head *place_of(struct pkd_heads *h, pk_str head,
+                                       uint8_t hash[PK_SECRET_HASH_BYTES])
+{
+    if (head.len > KNOWN_BYTES_MAX)
+        return NULL;
+    pk_secret_hash(h->key, head, hash);
+    return &h->list[hash[0] % PKD_HEADS];
+}
+
+static bool recall(struct pkd_message *m, const struct pkd_known_head *k, const uint8_t *hash)
+{
+    if (k->message.head_len != m->scanned || memcmp(k->hash, hash, sizeof k->hash) != 0)
         return false;
-    if (!is_request_line(pk_str_sub(input, 0, m->headers.from)))
-        return !refuse(m, 400, "the request line is not METHOD TARGET HTTP/1.1");
+    *m = k->message;
+    return true;
+}
+
+static void remember(const struct pkd_message *m, struct pkd_known_head *k, const uint8_t *hash)
+{
+    memcpy(k->hash, hash, sizeof k->hash);
+    k->message = *m;
+    k->message.base = NULL;
+    k->message.parser.data = NULL;
+}
+
+/* --- the head ------------------------------------------------------------------------------ */
+
+static void parse(struct pkd_message *m, pk_str input)
+{
     m->base = input.at;
     m->parser.data = m;
     m->head_len = m->scanned;
@@ -247,6 +296,25 @@ bool pkd_message_head(struct pkd_message *m, pk_str input)
     (void)feed(m, input.at, m->head_len);
     if (m->length_count && m->parser.content_length > PK_BODY_BYTES_MAX && !m->complete)
         (void)refuse(m, 413, "the body is too large");
+}
+
+bool pkd_message_head(struct pkd_message *m, struct pkd_heads *known, pk_str input)
+{
+    bool ends = head_ends(m, input);
+    uint8_t hash[PK_SECRET_HASH_BYTES];
+
+    if (!m->refused && m->scanned > PK_HEADERS_BYTES_MAX)
+        (void)refuse(m, 431, "the head is too large");
+    if (m->refused || !ends)
+        return false;
+    if (!is_request_line(pk_str_sub(input, 0, m->headers.from)))
+        return !refuse(m, 400, "the request line is not METHOD TARGET HTTP/1.1");
+    struct pkd_known_head *k = place_of(known, pk_str_sub(input, 0, m->scanned), hash);
+    if (k && recall(m, k, hash))
+        return true;
+    parse(m, input);
+    if (k && !m->refused)
+        remember(m, k, hash);
     return !m->refused;
 }
 

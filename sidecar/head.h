@@ -6,12 +6,14 @@
  * request ends, so this file refuses what RFC 9112 lets a server refuse: bare LF, obs-fold, blanks before the
  * colon, NUL, both or several lengths, unknown transfer codings, HTTP/0.9; and what is too large.
  *
+ * A client sends the same head again and again: one that equals a head of late is not parsed again (pkd_heads).
+ *
  * All places are offsets into the connection's input, whose memory may move while bytes arrive.
  */
 #ifndef PKD_HEAD_H
 #define PKD_HEAD_H
 
-#include "base.h"
+#include "secret.h"
 
 #include <http_parser.h>
 
@@ -19,6 +21,7 @@ enum {
     PKD_HEADERS_MAX = 128,          /* header lines of a request */
     PKD_TARGET_BYTES_MAX = 8 << 10, /* its request target */
     PKD_LINE_BYTES_MAX = 4 << 10,   /* a line of chunk framing, or a trailer */
+    PKD_HEADS = 16,                 /* that are known; a power of two */
 };
 
 struct pkd_span {
@@ -34,7 +37,7 @@ struct pkd_message {
     bool last_chunk;     /* trailers, and then the end */
     size_t scanned, line_from; /* head: looked at so far, and where the unfinished line begins */
     size_t head_len;           /* 0 until the head is complete */
-    struct pkd_span target, name, headers;
+    struct pkd_span path, query, name, headers;
     size_t body_len;
     int header_count, length_count, coding_count, host_count;
     struct pkd_span host, origin;
@@ -43,11 +46,21 @@ struct pkd_message {
     const char *why;
 };
 
+/* What became of heads that were accepted lately. They are known by a keyed hash, for they hold credentials. */
+struct pkd_heads {
+    uint8_t key[PK_SECRET_HASH_BYTES];
+    struct pkd_known_head {
+        uint8_t hash[PK_SECRET_HASH_BYTES];
+        struct pkd_message message; /* head_len 0: none */
+    } list[PKD_HEADS];
+};
+
+void pkd_heads_init(struct pkd_heads *h);
 void pkd_message_init(struct pkd_message *m);
 
 /* Looks at the head in `input` (all of it so far). True when the head is complete and accepted;
  * otherwise m->refused says whether to give up or to wait for more. */
-bool pkd_message_head(struct pkd_message *m, pk_str input) PK_MUST_CHECK;
+bool pkd_message_head(struct pkd_message *m, struct pkd_heads *known, pk_str input) PK_MUST_CHECK;
 
 /* Takes body bytes input[from..to) and leaves the decoded body at input + head_len, m->body_len bytes.
  * Returns how many raw bytes were used: not a line of chunk framing that is incomplete, and nothing behind

@@ -49,6 +49,7 @@ struct pkd_server {
     struct pkd_conn *spares;
     int count, spare_count;
     int64_t accepted, malformed; /* since the start */
+    struct pkd_heads heads;
     time_t date_at;
     char date[64];
     size_t date_len;
@@ -122,6 +123,11 @@ const struct pkd_server_host *pkd_server_host_of(const struct pkd_server *s)
 bool pkd_server_draining(const struct pkd_server *s)
 {
     return s->draining;
+}
+
+struct pkd_heads *pkd_server_heads(struct pkd_server *s)
+{
+    return &s->heads;
 }
 
 pk_str pkd_server_date(struct pkd_server *s)
@@ -397,6 +403,7 @@ struct pkd_server *pkd_server_new(const struct pkd_server_options *o,
     s->queue_end = &s->queue;
     s->accept_again_ms = INT64_MAX;
     s->now_ms = pk_clock_ms();
+    pkd_heads_init(&s->heads);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->epoll < 0) {
         (void)pk_fail(err, PK_NETWORK, "epoll: %s", strerror(errno));

@@ -167,11 +167,10 @@ static bool open_transport(struct pkd_thread *t, struct pk_error *err)
         return false;
     t->loop = pk_loop_new(t->xfer);
     t->resolver = pk_resolver_new(pk_allocator_malloc());
-    t->blocks = pkd_blocks_new();
     t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     t->inbox = t->wake_fd < 0 ? NULL : pkd_inbox_new(t->wake_fd);
     t->pile = t->wake_fd < 0 ? NULL : pkd_pile_new(t->wake_fd);
-    if (!t->loop || !t->resolver || !t->blocks || !t->inbox || !t->pile)
+    if (!t->loop || !t->resolver || !t->inbox || !t->pile)
         return pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
     return pk_resolver_embedder(t->resolver, pk_str_of(t->app->options->embedder), err);
 }
@@ -203,7 +202,13 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *
     t->app = app;
     t->wake_fd = -1;
     t->next_overdue_ms = INT64_MAX;
-    pk_arena_init(&t->scratch, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
+    t->blocks = pkd_blocks_new();
+    if (!t->blocks) {
+        (void)pk_fail(err, PK_NO_MEMORY, "no memory for another thread");
+        free(t);
+        return NULL;
+    }
+    pk_arena_init(&t->scratch, pkd_blocks_allocator(t->blocks), PK_CALL_BYTES_MAX);
     pk_secret_random(&t->random, sizeof t->random);
     t->store = app->store ? app->store : pkd_home_open(&app->home, app->options->store_ms, err);
     app->store = NULL;

@@ -155,6 +155,25 @@ def streams_and_refreshes_are_no_plain_hits():
     expect(statuses(burst(pkd, *[plain] * 8 + [refresh] + [plain] * 8)) == ["HIT"] * 8 + ["REFRESH"] + ["HIT"] * 8)
 
 
+def equal_heads_have_bodies_of_their_own():
+    def texts(answers):
+        return [json.loads(a[2])["choices"][0]["message"]["content"] for a in answers]
+
+    def chunked(text):
+        head, body = request(text, cfg=config(mock, override_params={"model": "echo"})).split(b"\r\n\r\n")
+        head = re.sub(rb"content-length: \d+", b"transfer-encoding: chunked", head)
+        return head + b"\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (body[:9], body[9:])) + b"0\r\n\r\n"
+    for make in chunked, lambda text: request(text, cfg=config(mock, override_params={"model": "echo"})):
+        for _ in range(3):
+            said = [word() for _ in range(MANY)]
+            expect(texts(burst(pkd, *map(make, said))) == said)
+    with pkd.raw() as s:  # nor does a head that is cut go on as another one
+        s.sendall(request("x")[:60])
+        time.sleep(0.05)
+        s.sendall(request("x")[60:])
+        expect(read_response(s)[0] == 200)
+
+
 def what_chance_or_a_guardrail_decides_is_decided_each_time():
     cfg = json.loads(config(mock))
     balanced = json.dumps({"strategy": {"mode": "loadbalance"}, "cache": {"mode": "simple"}, "targets": [cfg, cfg]})
@@ -268,7 +287,7 @@ def in_durable_mode_each_waits_for_its_row():
 pkd = Pkd()
 run(each_has_a_row_of_its_own, ids_that_are_given_stay, what_is_told_apart_by_a_header_is,
     streams_and_refreshes_are_no_plain_hits, what_chance_or_a_guardrail_decides_is_decided_each_time,
-    they_are_counted, a_purge_is_seen,
+    they_are_counted, equal_heads_have_bodies_of_their_own, a_purge_is_seen,
     an_entry_that_expires_is_given_no_more, a_new_answer_is_seen_at_once, a_changed_config_is_seen,
     a_revoked_key_is_refused, a_key_that_expires_is_refused, in_durable_mode_each_waits_for_its_row)
 expect(pkd.stop() == 0)
