@@ -55,13 +55,23 @@ static void add_number(struct pk_buf *out, const char *name, int64_t n)
     add(out, "", pk_digits(n < 0 ? 0 - (uint64_t)n : (uint64_t)n, digits));
 }
 
-/* Whom the answer came from and for which model: what the config's params made of the request. */
+/* For which model: what the config's params made of the request. When the cache answered, another target may have
+ * done so then, with a model that is not just a version of that one. */
+static pk_str asked_model(const struct pk_record *r)
+{
+    bool other = r->attempts == 0 && r->model.len &&
+                 !pk_str_eq(pk_str_sub(r->model, 0, r->request_model.len), r->request_model);
+
+    return pk_str_sub(other ? r->model : r->request_model, 0, PK_SLUG_BYTES_MAX);
+}
+
+/* Whom the answer came from and for which model. */
 static void add_option_params(struct pk_buf *out, const struct pk_record *r)
 {
     pk_buf_adds(out, "x-portkey-last-used-option-params: {\"provider\":");
     pk_json_quote(out, r->provider);
     pk_buf_adds(out, ",\"model\":");
-    pk_json_quote(out, pk_str_sub(r->request_model, 0, PK_SLUG_BYTES_MAX));
+    pk_json_quote(out, asked_model(r));
     pk_buf_adds(out, "}\r\n");
 }
 

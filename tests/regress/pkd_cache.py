@@ -244,8 +244,21 @@ def limits_that_are_none_are_refused():
         expect(out.returncode == 1 and option.encode() + b": must be" in out.stderr, out)
 
 
+def a_hit_names_who_answered_then():
+    """Not the provider of one target and the model of another."""
+    cfg = json.dumps({"strategy": {"mode": "fallback"}, "cache": {"mode": "simple"}, "targets": [
+        {"provider": "openai", "api_key": "k", "custom_host": host + "/m/status-503/v1", "override_params": {"model": "first"}},
+        {"provider": "anthropic", "api_key": "k", "custom_host": mock.base, "override_params": {"model": "second"}}]})
+    text = word()
+    for status in "MISS", "HIT", "HIT":
+        for stream in (False, True) if status == "HIT" else (False,):
+            answer = chat(pkd, mock, text=text, cfg=cfg, stream=stream)
+            expect(status_of(answer) == status, answer)
+            expect(json.loads(answer[1]["x-portkey-last-used-option-params"]) == {"provider": "anthropic", "model": "second"}, answer[1])
+
+
 pkd = Pkd()
-run(a_similar_question_is_answered_as_a_stream, a_stream_answers_a_similar_question,
+run(a_hit_names_who_answered_then, a_similar_question_is_answered_as_a_stream, a_stream_answers_a_similar_question,
     the_anthropic_dialect_has_it_too, equal_questions_that_wait_are_embedded_once,
     a_thread_finds_what_another_has_just_saved, what_another_process_saved_is_found, a_purge_is_seen,
     a_purge_is_seen_amid_many_hits,
