@@ -187,6 +187,8 @@ sdk: deps-sdk
 check-san: deps
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory core unit \
 	    $(if $(EXT_SRC),$(BUILD)/pk.so) $(if $(PKD_SRC),$(BUILD)/pkd) $(BUILD)/mockd
+	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory SAN= BUILD=$(BUILD)/plain $(BUILD)/plain/pk.so \
+	    $(if $(wildcard ext-pg/Makefile),pg)
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/all --san $(BUILD)
 
 tsan:

@@ -42,6 +42,31 @@ def findings(pg):
     return [b for b in blocks if "pk.so" in b]
 
 
+def many(k, config):
+    """Rows together, jobs and reports."""
+    k.query("create table t as select id, case when id < 9 then 'x' || id % 5 end as body from generate_series(1, 9) id")
+    rows = "select id as key, body as prompt from t"
+    expect(k.value("select count(*) from t where pk_ask($1, body, null, $2) like 'x%'", config, model("m")) == "8")
+    k.query("select pk_ask($1, body, null, $2) from t order by id limit 2", config, model("m"))
+    expect_error("58000", lambda: k.query("select pk_ask($1, body, null, $2) from t", config, model("status-500")))
+    expect(int(k.value("select count(*) from pk_map($1, $2, $3) where ok", config, rows, model("m"))) >= 8)
+    expect(int(k.value("select count(*) from pk_map($1, $2, $3) where not ok", config, rows, model("drop-mid"))) >= 8)
+    k.query("set statement_timeout = '1s'")
+    expect_error("57014", lambda: k.query("select * from pk_map($1, $2, $3)", config, rows, model("hang")))
+    k.query("reset statement_timeout")
+    k.query("select * from pk_batch($1::text, array['x', 'y'], $2::jsonb)", config, model("m"))
+    k.query("select pk_classify($1, 'good', array['good', 'bad'], $2)", config, model("m"))
+    k.query("select pk_reduce($1, 'sum up', body, $2) from t", config, model("m"))
+    k.query("select * from pk_estimate($1, $2, $3)", config, rows, model("m"))
+    k.query("select pk_prefetch($1, $2, $3)", config, rows, model("m"))
+    k.query("select pk_prompt_put('p', '\"Say {{x}}\"'), pk_render('p', '{\"x\": [1]}')")
+    k.query("select pk_limit_put('l', '{\"counts\": \"requests\", \"per\": \"day\", \"amount\": 1000}')")
+    job = k.value("select pk_enqueue_query('c', $1, $2)", rows, model("m"))
+    k.query("select pk_job($1::uuid), pk_cancel($1::uuid)", job)
+    k.query("select * from pk_collect($1::uuid)", job)
+    k.query("select count(*) from pk_running")
+
+
 def work(k, mock):
     config = mock.config(cache={"mode": "simple"})
     for _ in range(3):
@@ -58,6 +83,7 @@ def work(k, mock):
     expect(k.value("select pk_ask('c', 'y', null, '{\"model\":\"m\"}')") == "y")
     k.query("select pk_ask($1, repeat('x', 2000000), null, $2)", config, model("m"))
     k.query("select pk_feedback('a', 1), pk_cost('gpt-4o', 1, 1), pk_health()")
+    many(k, config)
     expect(k.value("select pk_flush()") == "t")
     expect(int(k.value("select count(*) from pk_logs where request is not null")) >= 10)
 

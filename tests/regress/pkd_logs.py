@@ -612,7 +612,7 @@ def a_large_file_takes_no_memory_and_no_store():
             break
     expect(lines == 300000, f"{lines} lines in {got} bytes")
     grown = memory_kb(PKD.process.pid) - before
-    expect(grown < 24 << 10, f"{grown} KB more")
+    expect(grown < 24 << 10 or os.environ.get("PK_SAN"), f"{grown} KB more")  # sanitizers keep what is freed
     s.close()
 
 
