@@ -2,10 +2,12 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
+#include "store_key_seal.h"
 #include "store_limit.h"
 #include "store_title.h"
 #include "test_store.h"
 
+#include <string.h>
 #include <unistd.h>
 
 static struct pk_arena arena;
@@ -146,6 +148,43 @@ static void titles_are_kept_beside_what_they_name(void)
     EXPECT(pk_store_title_delete(s, "config", PK_STR("x"), &existed, &err) && !existed);
 }
 
+static void another_master_key_seals_all_or_none(void)
+{
+    char path[] = "/tmp/pk-store-other-XXXXXX";
+    int fd = mkstemp(path);
+    struct pk_secrets *mine = secrets;
+
+    EXPECT(fd >= 0 && close(fd) == 0 && unlink(path) == 0);
+    struct pk_secrets *other = pk_secrets_open(path, true, &err);
+    if (!EXPECT(other))
+        return;
+    begin();
+    EXPECT(pk_store_key_put(s, &arena, mine, PK_STR("gone"), PK_STR("openai"), PK_STR("sk-gone"),
+                            PK_NONE, now, &err));
+    bool existed;
+    EXPECT(pk_store_key_revoke(s, PK_STR("gone"), now, &existed, &err) && existed);
+    EXPECT(pk_store_key_put(s, &arena, mine, PK_STR("env"), PK_STR("openai"), PK_STR("env:SOME"),
+                            PK_NONE, now, &err));
+    for (int i = 0; i < 100; i++)
+        EXPECT(pk_store_key_put(s, &arena, mine, pk_copyf(&arena, "k%d", i), PK_STR("openai"),
+                                PK_STR("sk-many"), PK_NONE, now, &err));
+    struct pk_resealing r = {.from = mine, .to = other, .at_us = now + 1};
+    EXPECT(pk_store_key_reseal(s, &arena, &r, &err) && r.count == 101);
+    EXPECT(!opens("k", "sk-first"));
+    secrets = other;
+    EXPECT(opens("k", "sk-first") && opens("k99", "sk-many"));
+    EXPECT(test_says(s, "select detail from pk_audit where verb = 'key_reseal'", "{\"keys\":101}"));
+    /* One that does not open leaves all as they are. */
+    EXPECT(pk_store_key_put(s, &arena, mine, PK_STR("stray"), PK_STR("openai"), PK_STR("sk-stray"),
+                            PK_NONE, now, &err));
+    r = (struct pk_resealing){.from = other, .to = mine, .at_us = now + 2};
+    EXPECT(!pk_store_key_reseal(s, &arena, &r, &err) && strstr(err.msg, "stray"));
+    EXPECT(opens("k", "sk-first") && opens("k99", "sk-many"));
+    secrets = mine;
+    pk_secrets_free(other);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     char path[] = "/tmp/pk-store-key-XXXXXX";
@@ -160,6 +199,7 @@ int main(void)
     RUN(a_secret_goes_elsewhere_only_when_it_is_given_again);
     RUN(what_cannot_be_changed_is_refused);
     RUN(a_copy_has_the_secret_and_limits_of_its_own);
+    RUN(another_master_key_seals_all_or_none);
     RUN(titles_are_kept_beside_what_they_name);
     pk_store_close(s);
     pk_secrets_free(secrets);

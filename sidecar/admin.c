@@ -6,6 +6,7 @@
  */
 #include "desk.h"
 #include "member.h"
+#include "store_key_seal.h"
 #include "store_users.h"
 #include "xfer.h"
 
@@ -71,6 +72,35 @@ static bool key_revoke(struct pkd_desk *d, char **words, int count, struct pk_er
     return true;
 }
 
+/* What is sealed under the master key is sealed under that of another file, which is made when it is not there. */
+static bool key_reseal(struct pkd_desk *d, char **words, int count, struct pk_error *err)
+{
+    struct pk_resealing r = {.at_us = pk_clock_us()};
+    struct pk_secrets *from, *to = NULL;
+    char path[PKD_PATH_BYTES_MAX];
+
+    (void)count;
+    if (!pkd_home_key_path(&d->home, d->options, path, sizeof path, err))
+        return false;
+    from = pk_secrets_open(path, false, err);
+    if (from)
+        to = pk_secrets_open(words[0], true, err);
+    r.from = from;
+    r.to = to;
+    bool ok = from && to && pk_store_key_reseal(d->store, &d->arena, &r, err);
+    pk_secrets_free(from);
+    pk_secrets_free(to);
+    if (!ok)
+        return false;
+    pkd_desk_tell(d, "file", words[0], NULL);
+    pk_member_int(&d->told, "keys", r.count);
+    if (!d->options->json)
+        (void)printf("%lld keys are sealed under %s: put it in the place of %s, and restart who "
+                     "has the store open\n",
+                     (long long)r.count, words[0], path);
+    return true;
+}
+
 static bool key_list(struct pkd_desk *d, char **words, int count, struct pk_error *err)
 {
     (void)words;
@@ -129,6 +159,7 @@ const struct pkd_verb pkd_key_verbs[] = {
      "pkd key put openai openai '{\"rate_limits\": [{\"type\": \"requests\", \"unit\": \"rpm\", \"value\": 600}]}' < key.txt"},
     {"rotate", "SLUG < SECRET",                         1, 1, key_rotate, "replace the secret, and nothing else", "pkd key rotate openai < new-key.txt"},
     {"list",   "",                                      0, 0, key_list,   "slug, provider and status of each", "pkd key list --json"},
+    {"reseal", "NEW-FILE",                              1, 1, key_reseal, "seal all keys under another master key, that of NEW-FILE, which is made when it is not there", "pkd key reseal new.key && mv new.key master.key"},
     {"revoke", "SLUG",                                  1, 1, key_revoke, "use it no more; its secret is erased", "pkd key revoke openai"},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

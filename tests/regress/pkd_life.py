@@ -368,6 +368,27 @@ def doctor_names_the_place_and_the_remedy():
         expect(not [f for f in os.listdir(d) if f.startswith(".pkd-doctor") or f == "new.pkdb"], os.listdir(d))
 
 
+def another_master_key_takes_the_place_of_the_first():
+    folder = tempfile.mkdtemp(prefix="pkd")
+    store, first, second = (os.path.join(folder, f) for f in ("t.pkdb", "master.key", "new.key"))
+    at = ["--store", store]
+    expect(pkd_command("key", "put", "team-a", "openai", json.dumps({"custom_host": mock.base}), *at, stdin="sk-sealed\n")[0] == 0)
+    code, out, err = pkd_command("key", "reseal", second, *at)
+    expect(code == 0 and out.startswith("1 keys are sealed under") and second in out and first in out, out + err)
+    code, _, err = pkd_command("key", "reseal", second, *at)  # the first is still in place
+    expect(code == 1 and "team-a" in err, err)
+    expect(stat.S_IMODE(os.stat(second).st_mode) == 0o600)
+    os.rename(second, first)
+    code, out, err = pkd_command("key", "reseal", second, "--json", *at)
+    expect(code == 0 and json.loads(out) == {"file": second, "keys": 1}, out + err)
+    os.rename(second, first)
+    p = Pkd("--store", store)
+    answer = p.http("POST", "/v1/chat/completions", chat_body(), {"content-type": "application/json", "x-portkey-config": "team-a"})
+    expect(answer[0] == 200, answer)
+    expect(p.stop() == 0)
+    shutil.rmtree(folder)
+
+
 def keys_and_configs_are_kept_from_the_shell():
     folder = tempfile.mkdtemp(prefix="pkd")
     at = ["--store", folder + "/t.pkdb"]
@@ -482,6 +503,6 @@ run(what_one_process_is_told_reaches_the_others, prompts_are_kept_from_the_shell
     it_serves_a_unix_socket, files_are_the_owners_alone, the_first_answer_comes_soon,
     sigterm_lets_calls_finish, the_grace_period_is_bounded, a_stream_beyond_the_grace_ends_with_an_error_event, a_second_signal_ends_it_at_once,
     what_was_answered_survives_kill_9, two_thousand_streams_run_at_once, memory_stays_small_under_256_connections,
-    doctor_finds_nothing_wrong, doctor_finds_what_is_wrong, doctor_names_the_place_and_the_remedy, keys_and_configs_are_kept_from_the_shell)
+    doctor_finds_nothing_wrong, doctor_finds_what_is_wrong, doctor_names_the_place_and_the_remedy, another_master_key_takes_the_place_of_the_first, keys_and_configs_are_kept_from_the_shell)
 mock.stop()
 end()
