@@ -106,12 +106,13 @@ static void add_fixed(const struct pk_target *t, const char *headers, struct pk_
             add_line(out, name, value);
 }
 
-/* Versions and betas of a dialect that client and provider both speak are the client's to choose. */
+/* Versions and betas of a dialect that client and provider both speak are the client's to choose; of what is
+ * passed on as it comes, those of the provider. */
 static void add_own(struct pk_call *c, const struct pk_target *t, struct pk_buf *out)
 {
     pk_str list = pk_str_of(c->back->own_headers);
 
-    while (c->front == c->back && list.len) {
+    while ((c->front == c->back || pk_operation_is_raw(c->operation)) && list.len) {
         int blank = pk_str_find(list, ' ');
         pk_str name = pk_copy(c->arena, blank < 0 ? list : pk_str_sub(list, 0, (size_t)blank));
 

@@ -1,4 +1,5 @@
-/* codec_anthropic.c - what Anthropic's API has beside conversations: how many tokens one has.
+/* codec_anthropic.c - what Anthropic's API has beside conversations: how many tokens one has, and files, which are
+ * passed on as they come.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -34,5 +35,6 @@ static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_
 
 const struct pk_codec pk_codecs_anthropic[] = {
     {&pk_operation_count_tokens, "/messages/count_tokens", NULL, request, answer},
+    {&pk_operation_files, "/files", NULL, NULL, NULL},
     {0},
 };

@@ -289,10 +289,12 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
 }
 
 /* What stands below /v1 for pk itself, now or later: no provider is ever asked for it. */
+/* clang-format off */
 static const char *const own_paths[] = {
-    "prompts", "feedback",   "configs",      "virtual-keys", "api-keys",    "guardrails",
-    "logs",    "analytics",  "prices",       "alerts",       "limits",      "providers",
-    "admin",   "audit-logs", "integrations", "labels",       "collections", "policies"};
+    "prompts", "feedback", "configs", "virtual-keys", "api-keys", "guardrails", "logs", "analytics", "prices", "alerts",
+    "limits", "providers", "admin", "audit-logs", "integrations", "labels", "collections", "policies",
+    "secret-references", "mcp-servers", "mcp-integrations", "scim", "model-configs"};
+/* clang-format on */
 
 static bool is_own(pk_str path)
 {

@@ -226,6 +226,16 @@ def files_and_batches_live_at_the_provider():
     expect(status == 200 and json.loads(answer)["object"] == "fine_tuning.job", answer)
 
 
+def anthropics_files_are_passed_on_with_their_beta():
+    status, _, answer = pkd.http("GET", "/v1/files?limit=2", headers={
+        **headers(provider="anthropic"), "anthropic-beta": "files-api-2025-04-14", "openai-beta": "x=1"})
+    sent = mock.page("last")
+    expect(status == 200 and json.loads(answer)["object"] == "list", answer)
+    expect(sent["path"].endswith("/v1/files?limit=2"), sent)
+    got = {k: sent["headers"].get(k) for k in ("anthropic-beta", "anthropic-version", "openai-beta")}
+    expect(got == {"anthropic-beta": "files-api-2025-04-14", "anthropic-version": "2023-06-01", "openai-beta": None}, got)
+
+
 def large_files_go_up_and_down():
     size = 20 << 20
     content = os.urandom(1 << 20) * 20
@@ -324,6 +334,13 @@ def the_proxy_is_no_way_around_anything():
         expect(status == 200, answer)
 
 
+def a_tuned_model_is_deleted_where_it_is():
+    pkd.http("DELETE", "/v1/models/ft:gpt-4o-mini:acme::1", headers=headers())
+    sent = mock.page("last")
+    expect(sent["method"] == "DELETE" and sent["path"].endswith("/v1/models/ft:gpt-4o-mini:acme::1"), sent)
+    expect(pkd.http("DELETE", "/v1/models/ft:x")[0] == 400, "of no provider")
+
+
 def pk_s_own_paths_and_unknown_ones_reach_no_provider():
     before = mock.page("stats")["requests"]
     for method, path, want in (("GET", "/v1/nothing", 404), ("POST", "/v1/proxy/x", 404), ("GET", "/v2/x", 404)):
@@ -331,7 +348,7 @@ def pk_s_own_paths_and_unknown_ones_reach_no_provider():
         expect(status == want, (path, status, answer))
     for method, path, want in (("DELETE", "/v1/feedback", 405), ("POST", "/v1/models", 405), ("PATCH", "/v1/prompts", 405),
                                ("GET", "/v1/configs/x", 404), ("POST", "/v1/logs/exports", 400),
-                               ("GET", "/v1/prompts/a/b/c/d", 404), ("PUT", "/v1/virtual-keys", 405),
+                               ("GET", "/v1/prompts/a/b/c/d", 404), ("GET", "/v1/secret-references", 404), ("PUT", "/v1/virtual-keys", 405),
                                ("POST", "/healthz", 405), ("GET", "/other", 404)):
         status, _, answer = pkd.http(method, path, headers=headers())
         expect(status == want, (method, path, status, answer))
@@ -429,6 +446,7 @@ run(images_are_made_and_their_tokens_counted,
     errors_of_forms_fall_back_and_are_told,
     a_provider_without_the_operation_is_passed_over,
     files_and_batches_live_at_the_provider,
+    anthropics_files_are_passed_on_with_their_beta, a_tuned_model_is_deleted_where_it_is,
     large_files_go_up_and_down,
     text_completions_and_their_streams_are_passed_on,
     any_other_path_is_proxied,
