@@ -9,7 +9,6 @@ import re
 import sqlite3
 import statistics
 import subprocess
-import time
 
 from rig import program
 from servers import sqlite_with_pk

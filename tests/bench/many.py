@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.request
 
-from rig import LOAD_CPU, Skip, cpu_s, program, wait_for, free_port
+from rig import LOAD_CPU, Skip, program, wait_for, free_port
 from sql import Postgres, engines
 
 ROWS, SERIAL_ROWS = int(os.environ.get("BENCH_ROWS", "10000")), 20

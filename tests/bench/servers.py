@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from rig import BUILD, LOAD_CPU, SERVER_CPU, Skip, free_port, program, wait_for
+from rig import BUILD, SERVER_CPU, Skip, free_port, program, wait_for
 
 # 1.15.2 with the server library that it was published for: with a newer one its streams break.
 GATEWAY = {"dependencies": {"@portkey-ai/gateway": "1.15.2"},

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 
-from rig import LOAD_CPU, SECONDS, SERVER_CPU, chat_request, cpu_s, program, rss_mb
+from rig import LOAD_CPU, SECONDS, chat_request, cpu_s, program, rss_mb
 from servers import start_all
 
 GAP_US, WIDE = 20000, 200  # 10,000 events a second

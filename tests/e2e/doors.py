@@ -20,6 +20,8 @@ from decimal import Decimal
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "regress"))
 
+from mockd import Mockd
+
 # name -> (HTTP status, SQLSTATE), from the one table that the product has.
 CODES = {name: (int(status), state) for name, status, state in re.findall(
     r'^\w+\(PK_\w+,\s*"(\w+)",\s*(\d+),\s*"(\w+)"', open(os.path.join(ROOT, "shared/errors.def"),
@@ -52,24 +54,10 @@ def loads(text):
     return json.loads(text, parse_float=Decimal)
 
 
-class Mock:
-    """A running mock provider."""
-
+class Mock(Mockd):
     def __init__(self, build):
-        self.process = subprocess.Popen([build + "/mockd", "--port", "0"], stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline().rsplit(b":", 1)[1])
-        self.base = f"http://127.0.0.1:{self.port}"
-
-    def page(self, name, method="GET", body=None):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        c.request(method, "/__mock/" + name, body)
-        text = c.getresponse().read()
-        c.close()
-        return json.loads(text)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
+        super().__init__(build)
+        self.base = self.origin
 
 
 class Door:

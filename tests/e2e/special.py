@@ -5,7 +5,6 @@ both SQL doors, HTTP those of the daemon, ANY those of all.
 """
 import http.client
 import json
-import os
 import signal
 import socket
 import sqlite3

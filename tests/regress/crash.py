@@ -1,7 +1,6 @@
 """Processes that are killed, stores that are locked or full: no answer goes missing from the log."""
 import collections
 import http.client
-import json
 import os
 import resource
 import signal

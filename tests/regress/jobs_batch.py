@@ -2,7 +2,6 @@
 """The queue through providers' batch APIs, in SQLite and in Postgres:  jobs_batch.py BUILD [WORD...]"""
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,24 +12,19 @@ sys.argv[1:2] = []
 
 import pg_temp
 from pg_case import CASES, expect, run_cases, until
+from mockd import Mockd
 from jobs_case import BUILD, SLOW, PostgresDoor, SqliteDoor
 
 
-class Mock:
+class Mock(Mockd):
     """mockd, which counts what it was paid for by what was asked."""
 
     def __init__(self):
-        self.process = subprocess.Popen([os.path.join(BUILD, "mockd")], stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline().rsplit(b":", 1)[1])
-        self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def page(self, name, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/__mock/{name}", data, timeout=10) as r:
-            return json.load(r)
+        super().__init__(BUILD)
+        self.url = self.origin + "/v1"
 
     def be(self, **settings):
-        self.page("batches", settings)
+        self.page("batches", "POST", json.dumps(settings))
 
     def made(self):
         return self.page("batches")["made"]
@@ -45,7 +39,7 @@ class Mock:
             return json.load(r)
 
     def forget(self):
-        self.page("reset", {})
+        self.page("reset", "POST", "{}")
 
     def config(self, who="openai", **more):
         model = {"openai": "gpt-4o", "anthropic": "claude-haiku-4-5"}[who]
@@ -391,7 +385,7 @@ def killed_while_it_reads(door, mock):
         return sum(n for path, n in mock.page("stats")["by_path"].items() if "content" in path or "results" in path)
     for i, who in enumerate(("openai", "anthropic")):
         killed(door, mock, who, lambda _: reads() > i, wait_read=60000)
-        mock.page("batches", {})
+        mock.be()
     all_paid_once(mock, 60)
 
 

@@ -6,8 +6,7 @@ import sys
 import threading
 import time
 
-import pg_temp
-from pg_case import Mock, case, expect, expect_error, model, run_cases, until
+from pg_case import case, expect, expect_error, main, model, until
 
 ASK = "select pk_ask($1, $2, null, $3)"
 
@@ -593,14 +592,5 @@ def the_relations_travel_with_pg_dump(pg, mock, k):
         expect(c.value("select input_usd from pk_models where model = 'gpt-4' and provider = 'openai'") == "7")
 
 
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
-        k.query("create extension pk")
-        failed = run_cases(pg, mock, k)
-        if failed:
-            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("create extension pk"))

@@ -7,8 +7,7 @@ import statistics
 import sys
 import time
 
-import pg_temp
-from pg_case import Mock, case, expect, expect_error, run_cases, until
+from pg_case import case, expect, expect_error, main, until
 
 WIDE = 256
 PARAMS = json.dumps({"max_tokens": 10, "pk": {"concurrency": WIDE}})
@@ -114,14 +113,6 @@ def a_session_that_is_terminated_closes_and_settles_too(pg, mock):
             other.close()
         expect(settled(k), k.query("select slug, reserved from pk_limits"))
         print(f"# terminated at {WIDE} in flight: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms")
-
-
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg:
-        failed = run_cases(pg, mock)
-        if failed:
-            print("# " + pg.log_text()[-3000:].replace("\n", "\n# "))
-    return failed != 0
 
 
 if __name__ == "__main__":

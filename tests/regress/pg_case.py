@@ -1,13 +1,11 @@
 """What the Postgres tests share: named cases, and a mock provider."""
-import http.client
 import json
-import os
-import subprocess
 import sys
 import time
 import traceback
 
 import pg_temp
+from mockd import Mockd
 
 CASES = []
 
@@ -33,6 +31,21 @@ def run_cases(*args):
             print("not ok " + name, flush=True)
             print("# " + traceback.format_exc().replace("\n", "\n# "), flush=True)
     return failed
+
+
+def main(setup=None, **settings):
+    """Runs the cases with a mock provider and a cluster of these settings; with `setup`, SQL, also with a connection on
+    which that was run. Shows the server's log when one failed. The program's exit status."""
+    with Mock() as mock, pg_temp.Cluster(settings) as pg:
+        if setup is None:
+            failed = run_cases(pg, mock)
+        else:
+            with pg.connect() as k:
+                k.query(setup)
+                failed = run_cases(pg, mock, k)
+        if failed:
+            print("# " + pg.log_text()[-6000:].replace("\n", "\n# "))
+    return failed != 0
 
 
 def skip(name, why):
@@ -65,35 +78,16 @@ def until(condition, seconds=5.0):
     return bool(condition())
 
 
-class Mock:
-    """A running mockd."""
-
+class Mock(Mockd):
     def __init__(self):
-        program = os.path.join(pg_temp.BUILD, "mockd")
-        self.process = subprocess.Popen([program, "--port", "0"], stdout=subprocess.PIPE)
-        self.port = int(self.process.stdout.readline().rsplit(b":", 1)[1])
-        self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.terminate()
-        self.process.wait(5)
+        super().__init__(pg_temp.BUILD)
+        self.url = self.origin + "/v1"
 
     def config(self, **more):
         return json.dumps({"provider": "openai", "api_key": "sk-test", "custom_host": self.url, **more})
 
-    def page(self, name, method="GET"):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        c.request(method, "/__mock/" + name)
-        return json.loads(c.getresponse().read() or b"null")
-
     def reset(self):
         self.page("reset", "POST")
-
-    def requests(self):
-        return self.page("stats")["requests"]
 
 
 def model(name, **more):

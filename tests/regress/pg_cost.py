@@ -3,8 +3,7 @@
 import json
 import sys
 
-import pg_temp
-from pg_case import Mock, case, expect, expect_error, run_cases
+from pg_case import case, expect, expect_error, main
 
 QUERY = "select id as key, body as prompt from rows order by id"
 CACHED = {"cache": {"mode": "simple", "max_age": 3600}}
@@ -208,14 +207,5 @@ def what_it_will_cost_is_known_before_a_call(pg, mock, k):
            == "20000")
 
 
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
-        k.query("create extension pk")
-        failed = run_cases(pg, mock, k)
-        if failed:
-            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("create extension pk"))

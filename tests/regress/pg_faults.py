@@ -9,7 +9,7 @@ import threading
 import time
 
 import pg_temp
-from pg_case import Mock, case, expect, expect_error, model, run_cases, until
+from pg_case import case, expect, expect_error, main, model, until
 
 ASK = "select pk_ask($1, $2, null, $3)"
 
@@ -272,14 +272,6 @@ def a_damaged_spool_is_applied_as_far_as_it_goes(pg, mock):
         ask(k, mock)
         expect(flushed(k) == 1)
         expect("damaged" in pg.log_text())
-
-
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg:
-        failed = run_cases(pg, mock)
-        if failed:
-            print("# " + pg.log_text()[-6000:].replace("\n", "\n# "))
-    return failed != 0
 
 
 if __name__ == "__main__":

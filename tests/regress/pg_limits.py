@@ -8,7 +8,7 @@ import threading
 import time
 
 import pg_temp
-from pg_case import Mock, case, expect, expect_error, run_cases, until
+from pg_case import case, expect, expect_error, main, until
 
 TRY = "select pk_try_chat('c', '\"hi\"', $1::jsonb)"
 REFUSED = "did not answer"
@@ -295,14 +295,6 @@ def only_the_superuser_decides_what_happens_without_a_worker(pg, mock):
         k.query("set role eve")
         expect_error("42501", lambda: k.query("set pk.limits_unavailable = allow"))
         expect_error("42501", lambda: k.query("set pk.output_tokens_assumed = 1"))
-
-
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg:
-        failed = run_cases(pg, mock)
-        if failed:
-            print("# " + pg.log_text()[-6000:].replace("\n", "\n# "))
-    return failed != 0
 
 
 if __name__ == "__main__":

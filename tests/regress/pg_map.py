@@ -5,7 +5,7 @@ import sys
 import time
 
 import pg_temp
-from pg_case import Mock, case, expect, expect_error, run_cases, until
+from pg_case import case, expect, expect_error, main, until
 
 QUERY = "select id as key, body as prompt from rows order by id"
 
@@ -186,14 +186,5 @@ def users_need_the_role(pg, mock, k):
         expect(other.value("select content from pk_batch($1, array['a'])", config(mock)) == "a")
 
 
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
-        k.query("create extension pk")
-        failed = run_cases(pg, mock, k)
-        if failed:
-            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("create extension pk"))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pg_temp
-from pg_case import CASES, Mock, case, expect, expect_error, run_cases, until
+from pg_case import CASES, case, expect, expect_error, main, until
 from pg_map import config, options, table
 
 del CASES[:]  # of pg_map
@@ -249,14 +249,5 @@ def a_statement_with_scalar_calls_tells_once_what_they_cost(pg, mock, k):
     k.query("reset pk.notice")
 
 
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
-        k.query("create extension pk; set client_min_messages = notice")
-        failed = run_cases(pg, mock, k)
-        if failed:
-            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("create extension pk; set client_min_messages = notice"))

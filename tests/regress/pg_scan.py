@@ -4,8 +4,7 @@ import json
 import sys
 
 import pg_scan_fuzz
-import pg_temp
-from pg_case import Mock, case, expect, expect_error, run_cases, until
+from pg_case import case, expect, expect_error, main, until
 
 
 def store(k, mock, slug, model="echo", path="", **more):
@@ -311,11 +310,5 @@ def random_statements_say_the_same_together_and_alone(pg, mock, k):
     print(f"# {batched} of {count} plans have the node")
 
 
-def main():
-    with Mock() as mock, pg_temp.Cluster({"max_files_per_process": "2000", "client_min_messages": "error"}) as pg, pg.connect() as k:
-        k.query("create extension pk")
-        return run_cases(pg, mock, k)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("create extension pk", max_files_per_process="2000", client_min_messages="error"))

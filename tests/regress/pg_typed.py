@@ -4,8 +4,7 @@ import json
 import sys
 import time
 
-import pg_temp
-from pg_case import Mock, case, expect, expect_error, run_cases
+from pg_case import case, expect, expect_error, main
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
                      "additionalProperties": False})
@@ -276,14 +275,5 @@ def only_users_of_pk_may_ask(pg, mock, k):
                    " or not has_function_privilege('pk_user', p.oid, 'execute'))") == [])
 
 
-def main():
-    with Mock() as mock, pg_temp.Cluster() as pg, pg.connect() as k:
-        k.query("create extension pk")
-        failed = run_cases(pg, mock, k)
-        if failed:
-            print("# " + pg.log_text()[-4000:].replace("\n", "\n# "))
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("create extension pk"))

@@ -2,7 +2,6 @@
 """Calls through pkd: headers, answers, streams, caching, the log: pkd_calls.py BUILD"""
 import gzip
 import json
-import os
 import socket
 import threading
 import time

@@ -15,6 +15,8 @@ import time
 import traceback
 from typing import NamedTuple
 
+from mockd import Mockd
+
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1  # sanitizers take their time
@@ -36,21 +38,11 @@ def program(name):
     return os.path.join(ROOT, BUILD, name)
 
 
-class Mock:
+class Mock(Mockd):
     def __init__(self):
-        self.process = subprocess.Popen([program("mockd"), "--port", "0"], stdout=subprocess.PIPE)
+        super().__init__(os.path.join(ROOT, BUILD))
         running.append(self.process)
-        self.port = int(self.process.stdout.readline().rsplit(b":", 1)[1])
-        self.base = f"http://127.0.0.1:{self.port}/v1"
-
-    def page(self, name, method="GET"):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        c.request(method, "/__mock/" + name)
-        return json.loads(c.getresponse().read())
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
+        self.base = self.origin + "/v1"
 
 
 class Pkd:

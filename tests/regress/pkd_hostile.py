@@ -7,7 +7,6 @@ What is merely malformed, too large or too slow is in pkd_input.py.
 import os
 import random
 import socket
-import threading
 import time
 
 from pkd_harness import *

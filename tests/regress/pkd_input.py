@@ -3,7 +3,6 @@
 pkd_input.py BUILD"""
 import json
 import socket
-import threading
 import time
 
 from pkd_harness import *

@@ -2,7 +2,6 @@
 """Everything through pkd that is no conversation: images, audio, files, batches, and the proxy: pkd_media.py BUILD"""
 import json
 import os
-import socket
 import subprocess
 import uuid
 import zlib

@@ -38,7 +38,7 @@ def pk_chat_takes_an_array_of_messages_and_params(folder):
 @case
 def pk_replay_asks_a_logged_request_again(folder):
     db = connect()
-    one(db, "select pk_key_put('k', 'openai', 'sk-replay', ?)", json.dumps({"custom_host": mock.url + "/v1"}))
+    one(db, "select pk_key_put('k', 'openai', 'sk-replay', ?)", json.dumps({"custom_host": mock.origin + "/v1"}))
     one(db, "select pk_config_put('first', ?)",
         '{"virtual_key":"k","override_params":{"model":"echo"}}')
     first = json.loads(one(db, "select pk_chat('first', 'once more', '{\"user\":\"u\"}')"))
@@ -139,7 +139,7 @@ def configs_are_stored_versioned_and_deleted(folder):
     db = connect()
     os.environ["SQ_TEST_KEY"] = "sk-env"
     one(db, "select pk_key_put('mine', 'openai', 'env:SQ_TEST_KEY', ?)",
-        json.dumps({"custom_host": mock.url + "/v1"}))
+        json.dumps({"custom_host": mock.origin + "/v1"}))
     body = {"virtual_key": "mine", "override_params": {"model": "echo"}}
     equal(one(db, "select pk_config_put('prod', ?)", json.dumps(body)), 1)
     equal(one(db, "select pk_config_put('prod', ?)", json.dumps({**body, "retry": {"attempts": 1}})), 2)
@@ -157,7 +157,7 @@ def configs_are_stored_versioned_and_deleted(folder):
 @case
 def prompts_have_versions_labels_and_partials(folder):
     db = connect()
-    one(db, "select pk_key_put('k', 'openai', 'sk-prompt', ?)", json.dumps({"custom_host": mock.url}))
+    one(db, "select pk_key_put('k', 'openai', 'sk-prompt', ?)", json.dumps({"custom_host": mock.origin}))
     equal(one(db, "select pk_prompt_put('greet', 'Hello {{name}}')"), 1)
     equal(one(db, "select pk_prompt_put('greet', ?)", json.dumps(
         {"messages": [{"role": "user", "content": "Hi {{name}}"}], "model": "echo", "virtual_key": "k"})), 2)
@@ -184,7 +184,7 @@ def prompts_have_versions_labels_and_partials(folder):
 @case
 def weighted_versions_are_sticky_for_a_user(folder):
     db = connect()
-    one(db, "select pk_key_put('k', 'openai', 'sk-prompt', ?)", json.dumps({"custom_host": mock.url}))
+    one(db, "select pk_key_put('k', 'openai', 'sk-prompt', ?)", json.dumps({"custom_host": mock.origin}))
     for n in 1, 2:
         one(db, "select pk_prompt_put('ab', ?)", json.dumps(
             {"string": f"arm {n}", "model": "echo", "virtual_key": "k"}))
@@ -205,7 +205,7 @@ def weighted_versions_are_sticky_for_a_user(folder):
 def a_sealed_key_is_sent_and_never_shown(folder):
     db = connect()
     equal(one(db, "select pk_ask(?, 'x')", config()), "x")  # the transport exists before the master key does
-    options = json.dumps({"custom_host": mock.url + "/v1"})
+    options = json.dumps({"custom_host": mock.origin + "/v1"})
     equal(one(db, "select pk_key_put('vk', 'openai', 'sk-very-secret', ?)", options), "vk")
     sent = one(db, "select pk_ask('vk', 'x', null, '{\"model\":\"headers-echo\"}')")
     contains(sent.lower(), "authorization: bearer sk-very-secret")
@@ -229,7 +229,7 @@ def a_sealed_key_is_sent_and_never_shown(folder):
 def a_stored_key_goes_to_its_own_host_only(folder):
     db = connect()
     one(db, "select pk_key_put('vk', 'openai', 'sk-very-secret')")
-    stolen = json.dumps({"virtual_key": "vk", "custom_host": mock.url + "/v1", "override_params": {"model": "echo"}})
+    stolen = json.dumps({"virtual_key": "vk", "custom_host": mock.origin + "/v1", "override_params": {"model": "echo"}})
     before = mock.requests()
     contains(failure(db, "select pk_ask(?, 'x')", stolen), "pk: host_not_allowed: ")
     equal(mock.requests(), before)
@@ -308,7 +308,7 @@ def tokens_are_counted_anywhere(folder):
 @case
 def the_log_says_what_a_call_cost(folder):
     db = connect()
-    priced = json.dumps({"provider": "openai", "api_key": "k", "custom_host": mock.url + "/m/echo/v1",
+    priced = json.dumps({"provider": "openai", "api_key": "k", "custom_host": mock.origin + "/m/echo/v1",
                          "override_params": {"model": "gpt-4o"}})
     got = json.loads(one(db, "select pk_chat(?, 'what does it cost')", priced))
     row = db.execute("select input_tokens, output_tokens, cost_usd, latency_ms from pk_logs").fetchone()
@@ -440,7 +440,7 @@ def the_cache_stays_within_bounds(folder):
 @case
 def a_similar_question_is_found_by_every_connection(folder):
     db, other = connect(), connect()
-    embedder = {"provider": "openai", "api_key": "k", "model": "e", "custom_host": mock.url + "/v1"}
+    embedder = {"provider": "openai", "api_key": "k", "model": "e", "custom_host": mock.origin + "/v1"}
     plain = config(cache={"mode": "semantic", "similarity_threshold": 0.9})
     ask = "select pk_chat(?, ?) -> '$.pk.cache_status'"
     equal(one(db, ask, plain, "How do I cook an egg?"), '"SEMANTIC MISS"')

@@ -1,29 +1,10 @@
 #!/usr/bin/env python3
 """What calls cost, in SQLite: paid for once, known beforehand, bounded."""
 import json
-import os
 
-from sqlite_door import CACHED, case, config, connect, contains, equal, failure, main, mock, one
+from sqlite_door import CACHED, calls, case, config, connect, contains, equal, failure, main, mock, one, options, table
 
 QUERY = "select id as key, body as prompt from t order by id"
-
-
-def table(folder, bodies):
-    db = connect(os.path.join(folder, "user.db"), isolation_level=None)
-    db.execute("create table t(id integer primary key, body text, x text)")
-    db.executemany("insert into t(body) values (?)", [(b,) for b in bodies])
-    return db
-
-
-def options(**pk):
-    return json.dumps({"pk": pk})
-
-
-def calls(db, sql, *args):
-    """Rows, and how many requests the provider got for them."""
-    before = mock.requests()
-    rows = db.execute(sql, args).fetchall()
-    return rows, mock.requests() - before
 
 
 def prefetch(db, *args):

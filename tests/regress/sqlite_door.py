@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 import traceback
-import urllib.request
+
+from mockd import Mockd
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -36,36 +37,25 @@ class Skip(Exception):
     pass
 
 
-class Mock:
-    """mockd on a port of its own."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([os.path.join(BUILD, "mockd")], stdout=subprocess.PIPE, text=True)
-        atexit.register(self.stop)
-        self.url = "http://" + self.process.stdout.readline().split()[-1]
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-    def get(self, page):
-        with urllib.request.urlopen(self.url + "/__mock/" + page, timeout=5) as answer:
-            return json.load(answer)
-
-    def requests(self):
-        return self.get("stats")["requests"]
-
-
-mock = Mock()
+mock = Mockd(BUILD)
+atexit.register(mock.stop)
 
 
 def config(model="echo", **more):
     """Inline JSON of a target at the mock that asks for `model`."""
-    return json.dumps({"provider": "openai", "api_key": "sk-test", "custom_host": mock.url + "/v1",
+    return json.dumps({"provider": "openai", "api_key": "sk-test", "custom_host": mock.origin + "/v1",
                        "override_params": {"model": model}, **more})
 
 
 CACHED = {"cache": {"mode": "simple", "max_age": 3600}}
+
+
+def slow(ms, model="echo", **more):
+    return config(model, custom_host=f"{mock.origin}/d/{ms}/v1", **more)
+
+
+def options(**pk):
+    return json.dumps({"pk": pk})
 
 
 def connect(path=":memory:", load=True, **how):
@@ -81,6 +71,21 @@ def one(db, sql, *args):
     row = db.execute(sql, args).fetchone()
     assert row is not None and len(row) == 1, row
     return row[0]
+
+
+def table(folder, bodies):
+    """A database of the user's with these rows."""
+    db = connect(os.path.join(folder, "user.db"), isolation_level=None)
+    db.execute("create table t(id integer primary key, body text, x text)")
+    db.executemany("insert into t(body) values (?)", [(b,) for b in bodies])
+    return db
+
+
+def calls(db, sql, *args):
+    """Rows, and how many requests the provider got for them."""
+    before = mock.requests()
+    rows = db.execute(sql, args).fetchall()
+    return rows, mock.requests() - before
 
 
 def failure(db, sql, *args):

@@ -101,10 +101,10 @@ def the_statement_that_reads_the_log_may_call(folder):
 
 def interrupted_after(db, sql, args, delay, stop):
     """Milliseconds from `stop`, `delay` seconds after a request, until the statement has ended."""
-    when, before = [], mock.get("stats")["requests"]
+    when, before = [], mock.page("stats")["requests"]
 
     def later():
-        wait_for(lambda: mock.get("stats")["requests"] > before)
+        wait_for(lambda: mock.page("stats")["requests"] > before)
         time.sleep(delay)
         when.append(time.monotonic())
         stop()
@@ -125,7 +125,7 @@ def interrupted_after(db, sql, args, delay, stop):
 @case
 def an_interrupt_ends_a_call_within_20_ms(folder):
     db = connect(check_same_thread=False)
-    aborted = mock.get("stats")["aborted"]
+    aborted = mock.page("stats")["aborted"]
     times = []
     for i in range(20):
         times.append(interrupted_after(db, "select pk_ask(?, 'x')", (config("echo:d=10000"),), 0.05 + i * 0.003,
@@ -133,7 +133,7 @@ def an_interrupt_ends_a_call_within_20_ms(folder):
     median = statistics.median(times)
     print(f"# interrupt: median {median:.1f} ms, max {max(times):.1f} ms", flush=True)
     assert sorted(times)[len(times) // 4] <= (60 if SAN else 20), times  # a busy machine adds to some
-    wait_for(lambda: mock.get("stats")["aborted"] - aborted == 20)
+    wait_for(lambda: mock.page("stats")["aborted"] - aborted == 20)
     equal(db.execute("select status, count(*) from pk_logs group by 1").fetchall(), [("cancelled", 20)])
     equal(one(db, "select pk_ask(?, 'goes on')", config()), "goes on")
 
@@ -187,7 +187,7 @@ def control_c_in_the_shell_ends_a_call(folder):
     sql = config("echo:d=10000").replace("'", "''")
     shell.stdin.write(f".load {PK}\nselect pk_ask('{sql}', 'x');\n")
     shell.stdin.flush()
-    wait_for(lambda: mock.get("stats")["in_flight"] > 0)
+    wait_for(lambda: mock.page("stats")["in_flight"] > 0)
     began = time.monotonic()
     shell.send_signal(signal.SIGINT)
     out, _ = shell.communicate(timeout=10)
@@ -381,7 +381,7 @@ def a_fork_while_other_threads_call_is_an_error_in_the_child_alone(folder):
     threads = [threading.Thread(target=one, args=(db, chat, config("echo:d=1500"))) for db in busy]
     for thread in threads:
         thread.start()
-    wait_for(lambda: mock.get("stats")["in_flight"] == len(busy))
+    wait_for(lambda: mock.page("stats")["in_flight"] == len(busy))
     end = time.monotonic() + 1
     fork_and_call()
     while time.monotonic() < end:

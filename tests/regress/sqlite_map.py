@@ -3,41 +3,19 @@
 import json
 import os
 import signal
-import sqlite3
 import statistics
 import subprocess
 import sys
 import threading
 import time
 
-from sqlite_door import (CACHED, PK, SAN, case, config, connect, contains, equal, failure, main, mock, one, wait_for)
+from sqlite_door import (CACHED, PK, SAN, calls, case, config, connect, contains, equal, failure, main, mock, one, options,
+                         slow, table, wait_for)
 
 COLUMNS = ["ord", "key", "content", "response", "ok", "error_code", "error_message", "retryable", "http_status",
            "provider", "model", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "attempts",
            "cache_status", "trace_id"]
 QUERY = "select id as key, body as prompt from t order by id"
-
-
-def table(folder, bodies):
-    db = connect(os.path.join(folder, "user.db"), isolation_level=None)
-    db.execute("create table t(id integer primary key, body text)")
-    db.executemany("insert into t(body) values (?)", [(b,) for b in bodies])
-    return db
-
-
-def slow(ms, model="echo", **more):
-    return config(model, custom_host=f"{mock.url}/d/{ms}/v1", **more)
-
-
-def options(**pk):
-    return json.dumps({"pk": pk})
-
-
-def calls(db, sql, *args):
-    """Rows, and how many requests the provider got for them."""
-    before = mock.requests()
-    rows = db.execute(sql, args).fetchall()
-    return rows, mock.requests() - before
 
 
 @case
@@ -60,13 +38,13 @@ def each_row_of_the_query_is_a_row_with_what_became_of_it(folder):
 @case
 def calls_are_in_flight_together(folder):
     db = table(folder, [f"row {i}" for i in range(64)])
-    before = mock.get("stats")["max_in_flight"]
+    before = mock.page("stats")["max_in_flight"]
     began = time.monotonic()
     rows, count = calls(db, "select content from pk_map(?, ?, ?)", slow(200), QUERY, options(concurrency=32))
     took = time.monotonic() - began
     equal((len(rows), count), (64, 64))
     assert took < 3, took  # one after the other: 12.8 s
-    assert max(before, 32) >= mock.get("stats")["max_in_flight"] >= 16
+    assert max(before, 32) >= mock.page("stats")["max_in_flight"] >= 16
 
 
 @case
@@ -234,7 +212,7 @@ def who_reads_no_further_pays_no_further(folder):
     rows = db.execute("select content from pk_map(?, ?, ?) limit 3", (config(), QUERY, options(concurrency=4))).fetchall()
     equal(len(rows), 3)
     assert mock.requests() - before <= 3 + 2 * 4, mock.requests() - before
-    wait_for(lambda: mock.get("stats")["in_flight"] == 0)
+    wait_for(lambda: mock.page("stats")["in_flight"] == 0)
 
 
 def held():
@@ -249,7 +227,7 @@ def interrupted_ms(db, wide, *statement):
     at = []
 
     def stop():
-        wait_for(lambda: mock.get("stats")["in_flight"] >= wide)
+        wait_for(lambda: mock.page("stats")["in_flight"] >= wide)
         at.append(time.monotonic())
         db.interrupt()
 
@@ -276,7 +254,7 @@ def six_hundred_interrupts_leave_nothing_behind(folder):
         if i == rounds // 6:
             before = held()
     after = held()
-    wait_for(lambda: mock.get("stats")["in_flight"] == 0 and mock.get("stats")["open"] <= 1)
+    wait_for(lambda: mock.page("stats")["in_flight"] == 0 and mock.page("stats")["open"] <= 1)
     equal(one(db, "select sum(reserved) from pk_limits"), 0)
     equal(one(db, "select count(*) from pk_logs where status = 'cancelled'"), 256 * rounds)
     equal(one(db, "select pk_ask(?, 'and on it goes')", config()), "and on it goes")

@@ -129,12 +129,12 @@ def typed_functions_and_reports(folder):
 def what_is_administered_is_there_or_is_not(folder):
     db = store(folder)
     held = json.dumps({"virtual_key": "k", "override_params": {"model": "echo"}})
-    each = [("select pk_key_put('k', 'openai', 'sk-secret', ?)", json.dumps({"custom_host": mock.url + "/v1"})),
+    each = [("select pk_key_put('k', 'openai', 'sk-secret', ?)", json.dumps({"custom_host": mock.origin + "/v1"})),
             ("select pk_config_put('c', ?)", held),
             ("select pk_prompt_put('p', ?)", "Say {{x}}"),
             ("select pk_guardrail_put('g', ?)", '{"type": "regex", "pattern": "z"}'),
             ("select pk_limit_put('l', ?)", '{"counts": "requests", "amount": 50000, "per": "day"}'),
-            ("select pk_provider_put('own', ?)", json.dumps({"dialect": "openai", "base_url": mock.url + "/v1"})),
+            ("select pk_provider_put('own', ?)", json.dumps({"dialect": "openai", "base_url": mock.origin + "/v1"})),
             ("select pk_api_key_create('a' || abs(random()), ?)", "{}")]
     for sql, value in each:
         for files in ("pk.so", "libsqlite3"):

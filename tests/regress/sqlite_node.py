@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from sqlite_door import BUILD, CACHED, PK, ROOT, SAN, Skip, case, config, contains, equal, main
+from sqlite_door import BUILD, CACHED, PK, SAN, Skip, case, config, contains, equal, main
 
 SCRIPT = """
 const Database = require('better-sqlite3');

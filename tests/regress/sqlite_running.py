@@ -9,14 +9,10 @@ import subprocess
 import sys
 import threading
 
-from sqlite_door import PK, case, config, connect, contains, equal, failure, main, mock, one, wait_for
+from sqlite_door import PK, case, config, connect, contains, equal, failure, main, one, slow, wait_for
 
 LOOK = "select kind, done, total, failed, in_flight, rate, eta_s, pid, id, source, actor, query_id from pk_running"
 SERIES = "with recursive n(i) as (select 1 union all select i + 1 from n where i < {}) select i as key, 'row ' || i as prompt from n"
-
-
-def slow(ms, model="echo", **more):
-    return config(model, custom_host=f"{mock.url}/d/{ms}/v1", **more)
 
 
 def literal(text):

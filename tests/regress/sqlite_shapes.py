@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 from sqlite_door import CACHED, PK, case, config, connect, contains, equal, failure, main, mock, one
 
