@@ -302,6 +302,7 @@ void pkd_call_leave(struct pkd_call *c, enum pk_code why)
     c->cancelled = true;
     c->paused = false;
     pkd_call_wait_no_more(c);
+    pkd_call_reserve_no_more(c);
     pkd_flight_leave(c->thread->app->flights, &c->waiter);
     if (why == PK_CANCELLED) {
         pk_loop_cancel(c->thread->loop, &c->task);

@@ -23,8 +23,8 @@ void pkd_call_read_on(struct pkd_thread *t);
 /* Ends every open session: its client is told so. */
 void pkd_call_end_tunnels(struct pkd_thread *t);
 
-/* Asks the limits for all calls that wait for it, in one transaction; false when there were none. */
-bool pkd_call_reserve(struct pkd_thread *t);
+/* Asks the limits for all calls that wait for it, up to a number in one transaction. */
+void pkd_call_reserve(struct pkd_thread *t);
 
 /* Answers calls whose log rows are on disk now; in durable mode. */
 void pkd_call_logged(struct pkd_thread *t);

@@ -50,6 +50,8 @@ void pkd_call_query(struct pkd_call *c);
 void pkd_call_wait_for_limits(struct pkd_call *c);
 /* It waits for another's answer no longer, if it did. */
 void pkd_call_wait_no_more(struct pkd_call *c);
+/* It is not among those that are to ask their limits, if it was. */
+void pkd_call_reserve_no_more(struct pkd_call *c);
 /* Hands the record of a call to the writer, as far as it is `logged`, and to whoever else counts; the number of its
  * row, as pk_writer_put(). What that takes is in `arena`. client_store.c */
 int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,

@@ -355,6 +355,16 @@ void pkd_call_wait_for_limits(struct pkd_call *c)
     c->thread->reserving = c;
 }
 
+void pkd_call_reserve_no_more(struct pkd_call *c)
+{
+    struct pkd_call **link = &c->thread->reserving;
+
+    while (*link && *link != c)
+        link = &(*link)->reserve_next;
+    if (*link)
+        *link = c->reserve_next;
+}
+
 /* What several calls ask of their limits at once. */
 struct reservation {
     struct pkd_job job;
@@ -449,7 +459,7 @@ static void reserve_for(struct reservation *r)
     tell_reserved(r);
 }
 
-bool pkd_call_reserve(struct pkd_thread *t)
+void pkd_call_reserve(struct pkd_thread *t)
 {
     struct reservation r;
 
@@ -460,5 +470,4 @@ bool pkd_call_reserve(struct pkd_thread *t)
     }
     if (r.count > 0)
         reserve_for(&r);
-    return r.count > 0;
 }

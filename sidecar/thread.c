@@ -52,13 +52,14 @@ void pkd_thread_wake(struct pkd_thread *t)
     (void)written; /* fails only when it is awake anyway */
 }
 
-/* Until no call has anything to do. */
+/* Until no call has anything to do. What waits for its limits only is sent first: the transport is looked at later. */
 static void run_calls(struct pkd_thread *t)
 {
-    do
+    do {
+        pkd_call_reserve(t);
         for (struct pk_task *task; (task = pk_loop_next(t->loop));)
             pkd_call_step(task);
-    while (pkd_call_reserve(t));
+    } while (t->reserving);
     pkd_call_read_on(t);
 }
 

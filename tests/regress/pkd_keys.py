@@ -166,6 +166,20 @@ def a_key_has_a_rate_of_its_own():
     pkd.stop()
 
 
+def whoever_asks_and_leaves_at_once_is_not_waited_for():
+    """Its call ends before its limits are asked."""
+    pkd, key = with_keys('{"rate_limits": [{"type": "requests", "unit": "rpm", "value": 1000000}]}')
+    asked = h.chat_request(mock, h.chat_body("echo"), f"x-api-key: {key}\r\n")
+    for _ in range(50):
+        sockets = [pkd.raw() for _ in range(8)]
+        for s in sockets:
+            s.sendall(asked)
+            s.close()
+    expect(ask(pkd, {"x-api-key": key})[0] == 200)
+    expect(pkd.rows_within("select count(*) from pk_log where status <> 'success'", lambda r: r[0][0] > 0)[0][0] > 0)
+    expect(pkd.stop() == 0)
+
+
 def without_a_key_nobody_beyond_loopback_is_listened_to():
     pkd, key = with_keys()
     pkd.process.send_signal(signal.SIGTERM)
@@ -200,7 +214,7 @@ def the_socket_needs_a_key_too():
 h.run(without_keys_a_placeholder_is_let_in, with_keys_every_request_needs_one,
       the_gateways_key_goes_to_nobody, a_revoked_or_expired_key_is_refused,
       a_rotated_key_holds_for_as_long_as_was_said, a_key_may_do_what_its_scopes_say,
-      a_key_brings_a_config_and_metadata, a_key_has_a_rate_of_its_own,
+      a_key_brings_a_config_and_metadata, a_key_has_a_rate_of_its_own, whoever_asks_and_leaves_at_once_is_not_waited_for,
       without_a_key_nobody_beyond_loopback_is_listened_to, the_socket_needs_a_key_too)
 mock.stop()
 h.end()
