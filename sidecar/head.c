@@ -235,14 +235,19 @@ static bool head_ends(struct pkd_message *m, pk_str input)
     }
 }
 
-/* Two blanks, no more (RFC 9112, 3): the parser takes several, and somebody in front of us may read that otherwise. */
+/* Two blanks, no more (RFC 9112, 3): the parser takes several, and somebody in front of us may read that otherwise. It
+ * takes any letters for HTTP, too. */
 static bool is_request_line(pk_str line)
 {
     int blanks = 0;
+    size_t last = 0;
 
     for (size_t i = 0; i < line.len; i++)
-        blanks += line.at[i] == ' ';
-    return blanks == 2;
+        if (line.at[i] == ' ') {
+            blanks++;
+            last = i;
+        }
+    return blanks == 2 && pk_str_starts(pk_str_sub(line, last + 1, line.len), "HTTP/");
 }
 
 void pkd_message_init(struct pkd_message *m)

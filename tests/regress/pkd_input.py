@@ -95,6 +95,8 @@ def malformed_heads_are_refused():
             refused(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + more + early + b"\r\n\r\n", 400)
     refused(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n: b\r\n\r\n", 400)
     refused(b"GET /healthz HTTP/1.1\r\n Host: localhost\r\n\r\n", 400)
+    refused(b"GET /healthz HXYZ/1.1\r\nHost: localhost\r\n\r\n", 400)
+    refused(b"GET /healthz H\0TP/1.1\r\nHost: localhost\r\n\r\n", 400)
     refused(b"GET /health z HTTP/1.1\r\nHost: localhost\r\n\r\n", 400)
     refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400)
     refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 505)
