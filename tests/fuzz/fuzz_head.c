@@ -23,11 +23,12 @@ static void is_inside(const struct pkd_span *s, size_t len)
 /* What a server behind might take for something else is never accepted. */
 static void check(const struct pkd_message *m, pk_str head)
 {
-    is_inside(&m->target, m->head_len);
+    is_inside(&m->path, m->head_len);
+    is_inside(&m->query, m->head_len);
     is_inside(&m->headers, m->head_len);
     is_inside(&m->host, m->head_len);
     is_inside(&m->origin, m->head_len);
-    PK_ASSERT(m->target.len > 0 && m->target.len <= PKD_TARGET_BYTES_MAX);
+    PK_ASSERT(m->path.len + m->query.len <= PKD_TARGET_BYTES_MAX);
     PK_ASSERT(m->length_count + m->coding_count <= 1 && m->host_count <= 1);
     PK_ASSERT(m->header_count <= PKD_HEADERS_MAX);
     PK_ASSERT(!memchr(head.at, 0, head.len));
@@ -36,6 +37,7 @@ static void check(const struct pkd_message *m, pk_str head)
 /* One request in in[0..len), that comes in pieces; what it took. */
 static size_t request(char *in, size_t len, size_t step, struct seen *s)
 {
+    static struct pkd_heads known; /* of all inputs */
     struct pkd_message m;
     size_t raw = 0, to = 0, used = 0;
 
@@ -44,7 +46,7 @@ static size_t request(char *in, size_t len, size_t step, struct seen *s)
         to = len - to < step ? len : to + step;
         used = 0;
         if (!m.head_len) {
-            if (!pkd_message_head(&m, (pk_str){in, to}))
+            if (!pkd_message_head(&m, &known, (pk_str){in, to}))
                 continue;
             raw = m.head_len;
             check(&m, (pk_str){in, m.head_len});
