@@ -19,6 +19,7 @@ struct failing {
     atomic_llong left;   /* allocations that still succeed; below 0: all do */
     atomic_llong every;  /* behind one that failed so many succeed; 0: all do */
     atomic_llong failed; /* so many have */
+    atomic_llong pid;    /* in this process; 0: in any */
     char files[104];     /* words of the names of those whose allocations count: "pk.so libcurl" */
 };
 
@@ -63,7 +64,8 @@ static bool fails(const void *caller)
 {
     Dl_info at;
 
-    if (!now || now->left < 0 || !dladdr(caller, &at) || !at.dli_fname || !is_chosen(at.dli_fname))
+    if (!now || now->left < 0 || (now->pid && now->pid != getpid()) || !dladdr(caller, &at) ||
+        !at.dli_fname || !is_chosen(at.dli_fname))
         return false;
     if (atomic_fetch_sub(&now->left, 1) != 0)
         return false;
