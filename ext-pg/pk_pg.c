@@ -223,8 +223,10 @@ static void define(const struct setting *s)
 
 void _PG_init(void)
 {
-    for (size_t i = 0; i < PK_COUNT(settings); i++)
-        define(&settings[i]);
+    static size_t defined; /* a library that failed to start stays, and is started again */
+
+    for (; defined < PK_COUNT(settings); defined++)
+        define(&settings[defined]);
     pk_reserve_settings("pk");
     pk_scan_init();
 }
