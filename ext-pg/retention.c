@@ -209,7 +209,9 @@ static void check(struct pk_store *s, bool ok, const struct pk_error *err)
     pk_store_spi_check(s);
     if (!ok)
         pk_throw(err, PK_NONE,
-                 "Other settings of pk are those of the server: SET pk.name = value.");
+                 err->code == PK_NOT_FOUND
+                     ? "Other settings of pk are those of the server: SET pk.name = value."
+                     : NULL);
 }
 
 PK_FUNCTION(pk_sql_set);
