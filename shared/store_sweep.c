@@ -14,6 +14,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { HOURS_MAX = 24 }; /* that a step forgets */
+
 static const int64_t us_per_day = 86400000000, us_per_minute = 60000000, us_per_s = 1000000;
 
 struct step {
@@ -166,6 +168,27 @@ static bool sweep_logs(const struct step *st, int64_t *rows)
     return !last.rows || delete_logs(st, range, rows);
 }
 
+/* What is kept of hours that calls are gone from (pk_log_hour) goes as well. */
+static bool sweep_hours(const struct step *st, int64_t *rows)
+{
+    const struct pk_value args[] = {pk_v_int(before_us(st, PK_KEPT_LOGS)), pk_v_int(HOURS_MAX)};
+    struct gone last = {.sweep = st->sweep};
+
+    if (!args[0].i)
+        return true;
+    if (!st->store->ops->exec(st->store, PK_SQL_sweep_hours, args, PK_COUNT(args), read_gone, &last,
+                              st->err))
+        return false;
+    const struct pk_value upto[] = {pk_v_int(st->sweep->at)};
+    int64_t columns = 0;
+    if (!last.rows)
+        return true;
+    if (!st->store->ops->begin(st->store, st->err))
+        return false;
+    return end(st, exec(st, PK_SQL_sweep_hour_columns, upto, PK_COUNT(upto), &columns) &&
+                       exec(st, PK_SQL_sweep_hour, upto, PK_COUNT(upto), rows));
+}
+
 static bool sweep_payloads(const struct step *st, int64_t *rows)
 {
     int64_t before = payloads_before_us(st);
@@ -247,6 +270,7 @@ static const struct stage {
     size_t count; /* where its rows are counted */
 } stages[] = {
     {sweep_logs,     offsetof(struct pk_swept, logs)},
+    {sweep_hours,    offsetof(struct pk_swept, hours)},
     {sweep_payloads, offsetof(struct pk_swept, payloads)},
     {sweep_cache,    offsetof(struct pk_swept, cache)},
     {sweep_feedback, offsetof(struct pk_swept, feedback)},

@@ -32,6 +32,7 @@ enum {
 struct pk_swept {
     int64_t logs, spans, payloads, cache, feedback, audit, jobs, pages;
     int64_t progress; /* of batches whose process was killed: not printed */
+    int64_t hours;    /* of which columns were kept: neither */
 };
 
 /* Zeroed at first. */

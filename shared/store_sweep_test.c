@@ -146,6 +146,26 @@ static void old_calls_go_with_their_spans_and_texts(void)
     set("retention_logs", "off");
 }
 
+/* What is kept of hours of which calls are gone. */
+static void columns_of_old_hours_go(void)
+{
+    (void)test_ask(s,
+                   "with recursive n(i) as (select -200 union all select i + 1 from n where i < 1) "
+                   "insert into pk_log_hour select (1800000000 / 3600 + i) * 3600000000, x'00', "
+                   "x'01', x'00', 1 "
+                   "from n");
+    (void)test_ask(
+        s, "insert into pk_log_column select hour_us, p.part, 0, 0, x'00' from pk_log_hour, "
+           "(select 0 as part union all select 1) p");
+    (void)sweep_at(now_us);
+    EXPECT(test_says(s, "select count(*) from pk_log_hour", "202"));
+    set("retention_logs", "3d"); /* from the beginning of an hour, which stays */
+    (void)sweep_at(now_us);
+    EXPECT(test_says(s, "select count(*) from pk_log_hour", "74"));
+    EXPECT(test_says(s, "select count(*) from pk_log_column", "148"));
+    set("retention_logs", "off");
+}
+
 static void texts_may_go_before_their_calls(void)
 {
     add_call(3 * us_per_hour, 2001, "{\"old\":1}", "{\"old\":2}");
@@ -336,6 +356,7 @@ int main(void)
     RUN(a_setting_is_kept_and_told);
     RUN(without_a_retention_everything_stays);
     RUN(old_calls_go_with_their_spans_and_texts);
+    RUN(columns_of_old_hours_go);
     RUN(texts_may_go_before_their_calls);
     RUN(a_text_in_use_is_kept);
     RUN(feedback_and_audit_go_too);

@@ -5,17 +5,22 @@
 #include "analytics.h"
 
 #include "cell.h"
+#include "hours.h"
 #include "logs.h"
 #include "member.h"
 #include "path.h"
+#include "tally.h"
 
 /* What a statement wants behind the filter. */
-enum extra { ALONE, BUCKET, NARROW, NARROW_BUCKET };
+enum extra { NARROW, NARROW_BUCKET };
 
+/* Rows of a tally, or of a statement about feedback. */
 struct figures {
+    enum pkd_rows rows; /* PKD_R_NONE: of the statement */
+    unsigned counting;
+    const struct pkd_cell *cells; /* end with one without a name */
     enum pk_stmt stmt;
     enum extra extra;
-    const struct pkd_cell *cells; /* end with one without a name */
 };
 
 /* A graph has a point for each row of `points`; or one for all rows of the same time, which then are items of the
@@ -29,13 +34,17 @@ struct graph {
 
 struct group {
     const char *path;
-    enum pk_stmt stmt;
-    int total; /* column: how many groups there are */
+    unsigned counting; /* 0: the statement groups, by a member of the metadata */
+    int total;         /* column: how many groups there are */
     const struct pkd_cell *cells;
 };
 
+enum { TALLY_BYTES_MAX = 512 << 20 };
+
 /* clang-format off */
 #define CELLS(...)   (const struct pkd_cell[]){__VA_ARGS__ {0}}
+#define OF(rows, counting, cells) {PKD_R_##rows, counting, cells, PK_STMT_COUNT, NARROW}
+#define SAID(stmt, extra, cells)  {PKD_R_NONE, 0, cells, PK_SQL_##stmt, extra}
 #define AT           {"timestamp", 0, PKD_CELL_TIME},
 #define INT(n, c)    {n, c, PKD_CELL_INT},
 #define MILLI(n, c)  {n, c, PKD_CELL_MILLI},
@@ -46,57 +55,53 @@ struct group {
 #define COST         MONEY("total", 4) MONEY("avg", 5)
 
 static const struct graph graphs[] = {
-    {"requests",            {PK_SQL_graph_calls, BUCKET, CELLS(AT INT("total", 1))},
-                            {PK_SQL_sum_calls, ALONE, CELLS(INT("total", 1))}, NULL, NULL},
-    {"cost",                {PK_SQL_graph_calls, BUCKET, CELLS(AT COST)},
-                            {PK_SQL_sum_calls, ALONE, CELLS(COST)}, NULL, NULL},
-    {"latency",             {PK_SQL_graph_latency, BUCKET, CELLS(AT LATENCY)},
-                            {PK_SQL_graph_latency, BUCKET, CELLS(LATENCY)}, NULL, NULL},
-    {"tokens",              {PK_SQL_graph_calls, BUCKET, CELLS(AT INT("total", 6) MILLI("avg", 7))},
-                            {PK_SQL_sum_calls, ALONE, CELLS(INT("total", 6) MILLI("avg", 7))}, NULL, NULL},
-    {"users",               {PK_SQL_graph_users, BUCKET, CELLS(AT INT("total", 1))},
-                            {PK_SQL_sum_users, ALONE, CELLS(INT("total", 1))}, NULL, NULL},
-    {"users/requests",      {PK_SQL_graph_users, BUCKET, CELLS(AT MILLI("avg", 4))},
-                            {PK_SQL_sum_users, ALONE, CELLS(INT("total", 3) INT("unique", 1) MILLI("avg", 4))},
-                            NULL, NULL},
-    {"errors",              {PK_SQL_graph_calls, BUCKET, CELLS(AT INT("total", 2))},
-                            {PK_SQL_sum_calls, ALONE, CELLS(INT("total", 2))}, NULL, NULL},
-    {"errors/rate",         {PK_SQL_graph_calls, BUCKET, CELLS(AT MILLI("rate", 3))},
-                            {PK_SQL_sum_calls, ALONE, CELLS(MILLI("rate", 3))}, NULL, NULL},
-    {"errors/stacks",       {PK_SQL_graph_error_stacks, BUCKET, CELLS(AT)},
-                            {PK_SQL_error_totals, ALONE, CELLS(INT("total", 0))},
+    {"requests",            OF(CALLS, 0, CELLS(AT INT("total", 1))), OF(CALLS, 0, CELLS(INT("total", 1))), NULL, NULL},
+    {"cost",                OF(CALLS, PKD_N_COST, CELLS(AT COST)), OF(CALLS, PKD_N_COST, CELLS(COST)), NULL, NULL},
+    {"latency",             OF(LATENCY, PKD_N_LATENCY | PKD_N_SPREAD, CELLS(AT LATENCY)),
+                            OF(LATENCY, PKD_N_LATENCY | PKD_N_SPREAD, CELLS(LATENCY)), NULL, NULL},
+    {"tokens",              OF(CALLS, PKD_N_UNITS, CELLS(AT INT("total", 6) MILLI("avg", 7))),
+                            OF(CALLS, PKD_N_UNITS, CELLS(INT("total", 6) MILLI("avg", 7))), NULL, NULL},
+    {"users",               OF(USERS, PKD_N_USERS, CELLS(AT INT("total", 1))),
+                            OF(USERS, PKD_N_USERS, CELLS(INT("total", 1))), NULL, NULL},
+    {"users/requests",      OF(USERS, PKD_N_USERS, CELLS(AT MILLI("avg", 4))),
+                            OF(USERS, PKD_N_USERS, CELLS(INT("total", 3) INT("unique", 1) MILLI("avg", 4))), NULL, NULL},
+    {"errors",              OF(CALLS, PKD_N_ERRORS, CELLS(AT INT("total", 2))),
+                            OF(CALLS, PKD_N_ERRORS, CELLS(INT("total", 2))), NULL, NULL},
+    {"errors/rate",         OF(CALLS, PKD_N_ERRORS, CELLS(AT MILLI("rate", 3))),
+                            OF(CALLS, PKD_N_ERRORS, CELLS(MILLI("rate", 3))), NULL, NULL},
+    {"errors/stacks",       OF(STACKS, PKD_N_CODES, CELLS(AT)),
+                            OF(ERRORS, PKD_N_ERRORS | PKD_N_CODES, CELLS(INT("total", 0))),
                             "stats", CELLS(INT("status_code", 1) INT("count", 2))},
-    {"errors/status-codes", {PK_SQL_graph_error_codes, ALONE, CELLS(INT("status_code", 0) INT("count", 1))},
-                            {PK_SQL_error_totals, ALONE,
-                             CELLS(INT("total_errors", 0) INT("unique_error_codes", 1))}, NULL, NULL},
-    {"requests/rescued",    {PK_SQL_graph_rescued, BUCKET, CELLS(AT INT("fallback", 1))},
-                            {PK_SQL_sum_calls, ALONE, CELLS(INT("retry", 8) INT("fallback", 9))},
+    {"errors/status-codes", OF(CODES, PKD_N_CODES, CELLS(INT("status_code", 0) INT("count", 1))),
+                            OF(ERRORS, PKD_N_ERRORS | PKD_N_CODES,
+                               CELLS(INT("total_errors", 0) INT("unique_error_codes", 1))), NULL, NULL},
+    {"requests/rescued",    OF(RETRIES, PKD_N_RETRIES | PKD_N_RESCUED, CELLS(AT INT("fallback", 1))),
+                            OF(CALLS, PKD_N_RESCUED, CELLS(INT("retry", 8) INT("fallback", 9))),
                             "retry", CELLS(INT("retry_count", 2) INT("count", 3))},
-    {"cache/hit-rate",      {PK_SQL_graph_cache, BUCKET,
-                             CELLS(AT INT("simple_hits", 1) INT("semantic_hits", 2) MILLI("rate", 4)
-                                   MONEY("cumulative_simple_cache_savings", 5)
-                                   MONEY("cumulative_semantic_cache_savings", 6))},
-                            {PK_SQL_graph_cache, BUCKET, CELLS(INT("total", 3) MILLI("rate", 4))}, NULL, NULL},
-    {"cache/latency",       {PK_SQL_graph_cache, BUCKET, CELLS(AT MILLI("avg", 7))},
-                            {PK_SQL_graph_cache, BUCKET, CELLS(MILLI("avg", 7))}, NULL, NULL},
-    {"feedbacks",           {PK_SQL_graph_feedback, NARROW_BUCKET, CELLS(AT INT("total", 1))},
-                            {PK_SQL_graph_feedback, NARROW_BUCKET, CELLS(INT("total", 1))}, NULL, NULL},
-    {"feedbacks/scores",    {PK_SQL_graph_scores, NARROW, CELLS(INT("score", 0) INT("total", 1))},
-                            {PK_SQL_graph_feedback, NARROW_BUCKET, CELLS(INT("total", 1))}, NULL, NULL},
-    {"feedbacks/weighted",  {PK_SQL_graph_feedback, NARROW_BUCKET, CELLS(AT REAL("avg", 2))},
-                            {PK_SQL_graph_feedback, NARROW_BUCKET, CELLS(REAL("avg", 2))}, NULL, NULL},
-    {"feedbacks/ai-models", {PK_SQL_graph_feedback_models, NARROW,
-                             CELLS(TEXT("ai_model", 0) INT("total", 1) REAL("avg_weighted_feedback", 2))},
-                            {PK_SQL_graph_feedback, NARROW_BUCKET, CELLS(INT("total", 1))}, NULL, NULL},
+    {"cache/hit-rate",      OF(CACHE, PKD_N_CACHE, CELLS(AT INT("simple_hits", 1) INT("semantic_hits", 2) MILLI("rate", 4)
+                                                         MONEY("cumulative_simple_cache_savings", 5)
+                                                         MONEY("cumulative_semantic_cache_savings", 6))),
+                            OF(CACHE, PKD_N_CACHE, CELLS(INT("total", 3) MILLI("rate", 4))), NULL, NULL},
+    {"cache/latency",       OF(CACHE, PKD_N_CACHE, CELLS(AT MILLI("avg", 7))),
+                            OF(CACHE, PKD_N_CACHE, CELLS(MILLI("avg", 7))), NULL, NULL},
+    {"feedbacks",           SAID(graph_feedback, NARROW_BUCKET, CELLS(AT INT("total", 1))),
+                            SAID(graph_feedback, NARROW_BUCKET, CELLS(INT("total", 1))), NULL, NULL},
+    {"feedbacks/scores",    SAID(graph_scores, NARROW, CELLS(INT("score", 0) INT("total", 1))),
+                            SAID(graph_feedback, NARROW_BUCKET, CELLS(INT("total", 1))), NULL, NULL},
+    {"feedbacks/weighted",  SAID(graph_feedback, NARROW_BUCKET, CELLS(AT REAL("avg", 2))),
+                            SAID(graph_feedback, NARROW_BUCKET, CELLS(REAL("avg", 2))), NULL, NULL},
+    {"feedbacks/ai-models", SAID(graph_feedback_models, NARROW,
+                                 CELLS(TEXT("ai_model", 0) INT("total", 1) REAL("avg_weighted_feedback", 2))),
+                            SAID(graph_feedback, NARROW_BUCKET, CELLS(INT("total", 1))), NULL, NULL},
 };
 
 static const struct group groups[] = {
-    {"users",     PK_SQL_group_users,    3, CELLS(TEXT("user", 0) INT("requests", 1) MONEY("cost", 2))},
-    {"ai-models", PK_SQL_group_models,   3, CELLS(TEXT("ai_model", 0) INT("requests", 1) MONEY("cost", 2))},
-    {"metadata",  PK_SQL_group_metadata, 7, CELLS(TEXT("metadata_value", 0) INT("requests", 1) MONEY("cost", 2)
-                                                  MILLI("avg_tokens", 3) REAL("avg_weighted_feedback", 4)
-                                                  INT("requests_with_feedback", 5)
-                                                  {"last_seen", 6, PKD_CELL_TIME},)},
+    {"users",     PKD_N_BY_USER,  3, CELLS(TEXT("user", 0) INT("requests", 1) MONEY("cost", 2))},
+    {"ai-models", PKD_N_BY_MODEL, 3, CELLS(TEXT("ai_model", 0) INT("requests", 1) MONEY("cost", 2))},
+    {"metadata",  0,              7, CELLS(TEXT("metadata_value", 0) INT("requests", 1) MONEY("cost", 2)
+                                           MILLI("avg_tokens", 3) REAL("avg_weighted_feedback", 4)
+                                           INT("requests_with_feedback", 5)
+                                           {"last_seen", 6, PKD_CELL_TIME},)},
 };
 
 static const struct pkd_cell totals[] = {
@@ -109,7 +114,7 @@ static const struct pkd_cell cache_cells[] = {
 };
 /* clang-format on */
 
-/* --- statements ----------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------------- */
 
 /* Where rows go. */
 struct sheet {
@@ -118,23 +123,61 @@ struct sheet {
     const char *nested;
     int64_t at_us, rows, total;
     int total_column;
-    const char *object;
 };
 
+/* What is added up of the calls that a request is about. Begins zeroed. */
+struct adding {
+    struct pk_arena arena;
+    struct pkd_tally *of_all, *of_points; /* NULL: is not wanted */
+    unsigned needs;
+};
+
+static bool take_block(void *ctx, struct pkd_block *b)
+{
+    struct adding *a = ctx;
+
+    return (!a->of_all || pkd_tally_add(a->of_all, b)) &&
+           (!a->of_points || pkd_tally_add(a->of_points, b));
+}
+
+static bool no_memory(struct pk_error *err)
+{
+    return pk_fail(err, PK_NO_MEMORY, "analytics: out of memory; ask for less time");
+}
+
+static struct pkd_tally *want(struct adding *a, unsigned counting, int64_t bucket_us)
+{
+    a->needs |= pkd_tally_needs(counting, bucket_us);
+    return pkd_tally_new(&a->arena, counting, bucket_us);
+}
+
+/* Goes through the calls, for what is wanted by then. */
+static bool add_up(struct pkd_errand *e, const struct pkd_filter *f, struct adding *a,
+                   struct pk_error *err)
+{
+    const struct pkd_hours what = {a->needs, take_block, a};
+
+    if (a->arena.failed)
+        return no_memory(err);
+    return pkd_hours_read(e, f, &what, err);
+}
+
+static void begin_adding(struct adding *a)
+{
+    *a = (struct adding){0};
+    pk_arena_init(&a->arena, pk_allocator_malloc(), TALLY_BYTES_MAX);
+}
+
+/* What a statement says of feedback. */
 static bool run(struct pkd_errand *e, struct pkd_filter *f, const struct figures *what,
                 int64_t bucket_us, pk_row_fn *on_row, struct sheet *sheet, struct pk_error *err)
 {
-    bool narrow = what->extra == NARROW || what->extra == NARROW_BUCKET;
-    bool bucket = what->extra == BUCKET || what->extra == NARROW_BUCKET;
     int count = PKD_FILTER_ARGS;
 
-    if (narrow) {
-        pkd_filter_widen(f); /* what is said of a call is said later */
-        f->args[count++] = pk_v_int(f->narrow);
-    }
-    if (bucket)
+    pkd_filter_widen(f); /* what is said of a call is said later */
+    f->args[count++] = pk_v_int(f->narrow);
+    if (what->extra == NARROW_BUCKET)
         f->args[count++] = pk_v_int(bucket_us);
-    sheet->cells = what->cells;
     return e->store->ops->exec(e->store, what->stmt, f->args, count, on_row, sheet, err);
 }
 
@@ -161,17 +204,32 @@ static void add_nothing(struct sheet *s)
 }
 
 static bool add_summary(struct pkd_errand *e, struct pkd_filter *f, const struct figures *what,
-                        struct pk_error *err)
+                        struct pkd_tally *of_all, struct pk_error *err)
 {
-    struct sheet s = {.out = &e->out};
+    static const struct pkd_tally_page all = {0};
+    struct sheet s = {.out = &e->out, .cells = what->cells};
 
     pk_buf_adds(&e->out, "{\"summary\":{");
-    if (!run(e, f, what, INT64_MAX, take_summary, &s, err))
-        return false;
+    if (of_all ? !pkd_tally_rows(of_all, what->rows, all, take_summary, &s)
+               : !run(e, f, what, INT64_MAX, take_summary, &s, err))
+        return of_all ? no_memory(err) : false;
     if (s.rows == 0)
         add_nothing(&s);
     pk_buf_addc(&e->out, '}');
     return true;
+}
+
+/* A summary without points. */
+static bool sum_up(struct pkd_errand *e, struct pkd_filter *f, const struct figures *what,
+                   struct pk_error *err)
+{
+    struct adding a;
+
+    begin_adding(&a);
+    a.of_all = want(&a, what->counting, INT64_MAX);
+    bool ok = add_up(e, f, &a, err) && add_summary(e, f, what, a.of_all, err);
+    pk_arena_free(&a.arena);
+    return ok;
 }
 
 /* --- graphs --------------------------------------------------------------------------------- */
@@ -207,16 +265,35 @@ static bool take_nested(void *ctx, const struct pk_value *v, int count)
 }
 
 static bool add_points(struct pkd_errand *e, struct pkd_filter *f, const struct graph *g,
-                       struct pk_error *err)
+                       struct pkd_tally *of_points, struct pk_error *err)
 {
-    struct sheet s = {.out = &e->out, .nested = g->nested, .nested_cells = g->nested_cells};
+    static const struct pkd_tally_page all = {0};
+    struct sheet s = {.out = &e->out,
+                      .cells = g->points.cells,
+                      .nested = g->nested,
+                      .nested_cells = g->nested_cells};
+    pk_row_fn *take = g->nested ? take_nested : take_point;
 
     pk_member_raw(&e->out, "data_points", PK_STR("["));
-    if (!run(e, f, &g->points, pkd_filter_bucket_us(f), g->nested ? take_nested : take_point, &s,
-             err))
-        return false;
+    if (of_points ? !pkd_tally_rows(of_points, g->points.rows, all, take, &s)
+                  : !run(e, f, &g->points, pkd_filter_bucket_us(f), take, &s, err))
+        return of_points ? no_memory(err) : false;
     pk_buf_adds(&e->out, s.rows ? "]}]" : "]");
     return true;
+}
+
+static bool add_graph(struct pkd_errand *e, struct pkd_filter *f, const struct graph *g,
+                      struct adding *a, struct pk_error *err)
+{
+    if (g->points.rows != PKD_R_NONE) {
+        bool timed = g->points.rows != PKD_R_CODES;
+
+        a->of_all = want(a, g->summary.counting, INT64_MAX);
+        a->of_points = want(a, g->points.counting, timed ? pkd_filter_bucket_us(f) : INT64_MAX);
+        if (!add_up(e, f, a, err))
+            return false;
+    }
+    return add_summary(e, f, &g->summary, a->of_all, err) && add_points(e, f, g, a->of_points, err);
 }
 
 /* The path behind its first three segments. */
@@ -241,6 +318,7 @@ static bool fail_path(struct pk_error *err, const char *what, pk_str path)
 bool pkd_analytics_graph(struct pkd_errand *e, struct pk_error *err)
 {
     const struct graph *g = NULL;
+    struct adding a;
     struct pkd_filter f;
 
     for (size_t i = 0; i < PK_COUNT(graphs); i++)
@@ -249,8 +327,12 @@ bool pkd_analytics_graph(struct pkd_errand *e, struct pk_error *err)
     if (!g)
         return fail_path(err, "graph", path_of(e));
     pkd_logs_settle(e);
-    if (!pkd_filter_query(e, &f, err) || !add_summary(e, &f, &g->summary, err) ||
-        !add_points(e, &f, g, err))
+    if (!pkd_filter_query(e, &f, err))
+        return false;
+    begin_adding(&a);
+    bool ok = add_graph(e, &f, g, &a, err);
+    pk_arena_free(&a.arena);
+    if (!ok)
         return false;
     pk_member_text(&e->out, "object", PK_STR("analytics-graph"));
     pk_buf_addc(&e->out, '}');
@@ -278,10 +360,33 @@ static const struct group *find_group(struct pkd_errand *e, pk_str *key)
 
     *key = pkd_path_segment(e->arena, e->path, 4);
     for (size_t i = 0; i < PK_COUNT(groups); i++)
-        if (pk_str_is(name, groups[i].path) &&
-            (key->len > 0) == (groups[i].stmt == PK_SQL_group_metadata))
+        if (pk_str_is(name, groups[i].path) && (key->len > 0) == (groups[i].counting == 0))
             return &groups[i];
     return NULL;
+}
+
+static bool group_calls(struct pkd_errand *e, const struct pkd_filter *f, const struct group *g,
+                        struct sheet *s, struct pk_error *err)
+{
+    const struct pkd_tally_page page = {f->page_size, f->current_page * f->page_size};
+    struct adding a;
+
+    begin_adding(&a);
+    a.of_all = want(&a, g->counting, INT64_MAX);
+    bool ok = add_up(e, f, &a, err) &&
+              (pkd_tally_rows(a.of_all, PKD_R_GROUPS, page, take_group, s) || no_memory(err));
+    pk_arena_free(&a.arena);
+    return ok;
+}
+
+static bool group_metadata(struct pkd_errand *e, struct pkd_filter *f, pk_str key, struct sheet *s,
+                           struct pk_error *err)
+{
+    f->args[PKD_FILTER_ARGS] = pk_v_int(f->page_size);
+    f->args[PKD_FILTER_ARGS + 1] = pk_v_int(f->current_page * f->page_size);
+    f->args[PKD_FILTER_ARGS + 2] = pk_v_text(key);
+    return e->store->ops->exec(e->store, PK_SQL_group_metadata, f->args, PKD_FILTER_ARGS + 3,
+                               take_group, s, err);
 }
 
 bool pkd_analytics_group(struct pkd_errand *e, struct pk_error *err)
@@ -299,12 +404,8 @@ bool pkd_analytics_group(struct pkd_errand *e, struct pk_error *err)
     s.cells = g->cells;
     s.total_column = g->total;
     s.total = f.current_page * f.page_size;
-    f.args[PKD_FILTER_ARGS] = pk_v_int(f.page_size);
-    f.args[PKD_FILTER_ARGS + 1] = pk_v_int(s.total);
-    f.args[PKD_FILTER_ARGS + 2] = pk_v_text(key);
     pk_buf_adds(&e->out, "{\"object\":\"list\",\"data\":[");
-    if (!e->store->ops->exec(e->store, g->stmt, f.args, PKD_FILTER_ARGS + 2 + (key.len > 0),
-                             take_group, &s, err))
+    if (!(g->counting ? group_calls(e, &f, g, &s, err) : group_metadata(e, &f, key, &s, err)))
         return false;
     pk_buf_addc(&e->out, ']');
     pk_member_int(&e->out, "total", s.total);
@@ -314,11 +415,11 @@ bool pkd_analytics_group(struct pkd_errand *e, struct pk_error *err)
 
 bool pkd_analytics_cache(struct pkd_errand *e, struct pk_error *err)
 {
-    static const struct figures figures = {PK_SQL_cache_totals, ALONE, cache_cells};
+    static const struct figures figures = OF(HITS, PKD_N_CACHE, cache_cells);
     struct pkd_filter f;
 
     pkd_logs_settle(e);
-    if (!pkd_filter_query(e, &f, err) || !add_summary(e, &f, &figures, err))
+    if (!pkd_filter_query(e, &f, err) || !sum_up(e, &f, &figures, err))
         return false;
     pk_member_text(&e->out, "object", PK_STR("analytics-summary"));
     pk_buf_addc(&e->out, '}');
@@ -328,11 +429,15 @@ bool pkd_analytics_cache(struct pkd_errand *e, struct pk_error *err)
 /* What a trace or a time has come to, and its calls, newest first. */
 bool pkd_analytics_requests(struct pkd_errand *e, struct pk_error *err)
 {
-    static const struct figures figures = {PK_SQL_usage_totals, ALONE, totals};
+    static const struct figures figures =
+        OF(TOTALS,
+           PKD_N_ERRORS | PKD_N_COST | PKD_N_UNITS | PKD_N_LATENCY | PKD_N_CACHE | PKD_N_USERS |
+               PKD_N_SPAN,
+           totals);
     struct pkd_filter f;
 
     pkd_logs_settle(e);
-    if (!pkd_filter_query(e, &f, err) || !add_summary(e, &f, &figures, err))
+    if (!pkd_filter_query(e, &f, err) || !sum_up(e, &f, &figures, err))
         return false;
     pk_member_text(&e->out, "object", PK_STR("list"));
     bool ok = pkd_logs_page(e, &f, err);

@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 14),   -- of the tables: the last file in migrate/
+    ('schema_version', 15),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -113,6 +113,26 @@ create table pk_span (
     cost_pusd     bigint,
     primary key (log_id, ord)
 )@by_key@;
+
+-- What adding up needs of the calls of an hour that is over, as columns: filled when the hour is first read, and of
+-- no worth once pk_log has other calls of that hour (sidecar/hours.h). The hour is that of the calls' ids.
+create table pk_log_hour (
+    hour_us  bigint not null primary key,   -- when it begins
+    from_id  @uuid@ not null,               -- the ids of its calls are from this
+    upto_id  @uuid@ not null,               -- up to, but not, this
+    first_id @uuid@ not null,               -- the least of them
+    calls    bigint not null                -- how many
+);
+
+-- A column of some of these calls, in the order of their ids.
+create table pk_log_column (
+    hour_us  bigint not null,
+    part     integer not null,              -- from 0
+    what     integer not null,              -- which column: sidecar/columns.def
+    encoding smallint not null,             -- as in pk_payload
+    bytes    @blob@ not null,
+    primary key (hour_us, part, what)
+);
 
 create table pk_cache_entry (
     key           @blob@ primary key,

@@ -709,6 +709,16 @@ delete from pk_log where id > $1 and id <= $2 returning 1
 -- name: sweep_spans_delete(after uuid, upto uuid)
 delete from pk_span where log_id > $1 and log_id <= $2 returning 1
 
+-- name: sweep_hours(before_us bigint, rows bigint)
+-- What was kept of hours that calls are gone from.
+select hour_us from pk_log_hour where hour_us < $1 order by hour_us limit $2
+
+-- name: sweep_hour_columns(hour_us bigint)
+delete from pk_log_column where hour_us <= $1
+
+-- name: sweep_hour(hour_us bigint)
+delete from pk_log_hour where hour_us <= $1 returning 1
+
 -- name: sweep_payloads(from_us bigint, before_us bigint)
 select 1 from pk_payload where created_us >= $1 and created_us < $2 limit 1
 
@@ -911,104 +921,37 @@ where l.id = $1 and (s.log_id is not null or l.span_us is not null) order by s.o
 select f.id, f.value, f.weight, cast(f.metadata as text), f.created_us
 from pk_log l join pk_feedback_item f on f.trace_id = l.trace_id where l.id = $1 order by f.id limit 1000
 
--- name: usage_totals(@filter@)
-select count(*), cast(coalesce(sum(case when l.status = 'success' then 0 else 1 end), 0) as bigint),
-    cast(sum(l.cost_pusd) as bigint), cast(coalesce(sum(@inputs@), 0) as bigint),
-    cast(coalesce(sum(@outputs@), 0) as bigint), cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
-    (cast(sum(l.duration_us) as bigint) * 2 / count(*) + 1) / 2,
-    cast(coalesce(sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 else 0 end), 0) as bigint),
-    count(distinct l.user_id), min(l.started_us), max(l.started_us + l.duration_us)
-from pk_log l where @wanted@
+-- What is added up of the log (sidecar/hours.h): so many calls, oldest first.
 
--- part: figures_of_calls
--- Retried and fallen are those that were rescued so. Rates and means in thousandths are rounded: half of one more than
--- twice as much.
-count(*), count(case when l.status <> 'success' then 1 end),
-    (count(case when l.status <> 'success' then 1 end) * 200000 / nullif(count(*), 0) + 1) / 2,
-    cast(sum(l.cost_pusd) as bigint), cast(sum(l.cost_pusd) as bigint) / nullif(count(l.cost_pusd), 0),
-    cast(coalesce(sum(@inputs@ + @outputs@), 0) as bigint),
-    (cast(sum(@inputs@ + @outputs@) as bigint) * 2000 / nullif(count(@inputs@ + @outputs@), 0) + 1) / 2,
-    count(case when l.status = 'success' and l.retries > 0 then 1 end),
-    count(case when l.status = 'success' and l.fallback_index > 0 then 1 end)
+-- name: log_cells(@filter@, count bigint)
+select l.id, l.started_us, l.duration_us, @inputs@, @outputs@, l.cost_pusd, l.cost_saved_pusd, l.http_status, l.retries,
+    l.fallback_index, l.status, l.cache_status, l.provider, l.model, l.request_model, l.config, l.virtual_key, l.api_key,
+    l.user_id, l.prompt, l.operation, l.source
+from pk_log l where @wanted@ order by l.id limit $35
 
--- part: figures_of_users
-count(distinct l.user_id), count(*), count(l.user_id),
-    (count(l.user_id) * 2000 / nullif(count(distinct l.user_id), 0) + 1) / 2
+-- name: log_next(id uuid)
+select id from pk_log where id >= $1 order by id limit 1
 
--- name: graph_calls(@filter@, bucket_us bigint)
-select l.started_us / $35 * $35, @figures_of_calls@ from pk_log l where @wanted@ group by 1 order by 1
+-- name: log_hours(from_us bigint, to_us bigint, what bigint)
+-- Of hours whose calls are still those that were there: calls come and go, but none changes, and those that are too old
+-- go from the first on. Bit n of $3 asks for column n.
+select h.hour_us, c.part, c.what, c.encoding, c.bytes
+from pk_log_hour h join pk_log_column c on c.hour_us = h.hour_us and ($3 >> c.what) & 1 = 1
+where h.hour_us >= $1 and h.hour_us < $2
+    and h.calls = (select count(*) from pk_log l where l.id >= h.from_id and l.id < h.upto_id)
+    and h.first_id = (select l.id from pk_log l where l.id >= h.from_id and l.id < h.upto_id order by l.id limit 1)
+order by h.hour_us, c.part, c.what
 
--- name: graph_users(@filter@, bucket_us bigint)
-select l.started_us / $35 * $35, @figures_of_users@ from pk_log l where @wanted@ group by 1 order by 1
+-- name: log_hour_put(hour_us bigint, from_id uuid, upto_id uuid, first_id uuid, calls bigint)
+-- Before its columns: who does the same at the same time waits here.
+insert into pk_log_hour (hour_us, from_id, upto_id, first_id, calls) values ($1, $2, $3, $4, $5)
+on conflict (hour_us) do update set first_id = excluded.first_id, calls = excluded.calls
 
--- Of all that is wanted: to group them, as one, would sort them.
+-- name: log_hour_empty(hour_us bigint)
+delete from pk_log_column where hour_us = $1
 
--- name: sum_calls(@filter@)
-select 0, @figures_of_calls@ from pk_log l where @wanted@
-
--- name: sum_users(@filter@)
-select 0, @figures_of_users@ from pk_log l where @wanted@
-
--- name: graph_latency(@filter@, bucket_us bigint)
--- A percentile is the least latency that so many calls do not exceed.
-select x.at, (cast(sum(x.us) as bigint) * 2 / count(*) + 1) / 2,
-    min(case when x.rank * 100 >= x.calls * 50 then x.us end),
-    min(case when x.rank * 100 >= x.calls * 90 then x.us end),
-    min(case when x.rank * 100 >= x.calls * 95 then x.us end),
-    min(case when x.rank * 100 >= x.calls * 99 then x.us end)
-from (select l.started_us / $35 * $35 as at, l.duration_us as us,
-        row_number() over (partition by l.started_us / $35 * $35 order by l.duration_us) as rank,
-        count(*) over (partition by l.started_us / $35 * $35) as calls
-    from pk_log l where @wanted@) x
-group by x.at order by x.at
-
--- name: graph_error_stacks(@filter@, bucket_us bigint)
-select l.started_us / $35 * $35, coalesce(l.http_status, 0), count(*)
-from pk_log l where l.status <> 'success' and @wanted@ group by 1, 2 order by 1, 3 desc, 2
-
--- name: graph_error_codes(@filter@)
-select coalesce(l.http_status, 0), count(*)
-from pk_log l where l.status <> 'success' and @wanted@ group by 1 order by 2 desc, 1
-
--- name: error_totals(@filter@)
-select count(*), count(distinct coalesce(l.http_status, 0))
-from pk_log l where l.status <> 'success' and @wanted@
-
--- name: graph_rescued(@filter@, bucket_us bigint)
--- By how many more tries it took; 0: only another target did.
-select x.at, cast(sum(x.fallen) over (partition by x.at) as bigint), x.retries, x.calls
-from (select l.started_us / $35 * $35 as at, l.retries, count(*) as calls,
-        sum(case when l.fallback_index > 0 then 1 else 0 end) as fallen
-    from pk_log l where l.status = 'success' and (l.retries > 0 or l.fallback_index > 0) and @wanted@
-    group by 1, 2) x
-order by x.at, x.retries
-
--- name: graph_cache(@filter@, bucket_us bigint)
--- The rate is of those that were looked for; what was saved adds up.
-select x.at, x.simple, x.semantic, x.simple + x.semantic,
-    ((x.simple + x.semantic) * 200000 / nullif(x.asked, 0) + 1) / 2,
-    cast(coalesce(sum(x.simple_pusd) over (order by x.at), 0) as bigint),
-    cast(coalesce(sum(x.semantic_pusd) over (order by x.at), 0) as bigint),
-    (x.us * 2 / nullif(x.simple + x.semantic, 0) + 1) / 2
-from (select l.started_us / $35 * $35 as at,
-        count(case l.cache_status when 'HIT' then 1 end) as simple,
-        count(case l.cache_status when 'SEMANTIC HIT' then 1 end) as semantic,
-        count(case when l.cache_status not in ('DISABLED', 'REFRESH') then 1 end) as asked,
-        sum(case l.cache_status when 'HIT' then l.cost_saved_pusd end) as simple_pusd,
-        sum(case l.cache_status when 'SEMANTIC HIT' then l.cost_saved_pusd end) as semantic_pusd,
-        cast(sum(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then l.duration_us end) as bigint) as us
-    from pk_log l where @wanted@ group by 1) x
-order by x.at
-
--- name: cache_totals(@filter@)
--- How many times longer than a hit a miss takes, in thousandths.
-select x.hits, x.hit_us, x.calls, (x.miss_us * 2000 / nullif(x.hit_us, 0) + 1) / 2
-from (select count(*) as calls,
-        count(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then 1 end) as hits,
-        cast(round(avg(case when l.cache_status in ('HIT', 'SEMANTIC HIT') then l.duration_us end)) as bigint) as hit_us,
-        cast(round(avg(case when l.cache_status in ('MISS', 'SEMANTIC MISS') then l.duration_us end)) as bigint)
-            as miss_us
-    from pk_log l where @wanted@) x
+-- name: log_column_put(hour_us bigint, part bigint, what bigint, encoding bigint, bytes blob)
+insert into pk_log_column (hour_us, part, what, encoding, bytes) values ($1, $2, $3, $4, $5)
 
 -- Feedback on calls that the filter lets through, or on whatever it is when that asks for nothing but a time.
 
@@ -1031,17 +974,7 @@ from pk_feedback_item f join (
     and (not $35 or (@matches@))) m on m.trace_id = f.trace_id
 where f.id >= $1 and f.id < $2 and m.model is not null group by 1 order by 2 desc, 1
 
--- Groups: the largest first; the last column is how many there are.
-
--- name: group_users(@filter@, count bigint, skip bigint)
-select l.user_id, count(*), cast(sum(l.cost_pusd) as bigint), count(*) over ()
-from pk_log l where l.user_id is not null and @wanted@
-group by l.user_id order by 2 desc, 1 limit $35 offset $36
-
--- name: group_models(@filter@, count bigint, skip bigint)
-select coalesce(l.model, l.request_model), count(*), cast(sum(l.cost_pusd) as bigint), count(*) over ()
-from pk_log l where coalesce(l.model, l.request_model) is not null and @wanted@
-group by 1 order by 2 desc, 1 limit $35 offset $36
+-- The largest first; the last column is how many there are.
 
 -- name: group_metadata(@filter@, count bigint, skip bigint, key text)
 select x.value, count(*), cast(sum(x.cost_pusd) as bigint),
