@@ -292,7 +292,7 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
 /* clang-format off */
 static const char *const own_paths[] = {
     "prompts", "feedback", "configs", "virtual-keys", "api-keys", "guardrails", "logs", "analytics", "prices", "alerts",
-    "limits", "providers", "admin", "audit-logs", "integrations", "labels", "collections", "policies",
+    "limits", "providers", "jobs", "admin", "audit-logs", "integrations", "labels", "collections", "policies",
     "secret-references", "mcp-servers", "mcp-integrations", "scim", "model-configs"};
 /* clang-format on */
 

@@ -2,6 +2,7 @@
 """The durable queue, in SQLite and in Postgres, worked off by pkd:  jobs.py BUILD [WORD...]"""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ import time
 os.environ.setdefault("BUILD", sys.argv[1] if len(sys.argv) > 1 else "build")
 sys.argv[1:2] = []
 
+import openapi
 import pg_temp
 from pg_case import CASES, expect, run_cases, until
 from jobs_case import SLOW, PostgresDoor, Provider, SqliteDoor
@@ -300,6 +302,38 @@ def a_worker_that_is_stopped_gives_back_what_it_had(door, provider):
         expect(until(lambda: provider.at_once == 4, 10 * SLOW))
     status = door.job(job)
     expect(status["queued"] == 4 and status["running"] == 0, status)
+
+
+@both
+def jobs_are_seen_over_http(door, provider):
+    job = enqueue(door, provider, 40, "'slow 50 of ' || value")
+    folder = tempfile.mkdtemp(prefix="queue")
+
+    def get(path, status=200):
+        done = subprocess.run(["curl", "-s", "-w", " %{http_code}", "--unix-socket", folder + "/s", "http://localhost/v1" + path],
+                              text=True, capture_output=True, timeout=20, check=True).stdout
+        body, _, code = done.rpartition(" ")
+        expect(code == str(status), path, done)
+        wrong = openapi.conforms("GET", "/v1" + path, status, body)
+        expect(not wrong, path, wrong)
+        return json.loads(body)
+    with door.worker("--unix", folder + "/s", "--jobs", "4"):
+        seen = []
+
+        def look():
+            listed = get("/jobs/running")
+            expect(listed["total"] == len(listed["data"]) <= 1, listed)
+            seen.extend((r["kind"], r["total"], r["id"]) for r in listed["data"])
+            return seen
+        expect(until(look, 10 * SLOW) and set(seen) == {("job", 40, job)}, seen)
+        expect(wait(door, job, 40), door.job(job))
+        expect(until(lambda: get("/jobs/running")["data"] == [], 5 * SLOW))
+        listed = get("/jobs")["data"]
+        expect([(r["id"], r["state"], r["done"], r["total"]) for r in listed] == [(job, "done", 40, 40)], listed)
+        expect(get("/jobs/" + job) == door.job(job), "as pk_job() has it")
+        for nobody in "none", "01a2222d-2aeb-7f6f-9ab4-4fecf098ad90":
+            expect("there is none called" in get("/jobs/" + nobody, 404)["error"]["message"])
+    shutil.rmtree(folder)
 
 
 @both

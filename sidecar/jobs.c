@@ -1,0 +1,106 @@
+/* jobs.c - /v1/jobs: how far jobs are, and the batches that run elsewhere on the same store.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * What `pkd jobs` and pk_running show. Jobs are put, and collected, by SQL.
+ */
+#include "cell.h"
+#include "errand.h"
+#include "member.h"
+#include "path.h"
+#include "store_job.h"
+
+struct list {
+    struct pk_buf *out;
+    int64_t total;
+};
+
+static void take(struct list *l, const struct pkd_cell *cells, const struct pk_value *v,
+                 const char *object)
+{
+    pk_member_item(l->out);
+    pkd_cell_members(l->out, cells, v);
+    pk_member_text(l->out, "object", pk_str_of(object));
+    pk_buf_addc(l->out, '}');
+    l->total++;
+}
+
+static bool take_job(void *ctx, const struct pk_value *v, int count)
+{
+    static const struct pkd_cell cells[] = {
+        {"id", 0, PKD_CELL_TEXT},    {"state", 1, PKD_CELL_TEXT},    {"total", 2, PKD_CELL_INT},
+        {"queued", 3, PKD_CELL_INT}, {"running", 4, PKD_CELL_INT},   {"done", 5, PKD_CELL_INT},
+        {"failed", 6, PKD_CELL_INT}, {"cancelled", 7, PKD_CELL_INT}, {0},
+    };
+    struct list *l = ctx;
+
+    PK_ASSERT(count == 8);
+    take(l, cells, v, "job");
+    return !l->out->failed;
+}
+
+/* The last three but one are numbers that the statement has made texts of. */
+static bool take_running(void *ctx, const struct pk_value *v, int count)
+{
+    static const struct pkd_cell cells[] = {
+        {"id", 11, PKD_CELL_TEXT},
+        {"kind", 0, PKD_CELL_TEXT},
+        {"actor", 1, PKD_CELL_TEXT},
+        {"host", 2, PKD_CELL_TEXT},
+        {"pid", 3, PKD_CELL_INT},
+        {"total", 4, PKD_CELL_INT},
+        {"done", 5, PKD_CELL_INT},
+        {"failed", 6, PKD_CELL_INT},
+        {"in_flight", 7, PKD_CELL_INT},
+        {"cost_usd", 8, PKD_CELL_JSON},
+        {"rate", 9, PKD_CELL_JSON},
+        {"eta_s", 10, PKD_CELL_JSON},
+        {0},
+    };
+    struct list *l = ctx;
+
+    PK_ASSERT(count == 12);
+    take(l, cells, v, "running");
+    return !l->out->failed;
+}
+
+static bool ask(struct pkd_errand *e, enum pk_stmt what, pk_row_fn *row, struct pk_error *err)
+{
+    struct list l = {&e->out, 0};
+
+    if (!pkd_query_check(e->arena, e->query, "", err))
+        return false;
+    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
+    if (!e->store->ops->exec(e->store, what, NULL, 0, row, &l, err))
+        return false;
+    pk_buf_addf(l.out, "],\"total\":%lld}", (long long)l.total);
+    return true;
+}
+
+pkd_errand_fn pkd_jobs_list, pkd_jobs_running, pkd_job_get;
+
+bool pkd_jobs_list(struct pkd_errand *e, struct pk_error *err)
+{
+    return ask(e, PK_SQL_job_list, take_job, err);
+}
+
+bool pkd_jobs_running(struct pkd_errand *e, struct pk_error *err)
+{
+    return ask(e, PK_SQL_running_list, take_running, err);
+}
+
+bool pkd_job_get(struct pkd_errand *e, struct pk_error *err)
+{
+    pk_str name = pkd_path_segment(e->arena, e->path, 2);
+    uint8_t id[PK_UUID_BYTES];
+    struct pk_error unused;
+    bool found = false;
+
+    if (!pkd_query_check(e->arena, e->query, "", err))
+        return false;
+    if (pk_job_id_parse(name, id, &unused) &&
+        !pk_store_job_status(e->store, id, PK_NONE, &e->out, &found, err))
+        return false;
+    return found || pk_fail(err, PK_NOT_FOUND, "job: there is none called \"%.*s\"",
+                            PK_FMT(pk_name_shown(name)));
+}
