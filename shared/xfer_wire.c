@@ -131,6 +131,8 @@ static int on_value(http_parser *p, const char *at, size_t len)
     struct pk_transfer *t = p->data;
     bool begins = !t->wire->in_value;
 
+    if (begins && len && !*at) /* the parser sees any other NUL */
+        return -1;
     t->wire->in_value = true;
     return (begins && add_to_head(t, ": ", 2)) || add_to_head(t, at, len);
 }
