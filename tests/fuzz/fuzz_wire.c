@@ -6,6 +6,7 @@
  * until a good answer comes over it, or over another.
  */
 #include "fuzz.h"
+#include "http.h"
 #include "xfer.h"
 
 #include <arpa/inet.h>
@@ -51,12 +52,25 @@ static void hang_up(void)
     peer = -1;
 }
 
+/* Nothing that would end a line, or be read otherwise, where it is relayed. */
+static void check_headers(pk_str lines)
+{
+    pk_str name, value;
+
+    while (pk_http_next_header(&lines, &name, &value)) {
+        PK_ASSERT(pk_str_find(name, '\r') < 0 && pk_str_find(name, 0) < 0);
+        PK_ASSERT(pk_str_find(value, '\r') < 0 && pk_str_find(value, 0) < 0);
+    }
+}
+
 static void note(struct pk_transfer *t, struct seen *s)
 {
     struct pk_event ev;
 
     while (!s->over && pk_transfer_event(t, &ev)) {
         PK_ASSERT(s->heads == (ev.kind == PK_EV_HEAD ? 0 : s->heads));
+        if (ev.kind == PK_EV_HEAD)
+            check_headers(ev.headers);
         s->heads += ev.kind == PK_EV_HEAD;
         s->status = ev.kind == PK_EV_HEAD ? ev.status : s->status;
         s->len += ev.kind == PK_EV_BODY ? ev.bytes.len : 0;
