@@ -127,7 +127,7 @@ size_t pk_url_byte(pk_str s, size_t i, char *byte)
     int high = s.at[i] == '%' && i + 2 < s.len ? pk_hex_digit(s.at[i + 1]) : -1;
     int low = high < 0 ? -1 : pk_hex_digit(s.at[i + 2]);
 
-    *byte = low < 0 ? s.at[i] : (char)(high << 4 | low);
+    *byte = (char)(low < 0 ? s.at[i] : high << 4 | low);
     return low < 0 ? 1 : 3;
 }
 
