@@ -30,6 +30,7 @@ PARTS = {
     "transport": "Transport",
     "limits": "Limits",
     "writer": "The log writer",
+    "graphs": "Analytics",
     "route": "Choosing a target",
     "checks": "Checks",
     "guard": "Guardrails",
