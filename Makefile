@@ -7,7 +7,7 @@
 #   make sdk       the same jobs by the OpenAI, Anthropic and Portkey SDKs, dbt and notebooks, which it installs
 #   make san       tests under ASan, UBSan  make bench  figures beside peers (bench-report: docs/performance.md)
 #   make tsan      pkd's under TSan, with jobs, limits and a store in Postgres
-#   make fuzz      libFuzzer targets        make install, uninstall, install-pg PG_CONFIG=...
+#   make fuzz      libFuzzer targets        make install, uninstall; install-pg, uninstall-pg PG_CONFIG=...
 #   make deb       a Debian package of pkd and pk.so
 #
 # BUILD=dir builds elsewhere; SAN=1 builds with ASan and UBSan, SAN=thread with TSan; V=1 shows the commands.
@@ -132,6 +132,8 @@ pg: pgxs $(BUILD)/libpk.a
 	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory -C ext-pg $(PGXS_ARGS) all
 install-pg: pg
 	$(MAKE) -C ext-pg $(PGXS_ARGS) install
+uninstall-pg: pgxs
+	$(MAKE) -C ext-pg $(PGXS_ARGS) uninstall
 include tools/packaging/install.mk
 
 # --- tests ---------------------------------------------------------------------------------
@@ -223,6 +225,6 @@ clean:
 	rm -rf build build-san build-tsan
 	$(if $(wildcard ext-pg/Makefile),-$(MAKE) -C ext-pg $(PGXS_ARGS) clean)
 
-.PHONY: all core gen pgxs pg no-pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install-pg clean
+.PHONY: all core gen pgxs pg no-pg unit check sdk san check-san tsan check-tsan lint fuzz bench bench-report demo install-pg uninstall-pg clean
 .SECONDARY:
 -include $(wildcard $(BUILD)/*/*.d)

@@ -82,6 +82,16 @@ def the_user_is_made():
         expect(re.search(r"^pkd:.*:/var/lib/pk:.*nologin$", f.read(), re.M), done.stderr)
 
 
+def the_postgres_extension_too():
+    needs("pg_config")
+    root = os.path.join(folder, "pg")
+    make("install-pg", "DESTDIR=" + root)
+    found = {os.path.basename(f) for f in files_below(root)}
+    expect({"pk.so", "pk.control", "pk--0.1.0.sql"} <= found, found)
+    make("uninstall-pg", "DESTDIR=" + root)
+    expect(files_below(root) == set(), files_below(root))
+
+
 def what_is_missing_is_named():
     """No server to build for, no library, no compiler: a sentence, and what to do."""
     def fails(*words, said):
@@ -158,7 +168,7 @@ def the_image_is_built_from_what_is_there():
     expect(subprocess.run([program("pkd"), *check[1:], "--help"], capture_output=True).returncode == 0, check)
 
 
-run(it_is_installed_and_removed, what_is_missing_is_named, the_unit_is_sound_and_shut_in, the_user_is_made, the_debian_package_is_whole,
+run(it_is_installed_and_removed, the_postgres_extension_too, what_is_missing_is_named, the_unit_is_sound_and_shut_in, the_user_is_made, the_debian_package_is_whole,
     lintian_finds_nothing_new, the_image_is_built_from_what_is_there)
 shutil.rmtree(folder)
 end()
