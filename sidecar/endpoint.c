@@ -288,6 +288,18 @@ static void refuse(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_re
     pkd_conn_reply(c, &head, pk_buf_str(&out));
 }
 
+/* An SDK whose base URL lacks the /v1 is told so. */
+static void refuse_path(struct pkd_thread *t, pk_str path, struct pk_error *err)
+{
+    pk_str below = pk_copyf(&t->scratch, "/v1%.*s", PK_FMT(path));
+    pk_str shown = pk_str_sub(path, 0, 128);
+    bool short_of = pk_str_starts(path, "/") && allowed(t, below).len > 0;
+
+    (void)pk_fail(err, PK_NOT_FOUND, "%.*s: no such endpoint%s%.*s", PK_FMT(shown),
+                  short_of ? "; the base URL ends in /v1: /v1" : "",
+                  PK_FMT(short_of ? shown : PK_NONE));
+}
+
 /* What stands below /v1 for pk itself, now or later: no provider is ever asked for it. */
 /* clang-format off */
 static const char *const own_paths[] = {
@@ -358,7 +370,6 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
         pkd_answer_text(c, 204, PK_STR("allow: GET, HEAD, POST, OPTIONS\r\n"), "");
         return;
     }
-    (void)pk_fail(&err, PK_NOT_FOUND, "%.*s: no such endpoint",
-                  PK_FMT(pk_str_sub(req->path, 0, 128)));
+    refuse_path(t, req->path, &err);
     refuse(t, c, req, &err);
 }

@@ -351,6 +351,9 @@ def pk_s_own_paths_and_unknown_ones_reach_no_provider():
                                ("POST", "/healthz", 405), ("GET", "/other", 404)):
         status, _, answer = pkd.http(method, path, headers=headers())
         expect(status == want, (method, path, status, answer))
+    for path, hint in (("/chat/completions", True), ("/models", True), ("/v1/nothing", False), ("/other", False)):
+        said = json.loads(pkd.http("POST", path)[2])["error"]["message"]
+        expect(said == path + ": no such endpoint" + hint * f"; the base URL ends in /v1: /v1{path}", said)
     expect(mock.page("stats")["requests"] == before)
     status, h, _ = pkd.http("PATCH", "/v1/embeddings")
     expect(status == 405 and h["allow"] == "POST, OPTIONS", dict(h))
