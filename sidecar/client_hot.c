@@ -16,7 +16,7 @@
 /* Whether nothing but the body and the record belongs to the answer. */
 static bool is_plain(const struct pk_reply *r)
 {
-    return r->status == 200 && !r->stream && r->content_type.len == 0 && r->headers.len == 0;
+    return r->status == 200 && r->content_type.len == 0 && r->headers.len == 0;
 }
 
 void pkd_call_note_hot(struct pkd_call *c, const struct pk_record *logged)
@@ -25,8 +25,8 @@ void pkd_call_note_hot(struct pkd_call *c, const struct pk_record *logged)
     struct pk_buf record = pk_buf_in(&c->arena, PKD_HOT_ASKED_BYTES_MAX);
     struct pk_record kept = *logged;
 
-    if (!c->hot || !c->conn || c->req.prompt.len || c->thread->app->options->durable ||
-        !is_plain(&reply) || !pk_call_repeats(c->task.call))
+    if (!c->hot || !c->conn || c->begun || c->body.len || c->held.len || c->req.prompt.len ||
+        c->thread->app->options->durable || !is_plain(&reply) || !pk_call_repeats(c->task.call))
         return;
     if (c->req.trace_id.len == 0)
         kept.trace_id = PK_NONE;
@@ -34,8 +34,12 @@ void pkd_call_note_hot(struct pkd_call *c, const struct pk_record *logged)
         kept.span_id = PK_NONE;
     pk_record_encode(&kept, &record);
     if (!record.failed)
-        pkd_hot_note(&c->thread->hot, c->waiter.key, c->task.next.out, &c->asked,
-                     pk_buf_str(&record), c->meaning->until_ms);
+        pkd_hot_note(&c->thread->hot, c->waiter.key, &c->asked,
+                     &(struct pkd_hot_answer){.number = c->hot,
+                                              .told = c->task.next.out,
+                                              .stream = reply.stream,
+                                              .record = pk_buf_str(&record),
+                                              .until_ms = c->meaning->until_ms});
 }
 
 struct ids {
@@ -57,10 +61,29 @@ static void give_ids(struct pkd_thread *t, struct pk_record *r, struct ids *ids)
     }
 }
 
+static void give(struct pkd_thread *t, struct pkd_conn *conn, const struct pk_record *r,
+                 const struct pkd_hot_entry *e)
+{
+    const struct pk_reply reply = {.status = 200, .stream = e->stream};
+    const struct pkd_head head = {
+        .status = reply.status,
+        .content_type = e->stream ? "text/event-stream" : "application/json",
+        .headers = pkd_answer_headers(&t->scratch, r, &reply, r->ended_us - r->started_us, true),
+        .traced = true,
+    };
+
+    if (!e->stream) {
+        pkd_conn_reply(conn, &head, e->told);
+        return;
+    }
+    pkd_conn_begin(conn, &head);
+    (void)pkd_conn_send(conn, e->told);
+    pkd_conn_end(conn, true);
+}
+
 bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_asked *asked)
 {
     const struct pkd_hot_entry *e = pkd_hot_asked(&t->hot, asked);
-    struct pkd_head head = {.status = 200, .content_type = "application/json", .traced = true};
     struct ids ids;
 
     if (!e || pkd_flight_has(t->app->flights, e->key))
@@ -70,8 +93,6 @@ bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct p
     give_ids(t, &r, &ids);
     r.ended_us = pk_clock_us();
     (void)pkd_call_log(t, &t->scratch, asked->operation, &r, &r);
-    head.headers = pkd_answer_headers(&t->scratch, &r, &(struct pk_reply){.status = 200},
-                                      r.ended_us - r.started_us, true);
-    pkd_conn_reply(conn, &head, e->entry.body);
+    give(t, conn, &r, e);
     return true;
 }

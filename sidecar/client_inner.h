@@ -14,6 +14,7 @@ struct pkd_call {
     struct pk_arena arena;
     struct pk_request req;
     struct pkd_asked asked;
+    unsigned hot; /* the number of the entry that answers, when it was asked for a moment ago */
     struct pkd_meaning *meaning;
     struct pkd_waiter waiter;
     pk_str body; /* a JSON answer that came before DONE */
@@ -22,7 +23,6 @@ struct pkd_call {
     bool begun;  /* a stream's head is out */
     bool paused; /* the client does not keep up */
     bool waits;  /* in t->waiting */
-    bool hot;    /* the entry that answers was asked for a moment ago */
     bool cancelled;
     bool asks;           /* a clerk has its question, or its reservation */
     enum pk_code leaves; /* why it is to end when that is over; PK_OK: it is not */

@@ -116,18 +116,18 @@ static bool is_there(const struct pkd_hot_entry *e, const uint8_t key[PK_CACHE_K
     return e->until_ms && memcmp(e->key, key, sizeof e->key) == 0 && pk_clock_ms() < e->until_ms;
 }
 
-bool pkd_hot_find(const struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], int64_t max_age_s,
-                  struct pk_arena *arena, struct pk_cache_entry *entry)
+unsigned pkd_hot_find(const struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES],
+                      int64_t max_age_s, struct pk_arena *arena, struct pk_cache_entry *entry)
 {
     const struct pkd_hot_entry *e = &h->entries[key[0] % PKD_HOT_ENTRIES];
 
     if (e->max_age_s != max_age_s || !is_there(e, key))
-        return false;
+        return 0;
     *entry = e->entry;
     pk_str *const texts[] = {&entry->body, &entry->provider, &entry->model, &entry->finish_reason};
     for (size_t i = 0; i < PK_COUNT(texts); i++)
         *texts[i] = pk_copy(arena, *texts[i]);
-    return !arena->failed;
+    return arena->failed ? 0 : e->number;
 }
 
 /* A copy at *at, which moves behind it. */
@@ -164,6 +164,8 @@ void pkd_hot_keep(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], int6
     for (size_t i = 0; i < PK_COUNT(texts); i++)
         *texts[i] = put(&at, *texts[i]);
     memcpy(e->key, key, sizeof e->key);
+    h->readings++;
+    e->number = h->readings ? h->readings : 1;
     e->max_age_s = max_age_s;
     e->until_ms = pk_clock_ms() + PKD_HOT_MS;
 }
@@ -183,16 +185,16 @@ static bool read_record(struct pkd_hot_entry *e, pk_str encoded)
     return true;
 }
 
-void pkd_hot_note(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], pk_str told,
-                  const struct pkd_asked *asked, pk_str record, int64_t until_ms)
+void pkd_hot_note(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES],
+                  const struct pkd_asked *asked, const struct pkd_hot_answer *answer)
 {
     const pk_str given[PARTS] = {asked->path, asked->query, asked->headers, asked->body};
     struct pkd_hot_entry *e = place_of(h, key);
-    size_t len = record.len;
+    size_t len = answer->told.len + answer->record.len;
 
     for (int i = 0; i < PARTS; i++)
         len += given[i].len;
-    if (!is_there(e, key) || !pk_str_eq(e->entry.body, told) || len > PKD_HOT_ASKED_BYTES_MAX)
+    if (!is_there(e, key) || e->number != answer->number || len > PKD_HOT_ASKED_BYTES_MAX)
         return;
     forget_question(e);
     e->question = malloc(len);
@@ -205,12 +207,14 @@ void pkd_hot_note(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], pk_s
     e->asked = *asked;
     for (int i = 0; i < PARTS; i++)
         *kept[i] = put(&at, given[i]);
-    if (!read_record(e, put(&at, record))) {
+    e->told = put(&at, answer->told);
+    e->stream = answer->stream;
+    if (!read_record(e, put(&at, answer->record))) {
         forget_question(e);
         return;
     }
     e->asked_hash = hash_of(&e->asked);
-    e->asked_until_ms = until_ms < e->until_ms ? until_ms : e->until_ms;
+    e->asked_until_ms = answer->until_ms < e->until_ms ? answer->until_ms : e->until_ms;
     h->places[e->asked_hash % PKD_HOT_PLACES] = (uint8_t)(e - h->entries);
     if (h->wipe_ms == 0 || e->asked_until_ms < h->wipe_ms)
         h->wipe_ms = e->asked_until_ms;

@@ -17,8 +17,9 @@
 enum {
     PKD_HOT_MS = 2,
     PKD_HOT_ENTRIES = 64,
-    PKD_HOT_BYTES_MAX = 16 << 10,       /* of an entry that is kept */
-    PKD_HOT_ASKED_BYTES_MAX = 48 << 10, /* of a request, and what is logged of it */
+    PKD_HOT_BYTES_MAX = 16 << 10, /* of an entry that is kept */
+    PKD_HOT_ASKED_BYTES_MAX =
+        64 << 10, /* of a request, what it is told, and what is logged of it */
     PKD_HOT_PLACES = 256,
 };
 
@@ -32,6 +33,7 @@ struct pkd_asked {
 struct pkd_hot {
     struct pkd_hot_entry {
         uint8_t key[PK_CACHE_KEY_BYTES];
+        unsigned number;   /* of this reading of it */
         int64_t max_age_s; /* as which it was asked for */
         int64_t until_ms;  /* 0: there is none */
         struct pk_cache_entry entry;
@@ -41,9 +43,12 @@ struct pkd_hot {
         uint64_t asked_hash;
         struct pkd_asked asked;
         struct pk_record record; /* without ids and times */
-        char *question;          /* one block, of question_size, that both have their strings in */
+        pk_str told;             /* JSON, or a whole */
+        bool stream;
+        char *question; /* one block, of question_size, that these have their strings in */
         size_t question_size;
     } entries[PKD_HOT_ENTRIES];
+    unsigned readings;
     uint8_t places[PKD_HOT_PLACES]; /* by the hash of what was asked: where its entry may be */
     int64_t wipe_ms;                /* when the next question is to be wiped; 0: there is none */
 };
@@ -54,17 +59,26 @@ void pkd_hot_expire(struct pkd_hot *h); /* forgets all */
 /* Wipes what is over. Returns when to call again; INT64_MAX: there is nothing to wipe. */
 int64_t pkd_hot_sweep(struct pkd_hot *h);
 
-/* An entry that the store gave at most PKD_HOT_MS ago; its strings are in `arena`. */
-bool pkd_hot_find(const struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], int64_t max_age_s,
-                  struct pk_arena *arena, struct pk_cache_entry *entry);
+/* An entry that the store gave at most PKD_HOT_MS ago; its strings are in `arena`. Its number; 0: there is none. */
+unsigned pkd_hot_find(const struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES],
+                      int64_t max_age_s, struct pk_arena *arena, struct pk_cache_entry *entry);
 /* Keeps a copy of what the store gave just now. */
 void pkd_hot_keep(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], int64_t max_age_s,
                   const struct pk_cache_entry *entry);
 
-/* What the entry under `key`, if it is there and its body is `told`, was asked, and the encoded `record` of it
- * (record.h), which has no lists. Kept until `until_ms`, and no longer than the entry. */
-void pkd_hot_note(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES], pk_str told,
-                  const struct pkd_asked *asked, pk_str record, int64_t until_ms);
+/* What was made of an entry. */
+struct pkd_hot_answer {
+    unsigned number; /* of the entry */
+    pk_str told;     /* to the client: JSON, or a whole */
+    bool stream;
+    pk_str record; /* encoded (record.h); it has no lists */
+    int64_t until_ms;
+};
+
+/* What the entry under `key` was asked, if it is there, and what was answered. Kept until answer->until_ms, and no longer
+ * than the entry. */
+void pkd_hot_note(struct pkd_hot *h, const uint8_t key[PK_CACHE_KEY_BYTES],
+                  const struct pkd_asked *asked, const struct pkd_hot_answer *answer);
 /* The entry that was asked the same; NULL: there is none. Until the next call of another function of this file. */
 const struct pkd_hot_entry *pkd_hot_asked(const struct pkd_hot *h, const struct pkd_asked *asked);
 

@@ -37,6 +37,21 @@ def burst(server, *requests):
         return [read_response(f) for _ in requests]
 
 
+def whole_streams(server, *requests):
+    """The same of streams: their heads, and their events."""
+    answers = []
+    with server.raw() as s:
+        s.sendall(b"".join(requests))
+        f = s.makefile("rb")
+        for _ in requests:
+            status, headers, body = *read_response(f, True)[:2], b""
+            while (size := int(f.readline(), 16)) > 0:
+                body += f.read(size + 2)[:-2]
+            f.readline()
+            answers.append((status, headers, body))
+    return answers
+
+
 def statuses(answers):
     return [a[1].get("x-portkey-cache-status", a[0]) for a in answers]
 
@@ -85,7 +100,7 @@ def seen_amid(server, r, change):
 
 # --- what each is told, and what is logged of it -----------------------------------------------------
 
-LOGGED = ("cache_status, user_id, metadata, api_key, operation, model, request_model, provider, target_path, config, "
+LOGGED = ("cache_status, stream, user_id, metadata, api_key, operation, model, request_model, provider, target_path, config, "
           "http_status, status, request, response, cost_usd, cost_saved_usd, input_tokens, finish_reason, source")
 
 
@@ -97,9 +112,16 @@ def rows_of(server, traces, columns):
 
 
 def each_has_a_row_of_its_own():
-    r = stored(pkd, word(), {"x-portkey-metadata": '{"_user": "anna", "room": "a1"}'})
-    alone = burst(pkd, r)[0]
-    answers = burst(pkd, *[r] * MANY)
+    for ask, more in (burst, {}), (whole_streams, {"stream": True}):
+        has_rows_of_their_own(ask, more)
+
+
+def has_rows_of_their_own(ask, more):
+    text, headers = word(), {"x-portkey-metadata": '{"_user": "anna", "room": "a1"}'}
+    stored(pkd, text, headers)
+    r = request(text, headers, **more)
+    alone = ask(pkd, r)[0]
+    answers = ask(pkd, *[r] * MANY)
     expect(statuses(answers) == ["HIT"] * MANY, statuses(answers))
     expect({a[2] for a in answers} == {alone[2]}, "the same answer")
     varying = {"date", "x-portkey-trace-id", "x-pk-overhead-us"}
@@ -115,7 +137,7 @@ def each_has_a_row_of_its_own():
     expect({r[1] for r in rows} == set(traces), rows)
     of_one = pkd.rows(f"select {LOGGED} from pk_logs where trace_id = '{alone[1]['x-portkey-trace-id']}'")
     expect(of_one and set(rows_of(pkd, traces, LOGGED)) == set(of_one), of_one)
-    expect(of_one[0][:3] == ("HIT", "anna", '{"_user": "anna", "room": "a1"}'), of_one)
+    expect(of_one[0][:4] == ("HIT", bool(more), "anna", '{"_user": "anna", "room": "a1"}'), of_one)
 
 
 def ids_that_are_given_stay():
@@ -137,7 +159,7 @@ def what_is_told_apart_by_a_header_is():
     expect(got == [(f"u{i}", 10) for i in range(4)], got)
 
 
-def streams_and_refreshes_are_no_plain_hits():
+def streams_and_refreshes_are_told_apart():
     text = word()
     plain = stored(pkd, text)
     stream = request(text, stream=True)
@@ -286,7 +308,7 @@ def in_durable_mode_each_waits_for_its_row():
 
 pkd = Pkd()
 run(each_has_a_row_of_its_own, ids_that_are_given_stay, what_is_told_apart_by_a_header_is,
-    streams_and_refreshes_are_no_plain_hits, what_chance_or_a_guardrail_decides_is_decided_each_time,
+    streams_and_refreshes_are_told_apart, what_chance_or_a_guardrail_decides_is_decided_each_time,
     they_are_counted, equal_heads_have_bodies_of_their_own, a_purge_is_seen,
     an_entry_that_expires_is_given_no_more, a_new_answer_is_seen_at_once, a_changed_config_is_seen,
     a_revoked_key_is_refused, a_key_that_expires_is_refused, in_durable_mode_each_waits_for_its_row)
