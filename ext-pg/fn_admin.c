@@ -184,7 +184,7 @@ Datum pk_sql_feedback(PG_FUNCTION_ARGS)
     struct pk_feedback f = {.at_us = pk_clock_us(), .weight = 1};
     struct pk_arena *arena = pk_arena_here();
     struct pk_error err;
-    uint64_t random[2];
+    uint64_t random;
 
     if (pk_args_null(fcinfo, 2))
         PG_RETURN_NULL();
@@ -195,7 +195,7 @@ Datum pk_sql_feedback(PG_FUNCTION_ARGS)
     f.metadata = pk_arg_json(fcinfo, 3, false);
     if (!pk_feedback_check(arena, &f, &err))
         pk_throw(&err, PK_NONE, NULL);
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     pk_uuid7(f.at_us, random, f.id);
     struct pk_store *s = pk_store_of(fcinfo, PK_WRITE);
     bool ok = pk_store_feedback_add(s, &f, &err);

@@ -54,7 +54,7 @@ static void check(struct queueing *q, FunctionCallInfo fcinfo, bool json_config)
     pk_str config = json_config ? pk_arg_json(fcinfo, 0, true) : pk_arg_text(fcinfo, 0);
     struct pk_request asked = {0};
     struct pk_error err;
-    uint64_t random[2];
+    uint64_t random;
 
     q->arena = pk_arena_here();
     q->store = pk_store_of(fcinfo, PK_WRITE);
@@ -65,7 +65,7 @@ static void check(struct queueing *q, FunctionCallInfo fcinfo, bool json_config)
         !pk_session_request(q->arena, &asked, &err) ||
         !pk_job_session(q->arena, &asked, &q->job, &err))
         pk_throw(&err, PK_NONE, NULL);
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     pk_uuid7(pk_clock_us(), random, q->job.id);
 }
 

@@ -52,10 +52,10 @@ static void end(void *object)
 
 static void begin(struct pk_watch *w, const char *kind, int64 total)
 {
-    uint64_t random[2];
+    uint64_t random;
 
     *w = (struct pk_watch){.before = {0}};
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     (void)snprintf(w->actor, sizeof w->actor, "role:%s", GetUserNameFromId(GetUserId(), false));
     pk_query_id(w->query_id);
     w->progress.row = (struct pk_progress_row){.kind = pk_str_of(kind),

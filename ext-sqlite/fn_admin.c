@@ -151,7 +151,7 @@ static bool feedback(struct pk_conn *c, struct pk_arena *arena, struct pk_args a
                      sqlite3_context *ctx, struct pk_error *err)
 {
     struct pk_feedback f = {.at_us = pk_clock_us(), .weight = 1};
-    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint64_t random = pk_random_next(&c->random);
     struct pk_buf entry = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
     char id[PK_UUID_TEXT + 1];
     bool given;

@@ -17,7 +17,7 @@ enum { LOOK_MS = 10, LOOK_MAX_MS = 100 }; /* while it waits for a job: from, up 
 
 static void make_id(struct pk_conn *c, struct pk_job *job)
 {
-    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint64_t random = pk_random_next(&c->random);
 
     pk_uuid7(pk_clock_us(), random, job->id);
 }

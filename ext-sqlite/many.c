@@ -381,7 +381,7 @@ struct pk_many *pk_many_new(struct pk_conn *c, pk_str config, pk_str params,
                             struct pk_many_source source, struct pk_error *err)
 {
     struct pk_many *m = calloc(1, sizeof *m);
-    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint64_t random = pk_random_next(&c->random);
     uint8_t id[PK_UUID_BYTES];
 
     if (!m) {

@@ -37,7 +37,7 @@ static void put_row(const struct pk_tell *t, struct pk_conn *c)
 void pk_tell_begin(struct pk_tell *t, struct pk_conn *c, const char *kind, const char *query_id,
                    int64_t total)
 {
-    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint64_t random = pk_random_next(&c->random);
     int64_t now_ms = pk_clock_ms();
 
     *t = (struct pk_tell){.line = {.began_ms = now_ms}, .at_terminal = is_wanted(&c->settings)};

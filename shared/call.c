@@ -61,7 +61,7 @@ static pk_str made_span_id(struct pk_call *c)
 static void note_ids(struct pk_call *c)
 {
     struct pk_record *r = &c->record;
-    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint64_t random = pk_random_next(&c->random);
     static const char kind[] = "chatcmpl-";
     char text[sizeof kind + PK_UUID_TEXT], *id = text + sizeof kind - 1;
 

@@ -169,7 +169,7 @@ static void note_span(struct pk_call *c, const struct pk_guard_mark *m)
 static void note_feedback(struct pk_call *c, const struct pk_guard_mark *m)
 {
     struct pk_record *r = &c->record;
-    uint64_t random[2] = {pk_random_next(&c->random), pk_random_next(&c->random)};
+    uint64_t random = pk_random_next(&c->random);
 
     if (!m->feedback.given || r->feedback_count == PK_FEEDBACK_MAX)
         return;

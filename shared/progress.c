@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 void pk_progress_begin(struct pk_progress *p, int64_t total, int64_t now_us, int64_t now_ms,
-                       uint64_t random[2])
+                       uint64_t random)
 {
     pk_uuid7(now_us, random, p->row.id);
     p->row.started_us = now_us;

@@ -44,7 +44,7 @@ struct pk_progress {
 
 /* Now it begins; p->row was filled in by the caller as far as it is the caller's. */
 void pk_progress_begin(struct pk_progress *p, int64_t total, int64_t now_us, int64_t now_ms,
-                       uint64_t random[2]);
+                       uint64_t random);
 /* Whether p->row, which is brought up to date, is to be written now. */
 bool pk_progress_next(struct pk_progress *p, const struct pk_batch_progress *counts, int64_t now_us,
                       int64_t now_ms);

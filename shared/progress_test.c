@@ -7,7 +7,6 @@
 #include "test.h"
 
 static const int64_t now_us = 1800000000000000;
-static uint64_t random_pair[2] = {1, 2};
 
 static void a_row_is_due_once_a_second_and_its_end_once(void)
 {
@@ -15,17 +14,17 @@ static void a_row_is_due_once_a_second_and_its_end_once(void)
     struct pk_batch_progress c = {
         .rows = 9, .done = 5, .failed = 2, .running = 3, .cost_pusd = 11, .ended = 4};
 
-    pk_progress_begin(&p, -1, now_us, 5000, random_pair);
+    pk_progress_begin(&p, -1, now_us, 5000, 7);
     EXPECT(p.row.started_us == now_us && !pk_progress_next(&p, &c, now_us, 5999));
     EXPECT(!pk_progress_end(&p)); /* nobody has heard of it */
-    pk_progress_begin(&p, -1, now_us, 5000, random_pair);
+    pk_progress_begin(&p, -1, now_us, 5000, 7);
     EXPECT(pk_progress_next(&p, &c, now_us + 1, 6000) && !pk_progress_next(&p, &c, now_us, 6999));
     EXPECT(p.row.done == 3 && p.row.failed == 2 && p.row.in_flight == 3 && p.row.cost_pusd == 11);
     EXPECT(p.row.total == -1 && p.row.updated_us == now_us + 1 && !p.row.over);
     c.complete = true;
     EXPECT(pk_progress_next(&p, &c, now_us + 2, 7000) && p.row.total == 9);
     EXPECT(pk_progress_end(&p) && p.row.over && p.row.kind.len == 0 && !pk_progress_end(&p));
-    pk_progress_begin(&p, 40, now_us, 5000, random_pair);
+    pk_progress_begin(&p, 40, now_us, 5000, 7);
     EXPECT(pk_progress_next(&p, &c, now_us, 6000) && p.row.total == 40);
 }
 

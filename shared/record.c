@@ -66,15 +66,15 @@ const char *pk_usage_source_name(enum pk_usage_source source)
     return "none";
 }
 
-void pk_uuid7(int64_t at_us, uint64_t random[2], uint8_t out[PK_UUID_BYTES])
+void pk_uuid7(int64_t at_us, uint64_t random, uint8_t out[PK_UUID_BYTES])
 {
-    uint64_t at_ms = (uint64_t)at_us / 1000;
+    uint64_t at_ms = (uint64_t)at_us / 1000, part = (uint64_t)at_us % 1000 * 4096 / 1000;
 
     for (int i = 0; i < 6; i++)
         out[i] = (uint8_t)(at_ms >> (40 - 8 * i));
-    memcpy(out + 6, &random[0], 2);
-    memcpy(out + 8, &random[1], 8);
-    out[6] = (uint8_t)((out[6] & 0x0f) | 0x70); /* version 7 */
+    out[6] = (uint8_t)(part >> 8 | 0x70); /* version 7 */
+    out[7] = (uint8_t)part;
+    memcpy(out + 8, &random, sizeof random);
     out[8] = (uint8_t)((out[8] & 0x3f) | 0x80); /* the variant of RFC 9562 */
 }
 

@@ -121,8 +121,8 @@ const char *pk_cache_status_name(enum pk_cache_status status); /* "SEMANTIC HIT"
 const char *pk_span_kind_name(enum pk_span_kind kind);
 const char *pk_usage_source_name(enum pk_usage_source source);
 
-/* RFC 9562 UUIDv7: milliseconds of at_us, then random bits. */
-void pk_uuid7(int64_t at_us, uint64_t random[2], uint8_t out[PK_UUID_BYTES]);
+/* RFC 9562 UUIDv7: milliseconds of at_us, then 4096ths of one, then random bits. */
+void pk_uuid7(int64_t at_us, uint64_t random, uint8_t out[PK_UUID_BYTES]);
 /* False when `text` is not one as pk_uuid_print() gives it, in either case. */
 bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES]);
 void pk_uuid_print(const uint8_t id[PK_UUID_BYTES], char out[PK_UUID_TEXT + 1]);

@@ -24,7 +24,7 @@ static bool check(const char *config, const char *params)
 static void enqueue(int count)
 {
     static uint64_t number;
-    uint64_t random[2] = {++number, number};
+    uint64_t random = ++number << 8;
 
     pk_store_close(s);
     s = test_store(":memory:");

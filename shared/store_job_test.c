@@ -25,7 +25,7 @@ static void fresh_store(void)
 static void enqueue_some(int count, int different, const char *params)
 {
     static uint64_t number;
-    uint64_t random[2] = {0, ++number << 16}; /* past the bits that are not random */
+    uint64_t random = ++number << 8; /* past the bits that are not random */
 
     pk_arena_free(&arena);
     EXPECT(

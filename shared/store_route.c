@@ -139,7 +139,7 @@ bool pk_store_figures_load(struct pk_store *s, pk_str slug, int64_t now_us,
     uint8_t since[PK_UUID_BYTES];
     const struct pk_value args[] = {pk_v_blob(since, sizeof since), pk_v_required(slug)};
 
-    pk_uuid7(now_us - 3600 * us_per_s, (uint64_t[2]){0, 0}, since);
+    pk_uuid7(now_us - 3600 * us_per_s, 0, since);
     *figures = (struct pk_figures){0};
     return s->ops->exec(s, PK_SQL_figures, args, PK_COUNT(args), read_figure, figures, err);
 }

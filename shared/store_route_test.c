@@ -47,7 +47,7 @@ static struct pk_record call_with(struct pk_breaker breaker, int attempts, int f
                           .outcomes = &outcome};
 
     rows++;
-    pk_uuid7(at_us, (uint64_t[2]){rows, rows}, r.id);
+    pk_uuid7(at_us, (uint64_t)rows << 8, r.id);
     r.outcomes[0] = (struct pk_outcome){.target_path = PK_STR("config.targets[0]"),
                                         .breaker = breaker,
                                         .attempts = attempts,

@@ -35,12 +35,10 @@ static int64_t before_us(const struct step *st, enum pk_kept kept)
     return keep_us && keep_us < st->now_us ? st->now_us - keep_us : 0;
 }
 
-/* The smallest UUIDv7 of that millisecond. */
+/* The smallest UUIDv7 of that time. */
 static struct pk_value uuid_at(int64_t at_us, uint8_t id[PK_UUID_BYTES])
 {
-    uint64_t none[2] = {0, 0};
-
-    pk_uuid7(at_us, none, id);
+    pk_uuid7(at_us, 0, id);
     return pk_v_uuid(id);
 }
 

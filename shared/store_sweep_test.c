@@ -26,7 +26,7 @@ static void set(const char *name, const char *value)
 /* A call `ago_us` ago, with one span. */
 static void add_call(int64_t ago_us, uint64_t number, const char *request, const char *response)
 {
-    uint64_t random[2] = {number, number * 7919};
+    uint64_t random = number * 7919 << 8;
     struct pk_span span = {
         .started_us = now_us - ago_us,
         .ended_us = now_us - ago_us + 900,
@@ -200,11 +200,11 @@ static void a_text_in_use_is_kept(void)
 static void feedback_and_audit_go_too(void)
 {
     struct pk_feedback f = {.trace_id = PK_STR("t"), .value = 1, .weight = 1};
-    uint64_t random[2] = {1, 2};
+    uint64_t random = 2;
 
     for (int days = 20; days > 0; days--) {
         f.at_us = now_us - days * us_per_day + 1;
-        random[1]++;
+        random += 1 << 8;
         pk_uuid7(f.at_us, random, f.id);
         EXPECT(pk_store_feedback_add(s, &f, &err));
     }

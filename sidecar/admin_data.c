@@ -48,9 +48,9 @@ static bool put(struct pkd_desk *d, char **words, int count, struct pk_error *er
 {
     struct pk_feedback f = {.at_us = pk_clock_us(), .trace_id = pk_str_of(words[0]), .weight = 1};
     char id[PK_UUID_TEXT + 1], *end = NULL;
-    uint64_t random[2];
+    uint64_t random;
 
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     pk_uuid7(f.at_us, random, f.id);
     if (!pk_str_int(pk_str_of(words[1]), &f.value))
         return pk_fail(err, PK_BAD_REQUEST, "value: must be an integer from -10 to 10");

@@ -341,12 +341,10 @@ static void print_new(const struct look *now, const struct look *before, int mos
 static bool look(struct look *now, struct pkd_filter *f, struct look *before, int most)
 {
     int64_t range_us = pk_clock_us() - INT64_C(1000000) * TAIL_RANGE_S;
-    uint64_t none[2] = {0, 0};
-
     now->reading.print = note_row;
     now->count = 0;
     if (f->from_us < range_us)
-        pk_uuid7(range_us, none, f->from_id);
+        pk_uuid7(range_us, 0, f->from_id);
     if (!read_page(&now->reading, f, PAGE_ROWS))
         return false;
     print_new(now, before, most);

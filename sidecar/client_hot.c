@@ -48,7 +48,7 @@ struct ids {
 
 static void give_ids(struct pkd_thread *t, struct pk_record *r, struct ids *ids)
 {
-    uint64_t random[2] = {pk_random_next(&t->random), pk_random_next(&t->random)};
+    uint64_t random = pk_random_next(&t->random);
 
     pk_uuid7(r->started_us, random, r->id);
     if (r->trace_id.len == 0) {

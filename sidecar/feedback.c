@@ -56,7 +56,7 @@ static bool read_member(struct pk_arena *arena, const struct pk_json *doc, int k
 static bool read_one(struct pkd_thread *t, const struct pk_json *doc, int item,
                      struct pk_feedback *f, struct pk_error *err)
 {
-    uint64_t random[2] = {pk_random_next(&t->random), pk_random_next(&t->random)};
+    uint64_t random = pk_random_next(&t->random);
 
     *f = (struct pk_feedback){.at_us = pk_clock_us(), .weight = 1};
     pk_uuid7(f->at_us, random, f->id);

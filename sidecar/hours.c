@@ -85,12 +85,10 @@ static int64_t hour_of(int64_t at_us)
     return at_us / hour_us * hour_us;
 }
 
-/* The smallest id of that millisecond. */
+/* The smallest id of that time. */
 static struct pk_value id_at(int64_t at_us, uint8_t id[PK_UUID_BYTES])
 {
-    uint64_t none[2] = {0, 0};
-
-    pk_uuid7(at_us, none, id);
+    pk_uuid7(at_us, 0, id);
     return pk_v_uuid(id);
 }
 

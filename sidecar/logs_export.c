@@ -198,9 +198,9 @@ bool pkd_export_create(struct pkd_errand *e, struct pk_error *err)
 {
     struct export x = {.e = e, .err = err};
     int64_t now_us = pk_clock_us();
-    uint64_t random[2];
+    uint64_t random;
 
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     pk_uuid7(now_us, random, x.id);
     pkd_logs_settle(e);
     if (!read_body(&x))

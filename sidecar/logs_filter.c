@@ -479,10 +479,8 @@ static bool narrow_to_trace(struct pkd_errand *e, struct pkd_filter *f, struct p
 
 static void set_ids(struct pkd_filter *f)
 {
-    uint64_t none[2] = {0, 0};
-
-    pk_uuid7(f->from_us, none, f->from_id);
-    pk_uuid7(f->to_us, none, f->to_id);
+    pk_uuid7(f->from_us, 0, f->from_id);
+    pk_uuid7(f->to_us, 0, f->to_id);
 }
 
 static bool finish(struct pkd_errand *e, struct reader *r)

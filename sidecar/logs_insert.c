@@ -207,7 +207,7 @@ static bool read_metadata(struct item *it)
 static bool read_item(struct pkd_errand *e, const struct pk_json *doc, int object,
                       const struct pk_prices *prices, struct item *it)
 {
-    uint64_t random[2];
+    uint64_t random;
 
     it->e = e;
     it->doc = doc;
@@ -219,7 +219,7 @@ static bool read_item(struct pkd_errand *e, const struct pk_json *doc, int objec
         return fail(it, "body", "must be an object or an array of objects");
     if (!read_request(it) || !read_response(it))
         return false;
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     pk_uuid7(it->r.started_us, random, it->r.id);
     if (!read_metadata(it) || !read_usage(it, prices))
         return false;

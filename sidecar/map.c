@@ -340,9 +340,9 @@ static bool check(const struct pkd_options *o, struct pk_error *err)
 /* Its calls have the row's id in their log. */
 static void begin_progress(struct pkd_map *m)
 {
-    uint64_t random[2];
+    uint64_t random;
 
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     m->line.began_ms = pk_clock_ms();
     (void)gethostname(m->host, sizeof m->host - 1);
     pk_progress_begin(&m->progress, -1, pk_clock_us(), m->line.began_ms, random);

@@ -26,11 +26,11 @@ size_t pkd_trace_line(pk_str request_headers, char line[PKD_TRACE_LINE_BYTES])
     char text[PK_UUID_TEXT + 1];
 
     if (trace.len == 0) {
-        uint64_t random[2] = {0};
+        uint64_t random = 0;
         uint8_t id[PK_UUID_BYTES];
 
-        if (getrandom(random, sizeof random, 0) < 0)
-            random[0] = (uint64_t)pk_clock_us(); /* it is no secret */
+        if (getrandom(&random, sizeof random, 0) < 0)
+            random = (uint64_t)pk_clock_us(); /* it is no secret */
         pk_uuid7(pk_clock_us(), random, id);
         pk_uuid_print(id, text);
         trace = pk_str_of(text);

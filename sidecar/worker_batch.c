@@ -185,10 +185,10 @@ static void give_back(struct pkd_batcher *b)
 
 static void make_id(struct pkd_batcher *b)
 {
-    uint64_t random[2];
+    uint64_t random;
 
     b->batch.created_us = pk_clock_us();
-    pk_secret_random(random, sizeof random);
+    pk_secret_random(&random, sizeof random);
     pk_uuid7(b->batch.created_us, random, b->batch.id);
 }
 

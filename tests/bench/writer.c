@@ -114,7 +114,7 @@ static void make_call(struct made *m, enum traffic traffic, int64_t at_us, uint6
     static struct pk_buf asked = {.at = request, .cap = sizeof request, .max = sizeof request};
     static struct pk_buf answered = {
         .at = response, .cap = sizeof response, .max = sizeof response};
-    uint64_t always = 5, ids[2] = {pk_random_next(random), pk_random_next(random)};
+    uint64_t always = 5;
     uint64_t *words = traffic == SAME ? &always : random;
     struct pk_record *r = &m->record;
 
@@ -146,7 +146,7 @@ static void make_call(struct made *m, enum traffic traffic, int64_t at_us, uint6
 
     make_request(&asked, traffic, words);
     make_response(&answered, words);
-    pk_uuid7(at_us, ids, r->id);
+    pk_uuid7(at_us, pk_random_next(random), r->id);
     pk_uuid_print(r->id, m->trace);
     r->trace_id = pk_str_of(m->trace);
     r->request = pk_buf_str(&asked);
