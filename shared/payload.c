@@ -268,12 +268,13 @@ bool pk_payload_unpack(struct pk_packer **p, const struct pk_stored *stored, str
     return ok;
 }
 
-uint64_t pk_payload_quick(pk_str text, const uint8_t key[PK_QUICK_KEY_BYTES])
+uint32_t pk_payload_check(pk_str text)
 {
+    static const uint8_t key[crypto_shorthash_KEYBYTES];
     uint64_t hash;
 
     (void)crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text.at, text.len, key);
-    return hash;
+    return (uint32_t)hash;
 }
 
 void pk_payload_hash(pk_str text, uint8_t hash[PK_PAYLOAD_HASH_BYTES])

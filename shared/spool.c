@@ -33,14 +33,6 @@ struct pk_spool_reader {
     int64_t size, at; /* of the file; behind the last whole entry */
 };
 
-/* Not against those who may write the file. */
-static uint32_t check(pk_str entry)
-{
-    static const uint8_t key[PK_QUICK_KEY_BYTES];
-
-    return (uint32_t)pk_payload_quick(entry, key);
-}
-
 bool pk_spool_init(struct pk_spool *s, const char *path, int64_t bytes_max)
 {
     int len = snprintf(s->path, sizeof s->path, "%s", path);
@@ -121,7 +113,7 @@ static bool write_all(int fd, const void *bytes, size_t len)
 static bool write_frames(int fd, const pk_str *entries, int count)
 {
     for (int i = 0; i < count; i++) {
-        struct frame frame = {MAGIC, (uint32_t)entries[i].len, check(entries[i])};
+        struct frame frame = {MAGIC, (uint32_t)entries[i].len, pk_payload_check(entries[i])};
 
         if (!write_all(fd, &frame, sizeof frame) || !write_all(fd, entries[i].at, entries[i].len))
             return false;
@@ -238,7 +230,7 @@ bool pk_spool_next(struct pk_spool_reader *r, pk_str *entry)
         fread(r->entry, 1, frame.len, r->file) != frame.len)
         return false;
     *entry = (pk_str){r->entry, frame.len};
-    if (frame.check != check(*entry))
+    if (frame.check != pk_payload_check(*entry))
         return false;
     r->at += (int64_t)sizeof frame + frame.len;
     return true;

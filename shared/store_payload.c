@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * A pack's row is there, empty, from its first text on, so that its number is known; it gets its bytes when it is
- * full or the transaction ends. What recent texts were and where they are is kept in a small table of hashes. A
- * place holds until the retention takes it, so none is used for longer than the shortest that makes sense.
+ * full or the transaction ends. Recent texts are kept, with where they are: comparing costs less than a hash that
+ * nobody can find two texts for. A place holds until the retention takes it, so none is used for longer than the
+ * shortest that makes sense.
  */
 #include "store_payload.h"
 
@@ -13,13 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECENTS = 1024, MARK_BYTES = 16 };
+enum {
+    RECENTS = 1024,
+    KEPT_BYTES = 1 << 20, /* of recent texts */
+    KEPT_MAX = KEPT_BYTES / 8,
+    SAMPLES = 16,
+    MARK_BYTES = 16,
+};
 
 static const int64_t us_per_day = 86400000000;
 
 /* A text that came; place 0: the slot is free. */
 struct recent {
-    uint64_t quick;
+    uint64_t from; /* where it is among the bytes that were ever kept */
     size_t len;
     int64_t place, at_us;
 };
@@ -27,8 +34,9 @@ struct recent {
 struct pk_packing {
     struct pk_pack *pack;
     int64_t id, newest_us; /* id 0: no pack is open */
-    uint8_t key[PK_QUICK_KEY_BYTES];
     struct recent recents[RECENTS];
+    uint64_t kept; /* bytes, ever; the last KEPT_BYTES are there, one behind the other and around */
+    char texts[KEPT_BYTES];
 };
 
 struct pk_packing *pk_packing_new(void)
@@ -38,7 +46,6 @@ struct pk_packing *pk_packing_new(void)
     if (!p)
         return NULL;
     p->pack = pk_pack_new();
-    pk_secret_random(p->key, sizeof p->key);
     if (p->pack)
         return p;
     free(p);
@@ -191,21 +198,44 @@ static bool put_packed(const struct put *p, pk_str text, int64_t *place)
 
 /* --- any ------------------------------------------------------------------------------------- */
 
-/* Where the text would be, if it came before. */
-static struct recent *recent_of(struct pk_packing *k, pk_str text)
+/* Where the text would be, if it came before. Texts that differ may have the same slot. */
+static struct recent *slot_of(struct pk_packing *k, pk_str text)
 {
-    uint64_t quick = pk_payload_quick(text, k->key);
-    struct recent *r = &k->recents[quick % RECENTS];
+    size_t step = text.len / SAMPLES > sizeof(uint64_t) ? text.len / SAMPLES : sizeof(uint64_t);
+    uint64_t mix = text.len;
 
-    if (r->quick != quick || r->len != text.len)
-        *r = (struct recent){.quick = quick, .len = text.len};
-    return r;
+    for (size_t i = 0; i < text.len; i += step) {
+        uint64_t word = 0;
+
+        memcpy(&word, text.at + i, text.len - i < sizeof word ? text.len - i : sizeof word);
+        mix = (mix ^ word) * 0x9e3779b97f4a7c15;
+        mix ^= mix >> 32;
+    }
+    return &k->recents[mix % RECENTS];
+}
+
+/* In one piece, over the oldest. */
+static void keep(struct pk_packing *k, struct recent *r, pk_str text)
+{
+    size_t left = KEPT_BYTES - k->kept % KEPT_BYTES;
+
+    if (left < text.len)
+        k->kept += left;
+    r->from = k->kept;
+    r->len = text.len;
+    memcpy(k->texts + k->kept % KEPT_BYTES, text.at, text.len);
+    k->kept += text.len;
+}
+
+static bool is_kept(const struct pk_packing *k, const struct recent *r, pk_str text)
+{
+    return r->place && r->len == text.len && k->kept - r->from <= KEPT_BYTES &&
+           memcmp(k->texts + r->from % KEPT_BYTES, text.at, text.len) == 0;
 }
 
 static bool is_fresh(const struct recent *r, int64_t at_us)
 {
-    return r->place && at_us - r->at_us < PK_PACKED_AGAIN_US &&
-           r->at_us - at_us < PK_PACKED_AGAIN_US;
+    return at_us - r->at_us < PK_PACKED_AGAIN_US && r->at_us - at_us < PK_PACKED_AGAIN_US;
 }
 
 bool pk_store_payload_put(struct pk_store *s, struct pk_arena *scratch, pk_str text, int64_t at_us,
@@ -215,12 +245,17 @@ bool pk_store_payload_put(struct pk_store *s, struct pk_arena *scratch, pk_str t
 
     if (!s->packing)
         return put_row(&p, text, place);
-    struct recent *r = recent_of(s->packing, text);
-    if (!is_fresh(r, at_us)) {
+    if (text.len > KEPT_MAX)
+        return put_row(&p, text, place);
+    struct recent *r = slot_of(s->packing, text);
+    bool kept = is_kept(s->packing, r, text);
+    if (!kept || !is_fresh(r, at_us)) {
         r->place = 0;
         r->at_us = at_us;
         if (!(text.len > PK_PACK_TEXT_MAX ? put_row : put_packed)(&p, text, &r->place))
             return false;
+        if (!kept)
+            keep(s->packing, r, text);
     }
     *place = r->place;
     return true;

@@ -9,7 +9,7 @@
 
 static const int64_t at_us = 1763811512123456;
 static struct pk_error err;
-static uint8_t ids;
+static uint16_t ids;
 
 static bool add(struct pk_store *s, pk_str request, pk_str response, int64_t us)
 {
@@ -21,12 +21,13 @@ static bool add(struct pk_store *s, pk_str request, pk_str response, int64_t us)
                           .request = request,
                           .response = response};
 
-    r.id[0] = ++ids;
+    ids++;
+    memcpy(r.id, &ids, sizeof ids);
     return pk_store_record_add(s, &r, &err);
 }
 
-/* A group of one record. Of two texts one may take the other's place among the recent ones, once in a thousand times,
- * so no case looks for the first behind the second. */
+/* A group of one record. Of two texts one may take the other's place among the recent ones, so no case counts on the
+ * first behind the second. */
 static bool written(struct pk_store *s, bool kept, pk_str request, pk_str response, int64_t us)
 {
     return pk_store_group_begin(s, kept, &err) && add(s, request, response, us) &&
@@ -78,6 +79,43 @@ static void a_text_that_comes_again_soon_is_stored_once(void)
     close_store(s);
 }
 
+/* They may well have one place among the recent ones: they differ in a byte of many. */
+static void texts_that_are_nearly_equal_are_told_apart(void)
+{
+    static char text[1000];
+    struct pk_store *s = open_store();
+
+    memset(text, '7', sizeof text);
+    for (size_t i = 0; i < sizeof text / 2; i++) {
+        text[i] = '8';
+        EXPECT(written(s, true, (pk_str){text, sizeof text}, PK_NONE, at_us));
+        text[i] = '7';
+        EXPECT(written(s, true, (pk_str){text, sizeof text}, PK_NONE, at_us));
+    }
+    EXPECT(test_says(s, "select count(distinct request) from pk_logs", "501"));
+    EXPECT(test_says(s, "select count(*) from pk_logs where instr(request, '8') = 0", "500"));
+    close_store(s);
+}
+
+static void of_many_texts_the_oldest_are_forgotten(void)
+{
+    static char text[30000];
+    struct pk_store *s = open_store();
+
+    memset(text, '7', sizeof text);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 50; i++) {
+            text[0] = (char)('A' + i);
+            text[sizeof text - 1] = (char)('A' + i);
+            EXPECT(written(s, true, (pk_str){text, sizeof text - (size_t)i * 100}, PK_NONE, at_us));
+        }
+    EXPECT(test_says(s, "select count(*) from pk_payload", "100"));
+    EXPECT(
+        test_says(s, "select count(distinct request) || ' ' || count(*) from pk_logs", "50 100"));
+    EXPECT(test_says(s, "select count(distinct substr(request, 1, 1)) from pk_logs", "50"));
+    close_store(s);
+}
+
 static void what_was_undone_is_not_referred_to(void)
 {
     struct pk_store *s = open_store();
@@ -124,6 +162,8 @@ int main(void)
 {
     RUN(texts_of_a_group_are_one_row);
     RUN(a_text_that_comes_again_soon_is_stored_once);
+    RUN(texts_that_are_nearly_equal_are_told_apart);
+    RUN(of_many_texts_the_oldest_are_forgotten);
     RUN(what_was_undone_is_not_referred_to);
     RUN(long_texts_are_rows_of_their_own);
     RUN(a_group_fills_as_many_packs_as_it_needs);
