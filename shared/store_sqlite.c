@@ -24,6 +24,7 @@
 #define MEMORY ":memory:"
 
 enum {
+    PARAMETERS_MAX = 64, /* of a statement */
     BUSY_MS = 5000,
     BUSY_STEP_MS = 5,
     APPLICATION_ID = 0x706b6462, /* "pkdb", in the file's header */
@@ -69,9 +70,10 @@ struct sqlite_store {
     const sqlite3_api_routines *api;
     sqlite3 *db;
     sqlite3_stmt *stmts[PK_STMT_COUNT];
-    pid_t owner; /* the process that opened it */
-    int depth;   /* of nested transactions */
-    bool undo;   /* an inner one failed: the outer one cannot be kept */
+    uint64_t bound[PK_STMT_COUNT]; /* parameters that are not null, a bit each */
+    pid_t owner;                   /* the process that opened it */
+    int depth;                     /* of nested transactions */
+    bool undo;                     /* an inner one failed: the outer one cannot be kept */
     char *path;
 };
 
@@ -145,13 +147,32 @@ static int bind(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, int i
     const char *at = v->s.at ? v->s.at : "";
 
     switch (v->type) {
-    case PK_V_NULL: return SQLITE_OK; /* what an earlier exec() has cleared, it is already */
+    case PK_V_NULL: return sqlite3_bind_null(st, i);
     case PK_V_INT: return sqlite3_bind_int64(st, i, v->i);
     case PK_V_REAL: return sqlite3_bind_double(st, i, v->r);
     case PK_V_TEXT: return sqlite3_bind_text64(st, i, at, v->s.len, SQLITE_STATIC, SQLITE_UTF8);
     case PK_V_BLOB: return sqlite3_bind_blob64(st, i, at, v->s.len, SQLITE_STATIC);
     }
     return SQLITE_MISUSE;
+}
+
+/* What an earlier exec() bound stays, and points to what is no longer there: every one binds all that it does not
+ * leave null. */
+static int bind_all(struct sqlite_store *s, enum pk_stmt stmt, const struct pk_value *args,
+                    int count)
+{
+    uint64_t *bound = &s->bound[stmt];
+    int rc = SQLITE_OK;
+
+    for (int i = 0; i < count && rc == SQLITE_OK; i++) {
+        uint64_t bit = (uint64_t)1 << i;
+
+        if (args[i].type == PK_V_NULL && !(*bound & bit))
+            continue;
+        rc = bind(s->api, s->stmts[stmt], i + 1, &args[i]);
+        *bound = args[i].type == PK_V_NULL ? *bound & ~bit : *bound | bit;
+    }
+    return rc;
 }
 
 static struct pk_value column(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, int i)
@@ -207,21 +228,18 @@ static bool exec(struct pk_store *store, enum pk_stmt stmt, const struct pk_valu
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
     const sqlite3_api_routines *sqlite3_api = s->api;
-    int rc = SQLITE_OK;
 
-    PK_ASSERT(count == arity[stmt]);
+    PK_ASSERT(count == arity[stmt] && count <= PARAMETERS_MAX);
     if (s->depth == 0 && !same_process(s, err)) /* begin() has looked */
         return false;
     sqlite3_stmt *st = prepared(s, stmt, err);
     if (!st)
         return false;
-    for (int i = 0; i < count && rc == SQLITE_OK; i++)
-        rc = bind(sqlite3_api, st, i + 1, &args[i]);
+    int rc = bind_all(s, stmt, args, count);
     if (rc == SQLITE_OK)
         rc = run(sqlite3_api, st, on_row, ctx);
     bool ok = rc == SQLITE_DONE || fail_sqlite(s, rc, err);
     (void)sqlite3_reset(st);
-    (void)sqlite3_clear_bindings(st);
     return ok;
 }
 
