@@ -10,16 +10,6 @@
 
 enum { GROUP_BITS = 7, GROUPS_MAX = 10 };
 
-static uint8_t next_byte(struct pk_wire *w)
-{
-    if (w->in.len == 0) {
-        w->failed = true;
-        return 0;
-    }
-    w->in.len--;
-    return (uint8_t)*w->in.at++;
-}
-
 static inline void write_number(struct pk_wire *w, uint64_t n)
 {
     char bytes[GROUPS_MAX];
@@ -38,20 +28,18 @@ static inline void write_number(struct pk_wire *w, uint64_t n)
 
 static inline uint64_t read_number(struct pk_wire *w)
 {
+    const char *at = w->in.at;
+    size_t max = w->in.len < GROUPS_MAX ? w->in.len : GROUPS_MAX;
     uint64_t n = 0;
 
-    if (w->in.len && !(*w->in.at & 0x80)) { /* one byte, as most have */
-        w->in.len--;
-        return (uint8_t)*w->in.at++;
-    }
-    for (int i = 0; i < GROUPS_MAX; i++) {
-        uint8_t byte = next_byte(w);
-
-        n |= (uint64_t)(byte & 0x7f) << (i * GROUP_BITS);
-        if (!(byte & 0x80))
+    for (size_t i = 0; i < max; i++) {
+        n |= (uint64_t)(at[i] & 0x7f) << (i * GROUP_BITS);
+        if (!(at[i] & 0x80)) {
+            w->in = (pk_str){at + i + 1, w->in.len - i - 1};
             return n;
+        }
     }
-    w->failed = true; /* more groups than 64 bits have */
+    w->failed = true; /* cut off, or more groups than 64 bits have */
     return 0;
 }
 
