@@ -20,7 +20,7 @@
 
 enum { PUSHED_MAX = 3, PLAN_MAX = 64 };
 
-enum kind { K_NONE, K_TEXT, K_UUID, K_HEX, K_TIME };
+enum kind { K_NONE, K_TEXT, K_UUID, K_HEX, K_TIME }; /* K_TIME: of an id, which begins with it */
 
 /* A column that conditions may be pushed down on. */
 struct pushed {
@@ -40,7 +40,7 @@ struct relation {
 /* clang-format off */
 static const struct relation relations[] = {
     {"pk_logs",         1, true,  "l.started_us", {{"id", "l.id", K_UUID}, {"trace_id", "l.trace_id", K_TEXT},
-                                                   {"started_at", "l.started_us", K_TIME}}},
+                                                   {"started_at", "l.id", K_TIME}}},
     {"pk_spans",        3, true,  "l.started_us", {{"log_id", "l.id", K_UUID},
                                                    {"trace_id", "l.trace_id", K_TEXT}}},
     {"pk_feedback",     1, true,  NULL, {{"id", "f.id", K_UUID}, {"trace_id", "f.trace_id", K_TEXT}}},
@@ -375,6 +375,21 @@ static void append(sqlite3_str *sql, int *count, const char *expr, const char *r
     sqlite3_str_appendf(sql, " %s %s %s", (*count)++ ? "and" : "where", expr, rest);
 }
 
+/* `op` and the smallest id of that time. */
+static void append_time(sqlite3_str *sql, int *count, const struct condition *c, const char *op,
+                        int64_t at_us)
+{
+    uint8_t id[PK_UUID_BYTES];
+    char rest[8 + 2 * sizeof id];
+    int len = snprintf(rest, sizeof rest, "%s x'", op);
+
+    pk_uuid7(at_us > 0 ? at_us : 0, 0, id);
+    for (size_t i = 0; i < sizeof id; i++)
+        len += snprintf(rest + len, sizeof rest - (size_t)len, "%02x", id[i]);
+    (void)snprintf(rest + len, sizeof rest - (size_t)len, "'");
+    append(sql, count, c->pushed->expr, rest);
+}
+
 /* Adds the condition on value number `i`; false when no row can meet it. A value that is not text is
  * left to SQLite. */
 static bool add_condition(sqlite3_str *sql, int *count, const struct condition *given, int i,
@@ -401,12 +416,10 @@ static bool add_condition(sqlite3_str *sql, int *count, const struct condition *
     }
     if (!time_span(text, &c.from_us, &c.to_us))
         return true;
-    (void)snprintf(rest, sizeof rest, ">= %lld", (long long)c.from_us);
     if (c.op != '<')
-        append(sql, count, c.pushed->expr, rest);
-    (void)snprintf(rest, sizeof rest, "< %lld", (long long)c.to_us);
+        append_time(sql, count, &c, ">=", c.from_us);
     if (c.op != '>')
-        append(sql, count, c.pushed->expr, rest);
+        append_time(sql, count, &c, "<", c.to_us);
     return true;
 }
 

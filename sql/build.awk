@@ -6,7 +6,8 @@
 #
 # The SQL is written once. Words in @...@ stand for what the engines spell differently; @word(x)@ takes an
 # expression, in which there may be other words. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance. A block
-# "-- part: name" of statements.sql is text that @name@ stands for further down, in heads too.
+# "-- part: name" of statements.sql is text that @name@ stands for further down, in heads too. A statement of the schema
+# that begins with @postgres is for that engine alone.
 
 BEGIN {
     # types                sqlite                    postgres
@@ -20,7 +21,6 @@ BEGIN {
     # what people see; X is the argument
     word["uuid()"]       = "lower(substr(hex(X),1,8)||'-'||substr(hex(X),9,4)||'-'||substr(hex(X),13,4)||'-'||substr(hex(X),17,4)||'-'||substr(hex(X),21))" SUBSEP "X"
     word["time()"]       = "strftime('%Y-%m-%dT%H:%M:%fZ', X / 1000 / 1000.0, 'unixepoch')" SUBSEP "to_timestamp(X / 1000000.0::float8)"
-    word["index_time()"] = "X"                     SUBSEP "(to_timestamp(X / 1000000.0::float8))"
     word["ms()"]         = "(X / 1000.0)"          SUBSEP "(X / 1000.0::float8)"
     word["usd()"]        = "(X / 1e12)"            SUBSEP "trim_scale(X * 0.000000000001)"
     word["usd_m()"]      = "(X / 1e6)"             SUBSEP "trim_scale(X * 0.000001)"
@@ -141,7 +141,9 @@ function print_statements(    i) {
 # --- schema --------------------------------------------------------------------------------
 
 function finish_sql(text,    kind) {
+    only_postgres = sub(/^@postgres /, "", text)
     if (what == "extension") { print spell(text, 2) ";"; return }
+    if (only_postgres) return
     kind = version ? "MIGRATION" : text ~ /^create view/ ? "VIEW" : "TABLE"
     printf "SCHEMA(%s, %d, %s)\n", kind, version, c_string(spell(text, 1))
 }

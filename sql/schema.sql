@@ -10,7 +10,7 @@ create table pk_meta (
     value bigint not null
 );
 insert into pk_meta (name, value) values
-    ('schema_version', 15),   -- of the tables: the last file in migrate/
+    ('schema_version', 16),   -- of the tables: the last file in migrate/
     ('epoch', 1),            -- grows when configs, keys or prices change
     ('prices_as_of', 0);     -- the price list that was loaded last, as the number YYYYMMDD
 
@@ -89,7 +89,7 @@ create table pk_log (
     source               text not null,
     query_id             text
 );
-create index pk_log_started on pk_log (@index_time(started_us)@);
+@postgres create index pk_log_started on pk_log ((@time(started_us)@)); -- elsewhere times are asked for by id
 create index pk_log_trace on pk_log (trace_id);
 
 -- The steps of a call, in order, unless pk_log says it all. Readers join the two: @step(x)@ is where x is.

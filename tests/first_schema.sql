@@ -74,7 +74,7 @@ create table pk_log (
     source               text not null,
     query_id             text
 )@by_key@;
-create index pk_log_started on pk_log (@index_time(started_us)@);
+create index pk_log_started on pk_log (started_us);
 create index pk_log_trace on pk_log (trace_id);
 
 -- The steps of a call, in order.

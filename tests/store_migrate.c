@@ -134,7 +134,7 @@ static void a_migration_that_fails_leaves_the_store_as_it_was(void)
                               "pragma_table_info('pk_feedback_item') where name = 'reviewed') "
                               "from pk_meta where name = 'schema_version'",
                               -1, &st, NULL) == SQLITE_OK);
-    EXPECT(sqlite3_step(st) == SQLITE_ROW && sqlite3_column_int(st, 0) == 15 &&
+    EXPECT(sqlite3_step(st) == SQLITE_ROW && sqlite3_column_int(st, 0) == 16 &&
            sqlite3_column_int(st, 1) == 0);
     (void)sqlite3_finalize(st);
     (void)sqlite3_close(db);
