@@ -17,6 +17,7 @@ enum {
     NUMBERS_BYTES_MAX = 16 << 20, /* of a block */
     KEPT_BYTES_MAX = 128 << 20,   /* in memory */
     SAVED_BYTES = 4 << 20,        /* that are written at once */
+    TURN_MS = 1000,               /* for the log's writer to end its transaction */
     HOUR_BYTES_MAX = 64 << 20,    /* an hour with more stays rows */
 };
 
@@ -191,21 +192,34 @@ static bool save_column(struct reading *r, const struct kept_column *c)
                                   NULL, &ignored);
 }
 
-/* In a short transaction. A store that does not take it will be asked again: what was read is right all the same. */
-static void save(struct reading *r)
+static void save_kept(struct reading *r)
 {
     const struct pk_store_ops *ops = r->e->store->ops;
     struct kept *k = &r->kept;
     struct pk_error ignored;
     bool ok = true;
 
-    if (k->hour_count && ops->begin(r->e->store, &ignored)) {
+    if (ops->begin(r->e->store, &ignored)) {
         for (int i = 0; ok && i < k->hour_count; i++)
             ok = save_hour(r, &k->hours[i]);
         for (int i = 0; ok && i < k->column_count; i++)
             ok = save_column(r, &k->columns[i]);
         (void)!ops->end(r->e->store, ok, &ignored);
     }
+}
+
+/* In a short transaction, for which a writer of this process waits rather than try a file that is locked. A store that
+ * does not take it will be asked again: what was read is right all the same. */
+static void save(struct reading *r)
+{
+    struct pk_writer *writer = r->e->app ? r->e->app->writer : NULL; /* a shell has none */
+    bool turn =
+        r->kept.hour_count && writer && !r->e->store->remote && pk_writer_hold(writer, TURN_MS);
+
+    if (r->kept.hour_count)
+        save_kept(r);
+    if (turn)
+        pk_writer_let_go(writer);
     forget_kept(r);
 }
 
