@@ -108,6 +108,17 @@ static int without_exact(struct pk_call *c)
     return pk_call_go(c, like->node < 0 ? ST_send : ST_embed);
 }
 
+/* What the target's key would not let through is not to be had from the cache either. */
+static bool may_ask(const struct pk_call *c)
+{
+    const struct pk_target *t = pk_call_target(c);
+
+    if (t->dead.len)
+        return false;
+    return t->models.allowed_count + t->models.denied_count == 0 ||
+           pk_models_allow(&t->models, pk_call_model(c, &t->params));
+}
+
 /* Asks the cache, once a call: for the first target whose policy wants it. */
 int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
 {
@@ -117,7 +128,7 @@ int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
         return without_exact(c);
     bool cannot_replay = c->stream && c->operation == &pk_operation_images; /* in pieces */
     if (c->looked_up || c->req->cache_off || !c->operation->cached || cannot_replay ||
-        !has_cache(c))
+        !has_cache(c) || !may_ask(c))
         return pk_call_go(c, ST_send);
     struct pk_cache_question q = question(c);
     c->looked_up = true;

@@ -257,11 +257,33 @@ def a_hit_names_who_answered_then():
             expect(json.loads(answer[1]["x-portkey-last-used-option-params"]) == {"provider": "anthropic", "model": "second"}, answer[1])
 
 
+def what_the_key_denies_by_now_is_no_hit():
+    """Not even one that was repeated byte for byte."""
+    def admin(method, path, body):
+        status, _, answer = pkd.http(method, "/v1/virtual-keys" + path, json.dumps(body), {"content-type": "application/json"})
+        expect(status == 200, answer)
+    key = {"name": "narrow", "slug": "narrow", "provider": "openai", "key": "sk", "custom_host": mock.base}
+    cfg = json.dumps({"virtual_key": "narrow", "cache": {"mode": "simple"}})
+    admin("POST", "", key)
+    text = word()
+
+    def got():
+        status, h, _ = chat(pkd, mock, text=text, cfg=cfg)
+        return status, h.get("x-portkey-cache-status")
+    expect([got() for _ in range(4)] == [(200, "MISS")] + [(200, "HIT")] * 3)
+    admin("PUT", "/narrow", {"allowed_models": ["gpt-*"]})
+    expect(until(lambda: got() == (403, "DISABLED")), got())
+    admin("PUT", "/narrow", {"allowed_models": None})
+    expect(until(lambda: got() == (200, "HIT")), got())
+    admin("DELETE", "/narrow", {})
+    expect(until(lambda: got()[0] == 401), got())
+
+
 pkd = Pkd()
 run(a_hit_names_who_answered_then, a_similar_question_is_answered_as_a_stream, a_stream_answers_a_similar_question,
     the_anthropic_dialect_has_it_too, equal_questions_that_wait_are_embedded_once,
     a_thread_finds_what_another_has_just_saved, what_another_process_saved_is_found, a_purge_is_seen,
-    a_purge_is_seen_amid_many_hits,
+    a_purge_is_seen_amid_many_hits, what_the_key_denies_by_now_is_no_hit,
     the_cache_stays_within_bounds_under_load, bytes_are_bounded_too,
     the_default_embedder_is_an_option, limits_that_are_none_are_refused)
 expect(pkd.stop() == 0)
