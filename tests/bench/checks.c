@@ -8,14 +8,12 @@
  * JSON, is the measure for the others. The text is prose with the numbers, dates and names that make scanners
  * look twice, and little that they are after.
  */
+#include "bench.h"
 #include "injection.h"
 #include "pii.h"
 #include "schema.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 25 };
 
@@ -51,20 +49,6 @@ static struct pk_arena keep; /* what all rounds share */
 static pk_str text, document, texts;
 static const struct pk_schema *schema;
 static struct pk_json doc;
-
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static void parse(struct pk_arena *arena)
 {
@@ -145,13 +129,6 @@ static double ns_per_kb(void (*run)(struct pk_arena *), pk_str of)
     return (now_ns() - from) / ((double)of.len / 1024);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 int main(int argc, char **argv)
 {
     size_t kb = argc > 1 ? strtoul(argv[1], NULL, 10) : 64;
@@ -163,8 +140,7 @@ int main(int argc, char **argv)
         for (size_t k = 0; k < PK_COUNT(checks); k++)
             ns[k][round] = ns_per_kb(checks[k].run, *checks[k].of);
     for (size_t k = 0; k < PK_COUNT(checks); k++) {
-        qsort(ns[k], ROUNDS, sizeof ns[k][0], by_size);
-        printf("%s\"%s\": %.0f", k ? ", " : "{", checks[k].name, ns[k][ROUNDS / 2]);
+        printf("%s\"%s\": %.0f", k ? ", " : "{", checks[k].name, median(ns[k], ROUNDS));
     }
     printf("}\n");
     pk_arena_free(&keep);

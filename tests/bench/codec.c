@@ -8,29 +8,12 @@
  * numbers. "parsed" is what reading its JSON costs alone.
  */
 #include "codec.h"
+#include "bench.h"
 #include "provider.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 enum { ROUNDS = 50, VECTORS = 32, NUMBERS = 1536 };
 
 static struct pk_arena texts; /* what is read again and again */
-
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static struct subject {
     const char *name, *provider, *format, *start, *open, *close, *end;
@@ -117,13 +100,6 @@ static void measure(struct subject *s, int round)
     pk_arena_free(&arena);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 int main(void)
 {
     pk_arena_init(&texts, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
@@ -133,8 +109,7 @@ int main(void)
         for (size_t i = 0; i < PK_COUNT(subjects); i++)
             measure(&subjects[i], round);
     for (size_t i = 0; i < PK_COUNT(subjects); i++) {
-        qsort(subjects[i].ns, ROUNDS, sizeof subjects[i].ns[0], by_size);
-        printf("%s\"%s\": %.0f", i ? ", " : "{", subjects[i].name, subjects[i].ns[ROUNDS / 2]);
+        printf("%s\"%s\": %.0f", i ? ", " : "{", subjects[i].name, median(subjects[i].ns, ROUNDS));
     }
     printf("}\n");
     pk_arena_free(&texts);

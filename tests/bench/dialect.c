@@ -8,31 +8,14 @@
  * request (an agent's, with tools and their results), of an answer, and of the same answer as a stream. An
  * OpenAI client before an OpenAI provider is beside them: there bytes pass.
  */
+#include "bench.h"
 #include "provider.h"
 #include "stream.h"
 #include "test_frames.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 enum { ROUNDS = 200, TURNS = 20, PIECES = 400 };
 
 static struct pk_arena texts; /* what is read again and again */
-
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static pk_str conversation(void)
 {
@@ -188,13 +171,6 @@ static void (*const runs[])(struct pk_arena *arena,
                             const struct subject *s) = {run_request, run_answer, run_stream};
 static const char *const run_names[] = {"request", "answer", "stream"};
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void measure(struct subject *s, int what, int round)
 {
     struct pk_arena arena;
@@ -228,9 +204,8 @@ int main(void)
                 measure(&subjects[i], what, round);
     for (size_t i = 0; i < PK_COUNT(subjects); i++)
         for (int what = 0; what < 3; what++) {
-            qsort(subjects[i].ns[what], ROUNDS, sizeof subjects[i].ns[what][0], by_size);
             printf("%s\"%s %s\": %.0f", i + (size_t)what ? ", " : "{", subjects[i].provider,
-                   run_names[what], subjects[i].ns[what][ROUNDS / 2]);
+                   run_names[what], median(subjects[i].ns[what], ROUNDS));
         }
     printf("}\n");
     pk_arena_free(&texts);

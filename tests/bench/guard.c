@@ -8,12 +8,10 @@
  * many rounds, by guardrail. The text is prose with numbers and names in it; "schema" has JSON for a text, and
  * "schema plain" is the same request without a guardrail.
  */
+#include "bench.h"
 #include "call.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 25, CALLS = 20 };
 
@@ -55,20 +53,6 @@ static const struct {
 
 static struct pk_arena keep; /* what all rounds share */
 static pk_str bodies[2];
-
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static pk_str body_of(pk_str text)
 {
@@ -115,13 +99,6 @@ static void make_calls(const struct pk_config *config, pk_str body)
     }
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 int main(int argc, char **argv)
 {
     size_t kb = argc > 1 ? strtoul(argv[1], NULL, 10) : 64;
@@ -146,8 +123,7 @@ int main(int argc, char **argv)
             ns[k][round] = (now_ns() - from) / CALLS / ((double)body.len / 1024);
         }
     for (size_t k = 0; k < PK_COUNT(runs); k++) {
-        qsort(ns[k], ROUNDS, sizeof ns[k][0], by_size);
-        printf("%s\"%s\": %.0f", k ? ", " : "{", runs[k].name, ns[k][ROUNDS / 2]);
+        printf("%s\"%s\": %.0f", k ? ", " : "{", runs[k].name, median(ns[k], ROUNDS));
     }
     printf("}\n");
     pk_arena_free(&keep);

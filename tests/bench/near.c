@@ -8,28 +8,17 @@
  * a common middle, as those of texts about one thing are.
  */
 #include "near.h"
+#include "bench.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 41 };
 
 static const uint8_t gate[PK_NEAR_KEY_BYTES] = "gate";
 
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
-
 static double now_ms(void)
 {
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+    return now_ns() / 1e6;
 }
 
 static void draw(uint64_t *random, float *v, int dims)
@@ -37,19 +26,6 @@ static void draw(uint64_t *random, float *v, int dims)
     for (int i = 0; i < dims; i++)
         v[i] = 0.5F + (float)(int32_t)(uint32_t)pk_random_next(random) / 2147483648.0F;
     (void)pk_near_normalise(v, dims);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *times)
-{
-    qsort(times, ROUNDS, sizeof *times, by_size);
-    return times[ROUNDS / 2];
 }
 
 /* The peer: what one would write first. */
@@ -103,7 +79,7 @@ int main(int argc, char **argv)
     }
     printf("{\"vectors\":%d,\"dims\":%d,\"search_ms\":%.2f,\"scan_ms\":%.2f,\"bytes\":%zu,"
            "\"same\":%s}\n",
-           count, dims, median(ours), median(theirs), pk_near_bytes(n),
+           count, dims, median(ours, ROUNDS), median(theirs, ROUNDS), pk_near_bytes(n),
            found == peers ? "true" : "false");
     pk_near_free(n);
     free(vectors);

@@ -8,12 +8,10 @@
  * config. Everything that a call does before its first byte goes out is in it: ids, reading the body and the
  * metadata, the choice, and the upstream request.
  */
+#include "bench.h"
 #include "call.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 25 };
 
@@ -46,20 +44,6 @@ static const char body[] =
     "question, and say so when you do not know.\"},{\"role\":\"user\",\"content\":\"Which of the "
     "invoices of last month are still open, and who has to be asked about them?\"}]}";
 
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 static void make_calls(const struct pk_config *config, long calls)
 {
     static const struct pk_facts facts;
@@ -78,13 +62,6 @@ static void make_calls(const struct pk_config *config, long calls)
         (void)pk_call_step(c, 1, &cancel);
         pk_arena_free(&arena);
     }
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 int main(int argc, char **argv)
@@ -106,8 +83,7 @@ int main(int argc, char **argv)
             ns[k][round] = (now_ns() - from) / (double)calls;
         }
     for (size_t k = 0; k < PK_COUNT(configs); k++) {
-        qsort(ns[k], ROUNDS, sizeof ns[k][0], by_size);
-        printf("%s\"%s\": %.0f", k ? ", " : "{", configs[k].name, ns[k][ROUNDS / 2]);
+        printf("%s\"%s\": %.0f", k ? ", " : "{", configs[k].name, median(ns[k], ROUNDS));
     }
     printf("}\n");
     pk_arena_free(&arena);

@@ -8,6 +8,7 @@
  * Beside it, in the same run: bare libcurl, a new easy handle a request, over multi_perform.
  */
 #include "xfer.h"
+#include "bench.h"
 #include "loopback.h"
 
 #include <curl/curl.h>
@@ -18,12 +19,6 @@ enum { WIDE_MAX = 1024 };
 static struct loopback server;
 static char url[64];
 static const char body[500];
-
-_Noreturn void pk_bug(const char *file, int line, const char *what)
-{
-    (void)fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    abort();
-}
 
 static double cpu_us(void)
 {
