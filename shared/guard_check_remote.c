@@ -149,6 +149,23 @@ static bool is_success(const struct pk_check_run *r)
     return r->status >= 200 && r->status < 300;
 }
 
+/* The answer as JSON; false, told as the check's error, when it is none or a refusal. */
+static bool read_reply(struct pk_check_run *r, const char *who, const char *what,
+                       struct pk_json *reply)
+{
+    struct pk_error err = {0};
+
+    if (!is_success(r)) {
+        pk_check_err(r, "%s answered %d", who, r->status);
+        return false;
+    }
+    if (!pk_json_parse(r->arena, r->body, what, reply, &err)) {
+        pk_check_err(r, "%s", err.msg);
+        return false;
+    }
+    return true;
+}
+
 /* A request of another shape than the client's, or that wants a stream where it wants none, is not taken. */
 static bool fits_in(const struct pk_guard_doc *doc, const struct pk_json *reply, int changed)
 {
@@ -186,17 +203,10 @@ static bool take_document(struct pk_check_run *r, const struct pk_json *reply)
 
 static void webhook_resume(struct pk_check_run *r)
 {
-    struct pk_error err = {0};
     struct pk_json reply;
 
-    if (!is_success(r)) {
-        pk_check_err(r, "the webhook answered %d", r->status);
+    if (!read_reply(r, "the webhook", "webhook", &reply))
         return;
-    }
-    if (!pk_json_parse(r->arena, r->body, "webhook", &reply, &err)) {
-        pk_check_err(r, "%s", err.msg);
-        return;
-    }
     int verdict = pk_json_get(&reply, 0, "verdict");
     int data = pk_json_get(&reply, 0, "data");
     if (pk_json_type(&reply, verdict) != PK_JSON_TRUE &&
@@ -380,18 +390,11 @@ static bool add_flagged(struct pk_check_run *r, const struct pk_json *reply, int
 static void moderation_resume(struct pk_check_run *r)
 {
     struct pk_buf names = pk_buf_in(r->arena, PK_HEADERS_BYTES_MAX);
-    struct pk_error err = {0};
     struct pk_json reply;
     bool flagged = false;
 
-    if (!is_success(r)) {
-        pk_check_err(r, "the moderation's provider answered %d", r->status);
+    if (!read_reply(r, "the moderation's provider", "moderation", &reply))
         return;
-    }
-    if (!pk_json_parse(r->arena, r->body, "moderation", &reply, &err)) {
-        pk_check_err(r, "%s", err.msg);
-        return;
-    }
     int results = pk_json_get(&reply, 0, "results");
     if (pk_json_count(&reply, results) == 0 || pk_json_type(&reply, results) != PK_JSON_ARRAY) {
         pk_check_err(r, "the moderation's answer has no results");

@@ -11,31 +11,17 @@
  * there: for the usual thresholds nearly all, after a quarter of the bytes. Heads lie next to each other,
  * because the time goes into reading memory.
  */
-#include "near.h"
+#include "near_code.h"
 
-#include <math.h>
 #include <string.h>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 enum {
     BUCKETS = 4096,
-    STEP = 32, /* numbers that the loops take at a time; vectors are padded with zeros to it */
     BLOCK_MIN = 8,
     BLOCK_MAX = 1024,
 };
 
 static const float float_error = 1e-4F; /* of sums of floats, generously */
-
-typedef int32_t dot_fn(const int8_t *a, const int8_t *b, size_t count);
-
-/* What the inequalities need of a vector. */
-struct sizes {
-    float scale, rest; /* rest: the length of what is behind the head */
-    float error;       /* the length of what rounding took away */
-};
 
 struct fact {
     int64_t id;
@@ -49,7 +35,7 @@ struct block {
     int64_t newest; /* the largest id in it */
     int count, cap;
     uint64_t *exact; /* traits.exact of each: the first look */
-    struct sizes *sizes;
+    struct pk_near_sizes *sizes;
     struct fact *facts;
     int8_t *heads, *tails;
 };
@@ -66,8 +52,8 @@ struct gate {
     struct gate *next; /* in its bucket */
     struct gate *older, *newer;
     struct pk_near_range range;
-    int dims, count;
-    size_t head, tail; /* numbers of each part, padded */
+    struct pk_near_shape shape; /* dims 0: no vector has come yet */
+    int count;
     struct block *blocks;
     struct young *young;
     int young_count;
@@ -76,119 +62,18 @@ struct gate {
 struct pk_near {
     struct pk_allocator from;
     size_t bytes, bytes_max;
-    dot_fn *dot;
+    pk_near_dot_fn *dot;
     struct gate *oldest, *newest;
     struct gate *buckets[BUCKETS];
 };
 
 /* A query as the vectors are kept. */
 struct coded {
-    struct sizes sizes;
+    struct pk_near_sizes sizes;
     int8_t codes[PK_NEAR_DIMS_MAX];
 };
 
-_Static_assert(PK_NEAR_DIMS_MAX % STEP == 0, "a coded vector has room for its padding");
-
-/* --- arithmetic ------------------------------------------------------------------------------ */
-
-/* 4096 products of at most 127 * 127 fit in 32 bits. */
-static int32_t dot_plain(const int8_t *a, const int8_t *b, size_t count)
-{
-    int32_t sum = 0;
-
-    for (size_t i = 0; i < count; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static __m256i widened(const int8_t *at)
-{
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)at));
-}
-
-__attribute__((target("avx2"))) static int32_t dot_avx2(const int8_t *a, const int8_t *b,
-                                                        size_t count)
-{
-    __m256i sum = _mm256_setzero_si256();
-
-    for (size_t i = 0; i < count; i += STEP) {
-        __m256i low = _mm256_madd_epi16(widened(a + i), widened(b + i));
-        __m256i high = _mm256_madd_epi16(widened(a + i + 16), widened(b + i + 16));
-
-        sum = _mm256_add_epi32(sum, _mm256_add_epi32(low, high));
-    }
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    half = _mm_hadd_epi32(half, half);
-    return _mm_cvtsi128_si32(_mm_hadd_epi32(half, half));
-}
-
-static dot_fn *best_dot(void)
-{
-    return __builtin_cpu_supports("avx2") ? dot_avx2 : dot_plain;
-}
-#else
-static dot_fn *best_dot(void)
-{
-    return dot_plain;
-}
-#endif
-
-double pk_near_cosine(const float *a, const float *b, int dims)
-{
-    double sum = 0;
-
-    for (int i = 0; i < dims; i++)
-        sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
-bool pk_near_normalise(float *vector, int dims)
-{
-    double length = sqrt(pk_near_cosine(vector, vector, dims));
-
-    if (!isfinite(length) || length <= 0)
-        return false;
-    for (int i = 0; i < dims; i++)
-        vector[i] = (float)((double)vector[i] / length);
-    return true;
-}
-
-static size_t padded(int count)
-{
-    return ((size_t)count + STEP - 1) / STEP * STEP;
-}
-
-static float largest(const float *vector, int dims)
-{
-    float max = 0;
-
-    for (int i = 0; i < dims; i++)
-        max = fmaxf(max, fabsf(vector[i]));
-    return max;
-}
-
-static float length_of(const int8_t *codes, size_t count, float scale)
-{
-    return sqrtf((float)dot_plain(codes, codes, count)) * scale;
-}
-
-/* `codes` has room for head + tail numbers. */
-static struct sizes encode(const struct gate *g, const float *vector, int8_t *head, int8_t *tail)
-{
-    float scale = largest(vector, g->dims) / 127.0F, lost = 0;
-
-    memset(head, 0, g->head);
-    memset(tail, 0, g->tail);
-    for (int i = 0; i < g->dims && scale > 0; i++) {
-        long code = lrintf(vector[i] / scale);
-        float rest = vector[i] - (float)code * scale;
-
-        *((size_t)i < g->head ? &head[i] : &tail[(size_t)i - g->head]) = (int8_t)code;
-        lost += rest * rest;
-    }
-    return (struct sizes){scale, length_of(tail, g->tail, scale), sqrtf(lost)};
-}
+_Static_assert(PK_NEAR_DIMS_MAX % PK_NEAR_STEP == 0, "a coded vector has room for its padding");
 
 /* --- memory ---------------------------------------------------------------------------------- */
 
@@ -332,8 +217,8 @@ static size_t lay_out(struct block *b, const struct gate *g, size_t cap)
     size_t exact = place(&size, cap, sizeof *b->exact);
     size_t sizes = place(&size, cap, sizeof *b->sizes);
     size_t facts = place(&size, cap, sizeof *b->facts);
-    size_t heads = place(&size, cap, g->head);
-    size_t tails = place(&size, cap, g->tail);
+    size_t heads = place(&size, cap, g->shape.head);
+    size_t tails = place(&size, cap, g->shape.tail);
     if (b) {
         char *at = (char *)b;
 
@@ -370,14 +255,9 @@ static bool fits(struct gate *g, const struct pk_near_item *item)
 {
     if (item->dims < 1 || item->dims > PK_NEAR_DIMS_MAX)
         return false;
-    if (g->dims == 0) {
-        size_t all = padded(item->dims);
-
-        g->dims = item->dims;
-        g->head = padded((item->dims + 3) / 4);
-        g->tail = all - g->head;
-    }
-    return g->dims == item->dims;
+    if (g->shape.dims == 0)
+        g->shape = pk_near_shape_of(item->dims);
+    return g->shape.dims == item->dims;
 }
 
 static struct fact fact_of(const struct pk_near_item *item)
@@ -419,7 +299,8 @@ bool pk_near_add(struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
     b->newest = item->id > b->newest ? item->id : b->newest;
     b->exact[i] = item->traits.exact;
     b->facts[i] = fact_of(item);
-    b->sizes[i] = encode(g, item->vector, b->heads + i * g->head, b->tails + i * g->tail);
+    b->sizes[i] = pk_near_encode(&g->shape, item->vector, b->heads + i * g->shape.head,
+                                 b->tails + i * g->shape.tail);
     grow_up(n, g, item->key);
     return true;
 }
@@ -451,7 +332,7 @@ void pk_near_add_young(struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES],
 struct search {
     const struct gate *gate;
     const struct pk_near_item *like;
-    dot_fn *dot;
+    pk_near_dot_fn *dot;
     float threshold;
     struct coded q;
     struct pk_near_matches *found;
@@ -475,14 +356,16 @@ static void offer(struct search *s, const struct fact *f, float similarity, floa
 static void look_at(struct search *s, const struct block *b, size_t i)
 {
     const struct gate *g = s->gate;
-    const struct sizes *v = &b->sizes[i], *q = &s->q.sizes;
+    const struct pk_near_sizes *v = &b->sizes[i], *q = &s->q.sizes;
     float scale = q->scale * v->scale;
     float error = q->error + (1 + q->error) * v->error + float_error;
-    float head = (float)s->dot(s->q.codes, b->heads + i * g->head, g->head) * scale;
+    float head = (float)s->dot(s->q.codes, b->heads + i * g->shape.head, g->shape.head) * scale;
 
     if (head + q->rest * v->rest + error < s->threshold)
         return;
-    float tail = (float)s->dot(s->q.codes + g->head, b->tails + i * g->tail, g->tail) * scale;
+    float tail =
+        (float)s->dot(s->q.codes + g->shape.head, b->tails + i * g->shape.tail, g->shape.tail) *
+        scale;
     if (head + tail + error < s->threshold ||
         !pk_traits_agree(&s->like->traits, &b->facts[i].traits))
         return;
@@ -502,15 +385,15 @@ void pk_near_find(const struct pk_near *n, const uint8_t gate[PK_NEAR_KEY_BYTES]
         .gate = g, .like = like, .dot = n->dot, .threshold = (float)threshold, .found = m};
 
     m->count = 0;
-    if (!g || g->dims != like->dims)
+    if (!g || g->shape.dims != like->dims)
         return;
-    s.q.sizes = encode(g, like->vector, s.q.codes, s.q.codes + g->head);
+    s.q.sizes = pk_near_encode(&g->shape, like->vector, s.q.codes, s.q.codes + g->shape.head);
     for (const struct block *b = g->blocks; b; b = b->next)
         for (size_t i = 0; i < (size_t)b->count; i++)
             if (b->exact[i] == like->traits.exact)
                 look_at(&s, b, i);
     for (const struct young *y = g->young; y; y = y->next) {
-        double exact = pk_near_cosine(y->vector, like->vector, g->dims);
+        double exact = pk_near_cosine(y->vector, like->vector, g->shape.dims);
 
         if (pk_near_enough(exact, threshold) && pk_traits_agree(&like->traits, &y->fact.traits))
             offer(&s, &y->fact, (float)exact, 0);
@@ -528,8 +411,8 @@ static bool forget_in(struct gate *g, struct block *b, int64_t id)
     b->exact[i] = b->exact[last];
     b->sizes[i] = b->sizes[last];
     b->facts[i] = b->facts[last];
-    memmove(b->heads + i * g->head, b->heads + last * g->head, g->head);
-    memmove(b->tails + i * g->tail, b->tails + last * g->tail, g->tail);
+    memmove(b->heads + i * g->shape.head, b->heads + last * g->shape.head, g->shape.head);
+    memmove(b->tails + i * g->shape.tail, b->tails + last * g->shape.tail, g->shape.tail);
     b->count--;
     g->count--;
     return true;
@@ -591,7 +474,7 @@ struct pk_near *pk_near_new(struct pk_allocator from, size_t bytes_max)
     memset(n, 0, sizeof *n);
     n->from = from;
     n->bytes_max = bytes_max;
-    n->dot = best_dot();
+    n->dot = pk_near_best_dot();
     return n;
 }
 

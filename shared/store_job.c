@@ -456,6 +456,17 @@ static bool end(struct pk_store *s, bool ok, struct pk_error *err)
     return ok ? s->ops->end(s, true, err) : (s->ops->end(s, false, &unused), false);
 }
 
+/* Whether there is such a job, and the actor's. */
+static bool is_there(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
+                     struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
+    bool found = false;
+
+    return s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), pk_row_mark, &found, err) &&
+           (found || fail_unknown(err));
+}
+
 static bool cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                    int64_t now_us, bool *cancelled, struct pk_error *err)
 {
@@ -471,15 +482,9 @@ static bool cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str a
 bool pk_store_job_cancel(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                          int64_t now_us, bool *cancelled, struct pk_error *err)
 {
-    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
-    bool found = false;
-
     *cancelled = false;
-    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), pk_row_mark, &found, err))
-        return false;
-    if (!found)
-        return fail_unknown(err);
-    return s->ops->begin(s, err) && end(s, cancel(s, id, actor, now_us, cancelled, err), err);
+    return is_there(s, id, actor, err) && s->ops->begin(s, err) &&
+           end(s, cancel(s, id, actor, now_us, cancelled, err), err);
 }
 
 static bool count_row(void *ctx, const struct pk_value *v, int count)
@@ -505,13 +510,7 @@ static bool retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], int64_t n
 bool pk_store_job_retry(struct pk_store *s, const uint8_t id[PK_UUID_BYTES], pk_str actor,
                         int64_t now_us, int64_t *count, struct pk_error *err)
 {
-    const struct pk_value args[] = {pk_v_uuid(id), pk_v_text(actor)};
-    bool found = false;
-
     *count = 0;
-    if (!s->ops->exec(s, PK_SQL_job_over, args, PK_COUNT(args), pk_row_mark, &found, err))
-        return false;
-    if (!found)
-        return fail_unknown(err);
-    return s->ops->begin(s, err) && end(s, retry(s, id, now_us, count, err), err);
+    return is_there(s, id, actor, err) && s->ops->begin(s, err) &&
+           end(s, retry(s, id, now_us, count, err), err);
 }
