@@ -93,6 +93,7 @@ bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct p
     give_ids(t, &r, &ids);
     r.ended_us = pk_clock_us();
     (void)pkd_call_log(t, &t->scratch, asked->operation, &r, &r);
+    pkd_add(&t->meter->repeats, 1);
     give(t, conn, &r, e);
     return true;
 }

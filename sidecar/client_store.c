@@ -207,8 +207,9 @@ void pkd_call_look_up(struct pkd_call *c)
     c->waiter.inbox = c->thread->inbox;
     c->waiter.owner = c;
     bool recent = pkd_flight_recent(flights, c->waiter.key, &c->arena, &entry);
-    c->hot = !recent && pkd_hot_find(&c->thread->hot, c->waiter.key,
-                                     pk_call_max_age_s(c->task.call), &c->arena, &entry);
+    c->hot = recent ? 0
+                    : pkd_hot_find(&c->thread->hot, c->waiter.key, pk_call_max_age_s(c->task.call),
+                                   &c->arena, &entry);
     if (recent || c->hot)
         answer_lookup(c, &entry);
     else
