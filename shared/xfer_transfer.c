@@ -346,7 +346,9 @@ bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev)
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-/* Taking an unfinished one out of the multi handle closes its connection. */
+/* Taking an unfinished one out of the multi handle closes its connection; one of HTTP/2 that others use stays, and they
+ * see to it that the provider hears of the end. A libcurl of 7.88 to 8.14 would keep one that nobody uses, and tell
+ * nothing until somebody does: the provider would go on, and be paid. */
 static void cut_off(struct pk_transfer *t)
 {
     struct pk_xfer *x = t->x;
@@ -360,6 +362,7 @@ static void cut_off(struct pk_transfer *t)
     if (!t->easy)
         return;
     struct pk_hush h = pk_xfer_hush(x);
+    (void)curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, 1L);
     (void)curl_multi_remove_handle(x->multi, t->easy);
     pk_xfer_unhush(&h);
 }

@@ -155,6 +155,19 @@ def a_client_that_leaves_ends_its_stream_and_no_other(p):
 
 
 @with_http2
+def a_client_that_leaves_a_connection_of_its_own_ends_its_stream(p):
+    before = mock.page("stats")["aborted"]
+    s = p.raw()
+    body = chat_body("echo:words=500:tick=20", stream=True).encode()
+    s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/json\r\nx-portkey-config: " +
+              front.config().encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    expect(s.recv(100))
+    s.close()
+    expect(until(lambda: mock.page("stats")["aborted"] > before), "upstream goes on")
+    expect(ask(p)[0] == 200, "the next has a connection")
+
+
+@with_http2
 def no_call_is_lost_when_a_connection_takes_no_more(p):
     """nginx ends a connection (GOAWAY) after keepalive_requests, while others are about to use it."""
     results = []
@@ -176,7 +189,7 @@ def no_call_is_lost_when_a_connection_takes_no_more(p):
 
 run(http_1_is_spoken_unless_told_otherwise, who_is_vouched_for_by_nobody_is_not_called, calls_share_a_connection,
     streams_errors_and_large_answers_are_as_over_http_1, a_client_that_leaves_ends_its_stream_and_no_other,
-    no_call_is_lost_when_a_connection_takes_no_more)
+    a_client_that_leaves_a_connection_of_its_own_ends_its_stream, no_call_is_lost_when_a_connection_takes_no_more)
 front.process.terminate()
 front.process.wait(10)
 mock.stop()
