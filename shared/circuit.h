@@ -4,7 +4,7 @@
  *
  * A breaker (`cb_config`) counts what comes of the attempts at a target within windows as long as its cooldown.
  * Enough failures open the circuit: until the cooldown has passed, routing passes the target over; then the
- * count starts anew. The counts live in the store (store_circuit.h), so that all processes count together.
+ * count starts anew. The counts live in the store (store_route.h), so that all processes count together.
  */
 #ifndef PK_CIRCUIT_H
 #define PK_CIRCUIT_H

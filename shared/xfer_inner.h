@@ -29,8 +29,8 @@ enum {
 struct pk_watch {
     uint32_t want, have; /* EPOLLIN, EPOLLOUT */
     int next_dirty;
-    bool ours;  /* opened by on_open(), so that on_close() will tell when it is gone */
-    bool dirty; /* in the list of sockets to look at before the next wait */
+    bool ours;                  /* opened in xfer_curl.c, which will be told when it is gone */
+    bool dirty;                 /* in the list of sockets to look at before the next wait */
     struct pk_transfer *tunnel; /* whose it is, instead of curl's; */
     struct pk_link *link;       /* or that */
 };

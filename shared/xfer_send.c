@@ -217,7 +217,7 @@ static void add_text(struct pk_bytes *text, pk_str s)
 }
 
 /* Appends "name: prefix value" to the list; pk_transfer_room() has made room for it. It ends like a string, and,
- * once finish_lines() has seen it, like a line. Curl takes one without a value for the wish not to send that header. */
+ * once add_end() has seen it, like a line. Curl takes one without a value for the wish not to send that header. */
 static void add_line(struct pk_transfer *t, pk_str name, pk_str prefix, pk_str value)
 {
     int i = t->line_count++;

@@ -359,7 +359,7 @@ void pk_wire_connected(struct pk_transfer *t, int fd)
 {
     struct pk_link *l = pk_link_adopt(t->x, fd, &t->to->url);
 
-    pk_transfer_disconnect(t); /* curl asks to have the socket closed, see on_close() */
+    pk_transfer_disconnect(t); /* curl asks to have the socket closed: xfer_curl.c does not */
     if (l && l->ours) {
         use(t, l);
         return;
