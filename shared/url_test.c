@@ -296,6 +296,27 @@ static void what_is_no_entry_of_a_list_is_named(void)
             printf("#   %s\n", cases[i].list);
 }
 
+static void an_escape_is_a_byte_when_it_is_whole(void)
+{
+    static const struct {
+        const char *text;
+        char byte;
+        size_t spelled;
+    } cases[] = {
+        {"a", 'a', 1},   {"%41b", 'A', 3},   {"%4a", 'J', 3},  {"%4A", 'J', 3},
+        {"%00", 0, 3},   {"%fF", '\xff', 3}, {"%", '%', 1},    {"%4", '%', 1},
+        {"%4g", '%', 1}, {"%g4", '%', 1},    {"%%41", '%', 1}, {"+", '+', 1},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        char byte = 'x';
+
+        if (!EXPECT(pk_url_byte(pk_str_of(cases[i].text), 0, &byte) == cases[i].spelled &&
+                    byte == cases[i].byte))
+            printf("#   %s\n", cases[i].text);
+    }
+}
+
 int main(void)
 {
     RUN(plain_spellings_are_accepted);
@@ -305,5 +326,6 @@ int main(void)
     RUN(loopback_is_told_by_spelling);
     RUN(a_host_matches_the_entries_of_a_list);
     RUN(what_is_no_entry_of_a_list_is_named);
+    RUN(an_escape_is_a_byte_when_it_is_whole);
     return test_end();
 }
