@@ -81,17 +81,45 @@ int64_t pk_call_output_assumed(const struct pk_call *c)
     return p && p->max_output > 0 && p->max_output < assumed ? p->max_output : assumed;
 }
 
+static bool refuse_unpriced(struct pk_call *c)
+{
+    const char *provider = pk_call_target(c)->provider->name;
+
+    if (has_unpriced(c) && c->tunnel->why)
+        return pk_fail(&c->error, PK_BUDGET, "%s: %s, so that no budget in dollars can be kept",
+                       provider, c->tunnel->why);
+    c->unpriced = true;
+    if (c->record.request_model.len == 0)
+        return pk_fail(&c->error, PK_BUDGET,
+                       "%s: what a request of %s without a model costs is not known, so that no "
+                       "budget in dollars can be kept",
+                       provider, c->operation->name);
+    return pk_fail(
+        &c->error, PK_BUDGET,
+        "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",
+        provider, PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
+}
+
+/* Its bill is known behind the answer, if ever: all that is asked is that something is left, and that the model
+ * of a form has a price. */
+static bool find_behind(struct pk_call *c, bool cost, struct most *most)
+{
+    pk_str model = c->record.request_model;
+
+    *most = (struct most){1, 1};
+    return !cost || c->opaque || model.len == 0 ||
+           pk_price_find(&c->facts->prices, pk_call_provider(c), model, 0, c->record.started_us) ||
+           refuse_unpriced(c);
+}
+
 static bool find_most(struct pk_call *c, bool cost, struct most *most)
 {
     struct pk_json body;
 
     *most = (struct most){0, 0};
     c->unpriced = false;
-    /* Its bill is known behind the answer, if ever: all that is asked is that something is left. */
-    if (c->opaque || c->form.parts) {
-        *most = (struct most){1, 1};
-        return true;
-    }
+    if (c->opaque || c->form.parts)
+        return find_behind(c, cost, most);
     struct pk_bound bound = {.input = 1}; /* of a session, which nobody can bound: the same */
     /* What is made a form is bounded as it came. */
     pk_str sent = pk_str_starts(c->exchange.body, "--") ? c->body.text : c->exchange.body;
@@ -107,20 +135,7 @@ static bool find_most(struct pk_call *c, bool cost, struct most *most)
                   pk_estimate_cost(&c->facts->prices, pk_call_provider(c), c->record.request_model,
                                    &bound, c->record.started_us, &most->pusd)))
         return true;
-    if (has_unpriced(c) && c->tunnel->why)
-        return pk_fail(&c->error, PK_BUDGET, "%s: %s, so that no budget in dollars can be kept",
-                       pk_call_target(c)->provider->name, c->tunnel->why);
-    c->unpriced = true;
-    if (c->record.request_model.len == 0)
-        return pk_fail(&c->error, PK_BUDGET,
-                       "%s: what a request of %s without a model costs is not known, so that no "
-                       "budget in dollars can be kept",
-                       pk_call_target(c)->provider->name, c->operation->name);
-    return pk_fail(
-        &c->error, PK_BUDGET,
-        "%s: the price of \"%.*s\" is not known, so that no budget in dollars can be kept",
-        pk_call_target(c)->provider->name,
-        PK_FMT(pk_str_sub(c->record.request_model, 0, PK_SLUG_BYTES_MAX)));
+    return refuse_unpriced(c);
 }
 
 /* The same, when something that limits it counts tokens or money. */
