@@ -48,6 +48,11 @@ pk_str pkd_snake(struct pk_arena *arena, pk_str name)
     return pk_buf_str(&out);
 }
 
+static const char *article(const struct pkd_control *c)
+{
+    return strchr("aeiou", *c->is->noun) ? "an" : "a";
+}
+
 static bool is_member(struct pkd_control *c, pk_str name)
 {
     const char *const *known = c->is->members;
@@ -70,8 +75,8 @@ bool pkd_control_body(struct pkd_control *c)
         pk_str name = pk_json_str(c->arena, doc, k);
 
         if (!is_member(c, pkd_snake(c->arena, name)))
-            return pk_fail(c->err, PK_BAD_REQUEST, "body: a %s has no member \"%.*s\"", c->is->noun,
-                           PK_FMT(pk_name_shown(name)));
+            return pk_fail(c->err, PK_BAD_REQUEST, "body: %s %s has no member \"%.*s\"", article(c),
+                           c->is->noun, PK_FMT(pk_name_shown(name)));
     }
     return true;
 }
@@ -174,8 +179,8 @@ bool pkd_control_name(struct pkd_control *c)
         if (!is_there(c, c->slug, &taken))
             return false;
     }
-    return !taken || pk_fail(c->err, PK_BAD_REQUEST, "slug: there is a %s called \"%.*s\" already",
-                             c->is->noun, PK_FMT(pk_name_shown(base)));
+    return !taken || pk_fail(c->err, PK_BAD_REQUEST, "slug: there is %s %s called \"%.*s\" already",
+                             article(c), c->is->noun, PK_FMT(pk_name_shown(base)));
 }
 
 bool pkd_control_untitle(struct pkd_control *c)
