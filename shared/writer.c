@@ -153,10 +153,10 @@ static void settle(struct pk_writer *w, int64_t count, int64_t lost)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-/* Waits between two rounds; cut short by pk_writer_free(). */
-static void pause_round(struct pk_writer *w, int round)
+/* Cut short by pk_writer_free(). */
+static void pause_until(struct pk_writer *w, int64_t until_ms)
 {
-    struct timespec until = at_ms(now_ms() + ((int64_t)ROUND_PAUSE_MS << round));
+    struct timespec until = at_ms(until_ms);
 
     (void)pthread_mutex_lock(&w->lock);
     while (!w->stop)
@@ -165,34 +165,39 @@ static void pause_round(struct pk_writer *w, int round)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-/* Writes the entries of [from, to), or puts them aside; how many were lost. */
-static int64_t write_or_spool(struct pk_writer *w, size_t from, size_t to)
+/* Writes the entries of [*from, to), or puts them aside, until *from is `to` or nobody takes them; how many were
+ * lost. */
+static int64_t write_or_spool(struct pk_writer *w, size_t *from, size_t to)
 {
     int rounds = w->spool.path[0] ? 1 : PK_WRITER_ROUNDS_MAX;
     enum pk_wrote wrote = PK_AWAY;
     struct pk_error err;
+    int64_t lost = 0;
 
-    if (pk_writer_is_away(w))
-        return pk_writer_set_aside(w, &w->writing, from, to);
+    if (pk_writer_is_away(w)) {
+        (void)pk_writer_set_aside(w, &w->writing, from, to);
+        return 0;
+    }
     for (int round = 0; round < rounds; round++) {
         w->store->unseen = round == 0;
-        wrote = pk_writer_group(w, &w->writing, from, to, &err);
+        wrote = pk_writer_group(w, &w->writing, *from, to, &err);
         w->store->unseen = false;
-        if (wrote == PK_WROTE)
+        if (wrote == PK_WROTE) {
+            *from = to;
             return 0;
+        }
         pk_writer_note(w, &err);
         if (wrote == PK_REFUSED)
             break;
         if (round + 1 < rounds)
-            pause_round(w, round);
+            pause_until(w, now_ms() + ((int64_t)ROUND_PAUSE_MS << round));
     }
-    if (wrote == PK_AWAY && w->spool.path[0]) {
+    if (wrote == PK_AWAY && w->spool.path[0])
         pk_writer_away(w);
-        return pk_writer_set_aside(w, &w->writing, from, to);
-    }
-    size_t upto = from;
-    int64_t lost = pk_writer_singly(w, &w->writing, &upto, to);
-    return lost + pk_writer_set_aside(w, &w->writing, upto, to);
+    else
+        lost = pk_writer_singly(w, &w->writing, from, to);
+    (void)pk_writer_set_aside(w, &w->writing, from, to);
+    return lost;
 }
 
 /* Their callers wait, the entries' do not. Not for ever. */
@@ -207,21 +212,45 @@ static void let_reservers_go_first(struct pk_writer *w)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+static int count_of(const struct queue *q, size_t from, size_t to)
+{
+    int count = 0;
+
+    for (; from < to; count++)
+        (void)pk_queue_take(q, &from);
+    return count;
+}
+
+/* Whether to try again with what neither the store nor the spool has room for, after waiting until one of them may.
+ * Somebody waits for what is durable, and is told that it is lost. */
+static bool may_wait(struct pk_writer *w)
+{
+    if (!w->spool.path[0] || w->durable)
+        return false;
+    pause_until(w, w->away_until_ms);
+    (void)pthread_mutex_lock(&w->lock);
+    bool may = !w->stop;
+    (void)pthread_mutex_unlock(&w->lock);
+    return may;
+}
+
 static void write_all(struct pk_writer *w)
 {
     size_t from = 0;
 
     while (from < w->writing.len) {
         size_t to = from;
-        int64_t count = 0;
+        int64_t count = 0, lost = 0;
 
         for (; to < w->writing.len && count < PK_WRITER_GROUP_MAX; count++)
             (void)pk_queue_take(&w->writing, &to);
-        let_reservers_go_first(w);
-        pk_turn_take(&w->turn);
-        int64_t lost = write_or_spool(w, from, to);
-        pk_turn_give(&w->turn);
-        settle(w, count, lost);
+        do {
+            let_reservers_go_first(w);
+            pk_turn_take(&w->turn);
+            lost += write_or_spool(w, &from, to);
+            pk_turn_give(&w->turn);
+        } while (from < to && may_wait(w));
+        settle(w, count, lost + count_of(&w->writing, from, to));
         from = to;
     }
 }

@@ -10,7 +10,8 @@
  * What the store does not take goes to a spool (spool.h), when there is one: entries that came while it was locked,
  * full or not there, and those for which somebody waited in vain. The thread replays it in order when the store is
  * back, also what another process left. An entry that the store refuses for good (the error is not
- * retryable) is parked beside the spool. What the spool does not take is dropped and counted.
+ * retryable) is parked beside the spool. What the spool has no room for waits in memory until it or the store takes
+ * it; when that is full as well, what comes is dropped and counted.
  *
  * When nothing waits the thread sweeps: rows that are older than the store's retention go, a step at a time
  * (store_sweep.h); while entries keep coming, a step now and then, so that it keeps up.

@@ -86,8 +86,8 @@ enum pk_wrote pk_writer_group(struct pk_writer *w, const struct queue *q, size_t
 /* One entry a transaction, so that a bad one does not take the others with it; until *from is `to`, or the store
  * is away. How many were lost. */
 int64_t pk_writer_singly(struct pk_writer *w, const struct queue *q, size_t *from, size_t to);
-/* To the spool; how many were lost. */
-int64_t pk_writer_set_aside(struct pk_writer *w, const struct queue *q, size_t from, size_t to);
+/* To the spool, until *from is `to`, or there is no room: then false. */
+bool pk_writer_set_aside(struct pk_writer *w, const struct queue *q, size_t *from, size_t to);
 void pk_writer_away(struct pk_writer *w);
 bool pk_writer_is_away(const struct pk_writer *w);
 /* Writes some of what is in the spool, if it is time. */

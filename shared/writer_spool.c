@@ -74,25 +74,28 @@ static void note_kept(struct pk_writer *w, int64_t kept)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-int64_t pk_writer_set_aside(struct pk_writer *w, const struct queue *q, size_t from, size_t to)
+bool pk_writer_set_aside(struct pk_writer *w, const struct queue *q, size_t *from, size_t to)
 {
     pk_str entries[SPOOL_GROUP];
-    int64_t kept = 0, lost = 0;
+    int64_t kept = 0;
+    int most = SPOOL_GROUP;
 
-    while (from < to) {
+    while (*from < to && most > 0) {
+        size_t next = *from;
         int count = 0;
 
-        while (from < to && count < SPOOL_GROUP)
-            entries[count++] = pk_queue_take(q, &from);
-        if (pk_spool_put(&w->spool, entries, count))
+        while (next < to && count < most)
+            entries[count++] = pk_queue_take(q, &next);
+        if (pk_spool_put(&w->spool, entries, count)) {
             kept += count;
-        else /* some may fit */
-            for (int i = 0; i < count; i++)
-                *(pk_spool_put(&w->spool, &entries[i], 1) ? &kept : &lost) += 1;
+            *from = next;
+        } else { /* the first ones may fit */
+            most = most > 1 ? 1 : 0;
+        }
     }
     if (kept > 0)
         note_kept(w, kept);
-    return lost;
+    return *from == to;
 }
 
 /* The store will never take it. */
@@ -126,14 +129,12 @@ int64_t pk_writer_singly(struct pk_writer *w, const struct queue *q, size_t *fro
         }
         if (wrote == PK_REFUSED)
             lost += park(w, entry);
-        int64_t left = wrote == PK_FAILED ? pk_writer_set_aside(w, q, *from, next) : 0;
-        if (left > 0 &&
-            q == &w->replaying) { /* there is no room: it stays in the file that it is from */
-            pk_writer_away(w);
+        if (wrote == PK_FAILED && !pk_writer_set_aside(w, q, from, next) && w->spool.path[0]) {
+            pk_writer_away(w); /* there is no room: it stays where it is */
             break;
         }
-        lost += left; /* the others first */
-        *from = next;
+        lost += *from < next && wrote == PK_FAILED;
+        *from = next; /* the others first */
     }
     return lost;
 }

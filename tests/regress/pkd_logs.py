@@ -9,6 +9,7 @@ import csv
 import datetime
 import io
 import json
+import os
 import random
 import socket
 import sqlite3
