@@ -29,7 +29,7 @@ def every_command_and_verb_has_help():
     all_of_them = commands()
     expect({"serve", "doctor", "key", "provider", "apikey", "limit", "config", "guardrail", "prompt", "price",
             "completion", "manual"} <= set(all_of_them), all_of_them)
-    expect(all_of_them["key"] == ["put", "rotate", "list", "revoke"], all_of_them)
+    expect(all_of_them["key"] == ["put", "rotate", "list", "reseal", "revoke"], all_of_them)
     for command, verbs in all_of_them.items():
         for words in [[command]] + [[command, v] for v in verbs]:
             code, out, err = pkd(*words, "--help")
