@@ -237,7 +237,7 @@ static void print_item(struct reading *r, const struct pk_value *row)
 static bool list(struct pkd_desk *d, char **words, int count, struct pk_error *err)
 {
     struct reading r = reading_of(d, err);
-    struct pkd_filter f;
+    struct pkd_filter f = {0};
 
     r.print = d->options->json ? print_item : print_line;
     if (!read_filter(d, words, count, &f, err) ||
@@ -379,7 +379,7 @@ static bool tail(struct pkd_desk *d, char **words, int count, struct pk_error *e
 {
     struct look *before = pk_alloc(&d->arena, sizeof *before);
     int most = d->options->rows ? (int)d->options->rows : TAIL_ROWS;
-    struct pkd_filter f;
+    struct pkd_filter f = {0};
 
     if (!before || !read_filter(d, words, count, &f, err))
         return before ? false : pk_fail(err, PK_NO_MEMORY, "out of memory");
@@ -435,7 +435,7 @@ static bool export(struct pkd_desk *d, char **words, int count, struct pk_error 
     bool csv = d->options->form && strcmp(d->options->form, "csv") == 0;
     int64_t most = d->options->rows ? d->options->rows : INT64_MAX, began_ms = pk_clock_ms();
     int64_t before = -1;
-    struct pkd_filter f;
+    struct pkd_filter f = {0};
 
     r.print = csv ? print_record : print_object;
     if (!read_filter(d, words, count, &f, err))
