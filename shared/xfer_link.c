@@ -113,18 +113,15 @@ struct pk_link *pk_link_take(struct pk_xfer *x, const struct pk_url *to)
 
 void pk_links_close(struct pk_xfer *x)
 {
-    for (struct pk_link *l = x->idle_links.first, *next; l; l = next) {
-        next = l->next;
-        pk_link_close(x, l);
-    }
+    while (x->idle_links.first)
+        pk_link_close(x, x->idle_links.first);
 }
 
 void pk_links_forget(struct pk_xfer *x)
 {
-    while (x->idle_links.first) {
-        struct pk_link *l = x->idle_links.first;
-
-        pk_link_leave(l);
+    for (struct pk_link *l = x->idle_links.first, *next; l; l = next) {
+        next = l->next;
         free(l);
     }
+    x->idle_links = (struct pk_links){0};
 }
