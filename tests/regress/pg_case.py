@@ -18,9 +18,13 @@ def case(function):
 
 def run_cases(*args):
     """Runs all cases, or those whose names contain a word of the command line."""
-    failed, only = 0, sys.argv[1:]
-    for function in CASES:
-        name = function.__name__.replace("_", " ")
+    failed, only = 0, [word.replace("_", " ") for word in sys.argv[1:]]
+    cases = {f: f.__name__.replace("_", " ") for f in CASES}
+    for word in only:
+        if not any(word in name for name in cases.values()):
+            print(f"not ok no case is called {word}", flush=True)
+            failed += 1
+    for function, name in cases.items():
         if only and not any(word in name for word in only):
             continue
         try:
