@@ -92,8 +92,7 @@ static struct pkd_point *point_of(struct pkd_tally *t, int i)
     return &t->points[t->point_of[i]];
 }
 
-/* Money that no number can hold is as much as one can. */
-static int64_t plus(int64_t a, int64_t b)
+int64_t pkd_plus(int64_t a, int64_t b)
 {
     int64_t sum;
 
@@ -117,7 +116,7 @@ static bool count_cost(struct pkd_tally *t, struct pkd_block *b)
 
         if (cost == PKD_NOTHING)
             continue;
-        p->cost = plus(p->cost, cost);
+        p->cost = pkd_plus(p->cost, cost);
         p->priced++;
     }
     return true;
@@ -130,11 +129,11 @@ static bool count_units(struct pkd_tally *t, struct pkd_block *b)
         int64_t outputs = b->of[PKD_C_outputs][b->picked[i]];
         struct pkd_point *p = point_of(t, i);
 
-        p->inputs += inputs == PKD_NOTHING ? 0 : inputs;
-        p->outputs += outputs == PKD_NOTHING ? 0 : outputs;
+        p->inputs = pkd_plus(p->inputs, inputs == PKD_NOTHING ? 0 : inputs);
+        p->outputs = pkd_plus(p->outputs, outputs == PKD_NOTHING ? 0 : outputs);
         if (inputs == PKD_NOTHING || outputs == PKD_NOTHING)
             continue;
-        p->units += inputs + outputs;
+        p->units = pkd_plus(p->units, pkd_plus(inputs, outputs));
         p->unit_calls++;
     }
     return true;
@@ -228,7 +227,7 @@ static void count_hit(struct pkd_point *p, enum pkd_hit kind, int64_t saved, int
     p->hits[kind]++;
     p->hit_us += us;
     if (saved != PKD_NOTHING)
-        p->saved[kind] = plus(p->saved[kind], saved);
+        p->saved[kind] = pkd_plus(p->saved[kind], saved);
 }
 
 static bool count_cache(struct pkd_tally *t, struct pkd_block *b)
@@ -323,7 +322,7 @@ static bool count_group(struct pkd_tally *t, int number, int64_t cost)
     g->calls++;
     if (cost == PKD_NOTHING)
         return true;
-    g->cost = plus(g->cost, cost);
+    g->cost = pkd_plus(g->cost, cost);
     g->priced++;
     return true;
 }

@@ -14,12 +14,12 @@ enum pkd_hit { PKD_HIT_SIMPLE, PKD_HIT_SEMANTIC, PKD_HITS };
 struct pkd_point {
     int64_t at_us;
     int64_t calls, errors;
-    int64_t cost, priced;                 /* of so many whose cost is known */
-    int64_t input_calls, inputs, outputs; /* input_calls: whose tokens are known */
-    int64_t units, unit_calls;            /* both together */
-    int64_t retried, fallen;              /* rescued so */
-    int64_t users, user_calls;            /* different ones; calls that have one */
-    int64_t us;                           /* that calls took */
+    int64_t cost, priced; /* of so many whose cost is known */
+    int64_t inputs, outputs;
+    int64_t units, unit_calls; /* both together */
+    int64_t retried, fallen;   /* rescued so */
+    int64_t users, user_calls; /* different ones; calls that have one */
+    int64_t us;                /* that calls took */
     int64_t hits[PKD_HITS], saved[PKD_HITS], asked, hit_us, misses, miss_us;
     int64_t first_us, end_us;
     int64_t *spread; /* how long each took */
@@ -45,5 +45,8 @@ struct pkd_tally {
     struct pkd_group *groups; /* as many as names */
     int group_count;
 };
+
+/* What no number can hold is as much as one can: whoever inserts calls says what they took. */
+int64_t pkd_plus(int64_t a, int64_t b);
 
 #endif

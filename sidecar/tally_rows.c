@@ -16,10 +16,16 @@ struct told {
     int64_t saved[PKD_HITS]; /* so far */
 };
 
-/* Twice a half is added before the last place goes: what is left is rounded. NULL of none. */
+/* In `scale` parts, rounded: what does not divide evenly by itself, so that no product is too large. NULL of none. */
 static struct pk_value mean(int64_t sum, int64_t scale, int64_t count)
 {
-    return count ? pk_v_int((sum * 2 * scale / count + 1) / 2) : pk_v_null();
+    int64_t whole;
+
+    if (!count)
+        return pk_v_null();
+    if (__builtin_mul_overflow(sum / count, scale, &whole))
+        return pk_v_int(INT64_MAX);
+    return pk_v_int(pkd_plus(whole, (sum % count * 2 * scale / count + 1) / 2));
 }
 
 /* --- a row a point -------------------------------------------------------------------------- */
@@ -60,7 +66,7 @@ static bool tell_cache(struct told *to, const struct pkd_point *p)
     int64_t hits = p->hits[PKD_HIT_SIMPLE] + p->hits[PKD_HIT_SEMANTIC];
 
     for (int kind = 0; kind < PKD_HITS; kind++)
-        to->saved[kind] += p->saved[kind];
+        to->saved[kind] = pkd_plus(to->saved[kind], p->saved[kind]);
     const struct pk_value row[] = {
         pk_v_int(p->at_us),
         pk_v_int(p->hits[PKD_HIT_SIMPLE]),

@@ -742,6 +742,15 @@ def every_endpoint_wants_its_scope():
     expect(row["api_key"] == "kcall", row)
 
 
+def absurd_numbers_do_not_wrap_around():
+    body = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 5 * 10**15, "completion_tokens": 0}}
+    for _ in range(2):
+        post("/v1/logs", outside("t-absurd", body=body, status=599))
+    expect(until(lambda: logs(trace_id="t-absurd")["total"] == 2, 5 * SLOW))
+    graph = get("/v1/analytics/graphs/tokens", status_code=599, time_range="24h")
+    expect(graph["summary"] == {"total": 10**16, "avg": 5 * 10**15}, graph["summary"])
+
+
 make_calls()
 expect(until(lambda: sql("select count(*) from pk_logs") == [(8,)], 10), "the calls are logged")
 run(the_list_has_every_call_newest_first, a_row_has_the_columns_of_pk_logs, pages_follow_each_other,
@@ -755,7 +764,7 @@ run(every_graph_shows_what_the_rows_add_up_to, graphs_of_parts_add_up, graphs_of
     a_call_of_another_way_is_logged_with_its_cost, many_are_taken_or_none, a_file_has_what_the_filter_lets_through,
     a_large_file_takes_no_memory_and_no_store, a_client_that_leaves_ends_its_file, an_export_is_what_it_is_to_have,
     feedback_is_changed_by_its_id, the_audit_names_who_did_what, a_price_is_in_cents_a_token, an_alert_is_told_of,
-    every_endpoint_wants_its_scope)
+    absurd_numbers_do_not_wrap_around, every_endpoint_wants_its_scope)
 PKD.stop()
 MOCK.stop()
 end()
