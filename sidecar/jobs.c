@@ -10,6 +10,8 @@
 #include "path.h"
 #include "store_job.h"
 
+enum { PAGE_ROWS_DEFAULT = 100 };
+
 struct list {
     struct pk_buf *out;
     int64_t total;
@@ -64,16 +66,10 @@ static bool take_running(void *ctx, const struct pk_value *v, int count)
     return !l->out->failed;
 }
 
-static bool ask(struct pkd_errand *e, enum pk_stmt what, pk_row_fn *row, struct pk_error *err)
+static bool take_total(void *ctx, const struct pk_value *v, int count)
 {
-    struct list l = {&e->out, 0};
-
-    if (!pkd_query_check(e->arena, e->query, "", err))
-        return false;
-    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
-    if (!e->store->ops->exec(e->store, what, NULL, 0, row, &l, err))
-        return false;
-    pk_buf_addf(l.out, "],\"total\":%lld}", (long long)l.total);
+    PK_ASSERT(count == 1);
+    *(int64_t *)ctx = v[0].i;
     return true;
 }
 
@@ -81,12 +77,37 @@ pkd_errand_fn pkd_jobs_list, pkd_jobs_running, pkd_job_get;
 
 bool pkd_jobs_list(struct pkd_errand *e, struct pk_error *err)
 {
-    return ask(e, PK_SQL_job_list, take_job, err);
+    const struct pk_store_ops *ops = e->store->ops;
+    struct list l = {&e->out, 0};
+    int64_t rows = PAGE_ROWS_DEFAULT, page, total = 0;
+
+    if (!pkd_query_check(e->arena, e->query, "current_page page_size", err) ||
+        !pkd_query_page(e->arena, e->query, &rows, &page, err))
+        return false;
+    const struct pk_value args[] = {pk_v_int(rows), pk_v_int(page * rows)};
+    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
+    if (!ops->exec(e->store, PK_SQL_job_page, args, PK_COUNT(args), take_job, &l, err) ||
+        !ops->exec(e->store, PK_SQL_job_count, NULL, 0, take_total, &total, err))
+        return false;
+    pk_buf_addc(l.out, ']');
+    pk_member_int(l.out, "total", total);
+    pk_member_int(l.out, "current_page", page);
+    pk_member_int(l.out, "page_size", rows);
+    pk_buf_addc(l.out, '}');
+    return true;
 }
 
 bool pkd_jobs_running(struct pkd_errand *e, struct pk_error *err)
 {
-    return ask(e, PK_SQL_running_list, take_running, err);
+    struct list l = {&e->out, 0};
+
+    if (!pkd_query_check(e->arena, e->query, "", err))
+        return false;
+    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
+    if (!e->store->ops->exec(e->store, PK_SQL_running_list, NULL, 0, take_running, &l, err))
+        return false;
+    pk_buf_addf(l.out, "],\"total\":%lld}", (long long)l.total);
+    return true;
 }
 
 bool pkd_job_get(struct pkd_errand *e, struct pk_error *err)

@@ -1083,9 +1083,18 @@ select j.finished_us, 0 from pk_job j where j.id = $1 and ($2 is null or j.actor
 select j.finished_us, case when j.xmin = cast(pg_current_xact_id_if_assigned() as xid) then 1 else 0 end
 from pk_job j where j.id = $1 and ($2 is null or j.actor = $2)
 
--- name: job_list()
+-- part: newest_jobs
 select cast(j.id as text), j.state, j.total, j.queued, j.running, j.done, j.failed, j.cancelled from pk_jobs j
-order by j.created_at desc, j.id desc limit 1000
+order by j.created_at desc, j.id desc
+
+-- name: job_list()
+@newest_jobs@ limit 1000
+
+-- name: job_page(count bigint, skip bigint)
+@newest_jobs@ limit $1 offset $2
+
+-- name: job_count()
+select count(*) from pk_job j where @mine(j.actor)@
 
 -- name: job_results(id uuid, after bigint, count bigint, actor text)
 -- Of so many items behind `after`, those that are over; one row without an item when there are none. By number, so
