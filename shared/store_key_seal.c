@@ -10,7 +10,7 @@
 struct slugs {
     struct pk_arena *arena;
     pk_str *at;
-    int64_t count, room;
+    int count;
 };
 
 /* A row of key_list: slug, provider, status. */
@@ -21,17 +21,10 @@ static bool add_slug(void *ctx, const struct pk_value *columns, int count)
     (void)count;
     if (pk_str_is(columns[2].s, "revoked"))
         return true;
-    if (l->count == l->room) {
-        int64_t room = l->room ? l->room * 2 : 64;
-        pk_str *at = pk_alloc(l->arena, (size_t)room * sizeof *at);
-
-        if (!at)
-            return false;
-        for (int64_t i = 0; i < l->count; i++)
-            at[i] = l->at[i];
-        l->at = at;
-        l->room = room;
-    }
+    pk_str *at = pk_alloc_row(l->arena, l->at, l->count, sizeof *at);
+    if (!at)
+        return false;
+    l->at = at;
     l->at[l->count++] = pk_copy(l->arena, columns[0].s);
     return true;
 }
@@ -84,7 +77,7 @@ bool pk_store_key_reseal(struct pk_store *s, struct pk_arena *arena, struct pk_r
         return false;
     bool ok = s->ops->exec(s, PK_SQL_key_list, NULL, 0, add_slug, &list, err) &&
               (!arena->failed || pk_fail(err, PK_NO_MEMORY, "keys: out of memory"));
-    for (int64_t i = 0; ok && i < list.count; i++)
+    for (int i = 0; ok && i < list.count; i++)
         ok = reseal_one(s, arena, r, list.at[i], err);
     const struct pk_change change = {r->at_us, "key_reseal", PK_STR("*"),
                                      pk_copyf(arena, "{\"keys\":%lld}", (long long)r->count)};

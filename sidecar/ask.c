@@ -4,9 +4,9 @@
  */
 #include "ask.h"
 
-#include "../shared/http.h"
 #include "config.h"
 #include "form.h"
+#include "http.h"
 #include "otel.h"
 #include "store_provider.h"
 #include "url.h"

@@ -12,7 +12,7 @@
 #ifndef PKD_HOT_H
 #define PKD_HOT_H
 
-#include "../shared/call.h"
+#include "call.h"
 
 enum {
     PKD_HOT_MS = 2,
