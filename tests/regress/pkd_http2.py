@@ -135,18 +135,22 @@ def streams_errors_and_large_answers_are_as_over_http_1(p):
     expect(front.seen()[0] == {"HTTP/2.0"}, front.seen())
 
 
-@with_http2
-def a_client_that_leaves_ends_its_stream_and_no_other(p):
-    before = mock.page("stats")["aborted"]
-    results = []
-    other = threading.Thread(target=lambda: results.append(ask(p, "echo:words=40:tick=25", stream=True)))
-    other.start()
+def leave_a_stream(p):
     s = p.raw()
     body = chat_body("echo:words=500:tick=20", stream=True).encode()
     s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/json\r\nx-portkey-config: " +
               front.config().encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     expect(s.recv(100))
     s.close()
+
+
+@with_http2
+def a_client_that_leaves_ends_its_stream_and_no_other(p):
+    before = mock.page("stats")["aborted"]
+    results = []
+    other = threading.Thread(target=lambda: results.append(ask(p, "echo:words=40:tick=25", stream=True)))
+    other.start()
+    leave_a_stream(p)
     expect(until(lambda: mock.page("stats")["aborted"] > before), "upstream goes on")
     other.join()
     expect(results[0][0] == 200 and results[0][2].endswith(b"data: [DONE]\n\n"), results)
@@ -157,12 +161,7 @@ def a_client_that_leaves_ends_its_stream_and_no_other(p):
 @with_http2
 def a_client_that_leaves_a_connection_of_its_own_ends_its_stream(p):
     before = mock.page("stats")["aborted"]
-    s = p.raw()
-    body = chat_body("echo:words=500:tick=20", stream=True).encode()
-    s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/json\r\nx-portkey-config: " +
-              front.config().encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    expect(s.recv(100))
-    s.close()
+    leave_a_stream(p)
     expect(until(lambda: mock.page("stats")["aborted"] > before), "upstream goes on")
     expect(ask(p)[0] == 200, "the next has a connection")
 
