@@ -119,7 +119,7 @@ bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, const char *names, str
 
 static bool open_desk(struct pkd_desk *d, struct pk_error *err)
 {
-    if (!pkd_home_find(&d->home, d->options, err))
+    if (!pkd_home_find(&d->home, d->options, PKD_COMMAND_MS, err))
         return false;
     d->store = pkd_home_open(&d->home, PKD_PATIENT_MS, err);
     return d->store != NULL;

@@ -172,7 +172,7 @@ static void check_store(struct patient *p, struct finding *f)
     }
     if (!p->home.pq && !may_open(p, f))
         return;
-    struct pk_store *store = pkd_home_open(&p->home, p->options->store_ms, &err);
+    struct pk_store *store = pkd_home_open(&p->home, p->home.timeout_ms, &err);
     if (store && pk_store_epoch(store, &epoch, &err)) {
         p->store = store;
         if (p->home.pq)
@@ -399,7 +399,7 @@ int pkd_doctor(const struct pkd_options *o)
     struct pk_arena arena;
     struct pk_error err = {0};
 
-    if (o->word_count || !pkd_home_find(&p.home, o, &err) ||
+    if (o->word_count || !pkd_home_find(&p.home, o, PKD_COMMAND_MS, &err) ||
         !pkd_home_key_path(&p.home, o, p.key_path, sizeof p.key_path, &err)) {
         (void)fprintf(stderr, "pkd doctor: %s\n", o->word_count ? "takes no arguments" : err.msg);
         return 2;

@@ -27,13 +27,15 @@ static bool find_path(struct pkd_home *h, const struct pkd_options *o, struct pk
            pk_fail(err, PK_BAD_CONFIG, "--store: the path is too long");
 }
 
-bool pkd_home_find(struct pkd_home *h, const struct pkd_options *o, struct pk_error *err)
+bool pkd_home_find(struct pkd_home *h, const struct pkd_options *o, int64_t timeout_ms,
+                   struct pk_error *err)
 {
     if (!find_path(h, o, err))
         return false;
     h->name = h->path;
+    h->timeout_ms = o->store_ms ? o->store_ms : timeout_ms;
     if (pk_pq_is(h->path)) {
-        h->pq = pk_pq_new(h->path, o->store_ms, err);
+        h->pq = pk_pq_new(h->path, h->timeout_ms, err);
         h->name = h->pq ? pk_pq_name(h->pq) : "";
         return h->pq != NULL;
     }

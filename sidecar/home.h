@@ -12,6 +12,9 @@
 enum {
     PKD_HOME_BYTES_MAX = 4096,
     PKD_PATIENT_MS = 60 * 1000, /* for statements that nobody's call waits for */
+    /* For a database to answer, where --store-timeout does not say. */
+    PKD_SERVE_MS = 1000,
+    PKD_COMMAND_MS = 10 * 1000, /* somebody at a terminal would only start it again */
 };
 
 struct sqlite3_api_routines;
@@ -21,11 +24,13 @@ struct pkd_home {
     const struct sqlite3_api_routines *sqlite;
     struct pk_pq *pq; /* NULL: it is a file */
     const char *name; /* for people; has no password */
+    int64_t timeout_ms;
     char path[PKD_HOME_BYTES_MAX];
 };
 
-/* Finds it as the options say. Opens nothing. */
-bool pkd_home_find(struct pkd_home *h, const struct pkd_options *o,
+/* Finds it as the options say, which may say timeout_ms as well: how long a database may take to connect, and
+ * h->timeout_ms from then on. Opens nothing. */
+bool pkd_home_find(struct pkd_home *h, const struct pkd_options *o, int64_t timeout_ms,
                    struct pk_error *err) PK_MUST_CHECK;
 /* The stores of it are closed. */
 void pkd_home_free(struct pkd_home *h);

@@ -276,7 +276,7 @@ static bool open_store(struct pkd_map *m, struct pk_error *err)
 {
     char key_path[PKD_HOME_BYTES_MAX];
 
-    if (!pkd_home_find(&m->home, m->options, err))
+    if (!pkd_home_find(&m->home, m->options, PKD_COMMAND_MS, err))
         return false;
     m->store = pkd_home_open(&m->home, PKD_PATIENT_MS, err);
     if (!m->store || !pkd_home_key_path(&m->home, m->options, key_path, sizeof key_path, err))

@@ -159,7 +159,7 @@ static bool be_durable(struct service *s, struct pk_error *err)
 
 static struct pk_store *try_store(struct service *s, struct pk_error *err)
 {
-    struct pk_store *store = pkd_home_open(&s->app.home, s->app.options->store_ms, err);
+    struct pk_store *store = pkd_home_open(&s->app.home, s->app.home.timeout_ms, err);
 
     if (store && prepare_store(s, store, err))
         return store;
@@ -206,12 +206,12 @@ static struct pk_store *await_store(struct service *s, struct pk_error *err)
 /* The store, and the writer's own of it. A database is watched from here on. */
 static bool open_store(struct service *s, struct pk_error *err)
 {
-    if (!pkd_home_find(&s->app.home, s->app.options, err))
+    if (!pkd_home_find(&s->app.home, s->app.options, PKD_SERVE_MS, err))
         return false;
     s->app.store = await_store(s, err);
     if (!s->app.store || (s->app.home.pq && !pk_pq_watch(s->app.home.pq, err)))
         return false;
-    struct pk_store *store = pkd_home_open_later(&s->app.home, s->app.options->store_ms, err);
+    struct pk_store *store = pkd_home_open_later(&s->app.home, s->app.home.timeout_ms, err);
     if (store)
         s->app.writer = pk_writer_new(store, err);
     return s->app.writer && open_spool(s, err);
@@ -226,7 +226,7 @@ static bool open_shared(struct service *s, struct pk_error *err)
     s->app.similar = pkd_similar_new();
     s->app.clerks = pkd_clerks_new(&s->app, PKD_CLERKS, PKD_PATIENT_MS);
     if (s->app.home.pq)
-        s->app.runners = pkd_clerks_new(&s->app, PKD_RUNNERS, s->app.options->store_ms);
+        s->app.runners = pkd_clerks_new(&s->app, PKD_RUNNERS, s->app.home.timeout_ms);
     s->app.ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!s->app.flights || !s->app.similar || !s->app.clerks ||
         (s->app.home.pq && !s->app.runners) || s->app.ended_fd < 0)

@@ -211,7 +211,7 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *
     }
     pk_arena_init(&t->scratch, pkd_blocks_allocator(t->blocks), PK_CALL_BYTES_MAX);
     pk_secret_random(&t->random, sizeof t->random);
-    t->store = app->store ? app->store : pkd_home_open(&app->home, app->options->store_ms, err);
+    t->store = app->store ? app->store : pkd_home_open(&app->home, app->home.timeout_ms, err);
     app->store = NULL;
     if (t->store && open_meter(t, err) && open_server(t, err) && open_transport(t, err) &&
         listen_on(t, sockets, count, err) && watch(t, err))

@@ -196,6 +196,33 @@ def what_one_is_told_serves_the_others():
     within(lambda: all(n.chat("by-sql")[0] == 404 for n in nodes), "it is gone for all")
 
 
+def a_command_waits_longer_than_a_server_for_a_slow_database():
+    def start(*words):
+        return subprocess.Popen(nodes[0].command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=log, text=True, env=nodes[0].environment())
+    folder = tempfile.mkdtemp(prefix="pkd-slow")
+    path = os.path.join(folder, "log")
+    with open(path, "wb") as log:
+        os.kill(postmaster(), signal.SIGSTOP)  # a connection is accepted, and then nothing is said
+        try:
+            command, doctor = start("config", "list"), start("doctor")
+            hasty = start("config", "list", "--store-timeout", "100")
+            served = start("serve", "--listen", "none", "--unix", os.path.join(folder, "s"),
+                           "--spool", os.path.join(folder, "spool"))
+            running.extend((command, doctor, hasty, served))
+            said = lambda what: what in open(path, encoding="utf-8").read()
+            expect(until(lambda: said("store_unavailable"), 8), "a server goes on waiting")
+            expect(command.poll() is None and doctor.poll() is None, "a command does not wait")
+            expect(hasty.wait(5) == 1 and said("pkd config list: store"), hasty.returncode)
+        finally:
+            os.kill(postmaster(), signal.SIGCONT)
+    expect("made-by-0" in command.communicate(timeout=20)[0] and command.returncode == 0, command.returncode)
+    expect("epoch" in doctor.communicate(timeout=20)[0])
+    expect(until(lambda: said("ready"), 20), "the server starts")
+    served.terminate()
+    expect(served.wait(20) == 0)
+
+
 def an_api_key_made_anywhere_opens_every_door():
     key = sql("select pk_api_key_create('guest')")
     within(lambda: all(n.chat("plain", key=key)[0] == 200 for n in nodes), "an API key of SQL")
@@ -437,6 +464,7 @@ try:
     key_file = prepare(start_mock())
     nodes = [Node(i, RUN["URL"], key_file) for i in range(3)]
     run(what_one_is_told_serves_the_others,
+        a_command_waits_longer_than_a_server_for_a_slow_database,
         an_api_key_made_anywhere_opens_every_door,
         an_answer_that_one_has_cached_is_a_hit_at_the_others,
         sql_and_pkd_share_the_cache,
