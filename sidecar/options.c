@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT_MAX = 65536 };
+enum { COUNT_MAX = 65536, US_MAX = 1000 };
 
 enum kind {
     KIND_TEXT,
@@ -22,6 +22,7 @@ enum kind {
     KIND_CALLS,
     KIND_THREADS,
     KIND_MS,
+    KIND_US,
     KIND_SWITCH
 };
 
@@ -52,6 +53,8 @@ static int64_t most(enum kind kind)
         return PK_TIMEOUT_MS_MAX;
     if (kind == KIND_THREADS)
         return PKD_THREADS_MAX;
+    if (kind == KIND_US)
+        return US_MAX;
     return kind == KIND_CALLS ? PK_BATCH_CONCURRENCY_MAX : COUNT_MAX;
 }
 
@@ -78,13 +81,14 @@ static bool set_number(const struct row *r, const struct given *g, int64_t *fiel
                        const char *value, struct pk_error *err)
 {
     const int64_t max = most(r->kind);
+    const int64_t least = r->kind == KIND_US ? 0 : 1;
     bool is_ms = r->kind == KIND_MS;
     bool ok = is_ms ? read_ms(value, field) : pk_str_int(pk_str_of(value), field);
 
-    if (!ok || *field < 1 || *field > max)
-        return pk_fail(err, PK_BAD_REQUEST, "%s%s: must be %s from 1 to %lld%s", g->prefix, g->name,
-                       is_ms ? "milliseconds" : "a number", (long long)max,
-                       is_ms ? ", or like \"30s\"" : "");
+    if (!ok || *field < least || *field > max)
+        return pk_fail(err, PK_BAD_REQUEST, "%s%s: must be %s from %lld to %lld%s", g->prefix,
+                       g->name, is_ms ? "milliseconds" : "a number", (long long)least,
+                       (long long)max, is_ms ? ", or like \"30s\"" : "");
     return true;
 }
 
@@ -138,7 +142,8 @@ static bool set(struct pk_arena *arena, const struct row *r, const struct given 
     case KIND_COUNT:
     case KIND_CALLS:
     case KIND_THREADS:
-    case KIND_MS: return set_number(r, g, field, value, err);
+    case KIND_MS:
+    case KIND_US: return set_number(r, g, field, value, err);
     case KIND_SWITCH: *(bool *)field = !value || strcmp(value, "0") != 0; return true;
     }
     return false;

@@ -29,6 +29,7 @@ struct pkd_options {
 #define OPTION_THREADS(field)                                int64_t field;
 #define OPTION_CALLS(field)                                  int64_t field;
 #define OPTION_MS(field)                                     int64_t field;
+#define OPTION_US(field)                                     int64_t field;
 #define OPTION_SWITCH(field)                                 bool field;
 #include "options.def"
 #undef OPTION
@@ -42,6 +43,7 @@ struct pkd_options {
 #undef OPTION_THREADS
 #undef OPTION_CALLS
 #undef OPTION_MS
+#undef OPTION_US
 #undef OPTION_SWITCH
     unsigned groups; /* that the command takes; set before they are read */
     char **words;    /* what is left of the command line */

@@ -7,6 +7,7 @@
  */
 #include "conn.h"
 
+#include "wait.h"
 #include "xfer.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ struct pkd_server {
     struct pkd_server_options options;
     struct pkd_server_host host;
     int epoll;
+    struct pk_wait wait;
     struct pkd_socket listeners[PKD_SOCKETS_MAX];
     int listener_count;
     int watched[WATCHED_MAX];
@@ -379,7 +381,7 @@ static int wait_ms(const struct pkd_server *s, int64_t until_ms)
 void pkd_server_turn(struct pkd_server *s, int64_t until_ms)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(s->epoll, events, EVENTS_MAX, wait_ms(s, until_ms));
+    int count = pk_wait_epoll(&s->wait, s->epoll, events, EVENTS_MAX, wait_ms(s, until_ms));
 
     s->now_ms = pk_clock_ms();
     for (int i = 0; i < count; i++)
@@ -404,6 +406,7 @@ struct pkd_server *pkd_server_new(const struct pkd_server_options *o,
     s->accept_again_ms = INT64_MAX;
     s->now_ms = pk_clock_ms();
     pkd_heads_init(&s->heads);
+    pk_wait_init(&s->wait, (int)o->busy_poll_us);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->epoll < 0) {
         (void)pk_fail(err, PK_NETWORK, "epoll: %s", strerror(errno));

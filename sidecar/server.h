@@ -24,7 +24,8 @@ struct pkd_server_options {
     int64_t idle_ms;          /* between requests */
     int64_t write_ms;         /* without progress while an answer waits to be read */
     int64_t connections_max;
-    struct pkd_tls *tls; /* for all but Unix sockets; NULL: plain; borrowed */
+    int64_t busy_poll_us; /* of wait.h */
+    struct pkd_tls *tls;  /* for all but Unix sockets; NULL: plain; borrowed */
 };
 
 enum pkd_method {

@@ -136,6 +136,7 @@ static bool open_server(struct pkd_thread *t, struct pk_error *err)
         .idle_ms = o->idle_ms,
         .write_ms = o->write_ms,
         .connections_max = o->connections,
+        .busy_poll_us = o->busy_poll_us,
         .tls = t->app->tls,
     };
     const struct pkd_server_host host = {t, on_request, on_ready};

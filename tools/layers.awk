@@ -10,7 +10,7 @@ BEGIN {
         " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
         ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates,typed,reduce" \
         " call,reply,reserve,lease,batch,prefetch,forecast,result,progress" \
-        " secret,apikey,sign,token,xfer,loop,payload,spool,job,store,journal,resolve,turn" \
+        " secret,apikey,sign,token,xfer,loop,payload,spool,job,store,journal,resolve,turn,wait" \
         " writer" \
         " host", L, " ")
     for (i = 1; i <= n; i++) {
@@ -27,7 +27,7 @@ BEGIN {
     lib["postgres.h"] = "host"
     lib["libpq-fe.h"] = "store host"
     lib["http_parser.h"] = "xfer host"
-    lib["sys/epoll.h"] = "xfer host"
+    lib["sys/epoll.h"] = "wait xfer host"
     lib["sys/socket.h"] = "xfer host"
     lib["csv.h"] = "host"
     lib["pthread.h"] = "store turn xfer writer host"
