@@ -23,7 +23,9 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -313,9 +315,8 @@ static void open_call(struct map *m, FunctionCallInfo fcinfo, bool json_config)
                pk_arg_json(fcinfo, 2, false));
 }
 
-static void open_inputs(struct map *m, FunctionCallInfo fcinfo)
+static void open_array(struct map *m, ArrayType *array)
 {
-    ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
     Oid type = ARR_ELEMTYPE(array);
     int16 len;
     bool by_value;
@@ -324,6 +325,44 @@ static void open_inputs(struct map *m, FunctionCallInfo fcinfo)
     m->kind = type == JSONBOID ? PK_ASK_MESSAGES : PK_ASK_PROMPT;
     get_typlenbyvalalign(type, &len, &by_value, &align);
     deconstruct_array(array, type, len, by_value, align, &m->inputs, &m->nulls, &m->input_count);
+}
+
+static void open_json(struct map *m, Jsonb *list)
+{
+    JsonbIterator *it = JsonbIteratorInit(&list->root);
+    JsonbValue v;
+
+    if (!JB_ROOT_IS_ARRAY(list) || JB_ROOT_IS_SCALAR(list))
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("inputs: must be a JSON array")));
+    m->kind = PK_ASK_MESSAGES;
+    m->inputs = MemoryContextAllocHuge(m->context, (JB_ROOT_COUNT(list) + 1) * sizeof *m->inputs);
+    m->nulls = palloc((JB_ROOT_COUNT(list) + 1) * sizeof *m->nulls);
+    (void)JsonbIteratorNext(&it, &v, true);
+    while (JsonbIteratorNext(&it, &v, true) == WJB_ELEM) {
+        m->nulls[m->input_count] = v.type == jbvNull;
+        m->inputs[m->input_count++] = JsonbPGetDatum(JsonbValueToJsonb(&v));
+    }
+}
+
+/* Inputs are text[], jsonb[], jsonb, or text, which a bare literal is: a JSON array, or an array as Postgres writes it. */
+static void open_inputs(struct map *m, FunctionCallInfo fcinfo)
+{
+    Oid *types;
+    int count;
+
+    (void)get_func_signature(fcinfo->flinfo->fn_oid, &types, &count);
+    if (types[1] == JSONBOID) {
+        open_json(m, PG_GETARG_JSONB_P(1));
+    } else if (types[1] == TEXTOID) {
+        char *list = text_to_cstring(PG_GETARG_TEXT_PP(1));
+        if (list[strspn(list, " \t\r\n")] == '{')
+            open_array(m, DatumGetArrayTypeP(OidInputFunctionCall(F_ARRAY_IN, list, TEXTOID, -1)));
+        else
+            open_json(m, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(list))));
+    } else {
+        open_array(m, PG_GETARG_ARRAYTYPE_P(1));
+    }
 }
 
 static void run(struct map *m)

@@ -227,7 +227,7 @@ bool pk_conn_online(struct pk_conn *c, struct pk_error *err)
 }
 
 /* pk_payload_text(encoding, bytes [, place]), which the store's views are written with. */
-static void payload_text(sqlite3_context *ctx, int count, sqlite3_value **values)
+void pk_fn_payload_text(sqlite3_context *ctx, int count, sqlite3_value **values)
 {
     struct pk_conn *c = sqlite3_user_data(ctx);
     struct pk_arena arena;
@@ -258,8 +258,8 @@ static bool open_views(struct pk_conn *c, struct pk_error *err)
         return false;
     c->views = views;
     sqlite3 *db = pk_store_sqlite_db(views);
-    return (sqlite3_create_function(db, "pk_payload_text", -1, SQLITE_UTF8, c, payload_text, NULL,
-                                    NULL) == SQLITE_OK &&
+    return (sqlite3_create_function(db, "pk_payload_text", -1, SQLITE_UTF8, c, pk_fn_payload_text,
+                                    NULL, NULL) == SQLITE_OK &&
             sqlite3_create_function(db, "pk_provider_table", 0, SQLITE_UTF8, NULL,
                                     pk_fn_provider_table, NULL, NULL) == SQLITE_OK) ||
            pk_fail(err, PK_NO_MEMORY, "store: out of memory");

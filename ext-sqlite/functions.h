@@ -42,7 +42,8 @@ pk_function pk_fn_feedback, pk_fn_cache_purge, pk_fn_flush, pk_fn_health, pk_fn_
 pk_function pk_fn_guardrail_put, pk_fn_guardrail_get, pk_fn_guardrail_delete; /* fn_guard.c */
 
 pk_function pk_fn_provider_put, pk_fn_provider_get, pk_fn_provider_delete; /* fn_provider.c */
-pk_function pk_fn_provider_table; /* on the store's connection */
+pk_function pk_fn_provider_table; /* what the store's views are written with; the next in conn.c */
+pk_function pk_fn_payload_text;
 
 pk_function pk_fn_limit_put, pk_fn_limit_delete; /* fn_limit.c */
 pk_function pk_fn_api_key_create, pk_fn_api_key_rotate, pk_fn_api_key_revoke;

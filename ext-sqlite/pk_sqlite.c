@@ -81,6 +81,9 @@ static const struct {
     {"pk_count_tokens",  2, 2, PURE,   pk_fn_count_tokens},
     {"pk_messages",     -1, -1, PURE | GIVES_SUBTYPE, pk_fn_messages},
     {"pk_version",       0, 0, PURE,   pk_fn_version},
+    /* For the views of a store that is opened as a database of its own. */
+    {"pk_payload_text",  2, 3, PURE,   pk_fn_payload_text},
+    {"pk_provider_table", 0, 0, PURE | GIVES_SUBTYPE, pk_fn_provider_table},
 };
 /* clang-format on */
 

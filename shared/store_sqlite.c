@@ -546,6 +546,11 @@ static bool make_file(const char *path, struct pk_error *err)
 
     if (strncmp(path, "file:", 5) == 0) /* some builds of SQLite would read it as a URI */
         return fail_file(err, path, "is a URI; name the file itself");
+    if (strstr(path, "://")) /* which may hold a password */
+        return pk_fail(
+            err, PK_STORE,
+            "store: a URL, where a file is wanted; a database is pkd's store, and in Postgres the "
+            "extension pk has one of its own");
     if (lstat(path, &st) == 0) {
         if (S_ISLNK(st.st_mode))
             return fail_file(err, path, "is a symbolic link; name the file itself");

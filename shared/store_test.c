@@ -174,6 +174,9 @@ static void what_cannot_be_a_store_is_refused_by_name(void)
     EXPECT(refused("not a regular file"));
     (void)snprintf(path, sizeof path, "file:%s/uri.pkdb", folder);
     EXPECT(refused("is a URI"));
+    (void)snprintf(path, sizeof path, "postgresql://pk:secret@127.0.0.1/x");
+    EXPECT(!pk_store_sqlite(test_api(), path, &err) && !strstr(err.msg, "secret"));
+    EXPECT(strstr(err.msg, "a URL, where a file is wanted"));
     in_folder("text.pkdb/x.pkdb");
     EXPECT(refused("Not a directory"));
 }

@@ -98,6 +98,13 @@ def a_batch_takes_texts_and_messages(pg, mock, k):
     rows = k.query("select content from pk_batch($1, array['[{\"role\":\"user\",\"content\":\"c\"}]', '\"d\"']::jsonb[])",
                    config(mock))
     expect(rows == [["c"], ["d"]], rows)
+    for literal in ("'[\"a\", null, [{\"role\": \"user\", \"content\": \"b\"}]]'", "'[\"a\", null, \"b\"]'::jsonb", "'{a, null, b}'"):
+        rows = k.query(f"select ord, content, ok from pk_batch($1, {literal})", config(mock))
+        expect(rows == [["1", "a", "t"], ["2", None, "t"], ["3", "b", "t"]], literal, rows)
+    expect(k.query("select * from pk_batch($1, null)", config(mock)) == k.query("select * from pk_batch($1, '[]')", config(mock)) == [])
+    for bad in ('{"a": 1}', '"a"', "1"):
+        expect_error("22023", lambda: k.query(f"select * from pk_batch($1, '{bad}'::jsonb)", config(mock)), "inputs: must be a JSON array")
+    expect_error("22P02", lambda: k.query("select * from pk_batch($1, 'a')", config(mock)))
 
 
 @case

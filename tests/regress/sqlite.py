@@ -372,6 +372,9 @@ def the_store_can_be_changed(folder):
     one(db, "select pk_ask(?, 'b')", config())
     equal(one(db, "select count(*) from pk_logs"), 1)
     contains(failure(db, "select pk_set('store', '" + folder + "') from pk_logs"), "pk: invalid_request: store")
+    said = failure(db, "select pk_set('store', 'postgresql://pk:secret@db.example/x')")
+    contains(said, "pk: store_error: store: a URL")
+    assert "secret" not in said, said
     equal(one(db, "select pk_set('store', null)"), first)
     equal(one(db, "select json_extract(request, '$.messages[0].content') from pk_logs"), "a")
 
@@ -387,6 +390,22 @@ def a_store_in_memory_is_private_and_complete(folder):
     equal(len(db.execute("select pk_chat(?, 'x' || rowid) from pk_logs", (config(**CACHED),)).fetchall()), 3)
     equal(one(db, "select count(*) from pk_logs"), 6)
     equal(one(connect(), "select count(*) from pk_logs"), 0)
+
+
+@case
+def a_store_is_a_database_that_can_be_opened(folder):
+    db = connect()
+    one(db, "select pk_ask(?, 'x')", config(**CACHED))
+    one(db, "select pk_flush()")
+    shop = connect()
+    shop.execute("attach ? as store", (os.environ["PK_STORE"],))
+    opened = connect(os.environ["PK_STORE"])
+    for one_of in (shop, opened):
+        for (view,) in db.execute("select name from pragma_module_list where name like 'pk%'").fetchall():
+            if one_of.execute("pragma table_info(%s)" % view).fetchone() and view not in ("pk_map", "pk_batch", "pk_collect", "pk_estimate"):
+                one_of.execute(f"select * from {view}").fetchall()
+        equal(one(one_of, "select request ->> '$.messages[0].content' from pk_logs"), "x")
+        equal(one(one_of, "select count(*) from pk_cache where response is not null"), 1)
 
 
 @case

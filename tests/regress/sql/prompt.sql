@@ -14,6 +14,7 @@ select pk_prompt_publish('greet', 1);
 select pk_render('greet', '{"name": "Ann"}'), pk_render('greet@latest', '{"name": "Ann"}');
 select pk_prompt_publish('greet', 2, 'production');
 select pk_render('greet@production', '{"name": "a\"b\\c"}');
+select pk_render(ref => 'greet', vars => '{"name": "Ann"}'), pk_prompt(ref => 'greet', vars => null) is null;
 select pk_prompt_publish('greet', 1, 'ab', 30), pk_prompt_publish('greet', 2, 'ab', 70);
 select slug, version, template, model, parameters, tools, config, virtual_key, labels from pk_prompts
     order by slug, version;
