@@ -63,10 +63,12 @@ static void serve_readyz(struct pkd_thread *t, struct pkd_conn *c, const struct 
 {
     struct pk_error err = {0};
     int64_t epoch;
+    char told[64];
 
     (void)req;
     if (pk_store_epoch(t->store, &epoch, &err)) {
-        pkd_answer_json(c, 200, PK_STR("{\"status\":\"ok\"}"));
+        (void)snprintf(told, sizeof told, "{\"status\":\"ok\",\"epoch\":%lld}", (long long)epoch);
+        pkd_answer_json(c, 200, pk_str_of(told));
         return;
     }
     err.status = 503;
