@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "regress"))
 
 from mockd import Mockd
+from patience import PATIENCE_S, STORE_TIMEOUT, until
 
 # name -> (HTTP status, SQLSTATE), from the one table that the product has.
 CODES = {name: (int(status), state) for name, status, state in re.findall(
@@ -74,14 +75,14 @@ class Door:
         Door.stop(self)
         raise Skip(why)
 
-    def row(self, trace_id, wait_s=5):
+    def row(self, trace_id, wait_s=PATIENCE_S):
         """The log row, which may come a moment after the answer."""
         return (self.wait_rows("pk_logs", trace_id, wait_s) or [None])[0]
 
     def spans(self, trace_id):
         return sorted(self.rows("pk_spans", trace_id), key=lambda s: s["ord"])
 
-    def wait_rows(self, relation, trace_id, wait_s=5):
+    def wait_rows(self, relation, trace_id, wait_s=PATIENCE_S):
         for _ in range(int(wait_s / 0.02)):
             rows = self.rows(relation, trace_id)
             if rows:
@@ -236,10 +237,8 @@ class Postgres(Door):
     def allow_hosts(self, hosts):
         self.cluster.configure({"pk.allowed_hosts": hosts})
         self.cluster.reload()
-        for _ in range(200):
-            if self.db.value("show pk.allowed_hosts") == hosts:
-                return
-            time.sleep(0.02)
+        if not until(lambda: self.db.value("show pk.allowed_hosts") == hosts):
+            raise RuntimeError("the server does not read its settings")
 
     def everything(self):
         self.function("pk_flush")
@@ -348,7 +347,7 @@ class Http(Door):
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(60)
         self.side.stop()
         self.log.close()
         super().stop()
@@ -366,19 +365,22 @@ class Shared(Http):
         key = os.path.join(self.tmp, "pk_master.key")
         shutil.copy(os.path.join(side.cluster.data, "pk_master.key"), key)
         os.chmod(key, 0o600)
+        self.env.update(STORE_TIMEOUT)
         self.env["PK_SPOOL"] = os.path.join(self.tmp, "spool")
         return side, (f"postgresql://pkd_login@/postgres?host={side.cluster.host}"
                       f"&port={side.cluster.port}"), key
 
     def told(self, name, *args):
         got = self.side.function(name, *args)
-        time.sleep(0.1)  # until pkd has heard of it
+        epoch = int(self.side.db.value("select value from pk_meta where name = 'epoch'"))
+        if not until(lambda: json.loads(self.request("/readyz", "", {}, "GET")[2])["epoch"] >= epoch):
+            raise RuntimeError(f"pkd has not heard of change {epoch}")
         return got
 
 
 def listening(process, log_text):
     """The port that a daemon says it listens on, once it is ready."""
-    for _ in range(1000):
+    for _ in range(6000):
         m = re.search(r"listening\b.*127\.0\.0\.1:(\d+)", log_text())
         if m and " ready" in log_text():
             return int(m.group(1))

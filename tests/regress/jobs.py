@@ -13,7 +13,8 @@ sys.argv[1:2] = []
 
 import openapi
 import pg_temp
-from pg_case import CASES, expect, run_cases, until
+from patience import until
+from pg_case import CASES, expect, run_cases
 from jobs_case import SLOW, PostgresDoor, Provider, SqliteDoor
 
 NOBODY = "01900000-0000-7000-8000-000000000000"
@@ -85,7 +86,7 @@ def a_job_is_seen_to_run_while_a_worker_has_items_of_it(door, provider):
     job = enqueue(door, provider, 30, "'slow 300 of ' || value")
     expect(door.rows(look, job) == [], "it waits")
     with door.worker("--jobs", "5"):
-        expect(until(lambda: any(int(r[3]) > 0 for r in door.rows(look, job)), 20 * SLOW), door.rows(look, job))
+        expect(until(lambda: any(int(r[3]) > 0 for r in door.rows(look, job))), door.rows(look, job))
         row = door.rows(look, job)[0]
         expect((row[0], int(row[2]), int(row[4])) == ("job", 30, 0) and row[1].startswith(("os:", "role:")), row)
         expect(1 <= int(row[5]) <= 30 - int(row[3]) and float(row[6]) > 0 and row[7] == row[8] and row[7] in (1, "t"), row)
@@ -93,9 +94,9 @@ def a_job_is_seen_to_run_while_a_worker_has_items_of_it(door, provider):
     expect(door.rows(look, job) == [])
     job = enqueue(door, provider, 4, "'slow 60000 of ' || value")
     worker = door.worker()  # with a lease of a second
-    expect(until(lambda: door.rows(look, job), 20 * SLOW))
+    expect(until(lambda: door.rows(look, job)))
     worker.kill()
-    expect(until(lambda: not door.rows(look, job), 5 * SLOW), door.rows(look, job))
+    expect(until(lambda: not door.rows(look, job)), door.rows(look, job))
     door.one("select pk_cancel($1)", job)
 
 
@@ -137,7 +138,7 @@ def many_calls_are_in_flight_and_no_more_than_asked(door, provider):
 def a_large_job_does_not_hold_up_a_small_one(door, provider):
     large = enqueue(door, provider, 400, "'slow 20 of ' || value")
     with door.worker("--jobs", "4"):
-        expect(until(lambda: sum(provider.asked.values()) >= 20, 10 * SLOW), provider.asked)
+        expect(until(lambda: sum(provider.asked.values()) >= 20), provider.asked)
         small = enqueue(door, provider, 8, "'small ' || value")
         expect(wait(door, small), door.job(small))
         expect(door.job(large)["done"] < 200, door.job(large))
@@ -195,7 +196,7 @@ def a_job_of_which_nothing_came_has_failed(door, provider):
 def a_cancelled_job_asks_no_more(door, provider):
     job = enqueue(door, provider, 200, "'slow 100 of ' || value")
     with door.worker("--jobs", "4"):
-        expect(until(lambda: sum(provider.asked.values()) >= 8, 10 * SLOW), provider.asked)
+        expect(until(lambda: sum(provider.asked.values()) >= 8), provider.asked)
         expect(door.one("select pk_cancel($1)", job) in (1, "t"))
         expect(wait(door, job), door.job(job))
         asked = sum(provider.asked.values())
@@ -299,7 +300,7 @@ def two_workers_do_not_double_an_item(door, provider):
 def a_worker_that_is_stopped_gives_back_what_it_had(door, provider):
     job = enqueue(door, provider, 4, "'slow 3000 of ' || value")
     with door.worker("--grace", "200"):
-        expect(until(lambda: provider.at_once == 4, 10 * SLOW))
+        expect(until(lambda: provider.at_once == 4))
     status = door.job(job)
     expect(status["queued"] == 4 and status["running"] == 0, status)
 
@@ -325,9 +326,9 @@ def jobs_are_seen_over_http(door, provider):
             expect(listed["total"] == len(listed["data"]) <= 1, listed)
             seen.extend((r["kind"], r["total"], r["id"]) for r in listed["data"])
             return seen
-        expect(until(look, 10 * SLOW) and set(seen) == {("job", 40, job)}, seen)
+        expect(until(look) and set(seen) == {("job", 40, job)}, seen)
         expect(wait(door, job, 40), door.job(job))
-        expect(until(lambda: get("/jobs/running")["data"] == [], 5 * SLOW))
+        expect(until(lambda: get("/jobs/running")["data"] == []))
         listed = get("/jobs")["data"]
         expect([(r["id"], r["state"], r["done"], r["total"]) for r in listed] == [(job, "done", 40, 40)], listed)
         expect(get("/jobs/" + job) == door.job(job), "as pk_job() has it")
@@ -350,7 +351,7 @@ def ten_kills_and_every_row_is_paid_once(door, provider):
     for kill in range(10):
         worker = door.worker("--jobs", str(in_flight))
         before = sum(provider.asked.values())
-        expect(until(lambda: sum(provider.asked.values()) >= before + 15, 20 * SLOW), "no progress", kill)
+        expect(until(lambda: sum(provider.asked.values()) >= before + 15), "no progress", kill)
         worker.kill()
         over = {f"slow 30 of {r[0]}" for r in door.collect(job)}
         with provider.lock:
@@ -379,7 +380,7 @@ def what_a_job_says_was_paid_is_in_the_log_whenever_its_worker_dies(door, provid
     for kill in range(12):
         worker = door.worker("--jobs", "16")
         before = sum(provider.asked.values())
-        expect(until(lambda: sum(provider.asked.values()) >= before + 30, 20 * SLOW), "no progress", kill)
+        expect(until(lambda: sum(provider.asked.values()) >= before + 30), "no progress", kill)
         worker.kill()
         missing, done, logged, in_log, in_job = map(float, door.rows(sums.replace("$1", f"'{job}'"))[0])
         expect(missing == 0, kill, "items without a row in the log:", missing)
@@ -404,7 +405,7 @@ def equal_rows_of_a_job_are_paid_once_whoever_works_it_off(door, provider):
 def equal_rows_survive_the_worker_that_had_one(door, provider):
     job = enqueue(door, provider, 30, "case when value < 4 then 'always 400' else 'slow 500' end")
     with door.worker("--jobs", "8") as worker:
-        expect(until(lambda: provider.asked["slow 500"] == 1, 10 * SLOW), provider.asked)
+        expect(until(lambda: provider.asked["slow 500"] == 1), provider.asked)
         worker.kill()
     with door.worker():
         expect(wait(door, job), door.job(job))
@@ -547,9 +548,9 @@ def a_run_that_is_killed_goes_on_from_its_last_commit(door, provider):
         session = door.connect()
         before = int(door.one(committed))
         session.send(run_sql(provider, count, chunk, "'slow 40 of ' || value", concurrency=5))
-        expect(until(lambda: int(door.one(committed)) > before, 10 * SLOW), kill)
+        expect(until(lambda: int(door.one(committed)) > before), kill)
         door.one("select pg_terminate_backend($1)", session.pid())
-        expect(until(lambda: door.one("select count(*) from pg_stat_activity where pid = $1", session.pid()) == "0", 5))
+        expect(until(lambda: door.one("select count(*) from pg_stat_activity where pid = $1", session.pid()) == "0"))
         have = {f"slow 40 of {r[0]}" for r in door.rows("select id from answers")}
         at_kill |= set(provider.asked) - have
         session.close()
@@ -566,7 +567,7 @@ def a_run_survives_a_crash_of_the_server(door, provider):
     door.rows("create table answers (id int primary key, content text, ok boolean)")
     session = door.connect()
     session.send(run_sql(provider, 60, 10, "'slow 40 of ' || value", concurrency=5))
-    expect(until(lambda: int(door.one("select count(*) from answers")) >= 20, 10 * SLOW))
+    expect(until(lambda: int(door.one("select count(*) from answers")) >= 20))
     os.kill(session.pid(), 9)
 
     def is_back():
@@ -575,9 +576,9 @@ def a_run_survives_a_crash_of_the_server(door, provider):
             return True
         except pg_temp.Error:
             return False
-    expect(until(lambda: not session.lib.PQconsumeInput(session.conn), 5 * SLOW) or True)
+    expect(until(lambda: not session.lib.PQconsumeInput(session.conn)) or True)
     time.sleep(1)
-    expect(until(is_back, 30 * SLOW), "the server does not come back")
+    expect(until(is_back), "the server does not come back")
     have = int(door.one("select count(*) from answers"))
     expect(20 <= have < 60, have)
     door.rows(run_sql(provider, 60, 10, "'slow 40 of ' || value", concurrency=5))
@@ -627,7 +628,7 @@ def a_run_in_a_transaction_block_is_refused_in_plain_words(door, provider):
 def two_runs_at_once_do_not_pay_twice(door, provider):
     other = door.connect()
     other.send(run_sql(provider, 30, 10, "'slow 100 of ' || value"))
-    expect(until(lambda: provider.at_once > 0, 10 * SLOW))
+    expect(until(lambda: provider.at_once > 0))
     door.rows("select 1")
     expect("another pk_run() works on answers" in door.error(run_sql(provider, 30, 10, "'slow 100 of ' || value")))
     other.finish()

@@ -11,7 +11,8 @@ os.environ.setdefault("BUILD", sys.argv[1] if len(sys.argv) > 1 else "build")
 sys.argv[1:2] = []
 
 import pg_temp
-from pg_case import CASES, expect, run_cases, until
+from patience import until
+from pg_case import CASES, expect, run_cases
 from mockd import Mockd
 from jobs_case import BUILD, SLOW, PostgresDoor, SqliteDoor
 
@@ -231,7 +232,7 @@ def what_has_no_answer_is_asked_again(door, mock):
         mock.be(drop=3)
         job = enqueue(door, mock, 10, f"'{who} ' || value", who=who, max_attempts=5)
         with worker(door):
-            expect(until(lambda: door.job(job)["done"] == 7, 10 * SLOW), door.job(job))
+            expect(until(lambda: door.job(job)["done"] == 7), door.job(job))
             mock.be()
             expect(wait(door, job), door.job(job))
         expect(door.job(job)["done"] == 10 and mock.made() >= before + 2, door.job(job), mock.made())
@@ -279,7 +280,7 @@ def a_provider_that_cannot_now_is_asked_again(door, mock):
     mock.be(make_status=503)
     job = enqueue(door, mock, 4)
     with worker(door):
-        expect(until(lambda: mock.page("stats")["by_path"].get("/v1/batches", 0) >= 3, 10 * SLOW), "not asked again")
+        expect(until(lambda: mock.page("stats")["by_path"].get("/v1/batches", 0) >= 3), "not asked again")
         mock.be()
         expect(wait(door, job), door.job(job))
     expect(door.job(job)["done"] == 4 and mock.made() == 1, door.job(job))
@@ -294,7 +295,7 @@ def a_batch_whose_making_was_not_heard_of_is_found(door, mock):
         job = enqueue(door, mock, 7, f"'{who} ' || value", who=who)
         with worker(door):
             if who == "anthropic":  # which tells whose a batch is when it is over
-                expect(until(lambda: mock.made() == before + 1, 10 * SLOW))
+                expect(until(lambda: mock.made() == before + 1))
                 time.sleep(0.5)
                 expect(door.job(job)["running"] == 7 and mock.made() == before + 1, door.job(job))
                 for _ in range(3):
@@ -312,7 +313,7 @@ def a_cancelled_job_cancels_its_batch(door, mock):
         mock.be(end="never")
         job = enqueue(door, mock, 6, who=who)
         with worker(door):
-            expect(until(lambda: mock.made() == i + 1, 10 * SLOW))
+            expect(until(lambda: mock.made() == i + 1))
             expect(door.one("select pk_cancel($1)", job) in (1, "t"))
             expect(wait(door, job), door.job(job))
         status = door.job(job)
@@ -342,12 +343,12 @@ def killed(door, mock, who, when, **settings):
     mock.be(**settings)
     job = enqueue(door, mock, 30, f"'{who} ' || value", who=who)
     dead = worker(door)
-    expect(until(lambda: when(before), 10 * SLOW), "it did not come to that")
+    expect(until(lambda: when(before)), "it did not come to that")
     dead.kill()
     mock.be(looks=1)
     with worker(door):
         if who == "anthropic":
-            expect(until(lambda: mock.made() > before, 10 * SLOW))
+            expect(until(lambda: mock.made() > before))
             mock.look(f"msgbatch_{before}")
         expect(wait(door, job, 30), door.job(job))
     status = door.job(job)
@@ -409,7 +410,7 @@ def a_worker_that_is_stopped_leaves_it_to_the_next(door, mock):
     mock.be(looks=10)
     job = enqueue(door, mock, 30)
     with worker(door):
-        expect(until(lambda: mock.made() == 1, 10 * SLOW))
+        expect(until(lambda: mock.made() == 1))
     expect(door.job(job)["state"] == "running", door.job(job))
     with worker(door):
         expect(wait(door, job), door.job(job))
@@ -433,7 +434,7 @@ def an_answer_of_the_cache_is_not_sent(door, mock):
     job = enqueue(door, mock, 5, config=config)
     with worker(door):
         expect(wait(door, job), door.job(job))
-        expect(until(lambda: int(door.one("select count(*) from pk_cache")) == 5, 10 * SLOW), "the cache")
+        expect(until(lambda: int(door.one("select count(*) from pk_cache")) == 5), "the cache")
         again = enqueue(door, mock, 8, config=config)
         expect(wait(door, again), door.job(again))
     all_paid_once(mock, 8)
@@ -459,7 +460,7 @@ def what_a_limit_does_not_let_in_waits(door, mock):
     door.one("select pk_limit_put('dear', $1)", '{"counts":"tokens","per":"day","amount":600}')
     job = enqueue(door, mock, 100)
     with worker(door):
-        expect(until(lambda: door.job(job)["done"] > 0, 10 * SLOW), door.job(job))
+        expect(until(lambda: door.job(job)["done"] > 0), door.job(job))
         time.sleep(1)
         status = door.job(job)
         expect(0 < status["done"] < 20 and status["failed"] == 0, status)
@@ -487,7 +488,7 @@ def a_config_that_leads_elsewhere_is_told(door, mock):
     mock.be(looks=3)
     job = enqueue(door, mock, 3, config="moving")
     with worker(door):
-        expect(until(lambda: mock.made() == 1, 10 * SLOW))
+        expect(until(lambda: mock.made() == 1))
     door.one("select pk_config_put('moving', $1)", json.dumps({"strategy": {"mode": "fallback"}, "targets": [
         json.loads(mock.config("anthropic")), json.loads(mock.config())]}))
     with worker(door):
@@ -504,7 +505,7 @@ def a_prompt_that_changed_meanwhile_is_not_cached(door, mock):
                    door.series(3, "'{\"n\":' || value || '}'").replace("as prompt", "as vars"),
                    '{"pk":{"prompt":"talk","executor":"batch"}}')
     with worker(door):
-        expect(until(lambda: mock.made() == 1, 10 * SLOW))
+        expect(until(lambda: mock.made() == 1))
         door.one("select pk_prompt_put('talk', $1)", '"two {{n}}"')
         door.one("select pk_prompt_publish('talk', 2)")
         expect(wait(door, job), door.job(job))

@@ -12,10 +12,10 @@ import time
 from collections import Counter
 
 import pg_temp
-from pg_case import expect, until
+from patience import SLOW, STORE_TIMEOUT, until
+from pg_case import expect
 
 BUILD = pg_temp.BUILD
-SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1
 
 
 class Provider:
@@ -94,8 +94,8 @@ class Worker:
         if key:
             command += ["--master-key-file", key]
         with open(self.log.name, "wb") as err:
-            self.process = subprocess.Popen(command, stderr=err)
-        expect(until(lambda: "ready" in self.text() or self.process.poll() is not None, 10 * SLOW), "not ready")
+            self.process = subprocess.Popen(command, stderr=err, env={**STORE_TIMEOUT, **os.environ})
+        expect(until(lambda: "ready" in self.text() or self.process.poll() is not None), "not ready")
         expect(self.process.poll() is None, self.text())
 
     def text(self):
@@ -222,7 +222,7 @@ class PostgresDoor:
             with open(os.path.join(self.pg.data, "pk_master.key"), "rb") as of, \
                     open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as to:
                 to.write(of.read())
-        return Worker(self.store, "--job-lease", "1000", "--store-timeout", "5000", *options, key=key)
+        return Worker(self.store, "--job-lease", "1000", *options, key=key)
 
     def error(self, sql, *args):
         try:

@@ -19,7 +19,8 @@ import time
 from decimal import Decimal
 
 import pg_temp
-from pg_case import Mock, case, expect, run_cases, until
+from patience import until
+from pg_case import Mock, case, expect, run_cases
 
 BUILD = pg_temp.BUILD
 CALLS = {"rate": 1000, "budget": 1000, "many": 3000}
@@ -247,7 +248,7 @@ def pkd_race(pg, mock, name, daemons, threads):
             t.start()
         for t in loads:
             t.join()
-        expect(until(store.settled, 5 * SLOW), store.rows())
+        expect(until(store.settled), store.rows())
     finally:
         for p, _ in started:
             p.terminate()

@@ -83,7 +83,7 @@ def check_over(pid, marker):
 
 
 def asked(mock, count):
-    return until(lambda: mock.page("stats")["requests"] >= count, 10)
+    return until(lambda: mock.page("stats")["requests"] >= count)
 
 
 def put_key(store, mock, slug="sealed"):
@@ -152,7 +152,7 @@ def pkd_is_no_ones_to_look_into():
             process = subprocess.Popen(command, stdout=log, stderr=log, user=65534 if os.geteuid() == 0 else None)
         try:
             with open(folder + "/log", "rb") as log:
-                expect(until(lambda: log.seek(0) == 0 and b" ready" in log.read(), 10))
+                expect(until(lambda: log.seek(0) == 0 and b" ready" in log.read()))
             owner = os.stat(f"/proc/{process.pid}/mem").st_uid
             expect(owner == (0 if private else 65534 if os.geteuid() == 0 else os.geteuid()), (option, owner))
         finally:

@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 
-from pg_case import case, expect, expect_error, main, model, until
+from patience import until
+from pg_case import case, expect, expect_error, main, model
 
 ASK = "select pk_ask($1, $2, null, $3)"
 

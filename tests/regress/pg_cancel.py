@@ -7,7 +7,8 @@ import statistics
 import sys
 import time
 
-from pg_case import case, expect, expect_error, main, until
+from patience import until
+from pg_case import case, expect, expect_error, main
 
 WIDE = 256
 PARAMS = json.dumps({"max_tokens": 10, "pk": {"concurrency": WIDE}})
@@ -36,7 +37,7 @@ def in_flight(mock):
 
 
 def all_are_under_way(mock):
-    expect(until(lambda: in_flight(mock) == WIDE, 20), mock.page("stats"))
+    expect(until(lambda: in_flight(mock) == WIDE), mock.page("stats"))
 
 
 def all_are_closed(mock):

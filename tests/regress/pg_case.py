@@ -1,7 +1,6 @@
 """What the Postgres tests share: named cases, and a mock provider."""
 import json
 import sys
-import time
 import traceback
 
 import pg_temp
@@ -71,15 +70,6 @@ def expect_error(sqlstate, call, *words):
             expect(word in text, repr(word), "is not in", repr(text))
         return e
     raise AssertionError(f"no error {sqlstate}")
-
-
-def until(condition, seconds=5.0):
-    """Whether it comes true in time; what counts is how often one has looked, so that a machine that stood still took none."""
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return True
-        time.sleep(0.01)
-    return bool(condition())
 
 
 class Mock(Mockd):

@@ -26,7 +26,7 @@ class PgPkd(h.Pkd):
         if not os.path.exists(key):
             with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
                 f.write(os.urandom(32))
-        super().__init__("--store", self.url, "--master-key-file", key, "--store-timeout", "5000", *options, **more)
+        super().__init__("--store", self.url, "--master-key-file", key, *options, **more)
         self.store = self.url
 
     def rows(self, sql):

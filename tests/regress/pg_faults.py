@@ -9,7 +9,8 @@ import threading
 import time
 
 import pg_temp
-from pg_case import case, expect, expect_error, main, model, until
+from patience import until
+from pg_case import case, expect, expect_error, main, model
 
 ASK = "select pk_ask($1, $2, null, $3)"
 

@@ -8,7 +8,8 @@ import threading
 import time
 
 import pg_temp
-from pg_case import case, expect, expect_error, main, until
+from patience import until
+from pg_case import case, expect, expect_error, main
 
 TRY = "select pk_try_chat('c', '\"hi\"', $1::jsonb)"
 REFUSED = "did not answer"

@@ -5,7 +5,8 @@ import sys
 import time
 
 import pg_temp
-from pg_case import case, expect, expect_error, main, until
+from patience import until
+from pg_case import case, expect, expect_error, main
 
 QUERY = "select id as key, body as prompt from rows order by id"
 
@@ -161,7 +162,7 @@ def cancelling_ends_all_that_is_in_flight(pg, mock, k):
     mock.reset()
     k.send("select * from pk_map({}, {}, {})".format(*map(pg_temp.quoted, (
         config(mock, path="/d/20000"), QUERY, options(concurrency=200)))))
-    expect(until(lambda: mock.page("stats")["in_flight"] >= 200, 20), mock.page("stats"))
+    expect(until(lambda: mock.page("stats")["in_flight"] >= 200), mock.page("stats"))
     began = time.monotonic()
     k.cancel()
     expect_error("57014", k.finish)

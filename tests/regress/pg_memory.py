@@ -8,7 +8,8 @@ import sys
 
 import pg_temp
 from failing import Failing
-from pg_case import Mock, case, expect, model, run_cases, until
+from patience import until
+from pg_case import Mock, case, expect, model, run_cases
 
 failing = Failing(pg_temp.BUILD)
 MOST = 2000  # allocations of a statement

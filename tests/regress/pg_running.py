@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pg_temp
-from pg_case import CASES, case, expect, expect_error, main, until
+from patience import until
+from pg_case import CASES, case, expect, expect_error, main
 from pg_map import config, options, table
 
 del CASES[:]  # of pg_map
@@ -33,7 +34,7 @@ def watch(pg, k, sql, rows, look=LOOK):
                 expect(now[0][8] == str(other.pid()), now, other.pid())
                 seen.append(now[0])
             return seen and not now
-        gone = until(over, 20)
+        gone = until(over)
         got = other.finish()
         expect(not got or got[0][0] == str(rows), got)
     expect(len({s[9] for s in seen}) == 1, seen)
@@ -113,10 +114,10 @@ def pk_run_is_one_row_over_all_its_chunks(pg, mock, k):
     k.query("delete from answers")
     with pg.connect() as other:
         other.send(run)
-        expect(until(lambda: k.query(LOOK), 10))
+        expect(until(lambda: k.query(LOOK)))
         other.cancel()
         expect_error("57014", other.finish)
-        expect(until(lambda: not k.query(LOOK), 2), k.query(LOOK))
+        expect(until(lambda: not k.query(LOOK)), k.query(LOOK))
         other.query("select * from pk_map($1, 'select 1 as prompt')", config(mock))  # no chunk of it
     expect(none_left(k))
 
@@ -131,7 +132,7 @@ def whatever_ends_a_statement_leaves_no_row(pg, mock, k):
             if end == "timeout":
                 other.query("set statement_timeout = 2500")
             other.send(sql)
-            expect(until(lambda: k.query(LOOK), 10), sql, end)
+            expect(until(lambda: k.query(LOOK)), sql, end)
             row = k.query(LOOK)[0]
             expect((row[1], row[4]) == ("0", "10"), row)
             if end == "cancel":
@@ -143,7 +144,7 @@ def whatever_ends_a_statement_leaves_no_row(pg, mock, k):
                 raise AssertionError("it did not end")
             except pg_temp.Error:
                 pass
-            expect(until(lambda: not k.query(LOOK), 2), sql, end, k.query(LOOK))
+            expect(until(lambda: not k.query(LOOK)), sql, end, k.query(LOOK))
             other.close()
     expect(none_left(k))
 
@@ -172,7 +173,7 @@ def users_see_their_own_and_administrators_all(pg, mock, k):
             "create role chief login in role pk_admin; create role nobody login; grant select on rows to ann")
     with pg.connect(user="ann") as ann, pg.connect(user="bob") as bob, pg.connect(user="chief") as chief:
         ann.send(call("pk_map", config(mock, path="/d/20000"), QUERY))
-        expect(until(lambda: chief.query(LOOK), 10))
+        expect(until(lambda: chief.query(LOOK)))
         actor = chief.query("select kind, source, actor, query_id ~ '^[0-9a-f]+[.]', now() - updated_at < interval '3 s' from pk_running")
         expect(actor == [["pk_map", "postgres", "role:ann", "t", "t"]], actor)
         expect(bob.query(LOOK) == [])
@@ -198,7 +199,7 @@ def what_was_killed_is_not_shown_and_swept(pg, mock, k):
                           "--prompt", "{{body}}", "--concurrency", "4", "--out", csv + ".out", "--store",
                           f"postgres:///postgres?host={pg.host}&port={pg.port}&user={pg.user}"],
                          stderr=subprocess.PIPE, env={k: v for k, v in os.environ.items() if not k.startswith("PK_")})
-    expect(until(lambda: k.query(LOOK) or p.poll() is not None, 10) and p.poll() is None, p.poll() and p.stderr.read())
+    expect(until(lambda: k.query(LOOK) or p.poll() is not None) and p.poll() is None, p.poll() and p.stderr.read())
     row = k.query(LOOK)[0]
     expect((row[0], row[2], row[8]) == ("pkd map", None, str(p.pid)), row)
     listed = subprocess.run([os.path.join(pg_temp.BUILD, "pkd"), "jobs", "running", "--json", "--store", p.args[-1]], text=True,

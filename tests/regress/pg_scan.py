@@ -4,7 +4,8 @@ import json
 import sys
 
 import pg_scan_fuzz
-from pg_case import case, expect, expect_error, main, until
+from patience import until
+from pg_case import case, expect, expect_error, main
 
 
 def store(k, mock, slug, model="echo", path="", **more):

@@ -126,7 +126,7 @@ def rows_wait_beside_the_master_key():
         folder = os.path.dirname(key)
         expect(until(lambda: any(n.endswith(".spool") for n in os.listdir(folder))), (named, os.listdir(folder)))
         up()
-        expect(until(lambda: rows() == before + 2, 20), "and are written later")
+        expect(until(lambda: rows() == before + 2), "and are written later")
         expect(start.pkd.stop() == 0)
 
 

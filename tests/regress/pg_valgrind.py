@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 import pg_temp
-from pg_case import Mock, case, expect, expect_error, model, run_cases, skip, until
+from patience import until
+from pg_case import Mock, case, expect, expect_error, model, run_cases, skip
 
 ASK = "select pk_ask($1, $2, null, $3)"
 

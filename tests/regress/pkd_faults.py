@@ -167,7 +167,7 @@ def a_disk_fills_up():
     os.unlink(filler)
     is_well(p)
     wanted = asked() - before
-    until(lambda: p.rows(LOST)[0][0] >= wanted, 10)
+    until(lambda: p.rows(LOST)[0][0] >= wanted)
     rows, dropped = p.rows(LOST)[0][0], metric(p, "pkd_log_dropped_total")
     print(f"# {wanted} asked, {rows} in the log, {dropped:.0f} dropped", flush=True)
     expect(rows >= wanted and dropped == 0, f"{wanted} asked, {rows} in the log, {dropped} dropped")

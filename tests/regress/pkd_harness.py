@@ -16,10 +16,10 @@ import traceback
 from typing import NamedTuple
 
 from mockd import Mockd
+from patience import PATIENCE_S, SLOW, STORE_TIMEOUT, Promise, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1  # sanitizers take their time
 failures = 0
 running = []
 
@@ -61,7 +61,7 @@ class Pkd:
             command += ["--listen", "127.0.0.1:0"]
         self.started = time.monotonic()
         self.process = subprocess.Popen(command + list(options), stderr=self.log,
-                                        env={**clean, **(env or {})})
+                                        env={**clean, **STORE_TIMEOUT, **(env or {})})
         running.append(self.process)
         self.port = None
         while "ready" not in self.text(start):
@@ -104,7 +104,7 @@ class Pkd:
         finally:
             db.close()
 
-    def rows_within(self, sql, good, seconds=2):
+    def rows_within(self, sql, good, seconds=PATIENCE_S):
         """What `sql` returns, waiting until good(rows) or the time is over."""
         until(lambda: good(self.rows(sql)), seconds)
         return self.rows(sql)
@@ -162,15 +162,6 @@ def read_response(s, head_only=False):
     if not head_only and "content-length" in headers:
         body = f.read(int(headers["content-length"]))
     return int(line.split()[1]), headers, body
-
-
-def until(good, seconds=3, pause=0.01):
-    """Whether it comes true in time; what counts is how often one has looked, so that a machine that stood still took none."""
-    for _ in range(int(seconds * SLOW / pause)):
-        if good():
-            return True
-        time.sleep(pause)
-    return bool(good())
 
 
 def memory_kb(pid):

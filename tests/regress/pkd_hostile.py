@@ -306,7 +306,7 @@ def many_slow_clients_hold_nobody_up():
         times.append(time.monotonic() - began)
         time.sleep(0.02)
     expect(sorted(times)[len(times) * 9 // 10] < 0.1 * SLOW, sorted(times)[-5:])
-    expect(until(lambda: held() < 10, 5), f"{held()} slow clients are still there")
+    expect(until(lambda: held() < 10, 7), f"{held()} slow clients are still there")
     for s in sockets:
         s.close()
 
@@ -375,7 +375,7 @@ def clients_may_leave_at_every_stage():
             while left > 0:
                 left -= len(s.recv(left))
             leave(s, how)
-    expect(until(lambda: mock.page("stats")["in_flight"] <= 1, 3), "providers still work for clients who left")
+    expect(until(lambda: mock.page("stats")["in_flight"] <= 1), "providers still work for clients who left")
 
 
 def garbage_is_told_from_requests():
@@ -396,7 +396,7 @@ def unharmed(case):
         case()
         status, _, body = chat(pkd, mock, "echo", "still here")
         expect(status == 200 and b"still here" in body, body)
-        expect(until(lambda: held() == 0, 6), f"{held()} connections are held")
+        expect(until(lambda: held() == 0), f"{held()} connections are held")
     run_and_look.__name__ = case.__name__
     return run_and_look
 
@@ -435,7 +435,7 @@ def thousands_leave_nothing_behind():
             if i % 3 == 0:
                 s.recv(64) if i % len(ways) in (2, 3, 4, 7) else None
             reset(s) if i % 2 else s.close()
-        expect(until(lambda: held() == 0, 6), f"{held()} connections are held")
+        expect(until(lambda: held() == 0), f"{held()} connections are held")
         time.sleep(0.3)  # the log's writer
         return memory_kb(pkd.process.pid)
     all_leave(1000)

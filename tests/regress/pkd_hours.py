@@ -73,7 +73,7 @@ class Postgres:
         with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
             f.write(os.urandom(32))
         self.pkds = [Pkd("--store", f"postgresql://gateway@/logs?host={self.pg.host}&port={self.pg.port}",
-                         "--master-key-file", key, "--store-timeout", "20000") for _ in range(2)]
+                         "--master-key-file", key) for _ in range(2)]
         self.db = self.pg.connect("logs")
 
     def add(self, rows):

@@ -45,7 +45,7 @@ http {{
         self.process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-c", folder + "/nginx.conf", "-p", folder],
                                         stderr=subprocess.DEVNULL)
         running.append(self.process)
-        expect(until(lambda: self.answers(), 5), "nginx does not start")
+        expect(until(lambda: self.answers()), "nginx does not start")
 
     def answers(self):
         try:

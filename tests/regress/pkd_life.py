@@ -269,7 +269,7 @@ def two_thousand_streams_run_at_once():
     print("# %d streams whole, %.1f KB each" % (whole, (peak - before) / count))
     expect(whole == count, whole)
     rows = p.rows_within("select count(*) from pk_logs where status = 'success'",
-                         lambda r: r[0][0] == count, 5)
+                         lambda r: r[0][0] == count)
     expect(rows == [(count,)], rows)
     expect(p.stop() == 0)
 
@@ -493,7 +493,7 @@ def what_one_process_is_told_reaches_the_others():
         tell = lambda *words, stdin: expect(pkd_command(*words, "--store", both[0].store, stdin=stdin)[0] == 0, words)
         tell("key", "put", f"k{port}", "openai", json.dumps({"custom_host": f"http://127.0.0.1:{port}/v1"}), stdin="sk")
         tell("config", "put", "told", stdin=json.dumps({"virtual_key": f"k{port}"}))
-        expect(until(lambda: {status(p) for p in both} == good, 1), port)
+        expect(until(lambda: {status(p) for p in both} == good), port)
     for p in both:
         expect(p.stop() == 0)
     shutil.rmtree(folder)

@@ -623,7 +623,7 @@ def a_client_that_leaves_ends_its_file():
         s.sendall(b"GET /v1/logs/export?source=postgres HTTP/1.1\r\nHost: localhost\r\n\r\n")
         expect(s.recv(1000).startswith(b"HTTP/1.1 200"), "no answer")
         s.close()
-        expect(until(lambda: PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 200, 5), "it still runs")
+        expect(until(lambda: PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 200), "it still runs")
     open_ones = []
     for _ in range(2):
         s = PKD.raw(60)
@@ -634,7 +634,7 @@ def a_client_that_leaves_ends_its_file():
     expect(logs(page_size=1)["data"], "others are served")
     for s in open_ones:
         s.close()
-    expect(until(lambda: PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 200, 5), "it still runs")
+    expect(until(lambda: PKD.http("GET", "/v1/logs/export?trace_id=none")[0] == 200), "it still runs")
 
 
 def an_export_is_what_it_is_to_have():
@@ -715,7 +715,7 @@ def an_alert_is_told_of():
                               "rate_limits": [], "usage_limits": {"type": "tokens", "credit_limit": 1, "alert_threshold": 1}})
     for _ in range(3):
         chat(PKD, MOCK, cfg=json.dumps(config_of_budget))
-    expect(until(lambda: get("/v1/alerts")["total"] >= 1, 5 * SLOW), get("/v1/alerts"))
+    expect(until(lambda: get("/v1/alerts")["total"] >= 1), get("/v1/alerts"))
     one = get("/v1/alerts")["data"][0]
     rows = sql("select kind, slug, counts, amount from pk_alerts order by at desc")
     expect((one["kind"], one["slug"], one["counts"], one["amount"]) in rows, (one, rows))
@@ -731,7 +731,7 @@ READERS = {"logs": ("/v1/logs", "/v1/analytics/requests", "/v1/analytics/graphs/
 def every_endpoint_wants_its_scope():
     keys = {scope: pkd_command("apikey", "create", "k" + scope, json.dumps({"scopes": [scope]}))
             for scope in ("call", "admin", "logs")}
-    expect(until(lambda: PKD.http("GET", "/v1/logs")[0] == 401, 5 * SLOW), "no key")
+    expect(until(lambda: PKD.http("GET", "/v1/logs")[0] == 401), "no key")
     for path in set(READERS["logs"] + READERS["admin"]):
         for scope, key in keys.items():
             code = PKD.http("GET", path, headers={"x-portkey-api-key": key})[0]
@@ -746,13 +746,13 @@ def absurd_numbers_do_not_wrap_around():
     body = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 5 * 10**15, "completion_tokens": 0}}
     for _ in range(2):
         post("/v1/logs", outside("t-absurd", body=body, status=599))
-    expect(until(lambda: logs(trace_id="t-absurd")["total"] == 2, 5 * SLOW))
+    expect(until(lambda: logs(trace_id="t-absurd")["total"] == 2))
     graph = get("/v1/analytics/graphs/tokens", status_code=599, time_range="24h")
     expect(graph["summary"] == {"total": 10**16, "avg": 5 * 10**15}, graph["summary"])
 
 
 make_calls()
-expect(until(lambda: sql("select count(*) from pk_logs") == [(8,)], 10), "the calls are logged")
+expect(until(lambda: sql("select count(*) from pk_logs") == [(8,)]), "the calls are logged")
 run(the_list_has_every_call_newest_first, a_row_has_the_columns_of_pk_logs, pages_follow_each_other,
     every_filter_lets_through_what_sql_says, a_range_is_as_exact_as_its_ends,
     what_is_no_filter_is_an_error_that_names_it, one_call_is_shown_in_portkeys_shape,

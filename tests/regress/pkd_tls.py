@@ -170,7 +170,7 @@ def handshakes_that_are_none_or_slow_are_given_up(p):
             except OSError:
                 pass
             sockets.append(s)
-    expect(until(lambda: held(p) == 0, 4), f"{held(p)} are still there")
+    expect(until(lambda: held(p) == 0, 8), f"{held(p)} are still there")
     for s in sockets:
         s.close()
     slow = p.raw(5 * SLOW)  # a byte at a time never gets there
@@ -182,7 +182,7 @@ def handshakes_that_are_none_or_slow_are_given_up(p):
         raise AssertionError("it waits for ever")
     except OSError:
         pass
-    expect(time.monotonic() - began < 4 * SLOW)
+    expect(time.monotonic() - began < 9 * SLOW)  # without the option: 10 s
 
 
 @with_tls
@@ -216,7 +216,7 @@ def a_client_that_does_not_read_holds_nothing(p):
     sockets = [secure(p) for _ in range(4)]
     for s in sockets:
         s.sendall(chat_request(mock, chat_body("echo:words=30000", stream=True), "x-portkey-disable-logging: true\r\n"))
-    expect(until(lambda: held(p) == 0, 30), f"{held(p)} are still there")
+    expect(until(lambda: held(p) == 0), f"{held(p)} are still there")
     grown = memory_kb(p.process.pid) - before
     expect(grown < 32 * 1024 or SLOW > 1, grown)  # sanitizers keep what is freed
     for s in sockets:

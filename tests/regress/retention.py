@@ -130,7 +130,7 @@ def old_rows_of_a_sqlite_store_go_while_it_is_used():
     first = seen.fetchmany(10)
     ask = "select pk_ask(?, 'hello', null, '{\"model\": \"echo\"}')"
     with Load(lambda: db.execute(ask, (config(mock, cache={"mode": "simple"}),)).fetchone()) as load:
-        expect(until(lambda: load.made > 0, 10))
+        expect(until(lambda: load.made > 0))
         expect(counted(store, "trace_id = 'old'") == OLD, "without a retention nothing goes")
         db.execute("select pk_set('retention_logs', '30d')").fetchall()
         expect(until(lambda: counted(store, "trace_id = 'old'") < OLD, 60), "no row goes")
@@ -215,11 +215,11 @@ def old_rows_go_while_pkd_serves():
     answers = []
     with Load(lambda: answers.append(chat(pkd, mock)[0])) as load:
         expect(until(lambda: only_new(store), 60), "the old rows are still there")
-        expect(until(lambda: load.made > 0, 10))
+        expect(until(lambda: load.made > 0))
     expect(set(answers) == {200}, set(answers))
     expect(until(lambda: given_back(store), 100), (before, sizes(store)))
     expect(sizes(store)[0] < before)
-    expect(until(lambda: counted(store, "trace_id not in ('old', 'new')") == load.made, 10))
+    expect(until(lambda: counted(store, "trace_id not in ('old', 'new')") == load.made))
     expect(sizes(store)[1] < before, "the write-ahead log stays small")
     db = sqlite_program(store)
     expect(sorted(db.execute("select name, value from pk_settings").fetchall()) ==
@@ -266,7 +266,7 @@ def old_rows_of_postgres_go_while_calls_are_made():
         reader.query("begin isolation level repeatable read")
         seen = reader.value("select count(*) from pk_logs where trace_id = 'old'")
         with Load(lambda: caller.query(ASK, config(mock))) as load:
-            expect(until(lambda: load.made > 5, 20))
+            expect(until(lambda: load.made > 5))
             expect(k.value("select count(*) from pk_log where trace_id = 'old'") == str(OLD))
             expect(k.value("select pk_set('retention_logs', '30d')") == "30d")
             k.query("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'pk writer'")
@@ -317,7 +317,7 @@ def a_pass_that_is_cancelled_ends():
         expect_error("57014", lambda: c.query("select pk_retention_run()"))
         k.query("commit")
         worker = "select count(*) from pg_stat_activity where backend_type = 'pk retention'"
-        expect(until(lambda: k.value(worker) == "0", 20), "its worker is still there")
+        expect(until(lambda: k.value(worker) == "0"), "its worker is still there")
         c.query("reset statement_timeout")
         expect(json.loads(c.value("select pk_retention_run()"))["logs"] > 0)
         expect(k.query(PG_STATE) == DONE)

@@ -1,0 +1,42 @@
+"""How long tests wait, and how a measured time is held against what is promised.
+
+The machine may stand still for a second at any moment, and be slow for minutes. So what comes true by itself is waited
+for patiently, which costs nothing where all is well; and a promise in time is printed as it was measured, and broken
+only where a slow machine cannot be the reason.
+"""
+import os
+import time
+
+SLOW = 5 if os.environ.get("PK_SAN") or os.environ.get("PK_TSAN") else 1  # sanitizers take their time
+PATIENCE_S = 30
+STORE_TIMEOUT = {"PK_STORE_TIMEOUT": "30000"}  # of a pkd, where it is not what is tested
+
+
+def until(good, seconds=PATIENCE_S, pause=0.01):
+    """Whether it comes true in time; what counts is how often one has looked, so that a machine that stood still took none."""
+    for _ in range(int(seconds * SLOW / pause)):
+        if good():
+            return True
+        time.sleep(pause)
+    return bool(good())
+
+
+class Promise:
+    """What ends within `seconds` where nothing else goes on:  with Promise("a cancel", 0.02, 5): ...
+
+    The time is printed. Only what lasts longer than `broken_s` is an error: without what is promised it would.
+    """
+
+    def __init__(self, what, seconds, broken_s):
+        self.what, self.seconds, self.broken_s = what, seconds, broken_s * SLOW
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, kind, *unused):
+        self.took = time.monotonic() - self.began
+        if kind is None:
+            print(f"# {self.what}: {self.took:.3f} s, promised {self.seconds:g}", flush=True)
+            if self.took >= self.broken_s:
+                raise AssertionError(f"{self.what} took {self.took:.3f} s, and no machine is that slow: {self.broken_s:g}")
