@@ -4,7 +4,7 @@
  */
 #include "memo.h"
 
-#include "sticky.h"
+#include "secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +21,18 @@ struct pk_memo {
     struct pk_arena arena;
     struct place *places;
     size_t count, used;
+    uint8_t key
+        [PK_SECRET_HASH_BYTES]; /* rows may have what a stranger wrote: nobody knows where that is put */
 };
 
 struct pk_memo *pk_memo_new(void)
 {
     struct pk_memo *m = calloc(1, sizeof *m);
 
-    if (m)
-        pk_arena_init(&m->arena, pk_allocator_malloc(), PK_MEMO_BYTES_MAX);
+    if (!m)
+        return NULL;
+    pk_arena_init(&m->arena, pk_allocator_malloc(), PK_MEMO_BYTES_MAX);
+    pk_secret_random(m->key, sizeof m->key);
     return m;
 }
 
@@ -39,6 +43,16 @@ void pk_memo_free(struct pk_memo *m)
     pk_arena_free(&m->arena);
     free(m->places);
     free(m);
+}
+
+static uint64_t hash_of(const struct pk_memo *m, pk_str question)
+{
+    uint8_t bytes[PK_SECRET_HASH_BYTES];
+    uint64_t hash;
+
+    pk_secret_hash(m->key, question, bytes);
+    memcpy(&hash, bytes, sizeof hash);
+    return hash;
 }
 
 /* The place of the question, or the empty one where it belongs. */
@@ -56,7 +70,7 @@ const struct pk_value_kept *pk_memo_get(const struct pk_memo *m, pk_str question
 {
     if (m->count == 0)
         return NULL;
-    const struct place *p = place_of(m, pk_hash_add(PK_HASH_START, question), question);
+    const struct place *p = place_of(m, hash_of(m, question), question);
     return p->question.at ? &p->value : NULL;
 }
 
@@ -103,7 +117,7 @@ void pk_memo_put(struct pk_memo *m, pk_str question, const struct pk_value_kept 
         forget(m);
     if (!make_room(m))
         return;
-    uint64_t hash = pk_hash_add(PK_HASH_START, question);
+    uint64_t hash = hash_of(m, question);
     pk_str copy = pk_copy(&m->arena, question);
     struct pk_value_kept kept = {value->kind, pk_copy(&m->arena, value->bytes)};
     if (m->arena.failed) {

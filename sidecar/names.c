@@ -22,9 +22,8 @@ static uint32_t free_slot(const struct pkd_names *n, uint32_t hash)
     return at;
 }
 
-static bool more_slots(struct pkd_names *n)
+static bool more_slots(struct pkd_names *n, uint32_t count)
 {
-    uint32_t count = n->slot_count ? n->slot_count * 2 : SLOTS_MIN;
     size_t old = n->slot_count * sizeof *n->slots;
     int32_t *slots = pk_alloc_grow(n->arena, n->slots, old, count * sizeof *slots);
 
@@ -40,7 +39,8 @@ static bool more_slots(struct pkd_names *n)
 
 static int add_name(struct pkd_names *n, pk_str text, uint32_t hash)
 {
-    if (n->count == INT_MAX / 4 || (2 * (uint32_t)n->count >= n->slot_count && !more_slots(n)))
+    if (n->count == INT_MAX / 4 ||
+        (2 * (uint32_t)n->count >= n->slot_count && !more_slots(n, n->slot_count * 2)))
         return -1;
     pk_str *at = pk_alloc_row(n->arena, n->at, n->count, sizeof *at);
     n->at = at ? at : n->at;
@@ -54,11 +54,26 @@ static int add_name(struct pkd_names *n, pk_str text, uint32_t hash)
     return n->arena->failed ? -1 : n->count++;
 }
 
+static uint32_t hash_of(const struct pkd_names *n, pk_str text)
+{
+    uint8_t bytes[PK_SECRET_HASH_BYTES];
+    uint32_t hash;
+
+    pk_secret_hash(n->key, text, bytes);
+    memcpy(&hash, bytes, sizeof hash);
+    return hash;
+}
+
 int pkd_names_number(struct pkd_names *n, pk_str text)
 {
-    uint32_t hash = pk_str_fnv(text);
+    if (n->slot_count == 0) {
+        pk_secret_random(n->key, sizeof n->key);
+        if (!more_slots(n, SLOTS_MIN))
+            return -1;
+    }
+    uint32_t hash = hash_of(n, text);
 
-    for (uint32_t at = hash; n->slot_count; at++) {
+    for (uint32_t at = hash;; at++) {
         int number = n->slots[at & (n->slot_count - 1)];
 
         if (number < 0)
@@ -73,7 +88,7 @@ int pkd_names_number(struct pkd_names *n, pk_str text)
 
 static struct pkd_count *slot_of(const struct pkd_counts *c, uint64_t key)
 {
-    uint64_t state = key;
+    uint64_t state = key ^ c->seed;
     uint64_t at = pk_random_next(&state);
 
     while (c->slots[at & (c->slot_count - 1)].count &&
@@ -88,6 +103,8 @@ static bool more_counts(struct pkd_counts *c)
 
     if (c->slot_count > UINT32_MAX / 4)
         return false;
+    if (c->slot_count == 0)
+        pk_secret_random(&c->seed, sizeof c->seed);
     c->slot_count = old.slot_count ? old.slot_count * 2 : SLOTS_MIN;
     c->slots = pk_alloc_room(c->arena, c->slot_count * sizeof *c->slots);
     if (!c->slots) {

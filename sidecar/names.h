@@ -5,15 +5,17 @@
 #ifndef PKD_NAMES_H
 #define PKD_NAMES_H
 
-#include "arena.h"
+#include "secret.h"
 
-/* Texts in the order in which they came, numbered from 0. Starts zeroed but for `arena`. */
+/* Texts in the order in which they came, numbered from 0. Starts zeroed but for `arena`. Clients choose the texts: where
+ * they are in the table is up to a key that nobody knows. */
 struct pkd_names {
     struct pk_arena *arena;
     pk_str *at;
     uint32_t *hashes;
     int count;
-    int32_t *slots; /* numbers, or -1 */
+    uint8_t key[PK_SECRET_HASH_BYTES]; /* made with the first slots */
+    int32_t *slots;                    /* numbers, or -1 */
     uint32_t slot_count;
 };
 
@@ -28,6 +30,7 @@ struct pkd_counts {
         int64_t count; /* 0: the slot is free */
     } * slots;
     uint32_t slot_count, used;
+    uint64_t seed; /* made with the first slots */
 };
 
 /* One more of `key`: how many there are now; -1: no memory. */

@@ -17,7 +17,7 @@ static const int64_t hour_us = INT64_C(3600000000);
 
 static uint32_t slot_of(const struct pkd_tally *t, int64_t at_us)
 {
-    uint64_t state = (uint64_t)at_us;
+    uint64_t state = (uint64_t)at_us ^ t->seed;
     uint32_t slot = (uint32_t)pk_random_next(&state) & (t->slot_count - 1);
 
     while (t->slots[slot] >= 0 && t->points[t->slots[slot]].at_us != at_us)
@@ -408,6 +408,7 @@ struct pkd_tally *pkd_tally_new(struct pk_arena *arena, unsigned counting, int64
                             .names = {.arena = arena},
                             .seen = {.arena = arena},
                             .codes = {.arena = arena}};
+    pk_secret_random(&t->seed, sizeof t->seed);
     return t;
 }
 

@@ -38,6 +38,7 @@ struct pkd_tally {
     int point_count;
     int32_t *slots; /* of points, by their time; -1: none */
     uint32_t slot_count;
+    uint64_t seed;            /* of these: who inserts calls says when they began */
     int32_t *point_of;        /* of each picked call of the block that is added */
     struct pkd_names names;   /* users, or what groups are called */
     struct pkd_counts seen;   /* users of a point */
