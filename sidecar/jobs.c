@@ -12,19 +12,14 @@
 
 enum { PAGE_ROWS_DEFAULT = 100 };
 
-struct list {
-    struct pk_buf *out;
-    int64_t total;
-};
-
-static void take(struct list *l, const struct pkd_cell *cells, const struct pk_value *v,
+static bool take(struct pk_buf *out, const struct pkd_cell *cells, const struct pk_value *v,
                  const char *object)
 {
-    pk_member_item(l->out);
-    pkd_cell_members(l->out, cells, v);
-    pk_member_text(l->out, "object", pk_str_of(object));
-    pk_buf_addc(l->out, '}');
-    l->total++;
+    pk_member_item(out);
+    pkd_cell_members(out, cells, v);
+    pk_member_text(out, "object", pk_str_of(object));
+    pk_buf_addc(out, '}');
+    return !out->failed;
 }
 
 static bool take_job(void *ctx, const struct pk_value *v, int count)
@@ -34,11 +29,8 @@ static bool take_job(void *ctx, const struct pk_value *v, int count)
         {"queued", 3, PKD_CELL_INT}, {"running", 4, PKD_CELL_INT},   {"done", 5, PKD_CELL_INT},
         {"failed", 6, PKD_CELL_INT}, {"cancelled", 7, PKD_CELL_INT}, {0},
     };
-    struct list *l = ctx;
-
     PK_ASSERT(count == 8);
-    take(l, cells, v, "job");
-    return !l->out->failed;
+    return take(ctx, cells, v, "job");
 }
 
 /* The last three but one are numbers that the statement has made texts of. */
@@ -59,11 +51,8 @@ static bool take_running(void *ctx, const struct pk_value *v, int count)
         {"eta_s", 10, PKD_CELL_JSON},
         {0},
     };
-    struct list *l = ctx;
-
     PK_ASSERT(count == 12);
-    take(l, cells, v, "running");
-    return !l->out->failed;
+    return take(ctx, cells, v, "running");
 }
 
 static bool take_total(void *ctx, const struct pk_value *v, int count)
@@ -75,39 +64,45 @@ static bool take_total(void *ctx, const struct pk_value *v, int count)
 
 pkd_errand_fn pkd_jobs_list, pkd_jobs_running, pkd_job_get;
 
-bool pkd_jobs_list(struct pkd_errand *e, struct pk_error *err)
+/* A page of what a statement lists, and how many there are. */
+struct pages {
+    enum pk_stmt page, count;
+    pk_row_fn *take;
+};
+
+static bool list(struct pkd_errand *e, const struct pages *what, struct pk_error *err)
 {
     const struct pk_store_ops *ops = e->store->ops;
-    struct list l = {&e->out, 0};
     int64_t rows = PAGE_ROWS_DEFAULT, page, total = 0;
 
     if (!pkd_query_check(e->arena, e->query, "current_page page_size", err) ||
         !pkd_query_page(e->arena, e->query, &rows, &page, err))
         return false;
     const struct pk_value args[] = {pk_v_int(rows), pk_v_int(page * rows)};
-    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
-    if (!ops->exec(e->store, PK_SQL_job_page, args, PK_COUNT(args), take_job, &l, err) ||
-        !ops->exec(e->store, PK_SQL_job_count, NULL, 0, take_total, &total, err))
+    pk_buf_adds(&e->out, "{\"object\":\"list\",\"data\":[");
+    if (!ops->exec(e->store, what->page, args, PK_COUNT(args), what->take, &e->out, err) ||
+        !ops->exec(e->store, what->count, NULL, 0, take_total, &total, err))
         return false;
-    pk_buf_addc(l.out, ']');
-    pk_member_int(l.out, "total", total);
-    pk_member_int(l.out, "current_page", page);
-    pk_member_int(l.out, "page_size", rows);
-    pk_buf_addc(l.out, '}');
+    pk_buf_addc(&e->out, ']');
+    pk_member_int(&e->out, "total", total);
+    pk_member_int(&e->out, "current_page", page);
+    pk_member_int(&e->out, "page_size", rows);
+    pk_buf_addc(&e->out, '}');
     return true;
+}
+
+bool pkd_jobs_list(struct pkd_errand *e, struct pk_error *err)
+{
+    static const struct pages jobs = {PK_SQL_job_page, PK_SQL_job_count, take_job};
+
+    return list(e, &jobs, err);
 }
 
 bool pkd_jobs_running(struct pkd_errand *e, struct pk_error *err)
 {
-    struct list l = {&e->out, 0};
+    static const struct pages running = {PK_SQL_running_page, PK_SQL_running_count, take_running};
 
-    if (!pkd_query_check(e->arena, e->query, "", err))
-        return false;
-    pk_buf_adds(l.out, "{\"object\":\"list\",\"data\":[");
-    if (!e->store->ops->exec(e->store, PK_SQL_running_list, NULL, 0, take_running, &l, err))
-        return false;
-    pk_buf_addf(l.out, "],\"total\":%lld}", (long long)l.total);
-    return true;
+    return list(e, &running, err);
 }
 
 bool pkd_job_get(struct pkd_errand *e, struct pk_error *err)

@@ -1349,10 +1349,19 @@ where excluded.updated_us >= pk_progress.updated_us
 -- name: progress_end(id uuid)
 delete from pk_progress where id = $1
 
--- name: running_list()
+-- part: under_way
 select r.kind, r.actor, r.host, r.pid, r.total, r.done, r.failed, r.in_flight, cast(r.cost_usd as text),
     cast(round(cast(r.rate as numeric), 2) as text), cast(round(cast(r.eta_s as numeric), 1) as text), cast(r.id as text)
-from pk_running r order by r.started_at, r.id limit 1000
+from pk_running r order by r.started_at, r.id
+
+-- name: running_list()
+@under_way@ limit 1000
+
+-- name: running_page(count bigint, skip bigint)
+@under_way@ limit $1 offset $2
+
+-- name: running_count()
+select count(*) from pk_running r
 
 -- name: sweep_progress_look(before_us bigint)
 select 1 from pk_progress where updated_us < $1 limit 1

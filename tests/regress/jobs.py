@@ -339,6 +339,14 @@ def jobs_are_seen_over_http(door, provider):
         expect("page_size: must be" in get("/jobs?page_size=0", 400)["error"]["message"])
         for nobody in "none", "01a2222d-2aeb-7f6f-9ab4-4fecf098ad90":
             expect("there is none called" in get("/jobs/" + nobody, 404)["error"]["message"])
+        slow, pages = [enqueue(door, provider, 2, "'slow 2500 of ' || value") for _ in range(2)], []
+
+        def both_run():
+            pages[:] = [get(f"/jobs/running?page_size=1&current_page={n}") for n in range(3)]
+            return [[r["id"] for r in p["data"]] for p in pages] == [[slow[0]], [slow[1]], []]
+        expect(until(both_run, 10 * SLOW), pages)
+        expect({(p["total"], p["page_size"]) for p in pages} == {(2, 1)}, pages)
+        expect("page_size: must be" in get("/jobs/running?page_size=0", 400)["error"]["message"])
     shutil.rmtree(folder)
 
 
