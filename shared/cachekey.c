@@ -141,6 +141,16 @@ static void add_own(struct pk_arena *arena, crypto_generichash_state *h,
     }
 }
 
+/* The contents of its files; what their names and types are is among the fields. */
+static void add_files(crypto_generichash_state *h, const struct pk_form *form)
+{
+    for (int i = 0; form && i < form->count; i++)
+        if (form->parts[i].file) {
+            add_piece(h, form->parts[i].name);
+            add_piece(h, form->parts[i].content);
+        }
+}
+
 /* All that decides who may share an answer, but for the body. */
 static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
                       const struct pk_cache_question *q)
@@ -159,8 +169,11 @@ static bool add_scope(struct pk_arena *arena, crypto_generichash_state *h,
     add_guards(h, req->guards[PK_GUARD_OUTPUT]);
     add_forwarded(arena, h, q);
     add_own(arena, h, req);
+    add_files(h, q->form);
     if (req->strict_params)
         add_piece(h, PK_STR("strict"));
+    if (req->tail.len)
+        add_piece(h, req->tail);
     return ok;
 }
 

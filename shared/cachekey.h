@@ -13,6 +13,7 @@
 #define PK_CACHEKEY_H
 
 #include "config.h"
+#include "form.h"
 #include "request.h"
 #include "traits.h"
 
@@ -29,6 +30,7 @@ struct pk_cache_question {
     const struct pk_cache_policy *policy; /* of the target that is to be asked */
     const struct pk_request *req;
     const struct pk_json *body;
+    const struct pk_form *form; /* which the body is the fields of; NULL: none */
 };
 
 /* BLAKE2b-256 over the canonical form. False when memory runs out. */

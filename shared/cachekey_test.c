@@ -31,7 +31,7 @@ static void key_of(const struct asked *a, uint8_t key[PK_CACHE_KEY_BYTES])
     memset(key, 0, PK_CACHE_KEY_BYTES);
     EXPECT(pk_config_parse(&arena, pk_str_of(a->config), &config, &err));
     EXPECT(pk_json_parse(&arena, req.body, "body", &body, &err));
-    struct pk_cache_question q = {&config, UINT64_MAX, &config.targets[0].cache, &req, &body};
+    struct pk_cache_question q = {&config, UINT64_MAX, &config.targets[0].cache, &req, &body, NULL};
     EXPECT(pk_cache_key(&arena, &q, key, &err));
 }
 
@@ -55,6 +55,35 @@ static void equal_requests_share(void)
     EXPECT(shared(a, b));
 }
 
+/* Names and sizes of files are among the fields; what is in them is not. */
+static void the_contents_of_files_count(void)
+{
+    static struct pk_config config;
+    static const char *const contents[] = {"one", "two", "one"};
+    uint8_t keys[PK_COUNT(contents)][PK_CACHE_KEY_BYTES];
+    struct pk_request req = {.operation = &pk_operation_transcriptions};
+    struct pk_error err;
+    struct pk_json body;
+
+    EXPECT(pk_config_parse(&arena, PK_STR(OPENAI "}"), &config, &err));
+    EXPECT(pk_json_parse(&arena, PK_STR("{\"model\":\"m\"}"), "body", &body, &err));
+    for (size_t i = 0; i < PK_COUNT(contents); i++) {
+        struct pk_form_part part = {
+            .name = PK_STR("file"), .content = pk_str_of(contents[i]), .file = true};
+        struct pk_form form = {.parts = &part, .count = 1};
+        struct pk_cache_question q = {.config = &config,
+                                      .targets = UINT64_MAX,
+                                      .policy = &config.targets[0].cache,
+                                      .req = &req,
+                                      .body = &body,
+                                      .form = &form};
+
+        EXPECT(pk_cache_key(&arena, &q, keys[i], &err));
+    }
+    EXPECT(memcmp(keys[0], keys[1], sizeof keys[0]) != 0);
+    EXPECT(memcmp(keys[0], keys[2], sizeof keys[0]) == 0);
+}
+
 /* What a condition has chosen decides who may answer, and so what is the same question. */
 static void only_targets_that_may_answer_count(void)
 {
@@ -71,7 +100,8 @@ static void only_targets_that_may_answer_count(void)
                            &config, &err));
     EXPECT(pk_json_parse(&arena, req.body, "body", &body, &err));
     for (size_t i = 0; i < PK_COUNT(sets); i++) {
-        struct pk_cache_question q = {&config, sets[i], &config.targets[0].cache, &req, &body};
+        struct pk_cache_question q = {&config, sets[i], &config.targets[0].cache,
+                                      &req,    &body,   NULL};
 
         EXPECT(pk_cache_key(&arena, &q, keys[i], &err));
         for (size_t k = 0; k < i; k++)
@@ -238,7 +268,8 @@ static bool one_gate(const char *const config[2], const char *const body[2], con
         EXPECT(pk_config_parse(&arena, pk_str_of(config[i]), &parsed, &err));
         EXPECT(pk_json_parse(&arena, req.body, "body", &doc, &err));
         EXPECT(pk_cache_like(&arena, &doc, "messages", &node).len > 0);
-        struct pk_cache_question q = {&parsed, UINT64_MAX, &parsed.targets[0].cache, &req, &doc};
+        struct pk_cache_question q = {&parsed, UINT64_MAX, &parsed.targets[0].cache,
+                                      &req,    &doc,       NULL};
         EXPECT(pk_cache_gate(&arena, &q, node, dims[i], gates[i], &err));
     }
     return memcmp(gates[0], gates[1], PK_CACHE_KEY_BYTES) == 0;
@@ -288,6 +319,7 @@ int main(void)
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     RUN(equal_requests_share);
     RUN(only_targets_that_may_answer_count);
+    RUN(the_contents_of_files_count);
     RUN(another_key_is_another_tenant);
     RUN(a_header_that_is_forwarded_counts);
     RUN(a_header_that_the_request_forwards_counts);

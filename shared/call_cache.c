@@ -30,6 +30,7 @@ static struct pk_cache_question question(const struct pk_call *c)
         .policy = &pk_call_target(c)->cache,
         .req = c->req,
         .body = &c->body,
+        .form = c->form.parts ? &c->form : NULL,
     };
 }
 
@@ -119,6 +120,31 @@ static bool may_ask(const struct pk_call *c)
            pk_models_allow(&t->models, pk_call_model(c, &t->params));
 }
 
+/* A form asks in its fields for a stream, or for what is no JSON. */
+static bool is_form_for_json(const struct pk_call *c)
+{
+    static const char *const others[] = {"text", "srt", "vtt"};
+    int stream = pk_json_get(&c->body, 0, "stream");
+    int format = pk_json_get(&c->body, 0, "response_format");
+
+    for (size_t i = 0; i < PK_COUNT(others); i++)
+        if (pk_json_is(&c->body, format, others[i]))
+            return false;
+    return stream < 0 || pk_json_is(&c->body, stream, "false");
+}
+
+/* Whether the answer is one that the cache can hold, and replay. What guardrails cannot see in a fresh answer they
+ * would not see in one that was kept either. */
+static bool may_replay(const struct pk_call *c)
+{
+    if (c->stream && c->operation == &pk_operation_images)
+        return false; /* in pieces */
+    if (!pk_operation_is_raw(c->operation))
+        return true;
+    return !c->opaque && !pk_call_guarded(c, PK_GUARD_OUTPUT) &&
+           (!c->form.parts || is_form_for_json(c));
+}
+
 /* Asks the cache, once a call: for the first target whose policy wants it. */
 int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
 {
@@ -126,9 +152,8 @@ int pk_step_lookup(struct pk_call *c, const struct pk_event *ev)
         return pk_call_go(c, ST_guard_out);
     if (ev->kind == PK_EV_HIT || ev->kind == PK_EV_MISS)
         return without_exact(c);
-    bool cannot_replay = c->stream && c->operation == &pk_operation_images; /* in pieces */
-    if (c->looked_up || c->req->cache_off || !c->operation->cached || cannot_replay ||
-        !has_cache(c) || !may_ask(c))
+    if (c->looked_up || c->req->cache_off || !c->operation->cached || !has_cache(c) ||
+        !may_replay(c) || !may_ask(c))
         return pk_call_go(c, ST_send);
     struct pk_cache_question q = question(c);
     c->looked_up = true;
@@ -343,7 +368,7 @@ int pk_step_near(struct pk_call *c, const struct pk_event *ev)
 static bool may_keep(const struct pk_call *c)
 {
     return c->record.cache_status != PK_CS_DISABLED && has_cache(c) && c->status == 200 &&
-           !(c->streaming && c->streaming->lossy) && !c->guards.replaced &&
+           !c->answer.opaque && !(c->streaming && c->streaming->lossy) && !c->guards.replaced &&
            !pk_str_is(c->answer.finish_reason, "content_filter") &&
            !pk_str_is(c->answer.finish_reason,
                       "queued") /* a Response that is made in background */;

@@ -200,10 +200,11 @@ STATES(S)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
-/* Whether a whole answer is told as a stream: only a conversation has a form for that, whatever was asked for. */
+/* Whether a whole answer is told as a stream: only what is made of text has a form for that, whatever was asked
+ * for. */
 static inline bool pk_call_tells_stream(const struct pk_call *c)
 {
-    return c->stream && c->operation->front;
+    return c->stream && (c->operation->front || c->operation == &pk_operation_completions);
 }
 
 static inline void pk_call_reply_as(struct pk_call *c, int status, bool stream)

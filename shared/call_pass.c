@@ -187,6 +187,8 @@ bool pk_call_passes(struct pk_call *c, pk_str headers)
         return false;
     if (pk_operation_bills(c->operation, c->req->method))
         c->tap = pk_tap_new(c->arena, type);
+    if (c->tap && c->operation == &pk_operation_completions)
+        c->tap->text = pk_text_new(c->arena);
     return true;
 }
 
@@ -214,7 +216,10 @@ bool pk_call_is_answer(struct pk_call *c, pk_str body)
     if (!pk_dialect_parse(c->arena, body, &doc, &c->error) ||
         !pk_dialect_no_error(c->arena, &doc, &c->answer.fault, &c->error))
         return false;
-    return !list || pk_json_type(&doc, pk_json_get(&doc, 0, list)) == PK_JSON_ARRAY ||
+    int items = list ? pk_json_get(&doc, 0, list) : -1;
+    int finish = pk_json_get(&doc, pk_json_item(&doc, items, 0), "finish_reason");
+    c->answer.finish_reason = pk_json_str(c->arena, &doc, finish);
+    return !list || pk_json_type(&doc, items) == PK_JSON_ARRAY ||
            pk_fail(&c->error, PK_BAD_ANSWER, "%s: the answer's %s: must be an array", provider,
                    list);
 }
@@ -296,6 +301,8 @@ static int pass_end(struct pk_call *c)
         c->answer.model = c->tap->model;
         c->answer.usage = c->tap->usage;
     }
+    if (c->tap && c->tap->text)
+        c->answer.opaque = !pk_text_answer(c->tap->text, &c->answer.body, &c->answer.finish_reason);
     c->answered = true;
     pk_call_span_end(c);
     return pk_call_go(c, ST_answer);

@@ -19,10 +19,13 @@ bool pk_call_print_answer(struct pk_call *c)
         c->next.out = pk_call_with_hooks(c, c->answer.body);
         return true;
     }
+    c->reply.content_type = PK_NONE; /* that was the whole's */
     pk_call_hook_event(c, true, &c->out);
     pk_call_hook_event(c, false, &c->out);
+    bool (*replay)(const struct pk_json *, bool, struct pk_buf *) =
+        c->operation == &pk_operation_completions ? pk_text_replay : c->front->replay;
     if (!pk_json_parse(c->arena, c->answer.body, "answer", &doc, &unused) ||
-        !c->front->replay(&doc, c->with_usage, &c->out))
+        !replay(&doc, c->with_usage, &c->out))
         return false;
     c->next.out = pk_buf_str(&c->out);
     return true;

@@ -150,6 +150,8 @@ static void take(struct pk_tap *t, pk_str data)
         pk_json_type(&doc, 0) != PK_JSON_OBJECT)
         return;
     hear_error(t, &doc);
+    if (t->text)
+        pk_text_take(t->text, &t->scratch, &doc);
     pk_str type = pk_json_str(&t->scratch, &doc, pk_json_get(&doc, 0, "type"));
     t->ended = t->ended || pk_str_ends(type, ".completed") || pk_str_ends(type, ".done");
     for (size_t i = 0; i < PK_COUNT(models) && t->model.len == 0; i++)

@@ -11,6 +11,7 @@
 #include "dialect.h"
 #include "framing.h"
 #include "json.h"
+#include "textstream.h"
 #include "usage.h"
 
 /* The tokens that a document names: an answer, or an event of a stream, of OpenAI's, Anthropic's, Google's or
@@ -21,9 +22,10 @@ struct pk_tap {
     struct pk_arena *arena;  /* of the call */
     struct pk_arena scratch; /* what one event needs; empty between two feeds */
     struct pk_frames frames;
-    struct pk_usage usage; /* the largest counts so far: they grow along a stream */
-    int64_t pieces;        /* the events that were JSON without a count: about a token each */
-    pk_str model;          /* as the provider names it; empty: it has not */
+    struct pk_usage usage;       /* the largest counts so far: they grow along a stream */
+    int64_t pieces;              /* the events that were JSON without a count: about a token each */
+    struct pk_text_stream *text; /* puts a text completion together; NULL: it is none */
+    pk_str model;                /* as the provider names it; empty: it has not */
     struct pk_error
         error; /* PK_UPSTREAM: an event was an error; what it says of it is in `fault` */
     struct pk_fault fault;

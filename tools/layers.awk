@@ -7,7 +7,7 @@ BEGIN {
         " arena,vault,buf,wire,iso" \
         " json,member,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body,form,jsontext" \
-        " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
+        " place,near,lexical,prompt,usage,route,dialect,operation,codec,stream,textstream,tap,provider,config,price,record,request,cachekey,tokens,otel" \
         ",account,privacy,field,condition,sticky,circuit,figure,guard,limit,estimate,models,params,realtime,catalog,rates,typed,reduce" \
         " call,reply,reserve,lease,batch,prefetch,forecast,result,progress" \
         " secret,apikey,sign,token,xfer,loop,payload,spool,job,store,journal,resolve,turn,wait" \

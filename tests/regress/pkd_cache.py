@@ -279,11 +279,75 @@ def what_the_key_denies_by_now_is_no_hit():
     expect(until(lambda: got()[0] == 401), got())
 
 
+def text_completions_are_kept_and_told_as_streams():
+    cfg = {"content-type": "application/json", "x-portkey-config": json.dumps(
+        {"provider": "openai", "api_key": "sk", "custom_host": mock.base, "cache": {"mode": "simple"}})}
+
+    def ask(text, headers=None, **more):
+        body = {"model": "gpt-3.5-turbo-instruct", "prompt": text, **more}
+        status, h, answer = pkd.http("POST", "/v1/completions", json.dumps(body), {**cfg, **(headers or {})})
+        expect(status == 200, answer)
+        return h["x-portkey-cache-status"], h["content-type"], answer
+    text = "a b " + word()
+    before = mock.page("stats")["by_path"].get("/v1/completions", 0)
+    status, _, whole = ask(text)
+    expect((status, ask(text)[0], ask(text)[2]) == ("MISS", "HIT", whole), status)
+    for usage in False, True:
+        status, kind, told = ask(text, stream=True, stream_options={"include_usage": usage})
+        expect((status, kind) == ("HIT", "text/event-stream") and told.endswith(b"data: [DONE]\n\n"), told)
+        parts = events(told)
+        expect("".join(c["text"] for p in parts for c in p["choices"]) == text, told)
+        expect([p["choices"][0]["finish_reason"] for p in parts if p["choices"]][-1] == "stop", told)
+        expect([p["usage"] for p in parts if "usage" in p] == [json.loads(whole)["usage"]] * usage, told)
+    streamed = "c d " + word()
+    expect(ask(streamed, stream=True, stream_options={"include_usage": True})[0] == "MISS")
+    status, kind, answer = ask(streamed)
+    answer = json.loads(answer)
+    expect((status, kind) == ("HIT", "application/json") and answer["choices"][0]["text"] == streamed, answer)
+    expect(answer["usage"]["prompt_tokens"] == 3 and answer["object"] == "text_completion", answer)
+    expect(mock.page("stats")["by_path"]["/v1/completions"] == before + 2)
+    expect(ask(text, {"openai-beta": "another"})[0] == "MISS")  # it is sent on, and may change the answer
+    expect(ask(text, {"x-mine": "another"})[0] == "HIT")
+
+
+def forms_are_kept_with_their_files():
+    def ask(path, file, model="gpt-4o-transcribe", **fields):
+        parts = [(k, v.encode(), "") for k, v in {"model": model, **fields}.items()]
+        parts.append(("file" if "audio" in path else "image", file, '; filename="a"\r\ncontent-type: audio/wav'))
+        body = b"".join(b'--x\r\ncontent-disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (n.encode(), h.encode(), c)
+                        for n, c, h in parts) + b"--x--\r\n"
+        status, h, answer = pkd.http("POST", path, body, {
+            "content-type": "multipart/form-data; boundary=x", "x-portkey-config": json.dumps(
+                {"provider": "openai", "api_key": "sk", "custom_host": mock.base, "cache": {"mode": "simple"}})})
+        expect(status == 200, answer)
+        return h["x-portkey-cache-status"], answer
+    sound = word().encode()
+    for path in "/v1/audio/transcriptions", "/v1/audio/translations":
+        status, answer = ask(path, sound)
+        expect(status == "MISS" and ask(path, sound) == ("HIT", answer), answer)
+        expect(ask(path, sound.upper())[0] == "MISS")  # as long, and of the same name
+        for fields in {"response_format": "text"}, {"stream": "true"}:
+            expect([ask(path, sound, **fields)[0] for _ in range(2)] == ["DISABLED"] * 2, fields)
+    for path in "/v1/images/edits", "/v1/images/variations":
+        expect([ask(path, sound, prompt="a hat")[0] for _ in range(2)] == ["MISS", "HIT"], path)
+
+
+def what_is_no_json_is_not_kept():
+    cfg = {"content-type": "application/json", "x-portkey-config": json.dumps(
+        {"provider": "openai", "api_key": "sk", "custom_host": mock.base, "cache": {"mode": "simple"}})}
+    for path, body in (("/v1/audio/speech", {"model": "tts-1", "input": "x", "voice": "alloy"}),
+                       ("/v1/proxy/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}]})):
+        for _ in range(2):
+            status, h, answer = pkd.http("POST", path, json.dumps(body), cfg)
+            expect((status, h["x-portkey-cache-status"]) == (200, "DISABLED"), answer)
+
+
 pkd = Pkd()
 run(a_hit_names_who_answered_then, a_similar_question_is_answered_as_a_stream, a_stream_answers_a_similar_question,
     the_anthropic_dialect_has_it_too, equal_questions_that_wait_are_embedded_once,
     a_thread_finds_what_another_has_just_saved, what_another_process_saved_is_found, a_purge_is_seen,
     a_purge_is_seen_amid_many_hits, what_the_key_denies_by_now_is_no_hit,
+    text_completions_are_kept_and_told_as_streams, forms_are_kept_with_their_files, what_is_no_json_is_not_kept,
     the_cache_stays_within_bounds_under_load, bytes_are_bounded_too,
     the_default_embedder_is_an_option, limits_that_are_none_are_refused)
 expect(pkd.stop() == 0)
