@@ -9,6 +9,7 @@
 #include "store_cache.h"
 #include "store_near.h"
 #include "store_progress.h"
+#include "store_repeat.h"
 #include "wire.h"
 
 #include <string.h>
@@ -145,6 +146,14 @@ void pk_journal_progress(struct pk_buf *out, const struct pk_progress_row *r)
     wire_progress(&w, &copy);
 }
 
+void pk_journal_repeat(struct pk_buf *out, struct pk_record *r, pk_str rest)
+{
+    struct pk_wire w = {.out = out};
+
+    (void)wire_head(&w, RECORD);
+    pk_record_encode_repeat(r, rest, out);
+}
+
 static bool damaged(struct pk_error *err)
 {
     (void)pk_fail(err, PK_STORE, "journal: an entry is damaged or of another version");
@@ -156,8 +165,17 @@ static bool apply_record(struct pk_store *s, struct pk_wire *w, struct pk_error 
 {
     struct pk_record_room room;
     struct pk_record r;
+    pk_str rest;
+    bool taken;
 
-    return pk_record_decode(w->in, &r, &room) ? pk_store_record_add(s, &r, err) : damaged(err);
+    if (!pk_record_decode_front(w->in, &r, &rest))
+        return damaged(err);
+    if (!pk_store_repeats(s, &r, rest, &taken, err))
+        return false;
+    if (taken)
+        return true;
+    return pk_record_decode(w->in, &r, &room) ? pk_store_record_add_from(s, &r, rest, err)
+                                              : damaged(err);
 }
 
 static bool apply_cache(struct pk_store *s, struct pk_wire *w, struct pk_error *err)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    VERSION = 1,
+    VERSION = 2,
     HTTP_STATUS_MAX = 999,
     CODE_LAST = -1
 #define FAILURE(code, name, status, sqlstate, retryable) +1
@@ -185,12 +185,11 @@ static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
 static void wire_texts(struct pk_wire *w, struct pk_record *r)
 {
     pk_str *const texts[] = {
-        &r->trace_id,  &r->span_id,       &r->parent_span_id,    &r->span_name, &r->query_id,
-        &r->operation, &r->source,        &r->provider,          &r->model,     &r->request_model,
-        &r->config,    &r->target_path,   &r->virtual_key,       &r->api_key,   &r->user_id,
-        &r->prompt,    &r->error_message, &r->finish_reason,     &r->metadata,  &r->cost_reason,
-        &r->request,   &r->response,      &r->guardrail_verdict, &r->dropped,   &r->cache_key,
-        &r->circuit,
+        &r->parent_span_id,    &r->span_name, &r->query_id,      &r->operation, &r->source,
+        &r->provider,          &r->model,     &r->request_model, &r->config,    &r->target_path,
+        &r->virtual_key,       &r->api_key,   &r->user_id,       &r->prompt,    &r->error_message,
+        &r->finish_reason,     &r->metadata,  &r->cost_reason,   &r->request,   &r->response,
+        &r->guardrail_verdict, &r->dropped,   &r->cache_key,     &r->circuit,
     };
 
     wire_strings(w, texts, PK_COUNT(texts));
@@ -203,16 +202,26 @@ static void clear(const struct pk_wire *w, void *rows, size_t bytes)
         memset(rows, 0, bytes);
 }
 
-static void wire_record(struct pk_wire *w, struct pk_record *r)
+/* What no two calls have in common. */
+static void wire_front(struct pk_wire *w, struct pk_record *r)
 {
     int version = VERSION;
-    int64_t *const numbers[] = {&r->started_us,  &r->ended_us,  &r->first_token_us,
-                                &r->upstream_us, &r->cost_pusd, &r->cost_saved_pusd};
 
     pk_wire_small(w, &version, VERSION);
     if (version != VERSION)
         w->failed = true;
     pk_wire_bytes(w, r->id, sizeof r->id);
+    pk_wire_int(w, &r->started_us);
+    pk_wire_int(w, &r->ended_us);
+    pk_wire_str(w, &r->trace_id);
+    pk_wire_str(w, &r->span_id);
+}
+
+static void wire_rest(struct pk_wire *w, struct pk_record *r)
+{
+    int64_t *const numbers[] = {&r->first_token_us, &r->upstream_us, &r->cost_pusd,
+                                &r->cost_saved_pusd};
+
     wire_texts(w, r);
     wire_ints(w, numbers, PK_COUNT(numbers));
     pk_wire_small(w, &r->attempts, PK_ATTEMPTS_MAX);
@@ -247,7 +256,25 @@ void pk_record_encode(struct pk_record *r, struct pk_buf *out)
 {
     struct pk_wire w = {.out = out};
 
-    wire_record(&w, r);
+    wire_front(&w, r);
+    wire_rest(&w, r);
+}
+
+void pk_record_encode_repeat(struct pk_record *r, pk_str rest, struct pk_buf *out)
+{
+    struct pk_wire w = {.out = out};
+
+    wire_front(&w, r);
+    pk_buf_add(out, rest);
+}
+
+bool pk_record_decode_front(pk_str bytes, struct pk_record *r, pk_str *rest)
+{
+    struct pk_wire w = {.in = bytes};
+
+    wire_front(&w, r);
+    *rest = w.in;
+    return !w.failed;
 }
 
 bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *room)
@@ -258,7 +285,8 @@ bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *
                             .spans = room->spans,
                             .outcomes = room->outcomes,
                             .feedback = room->feedback};
-    wire_record(&w, r);
+    wire_front(&w, r);
+    wire_rest(&w, r);
     return pk_wire_done(&w);
 }
 

@@ -135,6 +135,12 @@ void pk_record_encode(struct pk_record *r, struct pk_buf *out);
 /* Lists are in `room`, strings point into `bytes`. False when they are not a record of this version. */
 bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *room) PK_MUST_CHECK;
 
+/* Its bytes begin with what no two calls have in common: id, start, end, trace and span. What follows, `rest`, is the
+ * same of calls that differ in nothing else. */
+void pk_record_encode_repeat(struct pk_record *r, pk_str rest, struct pk_buf *out);
+/* Of *r only these are set. */
+bool pk_record_decode_front(pk_str bytes, struct pk_record *r, pk_str *rest) PK_MUST_CHECK;
+
 /* Names the fields of a usage, for those who flatten one (wire.h). */
 struct pk_wire;
 void pk_usage_wire(struct pk_wire *w, struct pk_usage *u);

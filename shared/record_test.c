@@ -171,7 +171,7 @@ static void trailing_bytes_and_other_versions_are_refused(void)
     EXPECT(pk_record_decode(pk_buf_str(&out), &back, &room));
     out.at[0] = 0;
     EXPECT(!pk_record_decode(pk_buf_str(&out), &back, &room));
-    out.at[0] = 4;
+    out.at[0] = 6;
     EXPECT(!pk_record_decode(pk_buf_str(&out), &back, &room));
 }
 

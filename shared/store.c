@@ -8,6 +8,7 @@
 #include "store_hits.h"
 #include "store_hold.h"
 #include "store_payload.h"
+#include "store_repeat.h"
 #include "store_route.h"
 #include "store_value.h"
 
@@ -57,6 +58,8 @@ struct record_write {
     struct pk_store *store;
     struct pk_arena scratch;
     const struct pk_record *r;
+    pk_str rest; /* of its bytes, if it was read from some */
+    bool copied; /* a text had to be cleaned */
     struct pk_error *err;
 };
 
@@ -72,6 +75,7 @@ static pk_str cleaned(struct record_write *w, pk_str s)
     }
     if (pk_utf8_valid(s, &bad))
         return s;
+    w->copied = true;
     char *copy = pk_alloc(&w->scratch, s.len);
     for (size_t i = 0; copy && i < s.len; i++)
         copy[i] = s.at[i] == 0 || (unsigned char)s.at[i] >= 0x80 ? '?' : s.at[i];
@@ -134,19 +138,34 @@ static bool says_all(const struct pk_record *r)
              s->output_tokens == u->output + u->reasoning));
 }
 
+/* A hit without steps, that added to nothing but the hits; its texts are where they came. */
+static bool may_be_repeated(const struct record_write *w)
+{
+    const struct pk_record *r = w->r;
+
+    return w->store->repeats && w->rest.len && !w->copied && r->cache_key.len &&
+           r->span_count == 0 && r->holds.count == 0 && r->outcome_count == 0 &&
+           r->feedback_count == 0;
+}
+
+static bool put_row(struct record_write *w, const struct pk_value *args)
+{
+    if (!w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_ROW_REST + PK_ROW_OWN, NULL, NULL,
+                             w->err))
+        return false;
+    if (may_be_repeated(w))
+        pk_repeats_keep(w->store->repeats, w->rest, w->r, args);
+    return true;
+}
+
 static bool put_log(struct record_write *w, const struct pk_value payloads[2])
 {
     const struct pk_record *r = w->r;
     const struct pk_usage *u = &r->usage;
     const struct pk_span *s = says_all(r) ? &r->spans[0] : NULL;
-    const struct pk_value args[] = {
-        pk_v_uuid(r->id),
-        pk_v_int(r->started_us),
-        pk_v_int(r->ended_us - r->started_us),
+    const struct pk_value args[PK_ROW_REST + PK_ROW_OWN] = {
         since(r->started_us, r->first_token_us),
         pk_v_int(r->upstream_us),
-        required(w, r->trace_id),
-        clean(w, r->span_id),
         clean(w, r->parent_span_id),
         clean(w, r->span_name),
         required(w, r->operation),
@@ -190,9 +209,14 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
         s ? pk_v_int(s->started_us - r->started_us) : pk_v_null(),
         s ? pk_v_int(s->ended_us - s->started_us) : pk_v_null(),
         s ? since(s->started_us, s->first_byte_us) : pk_v_null(),
+        pk_v_uuid(r->id),
+        pk_v_int(r->started_us),
+        pk_v_int(r->ended_us - r->started_us),
+        required(w, r->trace_id),
+        clean(w, r->span_id),
     };
 
-    return w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_COUNT(args), NULL, NULL, w->err);
+    return put_row(w, args);
 }
 
 static bool put_span(struct record_write *w, int ord)
@@ -260,7 +284,13 @@ static bool put_record(struct record_write *w)
 
 bool pk_store_record_add(struct pk_store *s, const struct pk_record *r, struct pk_error *err)
 {
-    struct record_write w = {.store = s, .r = r, .err = err};
+    return pk_store_record_add_from(s, r, PK_NONE, err);
+}
+
+bool pk_store_record_add_from(struct pk_store *s, const struct pk_record *r, pk_str rest,
+                              struct pk_error *err)
+{
+    struct record_write w = {.store = s, .r = r, .rest = rest, .err = err};
     struct pk_error ignored;
 
     if (!s->ops->begin(s, err))

@@ -83,9 +83,10 @@ struct pk_store {
         *settling; /* store_group.h; whoever writes records in groups has all three */
     struct pk_packing *packing;
     struct pk_hits *hits;
-    unsigned untrimmed; /* store_cache.c */
-    bool unseen;        /* the records that are written now were never tried before */
-    int64_t cleaned_us; /* store_hold.h */
+    struct pk_repeats *repeats; /* store_repeat.h; NULL is fine */
+    unsigned untrimmed;         /* store_cache.c */
+    bool unseen;                /* the records that are written now were never tried before */
+    int64_t cleaned_us;         /* store_hold.h */
     bool
         remote; /* one writer does not hold up another: a process need not take turns with itself */
 };
@@ -137,6 +138,9 @@ bool pk_store_epoch(struct pk_store *s, int64_t *epoch, struct pk_error *err) PK
 /* The log row, its spans and payloads, in one transaction, or in the caller's (ops->begin). Writing the same id twice leaves one row. */
 bool pk_store_record_add(struct pk_store *s, const struct pk_record *r,
                          struct pk_error *err) PK_MUST_CHECK;
+/* The same, of one that was read from bytes that stay where they are until the group ends; `rest` is theirs (record.h). */
+bool pk_store_record_add_from(struct pk_store *s, const struct pk_record *r, pk_str rest,
+                              struct pk_error *err) PK_MUST_CHECK;
 
 /* Checks the ranges; the error names the argument. */
 bool pk_feedback_check(struct pk_arena *arena, const struct pk_feedback *f, struct pk_error *err);

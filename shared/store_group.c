@@ -7,12 +7,14 @@
 #include "store_hits.h"
 #include "store_hold.h"
 #include "store_payload.h"
+#include "store_repeat.h"
 
 void pk_store_group_init(struct pk_store *s)
 {
     s->settling = pk_settling_new();
     s->packing = pk_packing_new();
     s->hits = pk_hits_new();
+    s->repeats = pk_repeats_new();
 }
 
 void pk_store_group_free(struct pk_store *s)
@@ -20,9 +22,11 @@ void pk_store_group_free(struct pk_store *s)
     pk_settling_free(s->settling);
     pk_packing_free(s->packing);
     pk_hits_free(s->hits);
+    pk_repeats_free(s->repeats);
     s->settling = NULL;
     s->packing = NULL;
     s->hits = NULL;
+    s->repeats = NULL;
 }
 
 bool pk_store_group_begin(struct pk_store *s, bool kept, struct pk_error *err)
@@ -31,13 +35,15 @@ bool pk_store_group_begin(struct pk_store *s, bool kept, struct pk_error *err)
         return false;
     pk_settling_forget(s->settling);
     pk_hits_forget(s->hits);
+    pk_repeats_forget(s->repeats);
     pk_packing_begin(s->packing, kept);
     return true;
 }
 
 bool pk_store_group_settle(struct pk_store *s, struct pk_error *err)
 {
-    return pk_store_packing_end(s, err) && pk_store_hits_end(s, err) && pk_store_settle_end(s, err);
+    return pk_store_repeats_end(s, err) && pk_store_packing_end(s, err) &&
+           pk_store_hits_end(s, err) && pk_store_settle_end(s, err);
 }
 
 bool pk_store_group_end(struct pk_store *s, bool ok, struct pk_error *err)

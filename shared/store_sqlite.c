@@ -24,7 +24,8 @@
 #define MEMORY ":memory:"
 
 enum {
-    PARAMETERS_MAX = 64, /* of a statement */
+    PARAMETERS_MAX = 96, /* of a statement */
+    BITS = 64,
     BUSY_MS = 5000,
     BUSY_STEP_MS = 5,
     APPLICATION_ID = 0x706b6462, /* "pkdb", in the file's header */
@@ -70,10 +71,11 @@ struct sqlite_store {
     const sqlite3_api_routines *api;
     sqlite3 *db;
     sqlite3_stmt *stmts[PK_STMT_COUNT];
-    uint64_t bound[PK_STMT_COUNT]; /* parameters that are not null, a bit each */
-    pid_t owner;                   /* the process that opened it */
-    int depth;                     /* of nested transactions */
-    bool undo;                     /* an inner one failed: the outer one cannot be kept */
+    /* parameters that are not null, a bit each */
+    uint64_t bound[PK_STMT_COUNT][(PARAMETERS_MAX + BITS - 1) / BITS];
+    pid_t owner; /* the process that opened it */
+    int depth;   /* of nested transactions */
+    bool undo;   /* an inner one failed: the outer one cannot be kept */
     char *path;
 };
 
@@ -161,11 +163,10 @@ static int bind(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, int i
 static int bind_all(struct sqlite_store *s, enum pk_stmt stmt, const struct pk_value *args,
                     int count)
 {
-    uint64_t *bound = &s->bound[stmt];
     int rc = SQLITE_OK;
 
     for (int i = 0; i < count && rc == SQLITE_OK; i++) {
-        uint64_t bit = (uint64_t)1 << i;
+        uint64_t *bound = &s->bound[stmt][i / BITS], bit = (uint64_t)1 << i % BITS;
 
         if (args[i].type == PK_V_NULL && !(*bound & bit))
             continue;

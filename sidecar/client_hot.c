@@ -92,7 +92,7 @@ bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct p
     r.started_us = pk_clock_us();
     give_ids(t, &r, &ids);
     r.ended_us = pk_clock_us();
-    (void)pkd_call_log(t, &t->scratch, asked->operation, &r, &r);
+    pkd_call_log_repeat(t, asked->operation, &r, e->rest);
     pkd_add(&t->meter->repeats, 1);
     give(t, conn, &r, e);
     return true;

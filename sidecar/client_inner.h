@@ -58,6 +58,10 @@ int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,
                      const struct pk_operation *operation, struct pk_record *logged,
                      const struct pk_record *r);
 
+/* The same for a row that is `r` but for what `rest` is of (record.h). client_store.c */
+void pkd_call_log_repeat(struct pkd_thread *t, const struct pk_operation *operation,
+                         struct pk_record *r, pk_str rest);
+
 /* Answers what equals a request that was answered from the cache a moment ago, with a log row of its own. False: there
  * was none. client_hot.c */
 bool pkd_call_repeat(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_asked *asked);

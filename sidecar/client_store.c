@@ -30,6 +30,7 @@ enum {
     LOG_WAIT_MS = 100, /* how long a full writer may hold a thread up before a row is dropped */
     CACHE_TAG_BYTES = 8,
     ENTRY_BYTES = 960,   /* most that an entry of the log takes besides its payloads */
+    FRONT_BYTES = 192,   /* and besides its rest (record.h) */
     RESERVE_MAX = 64,    /* calls a transaction */
     SETTLE_WAIT_MS = 50, /* for calls that are over and may be in the way of others */
 };
@@ -47,6 +48,16 @@ static int64_t hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, 
     return number;
 }
 
+static void count(struct pkd_thread *t, const struct pk_operation *operation,
+                  const struct pk_record *r)
+{
+    pkd_meter_call(t->meter, operation, r);
+    pkd_debug(
+        "call trace_id=%.*s operation=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
+        PK_FMT(r->trace_id), PK_FMT(r->operation), pk_status_name(r->status), r->http_status,
+        PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
+}
+
 int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,
                      const struct pk_operation *operation, struct pk_record *logged,
                      const struct pk_record *r)
@@ -57,12 +68,20 @@ int64_t pkd_call_log(struct pkd_thread *t, struct pk_arena *arena,
     pkd_otlp_add(t->app->otlp, arena, logged);
     pk_journal_record(&entry, logged);
     int64_t number = hand_to_writer(t, &entry, 0);
-    pkd_meter_call(t->meter, operation, r);
-    pkd_debug(
-        "call trace_id=%.*s operation=%.*s status=%s http=%d provider=%.*s attempts=%d us=%lld",
-        PK_FMT(r->trace_id), PK_FMT(r->operation), pk_status_name(r->status), r->http_status,
-        PK_FMT(r->provider), r->attempts, (long long)(r->ended_us - r->started_us));
+    count(t, operation, r);
     return number;
+}
+
+void pkd_call_log_repeat(struct pkd_thread *t, const struct pk_operation *operation,
+                         struct pk_record *r, pk_str rest)
+{
+    struct pk_buf entry = pk_buf_in(&t->scratch, PK_CALL_BYTES_MAX);
+
+    (void)pk_buf_room(&entry, FRONT_BYTES + rest.len);
+    pkd_otlp_add(t->app->otlp, &t->scratch, r);
+    pk_journal_repeat(&entry, r, rest);
+    (void)hand_to_writer(t, &entry, 0);
+    count(t, operation, r);
 }
 
 static void answer_lookup(struct pkd_call *c, const struct pk_cache_entry *entry)

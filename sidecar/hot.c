@@ -174,7 +174,8 @@ static bool read_record(struct pkd_hot_entry *e, pk_str encoded)
 {
     struct pk_record_room room;
 
-    if (!pk_record_decode(encoded, &e->record, &room))
+    if (!pk_record_decode_front(encoded, &e->record, &e->rest) ||
+        !pk_record_decode(encoded, &e->record, &room))
         return false;
     PK_ASSERT(e->record.span_count == 0 && e->record.outcome_count == 0 &&
               e->record.feedback_count == 0 && e->record.holds.count == 0);

@@ -43,6 +43,7 @@ struct pkd_hot {
         uint64_t asked_hash;
         struct pkd_asked asked;
         struct pk_record record; /* without ids and times */
+        pk_str rest;             /* its bytes behind those (record.h) */
         pk_str told;             /* JSON, or a whole */
         bool stream;
         char *question; /* one block, of question_size, that these have their strings in */

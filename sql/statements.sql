@@ -181,19 +181,39 @@ insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, 2, ''
 -- name: pack_end(id bigint, created_us bigint, encoding bigint, bytes blob)
 update pk_payload set created_us = $2, encoding = $3, bytes = $4 where id = $1
 
--- name: log_put(id uuid, started_us bigint, duration_us bigint, ttft_us bigint, upstream_us bigint, trace_id text, span_id text, parent_span_id text, span_name text, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, error_type text, error_message text, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_reason text, cost_saved_pusd bigint, cache_status text, cache_similarity double, virtual_key text, api_key text, user_id text, prompt text, guardrail_verdict text, dropped text, metadata text, request_id bigint, response_id bigint, source text, query_id text, span_us bigint, span_duration_us bigint, span_ttfb_us bigint)
-insert into pk_log (id, started_us, duration_us, ttft_us, upstream_us, trace_id, span_id,
-    parent_span_id, span_name, operation, provider, request_model, model, config, target_path,
-    attempts, retries, fallback_index, stream, status, http_status, error_type, error_message,
-    finish_reason, usage_source, input_tokens, output_tokens, cache_read_tokens,
+-- part: log_rest_types
+ttft_us bigint, upstream_us bigint, parent_span_id text, span_name text, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, error_type text, error_message text, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_reason text, cost_saved_pusd bigint, cache_status text, cache_similarity double, virtual_key text, api_key text, user_id text, prompt text, guardrail_verdict text, dropped text, metadata text, request_id bigint, response_id bigint, source text, query_id text, span_us bigint, span_duration_us bigint, span_ttfb_us bigint
+
+-- part: log_columns
+ttft_us, upstream_us, parent_span_id, span_name, operation, provider, request_model, model, config,
+    target_path, attempts, retries, fallback_index, stream, status, http_status, error_type,
+    error_message, finish_reason, usage_source, input_tokens, output_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, cost_pusd, cost_reason,
     cost_saved_pusd, cache_status, cache_similarity, virtual_key, api_key, user_id, prompt,
-    guardrail_verdict, dropped, metadata, request_id, response_id, source, query_id,
-    span_us, span_duration_us, span_ttfb_us)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, @spare($28)@, @spare($29)@, @spare($30)@, @spare($31)@, $32, $33,
-    @spare($34)@, $35, $36, $37, $38, $39, $40, $41, $42, cast($43 as @json@), $44, $45, $46, $47,
-    $48, $49, $50)
+    guardrail_verdict, dropped, metadata, request_id, response_id, source, query_id, span_us,
+    span_duration_us, span_ttfb_us, id, started_us, duration_us, trace_id, span_id
+
+-- part: log_rest
+$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    @spare($23)@, @spare($24)@, @spare($25)@, @spare($26)@, $27, $28, @spare($29)@, $30, $31, $32,
+    $33, $34, $35, $36, $37, cast($38 as @json@), $39, $40, $41, $42, $43, $44, $45
+
+-- part: log_own_types
+id uuid, started_us bigint, duration_us bigint, trace_id text, span_id text
+
+-- name: log_put(@log_rest_types@, @log_own_types@)
+insert into pk_log (@log_columns@)
+values (@log_rest@, $46, $47, $48, $49, $50)
+on conflict (id) do nothing
+
+-- name: log_repeat(@log_rest_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@)
+insert into pk_log (@log_columns@)
+select @log_rest@, column1, column2, column3, column4, column5
+from (values ($46, $47, $48, $49, $50), ($51, $52, $53, $54, $55),
+    ($56, $57, $58, $59, $60), ($61, $62, $63, $64, $65),
+    ($66, $67, $68, $69, $70), ($71, $72, $73, $74, $75),
+    ($76, $77, $78, $79, $80), ($81, $82, $83, $84, $85)) own
+where true
 on conflict (id) do nothing
 
 -- name: log_request(id uuid)
