@@ -252,6 +252,24 @@ def an_answer_that_one_has_cached_is_a_hit_at_the_others():
     within(lambda: all(hit(n) for n in nodes), "a cached answer is everybody's")
 
 
+def hits_that_come_together_have_a_row_each():
+    body = json.dumps({"model": "gpt-4o", "max_tokens": 10, "messages": [{"role": "user", "content": "what is shared?"}]})
+    lines = {"host": nodes[0].host, "content-type": "application/json", "x-portkey-config": "cached",
+             "x-portkey-api-key": RUN["BOSS"], "content-length": len(body)}
+    request = ("POST /v1/chat/completions HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) +
+               "\r\n" + body).encode()
+    with socket.create_connection((nodes[0].host, nodes[0].port), 30) as s:
+        s.sendall(request * 50)
+        f = s.makefile("rb")
+        answers = [read_response(f) for _ in range(50)]
+    traces = {headers["x-portkey-trace-id"] for _, headers, _ in answers}
+    expect(len(traces) == 50, traces)
+    rows = lambda: sql("""select count(*) || ' ' || count(distinct id) || ' ' || count(distinct span_id) || ' ' ||
+        count(distinct (request::text, response::text, provider, model, cost_saved_usd, api_key)) || ' ' ||
+        max(cache_status) from pk_logs where trace_id = any($1::text[])""", "{" + ",".join(traces) + "}")
+    expect(until(lambda: rows() == "50 50 50 1 HIT"), rows())
+
+
 def sql_and_pkd_share_the_cache():
     entries = lambda: int(sql("select count(*) from pk_cache where namespace = 'n1'"))
     def ask(text):
@@ -487,6 +505,7 @@ try:
         a_command_waits_longer_than_a_server_for_a_slow_database,
         an_api_key_made_anywhere_opens_every_door,
         an_answer_that_one_has_cached_is_a_hit_at_the_others,
+        hits_that_come_together_have_a_row_each,
         sql_and_pkd_share_the_cache,
         three_do_not_spend_more_than_there_is,
         predicates_run_as_their_owner,
