@@ -235,12 +235,31 @@ static void check_tls(struct patient *p, struct finding *f)
              *about.ca_file ? about.ca_file : "any known place");
 }
 
+/* A row of key_list: slug, provider, status. */
+static bool count_active(void *ctx, const struct pk_value *columns, int count)
+{
+    (void)count;
+    *(int *)ctx += pk_str_is(columns[2].s, "active");
+    return true;
+}
+
+/* How many virtual keys the store has in force. */
+static int virtual_keys(const struct patient *p)
+{
+    struct pk_error err = {0};
+    int count = 0;
+
+    if (p->store)
+        (void)p->store->ops->exec(p->store, PK_SQL_key_list, NULL, 0, count_active, &count, &err);
+    return count;
+}
+
 static void check_environment(struct patient *p, struct finding *f)
 {
     char names[384] = "";
     const struct pk_provider *provider;
+    int stored = virtual_keys(p);
 
-    (void)p;
     for (int i = 0; (provider = pk_provider_at(i)); i++) {
         const char *key = *provider->key_env ? getenv(provider->key_env) : NULL;
         size_t len = strlen(names);
@@ -250,6 +269,8 @@ static void check_environment(struct patient *p, struct finding *f)
     }
     if (*names)
         find(f, FINE, "", "keys found:%s", names);
+    else if (stored)
+        find(f, FINE, "", "no provider key is set; virtual keys in the store: %d", stored);
     else
         find(f, WARN, "set OPENAI_API_KEY or the like, or `pkd key put`", "no provider key is set");
 }

@@ -331,6 +331,7 @@ def doctor_names_the_place_and_the_remedy():
         expect(pkd_command("key", "put", "team-a", "openai", "--store", good, stdin="sk-sealed\n")[0] == 0)
         code, found, _ = examine(good)
         expect(code == 0 and found["store"][0] == found["master key"][0] == found["clock"][0] == "ok", found)
+        expect(found["environment"][:2] == ("ok", "no provider key is set; virtual keys in the store: 1"), found["environment"])
 
         for store, words in (("/proc/x/y.pkdb", "cannot be made in /proc"), (d + "/" + "n" * 300, "File name too long"),
                              (good + "/x.pkdb", "Not a directory")):
