@@ -10,40 +10,48 @@
 
 enum { PARTS_DEPTH_MAX = 2 }; /* what a tool gave back (Anthropic) has parts of its own */
 
-static const char *const body_names[] = {"model",
-                                         "messages",
-                                         "input",
-                                         "prompt",
-                                         "documents",
-                                         "query",
-                                         "system",
-                                         "stream",
-                                         "stream_options",
-                                         "max_tokens",
-                                         "max_completion_tokens",
-                                         "n",
-                                         "tools",
-                                         "user",
-                                         "metadata",
-                                         "instructions",
-                                         "max_output_tokens",
-                                         NULL};
-static const char *const message_names[] = {"role", "content", NULL};
-static const char *const part_names[] = {"type", "text", "content", NULL};
+/* With their lengths: each key of a request is compared with them. */
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
+    }
+static const pk_str body_names[] = {
+    NAME("model"),
+    NAME("messages"),
+    NAME("input"),
+    NAME("prompt"),
+    NAME("documents"),
+    NAME("query"),
+    NAME("system"),
+    NAME("stream"),
+    NAME("stream_options"),
+    NAME("max_tokens"),
+    NAME("max_completion_tokens"),
+    NAME("n"),
+    NAME("tools"),
+    NAME("user"),
+    NAME("metadata"),
+    NAME("instructions"),
+    NAME("max_output_tokens"),
+    {0},
+};
+static const pk_str message_names[] = {NAME("role"), NAME("content"), {0}};
+static const pk_str part_names[] = {NAME("type"), NAME("text"), NAME("content"), {0}};
+#undef NAME
 
 /* The first of the names that an object has twice, or NULL. */
-static const char *repeated(const struct pk_json *doc, int object, const char *const *names)
+static const char *repeated(const struct pk_json *doc, int object, const pk_str *names)
 {
     unsigned seen = 0;
 
     if (pk_json_type(doc, object) != PK_JSON_OBJECT)
         return NULL;
     for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
-        for (int i = 0; names[i]; i++) {
-            if (!pk_json_is(doc, k, names[i]))
+        for (int i = 0; names[i].len; i++) {
+            if (!pk_json_equals(doc, k, names[i]))
                 continue;
             if (seen & 1u << i)
-                return names[i];
+                return names[i].at;
             seen |= 1u << i;
         }
     }

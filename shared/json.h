@@ -76,7 +76,11 @@ pk_str pk_json_raw(const struct pk_json *doc, int value);
  * value is no string. */
 pk_str pk_json_str(struct pk_arena *arena, const struct pk_json *doc, int value);
 /* Whether the value is the string `text`, escapes considered. */
-bool pk_json_is(const struct pk_json *doc, int value, const char *text);
+bool pk_json_equals(const struct pk_json *doc, int value, pk_str text);
+static inline bool pk_json_is(const struct pk_json *doc, int value, const char *text)
+{
+    return pk_json_equals(doc, value, pk_str_of(text));
+}
 /* The value of an integer literal that fits (1, -5; not 1.0, not 1e3). */
 bool pk_json_int(const struct pk_json *doc, int value, int64_t *out);
 bool pk_json_number(const struct pk_json *doc, int value, double *out);
