@@ -56,38 +56,61 @@ static bool blank(char c)
     return c == ' ' || c == '\t';
 }
 
+/* Without the blanks, and what else ends a line, on both sides. */
+static pk_str between(const char *from, const char *to)
+{
+    while (from < to && (blank(*from) || *from == '\r' || *from == '\n'))
+        from++;
+    while (from < to && (blank(to[-1]) || to[-1] == '\r' || to[-1] == '\n'))
+        to--;
+    return (pk_str){from, (size_t)(to - from)};
+}
+
 /* A line that starts with a blank continues the one before (obsolete folding): nobody needs it. */
 static bool split(pk_str line, pk_str *name, pk_str *value)
 {
-    int colon = pk_str_find(line, ':');
+    const char *end = line.at + line.len, *colon = line.at;
 
-    if (colon <= 0 || blank(line.at[0]))
+    while (colon < end && *colon != ':') /* names are short */
+        colon++;
+    if (colon == end || colon == line.at || blank(line.at[0]))
         return false;
-    *name = pk_str_trim(pk_str_sub(line, 0, (size_t)colon));
-    *value = pk_str_trim(pk_str_sub(line, (size_t)colon + 1, line.len));
+    *name = between(line.at, colon);
+    *value = between(colon + 1, end);
     return name->len > 0;
+}
+
+/* Takes a line off the front; false: nothing is left. */
+static bool next_line(pk_str *rest, pk_str *line)
+{
+    const char *end = rest->len ? memchr(rest->at, '\n', rest->len) : NULL;
+    size_t len = end ? (size_t)(end - rest->at) + 1 : rest->len;
+
+    if (len == 0)
+        return false;
+    *line = (pk_str){rest->at, len};
+    *rest = (pk_str){rest->at + len, rest->len - len};
+    return true;
 }
 
 bool pk_http_next_header(pk_str *rest, pk_str *name, pk_str *value)
 {
-    while (rest->len) {
-        const char *end = memchr(rest->at, '\n', rest->len);
-        size_t len = end ? (size_t)(end - rest->at) + 1 : rest->len;
-        pk_str line = pk_str_sub(*rest, 0, len);
+    pk_str line;
 
-        *rest = pk_str_sub(*rest, len, rest->len);
+    while (next_line(rest, &line))
         if (split(line, name, value))
             return true;
-    }
     return false;
 }
 
+/* Most lines differ from the name in the first letter. */
 pk_str pk_http_header(pk_str headers, const char *name)
 {
-    pk_str n, value;
+    pk_str line, n, value;
 
-    while (pk_http_next_header(&headers, &n, &value))
-        if (pk_str_is_nocase(n, name))
+    while (next_line(&headers, &line))
+        if (((line.at[0] ^ name[0]) & ~('a' ^ 'A')) == 0 && split(line, &n, &value) &&
+            pk_str_is_nocase(n, name))
             return value;
     return PK_NONE;
 }
@@ -268,7 +291,10 @@ bool pk_http_relayed(pk_str name)
 {
     if (is_listed(relayed, PK_COUNT(relayed), name))
         return true;
+    int first = name.len ? tolower((unsigned char)name.at[0]) : 0;
     for (size_t i = 0; i < PK_COUNT(relayed_prefixes); i++) {
+        if (relayed_prefixes[i][0] != first)
+            continue;
         pk_str start = pk_str_sub(name, 0, strlen(relayed_prefixes[i]));
 
         if (name.len > start.len && pk_str_is_nocase(start, relayed_prefixes[i]))
