@@ -11,11 +11,16 @@
 
 enum { USD_PLACES = 12, DIGITS_MAX = 40, EXPONENT_MAX = 400 };
 
+/* Names are short, and most differ early. */
 static int compare(pk_str a, pk_str b)
 {
-    int c = memcmp(a.at ? a.at : "", b.at ? b.at : "", a.len < b.len ? a.len : b.len);
+    const unsigned char *x = (const unsigned char *)a.at, *y = (const unsigned char *)b.at;
+    size_t both = a.len < b.len ? a.len : b.len;
 
-    return c ? c : (a.len > b.len) - (a.len < b.len);
+    for (size_t i = 0; i < both; i++)
+        if (x[i] != y[i])
+            return x[i] < y[i] ? -1 : 1;
+    return (a.len > b.len) - (a.len < b.len);
 }
 
 /* What rows are looked up by: the model is `stem` and then `end`, which is "*" for a prefix. */
