@@ -10,11 +10,6 @@
 
 enum { CAP_MIN = 64, SMALL_BYTES = 128 };
 
-struct pk_buf pk_buf_in(struct pk_arena *arena, size_t max)
-{
-    return (struct pk_buf){.arena = arena, .max = max};
-}
-
 char *pk_buf_room(struct pk_buf *b, size_t size)
 {
     size_t need, cap = b->cap ? b->cap : CAP_MIN;

@@ -17,7 +17,10 @@ struct pk_buf {
     bool failed;          /* sticky: `max` was reached or the arena is exhausted */
 };
 
-struct pk_buf pk_buf_in(struct pk_arena *arena, size_t max);
+static inline struct pk_buf pk_buf_in(struct pk_arena *arena, size_t max)
+{
+    return (struct pk_buf){.arena = arena, .max = max};
+}
 
 void pk_buf_addf(struct pk_buf *b, const char *fmt, ...) PK_PRINTF(2, 3);
 

@@ -197,8 +197,10 @@ struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_
     do
         op = steps[c->state](c, ev);
     while (op == PK_CALL_AGAIN);
-    c->next.op = (enum pk_op)op;
-    return c->next;
+    /* In this order: a copy of what is still on its way to memory has to wait for it. */
+    struct pk_next next = c->next;
+    next.op = c->next.op = (enum pk_op)op;
+    return next;
 }
 
 const uint8_t *pk_call_cache_key(const struct pk_call *c)

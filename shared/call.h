@@ -67,12 +67,13 @@ struct pk_event {
     pk_str bytes;                       /* BODY; borrowed for this step */
     const struct pk_cache_entry *entry; /* HIT; borrowed for this step */
     const struct pk_reserve
-        *reserve;          /* GRANTED, REFUSED: with its answer; borrowed for this step */
-    int truth;             /* ROW: 1, 0; -1: null, or no row */
-    struct pk_error error; /* FAIL, STOP */
-    int64_t waited_us;     /* how long the host waited for this: not our own work */
+        *reserve;      /* GRANTED, REFUSED: with its answer; borrowed for this step */
+    int truth;         /* ROW: 1, 0; -1: null, or no row */
+    int64_t waited_us; /* how long the host waited for this: not our own work */
     int64_t
         away_us; /* HEAD, FAIL of a batched call: it was sent so long before it began this time */
+    struct pk_error
+        error; /* FAIL, STOP; of others the code is PK_OK, and the rest may be anything */
 };
 
 /* What the host does next. `out` first, whatever the op. */

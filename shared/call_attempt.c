@@ -149,7 +149,7 @@ int pk_step_head(struct pk_call *c, const struct pk_event *ev)
     if (ev->kind == PK_EV_FAIL)
         return failed(c, ev, ST_judge);
     c->status = ev->status;
-    c->retry_after_ms = pk_http_retry_after_ms(ev->headers, pk_call_now_us(c));
+    c->retry_after_ms = ok ? 0 : pk_http_retry_after_ms(ev->headers, pk_call_now_us(c));
     keep_relayed_headers(c, ev->headers);
     bool passes = pk_call_passes(c, ev->headers);
     if (c->exchange.upgrade && ev->status == 101)

@@ -145,15 +145,14 @@ static void close_transfer(struct pk_task *t)
 }
 
 /* What follows READ goes on with the same transfer, and so does a session; everything else is done with it. */
-static void step(struct pk_task *t, const struct pk_event *happened)
+static void step(struct pk_task *t, struct pk_event *ev)
 {
-    struct pk_event ev = *happened;
     int64_t now_us = pk_clock_mono_us();
 
-    ev.waited_us = t->waiting_us ? now_us - t->waiting_us : 0;
+    ev->waited_us = t->waiting_us ? now_us - t->waiting_us : 0;
     t->waiting_us = 0;
     t->moved_ms = now_us / 1000;
-    t->next = pk_call_step(t->call, now_us, &ev);
+    t->next = pk_call_step(t->call, now_us, ev);
     if (t->next.op != PK_OP_READ && t->next.idle_ms == 0)
         close_transfer(t);
 }
@@ -187,11 +186,15 @@ static int64_t give_up_ms(const struct pk_task *t)
 static bool exchange(struct pk_loop *l, struct pk_task *t, struct pk_event *ev)
 {
     if (!t->transfer) {
+        struct pk_error err;
+
         PK_ASSERT(t->next.op == PK_OP_SEND);
-        *ev = (struct pk_event){.kind = PK_EV_FAIL};
-        t->transfer = pk_xfer_start(l->x, pk_call_exchange(t->call), t, &ev->error);
-        if (!t->transfer)
+        err.code = PK_OK;
+        t->transfer = pk_xfer_start(l->x, pk_call_exchange(t->call), t, &err);
+        if (!t->transfer) {
+            *ev = (struct pk_event){.kind = PK_EV_FAIL, .error = err};
             return true;
+        }
     }
     return pk_transfer_event(t->transfer, ev);
 }
@@ -301,9 +304,11 @@ int64_t pk_loop_deadline_ms(const struct pk_loop *l)
 
 void pk_loop_answer(struct pk_loop *l, struct pk_task *t, const struct pk_event *ev)
 {
+    struct pk_event happened = *ev;
+
     PK_ASSERT(t->held);
     t->held = false;
-    step(t, ev);
+    step(t, &happened);
     drive(l, t);
 }
 
@@ -334,7 +339,7 @@ bool pk_loop_can_send(const struct pk_task *t)
     return !t->transfer || pk_transfer_writable(t->transfer);
 }
 
-static void end_early(struct pk_loop *l, struct pk_task *t, const struct pk_event *ev)
+static void end_early(struct pk_loop *l, struct pk_task *t, struct pk_event *ev)
 {
     if (t->next.op == PK_OP_DONE)
         return;

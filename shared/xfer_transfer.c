@@ -13,7 +13,9 @@
 
 #include "xfer_inner.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     KEPT_BYTES_MAX = 64 << 10, /* a larger buffer is not pooled */
@@ -303,7 +305,8 @@ static bool report_end(struct pk_transfer *t, struct pk_event *ev)
 {
     t->told_end = true;
     ev->kind = t->error.code == PK_OK ? PK_EV_END : PK_EV_FAIL;
-    ev->error = t->error;
+    if (ev->kind == PK_EV_FAIL)
+        ev->error = t->error;
     return true;
 }
 
@@ -328,7 +331,8 @@ bool pk_transfer_event(struct pk_transfer *t, struct pk_event *ev)
 {
     PK_ASSERT(!t->told_end);
     resume(t);
-    *ev = (struct pk_event){0};
+    memset(ev, 0, offsetof(struct pk_event, error));
+    ev->error.code = PK_OK;
     if (t->part == PART_BODY && !t->told_head) {
         t->told_head = true;
         ev->kind = PK_EV_HEAD;
