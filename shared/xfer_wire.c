@@ -28,7 +28,8 @@ struct pk_wire {
     size_t sent;   /* of head and body */
     bool deaf;     /* the other end takes no more; what it has answered can be read all the same */
     bool answered; /* bytes of an answer have come */
-    bool in_value; /* of a header line */
+    const char *run, *run_end; /* of the head, in what was read, and not yet added; NULL: nothing */
+    bool in_value;             /* of a header line */
     bool no_memory;
     bool too_long; /* by its own word */
     bool keep;     /* the connection may be used again */
@@ -102,19 +103,41 @@ static int on_begin(http_parser *p)
 
     t->head.len = 0; /* of an interim answer (RFC 9110, 15.2) */
     t->head_bytes = 0;
+    t->wire->run = NULL;
     t->wire->in_value = false;
     return 0;
 }
 
-/* Adds to the head's lines; after it are trailers, which nobody reads. */
-static int add_to_head(struct pk_transfer *t, const char *at, size_t len)
+static bool add_run(struct pk_transfer *t)
 {
+    struct pk_wire *w = t->wire;
+    const char *run = w->run;
+
+    w->run = NULL;
+    w->no_memory = run && !pk_bytes_add(&t->head, run, (size_t)(w->run_end - run));
+    return !w->no_memory;
+}
+
+/* Adds to the head's lines: `before`, and what is at `at`; after it are trailers, which nobody reads. As most heads
+ * are in one piece and spelled like this, their lines are added together. */
+static int add_to_head(struct pk_transfer *t, pk_str before, const char *at, size_t len)
+{
+    struct pk_wire *w = t->wire;
+
     if (t->part == PART_BODY)
         return 0;
-    t->head_bytes += len;
+    t->head_bytes += before.len + len;
     t->too_large = t->head_bytes > PK_HEADERS_BYTES_MAX;
-    t->wire->no_memory = !t->too_large && !pk_bytes_add(&t->head, at, len);
-    return t->too_large || t->wire->no_memory;
+    if (t->too_large)
+        return 1;
+    bool follows =
+        w->run && at == w->run_end + before.len && memcmp(w->run_end, before.at, before.len) == 0;
+    if (!follows) {
+        w->no_memory = !add_run(t) || !pk_bytes_add(&t->head, before.at, before.len);
+        w->run = at;
+    }
+    w->run_end = at + len;
+    return w->no_memory;
 }
 
 static int on_name(http_parser *p, const char *at, size_t len)
@@ -123,7 +146,7 @@ static int on_name(http_parser *p, const char *at, size_t len)
     bool ends = t->wire->in_value;
 
     t->wire->in_value = false;
-    return (ends && add_to_head(t, "\r\n", 2)) || add_to_head(t, at, len);
+    return add_to_head(t, ends ? PK_STR("\r\n") : PK_STR(""), at, len);
 }
 
 static int on_value(http_parser *p, const char *at, size_t len)
@@ -134,7 +157,15 @@ static int on_value(http_parser *p, const char *at, size_t len)
     if (begins && len && !*at) /* the parser sees any other NUL */
         return -1;
     t->wire->in_value = true;
-    return (begins && add_to_head(t, ": ", 2)) || add_to_head(t, at, len);
+    return add_to_head(t, begins ? PK_STR(": ") : PK_STR(""), at, len);
+}
+
+/* False: it is too large, or there is no memory. */
+static bool end_head(struct pk_transfer *t)
+{
+    struct pk_wire *w = t->wire;
+
+    return !w->in_value || (add_to_head(t, PK_STR(""), "\r\n", 2) == 0 && add_run(t));
 }
 
 /* Values that the parser knows: 1 says that no body follows, whatever the head says (RFC 9112, 6.3). */
@@ -144,7 +175,7 @@ static int on_head(http_parser *p)
     bool bodyless = p->status_code < 200 || p->status_code == 204 || p->status_code == 304;
 
     t->status = (int)p->status_code;
-    if (t->status < 100 || t->status == 101 || (t->wire->in_value && add_to_head(t, "\r\n", 2)))
+    if (t->status < 100 || t->status == 101 || !end_head(t))
         return -1;
     if (t->status < 200)
         return bodyless;
@@ -208,7 +239,7 @@ static void feed(struct pk_transfer *t, const char *at, size_t len)
     if (w->complete) {
         w->keep = w->keep && used == len && all_sent(t);
         end(t);
-    } else if (HTTP_PARSER_ERRNO(&w->parser) != HPE_OK) {
+    } else if (HTTP_PARSER_ERRNO(&w->parser) != HPE_OK || !add_run(t)) {
         refuse(t);
     }
 }
