@@ -31,6 +31,15 @@ struct opening {
     struct pk_error *err;
 };
 
+/* What fits once does so again: the same words are the same origin. */
+static void note_fit(struct pk_upstream *u, pk_str origin)
+{
+    if (origin.len >= sizeof u->fits)
+        return;
+    memcpy(u->fits, origin.at, origin.len);
+    u->fits[origin.len] = 0;
+}
+
 /* The rule of binding, once more at the last moment: a stored key goes to its own origin only. */
 static bool key_fits(const struct pk_transfer *t, const struct pk_target *target,
                      struct pk_error *err)
@@ -39,14 +48,17 @@ static bool key_fits(const struct pk_transfer *t, const struct pk_target *target
     pk_str belongs = target->key_url.len ? target->key_url : key->origin;
     struct pk_url origin;
 
-    if (key->origin.len == 0)
+    if (key->origin.len == 0 || pk_str_is(belongs, t->to->fits))
         return true;
     if (!pk_url_parse(belongs, "the key's origin", &origin, err))
         return false;
+    if (pk_url_same_origin(&origin, &t->to->url)) {
+        note_fit(t->to, belongs);
+        return true;
+    }
     /* A key of the environment that no virtual key names is known by its variable. */
     pk_str name = key->slug.len == 0 && key->kind == PK_KEY_ENV ? key->value : key->slug;
-    return pk_url_same_origin(&origin, &t->to->url) ||
-           pk_fail(err, PK_HOST_DENIED, "%s: the key %.*s belongs to %.*s", t->to->where,
+    return pk_fail(err, PK_HOST_DENIED, "%s: the key %.*s belongs to %.*s", t->to->where,
                    PK_FMT(name), PK_FMT(origin.host));
 }
 

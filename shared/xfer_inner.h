@@ -72,6 +72,8 @@ struct pk_upstream {
     union pk_dialled address;           /* that the host is spelled as; family 0: it is a name */
     CURLU *parsed;                      /* NULL: curl has not been asked to go there so far */
     const struct pk_provider *provider; /* whose own origin it is, as far as is known */
+    char fits
+        [XFER_WHERE_BYTES]; /* the origin, as a key had it that may go there; empty: none has so far */
     bool listed, loopback;
     bool dropped; /* no longer in the list: goes with its last user */
     int users;
