@@ -76,7 +76,7 @@ static void make_readable(struct pk_arena *arena, pk_str *value)
     struct pk_buf out;
     size_t bad;
 
-    if (pk_utf8_valid(*value, &bad))
+    if (value->len == 0 || pk_utf8_valid(*value, &bad))
         return;
     out = pk_buf_in(arena, 2 * PK_HEADERS_BYTES_MAX);
     for (size_t i = 0; i < value->len; i++) {
@@ -108,9 +108,10 @@ void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask)
             note_key(ask, value);
         else if (pk_str_is_nocase(name, "sec-websocket-protocol") && ask->key.len == 0)
             note_key(ask, pk_http_offered_key(value));
-        else if (pk_str_is_nocase(name, "content-type"))
-            ask->content_type = value;
-        else if (pk_str_is_nocase(name, "content-encoding"))
+        else if (pk_str_is_nocase(name, "content-type")) {
+            if (ask->content_type.len == 0)
+                ask->content_type = value;
+        } else if (pk_str_is_nocase(name, "content-encoding"))
             ask->content_encoding = value;
         else if (pk_str_is_nocase(name, "traceparent"))
             ask->traceparent = value;

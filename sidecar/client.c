@@ -36,6 +36,7 @@ static struct pkd_call *new_call(struct pkd_thread *t)
     if (c) {
         t->spares = c->next;
         t->spare_count--;
+        __builtin_prefetch(t->spares); /* the next call's */
         memset(c, 0, sizeof *c);
     } else {
         c = calloc(1, sizeof *c);
@@ -43,8 +44,7 @@ static struct pkd_call *new_call(struct pkd_thread *t)
     if (!c)
         return NULL;
     /* Clerks, where there are any, take from it in threads of their own: the blocks are this one's. */
-    pk_arena_init(&c->arena,
-                  t->app->runners ? pk_allocator_malloc() : pkd_blocks_allocator(t->blocks),
+    pk_arena_init(&c->arena, t->app->runners ? pk_allocator_malloc() : t->memory,
                   PK_CALL_BYTES_MAX);
     c->thread = t;
     c->next = t->calls;
@@ -411,6 +411,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     pk_str reference = prompt;
 
     pkd_ask_read(&c->arena, req->headers, &ask);
+    c->req.content_type = ask.content_type;
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (t->caller)
         c->req.api_key = pk_copy(&c->arena, t->caller->name);
@@ -480,7 +481,6 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
     c->req = (struct pk_request){
         .operation = operation,
         .body = req->body,
-        .content_type = pk_http_header(req->headers, "content-type"),
         .method = methods[req->method],
         .tail = tail_of(&c->arena, req, operation),
         .headers = req->headers,

@@ -589,10 +589,9 @@ static void add_input(struct pkd_conn *c, size_t len)
 }
 
 /* Reads once what the socket has, so that the input need not be larger than a request. */
-static ssize_t read_plain(struct pkd_conn *c)
+static ssize_t read_beyond(struct pkd_conn *c, size_t room)
 {
     char rest[READ_BYTES];
-    size_t room = c->in.cap - c->in.len;
     struct iovec parts[] = {{c->in.at + c->in.len, room}, {rest, sizeof rest}};
     ssize_t got = readv(c->fd, parts, PK_COUNT(parts));
 
@@ -611,6 +610,19 @@ static ssize_t read_plain(struct pkd_conn *c)
     explicit_bzero(rest, more);
     errno = ENOMEM;
     return taken ? got : -1;
+}
+
+/* Most requests are no larger than the one before. */
+static ssize_t read_plain(struct pkd_conn *c)
+{
+    size_t room = c->in.cap - c->in.len;
+
+    if (room < IN_BYTES_MIN)
+        return read_beyond(c, room);
+    ssize_t got = recv(c->fd, c->in.at + c->in.len, room, 0);
+    c->readable = got == (ssize_t)room || c->ended;
+    add_input(c, got > 0 ? (size_t)got : 0);
+    return got;
 }
 
 static ssize_t read_tls(struct pkd_conn *c)

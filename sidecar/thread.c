@@ -210,7 +210,8 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *
         free(t);
         return NULL;
     }
-    pk_arena_init(&t->scratch, pkd_blocks_allocator(t->blocks), PK_CALL_BYTES_MAX);
+    t->memory = pkd_blocks_allocator(t->blocks);
+    pk_arena_init(&t->scratch, t->memory, PK_CALL_BYTES_MAX);
     pk_secret_random(&t->random, sizeof t->random);
     t->store = app->store ? app->store : pkd_home_open(&app->home, app->home.timeout_ms, err);
     app->store = NULL;

@@ -69,7 +69,8 @@ struct pkd_thread {
     uint64_t random;
     struct pk_arena scratch; /* for one request or journal entry; emptied after each */
 
-    struct pkd_blocks *blocks;             /* what calls live in */
+    struct pkd_blocks *blocks;             /* what calls live in, */
+    struct pk_allocator memory;            /* which gives it */
     struct pkd_call *calls;                /* in progress */
     struct pkd_call *waiting;              /* of those: for another's answer */
     struct pkd_call *reserving;            /* of those: what they may use is to be set aside */
