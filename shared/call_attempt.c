@@ -282,6 +282,8 @@ int pk_step_collect(struct pk_call *c, const struct pk_event *ev)
         c->fault = c->answer.fault;
         return pk_call_go(c, ST_judge);
     }
+    if (pk_call_seeks_output(c))
+        return pk_call_find_output(c);
     c->answered = true;
     return pk_call_go(c, ST_guard_out);
 }

@@ -83,6 +83,12 @@ struct pk_overridden {
     pk_str body;
 };
 
+/* What the batch whose output is wanted has written, as far as this target has said. */
+struct pk_call_output {
+    int node;
+    pk_str file; /* empty: it has not been asked yet */
+};
+
 struct pk_call {
     enum pk_call_state state;
     struct pk_arena *arena;
@@ -136,6 +142,7 @@ struct pk_call {
 
     struct pk_call_guards guards;
     struct pk_call_typed typed;
+    struct pk_call_output output;
     struct pk_asked asked; /* the question that is running, or was the last */
 
     struct pk_like like;
@@ -292,6 +299,13 @@ pk_str pk_call_passed(struct pk_call *c); /* what the log says of an answer that
 bool pk_call_build(struct pk_call *c) PK_MUST_CHECK;
 void pk_call_set_deadline(struct pk_call *c); /* of an attempt that begins now */
 bool pk_call_may_forward(const struct pk_target *t, pk_str name); /* a header of the client's */
+
+/* call_output.c: of a batch whose output is wanted. Whether the attempt is for the batch itself; what it asks for, and
+ * what follows that operation's path, of any call; where it goes on with the batch that c->answer has. */
+bool pk_call_seeks_output(const struct pk_call *c);
+const struct pk_operation *pk_call_spelled(const struct pk_call *c);
+pk_str pk_call_tail(const struct pk_call *c);
+int pk_call_find_output(struct pk_call *c);
 
 /* call_tunnel.c: what a session's handshake needs beside that of other requests. */
 bool pk_call_tunnel_spell(struct pk_call *c) PK_MUST_CHECK; /* the exchange's URL, if it may be */

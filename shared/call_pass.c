@@ -183,7 +183,7 @@ bool pk_call_passes(struct pk_call *c, pk_str headers)
     if (!c->codec || c->codec->answer || !(pk_operation_is_raw(c->operation) || events))
         return false;
     c->reply.content_type = pk_copy(c->arena, type);
-    if (json || (knows_answer(c) && pk_http_is_type(type, "text/html")))
+    if (json || pk_call_seeks_output(c) || (knows_answer(c) && pk_http_is_type(type, "text/html")))
         return false;
     if (pk_operation_bills(c->operation, c->req->method))
         c->tap = pk_tap_new(c->arena, type);

@@ -283,8 +283,8 @@ static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
     complete_base(c, t, &call.base);
     bool ok = c->codec ? pk_codec_request(c->arena, c->codec, call.body, made, &c->record.dropped,
                                           &c->error) &&
-                             pk_codec_url(c->arena, c->codec, call.base, call.model, c->req->tail,
-                                          url, &c->error)
+                             pk_codec_url(c->arena, c->codec, call.base, call.model,
+                                          pk_call_tail(c), url, &c->error)
                        : pk_dialect_request(c->arena, &pair, call.body, made, &c->record.dropped,
                                             &c->error) &&
                              pk_place_body(c->arena, &call, made, &c->error) &&
@@ -306,7 +306,7 @@ static bool choose_back(struct pk_call *c, const struct pk_target *t)
     c->codec = NULL;
     if (pk_call_counts_itself(c))
         return true;
-    c->codec = c->operation->front ? NULL : pk_codec_find(t->provider, c->back, c->operation);
+    c->codec = c->operation->front ? NULL : pk_codec_find(t->provider, c->back, pk_call_spelled(c));
     return c->operation->front || c->codec ||
            pk_fail(&c->error, PK_BAD_REQUEST, "%s: has no %s", t->provider->name,
                    c->operation->name);

@@ -215,6 +215,10 @@ def files_and_batches_live_at_the_provider():
     out = json.loads(answer)["output_file_id"]
     status, _, answer = pkd.http("GET", f"/v1/files/{out}/content", headers=headers())
     expect(status == 200 and json.loads(answer)["custom_id"] == "1", answer)
+    status, h, answer = pkd.http("GET", f"/v1/batches/{one}/output", headers=headers())
+    expect(status == 200 and json.loads(answer)["custom_id"] == "1", answer)
+    expect(h["x-portkey-retry-attempt-count"] == "0" and "attachment" in h["content-disposition"], dict(h))
+    expect(row(h, "operation, status, attempts, retries, usage_source") == ("batches", "success", 2, 0, "none"))
     status, _, answer = pkd.http("POST", f"/v1/batches/{one}/cancel", headers=headers())
     expect(status == 200 and json.loads(answer)["status"] == "completed", answer)  # it was over
     status, _, answer = pkd.http("DELETE", "/v1/files/" + file, headers=headers())
@@ -223,6 +227,31 @@ def files_and_batches_live_at_the_provider():
     expect(status == 404 and json.loads(answer)["error"]["message"], answer)
     status, _, answer = pkd.http("POST", "/v1/fine_tuning/jobs", "{}", headers())
     expect(status == 200 and json.loads(answer)["object"] == "fine_tuning.job", answer)
+
+
+def output_that_is_not_there_is_not_found():
+    def batch(**settings):
+        mock.page("batches", "POST", json.dumps(settings))
+        line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": json.loads(chat_body(settings.get("model", "echo")))}
+        form_of = form(("purpose", "batch"), ("file", json.dumps(line).encode() + b"\n", "b.jsonl", "application/jsonl"))
+        _, _, file = pkd.http("POST", "/v1/files", form_of, {**headers(), **FORM})
+        status, _, answer = pkd.http("POST", "/v1/batches", json.dumps(
+            {"input_file_id": json.loads(file)["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}), headers())
+        expect(status == 200, answer)
+        return pkd.http("GET", f"/v1/batches/{json.loads(answer)['id']}/output", headers=headers())
+    for settings, said in (({"end": "never"}, b"its status is in_progress"), ({"end": "failed"}, b"its status is failed")):
+        status, h, answer = batch(**settings)
+        expect(status == 404 and said in answer, answer)
+        expect(row(h, "operation, status, attempts") == ("batches", "error", 1))
+    status, _, answer = batch(model="status-400")  # all of it went wrong: what there is are errors
+    expect(status == 200 and json.loads(answer)["response"]["status_code"] == 400, answer)
+    mock.page("batches", "POST", "{}")
+    status, _, answer = pkd.http("GET", "/v1/batches/none/output", headers=headers())
+    expect(status == 404 and json.loads(answer)["error"]["message"], answer)
+    elsewhere = json.dumps(dict(strategy={"mode": "fallback"}, targets=[{"provider": "anthropic", "api_key": "k"},
+                                                                       {"provider": "openai", "api_key": "k", "custom_host": mock.base}]))
+    status, h, answer = pkd.http("GET", "/v1/batches/none/output", headers={"x-portkey-config": elsewhere})
+    expect(status == 404, answer)
 
 
 def anthropics_files_are_passed_on_with_their_beta():
@@ -442,6 +471,7 @@ run(images_are_made_and_their_tokens_counted,
     edits_and_variations_are_forms,
     speech_is_passed_on_byte_for_byte,
     a_form_is_sent_as_it_came_and_logged_without_its_file,
+    output_that_is_not_there_is_not_found,
     a_stream_of_a_transcription_tells_its_usage,
     the_model_of_a_form_routes_and_is_overridden,
     malformed_forms_are_refused,
