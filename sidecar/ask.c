@@ -104,7 +104,8 @@ void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask)
             note_steering(ask, ours, value);
         else if (pk_str_is_nocase(name, "authorization"))
             note_key(ask, value);
-        else if (pk_str_is_nocase(name, "x-api-key") && ask->key.len == 0)
+        else if ((pk_str_is_nocase(name, "x-api-key") || pk_str_is_nocase(name, "api-key")) &&
+                 ask->key.len == 0)
             note_key(ask, value);
         else if (pk_str_is_nocase(name, "sec-websocket-protocol") && ask->key.len == 0)
             note_key(ask, pk_http_offered_key(value));

@@ -102,7 +102,8 @@ static pk_str key_of(pk_str headers)
         if (pk_str_is_nocase(name, "x-portkey-api-key") || pk_str_is_nocase(name, "x-pk-api-key"))
             own = pk_str_trim(value);
         else if (shared.len == 0 &&
-                 (pk_str_is_nocase(name, "authorization") || pk_str_is_nocase(name, "x-api-key")))
+                 (pk_str_is_nocase(name, "authorization") || pk_str_is_nocase(name, "x-api-key") ||
+                  pk_str_is_nocase(name, "api-key")))
             shared = pk_http_gateway_key(value);
         else if (shared.len == 0 && pk_str_is_nocase(name, "sec-websocket-protocol"))
             shared =

@@ -18,6 +18,7 @@
 
 #include "answer.h"
 #include "ask.h"
+#include "azure.h"
 #include "log.h"
 #include "prompts.h"
 #include "upgrade.h"
@@ -459,12 +460,27 @@ static bool read_query(struct pkd_call *c, const struct pkd_request *req, struct
             pkd_upgrade_body(&c->arena, req->query, &c->req.body, &c->req.tail, err));
 }
 
-static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *req,
+/* A request that came in Azure's words, in those of OpenAI. */
+static bool as_openai(struct pkd_call *c, struct pkd_request *req, struct pk_error *err)
+{
+    struct pkd_azure azure;
+
+    if (!pkd_azure_read(&c->arena, req->path, req->query, &azure))
+        return true;
+    req->path = azure.path;
+    req->query = azure.query;
+    return azure.deployment.len == 0 ||
+           pkd_azure_body(&c->arena, pk_http_header(req->headers, "content-type"), azure.deployment,
+                          &req->body, err);
+}
+
+static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_request *came,
                   const struct pk_operation *operation, pk_str prompt)
 {
     const struct pk_dialect *front = pk_operation_front(operation);
-    const struct pkd_asked asked = {operation,  t->keyring.epoch, req->path,
-                                    req->query, req->headers,     req->body};
+    const struct pkd_asked asked = {operation,   t->keyring.epoch, came->path,
+                                    came->query, came->headers,    came->body};
+    struct pkd_request spelled = *came, *req = &spelled;
     struct pk_error err = {0};
 
     if (prompt.len == 0 && req->method == PKD_POST && pkd_call_repeat(t, conn, &asked))
@@ -478,6 +494,7 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
     c->conn = conn;
     c->asked = asked;
     c->began_us = pk_clock_us();
+    bool readable = as_openai(c, req, &err);
     c->req = (struct pk_request){
         .operation = operation,
         .body = req->body,
@@ -489,7 +506,7 @@ static void begin(struct pkd_thread *t, struct pkd_conn *conn, const struct pkd_
         .idle_ms = t->app->options->session_idle_ms,
         .source = PK_SOURCE_HTTP,
     };
-    if (!read_query(c, req, &err) || !prepare(c, req, prompt, &err)) {
+    if (!readable || !read_query(c, req, &err) || !prepare(c, req, prompt, &err)) {
         pkd_meter_refused(t->meter, &err);
         pkd_answer_error(conn, &c->arena, front, &err);
         free_call(c);

@@ -10,6 +10,7 @@
 #include "endpoint.h"
 
 #include "answer.h"
+#include "azure.h"
 #include "client.h"
 #include "errand.h"
 #include "feedback.h"
@@ -334,18 +335,39 @@ static bool is_proxied(struct pkd_thread *t, const struct pkd_request *req)
     return pkd_ask_names(&t->scratch, req) || (t->caller && t->caller->config.len);
 }
 
-void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req)
+/* Of Azure's paths those that models are asked by. */
+static const struct endpoint *find_azure(struct pkd_thread *t, enum pkd_method method,
+                                         struct pkd_request *req)
 {
-    enum pkd_method method = req->method == PKD_HEAD ? PKD_GET : req->method;
-    const struct endpoint *e = find(method, req->path);
+    struct pkd_azure azure;
+
+    if (!pkd_azure_read(&t->scratch, req->path, req->query, &azure))
+        return NULL;
+    const struct endpoint *e = find(method, azure.path);
+    bool own = is_own(pk_str_sub(azure.path, 4, azure.path.len));
+    if (own || (e && !e->operation && e->serve != serve_models && e->serve != serve_model))
+        return NULL;
+    req->path = azure.path;
+    req->query = azure.query;
+    return e;
+}
+
+void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *came)
+{
+    enum pkd_method method = came->method == PKD_HEAD ? PKD_GET : came->method;
+    const struct endpoint *e = find(method, came->path);
+    struct pkd_request spelled, *req = &spelled;
     struct pk_error err = {0};
 
+    spelled = *came;
+    if (!e)
+        e = find_azure(t, method, req);
     if (!may_enter(t, req, scopes_of(t, e), &err)) {
         refuse(t, c, req, &err);
         return;
     }
     if (e && e->operation) {
-        pkd_call_begin(t, c, req, e->operation);
+        pkd_call_begin(t, c, came, e->operation);
         return;
     }
     if (e && e->errand) {
@@ -358,7 +380,7 @@ void pkd_endpoint_serve(struct pkd_thread *t, struct pkd_conn *c, const struct p
     }
     if (is_proxied(t, req)) {
         if (may_enter(t, req, PK_SCOPE_CALL, &err))
-            pkd_call_begin(t, c, req, &pk_operation_proxy);
+            pkd_call_begin(t, c, came, &pk_operation_proxy);
         else
             refuse(t, c, req, &err);
         return;

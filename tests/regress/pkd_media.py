@@ -254,6 +254,48 @@ def output_that_is_not_there_is_not_found():
     expect(status == 404, answer)
 
 
+def azures_paths_are_those_of_openai():
+    last = lambda: mock.page("last")  # noqa: E731
+    for prefix in "/openai", "/v1/openai":
+        for body in {"model": "m", "messages": []}, {"messages": []}:
+            body["messages"] = [{"role": "user", "content": "hi"}]
+            status, h, answer = pkd.http("POST", f"{prefix}/deployments/my%20gpt/chat/completions?api-version=2024-10-21",
+                                         json.dumps(body), {**headers(), "content-type": "application/json"})
+            expect(status == 200 and last()["path"].endswith("/v1/chat/completions"), answer)
+            expect(json.loads(last()["body"])["model"] == "my gpt", last()["body"])
+            expect(row(h, "operation, request_model") == ("chat", "my gpt"))
+        same = '{"model":  "d", "messages": [{"role":"user","content":"hi"}]}'
+        pkd.http("POST", f"{prefix}/deployments/d/chat/completions?api-version=x", same, headers())
+        expect(last()["body"] == same, last()["body"])
+        status, h, answer = pkd.http("POST", f"{prefix}/deployments/d/completions", '{"prompt": "x"}', headers())
+        expect(status == 200 and last()["path"].endswith("/v1/completions") and row(h, "request_model") == ("d",), answer)
+        body = form(("file", SOUND, "a.wav", "audio/wav"))
+        status, h, answer = pkd.http("POST", f"{prefix}/deployments/gpt-4o-transcribe/audio/transcriptions?api-version=x",
+                                     body, {**headers(), **FORM})
+        expect(status == 200 and row(h, "request_model") == ("gpt-4o-transcribe",), answer)
+        status, h, answer = pkd.http("POST", f"{prefix}/responses?api-version=x", '{"model": "m", "input": "x"}', headers())
+        expect(status == 200 and row(h, "operation") == ("responses",), answer)
+        status, h, answer = pkd.http("GET", f"{prefix}/files?purpose=batch&api-version=x", headers=headers())
+        expect(status == 200 and last()["path"].endswith("/v1/files?purpose=batch"), answer)
+        status, h, answer = pkd.http("GET", f"{prefix}/anything/1?api-version=x&a=b", headers=headers())
+        expect(status == 200 and last()["path"].endswith("/v1/anything/1?a=b"), answer)
+        status, h, answer = pkd.http("POST", f"{prefix}/v1/embeddings", '{"model": "m", "input": "x"}', headers())
+        expect(status == 200 and row(h, "operation") == ("embeddings",), answer)
+        expect(pkd.http("GET", f"{prefix}/models?api-version=x")[0] == 200)
+        for path in "/configs", "/virtual-keys", "/deployments/d/nothing", "/deployments//embeddings", "/healthz":
+            status, _, answer = pkd.http("GET" if "dep" not in path else "POST", f"{prefix}{path}?api-version=x", "{}")
+            expect(status == 404, (path, status, answer))
+    status, _, answer = pkd.http("POST", "/v1/openai/anything", "{}", {**headers(), "content-type": "application/json"})
+    expect(last()["path"].endswith("/openai/anything"), last()["path"])  # a path of the provider's
+
+
+def azures_header_holds_a_key():
+    """Of the provider as long as there are no keys of the gateway's; else of these."""
+    status, _, answer = pkd.http("POST", "/openai/deployments/m/embeddings?api-version=x", '{"input": "x"}',
+                                 {"x-portkey-provider": "openai", "x-portkey-custom-host": mock.base, "api-key": "sk-azure"})
+    expect(status == 200 and mock.page("last")["headers"]["authorization"] == "Bearer sk-azure", answer)
+
+
 def anthropics_files_are_passed_on_with_their_beta():
     status, _, answer = pkd.http("GET", "/v1/files?limit=2", headers={
         **headers(provider="anthropic"), "anthropic-beta": "files-api-2025-04-14", "openai-beta": "x=1"})
@@ -460,6 +502,11 @@ def a_key_is_needed_for_these_too():
     status, h, answer = pkd.http("GET", "/v1/anything", headers={**headers(), "x-portkey-api-key": key})
     expect(status == 200 and row(h, "api_key") == ("app",), answer)
     expect(key not in json.dumps(json.loads(answer)["headers"]))
+    for value, good in (key, 200), (key[:-1], 401), ("sk-other", 401):
+        status, h, answer = pkd.http("POST", "/openai/deployments/m/embeddings?api-version=x", '{"input": "x"}',
+                                     {**headers(), "api-key": value})
+        expect(status == good and (good == 401 or row(h, "api_key") == ("app",)), answer)
+        expect(good == 401 or key not in json.dumps(mock.page("last")["headers"]))
     fixed = admin("apikey", "create", "fixed", json.dumps({"defaults": {"config": "narrow"}})).strip()
     status, h, answer = pkd.http("GET", "/v1/anything", headers={"x-portkey-api-key": fixed})
     expect(status == 403 and b"not allowed" in answer, answer)  # the config of the key names the provider
@@ -472,6 +519,8 @@ run(images_are_made_and_their_tokens_counted,
     speech_is_passed_on_byte_for_byte,
     a_form_is_sent_as_it_came_and_logged_without_its_file,
     output_that_is_not_there_is_not_found,
+    azures_paths_are_those_of_openai,
+    azures_header_holds_a_key,
     a_stream_of_a_transcription_tells_its_usage,
     the_model_of_a_form_routes_and_is_overridden,
     malformed_forms_are_refused,
