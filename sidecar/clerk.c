@@ -23,6 +23,7 @@ struct pkd_clerks {
     struct queue queue;
     int waiting;    /* jobs in the queue */
     int idle;       /* threads that wait for one */
+    int long_jobs;  /* that are run */
     int count, max; /* threads */
     bool closing;
     pthread_t ids[];
@@ -51,6 +52,26 @@ static struct pkd_job *pop(struct queue *q)
     if (!q->first)
         q->end = &q->first;
     return job;
+}
+
+/* The first that may be run now. */
+static struct pkd_job *pick(struct pkd_clerks *k)
+{
+    struct queue *q = &k->queue;
+
+    for (struct pkd_job **at = &q->first; *at; at = &(*at)->next) {
+        struct pkd_job *job = *at;
+
+        if (job->is_long && k->long_jobs == PKD_LONG_JOBS)
+            continue;
+        *at = job->next;
+        if (!*at)
+            q->end = at;
+        k->waiting--;
+        k->long_jobs += job->is_long;
+        return job;
+    }
+    return NULL;
 }
 
 /* --- piles --------------------------------------------------------------------------------- */
@@ -108,16 +129,24 @@ void pkd_pile_work(struct pkd_pile *p)
 /* The next job; NULL: there will be no more. */
 static struct pkd_job *wait_for_job(struct pkd_clerks *k)
 {
+    struct pkd_job *job;
+
     (void)pthread_mutex_lock(&k->lock);
     k->idle++;
-    while (!k->queue.first && !k->closing)
+    while (!(job = pick(k)) && !(k->closing && !k->queue.first))
         (void)pthread_cond_wait(&k->wake, &k->lock);
     k->idle--;
-    struct pkd_job *job = pop(&k->queue);
-    if (job)
-        k->waiting--;
     (void)pthread_mutex_unlock(&k->lock);
     return job;
+}
+
+/* Another long one may be run; whoever waits for the end may too. */
+static void end_long_job(struct pkd_clerks *k)
+{
+    (void)pthread_mutex_lock(&k->lock);
+    k->long_jobs--;
+    (void)pthread_cond_broadcast(&k->wake);
+    (void)pthread_mutex_unlock(&k->lock);
 }
 
 static void *run_clerk(void *arg)
@@ -128,11 +157,14 @@ static void *run_clerk(void *arg)
 
     while ((job = wait_for_job(k))) {
         struct pkd_pile *pile = job->pile;
+        bool is_long = job->is_long;
 
         if (!store)
             store = pkd_home_open(&k->app->home, k->patience_ms, &job->error);
         job->run(job, store);
         pkd_pile_add(pile, job);
+        if (is_long)
+            end_long_job(k);
     }
     pk_store_close(store);
     return NULL;

@@ -6,6 +6,8 @@
  *   pkd_clerks_ask(job) ──── queue ───▶ job->run(store)
  *   job->done()  ◀─ desk, an eventfd ── 
  *
+ * Jobs are run in turn, but for long ones, which wait while there are enough of them.
+ *
  * A clerk has a store of its own, opened with its first job. Clerks start when they are needed, up to the count
  * that was given, and stay. A serving thread has one desk, where its jobs come back.
  */
@@ -20,6 +22,7 @@ struct pkd_pile;
 
 enum {
     PKD_JOBS_MAX = 4096, /* that wait for a clerk */
+    PKD_LONG_JOBS = 2,   /* that are run at a time: they leave clerks to the others */
     PKD_RUNNERS = 8,
 };
 
@@ -30,6 +33,7 @@ struct pkd_job {
     /* In the thread that asked: in pkd_pile_work(). */
     void (*done)(struct pkd_job *job);
     struct pkd_pile *pile; /* where it comes back */
+    bool is_long;          /* it may need much time and memory: PKD_LONG_JOBS of these */
     struct pk_error error;
     struct pkd_job *next; /* the queue's */
 };

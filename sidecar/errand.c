@@ -62,6 +62,18 @@ static struct pkd_trip *new_trip(struct pkd_thread *t, struct pkd_conn *c, pkd_e
 
 /* --- in the clerk's thread ----------------------------------------------------------------- */
 
+bool pkd_errand_gone(struct pkd_errand *e)
+{
+    struct pkd_trip *trip = e->trip;
+
+    if (!trip)
+        return false;
+    (void)pthread_mutex_lock(&trip->lock);
+    bool gone = trip->gone;
+    (void)pthread_mutex_unlock(&trip->lock);
+    return gone;
+}
+
 static void run(struct pkd_job *job, struct pk_store *store)
 {
     struct pkd_trip *trip = (struct pkd_trip *)((char *)job - offsetof(struct pkd_trip, job));
@@ -69,6 +81,10 @@ static void run(struct pkd_job *job, struct pk_store *store)
 
     if (!store) {
         trip->error = job->error;
+        return;
+    }
+    if (job->is_long && pkd_errand_gone(e)) {
+        (void)pk_fail(&trip->error, PK_CANCELLED, "the client has left");
         return;
     }
     e->store = store;
@@ -80,7 +96,7 @@ static void run(struct pkd_job *job, struct pk_store *store)
 
 bool pkd_errand_flush(struct pkd_errand *e)
 {
-    struct pkd_trip *trip = (struct pkd_trip *)(void *)e;
+    struct pkd_trip *trip = e->trip;
 
     if (e->out.failed || e->out.len == 0)
         return !e->out.failed;
@@ -183,6 +199,12 @@ void pkd_errand_abandon(struct pkd_thread *t)
         on_closed(trip, NULL);
 }
 
+/* What goes through as much of the log as it is asked for. */
+static bool is_long(pk_str path)
+{
+    return pk_str_starts(path, "/v1/analytics/");
+}
+
 void pkd_errand_begin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
                       pkd_errand_fn *serve)
 {
@@ -195,10 +217,12 @@ void pkd_errand_begin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd
         return;
     }
     trip->arena.wipe = true; /* secrets are administered here too */
-    trip->job = (struct pkd_job){.run = run, .done = done, .pile = t->pile};
+    trip->job =
+        (struct pkd_job){.run = run, .done = done, .pile = t->pile, .is_long = is_long(req->path)};
     trip->piece = (struct pkd_job){.done = take_piece, .pile = t->pile};
     trip->errand = (struct pkd_errand){
         .arena = &trip->arena,
+        .trip = trip,
         .app = t->app,
         .method = req->method == PKD_HEAD ? PKD_GET : req->method,
         .path = pk_copy(&trip->arena, req->path),

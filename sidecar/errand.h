@@ -22,8 +22,9 @@ struct pkd_errand {
     enum pkd_method method; /* never HEAD: that is GET */
     pk_str path, query;     /* not unescaped; path.h takes them apart */
     pk_str headers, body;
-    pk_str caller;   /* the name of the API key; empty: none was needed */
-    unsigned scopes; /* that the caller has */
+    pk_str caller;         /* the name of the API key; empty: none was needed */
+    unsigned scopes;       /* that the caller has */
+    struct pkd_trip *trip; /* NULL: it is no client's */
 
     /* The answer: JSON with status 200 unless the handler says otherwise. */
     int status;
@@ -41,6 +42,9 @@ typedef bool pkd_errand_fn(struct pkd_errand *e, struct pk_error *err);
  * the client has room. False: the client is gone, the handler should end; what it returns does not matter. After
  * the first piece an error cuts the answer short, visibly. */
 bool pkd_errand_flush(struct pkd_errand *e) PK_MUST_CHECK;
+
+/* Whether the client has left: what nobody waits for may end. */
+bool pkd_errand_gone(struct pkd_errand *e);
 
 /* Hands the request over, or answers why not. */
 void pkd_errand_begin(struct pkd_thread *t, struct pkd_conn *c, const struct pkd_request *req,
