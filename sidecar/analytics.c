@@ -34,12 +34,13 @@ struct graph {
 
 struct group {
     const char *path;
-    unsigned counting; /* 0: the statement groups, by a member of the metadata */
-    int total;         /* column: how many groups there are */
+    unsigned counting;
+    enum pkd_rows rows;
+    int total; /* column: how many groups there are */
     const struct pkd_cell *cells;
 };
 
-enum { TALLY_BYTES_MAX = 512 << 20 };
+enum { TALLY_BYTES_MAX = 256 << 20 };
 
 /* clang-format off */
 #define CELLS(...)   (const struct pkd_cell[]){__VA_ARGS__ {0}}
@@ -96,9 +97,9 @@ static const struct graph graphs[] = {
 };
 
 static const struct group groups[] = {
-    {"users",     PKD_N_BY_USER,  3, CELLS(TEXT("user", 0) INT("requests", 1) MONEY("cost", 2))},
-    {"ai-models", PKD_N_BY_MODEL, 3, CELLS(TEXT("ai_model", 0) INT("requests", 1) MONEY("cost", 2))},
-    {"metadata",  0,              7, CELLS(TEXT("metadata_value", 0) INT("requests", 1) MONEY("cost", 2)
+    {"users",     PKD_N_BY_USER,   PKD_R_GROUPS,  3, CELLS(TEXT("user", 0) INT("requests", 1) MONEY("cost", 2))},
+    {"ai-models", PKD_N_BY_MODEL,  PKD_R_GROUPS,  3, CELLS(TEXT("ai_model", 0) INT("requests", 1) MONEY("cost", 2))},
+    {"metadata",  PKD_N_BY_MEMBER, PKD_R_MEMBERS, 7, CELLS(TEXT("metadata_value", 0) INT("requests", 1) MONEY("cost", 2)
                                            MILLI("avg_tokens", 3) REAL("avg_weighted_feedback", 4)
                                            INT("requests_with_feedback", 5)
                                            {"last_seen", 6, PKD_CELL_TIME},)},
@@ -125,19 +126,38 @@ struct sheet {
     int total_column;
 };
 
-/* What is added up of the calls that a request is about. Begins zeroed. */
+/* What is added up of the calls that a request is about. */
 struct adding {
     struct pk_arena arena;
-    struct pkd_tally *of_all, *of_points; /* NULL: is not wanted */
-    unsigned needs;
+    struct wanted {
+        struct pkd_tally *tally; /* NULL: is not wanted */
+        unsigned counting;
+        int64_t bucket_us; /* 0: is not wanted */
+    } all, points;
+    pk_str member; /* of the metadata, by which calls are grouped */
 };
+
+static bool make_tally(struct adding *a, struct wanted *w)
+{
+    if (w->bucket_us)
+        w->tally = pkd_tally_new(&a->arena, w->counting, w->bucket_us);
+    return w->tally || !w->bucket_us;
+}
+
+static bool begin_blocks(void *ctx)
+{
+    struct adding *a = ctx;
+
+    pk_arena_free(&a->arena);
+    return make_tally(a, &a->all) && make_tally(a, &a->points);
+}
 
 static bool take_block(void *ctx, struct pkd_block *b)
 {
     struct adding *a = ctx;
 
-    return (!a->of_all || pkd_tally_add(a->of_all, b)) &&
-           (!a->of_points || pkd_tally_add(a->of_points, b));
+    return (!a->all.tally || pkd_tally_add(a->all.tally, b)) &&
+           (!a->points.tally || pkd_tally_add(a->points.tally, b));
 }
 
 static bool no_memory(struct pk_error *err)
@@ -145,20 +165,18 @@ static bool no_memory(struct pk_error *err)
     return pk_fail(err, PK_NO_MEMORY, "analytics: out of memory; ask for less time");
 }
 
-static struct pkd_tally *want(struct adding *a, unsigned counting, int64_t bucket_us)
+static unsigned needs(const struct wanted *w)
 {
-    a->needs |= pkd_tally_needs(counting, bucket_us);
-    return pkd_tally_new(&a->arena, counting, bucket_us);
+    return w->bucket_us ? pkd_tally_needs(w->counting, w->bucket_us) : 0;
 }
 
 /* Goes through the calls, for what is wanted by then. */
 static bool add_up(struct pkd_errand *e, const struct pkd_filter *f, struct adding *a,
                    struct pk_error *err)
 {
-    const struct pkd_hours what = {a->needs, take_block, a};
+    const struct pkd_hours what = {needs(&a->all) | needs(&a->points), a->member, begin_blocks,
+                                   take_block, a};
 
-    if (a->arena.failed)
-        return no_memory(err);
     return pkd_hours_read(e, f, &what, err);
 }
 
@@ -226,8 +244,8 @@ static bool sum_up(struct pkd_errand *e, struct pkd_filter *f, const struct figu
     struct adding a;
 
     begin_adding(&a);
-    a.of_all = want(&a, what->counting, INT64_MAX);
-    bool ok = add_up(e, f, &a, err) && add_summary(e, f, what, a.of_all, err);
+    a.all = (struct wanted){.counting = what->counting, .bucket_us = INT64_MAX};
+    bool ok = add_up(e, f, &a, err) && add_summary(e, f, what, a.all.tally, err);
     pk_arena_free(&a.arena);
     return ok;
 }
@@ -288,12 +306,14 @@ static bool add_graph(struct pkd_errand *e, struct pkd_filter *f, const struct g
     if (g->points.rows != PKD_R_NONE) {
         bool timed = g->points.rows != PKD_R_CODES;
 
-        a->of_all = want(a, g->summary.counting, INT64_MAX);
-        a->of_points = want(a, g->points.counting, timed ? pkd_filter_bucket_us(f) : INT64_MAX);
+        a->all = (struct wanted){.counting = g->summary.counting, .bucket_us = INT64_MAX};
+        a->points = (struct wanted){.counting = g->points.counting,
+                                    .bucket_us = timed ? pkd_filter_bucket_us(f) : INT64_MAX};
         if (!add_up(e, f, a, err))
             return false;
     }
-    return add_summary(e, f, &g->summary, a->of_all, err) && add_points(e, f, g, a->of_points, err);
+    return add_summary(e, f, &g->summary, a->all.tally, err) &&
+           add_points(e, f, g, a->points.tally, err);
 }
 
 /* The path behind its first three segments. */
@@ -360,31 +380,52 @@ static const struct group *find_group(struct pkd_errand *e, pk_str *key)
 
     *key = pkd_path_segment(e->arena, e->path, 4);
     for (size_t i = 0; i < PK_COUNT(groups); i++)
-        if (pk_str_is(name, groups[i].path) && (key->len > 0) == (groups[i].counting == 0))
+        if (pk_str_is(name, groups[i].path) &&
+            (key->len > 0) == (groups[i].counting == PKD_N_BY_MEMBER))
             return &groups[i];
     return NULL;
 }
 
-static bool group_calls(struct pkd_errand *e, const struct pkd_filter *f, const struct group *g,
-                        struct sheet *s, struct pk_error *err)
+static bool take_opinion(void *ctx, const struct pk_value *v, int count)
+{
+    struct pkd_tally *t = ctx;
+
+    PK_ASSERT(count == 3);
+    pkd_tally_opinion(t, v[0].s, v[1].r, v[2].i);
+    return true;
+}
+
+static bool add_opinions(struct pkd_errand *e, struct pkd_filter *f, struct adding *a,
+                         struct pk_error *err)
+{
+    f->args[PKD_FILTER_ARGS] = pk_v_text(a->member);
+    return a->member.len == 0 ||
+           e->store->ops->exec(e->store, PK_SQL_group_opinions, f->args, PKD_FILTER_ARGS + 1,
+                               take_opinion, a->all.tally, err);
+}
+
+static bool group_calls(struct pkd_errand *e, struct pkd_filter *f, const struct group *g,
+                        struct sheet *s, pk_str member, struct pk_error *err)
 {
     const struct pkd_tally_page page = {f->page_size, f->current_page * f->page_size};
     struct adding a;
 
     begin_adding(&a);
-    a.of_all = want(&a, g->counting, INT64_MAX);
-    bool ok = add_up(e, f, &a, err) &&
-              (pkd_tally_rows(a.of_all, PKD_R_GROUPS, page, take_group, s) || no_memory(err));
+    a.member = member;
+    a.all = (struct wanted){.counting = g->counting, .bucket_us = INT64_MAX};
+    bool ok = add_up(e, f, &a, err) && add_opinions(e, f, &a, err) &&
+              (pkd_tally_rows(a.all.tally, g->rows, page, take_group, s) || no_memory(err));
     pk_arena_free(&a.arena);
     return ok;
 }
 
-static bool group_metadata(struct pkd_errand *e, struct pkd_filter *f, pk_str key, struct sheet *s,
-                           struct pk_error *err)
+/* Groups that are too many for memory are made by the engine, of rows. */
+static bool group_rows(struct pkd_errand *e, struct pkd_filter *f, pk_str member, struct sheet *s,
+                       struct pk_error *err)
 {
     f->args[PKD_FILTER_ARGS] = pk_v_int(f->page_size);
     f->args[PKD_FILTER_ARGS + 1] = pk_v_int(f->current_page * f->page_size);
-    f->args[PKD_FILTER_ARGS + 2] = pk_v_text(key);
+    f->args[PKD_FILTER_ARGS + 2] = pk_v_text(member);
     return e->store->ops->exec(e->store, PK_SQL_group_metadata, f->args, PKD_FILTER_ARGS + 3,
                                take_group, s, err);
 }
@@ -405,7 +446,8 @@ bool pkd_analytics_group(struct pkd_errand *e, struct pk_error *err)
     s.total_column = g->total;
     s.total = f.current_page * f.page_size;
     pk_buf_adds(&e->out, "{\"object\":\"list\",\"data\":[");
-    if (!(g->counting ? group_calls(e, &f, g, &s, err) : group_metadata(e, &f, key, &s, err)))
+    if (!group_calls(e, &f, g, &s, key, err) &&
+        (err->code != PK_NO_MEMORY || !key.len || !group_rows(e, &f, key, &s, err)))
         return false;
     pk_buf_addc(&e->out, ']');
     pk_member_int(&e->out, "total", s.total);

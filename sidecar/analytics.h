@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * The store adds up; a graph, a group or a summary is a row of a table: its path, its statement, and which column
- * goes out under which name. All take the filters of logs_filter.h.
+ * A graph, a group or a summary is a row of a table: its path, what is counted for it (tally.h), or its statement, and
+ * which column goes out under which name. All take the filters of logs_filter.h.
  *
  * Units: cost is in cents, as Portkey has it, and in dollars where a name ends in _usd; latency is in
  * milliseconds, a rate in percent.

@@ -40,6 +40,28 @@ void pkd_block_empty(struct pkd_block *b)
     pk_arena_free(&b->texts);
     for (int c = 0; c < PKD_COLUMNS; c++)
         b->words[c] = (struct pkd_names){.arena = &b->texts};
+    for (int i = 0; i < b->member_count; i++)
+        b->members[i].there = false;
+}
+
+int pkd_block_ask(struct pkd_block *b, pk_str name)
+{
+    for (int i = 0; i < b->member_count; i++)
+        if (pk_str_eq(b->members[i].name, name))
+            return i;
+    if (b->member_count == PKD_MEMBERS_MAX)
+        return -1;
+    b->members[b->member_count] = (struct pkd_member){.name = pk_copy(b->arena, name)};
+    return b->arena->failed ? -1 : b->member_count++;
+}
+
+bool pkd_member_room(struct pkd_block *b, struct pkd_member *m)
+{
+    if (!m->of)
+        m->of = pk_alloc_room(b->arena, PKD_BLOCK_CALLS * sizeof *m->of);
+    m->words = (struct pkd_names){.arena = &b->texts};
+    m->there = m->of != NULL;
+    return m->there;
 }
 
 /* Where the numbers of a column go; NULL: no memory. */
@@ -98,19 +120,17 @@ static void add_number(struct pk_buf *out, uint64_t number, int bytes)
 }
 
 /* How wide the widest is. */
-static int width_of(const struct pkd_block *b, int c, int64_t *least)
+static int width_of(const int64_t *of, int calls, int64_t *least)
 {
     int64_t most = PKD_NOTHING;
     int width = 0;
 
     *least = INT64_MAX;
-    for (int i = 0; i < b->calls; i++) {
-        int64_t number = b->of[c][i];
-
-        if (number != PKD_NOTHING && number < *least)
-            *least = number;
-        if (number > most)
-            most = number;
+    for (int i = 0; i < calls; i++) {
+        if (of[i] != PKD_NOTHING && of[i] < *least)
+            *least = of[i];
+        if (of[i] > most)
+            most = of[i];
     }
     if (most == PKD_NOTHING)
         return 0;
@@ -119,34 +139,45 @@ static int width_of(const struct pkd_block *b, int c, int64_t *least)
     return width ? width : -1; /* further apart than can be said */
 }
 
-bool pkd_block_print(const struct pkd_block *b, enum pkd_column c, struct pk_buf *out)
+static bool print_numbers(const int64_t *of, int calls, struct pk_buf *out)
 {
     int64_t least;
-    int width = width_of(b, c, &least);
-    char *to = pk_buf_room(out, HEAD_BYTES + (size_t)b->calls * sizeof least);
+    int width = width_of(of, calls, &least);
+    char *to = pk_buf_room(out, HEAD_BYTES + (size_t)calls * sizeof least);
 
     if (!to || width < 0)
         return false;
-    add_number(out, (uint64_t)b->calls, 4);
+    add_number(out, (uint64_t)calls, 4);
     add_number(out, (uint64_t)width, 1);
     add_number(out, (uint64_t)least, 8);
     to = out->at + out->len;
     for (int plane = 0; plane < width; plane++)
-        for (int i = 0; i < b->calls; i++) {
-            int64_t number = b->of[c][i];
-            uint64_t above = number == PKD_NOTHING ? 0 : (uint64_t)number - (uint64_t)least + 1;
+        for (int i = 0; i < calls; i++) {
+            uint64_t above = of[i] == PKD_NOTHING ? 0 : (uint64_t)of[i] - (uint64_t)least + 1;
 
             *to++ = (char)(above >> (BYTE * plane));
         }
-    out->len += (size_t)width * (size_t)b->calls;
-    if (kinds[c] == NUMBER)
-        return true;
-    add_number(out, (uint64_t)b->words[c].count, 4);
-    for (int i = 0; i < b->words[c].count; i++) {
-        add_number(out, b->words[c].at[i].len, 4);
-        pk_buf_add(out, b->words[c].at[i]);
+    out->len += (size_t)width * (size_t)calls;
+    return !out->failed;
+}
+
+bool pkd_words_print(const struct pkd_block *b, const int64_t *of, const struct pkd_names *words,
+                     struct pk_buf *out)
+{
+    if (!print_numbers(of, b->calls, out))
+        return false;
+    add_number(out, (uint64_t)words->count, 4);
+    for (int i = 0; i < words->count; i++) {
+        add_number(out, words->at[i].len, 4);
+        pk_buf_add(out, words->at[i]);
     }
     return !out->failed;
+}
+
+bool pkd_block_print(const struct pkd_block *b, enum pkd_column c, struct pk_buf *out)
+{
+    return kinds[c] == NUMBER ? print_numbers(b->of[c], b->calls, out)
+                              : pkd_words_print(b, b->of[c], &b->words[c], out);
 }
 
 static bool damaged(struct pk_error *err)
@@ -165,26 +196,26 @@ static uint64_t take_number(pk_str *text, int bytes)
     return number;
 }
 
-static bool read_words(struct pkd_block *b, int c, pk_str text)
+static bool read_words(struct pkd_block *b, const int64_t *of, struct pkd_names *words, pk_str text)
 {
     uint64_t count = take_number(&text, 4);
 
     if (count > PKD_BLOCK_CALLS)
         return false;
-    b->words[c] = (struct pkd_names){.arena = &b->texts};
-    b->words[c].at = pk_alloc(&b->texts, (count + 1) * sizeof *b->words[c].at);
-    for (; count && b->words[c].at; count--) {
+    *words = (struct pkd_names){.arena = &b->texts};
+    words->at = pk_alloc(&b->texts, (count + 1) * sizeof *words->at);
+    for (; count && words->at; count--) {
         uint64_t len = take_number(&text, 4);
 
         if (len > text.len)
             return false;
-        b->words[c].at[b->words[c].count++] = pk_str_sub(text, 0, len);
+        words->at[words->count++] = pk_str_sub(text, 0, len);
         text = pk_str_sub(text, len, text.len);
     }
     for (int i = 0; i < b->calls; i++)
-        if (b->of[c][i] != PKD_NOTHING && (b->of[c][i] < 0 || b->of[c][i] >= b->words[c].count))
+        if (of[i] != PKD_NOTHING && (of[i] < 0 || of[i] >= words->count))
             return false;
-    return b->words[c].at != NULL;
+    return words->at != NULL;
 }
 
 /* Bytes in planes as numbers above `least`. */
@@ -199,19 +230,35 @@ static void read_numbers(int64_t *to, int count, const char *from, int width, ui
         to[i] = to[i] ? (int64_t)((uint64_t)to[i] + least - 1) : PKD_NOTHING;
 }
 
+/* The numbers that a text begins with; *text: what follows them. */
+static bool take_numbers(struct pkd_block *b, int64_t *of, pk_str *text)
+{
+    uint64_t calls = take_number(text, 4), width = take_number(text, 1);
+    uint64_t least = take_number(text, 8);
+
+    if (calls == 0 || calls > PKD_BLOCK_CALLS || (b->calls && (int)calls != b->calls) ||
+        width > sizeof least || text->len < calls * width)
+        return false;
+    b->calls = (int)calls;
+    read_numbers(of, b->calls, text->at, (int)width, least);
+    *text = pk_str_sub(*text, calls * width, text->len);
+    return true;
+}
+
 bool pkd_block_read(struct pkd_block *b, enum pkd_column c, pk_str text, struct pk_error *err)
 {
-    uint64_t calls = take_number(&text, 4), width = take_number(&text, 1);
-    uint64_t least = take_number(&text, 8);
-
-    if (calls > PKD_BLOCK_CALLS || (b->has && (int)calls != b->calls) || width > sizeof least ||
-        text.len < calls * width)
-        return damaged(err);
     if (!numbers(b, c))
         return pk_fail(err, PK_NO_MEMORY, "log: out of memory");
-    b->calls = (int)calls;
+    if (!take_numbers(b, b->of[c], &text) ||
+        (kinds[c] == WORD && !read_words(b, b->of[c], &b->words[c], text)))
+        return damaged(err);
     b->has |= 1u << c;
-    read_numbers(b->of[c], b->calls, text.at, (int)width, least);
-    text = pk_str_sub(text, calls * width, text.len);
-    return kinds[c] == NUMBER || read_words(b, c, text) || damaged(err);
+    return true;
+}
+
+bool pkd_member_read(struct pkd_block *b, struct pkd_member *m, pk_str text, struct pk_error *err)
+{
+    if (!pkd_member_room(b, m))
+        return pk_fail(err, PK_NO_MEMORY, "log: out of memory");
+    return (take_numbers(b, m->of, &text) && read_words(b, m->of, &m->words, text)) || damaged(err);
 }

@@ -27,7 +27,20 @@ enum pkd_column {
 #define PKD_ALL     ((1u << PKD_COLUMNS) - 1)
 #define PKD_NOTHING INT64_MIN
 
-enum { PKD_BLOCK_CALLS = 16384, PKD_COLUMN_BYTES_MAX = 32 << 20 };
+enum {
+    PKD_BLOCK_CALLS = 16384,
+    PKD_BLOCK_TEXTS_MAX = 32 << 20, /* a block with so many bytes of words is full */
+    PKD_COLUMN_BYTES_MAX = 48 << 20,
+    PKD_MEMBERS_MAX = 4, /* of the metadata, that a request is about */
+};
+
+/* What calls have in a member of their metadata. */
+struct pkd_member {
+    pk_str name;
+    bool there; /* the rest is of these calls */
+    int64_t *of;
+    struct pkd_names words;
+};
 
 struct pkd_block {
     struct pk_arena *arena; /* of the numbers */
@@ -37,6 +50,9 @@ struct pkd_block {
     unsigned has;    /* which columns there are: PKD_C(x) | ... */
     int64_t *of[PKD_COLUMNS];
     struct pkd_names words[PKD_COLUMNS];
+    struct pkd_member members[PKD_MEMBERS_MAX];
+    int member_count;
+    int group;       /* the member by which calls are grouped */
     int32_t *picked; /* which of the calls are wanted, in order: sieve.h */
     int picked_count;
 };
@@ -45,20 +61,31 @@ struct pkd_block {
 bool pkd_block_init(struct pkd_block *b, struct pk_arena *arena) PK_MUST_CHECK;
 void pkd_block_free(struct pkd_block *b);
 
-/* No calls, no columns. */
+/* Another member that is asked for; one that is there already stays one. Its number; -1: no more, or no memory. */
+int pkd_block_ask(struct pkd_block *b, pk_str name);
+
+/* No calls, no columns; the same members. */
 void pkd_block_empty(struct pkd_block *b);
 
 /* One more call, which has all columns: values in their order. False: no memory. */
 bool pkd_block_add(struct pkd_block *b, const struct pk_value *v) PK_MUST_CHECK;
 
-/* A column as a text, in `out`. False: it cannot be said so, or no memory. */
+/* Appends a column as a text. False: it cannot be said so, or no memory. */
 bool pkd_block_print(const struct pkd_block *b, enum pkd_column c,
+                     struct pk_buf *out) PK_MUST_CHECK;
+/* The same of words that are not the block's, of as many calls as it has. */
+bool pkd_words_print(const struct pkd_block *b, const int64_t *of, const struct pkd_names *words,
                      struct pk_buf *out) PK_MUST_CHECK;
 
 /* Takes a column from such a text, which must stay until the block is emptied; the first one says how many calls there
  * are. PK_STORE when it is damaged. */
 bool pkd_block_read(struct pkd_block *b, enum pkd_column c, pk_str text,
                     struct pk_error *err) PK_MUST_CHECK;
+bool pkd_member_read(struct pkd_block *b, struct pkd_member *m, pk_str text,
+                     struct pk_error *err) PK_MUST_CHECK;
+
+/* Where the numbers of a member go; false: no memory. */
+bool pkd_member_room(struct pkd_block *b, struct pkd_member *m) PK_MUST_CHECK;
 
 /* The number of a word of a column; -1: no call has it. */
 int64_t pkd_block_word(const struct pkd_block *b, enum pkd_column c, const char *word);

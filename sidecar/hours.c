@@ -7,45 +7,24 @@
  */
 #include "hours.h"
 
+#include "hours_keep.h"
+#include "members.h"
 #include "sieve.h"
 
 #include <string.h>
 
 enum {
-    PAGE_CALLS = 8192,
+    PAGE_CALLS = 4096,
     WINDOW_HOURS = 48,            /* of one statement; fewer than bits in `stored` */
     NUMBERS_BYTES_MAX = 16 << 20, /* of a block */
-    KEPT_BYTES_MAX = 128 << 20,   /* in memory */
     SAVED_BYTES = 4 << 20,        /* that are written at once */
-    TURN_MS = 1000,               /* for the log's writer to end its transaction */
-    HOUR_BYTES_MAX = 64 << 20,    /* an hour with more stays rows */
+    GONE_ROWS = 256,              /* so often a client that has left is noticed */
+    TRIES = 3,
 };
 
 static const int64_t hour_us = INT64_C(3600000000);
 static const int64_t settled_us =
     INT64_C(300000000); /* after an hour most of its calls have ended */
-
-/* A column that is to be written. */
-struct kept_column {
-    int64_t hour_us;
-    int part;
-    enum pkd_column what;
-    struct pk_payload payload;
-};
-
-struct kept_hour {
-    int64_t hour_us, calls;
-    uint8_t first_id[PK_UUID_BYTES];
-};
-
-/* What is to be written. */
-struct kept {
-    struct pk_arena arena;
-    struct kept_hour *hours;
-    struct kept_column *columns;
-    int hour_count, column_count;
-    size_t bytes;
-};
 
 struct reading {
     struct pkd_errand *e;
@@ -54,7 +33,9 @@ struct reading {
     struct pk_error *err;
     struct pk_arena numbers;
     struct pkd_block block;
-    bool failed; /* in a row: err says why */
+    struct pkd_wanted wanted; /* of the metadata */
+    bool failed;              /* in a row: err says why */
+    bool again;               /* columns were damaged: what was read of them does not count */
 
     /* Rows. */
     bool sifted;               /* by the statement: all are wanted */
@@ -62,14 +43,17 @@ struct reading {
     int parts;                 /* blocks of it so far */
     int64_t rows;              /* of this page */
     uint8_t id[PK_UUID_BYTES]; /* of the last row */
-    struct kept_hour hour;
-    struct kept kept;
+    struct pkd_kept_hour hour;
+    struct pkd_kept kept;
 
     /* Columns. */
     unsigned columns; /* that are wanted */
     int part;         /* of the block that is read */
+    int64_t calls;    /* that its hour has, */
+    int64_t seen;     /* and that were read of them */
     int64_t from_us;  /* of the window */
     uint64_t stored;  /* its hours that were */
+    uint64_t damaged; /* those of them that are */
     int64_t next_us;  /* no hour before this has a call */
 };
 
@@ -77,6 +61,16 @@ static bool no_memory(struct reading *r)
 {
     r->failed = true;
     return pk_fail(r->err, PK_NO_MEMORY, "analytics: out of memory; ask for less time");
+}
+
+/* Nobody wants to know any more. */
+static bool gone(struct reading *r)
+{
+    if (!pkd_errand_gone(r->e))
+        return false;
+    r->failed = true;
+    (void)pk_fail(r->err, PK_CANCELLED, "analytics: the client has left");
+    return true;
 }
 
 /* --- times and ids -------------------------------------------------------------------------- */
@@ -117,133 +111,46 @@ static bool next_call(struct reading *r, struct pk_value id, int64_t *at_us)
     return r->e->store->ops->exec(r->e->store, PK_SQL_log_next, &id, 1, take_id, at_us, r->err);
 }
 
-/* --- what is kept --------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------------- */
 
-static void forget_kept(struct reading *r)
+static bool use_block(struct reading *r)
 {
-    pk_arena_free(&r->kept.arena);
-    r->kept.hours = NULL;
-    r->kept.columns = NULL;
-    r->kept.hour_count = r->kept.column_count = 0;
-    r->kept.bytes = 0;
+    bool ok = pkd_members_find(&r->block);
+
+    if (r->sifted)
+        pkd_sieve_all(&r->block);
+    else
+        ok = ok && pkd_sieve(r->f, &r->wanted, &r->block);
+    return (ok && r->what->on_block(r->what->ctx, &r->block)) || no_memory(r);
 }
 
-static bool keep_column(struct reading *r, enum pkd_column c)
+static bool finish_block(struct reading *r)
 {
-    struct kept *k = &r->kept;
-    struct pk_buf text = pk_buf_in(&r->block.texts, PKD_COLUMN_BYTES_MAX);
-    struct kept_column *to =
-        pk_alloc_row(&k->arena, k->columns, k->column_count, sizeof *k->columns);
-    struct pk_payload packed;
-    struct pk_error ignored;
+    bool ok = r->block.calls == 0 || use_block(r);
 
-    if (!to)
-        return false;
-    k->columns = to;
-    if (!pkd_block_print(&r->block, c, &text) ||
-        !pk_payload_pack(&r->e->store->packer, &r->block.texts, pk_buf_str(&text), &packed,
-                         &ignored))
-        return false;
-    packed.bytes = pk_copy(&k->arena, packed.bytes);
-    k->columns[k->column_count++] = (struct kept_column){r->hour.hour_us, r->parts, c, packed};
-    k->bytes += packed.bytes.len;
-    return !k->arena.failed && k->bytes <= HOUR_BYTES_MAX;
+    pkd_block_empty(&r->block);
+    return ok;
 }
 
 /* An hour that cannot be kept is read from its rows again. So is one with a call that has the id of another hour. */
 static void keep_block(struct reading *r)
 {
     const int64_t *started = r->block.of[PKD_C_started];
+    const struct pkd_kept_part part = {r->hour.hour_us, r->parts++};
 
     for (int i = 0; r->keep && i < r->block.calls; i++)
         r->keep = started[i] != PKD_NOTHING && hour_of(started[i]) == r->hour.hour_us;
-    for (int c = 0; r->keep && c < PKD_COLUMNS; c++)
-        r->keep = keep_column(r, c);
-    r->parts++;
-}
-
-static bool save_hour(struct reading *r, const struct kept_hour *h)
-{
-    const struct pk_store_ops *ops = r->e->store->ops;
-    uint8_t from[PK_UUID_BYTES], upto[PK_UUID_BYTES];
-    const struct pk_value args[] = {
-        pk_v_int(h->hour_us),   id_at(h->hour_us, from), id_at(h->hour_us + hour_us, upto),
-        pk_v_uuid(h->first_id), pk_v_int(h->calls),
-    };
-    struct pk_error ignored;
-
-    return ops->exec(r->e->store, PK_SQL_log_hour_put, args, PK_COUNT(args), NULL, NULL,
-                     &ignored) &&
-           ops->exec(r->e->store, PK_SQL_log_hour_empty, args, 1, NULL, NULL, &ignored);
-}
-
-static bool save_column(struct reading *r, const struct kept_column *c)
-{
-    const struct pk_value args[] = {
-        pk_v_int(c->hour_us),
-        pk_v_int(c->part),
-        pk_v_int(c->what),
-        pk_v_int(c->payload.encoding),
-        pk_v_blob(c->payload.bytes.at, c->payload.bytes.len),
-    };
-    struct pk_error ignored;
-
-    return r->e->store->ops->exec(r->e->store, PK_SQL_log_column_put, args, PK_COUNT(args), NULL,
-                                  NULL, &ignored);
-}
-
-static void save_kept(struct reading *r)
-{
-    const struct pk_store_ops *ops = r->e->store->ops;
-    struct kept *k = &r->kept;
-    struct pk_error ignored;
-    bool ok = true;
-
-    if (ops->begin(r->e->store, &ignored)) {
-        for (int i = 0; ok && i < k->hour_count; i++)
-            ok = save_hour(r, &k->hours[i]);
-        for (int i = 0; ok && i < k->column_count; i++)
-            ok = save_column(r, &k->columns[i]);
-        (void)!ops->end(r->e->store, ok, &ignored);
-    }
-}
-
-/* In a short transaction, for which a writer of this process waits rather than try a file that is locked. A store that
- * does not take it will be asked again: what was read is right all the same. */
-static void save(struct reading *r)
-{
-    struct pk_writer *writer = r->e->app ? r->e->app->writer : NULL; /* a shell has none */
-    bool turn =
-        r->kept.hour_count && writer && !r->e->store->remote && pk_writer_hold(writer, TURN_MS);
-
-    if (r->kept.hour_count)
-        save_kept(r);
-    if (turn)
-        pk_writer_let_go(writer);
-    forget_kept(r);
-}
-
-/* --- rows ----------------------------------------------------------------------------------- */
-
-static bool finish_block(struct reading *r)
-{
-    bool ok = true;
-
-    if (r->sifted)
-        pkd_sieve_all(&r->block);
-    else
-        ok = pkd_sieve(r->f, &r->block);
-    if (ok && r->block.calls)
-        ok = r->what->on_block(r->what->ctx, &r->block);
-    pkd_block_empty(&r->block);
-    return ok || no_memory(r);
+    r->keep = r->keep && pkd_kept_block(&r->kept, r->e->store, &r->block, part);
 }
 
 static bool finish_rows(struct reading *r)
 {
-    if (r->keep && r->block.calls)
-        keep_block(r);
-    return finish_block(r);
+    bool ok = r->block.calls == 0 || use_block(r);
+
+    if (ok && r->keep && r->block.calls)
+        keep_block(r); /* last: it may take all the memory that there is for words */
+    pkd_block_empty(&r->block);
+    return ok;
 }
 
 static bool take_call(void *ctx, const struct pk_value *v, int count)
@@ -254,8 +161,10 @@ static bool take_call(void *ctx, const struct pk_value *v, int count)
     memcpy(r->id, v[0].s.at, PK_UUID_BYTES);
     if (r->hour.calls++ == 0)
         memcpy(r->hour.first_id, r->id, PK_UUID_BYTES);
-    r->rows++;
-    if (r->block.calls == PKD_BLOCK_CALLS && !finish_rows(r))
+    if (r->rows++ % GONE_ROWS == 0 && gone(r))
+        return false;
+    if ((r->block.calls == PKD_BLOCK_CALLS || r->block.texts.used > PKD_BLOCK_TEXTS_MAX) &&
+        !finish_rows(r))
         return false;
     return pkd_block_add(&r->block, v + 1) || no_memory(r);
 }
@@ -270,7 +179,7 @@ static void step(uint8_t id[PK_UUID_BYTES])
 /* Rows from one id up to another: page by page, each behind the last row of the one before. */
 static bool read_pages(struct reading *r, const uint8_t from[PK_UUID_BYTES], struct pk_value upto)
 {
-    struct pk_value args[PKD_FILTER_ARGS + 1] = {0};
+    struct pk_value args[PKD_FILTER_ARGS + 2] = {0};
     uint8_t id[PK_UUID_BYTES];
 
     if (r->sifted)
@@ -279,6 +188,7 @@ static bool read_pages(struct reading *r, const uint8_t from[PK_UUID_BYTES], str
     args[PKD_F_from_id] = pk_v_uuid(id);
     args[PKD_F_to_id] = upto;
     args[PKD_FILTER_ARGS] = pk_v_int(PAGE_CALLS);
+    args[PKD_FILTER_ARGS + 1] = pk_v_int(r->keep || r->block.member_count > 0);
     do {
         r->rows = 0;
         if (!r->e->store->ops->exec(r->e->store, PK_SQL_log_cells, args, PK_COUNT(args), take_call,
@@ -301,90 +211,125 @@ static bool read_rows(struct reading *r, const uint8_t from[PK_UUID_BYTES], stru
 /* An hour whose columns are not there, or are no longer right. */
 static bool read_hour(struct reading *r, int64_t at_us)
 {
-    struct kept *k = &r->kept;
-    int columns = k->column_count;
+    int columns = r->kept.column_count;
     uint8_t from[PK_UUID_BYTES], upto[PK_UUID_BYTES];
 
     (void)id_at(at_us, from);
     r->sifted = false;
     r->keep = true;
     r->parts = 0;
-    r->hour = (struct kept_hour){.hour_us = at_us};
+    r->hour = (struct pkd_kept_hour){.hour_us = at_us};
     if (!read_pages(r, from, id_at(at_us + hour_us, upto)))
         return false;
-    struct kept_hour *hours =
-        r->keep && r->hour.calls
-            ? pk_alloc_row(&k->arena, k->hours, k->hour_count, sizeof *k->hours)
-            : NULL;
-    if (hours) {
-        k->hours = hours;
-        hours[k->hour_count++] = r->hour;
-    } else {
-        k->column_count = columns;
-    }
-    if (k->bytes > SAVED_BYTES)
-        save(r);
+    pkd_kept_hour(&r->kept, r->keep && r->hour.calls ? &r->hour : NULL, columns);
+    if (r->kept.bytes > SAVED_BYTES)
+        pkd_kept_save(&r->kept, r->e);
     return r->hour.calls || next_call(r, pk_v_uuid(upto), &r->next_us);
 }
 
 /* --- columns -------------------------------------------------------------------------------- */
 
+static uint64_t bit_of(const struct reading *r, int64_t at_us)
+{
+    return UINT64_C(1) << (at_us - r->from_us) / hour_us;
+}
+
+/* The hour that is read: all has to be read again, without it. */
+static void find_damage(struct reading *r)
+{
+    r->damaged |= bit_of(r, r->block.hour_us);
+    r->again = true;
+    pkd_block_empty(&r->block);
+}
+
 static bool finish_part(struct reading *r)
 {
-    if (r->block.has && r->block.has != r->columns) {
-        r->failed = true;
-        return pk_fail(r->err, PK_STORE, "log: a column of an hour is missing");
-    }
-    return finish_block(r);
+    if (r->block.has && r->block.has != r->columns)
+        find_damage(r);
+    r->seen += r->block.calls;
+    if (!r->again)
+        return finish_block(r);
+    pkd_block_empty(&r->block);
+    return true;
 }
 
-/* The text of a column, for as long as the block has it. */
-static bool unpack(struct reading *r, const struct pk_value *v, pk_str *text)
+static bool finish_hour(struct reading *r)
 {
-    struct pk_buf room = pk_buf_in(&r->block.texts, PKD_COLUMN_BYTES_MAX);
-    const struct pk_stored stored = {.encoding = v[0].i, .bytes = v[1].s};
+    bool ok = finish_part(r);
 
-    if (!pk_payload_unpack(&r->e->store->packer, &stored, &room, text, r->err))
-        return false;
-    if (stored.encoding == PK_ENCODING_PLAIN)
-        *text = pk_copy(&r->block.texts, *text);
-    return !r->block.texts.failed || no_memory(r);
+    if (r->seen != r->calls)
+        find_damage(r);
+    return ok;
 }
 
+static bool read_column(struct reading *r, const struct pk_value *v)
+{
+    pk_str text;
+
+    if (!pkd_kept_text(r->e->store, &r->block, v, &text, r->err))
+        return false;
+    if (v[2].i >= PKD_MEMBER_WHAT)
+        return pkd_members_read(&r->block, text, r->err);
+    return v[2].i >= 0 && v[2].i < PKD_COLUMNS
+               ? pkd_block_read(&r->block, (enum pkd_column)v[2].i, text, r->err)
+               : pk_fail(r->err, PK_STORE, "log: a column of an hour is of a newer version");
+}
+
+/* Rows are hour, part, which column, encoding, bytes, and how many calls the hour has. */
 static bool take_column(void *ctx, const struct pk_value *v, int count)
 {
     struct reading *r = ctx;
-    pk_str text;
+    bool same_hour = v[0].i == r->block.hour_us;
 
-    PK_ASSERT(count == 5);
-    if ((v[0].i != r->block.hour_us || v[1].i != r->part) && !finish_part(r))
+    PK_ASSERT(count == 6);
+    if (gone(r) || (!same_hour && !finish_hour(r)) ||
+        (same_hour && v[1].i != r->part && !finish_part(r)))
         return false;
+    if (!same_hour) {
+        r->calls = v[5].i;
+        r->seen = 0;
+    }
     r->block.hour_us = v[0].i;
     r->part = (int)v[1].i;
-    r->stored |= UINT64_C(1) << (v[0].i - r->from_us) / hour_us;
-    if (unpack(r, v + 3, &text) && pkd_block_read(&r->block, (enum pkd_column)v[2].i, text, r->err))
+    r->stored |= bit_of(r, v[0].i);
+    if (r->damaged & bit_of(r, v[0].i) || read_column(r, v))
         return true;
-    r->failed = true;
-    return false;
+    r->failed = r->err->code != PK_STORE;
+    if (!r->failed)
+        find_damage(r);
+    return !r->failed;
+}
+
+/* Hours whose columns cannot be read lose them, so that they are made again. */
+static void drop_damaged(struct reading *r)
+{
+    for (int i = 0; i < WINDOW_HOURS; i++)
+        if (r->damaged >> i & 1)
+            pkd_kept_drop(r->e, r->from_us + i * hour_us);
 }
 
 /* Hours that are over: from and up to are the beginning of one. */
 static bool read_window(struct reading *r, int64_t from_us, int64_t upto_us)
 {
-    const struct pk_value args[] = {pk_v_int(from_us), pk_v_int(upto_us), pk_v_int(r->columns)};
+    struct pk_value args[3 + PKD_MEMBERS_MAX] = {pk_v_int(from_us), pk_v_int(upto_us),
+                                                 pk_v_int(r->columns)};
 
+    for (int i = 0; i < r->block.member_count; i++)
+        args[3 + i] = pk_v_int(pkd_member_what(r->block.members[i].name));
     r->from_us = from_us;
-    r->stored = 0;
+    r->stored = r->damaged = 0;
+    r->calls = r->seen = 0;
+    r->block.hour_us = -1; /* none yet */
     r->sifted = false;
     if (!r->e->store->ops->exec(r->e->store, PK_SQL_log_hours, args, PK_COUNT(args), take_column, r,
                                 r->err) ||
-        r->failed || !finish_part(r))
+        r->failed || !finish_hour(r))
         return false;
-    for (int64_t at_us = from_us; at_us < upto_us; at_us += hour_us)
-        if (!(r->stored >> (at_us - from_us) / hour_us & 1) && at_us + hour_us > r->next_us &&
-            !read_hour(r, at_us))
+    drop_damaged(r);
+    for (int64_t at_us = from_us; at_us < upto_us && !r->again; at_us += hour_us)
+        if (!(r->stored & bit_of(r, at_us)) && at_us + hour_us > r->next_us && !read_hour(r, at_us))
             return false;
-    save(r);
+    pkd_kept_save(&r->kept, r->e);
     return true;
 }
 
@@ -395,7 +340,7 @@ static bool read_hours(struct reading *r, int64_t from_us, int64_t upto_us)
 
         if (end_us > upto_us)
             end_us = upto_us;
-        if (!read_window(r, at_us, end_us))
+        if (gone(r) || !read_window(r, at_us, end_us))
             return false;
         at_us = r->next_us > end_us ? hour_of(r->next_us) : end_us;
     }
@@ -403,6 +348,11 @@ static bool read_hours(struct reading *r, int64_t from_us, int64_t upto_us)
 }
 
 /* --- all of it ------------------------------------------------------------------------------ */
+
+static bool read_all_rows(struct reading *r)
+{
+    return read_rows(r, r->f->from_id, r->f->args[PKD_F_to_id]);
+}
 
 static bool read_range(struct reading *r)
 {
@@ -419,31 +369,61 @@ static bool read_range(struct reading *r)
     if (r->next_us != INT64_MAX && from_us < hour_of(r->next_us))
         from_us = hour_of(r->next_us);
     if (from_us >= upto_us || r->next_us == INT64_MAX)
-        return read_rows(r, f->from_id, f->args[PKD_F_to_id]);
+        return read_all_rows(r);
     if (!read_rows(r, f->from_id, id_at(from_us, id)) || !read_hours(r, from_us, upto_us))
         return false;
     (void)id_at(upto_us, id);
-    return read_rows(r, id, f->args[PKD_F_to_id]);
+    return r->again || read_rows(r, id, f->args[PKD_F_to_id]);
+}
+
+/* What is asked for, of which columns. *can: whether blocks have it. */
+static bool prepare(struct reading *r, bool *can)
+{
+    unsigned needs;
+    bool tells = true;
+
+    if (!pkd_block_init(&r->block, &r->numbers))
+        return no_memory(r);
+    pkd_block_empty(&r->block);
+    if (r->what->member.len)
+        r->block.group = pkd_block_ask(&r->block, r->what->member);
+    if (!pkd_members_ask(r->e, r->f, &r->block, &r->wanted, &tells, r->err))
+        return false;
+    *can = pkd_sieve_can(r->f, &needs) && tells;
+    r->columns = needs | r->what->needs;
+    if (r->block.member_count)
+        r->columns |= PKD_C(metadata);
+    if (!r->columns)
+        r->columns = PKD_C(status); /* to count them */
+    return true;
+}
+
+/* Columns that are damaged have been dropped; a store that keeps them all the same is read without. */
+static bool read_until_whole(struct reading *r, bool can)
+{
+    bool ok = true;
+
+    for (int tries = 1; ok && tries <= TRIES; tries++) {
+        r->again = false;
+        ok = r->what->begin(r->what->ctx) || no_memory(r);
+        ok = ok && (can && tries < TRIES ? read_range(r) : read_all_rows(r));
+        if (!r->again)
+            break;
+    }
+    return ok;
 }
 
 bool pkd_hours_read(struct pkd_errand *e, const struct pkd_filter *f, const struct pkd_hours *what,
                     struct pk_error *err)
 {
     struct reading r = {.e = e, .f = f, .what = what, .err = err};
-    unsigned needs;
-    bool can = pkd_sieve_can(f, &needs);
+    bool can = false;
 
-    r.columns = needs | what->needs;
-    if (!r.columns)
-        r.columns = PKD_C(status); /* to count them */
     pk_arena_init(&r.numbers, pk_allocator_malloc(), NUMBERS_BYTES_MAX);
-    pk_arena_init(&r.kept.arena, pk_allocator_malloc(), KEPT_BYTES_MAX);
-    bool ok = pkd_block_init(&r.block, &r.numbers) || no_memory(&r);
-    pkd_block_empty(&r.block);
-    if (ok)
-        ok = can ? read_range(&r) : read_rows(&r, f->from_id, f->args[PKD_F_to_id]);
+    pkd_kept_init(&r.kept);
+    bool ok = prepare(&r, &can) && read_until_whole(&r, can);
     pkd_block_free(&r.block);
-    pk_arena_free(&r.kept.arena);
+    pkd_kept_free(&r.kept);
     pk_arena_free(&r.numbers);
     return ok;
 }

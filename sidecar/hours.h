@@ -10,6 +10,8 @@
  *   hours       |     |     |     |     |     |     |
  *               rows  columns ................  rows
  *
+ * Columns that turn out to be damaged are dropped, and everything is read once more.
+ *
  * Whether they are the same is looked at in the statement that reads the columns: as many ids, and the same first one.
  * So nobody who writes or deletes calls must know of this, nor may two who keep the same hour at once do harm.
  */
@@ -25,6 +27,9 @@ typedef bool pkd_block_fn(void *ctx, struct pkd_block *b);
 
 struct pkd_hours {
     unsigned needs; /* columns: PKD_C(x) | ... */
+    pk_str member;  /* of the metadata: b->group is its number; empty: none */
+    bool (*begin)(
+        void *ctx); /* before the first block: what came before does not count. False: no memory */
     pkd_block_fn *on_block;
     void *ctx;
 };

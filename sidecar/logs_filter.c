@@ -197,13 +197,18 @@ static bool read_score(struct reader *r, int arg)
     return true;
 }
 
-/* Whether a string stands in every JSON text as it stands here: others may escape what is not plain. */
+/* Whether a string stands in every JSON text as it stands here: others may escape what is not plain, and what may be
+ * said of a number, true or a list may be spelled otherwise there. */
 static bool is_plain(pk_str s)
 {
-    for (size_t i = 0; i < s.len; i++)
+    bool is_word = false;
+
+    for (size_t i = 0; i < s.len; i++) {
         if (s.at[i] < ' ' || s.at[i] > '~' || s.at[i] == '\\' || s.at[i] == '/')
             return false;
-    return true;
+        is_word = is_word || !strchr("0123456789+-.eE", s.at[i]);
+    }
+    return is_word && s.at[0] != '[' && s.at[0] != '{';
 }
 
 /* The longest of the values is looked for in the text before that is parsed. */

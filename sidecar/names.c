@@ -64,6 +64,22 @@ static uint32_t hash_of(const struct pkd_names *n, pk_str text)
     return hash;
 }
 
+/* -1: it has none. */
+static int number_of(const struct pkd_names *n, pk_str text, uint32_t hash)
+{
+    for (uint32_t at = hash;; at++) {
+        int number = n->slots[at & (n->slot_count - 1)];
+
+        if (number < 0 || (n->hashes[number] == hash && pk_str_eq(n->at[number], text)))
+            return number;
+    }
+}
+
+int pkd_names_find(const struct pkd_names *n, pk_str text)
+{
+    return n->slot_count ? number_of(n, text, hash_of(n, text)) : -1;
+}
+
 int pkd_names_number(struct pkd_names *n, pk_str text)
 {
     if (n->slot_count == 0) {
@@ -72,16 +88,9 @@ int pkd_names_number(struct pkd_names *n, pk_str text)
             return -1;
     }
     uint32_t hash = hash_of(n, text);
+    int number = number_of(n, text, hash);
 
-    for (uint32_t at = hash;; at++) {
-        int number = n->slots[at & (n->slot_count - 1)];
-
-        if (number < 0)
-            break;
-        if (n->hashes[number] == hash && pk_str_eq(n->at[number], text))
-            return number;
-    }
-    return add_name(n, text, hash);
+    return number < 0 ? add_name(n, text, hash) : number;
 }
 
 /* --- counts --------------------------------------------------------------------------------- */

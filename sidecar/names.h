@@ -22,6 +22,9 @@ struct pkd_names {
 /* The number of `text`, which is copied when it is new; -1: no memory. */
 int pkd_names_number(struct pkd_names *n, pk_str text);
 
+/* The same of one that is there; -1: it is not. */
+int pkd_names_find(const struct pkd_names *n, pk_str text);
+
 /* Counts by a key, from 0. Starts zeroed but for `arena`. */
 struct pkd_counts {
     struct pk_arena *arena;

@@ -145,6 +145,22 @@ static bool by_http_status(struct pkd_block *b, pk_str list)
     return true;
 }
 
+static bool by_member(struct pkd_block *b, const struct pkd_member *m, pk_str value)
+{
+    struct listed l = {.of = m->of, .yes = pk_alloc(&b->texts, (size_t)m->words.count + 1)};
+    int left = 0;
+
+    if (!l.yes)
+        return false;
+    for (int i = 0; i < m->words.count; i++)
+        l.yes[i] = pk_str_eq(m->words.at[i], value);
+    for (int i = 0; i < b->picked_count; i++)
+        if (has(&l, b->picked[i]))
+            b->picked[left++] = b->picked[i];
+    b->picked_count = left;
+    return true;
+}
+
 /* --- ranges --------------------------------------------------------------------------------- */
 
 /* The sum of two columns, of which the second may be none: not known unless both are. */
@@ -202,7 +218,7 @@ static const struct {
     {PKD_F_http_min, PKD_C_http_status, PKD_C_http_status},
 };
 static const enum pkd_filter_arg others[] = {
-    PKD_F_trace_id, PKD_F_span_id, PKD_F_search, PKD_F_metadata, PKD_F_feedback_min, PKD_F_feedback_max,
+    PKD_F_trace_id, PKD_F_span_id, PKD_F_search, PKD_F_feedback_min, PKD_F_feedback_max,
 };
 /* clang-format on */
 
@@ -236,11 +252,13 @@ void pkd_sieve_all(struct pkd_block *b)
     b->picked_count = b->calls;
 }
 
-bool pkd_sieve(const struct pkd_filter *f, struct pkd_block *b)
+bool pkd_sieve(const struct pkd_filter *f, const struct pkd_wanted *wanted, struct pkd_block *b)
 {
     bool ok = true;
 
     pkd_sieve_all(b);
+    for (int i = 0; i < wanted->count && b->picked_count; i++)
+        ok = ok && by_member(b, &b->members[wanted->of[i].member], wanted->of[i].value);
     for (size_t i = 0; i < PK_COUNT(plain); i++)
         if (asks(f, plain[i].arg))
             ok = ok && by_list(b, plain[i].column, f->args[plain[i].arg].s);

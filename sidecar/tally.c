@@ -304,27 +304,28 @@ static bool count_span(struct pkd_tally *t, struct pkd_block *b)
 
 /* --- groups --------------------------------------------------------------------------------- */
 
-static bool count_group(struct pkd_tally *t, int number, int64_t cost)
+/* NULL: no memory. */
+static struct pkd_group *count_group(struct pkd_tally *t, int number, int64_t cost)
 {
     while (number >= t->group_count) {
         struct pkd_group *groups =
             pk_alloc_row(t->arena, t->groups, t->group_count, sizeof *groups);
 
         if (!groups)
-            return false;
+            return NULL;
         t->groups = groups;
         groups[t->group_count++] = (struct pkd_group){0};
     }
     if (number < 0)
-        return false;
+        return NULL;
     struct pkd_group *g = &t->groups[number];
 
     g->calls++;
     if (cost == PKD_NOTHING)
-        return true;
+        return g;
     g->cost = pkd_plus(g->cost, cost);
     g->priced++;
-    return true;
+    return g;
 }
 
 static bool count_by_user(struct pkd_tally *t, struct pkd_block *b)
@@ -361,6 +362,53 @@ static bool count_by_model(struct pkd_tally *t, struct pkd_block *b)
     return answered && asked;
 }
 
+static void add_call(struct pkd_group *g, const struct pkd_block *b, int call)
+{
+    int64_t inputs = b->of[PKD_C_inputs][call], outputs = b->of[PKD_C_outputs][call];
+    int64_t started_us = b->of[PKD_C_started][call];
+
+    g->last_us = started_us > g->last_us ? started_us : g->last_us;
+    if (inputs == PKD_NOTHING || outputs == PKD_NOTHING)
+        return;
+    g->units = pkd_plus(g->units, pkd_plus(inputs, outputs));
+    g->unit_calls++;
+}
+
+static bool count_by_member(struct pkd_tally *t, struct pkd_block *b)
+{
+    const struct pkd_member *m = &b->members[b->group];
+    size_t size = (size_t)m->words.count * sizeof(int);
+    int *numbers = pk_alloc(&b->texts, size + 1);
+
+    if (!numbers)
+        return false;
+    memset(numbers, -1, size);
+    for (int i = 0; i < b->picked_count; i++) {
+        int call = b->picked[i];
+        int64_t word = m->of[call];
+
+        if (word == PKD_NOTHING)
+            continue;
+        if (numbers[word] < 0)
+            numbers[word] = pkd_names_number(&t->names, m->words.at[word]);
+        struct pkd_group *g = count_group(t, numbers[word], b->of[PKD_C_cost][call]);
+        if (!g)
+            return false;
+        add_call(g, b, call);
+    }
+    return true;
+}
+
+void pkd_tally_opinion(struct pkd_tally *t, pk_str group, double mean, int64_t calls)
+{
+    int number = pkd_names_find(&t->names, group);
+
+    if (number < 0)
+        return;
+    t->groups[number].opinion = mean;
+    t->groups[number].opinions = calls;
+}
+
 /* --- all of it ------------------------------------------------------------------------------ */
 
 /* clang-format off */
@@ -381,6 +429,7 @@ static const struct counting {
     {PKD_N_SPAN,     PKD_C(started) | PKD_C(duration), count_span},
     {PKD_N_BY_USER,  PKD_C(user_id) | PKD_C(cost), count_by_user},
     {PKD_N_BY_MODEL, PKD_C(model) | PKD_C(request_model) | PKD_C(cost), count_by_model},
+    {PKD_N_BY_MEMBER, PKD_C(cost) | PKD_C(inputs) | PKD_C(outputs) | PKD_C(started), count_by_member},
 };
 /* clang-format on */
 

@@ -28,6 +28,8 @@ struct pkd_point {
 
 struct pkd_group {
     int64_t calls, cost, priced;
+    int64_t units, unit_calls, last_us, opinions; /* by member only */
+    double opinion;
 };
 
 struct pkd_tally {

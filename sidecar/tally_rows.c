@@ -264,7 +264,34 @@ static int by_size(const void *one, const void *other)
     return order ? order : a->name.len < b->name.len ? -1 : a->name.len > b->name.len;
 }
 
-static bool tell_groups(struct told *to)
+static bool tell_group(struct told *to, const struct named *n, int groups)
+{
+    const struct pkd_group *g = n->group;
+    const struct pk_value row[] = {pk_v_required(n->name), pk_v_int(g->calls),
+                                   pk_v_int_unless(g->priced == 0, g->cost), pk_v_int(groups)};
+
+    return to->on_row(to->ctx, row, PK_COUNT(row));
+}
+
+static bool tell_member(struct told *to, const struct named *n, int groups)
+{
+    const struct pkd_group *g = n->group;
+    const struct pk_value row[] = {
+        pk_v_required(n->name),
+        pk_v_int(g->calls),
+        pk_v_int_unless(g->priced == 0, g->cost),
+        mean(g->units, 1000, g->unit_calls),
+        g->opinions ? pk_v_real(g->opinion) : pk_v_null(),
+        pk_v_int(g->opinions),
+        pk_v_int(g->last_us),
+        pk_v_int(groups),
+    };
+
+    return to->on_row(to->ctx, row, PK_COUNT(row));
+}
+
+static bool tell_groups(struct told *to,
+                        bool (*tell)(struct told *to, const struct named *n, int groups))
 {
     struct pkd_tally *t = to->t;
     int count = t->group_count;
@@ -276,11 +303,7 @@ static bool tell_groups(struct told *to)
         all[i] = (struct named){t->names.at[i], &t->groups[i]};
     qsort(all, (size_t)count, sizeof *all, by_size);
     for (int64_t i = to->page.skip; i < count && i - to->page.skip < to->page.count; i++) {
-        const struct pkd_group *g = all[i].group;
-        const struct pk_value row[] = {pk_v_required(all[i].name), pk_v_int(g->calls),
-                                       pk_v_int_unless(g->priced == 0, g->cost), pk_v_int(count)};
-
-        if (!to->on_row(to->ctx, row, PK_COUNT(row)))
+        if (!tell(to, &all[i], count))
             return true;
     }
     return true;
@@ -321,7 +344,8 @@ bool pkd_tally_rows(struct pkd_tally *t, enum pkd_rows rows, struct pkd_tally_pa
     case PKD_R_STACKS: return tell_counts(&to, tell_code, by_most);
     case PKD_R_CODES: return tell_counts(&to, tell_code_alone, by_most);
     case PKD_R_RETRIES: return tell_counts(&to, tell_retries, by_number);
-    case PKD_R_GROUPS: return tell_groups(&to);
+    case PKD_R_GROUPS: return tell_groups(&to, tell_group);
+    case PKD_R_MEMBERS: return tell_groups(&to, tell_member);
     case PKD_R_NONE: break;
     }
     return true;

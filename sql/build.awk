@@ -42,6 +42,8 @@ BEGIN {
     word["member()"]     = "(select cast(m.value as text) from json_each(l.metadata) m where m.key = X)" SUBSEP "(l.metadata ->> X)"
     word["mentions()"]   = "instr(l.metadata, X) > 0" SUBSEP "true"
     word["holds()"]      = "not exists (select 1 from json_each(X) f where not exists (select 1 from json_each(l.metadata) m where m.key = f.key and cast(m.value as text) is cast(f.value as text)))" SUBSEP "not exists (select 1 from jsonb_each_text(cast(X as jsonb)) f where f.value is distinct from l.metadata ->> f.key)"
+    # that metadata as an object of what member() says of each: as it is when all are texts anyway
+    word["texts()"]      = "case when X glob '*:[^\" ]*' or X glob '*: [^\"]*' then (select json_group_object(m.key, m.value || '') from json_each(X) m) else X end" SUBSEP "case when X @? 'strict $.* ? (@.type() <> \"string\")' then (select cast(jsonb_object_agg(m.key, m.value) as text) from jsonb_each_text(X) m) else cast(X as text) end"
     word["hex_text()"]   = "lower(hex(X))"         SUBSEP "encode(convert_to(X, 'UTF8'), 'hex')"
     word["list()"]       = "json_array(X)"         SUBSEP "json_build_array(X)"
     word["attributes()"] = "json_patch('{}', json_object(X))" SUBSEP "json_strip_nulls(json_build_object(X))" # no nulls

@@ -943,20 +943,27 @@ from pk_log l join pk_feedback_item f on f.trace_id = l.trace_id where l.id = $1
 
 -- What is added up of the log (sidecar/hours.h): so many calls, oldest first.
 
--- name: log_cells(@filter@, count bigint)
+-- name: log_cells(@filter@, count bigint, metadata bool)
 select l.id, l.started_us, l.duration_us, @inputs@, @outputs@, l.cost_pusd, l.cost_saved_pusd, l.http_status, l.retries,
     l.fallback_index, l.status, l.cache_status, l.provider, l.model, l.request_model, l.config, l.virtual_key, l.api_key,
-    l.user_id, l.prompt, l.operation, l.source
+    l.user_id, l.prompt, l.operation, l.source, case when $36 then @texts(l.metadata)@ end
 from pk_log l where @wanted@ order by l.id limit $35
+
+-- name: metadata_texts(metadata text)
+select @texts($1)@
+
+-- name: metadata_texts @postgres
+select @texts(cast($1 as jsonb))@
 
 -- name: log_next(id uuid)
 select id from pk_log where id >= $1 order by id limit 1
 
--- name: log_hours(from_us bigint, to_us bigint, what bigint)
+-- name: log_hours(from_us bigint, to_us bigint, what bigint, more bigint, more_2 bigint, more_3 bigint, more_4 bigint)
 -- Of hours whose calls are still those that were there: calls come and go, but none changes, and those that are too old
--- go from the first on. Bit n of $3 asks for column n.
-select h.hour_us, c.part, c.what, c.encoding, c.bytes
-from pk_log_hour h join pk_log_column c on c.hour_us = h.hour_us and ($3 >> c.what) & 1 = 1
+-- go from the first on. Bit n of $3 asks for column n, if there are so many; $4 to $7 name columns.
+select h.hour_us, c.part, c.what, c.encoding, c.bytes, h.calls
+from pk_log_hour h join pk_log_column c on c.hour_us = h.hour_us
+    and ((c.what < 63 and ($3 >> c.what) & 1 = 1) or c.what in ($4, $5, $6, $7))
 where h.hour_us >= $1 and h.hour_us < $2
     and h.calls = (select count(*) from pk_log l where l.id >= h.from_id and l.id < h.upto_id)
     and h.first_id = (select l.id from pk_log l where l.id >= h.from_id and l.id < h.upto_id order by l.id limit 1)
@@ -994,7 +1001,16 @@ from pk_feedback_item f join (
     and (not $35 or (@matches@))) m on m.trace_id = f.trace_id
 where f.id >= $1 and f.id < $2 and m.model is not null group by 1 order by 2 desc, 1
 
--- The largest first; the last column is how many there are.
+-- name: group_opinions(@filter@, key text)
+-- Of the calls that there is feedback on.
+select x.value, avg(x.opinion), count(*)
+from (select @member($35)@ as value, o.opinion
+    from (select f.trace_id, avg(f.value * f.weight) as opinion from pk_feedback_item f group by f.trace_id) o
+    join pk_log l on l.trace_id = o.trace_id
+    where @wanted@) x
+where x.value is not null group by x.value
+
+-- The largest first; the last column is how many there are. For groups that are more than fit into memory.
 
 -- name: group_metadata(@filter@, count bigint, skip bigint, key text)
 select x.value, count(*), cast(sum(x.cost_pusd) as bigint),

@@ -30,9 +30,9 @@ FILTERS = (
 HOUR = 3600 * 10**6
 # Behind the filter; the rows of the last are in no order that is promised.
 REPORTS = {
-    "logs": [(20, 3, True), (1000, 0, False)], "logs_count": [(7,), (10000,)], "log_cells": [(20,), (2000,)],
+    "logs": [(20, 3, True), (1000, 0, False)], "logs_count": [(7,), (10000,)], "log_cells": [(20, False), (2000, True)],
     "graph_feedback": [(True, HOUR), (False, HOUR)], "graph_scores": [(True,)], "graph_feedback_models": [(True,), (False,)],
-    "group_metadata": [(10, 0, "tier"), (10, 0, "none")],
+    "group_metadata": [(10, 0, "tier"), (10, 0, "none")], "group_opinions": [("tier",), ("none",)],
 }
 failed = 0
 
