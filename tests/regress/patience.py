@@ -21,6 +21,25 @@ def until(good, seconds=PATIENCE_S, pause=0.01):
     return bool(good())
 
 
+def lateness(times=20):
+    """Seconds by which a process that sleeps is woken too late here and now: what the machine adds to every answer."""
+    late = []
+    for _ in range(times):
+        began = time.monotonic()
+        time.sleep(0.002)
+        late.append(time.monotonic() - began - 0.002)
+    return sorted(late)[times * 3 // 4]
+
+
+def soon(what, times, promised_s):
+    """Whether what was measured some times, in seconds, holds what is promised: the better quarter, since a busy machine
+    adds to some, and beyond what it adds to a sleep, which does nothing."""
+    times, late = sorted(times), lateness()
+    print(f"# {what}: median {times[len(times) // 2] * 1e3:.1f} ms, most {times[-1] * 1e3:.1f} ms; promised {promised_s * 1e3:g} ms, "
+          f"and a sleep is {late * 1e3:.1f} ms late", flush=True)
+    return times[len(times) // 4] <= promised_s * SLOW + 10 * late
+
+
 class Promise:
     """What ends within `seconds` where nothing else goes on:  with Promise("a cancel", 0.02, 5): ...
 

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Calls from Postgres: answers, errors, rights, transactions, cache, cancelling: pg_calls.py [WORD...]"""
 import json
-import statistics
 import sys
 import threading
 import time
 
-from patience import until
+from patience import Promise, soon, until
 from pg_case import case, expect, expect_error, main, model
 
 ASK = "select pk_ask($1, $2, null, $3)"
@@ -83,12 +82,11 @@ def a_provider_error_has_detail_and_hint(pg, mock, k):
 def a_transport_error_and_a_timeout_are_08006(pg, mock, k):
     dead = mock.config(custom_host="http://127.0.0.1:1/v1")
     expect_error("08006", lambda: k.query(ASK, dead, "x", model("gpt-4o")))
-    started = time.monotonic()
-    expect_error("08006", lambda: k.query(ASK, mock.config(request_timeout="150ms"), "x", model("hang")))
-    k.query("set pk.timeout = '200ms'")
-    expect_error("08006", lambda: k.query(ASK, mock.config(), "x", model("hang")))
+    with Promise("timeouts of 150 and 200 ms", 0.4, 30):
+        expect_error("08006", lambda: k.query(ASK, mock.config(request_timeout="150ms"), "x", model("hang")))
+        k.query("set pk.timeout = '200ms'")
+        expect_error("08006", lambda: k.query(ASK, mock.config(), "x", model("hang")))
     k.query("reset pk.timeout")
-    expect(time.monotonic() - started < 5, "took", time.monotonic() - started)
 
 
 @case
@@ -294,11 +292,9 @@ def a_fallback_is_seen_in_the_spans(pg, mock, k):
 def statement_timeout_ends_a_call_at_once(pg, mock, k):
     mock.reset()
     k.query("set statement_timeout = '200ms'")
-    started = time.monotonic()
-    expect_error("57014", lambda: k.query(ASK, mock.config(), "x", model("hang")), "statement timeout")
-    took = time.monotonic() - started
+    with Promise("a statement_timeout of 200 ms", 0.3, 30):
+        expect_error("57014", lambda: k.query(ASK, mock.config(), "x", model("hang")), "statement timeout")
     k.query("reset statement_timeout")
-    expect(took < 2, took)
     expect(until(lambda: mock.page("stats")["open"] == 0 or mock.page("stats")["aborted"] >= 1))
     expect(logs(k, "status = 'cancelled'") >= 1)
 
@@ -312,10 +308,9 @@ def a_cancelled_call_ends_within_20_ms(pg, mock, k):
         started = time.monotonic()
         k.cancel()
         expect_error("57014", k.finish)
-        times.append((time.monotonic() - started) * 1000)
+        times.append(time.monotonic() - started)
         expect(until(lambda: not mock.page("stats")["in_flight"]))
-    print(f"# cancel: median {statistics.median(times):.1f} ms, max {max(times):.1f} ms")
-    expect(statistics.median(times) <= 20, times)
+    expect(soon("a cancel", times, 0.02), times)
     expect(logs(k, "status = 'cancelled'") == before + 25)
 
 

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import statistics
 import sys
 import threading
 import time
 
 import pg_temp
-from patience import until
+from patience import soon, until
 from pg_case import case, expect, expect_error, main, model
 
 ASK = "select pk_ask($1, $2, null, $3)"
@@ -58,7 +57,7 @@ def rows_are_visible_within_100_ms(pg, mock):
             began = time.monotonic()
             expect(until(lambda: count(k) == i + 2), "row", i)
             times.append(time.monotonic() - began)
-        expect(statistics.median(times) < 0.1, times)
+        expect(soon("a row is visible", times, 0.1), times)
 
 
 @case
@@ -134,7 +133,8 @@ def a_lock_on_the_log_table_does_not_stop_its_holder(pg, mock):
             ask(k, mock, f"{i} " + os.urandom(50000).hex())
         took = time.monotonic() - started
         k.query("commit")
-        expect(took < 20, took)  # a second for each would be 70
+        print(f"# 70 calls beside a lock: {took:.1f} s")
+        expect(took < 60, took)  # a second for each would be 70
         expect(health(k)["spooled"] > 0, health(k))
         expect(flushed(k) == 71, health(k))
         expect(health(k)["dropped"] == 0, health(k))

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pg_temp
-from patience import until
+from patience import Promise, until
 from pg_case import case, expect, expect_error, main
 
 TRY = "select pk_try_chat('c', '\"hi\"', $1::jsonb)"
@@ -148,9 +148,7 @@ def a_lock_on_the_limits_is_not_waited_for_endlessly(pg, mock):
         put(k)
         expect(granted(k))
         other.query("begin; lock table pk_limit_use in exclusive mode")
-        began = time.monotonic()
-        error = call(k)["error"]
-        expect(time.monotonic() - began < 4, time.monotonic() - began)
+        error = call(k)["error"]  # which without an end would be none: the lock is our own
         expect(error["code"] == "store_error" and error["retryable"], error)
         k.query("set pk.limits_unavailable = allow")
         expect(granted(k), "the call that may do without")
@@ -220,11 +218,9 @@ def without_a_worker_slot_nothing_passes_unless_it_may(pg, mock):
     pg.configure({"max_worker_processes": "0"})
     pg.restart()
     with pg.connect("slotless") as k:
-        began = time.monotonic()
-        error = call(k)["error"]
-        took = time.monotonic() - began
+        with Promise("a call without a worker", 3, 30):
+            error = call(k)["error"]
         expect(error["code"] == "store_error" and REFUSED in error["message"], error)
-        expect(took < 3, took)
         expect(call(k, pk={"metadata": {"a": "b"}})["error"]["code"] == "store_error")
         k.query("set pk.limits_unavailable = allow")
         expect(granted(k, 2))

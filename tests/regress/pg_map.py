@@ -5,7 +5,7 @@ import sys
 import time
 
 import pg_temp
-from patience import until
+from patience import Promise, until
 from pg_case import case, expect, expect_error, main
 
 QUERY = "select id as key, body as prompt from rows order by id"
@@ -42,11 +42,11 @@ def each_row_is_a_row_with_what_became_of_it(pg, mock, k):
 @case
 def calls_are_in_flight_together(pg, mock, k):
     table(k, [f"row {i}" for i in range(64)])
-    began = time.monotonic()
+    mock.reset()
     done = k.value("select sum(ok::int) from pk_map($1, $2, $3)", config(mock, path="/d/200"), QUERY,
                    options(concurrency=32))
     expect(done == "64", done)
-    expect(time.monotonic() - began < 4, "one after the other")
+    expect(16 <= mock.page("stats")["max_in_flight"] <= 32, mock.page("stats"))
 
 
 @case
@@ -163,11 +163,9 @@ def cancelling_ends_all_that_is_in_flight(pg, mock, k):
     k.send("select * from pk_map({}, {}, {})".format(*map(pg_temp.quoted, (
         config(mock, path="/d/20000"), QUERY, options(concurrency=200)))))
     expect(until(lambda: mock.page("stats")["in_flight"] >= 200), mock.page("stats"))
-    began = time.monotonic()
-    k.cancel()
-    expect_error("57014", k.finish)
-    took = time.monotonic() - began
-    expect(took < 1, took)
+    with Promise("a cancel of 200 calls", 1, 10):  # they take 20 s
+        k.cancel()
+        expect_error("57014", k.finish)
     expect(until(lambda: mock.page("stats")["in_flight"] == 0), mock.page("stats"))
     k.query("select pk_flush()")
     expect(int(k.value("select count(*) from pk_logs where status = 'cancelled'")) >= 200)

@@ -72,7 +72,7 @@ def it_waits_for_a_database_that_comes_later():
     expect(until(lambda: start.text().count("store_unavailable") >= 3), start.text())
     expect("listening" not in start.text() and start.pkd is None, start.text())
     up()
-    start.thread.join(30)
+    start.thread.join(60)
     expect(start.pkd and start.pkd.http("GET", "/readyz")[0] == 200, start.failed)
     expect(h.chat(start.pkd, mock)[0] == 200)
     expect(start.pkd.stop() == 0)
@@ -82,9 +82,9 @@ def it_does_not_wait_for_ever():
     down()
     began = time.monotonic()
     start = Started("--store-wait", "700")
-    start.thread.join(30)
+    start.thread.join(60)
     expect(start.failed and "cannot_start" in start.text(), start.text())
-    expect(0.6 < time.monotonic() - began < 5 * h.SLOW, time.monotonic() - began)
+    expect(0.6 < time.monotonic() - began < 40, time.monotonic() - began)  # a minute otherwise
     up()
 
 
@@ -96,7 +96,7 @@ def it_can_be_stopped_while_it_waits():
     time.sleep(0.1)
     expect(process.poll() is None, "a reload ends nothing")
     process.send_signal(signal.SIGTERM)
-    expect(process.wait(10) == 1 and time.monotonic() - began < 2 * h.SLOW)
+    expect(process.wait(40) == 1 and time.monotonic() - began < 40)  # a minute otherwise
     start.thread.join()
     expect("told to end" in start.text(), start.text())
     up()
@@ -107,9 +107,9 @@ def what_is_wrong_otherwise_is_told_at_once():
     began = time.monotonic()
     pg.psql("create database bare")
     start = Started("--store", f"postgresql://postgres@/bare?host={pg.host}&port={pg.port}")
-    start.thread.join(30)
+    start.thread.join(60)
     expect(start.failed and "CREATE EXTENSION pk" in start.text() and "store_unavailable" not in start.text(), start.text())
-    expect(time.monotonic() - began < 5 * h.SLOW)
+    expect(time.monotonic() - began < 40)  # a minute otherwise
 
 
 def rows_wait_beside_the_master_key():
@@ -119,7 +119,7 @@ def rows_wait_beside_the_master_key():
         before = rows()
         start = Started(*(["--master-key-file", key] if named == "option" else []),
                         env={"PK_MASTER_KEY_FILE": key} if named == "variable" else None)
-        start.thread.join(30)
+        start.thread.join(60)
         expect(h.chat(start.pkd, mock, text=named)[0] == 200, start.failed)
         down("immediate")
         expect(h.chat(start.pkd, mock, text=named)[0] == 200)
@@ -140,7 +140,7 @@ def rows_wait_elsewhere_when_the_key_is_mounted():
     try:
         h.subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
         start = Started("--master-key-file", key, env={"XDG_DATA_HOME": data})
-        start.thread.join(30)
+        start.thread.join(60)
         expect(start.pkd and h.chat(start.pkd, mock)[0] == 200, start.failed)
         down("immediate")
         got = h.chat(start.pkd, mock)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 
+from patience import Promise
 from pg_case import case, expect, expect_error, main
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
@@ -120,13 +121,12 @@ def tables_are_asked_together_and_give_the_same(pg, mock, k):
     k.query("create table many as select i, case i % 4 when 0 then '<<no>>' when 1 then '<<hm>>' when 2 then '<<yes>>' end as x"
             " from generate_series(0, 39) i")
     c = config(mock, "said:d=50")
-    began = time.monotonic()
+    mock.reset()
     rows = k.query("select i, pk_filter($1, 'q', x), pk_classify($1, x, array['yes', 'no']), pk_embed($1, '') is null from many"
                    " order by i", c)
-    took = time.monotonic() - began
     want = {0: ["f", "no"], 1: [None, None], 2: ["t", "yes"], 3: [None, None]}
     expect(all(r[1:] == want[int(r[0]) % 4] + ["t"] for r in rows) and len(rows) == 40, rows)
-    expect(took < 2, took)
+    expect(mock.page("stats")["max_in_flight"] > 4, mock.page("stats"))
 
 
 @case
@@ -202,11 +202,10 @@ def a_group_that_does_not_fit_is_a_tree_of_calls_in_flight(pg, mock, k):
     texts = [f"item {i} " + "word " * 150 for i in range(40)]
     mock.reset()
     log(k)
-    began = time.monotonic()
     got = reduced(k, texts, config(mock, "echo:words=20:d=100"), '{"pk":{"window":1000}}')
-    took, made = time.monotonic() - began, mock.requests()
+    made = mock.requests()
     expect(got == " ".join(f"word{i}" for i in range(20)), got)
-    expect(10 < made < 40 and took < 1.5, made, took)
+    expect(10 < made < 40 and mock.page("stats")["max_in_flight"] > 4, made, mock.page("stats"))
     rows = log(k)
     expect(len(rows) == made and all(r == ["1", "success", None] for r in rows), rows)
 
@@ -258,10 +257,9 @@ def a_reduction_can_be_cancelled(pg, mock, k):
     reduced(k, [f"item {i} " + "word " * 150 for i in range(40)], config(mock, "fixed-300"), '{"pk":{"window":1000}}')
     log(k)
     k.query("set statement_timeout = 300")
-    began = time.monotonic()
-    expect_error("57014", lambda: k.query("select pk_reduce($1, 'i', x, '{\"pk\":{\"window\":1000}}') from r",
-                                          config(mock, "hang")))
-    expect(time.monotonic() - began < 1)
+    with Promise("a timeout of 0.3 s", 0.4, 20):
+        expect_error("57014", lambda: k.query("select pk_reduce($1, 'i', x, '{\"pk\":{\"window\":1000}}') from r",
+                                              config(mock, "hang")))
     k.query("reset statement_timeout")
     rows = log(k)
     expect(rows and all(r[1] == "cancelled" for r in rows), rows)

@@ -157,10 +157,10 @@ def what_another_process_saved_is_found():
 
 
 def a_purge_is_seen():
-    w = word()
+    w, before = word(), pkd.last_stored()
     for text, status in (f"Who is {w}?", "SEMANTIC MISS"), (f"Tell me who {w} is", "SEMANTIC HIT"):
         expect(status_of(chat(pkd, mock, "echo", text, cfg=similar())) == status)
-    expect(pkd.rows_within("select count(*) from pk_cache_vector", lambda r: r[0][0] > 0)[0][0] > 0)
+    expect(until(lambda: pkd.last_stored() > before))
     time.sleep(0.3)  # until it is not a moment old any more
     with sqlite3.connect(pkd.store, timeout=10) as db:
         db.execute("delete from pk_cache_entry")
@@ -174,13 +174,14 @@ def a_purge_is_seen_amid_many_hits():
     config = json.dumps({**json.loads(similar()), "cache": {"mode": "simple"}})
     text = f"What is {word()}?"
     status = lambda: status_of(chat(pkd, mock, "echo", text, cfg=config))  # noqa: E731
+    before = pkd.last_stored()
     expect(status() == "MISS")
-    time.sleep(0.3)  # until it is in the store
+    expect(until(lambda: pkd.last_stored() > before))
+    time.sleep(0.3)  # until it is not a moment old any more
     expect(all(status() == "HIT" for _ in range(100)))
     with contextlib.closing(sqlite3.connect(pkd.store, timeout=10)) as db, db:
         db.execute("delete from pk_cache_entry")
-    time.sleep(0.01)
-    expect(status() == "MISS")
+    expect(until(lambda: status() == "MISS"))
 
 
 def the_cache_stays_within_bounds_under_load():

@@ -203,7 +203,7 @@ def a_timeout_is_a_408():
     began = time.monotonic()
     status, _, body = chat(pkd, mock, "hang", headers={"x-portkey-request-timeout": "1200"})
     expect(status == 408, body)
-    expect(1.1 < time.monotonic() - began < 6 * SLOW)
+    expect(1.1 < time.monotonic() - began < 30)  # it hangs for ever
     expect(until(lambda: mock.page("stats")["in_flight"] <= 1))
 
 
@@ -362,13 +362,13 @@ def a_broken_stream_never_ends_cleanly():
 def a_client_that_leaves_ends_the_call(how, model, stream, after):
     trace = uuid.uuid4().hex
     aborted = mock.page("stats")["aborted"]
-    s = pkd.raw()
+    s, before = pkd.raw(), mock.page("stats")["requests"]
     s.sendall(chat_request(mock, chat_body(model, "a b c", stream=stream),
                            "x-portkey-trace-id: %s\r\n" % trace))
     if after == "bytes":
         expect(s.recv(100))
     else:
-        time.sleep(0.15)
+        expect(until(lambda: mock.page("stats")["requests"] > before))
     if how == "reset":
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     if how == "half":
@@ -431,7 +431,7 @@ def a_stream_by_hand():
     s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nx-portkey-config: " +
               json.dumps({"provider": "openai", "api_key": "k", "custom_host": provider.base}).encode() +
               b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-    expect(provider.open.wait(10))
+    expect(provider.open.wait(30))
     return provider, s
 
 
@@ -445,12 +445,9 @@ def every_event_is_passed_at_once():
         while b"word%d\"" % i not in data:
             data += s.recv(65536)
         times.append(time.monotonic() - began)
-        if i == 0:
-            first = times[0]
-    print("# first event after %.2f ms, median %.2f ms" % (first * 1000, sorted(times)[15] * 1000))
-    expect(sorted(times)[15] < 0.01 * SLOW and first < 0.05 * SLOW, times)
+    expect(soon("an event", times, 0.01) and soon("the first", times[:1], 0.05), times)
     s.close()
-    expect(provider.gone.wait(5))
+    expect(provider.gone.wait(30))
 
 
 def a_client_that_leaves_is_noticed_within_50_ms_and_billed():
@@ -469,14 +466,13 @@ def a_client_that_leaves_is_noticed_within_50_ms_and_billed():
             s.shutdown(socket.SHUT_WR)
         else:
             s.close()
-        expect(provider.gone.wait(5), how)
+        expect(provider.gone.wait(30), how)
         took.append(provider.gone_at - began)
         s.close()
         rows = pkd.rows_within("select input_tokens, output_tokens, usage_source, cost_usd from pk_logs "
                                "where status = 'client_closed' order by id desc", lambda r: len(r) > before)
         expect(rows and rows[0][0] > 0 and rows[0][1] > 0 and rows[0][2] == "estimated" and rows[0][3], rows)
-    print("# upstream closed after %.2f ms at most" % (max(took) * 1000))
-    expect(sorted(took)[len(took) // 2] < 0.05 * SLOW, took)
+    expect(soon("upstream is closed", took, 0.05), took)
 
 
 def a_slow_reader_pauses_the_provider():
@@ -663,7 +659,7 @@ def a_leader_that_fails_passes_the_lead_on():
 def a_leader_that_leaves_passes_the_lead_on():
     text = uuid.uuid4().hex
     request = chat_request(mock, "").replace(config(mock).encode(), cached().encode())
-    body = chat_body("echo:d=400", text).encode()
+    body = chat_body("echo:d=2000", text).encode()
     request = request.replace(b"Content-Length: 0", b"Content-Length: %d" % len(body)) + body
     leader = pkd.raw()
     leader.sendall(request)

@@ -136,7 +136,7 @@ def health_is_asked_for():
     for where in ["--listen", f"127.0.0.1:{p.port}"], ["--listen", f"0.0.0.0:{p.port}"], \
             ["--listen", "none", "--unix", os.path.join(folder, "sock")]:
         code, out, err = pkd("health", *where)
-        expect(code == 0 and json.loads(out) == {"status": "ok"} and err == "", f"{where}: {out} {err}")
+        expect(code == 0 and json.loads(out)["status"] == "ok" and err == "", f"{where}: {out} {err}")
     expect(p.stop() == 0)
     code, out, err = pkd("health", "--listen", f"127.0.0.1:{p.port}")
     expect(code == 1 and out == "" and err.startswith("pkd health: no answer: "), err)
@@ -144,7 +144,7 @@ def health_is_asked_for():
     s = socket.create_server(("127.0.0.1", 0))  # that never answers
     began = time.monotonic()
     code, _, err = pkd("health", "--listen", "127.0.0.1:%d" % s.getsockname()[1])
-    expect(code == 1 and "too long" in err and time.monotonic() - began < 5 * SLOW, err)
+    expect(code == 1 and "too long" in err and time.monotonic() - began < 30 * SLOW, err)
 
 
 def shells_are_served():

@@ -16,7 +16,7 @@ import traceback
 from typing import NamedTuple
 
 from mockd import Mockd
-from patience import PATIENCE_S, SLOW, STORE_TIMEOUT, Promise, until
+from patience import PATIENCE_S, SLOW, STORE_TIMEOUT, Promise, soon, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -103,6 +103,10 @@ class Pkd:
             return db.execute(sql).fetchall()
         finally:
             db.close()
+
+    def last_stored(self):
+        """When the newest answer in the cache was made."""
+        return self.rows("select coalesce(max(created_us), 0) from pk_cache_entry")[0][0]
 
     def rows_within(self, sql, good, seconds=PATIENCE_S):
         """What `sql` returns, waiting until good(rows) or the time is over."""

@@ -305,7 +305,7 @@ def many_slow_clients_hold_nobody_up():
         expect(pkd.http("GET", "/healthz")[0] == 200)
         times.append(time.monotonic() - began)
         time.sleep(0.02)
-    expect(sorted(times)[len(times) * 9 // 10] < 0.1 * SLOW, sorted(times)[-5:])
+    expect(soon("an answer beside 100 slow clients", times, 0.02), sorted(times)[-5:])
     expect(until(lambda: held() < 10, 7), f"{held()} slow clients are still there")
     for s in sockets:
         s.close()
@@ -315,8 +315,8 @@ def a_flood_of_connections_passes():
     """More than the server takes, silent: they time out in turn, and who stands behind them is served."""
     sockets = [connect() for _ in range(THREADS * LIMIT * 2)]
     began = time.monotonic()
-    expect(pkd.http("GET", "/healthz", timeout=20 * SLOW)[0] == 200)
-    expect(time.monotonic() - began < 10 * SLOW)
+    expect(pkd.http("GET", "/healthz", timeout=40 * SLOW)[0] == 200)
+    expect(time.monotonic() - began < 40 * SLOW)  # they may be silent for 75 s otherwise
     expect(held() <= THREADS * LIMIT + 5, held())
     for s in sockets:
         s.close()

@@ -109,10 +109,9 @@ def the_first_answer_comes_soon():
         best = min(best, time.monotonic() - began)
         c.close()
         p.terminate()
-        expect(p.wait(10) == 0)
+        expect(p.wait(60) == 0)
     shutil.rmtree(folder)
-    print("# first answer after %.1f ms" % (best * 1000))
-    expect(best < 0.3 * SLOW, best)
+    expect(soon("the first answer after a start", [best], 0.3), best)
 
 
 def sigterm_lets_calls_finish():
@@ -128,36 +127,43 @@ def sigterm_lets_calls_finish():
     expect(until(lambda: mock.page("stats")["requests"] == before + 2))
     p.process.send_signal(signal.SIGTERM)
     expect(idle.recv(1) == b"", "an idle connection stays")
-
-    def refuses():
-        try:
-            p.raw(1).close()
-        except OSError:
-            return True
-        return False
-    expect(until(refuses), "it still accepts")  # threads close what they listen on one by one
+    expect(until(lambda: refuses(p)), "it still accepts")  # threads close what they listen on one by one
     expect(not results, "calls that end before it is told to prove nothing")
     for t in threads:
         t.join()
     expect(results["json"][0] == 200 and results["json"][1]["connection"] == "close", results["json"])
     expect(results["sse"][2].endswith(b"data: [DONE]\n\n"))
-    expect(p.process.wait(10) == 0)
+    expect(p.process.wait(60) == 0)
     rows = p.rows("select status from pk_logs")
     expect(rows == [("success",)] * 2, rows)
     p.stop()
 
 
+def hang(s):
+    """A call is under way that has no end."""
+    before = mock.page("stats")["requests"]
+    s.sendall(chat_request(mock, chat_body("hang")))
+    expect(until(lambda: mock.page("stats")["requests"] > before))
+
+
+def refuses(p):
+    try:
+        p.raw(1).close()
+    except OSError:
+        return True
+    return False
+
+
 def the_grace_period_is_bounded():
     p = Pkd("--grace", "500")
     s = p.raw()
-    s.sendall(chat_request(mock, chat_body("hang")))
-    time.sleep(0.2)
+    hang(s)
     began = time.monotonic()
     p.process.send_signal(signal.SIGTERM)
     status, _, body = read_response(s)
     expect(status == 503 and b"shutting down" in body, body)
-    expect(p.process.wait(10) == 0)
-    expect(time.monotonic() - began < 8 * SLOW)
+    expect(p.process.wait(60) == 0)
+    expect(time.monotonic() - began < 9.5 * SLOW)  # 10 s otherwise
     expect(p.rows("select status, error_type, http_status from pk_logs") == [("cancelled", "shutting_down", 503)])
     p.stop()
 
@@ -182,7 +188,7 @@ def a_stream_beyond_the_grace_ends_with_an_error_event():
         expect(b"the gateway is shutting down" in last, last)
         expect(b"[DONE]" not in got and b"message_stop" not in got and not got.endswith(b"0\r\n\r\n"), got[-300:])
         s.close()
-    expect(p.process.wait(10) == 0)
+    expect(p.process.wait(60) == 0)
     rows = p.rows("select status, error_type, http_status, usage_source from pk_logs")
     expect(rows == [("cancelled", "shutting_down", 200, "estimated")] * 2, rows)
     p.stop()
@@ -191,10 +197,9 @@ def a_stream_beyond_the_grace_ends_with_an_error_event():
 def a_second_signal_ends_it_at_once():
     p = Pkd()
     s = p.raw()
-    s.sendall(chat_request(mock, chat_body("hang")))
-    time.sleep(0.2)
+    hang(s)
     p.process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    expect(until(lambda: refuses(p)), "it still accepts")
     expect(p.process.poll() is None)
     p.process.send_signal(signal.SIGINT)
     expect(p.process.wait(8) == 128 + signal.SIGINT)

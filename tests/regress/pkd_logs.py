@@ -17,7 +17,7 @@ import subprocess
 import time
 import urllib.parse
 
-from pkd_harness import SLOW, Mock, Pkd, chat, config, end, expect, memory_kb, program, run, until
+from pkd_harness import Mock, Pkd, chat, config, end, expect, memory_kb, program, run, until
 
 MOCK = Mock()
 PKD = Pkd(env={"OPENAI_API_KEY": "sk-test", "PK_ALLOWED_HOSTS": "127.0.0.1"})

@@ -16,6 +16,7 @@ import time
 import traceback
 
 from mockd import Mockd
+from patience import PATIENCE_S
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -106,7 +107,7 @@ def contains(text, *parts):
         assert part in text, f"no {part!r} in {text!r}"
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=PATIENCE_S):
     for _ in range(int(seconds / 0.005)):
         if condition():
             return

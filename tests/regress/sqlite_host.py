@@ -4,12 +4,12 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-import statistics
 import subprocess
 import sys
 import threading
 import time
 
+from patience import Promise, soon
 from sqlite_door import (CACHED, PK, SAN, Skip, case, config, connect, contains, equal, failure, main, mock, one,
                          wait_for)
 
@@ -130,9 +130,7 @@ def an_interrupt_ends_a_call_within_20_ms(folder):
     for i in range(20):
         times.append(interrupted_after(db, "select pk_ask(?, 'x')", (config("echo:d=10000"),), 0.05 + i * 0.003,
                                        db.interrupt))
-    median = statistics.median(times)
-    print(f"# interrupt: median {median:.1f} ms, max {max(times):.1f} ms", flush=True)
-    assert sorted(times)[len(times) // 4] <= (60 if SAN else 20), times  # a busy machine adds to some
+    assert soon("an interrupt", [t / 1e3 for t in times], 0.02), times
     wait_for(lambda: mock.page("stats")["aborted"] - aborted == 20)
     equal(db.execute("select status, count(*) from pk_logs group by 1").fetchall(), [("cancelled", 20)])
     equal(one(db, "select pk_ask(?, 'goes on')", config()), "goes on")
@@ -143,7 +141,7 @@ def an_interrupt_ends_a_wait_between_retries(folder):
     db = connect(check_same_thread=False)
     slow = config("status-503:retry-after=30", retry={"attempts": 2})
     times = [interrupted_after(db, "select pk_chat(?, 'x')", (slow,), 0.1, db.interrupt) for _ in range(5)]
-    assert min(times) <= (60 if SAN else 20), times
+    assert soon("an interrupt between retries", [t / 1e3 for t in times], 0.02), times
     equal(one(db, "select count(*) from pk_logs where status = 'cancelled' and attempts = 1"), 5)
 
 
@@ -164,9 +162,8 @@ def a_progress_handler_can_end_a_call(folder):
     db = connect()
     end = time.monotonic() + 0.2
     db.set_progress_handler(lambda: time.monotonic() > end, 1000)
-    began = time.monotonic()
-    contains(failure(db, "select pk_ask(?, 'x')", config("hang")), "")
-    assert time.monotonic() - began < 4
+    with Promise("a handler that ends it after 0.2 s", 0.3, 20):
+        contains(failure(db, "select pk_ask(?, 'x')", config("hang")), "")
     db.set_progress_handler(None, 0)
     equal(one(db, "select status from pk_logs"), "cancelled")
 
@@ -184,14 +181,12 @@ def control_c_in_the_shell_ends_a_call(folder):
         raise Skip("the shell is not built with the sanitizers")
     shell = subprocess.Popen(["sqlite3", "-batch", ":memory:"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True)
-    sql = config("echo:d=10000").replace("'", "''")
+    sql = config("hang").replace("'", "''")
     shell.stdin.write(f".load {PK}\nselect pk_ask('{sql}', 'x');\n")
     shell.stdin.flush()
     wait_for(lambda: mock.page("stats")["in_flight"] > 0)
-    began = time.monotonic()
     shell.send_signal(signal.SIGINT)
-    out, _ = shell.communicate(timeout=10)
-    assert time.monotonic() - began < 6
+    out, _ = shell.communicate(timeout=60)
     contains(out, "pk: cancelled: ")
     equal(one(connect(), "select status from pk_logs"), "cancelled")
 
@@ -287,10 +282,9 @@ def kill_9_loses_nothing_older_than_the_window(folder):
         while time.monotonic() < end:
             done.append(float(run.stdout.readline()))
         run.kill()
-        killed = time.monotonic()
         done += [float(line) for line in run.stdout.read().split()]
         run.wait()
-        old = sum(d < killed - 0.5 for d in done)
+        old = sum(d < done[-1] - 0.5 for d in done)
         db = connect()
         kept = one(db, "select count(*) from pk_logs") - before
         assert old <= kept <= len(done) + 1, f"{kept} rows of {len(done)} calls, {old} of them old enough"

@@ -39,11 +39,8 @@ def each_row_of_the_query_is_a_row_with_what_became_of_it(folder):
 def calls_are_in_flight_together(folder):
     db = table(folder, [f"row {i}" for i in range(64)])
     before = mock.page("stats")["max_in_flight"]
-    began = time.monotonic()
     rows, count = calls(db, "select content from pk_map(?, ?, ?)", slow(200), QUERY, options(concurrency=32))
-    took = time.monotonic() - began
     equal((len(rows), count), (64, 64))
-    assert took < 3, took  # one after the other: 12.8 s
     assert max(before, 32) >= mock.page("stats")["max_in_flight"] >= 16
 
 

@@ -3,8 +3,8 @@
 import json
 import sqlite3
 import threading
-import time
 
+from patience import Promise
 from sqlite_door import CACHED, case, config, connect, contains, equal, failure, main, mock, one
 
 SCHEMA = json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
@@ -250,11 +250,10 @@ def a_group_that_does_not_fit_is_a_tree_of_calls_in_flight(folder):
     db = connect()
     c = config("echo:words=20:d=100")
     texts = [f"item {i} " + "word " * 150 for i in range(40)]
-    before, began = mock.requests(), time.monotonic()
+    mock.page("reset", "POST")
     equal(reduced(db, texts, c, '{"pk":{"window":1000}}'), " ".join(f"word{i}" for i in range(20)))
-    took, made = time.monotonic() - began, mock.requests() - before
+    made = mock.requests()
     assert 10 < made < 40, made
-    assert took < 1.5, took  # three levels of 100 ms
     equal(db.execute("select count(*), min(status) from pk_logs").fetchone(), (made, "success"))
     assert mock.page("stats")["max_in_flight"] > 4
     one(db, "select pk_reduce(?, 'i', x, '{\"pk\":{\"window\":1000,\"concurrency\":1}}') from r", config("fixed-1"))
@@ -321,9 +320,8 @@ def a_reduction_can_be_interrupted(folder):
     db.execute("create table r(x)")
     db.executemany("insert into r values (?)", [("word " * 150 + str(i),) for i in range(40)])
     threading.Timer(0.3, db.interrupt).start()
-    began = time.monotonic()
-    contains(failure(db, "select pk_reduce(?, 'i', x, '{\"pk\":{\"window\":1000}}') from r", config("hang")), "interrupt")
-    assert time.monotonic() - began < 1
+    with Promise("an interrupt after 0.3 s", 0.4, 20):
+        contains(failure(db, "select pk_reduce(?, 'i', x, '{\"pk\":{\"window\":1000}}') from r", config("hang")), "interrupt")
     equal(db.execute("select distinct status from pk_logs").fetchall(), [("cancelled",)])
     equal(one(db, "select pk_ask(?, 'still there')", config()), "still there")
 
