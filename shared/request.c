@@ -93,6 +93,9 @@ static bool read_cache_object(struct pk_arena *arena, const struct pk_json *doc,
                 return false;
         } else if (pk_json_is(doc, k, "force_refresh")) {
             req->cache_refresh = pk_json_true(doc, k + 1);
+            if (!req->cache_refresh && pk_json_type(doc, k + 1) != PK_JSON_FALSE)
+                return pk_fail(err, PK_BAD_REQUEST,
+                               "params.pk.cache.force_refresh: must be true or false");
         } else {
             return pk_fail(err, PK_BAD_REQUEST, "params.pk.cache: unknown key %.*s",
                            PK_FMT(pk_str_sub(pk_json_raw(doc, k), 0, 64)));

@@ -75,6 +75,8 @@ static void what_is_wrong_is_named(void)
         {"[]", "{\"pk\":{\"cache\":3}}",
          "params.pk.cache: must be true, false, \"refresh\" or an object"},
         {"[]", "{\"pk\":{\"cache\":{\"x\":1}}}", "params.pk.cache: unknown key \"x\""},
+        {"[]", "{\"pk\":{\"cache\":{\"force_refresh\":1}}}",
+         "params.pk.cache.force_refresh: must be true or false"},
         {"[]", "{\"pk\":{\"metadata\":[]}}", "metadata: must be an object, not an array"},
         {"[]", "{\"stream\":true}", "params.stream: SQL returns one value; leave it out"},
         {"[]", "{\"messages\":[]}", "params.messages: messages are an argument of their own"},
