@@ -39,7 +39,7 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
-enum { ARGS_MAX = 96, COLUMNS_MAX = 64 };
+enum { ARGS_MAX = 112, COLUMNS_MAX = 64 };
 
 struct statement {
     const char *text, *types;

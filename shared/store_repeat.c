@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    ROWS = 8,           /* of log_repeat */
+    ROWS = 16,          /* of log_repeat */
     TEXT_MAX = 64,      /* of a trace or a span */
     SPREAD_US = 100000, /* what is as old as its like has the same place for its texts */
 };
@@ -24,7 +24,7 @@ struct pk_repeats {
     pk_str cache_key;
     int64_t at_us;
     int count; /* of rows that wait */
-    struct pk_value args[PK_ROW_REST + ROWS * PK_ROW_OWN];
+    struct pk_value args[PK_ROW_USUAL + ROWS * PK_ROW_OWN];
     uint8_t ids[ROWS][PK_UUID_BYTES];
 };
 
@@ -50,22 +50,25 @@ void pk_repeats_keep(struct pk_repeats *all, pk_str rest, const struct pk_record
                      const struct pk_value *args)
 {
     PK_ASSERT(all->count == 0);
+    for (int i = PK_ROW_USUAL; i < PK_ROW_REST; i++)
+        if (args[i].type != PK_V_NULL)
+            return;
     all->rest = rest;
     all->cache_key = r->cache_key;
     all->at_us = r->started_us;
-    memcpy(all->args, args, PK_ROW_REST * sizeof *args);
+    memcpy(all->args, args, PK_ROW_USUAL * sizeof *args);
 }
 
 /* Fewer than a statement takes: one by one. */
 static bool put_singly(struct pk_store *s, struct pk_error *err)
 {
     struct pk_repeats *all = s->repeats;
-    struct pk_value args[PK_ROW_REST + PK_ROW_OWN];
+    struct pk_value args[PK_ROW_REST + PK_ROW_OWN] = {{.type = PK_V_NULL}};
     bool ok = true;
 
-    memcpy(args, all->args, PK_ROW_REST * sizeof *args);
+    memcpy(args, all->args, PK_ROW_USUAL * sizeof *args);
     for (int i = 0; ok && i < all->count; i++) {
-        memcpy(args + PK_ROW_REST, all->args + PK_ROW_REST + (ptrdiff_t)i * PK_ROW_OWN,
+        memcpy(args + PK_ROW_REST, all->args + PK_ROW_USUAL + (ptrdiff_t)i * PK_ROW_OWN,
                PK_ROW_OWN * sizeof *args);
         ok = s->ops->exec(s, PK_SQL_log_put, args, PK_COUNT(args), NULL, NULL, err);
     }
@@ -115,7 +118,7 @@ bool pk_store_repeats(struct pk_store *s, const struct pk_record *r, pk_str rest
         return pk_store_repeats_end(s, err);
     if (!pk_store_hit(s, all->cache_key, r->started_us, err))
         return false;
-    struct pk_value *own = all->args + PK_ROW_REST + (ptrdiff_t)all->count * PK_ROW_OWN;
+    struct pk_value *own = all->args + PK_ROW_USUAL + (ptrdiff_t)all->count * PK_ROW_OWN;
     memcpy(all->ids[all->count], r->id, sizeof r->id);
     own[0] = pk_v_uuid(all->ids[all->count]);
     own[1] = pk_v_int(r->started_us);

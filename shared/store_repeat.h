@@ -12,8 +12,10 @@
 #include "store.h"
 
 enum {
-    PK_ROW_REST = 45, /* arguments of log_put that calls may have in common */
-    PK_ROW_OWN = 5,   /* and those behind them */
+    PK_ROW_USUAL = 31, /* arguments of log_put that calls may have in common, */
+    PK_ROW_RARE = 14,  /* and those that most calls leave null: then one may be repeated */
+    PK_ROW_REST = PK_ROW_USUAL + PK_ROW_RARE,
+    PK_ROW_OWN = 5, /* and those that are its own, behind them */
 };
 
 struct pk_repeats;

@@ -14,15 +14,16 @@ static struct pk_error err;
 static const int64_t start_us = 1763725112123456;
 static const uint8_t key[PK_CACHE_KEY_BYTES] = {1, 2, 3};
 
-static const char rows[] = "select group_concat(json_array(id, trace_id, span_id, parent_span_id, "
-                           "started_at, operation, provider, "
-                           "request_model, model, config, target_path, attempts, retries, stream, "
-                           "status, http_status, finish_reason, "
-                           "usage_source, input_tokens, output_tokens, cache_read_tokens, "
-                           "cost_usd, cost_saved_usd, cache_status, "
-                           "virtual_key, api_key, user_id, latency_ms, ttft_ms, overhead_ms, "
-                           "metadata, request, response, source), '\n') "
-                           "from (select * from pk_logs order by id)";
+static const char rows[] =
+    "select group_concat(json_array(id, trace_id, span_id, parent_span_id, "
+    "started_at, operation, provider, "
+    "request_model, model, config, target_path, attempts, retries, stream, "
+    "status, http_status, finish_reason, "
+    "usage_source, input_tokens, output_tokens, cache_read_tokens, "
+    "cost_usd, cost_saved_usd, cache_status, "
+    "virtual_key, api_key, user_id, prompt, latency_ms, ttft_ms, overhead_ms, "
+    "metadata, request, response, source), '\n') "
+    "from (select * from pk_logs order by id)";
 
 static struct pk_record hit(int i)
 {
@@ -64,6 +65,9 @@ static struct pk_record call(int i)
     case 33: r.started_us += 3600000000; break;
     case 40: r.model = PK_STR("\xff"); break;
     case 41: r.model = PK_STR("\xff"); break;
+    case 44: r.prompt = PK_STR("p"); break;
+    case 45: r.prompt = PK_STR("p"); break;
+    case 46: r.prompt = PK_STR("p"); break;
     case 50: r.metadata = PK_STR("{\"b\":2}"); break;
     default: break;
     }

@@ -24,7 +24,7 @@
 #define MEMORY ":memory:"
 
 enum {
-    PARAMETERS_MAX = 96, /* of a statement */
+    PARAMETERS_MAX = 112, /* of a statement */
     BITS = 64,
     BUSY_MS = 5000,
     BUSY_STEP_MS = 5,
@@ -71,6 +71,7 @@ struct sqlite_store {
     const sqlite3_api_routines *api;
     sqlite3 *db;
     sqlite3_stmt *stmts[PK_STMT_COUNT];
+    sqlite3_stmt *begin, *commit;
     /* parameters that are not null, a bit each */
     uint64_t bound[PK_STMT_COUNT][(PARAMETERS_MAX + BITS - 1) / BITS];
     pid_t owner; /* the process that opened it */
@@ -261,12 +262,28 @@ static bool pragma(struct sqlite_store *s, const char *sql, int64_t *value, stru
 
 /* --- transactions ---------------------------------------------------------------------- */
 
+/* One that comes often. */
+static bool run_kept(struct sqlite_store *s, sqlite3_stmt **kept, const char *sql,
+                     struct pk_error *err)
+{
+    const sqlite3_api_routines *sqlite3_api = s->api;
+    int rc = SQLITE_OK;
+
+    if (!*kept)
+        rc = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, kept, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(*kept);
+    bool ok = rc == SQLITE_DONE || fail_sqlite(s, rc, err);
+    (void)sqlite3_reset(*kept);
+    return ok;
+}
+
 static bool begin(struct pk_store *store, struct pk_error *err)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
 
     if (s->depth == 0) {
-        if (!same_process(s, err) || !pragma(s, "begin immediate", NULL, err))
+        if (!same_process(s, err) || !run_kept(s, &s->begin, "begin immediate", err))
             return false;
         s->undo = false;
     }
@@ -299,7 +316,7 @@ static bool end(struct pk_store *store, bool commit, struct pk_error *err)
         undo(s);
         return !commit || fail_file(err, s->path, "the transaction was undone by an earlier error");
     }
-    if (pragma(s, "commit", NULL, err))
+    if (run_kept(s, &s->commit, "commit", err))
         return true;
     undo(s);
     return false;
@@ -315,6 +332,8 @@ static void close_store(struct pk_store *store)
      * alone. */
     for (int i = 0; i < PK_STMT_COUNT; i++)
         (void)sqlite3_finalize(s->stmts[i]);
+    (void)sqlite3_finalize(s->begin);
+    (void)sqlite3_finalize(s->commit);
     (void)sqlite3_close_v2(s->db);
     free(s->path);
     free(s);
