@@ -48,7 +48,7 @@ def postgres_only(function):
     return function
 
 
-def wait(door, job, seconds=20):
+def wait(door, job, seconds=100):
     return door.one("select pk_wait($1, $2)", job, seconds * SLOW) in (1, "t")
 
 

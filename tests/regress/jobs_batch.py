@@ -74,7 +74,7 @@ def worker(door, *more):
     return door.worker("--batch-poll", "100", *more)
 
 
-def wait(door, job, seconds=20):
+def wait(door, job, seconds=100):
     return door.one("select pk_wait($1, $2)", job, seconds * SLOW) in (1, "t")
 
 

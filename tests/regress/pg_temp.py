@@ -239,11 +239,11 @@ class Cluster:
 
     def start(self):
         self.run([self.bin + "/pg_ctl", "-D", self.data, "-l", os.path.join(self.data, "server.log"),
-                  "-w", "-t", "60", "start"])
+                  "-w", "-t", "300", "start"])
         self.running = True
 
     def stop(self, mode="fast", check=True):
-        self.run([self.bin + "/pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "60", "stop"], check)
+        self.run([self.bin + "/pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", "300", "stop"], check)
         self.running = False
 
     def restart(self):

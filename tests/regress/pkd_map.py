@@ -167,7 +167,7 @@ def others_see_how_far_it_is():
     def look():
         for one in json.loads(subprocess.run([program("pkd"), "jobs", "running", "--json", *STORE], text=True, env=CLEAN,
                                              capture_output=True, check=True).stdout):
-            expect((one["kind"], one["pid"], one["failed"], one["cost_usd"] > 0) == ("pkd map", p.pid, 0, True), one)
+            expect((one["kind"], one["pid"], one["failed"], one["cost_usd"] > 0) == ("pkd map", p.pid, 0, one["done"] > 0), one)
             seen.append(one["done"])
         return p.poll() is not None
     expect(until(look) and len(set(seen)) >= 2 and seen == sorted(seen), seen)
