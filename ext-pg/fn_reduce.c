@@ -146,7 +146,9 @@ static void answer(void *ctx, int i, const struct pk_result *r, const struct pk_
     pk_result_why(r, &l->failed);
     if (pk_settings.on_error == PK_ON_ERROR_NULL)
         return;
-    pk_throw(&l->failed, why ? why->detail : PK_NONE, why ? why->hint : NULL);
+    if (why && why->error.code != PK_OK) /* whose words have the provider's apart */
+        pk_given_throw(why);
+    pk_throw(&l->failed, PK_NONE, NULL);
 }
 
 static void fit(struct pk_reduce *r, const struct group *g, struct pk_arena *arena)

@@ -247,7 +247,7 @@ def what_is_wrong_with_a_reduction_is_said(pg, mock, k):
         k.query(f"set pk.on_error = '{wish}'")
         e = expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", broken), "openai answered 500")
         one = expect_error("58000", lambda: k.query("select pk_score($1, 'i', 'x')", broken))
-        expect("The provider has trouble" in e.hint and (e.hint, e.detail) == (one.hint, one.detail), e.hint, e.detail)
+        expect("The provider has trouble" in e.hint and (e.message, e.hint, e.detail) == (one.message, one.hint, one.detail), e.message, e.hint, e.detail)
     k.query("reset pk.on_error")
     expect_error("58000", lambda: k.query("select pk_reduce($1, 'i', 'x')", config(mock, "tool-call")), "the answer has no text")
 
