@@ -265,11 +265,17 @@ static bool open_views(struct pk_conn *c, struct pk_error *err)
            pk_fail(err, PK_NO_MEMORY, "store: out of memory");
 }
 
-sqlite3 *pk_conn_views(struct pk_conn *c, struct pk_error *err)
+sqlite3 *pk_conn_views_as_they_are(struct pk_conn *c, struct pk_error *err)
 {
-    if (!pk_conn_ready(c, err) || !pk_conn_flush(c, err))
+    if (!pk_conn_ready(c, err))
         return NULL;
     return c->views || open_views(c, err) ? pk_store_sqlite_db(c->views) : NULL;
+}
+
+sqlite3 *pk_conn_views(struct pk_conn *c, struct pk_error *err)
+{
+    return pk_conn_ready(c, err) && pk_conn_flush(c, err) ? pk_conn_views_as_they_are(c, err)
+                                                          : NULL;
 }
 
 bool pk_conn_journal(struct pk_conn *c, const struct pk_buf *entry, uint64_t tag,
@@ -285,6 +291,9 @@ bool pk_conn_journal(struct pk_conn *c, const struct pk_buf *entry, uint64_t tag
 
 bool pk_conn_flush(struct pk_conn *c, struct pk_error *err)
 {
-    return !c->writer || pk_writer_flush(c->writer, FLUSH_WAIT_MS) ||
-           pk_fail(err, PK_STORE, "store: rows are still waiting to be written");
+    if (!c->writer || pk_writer_flush(c->writer, FLUSH_WAIT_MS))
+        return true;
+    struct pk_writer_stats s = pk_writer_stats(c->writer);
+    return pk_fail(err, PK_STORE, "store: rows are still waiting to be written%s%s",
+                   s.last_error[0] ? ": " : "", s.last_error);
 }

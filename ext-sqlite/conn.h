@@ -65,6 +65,8 @@ void pk_conn_cache_max(struct pk_conn *c);
 bool pk_conn_secrets(struct pk_conn *c, bool create, struct pk_error *err) PK_MUST_CHECK;
 /* The connection for relations, with every row so far in it. */
 sqlite3 *pk_conn_views(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
+/* The same without waiting for rows that are on their way. */
+sqlite3 *pk_conn_views_as_they_are(struct pk_conn *c, struct pk_error *err) PK_MUST_CHECK;
 
 /* Hands an entry of journal.h to the writer, or writes it. `tag` as in writer.h. */
 bool pk_conn_journal(struct pk_conn *c, const struct pk_buf *entry, uint64_t tag,

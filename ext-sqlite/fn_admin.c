@@ -239,16 +239,18 @@ static bool health(struct pk_conn *c, struct pk_arena *arena, struct pk_args arg
     struct pk_writer_stats s = {0};
     struct pk_buf out = pk_buf_in(arena, PK_CONFIG_BYTES_MAX);
     int64_t rows = 0, schema_version = 0, entries, bytes;
+    struct pk_error late;
 
     (void)args;
+    bool written = pk_conn_flush(c, &late);
+    sqlite3 *db = pk_conn_views_as_they_are(c, err);
     if (c->writer)
         s = pk_writer_stats(c->writer);
-    sqlite3 *db = pk_conn_views(c, err);
     if (!db || !read_counts(db, &rows, &schema_version, err) ||
         !pk_store_cache_size(c->store, &entries, &bytes, err))
         return false;
     pk_buf_addf(&out, "{\"ok\":%s,\"version\":\"" PK_VERSION "\",\"sqlite\":\"%s\",\"store\":",
-                s.dropped == 0 ? "true" : "false", sqlite3_libversion());
+                written && s.dropped == 0 ? "true" : "false", sqlite3_libversion());
     pk_json_quote(&out, pk_str_of(c->settings.store));
     pk_buf_addf(&out, ",\"schema_version\":%lld,\"rows\":%lld", (long long)schema_version,
                 (long long)rows);

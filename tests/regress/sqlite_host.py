@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """How the SQLite extension lives in its host: transactions, interrupts, threads, processes, exits."""
+import json
 import multiprocessing
 import os
 import signal
@@ -421,8 +422,10 @@ def a_store_that_is_locked_for_long_loses_nothing(folder):
     other.execute("begin immediate")
     for i in range(5):
         equal(one(db, "select pk_ask(?, ?)", config(), f"n{i}"), f"n{i}")
-    time.sleep(1)
+    got = json.loads(one(db, "select pk_health()")) # after ten seconds
+    assert not got["ok"] and got["pending"] + got["spooled"] >= 5 and "locked" in got["last_error"], got
     other.execute("commit")
+    equal(one(db, "select pk_health() ->> 'ok'"), 1)
     equal(one(db, "select count(*) from pk_logs"), 6)
 
 
