@@ -274,16 +274,33 @@ static struct pkd_known_head *place_of(struct pkd_heads *h, pk_str head,
     return &h->list[hash[0] % PKD_HEADS];
 }
 
-static bool recall(struct pkd_message *m, const struct pkd_known_head *k, const uint8_t *hash)
+static bool recall(struct pkd_message *m, struct pkd_heads *h, const struct pkd_known_head *k,
+                   size_t len, const uint8_t *hash)
 {
-    if (k->message.head_len != m->scanned || memcmp(k->hash, hash, sizeof k->hash) != 0)
+    if (k->message.head_len != len || memcmp(k->hash, hash, sizeof k->hash) != 0)
         return false;
     *m = k->message;
+    h->last_len = len;
     return true;
 }
 
-static void remember(const struct pkd_message *m, struct pkd_known_head *k, const uint8_t *hash)
+/* One that is as long as the last is known without looking for its lines. */
+static bool recall_at_once(struct pkd_message *m, struct pkd_heads *h, pk_str input)
 {
+    size_t len = h->last_len;
+    uint8_t hash[PK_SECRET_HASH_BYTES];
+
+    if (m->scanned > 0 || len == 0 || input.len < len ||
+        !pk_str_is(pk_str_sub(input, len - 4, len), "\r\n\r\n"))
+        return false;
+    const struct pkd_known_head *k = place_of(h, pk_str_sub(input, 0, len), hash);
+    return k && recall(m, h, k, len, hash);
+}
+
+static void remember(const struct pkd_message *m, struct pkd_heads *h, struct pkd_known_head *k,
+                     const uint8_t *hash)
+{
+    h->last_len = m->head_len;
     memcpy(k->hash, hash, sizeof k->hash);
     k->message = *m;
     k->message.base = NULL;
@@ -305,9 +322,11 @@ static void parse(struct pkd_message *m, pk_str input)
 
 bool pkd_message_head(struct pkd_message *m, struct pkd_heads *known, pk_str input)
 {
-    bool ends = head_ends(m, input);
     uint8_t hash[PK_SECRET_HASH_BYTES];
 
+    if (recall_at_once(m, known, input))
+        return true;
+    bool ends = head_ends(m, input);
     if (!m->refused && m->scanned > PK_HEADERS_BYTES_MAX)
         (void)refuse(m, 431, "the head is too large");
     if (m->refused || !ends)
@@ -315,11 +334,11 @@ bool pkd_message_head(struct pkd_message *m, struct pkd_heads *known, pk_str inp
     if (!is_request_line(pk_str_sub(input, 0, m->headers.from)))
         return !refuse(m, 400, "the request line is not METHOD TARGET HTTP/1.1");
     struct pkd_known_head *k = place_of(known, pk_str_sub(input, 0, m->scanned), hash);
-    if (k && recall(m, k, hash))
+    if (k && recall(m, known, k, m->scanned, hash))
         return true;
     parse(m, input);
     if (k && !m->refused)
-        remember(m, k, hash);
+        remember(m, known, k, hash);
     return !m->refused;
 }
 

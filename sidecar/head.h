@@ -49,6 +49,7 @@ struct pkd_message {
 /* What became of heads that were accepted lately. They are known by a keyed hash, for they hold credentials. */
 struct pkd_heads {
     uint8_t key[PK_SECRET_HASH_BYTES];
+    size_t last_len; /* of the one that came last; 0: none did */
     struct pkd_known_head {
         uint8_t hash[PK_SECRET_HASH_BYTES];
         struct pkd_message message; /* head_len 0: none */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARTS = 4 };
+enum { PARTS = 4, LANES = 4 };
 
 /* --- questions ----------------------------------------------------------------------------- */
 
@@ -42,16 +42,25 @@ int64_t pkd_hot_sweep(struct pkd_hot *h)
     return next_ms;
 }
 
+static uint64_t stir(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
+
+/* In lanes that do not wait for each other. */
 static uint64_t mix(uint64_t hash, pk_str s)
 {
-    uint64_t word;
+    uint64_t words[LANES], lanes[LANES] = {1, 2, 3, 4};
 
-    for (; s.len >= sizeof word; s = pk_str_sub(s, sizeof word, s.len)) {
-        memcpy(&word, s.at, sizeof word);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 32;
+    for (; s.len >= sizeof words; s = (pk_str){s.at + sizeof words, s.len - sizeof words}) {
+        memcpy(words, s.at, sizeof words);
+        for (int i = 0; i < LANES; i++)
+            lanes[i] = stir(lanes[i], words[i]);
     }
-    return (hash ^ pk_str_fnv(s)) * 0x9e3779b97f4a7c15u;
+    for (int i = 0; i < LANES; i++)
+        hash = stir(hash, lanes[i]);
+    return stir(hash, pk_str_fnv(s));
 }
 
 /* Which of two are told apart by it does not matter: they are compared. */
