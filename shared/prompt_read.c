@@ -293,6 +293,7 @@ static const struct member members[] = { /* the first six are a partial's too */
     {"config",              "a string or an object", T(STRING) | T(OBJECT), read_config,     FIELD(config), PK_SLUG_BYTES_MAX},
     {"virtual_key",         "a string",              T(STRING),             read_text,       FIELD(virtual_key), PK_SLUG_BYTES_MAX},
     {"template_metadata",   "an object",             T(OBJECT),             read_detail,     0, 0},
+    {"prompt_metadata",     "an object",             T(OBJECT),             read_detail,     0, 0}, /* the same, in updates */
     {"is_raw_template",     "0 or 1",                T(NUMBER) | T(TRUE) | T(FALSE), read_detail, 0, 0},
 };
 /* clang-format on */

@@ -223,6 +223,18 @@ bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
     return true;
 }
 
+bool pk_store_limit_forget(struct pk_store *s, pk_str slug, pk_str subject, int64_t now_us,
+                           struct pk_error *err)
+{
+    const struct pk_value args[] = {pk_v_required(slug), pk_v_required(subject)};
+    const struct pk_change change = {now_us, "usage_reset", slug, PK_NONE};
+
+    if (!s->ops->begin(s, err))
+        return false;
+    bool ok = s->ops->exec(s, PK_SQL_limit_subject_forget, args, PK_COUNT(args), NULL, NULL, err);
+    return pk_store_change_end(s, ok, &change, err);
+}
+
 bool pk_store_limits_forget(struct pk_store *s, const struct pk_limit_owner *owner, int64_t now_us,
                             struct pk_error *err)
 {

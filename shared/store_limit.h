@@ -20,6 +20,10 @@ bool pk_store_limit_put(struct pk_store *s, struct pk_arena *arena, pk_str slug,
 bool pk_store_limit_delete(struct pk_store *s, pk_str slug, int64_t now_us, bool *existed,
                            struct pk_error *err) PK_MUST_CHECK;
 
+/* Forgets what `subject` has used of one limit; empty: of one that has a count for all. */
+bool pk_store_limit_forget(struct pk_store *s, pk_str slug, pk_str subject, int64_t now_us,
+                           struct pk_error *err) PK_MUST_CHECK;
+
 /* The limits of a key; strings in `arena`. */
 bool pk_store_limits_owned(struct pk_store *s, struct pk_arena *arena,
                            const struct pk_limit_owner *owner, struct pk_limit_list *list,

@@ -230,7 +230,7 @@ static bool list_row(void *ctx, const struct pk_value *row, int count)
     struct pkd_control *c = page->c;
 
     PK_ASSERT(count > 1);
-    if (!is_searched(page, row))
+    if (!is_searched(page, row) || (c->is->chosen && !c->is->chosen(c, row)))
         return true;
     if (page->total++ < page->skip || page->shown == page->rows)
         return true;

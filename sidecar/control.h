@@ -30,6 +30,8 @@ struct pkd_resource {
     bool wrapped; /* answers are {"success":true,"data":{...}}, and have the data outside as well */
     enum pk_limit_scope limited; /* whose limits are shown with it; PK_LS_ALL: it has none */
     int at;                      /* the path's segment that is the slug; 0: the third */
+    /* Whether a list that is asked for in parts has this row; NULL: it has all. */
+    bool (*chosen)(struct pkd_control *c, const struct pk_value *row);
     enum pk_stmt page; /* rows for print(): $1 is a slug, NULL for all; the slug comes first */
     /* Prints a row's members; `whole`: it was asked for alone. */
     void (*print)(struct pkd_control *c, const struct pk_value *row, bool whole);

@@ -186,11 +186,15 @@ static const struct pkd_resource keys = {
 /* What a body says that nobody here would do. */
 static bool no_more(struct pkd_control *c)
 {
-    static const char *const others[] = {"alert_emails", "rotation_policy"};
+    static const char *const others[][2] = {
+        {"alert_emails", "pk sends no mail; what an alert_threshold says is in /v1/alerts"},
+        {"rotation_policy",
+         "a key that pk made by itself would be shown to nobody; POST /v1/api-keys/{id}/rotate"}};
 
     for (size_t i = 0; i < PK_COUNT(others); i++)
-        if (pk_json_count(&c->body, pkd_control_at(c, others[i])) > 0)
-            return pk_fail(c->err, PK_BAD_REQUEST, "%s: is not supported", others[i]);
+        if (pk_json_count(&c->body, pkd_control_at(c, others[i][0])) > 0)
+            return pk_fail(c->err, PK_BAD_REQUEST, "%s: is not supported; %s", others[i][0],
+                           others[i][1]);
     return true;
 }
 

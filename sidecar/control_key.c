@@ -134,6 +134,8 @@ static const char *const integration_members[] = {"name",
                                                   "organisation_id",
                                                   "configurations",
                                                   "create_default_provider",
+                                                  "default_provider_slug",
+                                                  "pricing_adjustments",
                                                   "secret_mappings",
                                                   NULL};
 
@@ -272,6 +274,14 @@ static bool no_mappings(struct pkd_control *c)
                "secret_mappings: are not supported; a key may be \"env:NAME\" or \"file:PATH\"");
 }
 
+static bool no_adjustments(struct pkd_control *c)
+{
+    return pk_json_count(&c->body, pkd_control_at(c, "pricing_adjustments")) <= 0 ||
+           pk_fail(c->err, PK_BAD_REQUEST,
+                   "pricing_adjustments: are not supported; prices of one's own are put by "
+                   "/v1/prices");
+}
+
 static bool read_draft(struct pkd_control *c, struct draft *d)
 {
     *d = (struct draft){.c = c,
@@ -279,7 +289,7 @@ static bool read_draft(struct pkd_control *c, struct draft *d)
                         .parts = pk_buf_in(c->arena, SECRET_BYTES_MAX)};
     pk_buf_addc(&d->options, '{');
     pk_buf_addc(&d->parts, '{');
-    if (!no_mappings(c) || !pkd_control_active(c) || !take_all(d, 0, 0))
+    if (!no_mappings(c) || !no_adjustments(c) || !pkd_control_active(c) || !take_all(d, 0, 0))
         return false;
     if (d->parts.len > 1 && d->secret.len)
         return pk_fail(c->err, PK_BAD_REQUEST, "key: is given twice: its parts are there as well");
@@ -293,6 +303,35 @@ static bool read_draft(struct pkd_control *c, struct draft *d)
 }
 
 /* --- the verbs --------------------------------------------------------------------------------------- */
+
+/* What the copy is a copy of. */
+static bool note_integration(struct pkd_control *c, pk_str copy, pk_str from)
+{
+    struct pk_title t;
+
+    if (!pk_store_title_get(c->store, c->arena, c->is->kind, copy, &t, c->err))
+        return false;
+    t.details = pk_copyf(c->arena, "{\"integration_id\":\"%.*s\"}", PK_FMT(from));
+    t.updated_us = c->now_us;
+    return pk_store_title_put(c->store, &t, c->err);
+}
+
+/* An integration is a provider itself; one that is to have another name as that is copied. */
+static bool make_provider(struct pkd_control *c)
+{
+    int wanted = pkd_control_at(c, "create_default_provider");
+    bool no = pk_json_type(&c->body, wanted) == PK_JSON_FALSE;
+    pk_str slug;
+
+    if (!pkd_control_text(c, "default_provider_slug", &slug))
+        return false;
+    if (no || slug.len == 0 || pk_str_eq(slug, c->slug))
+        return true;
+    const struct pk_key_change change = {slug, PK_NONE, PK_STR("{}"), c->now_us};
+    return pk_store_key_copy(c->store, c->arena, c->errand->app->secrets, c->slug, &change,
+                             c->err) &&
+           note_integration(c, slug, c->slug);
+}
 
 static bool create(struct pkd_control *c)
 {
@@ -310,7 +349,7 @@ static bool create(struct pkd_control *c)
                        provider.len ? "key" : "provider");
     if (!pk_store_key_put(c->store, c->arena, c->errand->app->secrets, c->slug, provider, d.secret,
                           pk_buf_str(&d.options), c->now_us, c->err) ||
-        !pkd_control_title(c))
+        !pkd_control_title(c) || !make_provider(c))
         return false;
     pkd_print_ids(c, c->slug);
     pk_member_text(c->out, "object", pk_str_of(c->is->noun));
@@ -352,18 +391,6 @@ static bool delete_it(struct pkd_control *c)
 
 /* --- providers ---------------------------------------------------------------------------------------- */
 
-/* What the copy is a copy of. */
-static bool note_integration(struct pkd_control *c, pk_str from)
-{
-    struct pk_title t;
-
-    if (!pk_store_title_get(c->store, c->arena, c->is->kind, c->slug, &t, c->err))
-        return false;
-    t.details = pk_copyf(c->arena, "{\"integration_id\":\"%.*s\"}", PK_FMT(from));
-    t.updated_us = c->now_us;
-    return pk_store_title_put(c->store, &t, c->err);
-}
-
 static bool create_provider(struct pkd_control *c)
 {
     struct draft d;
@@ -376,7 +403,7 @@ static bool create_provider(struct pkd_control *c)
         return pk_fail(c->err, PK_BAD_REQUEST, "integration_id: must be given");
     const struct pk_key_change change = {c->slug, PK_NONE, pk_buf_str(&d.options), c->now_us};
     if (!pk_store_key_copy(c->store, c->arena, c->errand->app->secrets, from, &change, c->err) ||
-        !pkd_control_title(c) || !note_integration(c, from))
+        !pkd_control_title(c) || !note_integration(c, c->slug, from))
         return false;
     pkd_print_ids(c, c->slug);
     pk_member_text(c->out, "object", PK_STR("provider"));

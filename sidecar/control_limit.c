@@ -5,8 +5,9 @@
  *
  * Those that belong to a key are shown as limits as well, and are changed with the key.
  */
-#include "control.h"
+#include "control_inner.h"
 #include "member.h"
+#include "path.h"
 #include "record.h"
 #include "store_limit.h"
 #include "store_value.h"
@@ -207,8 +208,10 @@ enum { RESETS = 2, RATES_FROM = 3 }; /* what a budget may be said to reset; a da
 
 #define METADATA "metadata."
 
-static pk_str policy_key(struct pkd_control *c, const struct pk_value *v)
+pk_str pkd_policy_key(struct pkd_control *c, const struct pk_value *v)
 {
+    if (pk_str_is(v[2].s, pk_limit_scope_name(PK_LS_ALL)))
+        return PK_NONE;
     for (size_t i = 0; i < PK_COUNT(policy_keys); i++)
         if (pk_str_is(v[2].s, pk_limit_scope_name(policy_keys[i].scope)))
             return pk_str_of(policy_keys[i].key);
@@ -226,7 +229,7 @@ static void print_whose(struct pkd_control *c, const struct pk_value *v)
     pk_member_raw(c->out, "conditions", PK_STR("["));
     if (!all && v[4].s.len) {
         pk_member_item(c->out);
-        pk_member_text(c->out, "key", policy_key(c, v));
+        pk_member_text(c->out, "key", pkd_policy_key(c, v));
         pk_member_text(c->out, "value", v[4].s);
         pk_buf_addc(c->out, '}');
     }
@@ -234,7 +237,7 @@ static void print_whose(struct pkd_control *c, const struct pk_value *v)
     pk_member_raw(c->out, "group_by", PK_STR("["));
     if (!all && (v[4].s.len == 0 || pk_str_is(v[13].s, GROUPED))) {
         pk_member_item(c->out);
-        pk_member_text(c->out, "key", policy_key(c, v));
+        pk_member_text(c->out, "key", pkd_policy_key(c, v));
         pk_buf_addc(c->out, '}');
     }
     pk_buf_addc(c->out, ']');
@@ -257,7 +260,6 @@ static void print_policy(struct pkd_control *c, const struct pk_value *v, bool w
 {
     bool budget = is_budget(c);
 
-    (void)whole;
     pkd_print_ids(c, v[0].s);
     pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
     print_whose(c, v);
@@ -270,6 +272,21 @@ static void print_policy(struct pkd_control *c, const struct pk_value *v, bool w
     pk_member_time(c->out, "created_at", v[11].i);
     pk_member_time(c->out, "last_updated_at", v[12].i);
     pk_member_text(c->out, "object", pk_str_of(c->is->noun));
+    if (whole && pk_str_is(pkd_query_value(c->arena, c->errand->query, "include_usage"), "true"))
+        pkd_print_usage_map(c, v);
+}
+
+/* status, type and unit of the query. */
+static bool is_chosen(struct pkd_control *c, const struct pk_value *v)
+{
+    pk_str query = c->errand->query;
+    pk_str status = pkd_query_value(c->arena, query, "status");
+    pk_str type = pkd_query_value(c->arena, query, "type");
+    pk_str unit = pkd_query_value(c->arena, query, "unit");
+
+    return (status.len == 0 || pk_str_is(status, "active")) &&
+           (type.len == 0 || pk_str_eq(type, v[5].s)) &&
+           (unit.len == 0 || pk_str_eq(unit, period_word(v[6].s, is_budget(c))));
 }
 
 static const char *const usage_members[] = {"name",
@@ -280,6 +297,7 @@ static const char *const usage_members[] = {"name",
                                             "credit_limit",
                                             "alert_threshold",
                                             "periodic_reset",
+                                            "reset_usage_for_value",
                                             "workspace_id",
                                             "organisation_id",
                                             NULL};
@@ -291,7 +309,9 @@ static const struct pkd_resource usage_policies = {
     .noun = "policy_usage_limits",
     .kind = "limit",
     .members = usage_members,
+    .queries = "status type include_usage",
     .at = 3,
+    .chosen = is_chosen,
     .page = PK_SQL_budget_rows,
     .print = print_policy,
 };
@@ -300,7 +320,9 @@ static const struct pkd_resource rate_policies = {
     .noun = "policy_rate_limits",
     .kind = "limit",
     .members = rate_members,
+    .queries = "status type unit",
     .at = 3,
+    .chosen = is_chosen,
     .page = PK_SQL_rate_rows,
     .print = print_policy,
 };
@@ -433,7 +455,8 @@ static bool create_policy(struct pkd_control *c)
 
 static bool update_policy(struct pkd_control *c)
 {
-    return pkd_control_body(c) && pkd_control_known(c) && put_policy(c);
+    return pkd_control_body(c) && pkd_control_known(c) && put_policy(c) &&
+           (!is_budget(c) || pkd_policy_reset(c));
 }
 
 PKD_VERB(limits, limit_create, create)

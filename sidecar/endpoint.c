@@ -12,6 +12,7 @@
 #include "answer.h"
 #include "azure.h"
 #include "client.h"
+#include "elsewhere.h"
 #include "errand.h"
 #include "feedback.h"
 #include "metrics.h"
@@ -297,7 +298,12 @@ static void refuse_path(struct pkd_thread *t, pk_str path, struct pk_error *err)
     pk_str below = pk_copyf(&t->scratch, "/v1%.*s", PK_FMT(path));
     pk_str shown = pk_str_sub(path, 0, 128);
     bool short_of = pk_str_starts(path, "/") && allowed(t, below).len > 0;
+    const char *instead = pkd_elsewhere(path);
 
+    if (instead) {
+        (void)pk_fail(err, PK_NOT_FOUND, "%.*s: is not served; %s", PK_FMT(shown), instead);
+        return;
+    }
     (void)pk_fail(err, PK_NOT_FOUND, "%.*s: no such endpoint%s%.*s", PK_FMT(shown),
                   short_of ? "; the base URL ends in /v1: /v1" : "",
                   PK_FMT(short_of ? shown : PK_NONE));

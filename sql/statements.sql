@@ -636,6 +636,15 @@ where not l.budget and not l.owned and ($1 is null or l.slug = $1) order by l.sl
 update pk_limit_use set used = 0, refused = 0, warned_us = null, refused_us = null
 where limit_slug in (select slug from pk_limit where scope = $1 and value = $2 and owned)
 
+-- name: limit_subjects(slug text)
+--- Whose use of it counts now.
+select subject, cast(sum(used) as bigint), min(until_us) from pk_limit_use
+where limit_slug = $1 and until_us > @now_us@ group by subject order by subject
+
+-- name: limit_subject_forget(slug text, subject text)
+update pk_limit_use set used = 0, refused = 0, warned_us = null, refused_us = null
+where limit_slug = $1 and subject = $2
+
 -- name: limit_list()
 select slug, scope, coalesce(key || '=', '') || coalesce(value, '*'), counts, per, amount
 from pk_limit order by slug

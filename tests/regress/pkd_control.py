@@ -649,6 +649,92 @@ def policies_are_limits_in_portkeys_words():
     pkd.stop()
 
 
+def use_of_a_policy_is_told_and_forgotten_by_value():
+    pkd, api = start()
+    api.ok("POST", "/virtual-keys", key_body("k"))
+    spent = api.ok("POST", "/policies/usage-limits", {"name": "By team", "type": "tokens", "credit_limit": 10**6, "conditions": [],
+                                                      "group_by": [{"key": "metadata.team"}]})["id"]
+    alone = api.ok("POST", "/policies/usage-limits", {"name": "All", "type": "tokens", "credit_limit": 5, "conditions": [],
+                                                      "group_by": []})["id"]
+    api.ok("PUT", "/policies/usage-limits/" + alone, {"credit_limit": 10**6})
+
+    def call(team):
+        status, _, answer = pkd.http("POST", "/v1/chat/completions", h.chat_body("m", "one two"), {
+            "content-type": "application/json", "x-portkey-virtual-key": "k", "x-portkey-metadata": json.dumps({"team": team})})
+        expect(status == 200, answer)
+
+    def used(policy=spent, query=""):
+        got = api.ok("GET", f"/policies/usage-limits/{policy}/entities{query}")
+        return {e["id"]: e["current_usage"] for e in got["data"]}
+    expect(used() == {}, used())
+    for team in "red", "red/blue", "red":
+        call(team)
+    one = 4
+    expect(until(lambda: used() == {"red": 2 * one, "red/blue": one}) or used()["red"] == 2 * used()["red/blue"] > 0, used())
+    one = used()["red/blue"]
+    expect(set(used(query="?search=blue")) == {"red/blue"} and used(query="?status=exhausted") == {}, used())
+    expect(list(used(query="?page_size=1&current_page=1")) == ["red/blue"], used())
+    got = api.ok("GET", f"/policies/usage-limits/{spent}?include_usage=true")
+    expect(got["value_key_usage_map"] == {"metadata.team:red": 2 * one, "metadata.team:red/blue": one}, got)
+    expect("value_key_usage_map" not in api.ok("GET", f"/policies/usage-limits/{spent}"))
+    api.ok("PUT", f"/policies/usage-limits/{spent}/entities/red%2Fblue/reset")
+    expect(until(lambda: used() == {"red": 2 * one, "red/blue": 0}), used())
+    api.ok("PUT", f"/policies/usage-limits/{spent}", {"reset_usage_for_value": "metadata.team:red"})
+    expect(until(lambda: set(used().values()) == {0}), used())
+    expect(used(alone) == {"all": 3 * one}, used(alone))
+    api.ok("PUT", f"/policies/usage-limits/{alone}/entities/all/reset")
+    expect(until(lambda: used(alone) == {"all": 0}), used(alone))
+    api.ok("PUT", f"/policies/usage-limits/{alone}", {"credit_limit": 1})
+    call_status = lambda: pkd.http("POST", "/v1/chat/completions", h.chat_body("m", "one two"), {  # noqa: E731
+        "content-type": "application/json", "x-portkey-virtual-key": "k"})[0]
+    expect(until(lambda: call_status() == 412))
+    api.refused(404, "has used nothing", "PUT", f"/policies/usage-limits/{spent}/entities/green/reset")
+    api.refused(404, "there is none", "GET", "/policies/usage-limits/none/entities")
+    for query, ids in (("status=active&type=tokens", {spent, alone}), ("type=cost", set()), ("status=archived", set())):
+        expect({p["id"] for p in api.ok("GET", "/policies/usage-limits?" + query)["data"]} == ids, query)
+    rate = api.ok("POST", "/policies/rate-limits", {"type": "requests", "unit": "rph", "value": 9, "conditions": [], "group_by": []})["id"]
+    for query, ids in (("unit=rph&type=requests", {rate}), ("unit=rpm", set())):
+        expect({p["id"] for p in api.ok("GET", "/policies/rate-limits?" + query)["data"]} == ids, query)
+    pkd.stop()
+
+
+def there_is_one_workspace():
+    pkd, api = start()
+    got = api.ok("GET", "/admin/workspaces")
+    expect(got["total"] == 1 and [w["id"] for w in got["data"]] == ["default"], got)
+    one = api.ok("GET", "/admin/workspaces/default")
+    expect({**got["data"][0], "users": []} == one and one["defaults"]["is_default"] == 1, one)
+    for query, count in ("name=def", 1), ("exact_name=Default", 1), ("exact_name=def", 0), ("status=archived", 0), ("current_page=1", 0):
+        expect(len(api.ok("GET", "/admin/workspaces?" + query)["data"]) == count, query)
+    api.refused(404, "there is one", "GET", "/admin/workspaces/other")
+    for method, path in ("POST", ""), ("PUT", "/default"), ("DELETE", "/default"):
+        api.refused(400, "there is one, called", method, "/admin/workspaces" + path, {"name": "x"})
+    api.ok("POST", "/integrations", {"name": "I", "slug": "i", "ai_provider_id": "openai", "key": "sk", "default_provider_slug": "i-too"})
+    expect(api.ok("GET", "/providers/i-too")["integration_id"] == "i")
+    api.refused(400, "prices of one's own", "PUT", "/integrations/i", {"pricing_adjustments": {"multiplier": {"input": 2}}})
+    got = api.ok("GET", "/integrations/i/workspaces")
+    expect(got["total"] == 1 and got["workspaces"][0]["enabled"] and got["global_workspace_access"]["enabled"], got)
+    for good in ({}, {"workspaces": [{"id": "default", "enabled": True}], "override_existing_workspace_access": True},
+                 {"global_workspace_access": {"enabled": True, "usage_limits": []}}, {"workspaces": [], "global_workspace_access": None}):
+        api.ok("PUT", "/integrations/i/workspaces", good)
+    for bad in ({"workspaces": [{"id": "default", "enabled": False}]}, {"workspaces": [{"id": "w", "enabled": True}]}, {"workspaces": ["x"]},
+                {"global_workspace_access": {"enabled": False}},
+                {"workspaces": [{"id": "default", "usage_limits": [{"credit_limit": 1}]}]}):
+        api.refused(400, "there is one, called", "PUT", "/integrations/i/workspaces", bad)
+    api.refused(404, "there is none", "GET", "/integrations/none/workspaces")
+    pkd.stop()
+
+
+def what_is_elsewhere_says_where():
+    pkd, api = start()
+    for path, words in (("/admin/users", "/v1/api-keys"), ("/admin/users/invites", "/v1/api-keys"), ("/admin/workspaces/default/users", "/v1/api-keys"),
+                        ("/scim/workspaces", "/v1/api-keys"), ("/mcp-servers/x/test", "MCP"), ("/mcp-integrations", "MCP"),
+                        ("/secret-references", "env:NAME")):
+        for method in "GET", "POST", "PUT", "DELETE":
+            api.refused(404, words, method, path, {})
+    pkd.stop()
+
+
 SCOPES = {"NONE": None, "CALL": {"call"}, "ADMIN": {"admin"}, "LOGS": {"logs"}, "READ": {"admin", "logs"},
           "ANY": {"call", "admin", "logs"}}
 
@@ -727,7 +813,8 @@ CASES = [a_config_is_made_changed_and_deleted, what_others_name_is_not_deleted_f
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
          the_first_api_key_administers, the_last_key_that_administers_stays, what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
          integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_prompts_parameters_are_said_in_every_way, a_limit_is_made_changed_and_deleted,
-         policies_are_limits_in_portkeys_words,
+         policies_are_limits_in_portkeys_words, use_of_a_policy_is_told_and_forgotten_by_value, there_is_one_workspace,
+         what_is_elsewhere_says_where,
          every_endpoint_asks_for_a_key_of_its_scope]
 
 if __name__ == "__main__":
