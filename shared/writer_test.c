@@ -145,7 +145,7 @@ static void entries_are_written_in_groups_within_the_window(void)
 
     for (int i = 0; i < 100; i++)
         EXPECT(add(w, 1, 0, 0, 0));
-    int64_t until = now_ms() + 5000;
+    int64_t until = now_ms() + 30000;
     while (fake.rows < 100 && now_ms() < until)
         (void)usleep(1000);
     EXPECT(fake.rows == 100);
@@ -160,7 +160,7 @@ static void a_flush_waits_for_what_came_before_it(void)
 
     for (int i = 0; i < 1000; i++)
         EXPECT(add(w, 1, 0, 0, 1000));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(fake.rows == 1000);
     EXPECT(pk_writer_stats(w).pending == 0);
     EXPECT(pk_writer_stats(w).written == 1000);
@@ -173,10 +173,10 @@ static void a_flush_gives_up_in_time(void)
     struct pk_writer *w = start();
     int64_t began = now_ms();
 
-    fake.slow_ms = 1000;
+    fake.slow_ms = 2000;
     EXPECT(add(w, 1, 0, 0, 0));
     EXPECT(!pk_writer_flush(w, 50));
-    EXPECT(now_ms() - began < 900);
+    EXPECT(now_ms() - began < 1900);
     pk_writer_free(w);
     EXPECT(fake.rows == 1);
 }
@@ -211,7 +211,7 @@ static void a_locked_store_is_tried_again(void)
 
     fake.fail_begins = PK_WRITER_ROUNDS_MAX - 1;
     EXPECT(add(w, 1, 0, 0, 0));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(fake.rows == 1);
     struct pk_writer_stats s = pk_writer_stats(w);
     EXPECT(s.dropped == 0);
@@ -226,12 +226,12 @@ static void a_store_that_stays_locked_costs_the_entries_but_no_more(void)
     fake.fail_begins = 100;
     for (int i = 0; i < 5; i++)
         EXPECT(add(w, 1, 0, 0, 0));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(pk_writer_stats(w).dropped == 5);
     EXPECT(fake.fail_begins == 100 - PK_WRITER_ROUNDS_MAX - 1);
     fake.fail_begins = 0;
     EXPECT(add(w, 1, 0, 0, 0));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(fake.rows == 1);
     pk_writer_free(w);
 }
@@ -243,7 +243,7 @@ static void a_bad_entry_does_not_take_the_others_with_it(void)
     fake.poison = 9;
     for (int i = 0; i < 10; i++)
         EXPECT(add(w, i, 0, 0, 0));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(fake.rows == 9);
     EXPECT(pk_writer_stats(w).dropped == 1);
     pk_writer_free(w);
@@ -257,8 +257,8 @@ static void a_full_queue_drops_and_counts(void)
     EXPECT(add(w, 1, PK_WRITER_BYTES_MAX + 1, 0, 0)); /* alone, however large */
     EXPECT(!add(w, 2, 0, 0, 10));
     EXPECT(pk_writer_stats(w).dropped == 1);
-    EXPECT(add(w, 3, 0, 0, 5000)); /* waits for room */
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(add(w, 3, 0, 0, 30000)); /* waits for room */
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(fake.rows == 2);
     pk_writer_free(w);
 }
@@ -274,8 +274,8 @@ static void adding_waits_for_a_thread_that_falls_behind(void)
     began = now_ms();
     EXPECT(add(w, 2, 0, 0, 40)); /* there is room: it waited in vain, and is taken */
     EXPECT(now_ms() - began >= 35);
-    EXPECT(add(w, 3, 0, 0, 5000));
-    EXPECT(now_ms() - began < 4000);
+    EXPECT(add(w, 3, 0, 0, 30000));
+    EXPECT(now_ms() - began < 20000);
     pk_writer_free(w);
     EXPECT(fake.rows == 3);
 }
@@ -289,7 +289,7 @@ static void a_held_writer_writes_nothing_until_it_is_let_go(void)
     EXPECT(!pk_writer_flush(w, 60));
     EXPECT(fake.rows == 0);
     pk_writer_let_go(w);
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     EXPECT(fake.rows == 1);
     fake.slow_ms = 300;
     EXPECT(add(w, 1, 0, 0, 0));
@@ -318,7 +318,7 @@ static void old_rows_go_while_nothing_waits(void)
 
     fake.old = 2000;
     pk_writer_sweep(w);
-    EXPECT(within(10000, swept));
+    EXPECT(within(30000, swept));
     EXPECT(fake.commits >= 2000 / 512); /* in steps, each a transaction */
     pk_writer_free(w);
 }
@@ -326,7 +326,7 @@ static void old_rows_go_while_nothing_waits(void)
 static void old_rows_go_while_entries_come(void)
 {
     struct pk_writer *w = start();
-    int64_t until = now_ms() + 10000;
+    int64_t until = now_ms() + 30000;
     int added = 0;
 
     fake.old = 2000;
@@ -376,7 +376,7 @@ static void what_a_store_does_not_take_comes_later(void)
     for (int i = 0; i < 100; i++)
         EXPECT(add(w, 1, 0, 0, 1000));
     EXPECT(!pk_writer_flush(w, 100) && is_there(""));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     struct pk_writer_stats s = pk_writer_stats(w);
     EXPECT(fake.rows == 100 && s.written == 100 && s.spooled == 100 && s.dropped == 0);
     EXPECT(strcmp(s.last_error, "locked") == 0 && s.spool_bytes == 0);
@@ -393,7 +393,7 @@ static void what_a_process_left_the_next_one_writes(void)
     pk_writer_free(w);
     EXPECT(fake.rows == 0 && is_there(""));
     w = start_with_spool(1 << 20);
-    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 2);
+    EXPECT(pk_writer_flush(w, 30000) && fake.rows == 2);
     EXPECT(pk_writer_stats(w).written == 2);
     pk_writer_free(w);
 }
@@ -406,7 +406,7 @@ static void an_entry_that_will_never_do_is_parked(void)
     fake.for_good = true;
     for (int i = 1; i <= 10; i++)
         EXPECT(add(w, i, 0, 0, 1000));
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     struct pk_writer_stats s = pk_writer_stats(w);
     EXPECT(fake.rows == 9 && s.written == 9 && s.parked == 1 && s.dropped == 1);
     EXPECT(is_there(".bad"));
@@ -425,7 +425,7 @@ static void an_entry_that_fails_for_now_does_not_hold_up_the_others(void)
         EXPECT(add(w, i, 0, 0, 1000));
     EXPECT(!pk_writer_flush(w, 700) && fake.rows == 9);
     fake.poison = 0;
-    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 10);
+    EXPECT(pk_writer_flush(w, 30000) && fake.rows == 10);
     EXPECT(pk_writer_stats(w).dropped == 0);
     pk_writer_free(w);
 }
@@ -440,9 +440,9 @@ static void nobody_waits_twice_for_a_store_that_hangs(void)
     int64_t began = now_ms();
     for (int i = 0; i < 50; i++)
         EXPECT(add(w, 1, 0, 0, 100));
-    EXPECT(now_ms() - began < 900);
+    EXPECT(now_ms() - began < 3000); /* one after the other: five seconds */
     fake.slow_ms = 0;
-    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 51);
+    EXPECT(pk_writer_flush(w, 30000) && fake.rows == 51);
     EXPECT(pk_writer_stats(w).spooled >= 49);
     pk_writer_free(w);
 }
@@ -459,7 +459,7 @@ static void what_the_spool_does_not_take_waits_in_memory(void)
     EXPECT(s.spooled > 0 && s.spooled < 5 && s.dropped == 0 && s.pending == 10);
     EXPECT(add(w, 1, 1000, 0, 0));
     fake.fail_begins = 0;
-    EXPECT(pk_writer_flush(w, 5000));
+    EXPECT(pk_writer_flush(w, 30000));
     s = pk_writer_stats(w);
     EXPECT(fake.rows == 11 && s.written == 11 && s.dropped == 0 && s.pending == 0);
     pk_writer_free(w);
@@ -475,7 +475,7 @@ static void what_nothing_has_room_for_is_dropped_and_counted(void)
         taken++;
     EXPECT(taken == 15 && pk_writer_stats(w).dropped == 1);
     fake.fail_begins = 0;
-    EXPECT(pk_writer_flush(w, 5000) && fake.rows == taken);
+    EXPECT(pk_writer_flush(w, 30000) && fake.rows == taken);
     fake.fail_begins = 1 << 20;
     EXPECT(add(w, 1, 1 << 20, 0, 0));
     int64_t began = now_ms();
@@ -493,18 +493,18 @@ static void a_durable_entry_is_safe_when_it_is_written_or_aside(void)
     for (int i = 1; i <= 2; i++) {
         EXPECT(add(w, 1, 0, 0, 0));
         EXPECT(pk_writer_settle(w, 0, 0));
-        int64_t until = now_ms() + 5000;
+        int64_t until = now_ms() + 30000;
         while (pk_writer_fate(w, i) == PK_UNSETTLED && now_ms() < until)
             (void)usleep(1000);
         EXPECT(pk_writer_fate(w, i) == PK_SAFE);
     }
     EXPECT(pk_writer_fate(w, 3) == PK_UNSETTLED && pk_writer_stats(w).spooled > 0);
-    EXPECT(pk_writer_flush(w, 5000) && fake.rows == 2);
+    EXPECT(pk_writer_flush(w, 30000) && fake.rows == 2);
     pk_writer_free(w);
     w = start(); /* no spool */
     fake.poison = 7;
     fake.for_good = true;
-    EXPECT(add(w, 7, 0, 0, 0) && pk_writer_flush(w, 5000));
+    EXPECT(add(w, 7, 0, 0, 0) && pk_writer_flush(w, 30000));
     EXPECT(pk_writer_fate(w, 1) == PK_LOST);
     pk_writer_free(w);
 }
@@ -516,7 +516,7 @@ static void every_loss_is_known_not_the_last_alone(void)
     fake.poison = 7;
     fake.for_good = true;
     for (int i = 0; i < 100; i++)
-        EXPECT(add(w, i % 3 == 0 ? 7 : 1, 0, 0, 0) && pk_writer_flush(w, 5000));
+        EXPECT(add(w, i % 3 == 0 ? 7 : 1, 0, 0, 0) && pk_writer_flush(w, 30000));
     for (int i = 0; i < 100; i++) {
         enum pk_fate fate = pk_writer_fate(w, i + 1);
         EXPECT(fate == PK_LOST || (i % 3 != 0 && fate == PK_SAFE));

@@ -125,7 +125,7 @@ static struct outcome get(const char *url)
 
     o.t = start(url, "accept: application/json\n", "{}", NULL);
     if (o.t)
-        finish(&o, 5000);
+        finish(&o, 30000);
     else
         o.error = err;
     return o;
@@ -180,7 +180,7 @@ static void the_request_is_what_the_exchange_says(void)
     o.t = start(url_to("127.0.0.1", "/echo/v1/x?y=%20z"),
                 "content-type: application/json\nx-one: 1\nx-empty:\n", "{\"a\":1}", NULL);
     EXPECT(o.t);
-    finish(&o, 5000);
+    finish(&o, 30000);
     EXPECT(strncmp(o.body, "POST /echo/v1/x?y=%20z HTTP/1.1\r\n", 33) == 0);
     EXPECT(strstr(o.body, "\r\nx-one: 1\r\n") &&
            strstr(o.body, "\r\ncontent-type: application/json\r\n"));
@@ -200,7 +200,7 @@ static void a_large_body_is_sent_whole_without_expect(void)
     body[LEN] = 0;
     o.t = start(url_to("127.0.0.1", "/echo"), "", body, NULL);
     EXPECT(o.t);
-    finish(&o, 5000);
+    finish(&o, 30000);
     EXPECT(o.last == PK_EV_END && o.body_len > LEN && strstr(o.body, "Content-Length: 204800"));
     EXPECT(!strcasestr(o.body, "expect:"));
     free(body);
@@ -213,7 +213,7 @@ static void a_get_has_no_body_and_the_next_post_on_its_handle_does(void)
     struct outcome o = {.t = pk_xfer_start(x, &ex, NULL, &err)};
 
     EXPECT(o.t);
-    finish(&o, 5000);
+    finish(&o, 30000);
     EXPECT(o.last == PK_EV_END && strncmp(o.body, "GET /echo HTTP/1.1\r\n", 20) == 0);
     EXPECT(!strcasestr(o.body, "content-length"));
     o = get(url_to("127.0.0.1", "/echo"));
@@ -229,7 +229,7 @@ static void framing_headers_are_not_taken_from_the_exchange(void)
                 "Accept-Encoding: gzip\nconnection: close\ncookie: a=b\nx-ok: 1\n",
                 "{}", NULL);
     EXPECT(o.t);
-    finish(&o, 5000);
+    finish(&o, 30000);
     EXPECT(o.last == PK_EV_END && strstr(o.body, "\r\nx-ok: 1\r\n"));
     EXPECT(!strstr(o.body, "evil.example") && !strstr(o.body, "chunked") &&
            !strstr(o.body, "gzip"));
@@ -348,7 +348,7 @@ static void an_unread_answer_holds_a_bounded_amount(void)
     EXPECT(mallinfo2().uordblks < 4u << 20);
     EXPECT(server.seen->sent - before < 10 << 20);
     other.t = start(url_to("127.0.0.1", "/ok"), "", "{}", NULL); /* others go on */
-    finish(&other, 2000);
+    finish(&other, 30000);
     EXPECT(other.last == PK_EV_END);
     for (bool over = false; !over;) {
         while (!over && pk_transfer_event(slow.t, &ev)) {
@@ -448,7 +448,7 @@ static void a_connection_that_does_not_come_about_times_out(void)
         int64_t began = pk_clock_ms();
         struct outcome o = get(url);
         EXPECT(failed(&o, PK_TIMEOUT, "no connection in time") && o.error.retryable);
-        EXPECT(pk_clock_ms() - began < 1000);
+        EXPECT(pk_clock_ms() - began < 20000); /* the kernel gives up after two minutes */
     }
     for (size_t i = 0; i < PK_COUNT(filler); i++)
         (void)close(filler[i]);
@@ -623,7 +623,7 @@ static void a_name_that_does_not_exist_is_an_error(void)
 
     o.t = start("http://nothing.invalid/", "", "{}", NULL);
     EXPECT(o.t);
-    finish(&o, 15000);
+    finish(&o, 30000);
     EXPECT(o.error.code == PK_NETWORK || o.error.code == PK_TIMEOUT);
     EXPECT(strncmp(o.error.msg, "nothing.invalid: ", 17) == 0);
     renew("");
@@ -641,7 +641,7 @@ static void a_key_is_sent_in_the_providers_header(void)
     EXPECT(strstr(o.body, "\r\nx-api-key: sk-literal\r\n") && !strcasestr(o.body, "authorization"));
     o = (struct outcome){
         .t = start(url_to("127.0.0.1", "/echo"), "X-Api-Key: client\n", "{}", NULL)};
-    finish(&o, 5000); /* the client's own is not sent beside it */
+    finish(&o, 30000); /* the client's own is not sent beside it */
     EXPECT(strstr(o.body, "sk-literal") && !strstr(o.body, "client"));
     target.key = (struct pk_key){.kind = PK_KEY_ENV, .value = PK_STR("PK_XFER_TEST_KEY")};
     EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_NO_KEY);
@@ -850,7 +850,7 @@ static void check_memory(const char *url)
     EXPECT(left_out); /* the search finds it where it is */
     EXPECT(!dumped);
     if (o.t)
-        finish(&o, 5000);
+        finish(&o, 30000);
     if (!EXPECT(o.last == PK_EV_END && o.status == 200))
         printf("# %d %s %s\n", o.status, o.error.msg, err.msg);
     search_memory(&dumped, &left_out);
@@ -1039,14 +1039,14 @@ static void a_child_forked_amid_a_transfer_fails_it_and_no_other(void)
     pid_t pid = fork();
     if (pid == 0) {
         bool refused = !start(url_to("127.0.0.1", "/ok"), "", "{}", NULL) && err.code == PK_NETWORK;
-        finish(&o, 1000);
+        finish(&o, 30000);
         bool ok = refused && o.last == PK_EV_FAIL && strstr(o.error.msg, "forked") &&
                   get(url_to("127.0.0.1", "/ok")).last == PK_EV_END;
         pk_xfer_free(x);
         _exit(!ok || test_failed);
     }
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
-    finish(&o, 2000);
+    finish(&o, 30000);
     EXPECT(o.last == PK_EV_END && o.body_len == 45);
 }
 

@@ -60,7 +60,7 @@ static void turn(void)
 /* Whether the next event is of that kind; it is in *ev. */
 static bool next(struct pk_transfer *t, enum pk_event_kind kind, struct pk_event *ev)
 {
-    int64_t until = pk_clock_ms() + 10000;
+    int64_t until = pk_clock_ms() + 30000;
 
     while (!pk_transfer_event(t, ev) && pk_clock_ms() < until)
         turn();

@@ -54,7 +54,7 @@ static struct outcome ask(int port, const char *path, pk_str body)
     char url[64];
     struct outcome o = {0};
     struct pollfd p = {.fd = pk_xfer_fd(x), .events = POLLIN};
-    int64_t until = pk_clock_ms() + 5000;
+    int64_t until = pk_clock_ms() + 30000;
 
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%d%s", port, path);
     struct pk_exchange ex = {.url = pk_str_of(url), .body = body, .target = &target};

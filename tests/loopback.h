@@ -117,7 +117,7 @@ static inline void loopback_pause(long ms)
 
 static inline bool loopback_slow(struct loopback_conn *c)
 {
-    loopback_pause(500);
+    loopback_pause(2000);
     return loopback_ok(c);
 }
 

@@ -20,7 +20,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.path.endswith("/slow"):
-            time.sleep(0.5)
+            time.sleep(2)
         self.send_response(200)
         self.send_header("content-length", "11")
         self.end_headers()
