@@ -21,6 +21,11 @@ def until(good, seconds=PATIENCE_S, pause=0.01):
     return bool(good())
 
 
+def some_time(good, times=5):
+    """Whether it comes true once: of what a moment's standstill spoils, and what would never be true without what is promised."""
+    return any(good() for _ in range(times))
+
+
 def lateness(times=20):
     """Seconds by which a process that sleeps is woken too late here and now: what the machine adds to every answer."""
     late = []

@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.parse
 
+from patience import some_time
 from pkd_harness import ROOT, Pkd, end, expect, run
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
@@ -131,7 +132,7 @@ class Postgres:
 
 
 def ask(pkd, path, query):
-    status, _, body = pkd.http("GET", f"/v1/analytics/{path}?" + urllib.parse.urlencode(query))
+    status, _, body = pkd.http("GET", f"/v1/analytics/{path}?" + urllib.parse.urlencode(query), timeout=120)
     expect(status == 200, f"{path} {query}: {status} {body[:300]}")
     return json.loads(body)
 
@@ -227,16 +228,24 @@ def groups_are_what_the_database_says():
 
 
 def columns_are_what_is_read():
+    def are_read(store, path, query):
+        before = ask(store.pkds[0], path, query)
+        store.query("update pk_log set cost_pusd = cost_pusd + 1000000000") # which nobody does
+        expect(ask(store.pkds[0], path, query | {"end_time": (NOW - 3 * HOUR) // 1000}) ==
+               ask(store.pkds[1], path, query | {"end_time": (NOW - 3 * HOUR) // 1000}), path)
+        changed = ask(store.pkds[0], path, query), ask(store.pkds[0], path, query | ROWS_ONLY)
+        store.query("update pk_log set cost_pusd = cost_pusd - 1000000000")
+        money = [t["summary"]["total_usd"] if "summary" in t else sum(g["cost_usd"] or 0 for g in t["data"]) for t in (before, *changed)]
+        print(f"# {store.name} {path}: {money}", flush=True)
+        good = money[1] - money[0] < (money[2] - money[0]) / 10
+        if not good:
+            store.query("delete from pk_log_hour") # what was kept meanwhile is not true
+        return good
+
     for store in STORES:
         for path, query in ("graphs/cost", {}), ("groups/metadata/team", {}), ("graphs/cost", {"metadata": '{"team":"t1"}'}):
-            before = ask(store.pkds[0], path, query)
-            store.query("update pk_log set cost_pusd = cost_pusd + 1000000000") # which nobody does
-            expect(ask(store.pkds[0], path, query | {"end_time": (NOW - 3 * HOUR) // 1000}) ==
-                   ask(store.pkds[1], path, query | {"end_time": (NOW - 3 * HOUR) // 1000}), path)
-            changed = ask(store.pkds[0], path, query), ask(store.pkds[0], path, query | ROWS_ONLY)
-            store.query("update pk_log set cost_pusd = cost_pusd - 1000000000")
-            money = [t["summary"]["total_usd"] if "summary" in t else sum(g["cost_usd"] or 0 for g in t["data"]) for t in (before, *changed)]
-            expect(money[1] - money[0] < (money[2] - money[0]) / 10, f"{store.name} {path}: {money}")
+            # Whether an hour is kept depends on who has the file at the moment.
+            expect(some_time(lambda: are_read(store, path, query)), f"{store.name} {path}")  # pylint: disable=cell-var-from-loop
 
 
 def warnings(store):
@@ -246,6 +255,8 @@ def warnings(store):
 def damaged_columns_are_made_again():
     for store in STORES:
         hour = sorted(hours(store))[50]
+        members = lambda: [r for r in store.query(f"select what from pk_log_column where hour_us = {hour} and part = 0 and what >= 64")]  # noqa: E731
+        expect(some_time(lambda: ask(store.pkds[0], "groups/metadata/team", {}) and len(members()) >= 3), f"{store.name}: {members()}")
         query = {"start_time": (hour - HOUR) // 1000, "end_time": (hour + 2 * HOUR) // 1000}
         column = f"hour_us = {hour} and part = 0 and what = "
         bytes_of = {int(w): b for w, b in store.query(f"select what, {'hex(bytes)' if store is STORES[0] else 'encode(bytes, chr(104)||chr(101)||chr(120))'} "
@@ -325,24 +336,32 @@ def nobody_is_answered_who_has_left():
             status, _, _ = pkd.http("GET", "/v1/analytics/graphs/requests?time_range=30m", timeout=120) # waits behind these
             expect(status == 200, status)
             return cpu() - before
-        served, left = asked(16, False), asked(16, True)
-        expect(left < served / 2, f"those who left cost {left} s of CPU, those who stayed {served} s")
+        def costs_little():
+            served, left = asked(16, False), asked(16, True)
+            print(f"# those who left cost {left:.2f} s of CPU, those who stayed {served:.2f} s", flush=True)
+            return left < served / 2
+        expect(some_time(costs_little))
 
 
 def others_do_not_wait_for_analytics():
     """Long requests leave clerks to the rest: a list of keys is answered before the last of them."""
     pkd = STORES[0].pkds[0]
-    slow = [pkd.raw(120) for _ in range(24)]
-    for s in slow:
-        s.sendall(b"GET /v1/analytics/graphs/latency?interval=minute&after=" + ROWS_ONLY["after"].encode() +
-                  b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-    status, _, _ = pkd.http("GET", "/v1/jobs", timeout=120)
-    ready = select.select(slow, [], [], 0)[0]
-    expect(status == 200 and len(ready) < len(slow) // 2, f"{status}: {len(ready)} of {len(slow)} were first")
-    for s in slow:
-        while s.recv(65536):
-            pass
-        s.close()
+
+    def is_early():
+        slow = [pkd.raw(120) for _ in range(24)]
+        for s in slow:
+            s.sendall(b"GET /v1/analytics/graphs/latency?interval=minute&after=" + ROWS_ONLY["after"].encode() +
+                      b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        status, _, _ = pkd.http("GET", "/v1/jobs", timeout=120)
+        ready = select.select(slow, [], [], 0)[0]
+        expect(status == 200, status)
+        print(f"# {len(ready)} of {len(slow)} were first", flush=True)
+        for s in slow:
+            while s.recv(65536):
+                pass
+            s.close()
+        return len(ready) < len(slow) // 2
+    expect(some_time(is_early))
 
 
 def late(count, seed):
