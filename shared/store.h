@@ -89,6 +89,9 @@ struct pk_store {
     int64_t cleaned_us;         /* store_hold.h */
     bool
         remote; /* one writer does not hold up another: a process need not take turns with itself */
+    /* Asked now and then while a statement runs: true ends that with PK_CANCELLED. NULL: it runs to its end. */
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
 };
 
 void pk_store_close(struct pk_store *s); /* NULL is fine */

@@ -31,6 +31,7 @@ enum {
     COLUMNS_MAX = 64,
     OWED_MAX = 512,     /* results that may be outstanding */
     UUID_TEXT_LEN = 36, /* 8-4-4-4-12 */
+    STOP_MS = 200,      /* so often it is asked whether to go on */
 };
 
 /* Of pg_type. */
@@ -306,6 +307,39 @@ static void keep_last(PGresult **last, PGresult *r)
     *last = r;
 }
 
+/* The server ends what it does, which is then an error. */
+static void cancel(PGconn *c)
+{
+    PGcancel *how = PQgetCancel(c);
+    char unused[256];
+
+    if (how)
+        (void)PQcancel(how, unused, sizeof unused);
+    PQfreeCancel(how);
+}
+
+/* NULL: the connection is of no use any more. */
+static PGresult *next_result(struct pq_store *s)
+{
+    int64_t deadline_ms = pk_clock_ms() + s->timeout_ms + PK_PQ_ANSWER_MS, now_ms;
+    bool stopped = !s->head.stop;
+    PGresult *r = NULL;
+
+    if (stopped)
+        return pk_pq_result(s->conn, deadline_ms);
+    while (!r && (now_ms = pk_clock_ms()) < deadline_ms) {
+        if (!stopped && s->head.stop(s->head.stop_ctx)) {
+            cancel(s->conn);
+            stopped = true;
+        }
+        int64_t until_ms = now_ms + STOP_MS < deadline_ms ? now_ms + STOP_MS : deadline_ms;
+        r = pk_pq_result(s->conn, until_ms);
+        if (!r && (PQstatus(s->conn) == CONNECTION_BAD || !PQisBusy(s->conn)))
+            break;
+    }
+    return r;
+}
+
 /* Reads everything that is owed. *last, when wanted, receives the last result; the caller clears it. What the
  * server refused is in s->failed; false: the connection is lost. */
 static bool collect(struct pq_store *s, PGresult **last, struct pk_error *err)
@@ -313,7 +347,7 @@ static bool collect(struct pq_store *s, PGresult **last, struct pk_error *err)
     PGresult *rows = NULL;
 
     while (s->owed > 0) {
-        PGresult *r = pk_pq_result(s->conn, pk_clock_ms() + s->timeout_ms + PK_PQ_ANSWER_MS);
+        PGresult *r = next_result(s);
 
         if (!r || PQstatus(s->conn) == CONNECTION_BAD) {
             PQclear(r);

@@ -26,6 +26,8 @@
     F(int, PQflush, (PGconn * c), (c))                                                             \
     F(int, PQconsumeInput, (PGconn * c), (c))                                                      \
     F(int, PQisBusy, (PGconn * c), (c))                                                            \
+    F(PGcancel *, PQgetCancel, (PGconn * c), (c))                                                  \
+    F(int, PQcancel, (PGcancel * how, char *why, int size), (how, why, size))                      \
     F(PGnotify *, PQnotifies, (PGconn * c), (c))                                                   \
     F(PGresult *, PQgetResult, (PGconn * c), (c))                                                  \
     F(int, PQsendPrepare,                                                                          \
@@ -52,6 +54,7 @@
     F(void, PQconninfoFree, (PQconninfoOption * list), (list))                                     \
     F(void, PQfinish, (PGconn * c), (c))                                                           \
     F(void, PQclear, (PGresult * r), (r))                                                          \
+    F(void, PQfreeCancel, (PGcancel * how), (how))                                                 \
     F(void, PQfreemem, (void *at), (at))
 
 static struct {

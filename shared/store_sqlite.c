@@ -111,6 +111,7 @@ static bool fail_sqlite(const struct sqlite_store *s, int rc, struct pk_error *e
     case SQLITE_BUSY: return fail_file(err, s->path, "is locked by another process");
     case SQLITE_FULL: return fail_file(err, s->path, "the disk is full");
     case SQLITE_NOMEM: return pk_fail(err, PK_NO_MEMORY, "store: out of memory");
+    case SQLITE_INTERRUPT: return pk_fail(err, PK_CANCELLED, "store: cancelled");
     default:
         (void)fail_file(err, s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
         err->retryable = !is_argument(rc);
@@ -203,7 +204,11 @@ static struct pk_value column(const sqlite3_api_routines *sqlite3_api, sqlite3_s
     return v;
 }
 
-enum { COLUMNS_MAX = 64 };
+enum {
+    COLUMNS_MAX = 64,
+    STOP_STEPS =
+        20000, /* of SQLite's machine, a millisecond or so: then it asks whether to go on */
+};
 
 /* Steps to the end, or until on_row has enough. */
 static int run(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, pk_row_fn *on_row,
@@ -225,6 +230,26 @@ static int run(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, pk_row
     }
 }
 
+static int stop(void *ctx)
+{
+    const struct sqlite_store *s = ctx;
+
+    return s->head.stop(s->head.stop_ctx);
+}
+
+/* To its end, or until it is not wanted any more. */
+static int run_while_wanted(struct sqlite_store *s, sqlite3_stmt *st, pk_row_fn *on_row, void *ctx)
+{
+    const sqlite3_api_routines *sqlite3_api = s->api;
+
+    if (!s->head.stop)
+        return run(sqlite3_api, st, on_row, ctx);
+    sqlite3_progress_handler(s->db, STOP_STEPS, stop, s);
+    int rc = run(sqlite3_api, st, on_row, ctx);
+    sqlite3_progress_handler(s->db, 0, NULL, NULL);
+    return rc;
+}
+
 static bool exec(struct pk_store *store, enum pk_stmt stmt, const struct pk_value *args, int count,
                  pk_row_fn *on_row, void *ctx, struct pk_error *err)
 {
@@ -239,7 +264,7 @@ static bool exec(struct pk_store *store, enum pk_stmt stmt, const struct pk_valu
         return false;
     int rc = bind_all(s, stmt, args, count);
     if (rc == SQLITE_OK)
-        rc = run(sqlite3_api, st, on_row, ctx);
+        rc = run_while_wanted(s, st, on_row, ctx);
     bool ok = rc == SQLITE_DONE || fail_sqlite(s, rc, err);
     (void)sqlite3_reset(st);
     return ok;

@@ -292,6 +292,40 @@ static void every_statement_is_valid(void)
 
 /* --- records --------------------------------------------------------------------------- */
 
+static bool count_row(void *ctx, const struct pk_value *v, int count)
+{
+    (void)v;
+    (void)count;
+    ++*(int *)ctx;
+    return true;
+}
+
+static bool says(void *ctx)
+{
+    return *(bool *)ctx;
+}
+
+static void a_statement_that_nobody_wants_ends(void)
+{
+    struct pk_store *s = test_store(":memory:");
+    bool stop = false;
+    int rows = 0;
+
+    (void)test_ask(s, "insert into pk_setting with recursive n(i) as (select 1 union all "
+                      "select i + 1 from n where i < 50000) select 'n' || i, '', 1 from n");
+    s->stop = says;
+    s->stop_ctx = &stop;
+    EXPECT(s->ops->exec(s, PK_SQL_settings, NULL, 0, count_row, &rows, &err) && rows >= 50000);
+    rows = 0;
+    stop = true;
+    EXPECT(!s->ops->exec(s, PK_SQL_settings, NULL, 0, count_row, &rows, &err));
+    EXPECT(err.code == PK_CANCELLED && rows < 50000);
+    s->stop = NULL;
+    rows = 0;
+    EXPECT(s->ops->exec(s, PK_SQL_settings, NULL, 0, count_row, &rows, &err) && rows >= 50000);
+    pk_store_close(s);
+}
+
 static void a_record_reads_in_public_units(void)
 {
     struct pk_store *s = test_store(":memory:");
@@ -840,6 +874,7 @@ int main(int argc, char **argv)
         RUN(a_file_that_may_not_be_written_is_refused);
         RUN(a_store_does_not_cross_fork);
         RUN(every_statement_is_valid);
+        RUN(a_statement_that_nobody_wants_ends);
         RUN(a_record_reads_in_public_units);
         RUN(the_same_record_twice_is_one_row);
         RUN(an_unknown_cost_is_null_and_says_why);

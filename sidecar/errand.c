@@ -74,6 +74,11 @@ bool pkd_errand_gone(struct pkd_errand *e)
     return gone;
 }
 
+static bool stop(void *ctx)
+{
+    return pkd_errand_gone(ctx);
+}
+
 static void run(struct pkd_job *job, struct pk_store *store)
 {
     struct pkd_trip *trip = (struct pkd_trip *)((char *)job - offsetof(struct pkd_trip, job));
@@ -89,7 +94,12 @@ static void run(struct pkd_job *job, struct pk_store *store)
     }
     e->store = store;
     pk_store_act_as(store, e->caller.len ? "key" : "os", e->caller.len ? e->caller : e->app->user);
+    if (job->is_long) {
+        store->stop = stop;
+        store->stop_ctx = e;
+    }
     trip->served = trip->serve(e, &trip->error);
+    store->stop = NULL;
     if (trip->served && (e->out.failed || trip->arena.failed))
         trip->served = pk_fail(&trip->error, PK_TOO_LARGE, "the answer is too large: ask for less");
 }
