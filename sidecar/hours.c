@@ -15,7 +15,9 @@
 
 enum {
     PAGE_CALLS = 4096,
-    WINDOW_HOURS = 48,            /* of one statement; fewer than bits in `stored` */
+    WINDOW_HOURS = 48, /* of one statement; fewer than bits in `stored` */
+    WINDOW_CALLS =
+        500000, /* and no more than these, but for one hour: an engine may give all rows at once */
     NUMBERS_BYTES_MAX = 16 << 20, /* of a block */
     SAVED_BYTES = 4 << 20,        /* that are written at once */
     GONE_ROWS = 256,              /* so often a client that has left is noticed */
@@ -53,6 +55,7 @@ struct reading {
     int64_t seen;     /* and that were read of them */
     int64_t from_us;  /* of the window */
     uint64_t stored;  /* its hours that were */
+    uint64_t bare;    /* those of them whose metadata was not kept, though it is asked for */
     uint64_t damaged; /* those of them that are */
     int64_t next_us;  /* no hour before this has a call */
 };
@@ -211,7 +214,6 @@ static bool read_rows(struct reading *r, const uint8_t from[PK_UUID_BYTES], stru
 /* An hour whose columns are not there, or are no longer right. */
 static bool read_hour(struct reading *r, int64_t at_us)
 {
-    int columns = r->kept.column_count;
     uint8_t from[PK_UUID_BYTES], upto[PK_UUID_BYTES];
 
     (void)id_at(at_us, from);
@@ -219,9 +221,10 @@ static bool read_hour(struct reading *r, int64_t at_us)
     r->keep = true;
     r->parts = 0;
     r->hour = (struct pkd_kept_hour){.hour_us = at_us};
+    pkd_kept_begin(&r->kept);
     if (!read_pages(r, from, id_at(at_us + hour_us, upto)))
         return false;
-    pkd_kept_hour(&r->kept, r->keep && r->hour.calls ? &r->hour : NULL, columns);
+    pkd_kept_hour(&r->kept, r->keep && r->hour.calls ? &r->hour : NULL);
     if (r->kept.bytes > SAVED_BYTES)
         pkd_kept_save(&r->kept, r->e);
     return r->hour.calls || next_call(r, pk_v_uuid(upto), &r->next_us);
@@ -247,7 +250,7 @@ static bool finish_part(struct reading *r)
     if (r->block.has && r->block.has != r->columns)
         find_damage(r);
     r->seen += r->block.calls;
-    if (!r->again)
+    if (!r->again && r->block.has && !(r->bare & bit_of(r, r->block.hour_us)))
         return finish_block(r);
     pkd_block_empty(&r->block);
     return true;
@@ -268,6 +271,11 @@ static bool read_column(struct reading *r, const struct pk_value *v)
 
     if (!pkd_kept_text(r->e->store, &r->block, v, &text, r->err))
         return false;
+    if (v[2].i == PKD_C_metadata && text.len == 0) {
+        r->bare |= bit_of(r, v[0].i);
+        r->block.has |= PKD_C(metadata);
+        return true;
+    }
     if (v[2].i >= PKD_MEMBER_WHAT)
         return pkd_members_read(&r->block, text, r->err);
     return v[2].i >= 0 && v[2].i < PKD_COLUMNS
@@ -308,6 +316,18 @@ static void drop_damaged(struct reading *r)
             pkd_kept_drop(r->e, r->from_us + i * hour_us);
 }
 
+/* What columns do not say of an hour. */
+static bool read_rest(struct reading *r, int64_t at_us)
+{
+    uint8_t from[PK_UUID_BYTES], upto[PK_UUID_BYTES];
+
+    if (r->bare & bit_of(r, at_us)) {
+        (void)id_at(at_us, from);
+        return read_rows(r, from, id_at(at_us + hour_us, upto));
+    }
+    return r->stored & bit_of(r, at_us) || at_us + hour_us <= r->next_us || read_hour(r, at_us);
+}
+
 /* Hours that are over: from and up to are the beginning of one. */
 static bool read_window(struct reading *r, int64_t from_us, int64_t upto_us)
 {
@@ -317,7 +337,7 @@ static bool read_window(struct reading *r, int64_t from_us, int64_t upto_us)
     for (int i = 0; i < r->block.member_count; i++)
         args[3 + i] = pk_v_int(pkd_member_what(r->block.members[i].name));
     r->from_us = from_us;
-    r->stored = r->damaged = 0;
+    r->stored = r->damaged = r->bare = 0;
     r->calls = r->seen = 0;
     r->block.hour_us = -1; /* none yet */
     r->sifted = false;
@@ -327,9 +347,38 @@ static bool read_window(struct reading *r, int64_t from_us, int64_t upto_us)
         return false;
     drop_damaged(r);
     for (int64_t at_us = from_us; at_us < upto_us && !r->again; at_us += hour_us)
-        if (!(r->stored & bit_of(r, at_us)) && at_us + hour_us > r->next_us && !read_hour(r, at_us))
+        if (!read_rest(r, at_us))
             return false;
     pkd_kept_save(&r->kept, r->e);
+    return true;
+}
+
+/* Where a window ends. */
+struct window {
+    int64_t end_us, calls;
+};
+
+static bool take_size(void *ctx, const struct pk_value *v, int count)
+{
+    struct window *w = ctx;
+    bool fits = w->calls == 0 || w->calls + v[1].i <= WINDOW_CALLS;
+
+    PK_ASSERT(count == 2);
+    w->calls += v[1].i;
+    if (!fits)
+        w->end_us = v[0].i;
+    return fits;
+}
+
+static bool find_end(struct reading *r, int64_t from_us, int64_t *end_us)
+{
+    const struct pk_value args[] = {pk_v_int(from_us), pk_v_int(*end_us)};
+    struct window w = {.end_us = *end_us};
+
+    if (!r->e->store->ops->exec(r->e->store, PK_SQL_log_hour_calls, args, PK_COUNT(args), take_size,
+                                &w, r->err))
+        return false;
+    *end_us = w.end_us;
     return true;
 }
 
@@ -340,7 +389,7 @@ static bool read_hours(struct reading *r, int64_t from_us, int64_t upto_us)
 
         if (end_us > upto_us)
             end_us = upto_us;
-        if (gone(r) || !read_window(r, at_us, end_us))
+        if (gone(r) || !find_end(r, at_us, &end_us) || !read_window(r, at_us, end_us))
             return false;
         at_us = r->next_us > end_us ? hour_of(r->next_us) : end_us;
     }

@@ -10,9 +10,10 @@
 #include <string.h>
 
 enum {
-    KEPT_BYTES_MAX = 128 << 20, /* in memory */
-    TURN_MS = 1000,             /* for the log's writer to end its transaction */
-    HOUR_BYTES_MAX = 64 << 20,  /* an hour with more stays rows */
+    KEPT_BYTES_MAX = 128 << 20,    /* in memory */
+    TURN_MS = 1000,                /* for the log's writer to end its transaction */
+    HOUR_BYTES_MAX = 64 << 20,     /* an hour with more stays rows, */
+    METADATA_BYTES_MAX = 16 << 20, /* and so does its metadata, which is as large as clients like */
     CHECK_BYTES = 4,
 };
 
@@ -49,33 +50,77 @@ struct keeping {
     struct pkd_kept_part of;
 };
 
-static bool keep_text(void *ctx, int64_t what, pk_str text)
+static bool is_of_metadata(int64_t what)
 {
-    const struct keeping *to = ctx;
-    struct pkd_kept *k = to->k;
+    return what == PKD_C_metadata || what >= PKD_MEMBER_WHAT;
+}
+
+static bool keep_bytes(struct pkd_kept *k, struct pkd_kept_part part, int64_t what,
+                       struct pk_payload packed)
+{
+    const int64_t of[] = {part.hour_us, part.part, what, packed.encoding};
+    uint32_t check = check_of(of, packed.bytes);
+    char *bytes = pk_alloc(&k->arena, CHECK_BYTES + packed.bytes.len);
     struct pkd_kept_column *columns =
-        pk_alloc_row(&k->arena, k->columns, k->column_count, sizeof *k->columns);
-    struct pk_payload packed;
-    struct pk_error unused;
+        bytes ? pk_alloc_row(&k->arena, k->columns, k->column_count, sizeof *k->columns) : NULL;
 
     if (!columns)
         return false;
     k->columns = columns;
-    if (!pk_payload_pack(&to->store->packer, &to->block->texts, text, &packed, &unused))
-        return false;
-    const int64_t of[] = {to->of.hour_us, to->of.part, what, packed.encoding};
-    uint32_t check = check_of(of, packed.bytes);
-    char *bytes = pk_alloc(&k->arena, CHECK_BYTES + packed.bytes.len);
-
-    if (!bytes)
-        return false;
     memcpy(bytes, &check, CHECK_BYTES);
-    memcpy(bytes + CHECK_BYTES, packed.bytes.at, packed.bytes.len);
+    if (packed.bytes.len)
+        memcpy(bytes + CHECK_BYTES, packed.bytes.at, packed.bytes.len);
     packed.bytes = (pk_str){bytes, CHECK_BYTES + packed.bytes.len};
-    columns[k->column_count++] =
-        (struct pkd_kept_column){to->of.hour_us, what, to->of.part, packed};
+    columns[k->column_count++] = (struct pkd_kept_column){part.hour_us, what, part.part, packed};
     k->bytes += packed.bytes.len;
     return k->bytes <= HOUR_BYTES_MAX;
+}
+
+static bool keep_text(void *ctx, int64_t what, pk_str text)
+{
+    const struct keeping *to = ctx;
+    struct pkd_kept *k = to->k;
+    struct pk_payload packed;
+    struct pk_error unused;
+
+    if (!pk_payload_pack(&to->store->packer, &to->block->texts, text, &packed, &unused))
+        return false;
+    k->metadata_bytes += is_of_metadata(what) ? packed.bytes.len : 0;
+    return k->metadata_bytes <= METADATA_BYTES_MAX && keep_bytes(k, to->of, what, packed);
+}
+
+void pkd_kept_begin(struct pkd_kept *k)
+{
+    k->first_column = k->column_count;
+    k->metadata_bytes = 0;
+    k->bare = false;
+}
+
+static bool keep_no_metadata(struct pkd_kept *k, struct pkd_kept_part part)
+{
+    const struct pk_payload none = {PK_ENCODING_PLAIN, PK_NONE};
+
+    return keep_bytes(k, part, PKD_C_metadata, none);
+}
+
+/* Takes back what was kept of the hour's metadata, of the parts before this one. */
+static bool strip(struct pkd_kept *k, struct pkd_kept_part part)
+{
+    bool ok = true;
+    int count = k->first_column;
+
+    for (int i = count; i < k->column_count; i++) {
+        if (is_of_metadata(k->columns[i].what))
+            k->bytes -= k->columns[i].payload.bytes.len;
+        else
+            k->columns[count++] = k->columns[i];
+    }
+    k->column_count = count;
+    k->metadata_bytes = 0;
+    k->bare = true;
+    for (int before = 0; ok && before < part.part; before++)
+        ok = keep_no_metadata(k, (struct pkd_kept_part){part.hour_us, before});
+    return ok;
 }
 
 bool pkd_kept_block(struct pkd_kept *k, struct pk_store *s, struct pkd_block *b,
@@ -91,7 +136,9 @@ bool pkd_kept_block(struct pkd_kept *k, struct pk_store *s, struct pkd_block *b,
         if (!pkd_block_print(b, (enum pkd_column)c, &text) || !keep_text(&to, c, pk_buf_str(&text)))
             return false;
     }
-    return pkd_members_print(b, keep_text, &to);
+    if (!k->bare && pkd_members_print(b, keep_text, &to))
+        return true;
+    return !k->arena.failed && (k->bare || strip(k, of)) && keep_no_metadata(k, of);
 }
 
 bool pkd_kept_text(struct pk_store *s, struct pkd_block *b, const struct pk_value *v, pk_str *text,
@@ -114,13 +161,13 @@ bool pkd_kept_text(struct pk_store *s, struct pkd_block *b, const struct pk_valu
 
 /* --- hours ---------------------------------------------------------------------------------- */
 
-void pkd_kept_hour(struct pkd_kept *k, const struct pkd_kept_hour *hour, int from)
+void pkd_kept_hour(struct pkd_kept *k, const struct pkd_kept_hour *hour)
 {
     struct pkd_kept_hour *hours =
         hour ? pk_alloc_row(&k->arena, k->hours, k->hour_count, sizeof *k->hours) : NULL;
 
     if (!hours) {
-        k->column_count = from;
+        k->column_count = k->first_column;
         return;
     }
     k->hours = hours;

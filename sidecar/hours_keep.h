@@ -29,20 +29,26 @@ struct pkd_kept {
     struct pkd_kept_column *columns;
     int hour_count, column_count;
     size_t bytes;
+    /* Of the hour that is being kept. */
+    int first_column;
+    size_t metadata_bytes;
+    bool bare;
 };
 
 void pkd_kept_init(struct pkd_kept *k);
 void pkd_kept_free(struct pkd_kept *k);
 
-/* A part of an hour. False: it cannot be kept. */
+/* An hour begins. */
+void pkd_kept_begin(struct pkd_kept *k);
+/* Its next part. False: it cannot be kept. When only its metadata cannot, that is kept as an empty text, in all parts. */
 struct pkd_kept_part {
     int64_t hour_us;
     int part;
 };
 bool pkd_kept_block(struct pkd_kept *k, struct pk_store *s, struct pkd_block *b,
                     struct pkd_kept_part of);
-/* The hour that has the columns from number `from` on. Without it they are forgotten. */
-void pkd_kept_hour(struct pkd_kept *k, const struct pkd_kept_hour *hour, int from);
+/* The hour is over; NULL: its columns are forgotten. */
+void pkd_kept_hour(struct pkd_kept *k, const struct pkd_kept_hour *hour);
 
 /* Writes all of it, in a short transaction, and forgets it. A store that does not take it will be asked again. */
 void pkd_kept_save(struct pkd_kept *k, struct pkd_errand *e);

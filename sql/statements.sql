@@ -978,6 +978,9 @@ select @texts(cast($1 as jsonb))@
 -- name: log_next(id uuid)
 select id from pk_log where id >= $1 order by id limit 1
 
+-- name: log_hour_calls(from_us bigint, to_us bigint)
+select hour_us, calls from pk_log_hour where hour_us >= $1 and hour_us < $2 order by hour_us
+
 -- name: log_hours(from_us bigint, to_us bigint, what bigint, more bigint, more_2 bigint, more_3 bigint, more_4 bigint)
 -- Of hours whose calls are still those that were there: calls come and go, but none changes, and those that are too old
 -- go from the first on. Bit n of $3 asks for column n, if there are so many; $4 to $7 name columns.

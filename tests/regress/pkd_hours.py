@@ -7,6 +7,7 @@ compared with what the database says.
 
     tests/regress/pkd_hours.py BUILD
 """
+import base64
 import json
 import os
 import random
@@ -314,6 +315,26 @@ def an_hour_of_many_parts():
                 store.query(f"delete from pk_log_column where hour_us = {hour} and {where}")
                 expect(ask(store.pkds[0], path, query) == right, f"{store.name} {path}: without {where}")
                 expect(ask(store.pkds[1], path, query) == right, f"{store.name} {path}: again")
+        large_metadata_stays_rows(store, hour, many[-1], query)
+
+
+def large_metadata_stays_rows(store, hour, last, query):
+    """Its columns would be as large as clients like: the others are kept all the same."""
+    large = []
+    for i in range(1500):
+        at = last[1] + 1000 * (i + 1)
+        blob = base64.b64encode(os.urandom(11700)).decode()
+        large.append((at // 1000 << 80 | 7 << 76 | 2 << 62 | 11 << 32 | i, at, *last[2:METADATA],
+                      json.dumps({"team": "t1", "blob": blob}), *last[METADATA + 1:]))
+    store.add(large)
+    for path, more in (("graphs/latency", {}), ("groups/metadata/team", {}), ("graphs/cost", {"metadata": '{"team":"t1"}'}), ("groups/users", {})):
+        right = ask(store.pkds[0], path, query | ROWS_ONLY | more)
+        for pkd in store.pkds:
+            expect(ask(pkd, path, query | more) == right, f"{store.name} {path}")
+    kept = f"from pk_log_column where hour_us = {hour}"
+    expect(store.query(f"select count(*), max(length(bytes)) {kept} and what = 21")[0] == ["2", "4"], "no metadata")
+    expect(store.query(f"select count(*) {kept} and what >= 64")[0][0] == "0", "nor members")
+    expect(store.query(f"select count(*) {kept} and what < 21")[0][0] == "42", "all the rest")
 
 
 def nobody_is_answered_who_has_left():
@@ -341,6 +362,29 @@ def nobody_is_answered_who_has_left():
             print(f"# those who left cost {left:.2f} s of CPU, those who stayed {served:.2f} s", flush=True)
             return left < served / 2
         expect(some_time(costs_little))
+
+
+def a_statement_ends_with_its_client():
+    store = STORES[1]
+    other = store.pg.connect("logs")
+    waiting = "select count(*) from pg_stat_activity where usename = 'gateway' and wait_event_type = 'Lock'"
+    other.query("begin")
+    other.query("lock table pk_log in access exclusive mode")
+    s = store.pkds[0].raw(60)
+    s.sendall(b"GET /v1/analytics/graphs/latency HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    expect(until(lambda: store.query(waiting)[0][0] == "1"), "it waits for the table")
+    s.close()
+    expect(until(lambda: store.query(waiting)[0][0] == "0"), "it waits for nobody")
+    other.query("rollback")
+    other.close()
+    agree(store, 3)
+
+
+def until(true, seconds=15):
+    end_by = time.monotonic() + seconds
+    while not true() and time.monotonic() < end_by:
+        time.sleep(0.05)
+    return true()
 
 
 def others_do_not_wait_for_analytics():
@@ -459,7 +503,7 @@ for made in STORES:
         f"({made.bytes(f'{f[0]:032x}') if made is STORES[0] else chr(39) + f'{f[0]:032x}' + chr(39)}, {f[1]}, '{f[2]}', {f[3]}, {f[4]})" for f in SAID))
 run(columns_say_what_rows_say, engines_say_the_same, the_database_says_the_same,
     groups_are_what_the_database_says, columns_are_what_is_read, damaged_columns_are_made_again, nobody_is_answered_who_has_left,
-    others_do_not_wait_for_analytics,
+    others_do_not_wait_for_analytics, a_statement_ends_with_its_client,
     calls_that_come_late_count, calls_that_went_do_not, as_many_that_come_as_went_are_noticed, while_others_write_and_read,
     an_hour_that_cannot_be_kept_is_read, an_hour_of_many_parts)
 for made in STORES:
