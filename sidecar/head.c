@@ -291,7 +291,7 @@ static bool recall_at_once(struct pkd_message *m, struct pkd_heads *h, pk_str in
     uint8_t hash[PK_SECRET_HASH_BYTES];
 
     if (m->scanned > 0 || len == 0 || input.len < len ||
-        !pk_str_is(pk_str_sub(input, len - 4, len), "\r\n\r\n"))
+        !pk_str_is(pk_str_sub(input, len - 4, 4), "\r\n\r\n"))
         return false;
     const struct pkd_known_head *k = place_of(h, pk_str_sub(input, 0, len), hash);
     return k && recall(m, h, k, len, hash);
