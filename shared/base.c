@@ -86,6 +86,16 @@ bool pk_str_int(pk_str s, int64_t *out)
     return true;
 }
 
+int pk_base64_sextet(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+' || c == '-' ? 62
+           : c == '/' || c == '_' ? 63
+                                  : -1;
+}
+
 pk_str pk_digits(uint64_t n, char out[PK_DIGITS_BYTES])
 {
     size_t at = PK_DIGITS_BYTES;

@@ -148,6 +148,8 @@ static inline int pk_hex_digit(int c)
 bool pk_str_int(pk_str s, int64_t *out);
 
 enum { PK_DIGITS_BYTES = 20 };
+/* What a digit of base64 stands for, in either alphabet (RFC 4648); -1: it is none. */
+int pk_base64_sextet(char c);
 pk_str pk_digits(uint64_t n, char out[PK_DIGITS_BYTES]); /* in decimal; points into `out` */
 
 enum pk_code {

@@ -260,16 +260,6 @@ static void find_markup(pk_str text, struct score *out)
 
 /* --- payloads -------------------------------------------------------------------------------------- */
 
-static int sextet(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+' || c == '-' ? 62
-           : c == '/' || c == '_' ? 63
-                                  : -1;
-}
-
 /* Decodes base64 into printable text; the empty string when it is something else. */
 static pk_str printable(pk_str code, char *out)
 {
@@ -277,7 +267,7 @@ static pk_str printable(pk_str code, char *out)
     size_t n = 0;
 
     for (size_t i = 0; i < code.len && n < PAYLOAD_BYTES_MAX; i++) {
-        bits = (bits << 6 | (unsigned)sextet(code.at[i])) & 0xfff;
+        bits = (bits << 6 | (unsigned)pk_base64_sextet(code.at[i])) & 0xfff;
         held += 6;
         if (held < 8)
             continue;
@@ -305,7 +295,7 @@ static void find_payloads(const struct pk_injection_index *index, pk_str text, s
     int found = 0;
 
     for (size_t i = 0, start = 0; i <= text.len && found < PAYLOADS_MAX; i++) {
-        if (i < text.len && sextet(text.at[i]) >= 0)
+        if (i < text.len && pk_base64_sextet(text.at[i]) >= 0)
             continue;
         pk_str inner = PK_NONE;
         if (i - start >= PAYLOAD_BYTES_MIN)

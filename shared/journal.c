@@ -63,16 +63,6 @@ static void wire_vector(struct pk_wire *w, struct vector_write *v)
     pk_wire_str(w, &v->floats);
 }
 
-static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
-{
-    pk_wire_bytes(w, f->id, sizeof f->id);
-    pk_wire_int(w, &f->at_us);
-    pk_wire_str(w, &f->trace_id);
-    pk_wire_int(w, &f->value);
-    pk_wire_bytes(w, &f->weight, sizeof f->weight);
-    pk_wire_str(w, &f->metadata);
-}
-
 static void wire_progress(struct pk_wire *w, struct pk_progress_row *r)
 {
     pk_wire_bytes(w, r->id, sizeof r->id);
@@ -134,7 +124,7 @@ void pk_journal_feedback(struct pk_buf *out, const struct pk_feedback *f)
     struct pk_wire w = {.out = out};
 
     (void)wire_head(&w, FEEDBACK);
-    wire_feedback(&w, &copy);
+    pk_feedback_wire(&w, &copy);
 }
 
 void pk_journal_progress(struct pk_buf *out, const struct pk_progress_row *r)
@@ -209,7 +199,7 @@ static bool apply_feedback(struct pk_store *s, struct pk_wire *w, struct pk_erro
 {
     struct pk_feedback f = {0};
 
-    wire_feedback(w, &f);
+    pk_feedback_wire(w, &f);
     return pk_wire_done(w) ? pk_store_feedback_add(s, &f, err) : damaged(err);
 }
 

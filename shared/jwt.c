@@ -88,12 +88,7 @@ unsigned pk_jwt_algorithm(pk_str name)
 
 static int sextet(char c)
 {
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '-'             ? 62
-           : c == '_'             ? 63
-                                  : -1;
+    return c == '+' || c == '/' ? -1 : pk_base64_sextet(c);
 }
 
 /* The bytes, in the arena; at NULL when `s` is no base64url, which includes bits that do not count and

@@ -172,7 +172,7 @@ static void wire_outcome(struct pk_wire *w, struct pk_outcome *o)
     pk_wire_small(w, &o->failures, PK_ATTEMPTS_MAX);
 }
 
-static void wire_feedback(struct pk_wire *w, struct pk_feedback *f)
+void pk_feedback_wire(struct pk_wire *w, struct pk_feedback *f)
 {
     pk_wire_bytes(w, f->id, sizeof f->id);
     pk_wire_int(w, &f->at_us);
@@ -248,7 +248,7 @@ static void wire_rest(struct pk_wire *w, struct pk_record *r)
     pk_wire_small(w, &r->feedback_count, PK_FEEDBACK_MAX);
     clear(w, r->feedback, (size_t)r->feedback_count * sizeof *r->feedback);
     for (int i = 0; i < r->feedback_count; i++)
-        wire_feedback(w, &r->feedback[i]);
+        pk_feedback_wire(w, &r->feedback[i]);
     pk_holds_wire(w, &r->holds);
 }
 
