@@ -18,6 +18,7 @@
 #include "pk_pg.h"
 
 #include "asks.h"
+#include "pass.h"
 #include "store_hold.h"
 
 #include "access/xact.h"
@@ -244,33 +245,28 @@ static int take_all(struct taken *taken)
     return count;
 }
 
-/* Whether the store could be asked. */
-static bool ask_store(struct pk_reserve *const *asked, int count, int64_t now_us)
-{
-    struct pk_home home;
+struct asked {
+    struct pk_reserve *const *at;
+    int count;
+    int64_t now_us;
+};
 
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    bool there = pk_home_find(&home);
-    struct pk_store *store = there ? pk_store_spi(home, PK_WRITE) : NULL;
-    if (there)
-        pk_store_reserve(store, asked, count, now_us);
-    if (there && pk_store_spi_sqlstate(store) == 0 && asked[0]->error.code != PK_STORE) {
-        PopActiveSnapshot();
-        CommitTransactionCommand();
-        return true;
-    }
-    AbortCurrentTransaction();
-    return false;
+static bool ask_store(void *ctx, struct pk_store *store, struct pk_error *err)
+{
+    const struct asked *a = ctx;
+
+    pk_store_reserve(store, a->at, a->count, a->now_us);
+    return pk_store_spi_sqlstate(store) == 0 && a->at[0]->error.code != PK_STORE;
 }
 
 /* In one transaction; then what was set aside ahead is for everybody. */
 static void reserve(struct pk_reserve *const *asked, int count)
 {
     int64_t now_us = pk_clock_us();
+    struct asked all = {asked, count, now_us};
+    struct pk_error err;
 
-    if (ask_store(asked, count, now_us)) {
+    if (pk_transact(PK_WRITE, ask_store, &all, &err)) {
         LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
         for (int i = 0; i < count; i++)
             pk_lease_keep(&asks->leases, asked[i], now_us);
@@ -383,34 +379,28 @@ bool pk_asks_leased(void)
     return leased;
 }
 
-/* In a transaction of its own; what it cannot give back expires. */
-static void give_back(const struct pk_leases *ended, int64_t now_us)
-{
-    struct pk_home home;
-    struct pk_error err;
+struct ended {
+    const struct pk_leases *leases;
+    int64_t now_us;
+};
 
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    struct pk_store *store = pk_home_find(&home) ? pk_store_spi(home, PK_WRITE) : NULL;
-    if (store && pk_store_leases_end(store, ended, now_us, &err)) {
-        PopActiveSnapshot();
-        CommitTransactionCommand();
-    } else {
-        AbortCurrentTransaction();
-    }
+static bool give_back(void *ctx, struct pk_store *store, struct pk_error *err)
+{
+    const struct ended *e = ctx;
+
+    return pk_store_leases_end(store, e->leases, e->now_us, err);
 }
 
 void pk_asks_end_leases(bool every)
 {
     static struct pk_leases ended;
     int64_t now_us = pk_clock_us();
-    MemoryContext before = CurrentMemoryContext;
+    struct ended e = {&ended, now_us};
+    struct pk_error err;
 
     LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
     pk_lease_end(&asks->leases, now_us, every, &ended);
     LWLockRelease(&asks->lock);
-    if (ended.count > 0)
-        give_back(&ended, now_us);
-    MemoryContextSwitchTo(before);
+    if (ended.count > 0) /* what it cannot give back expires */
+        (void)pk_transact(PK_WRITE, give_back, &e, &err);
 }

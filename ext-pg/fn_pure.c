@@ -91,6 +91,8 @@ Datum pk_sql_payload_text(PG_FUNCTION_ARGS)
 
     if (!pk_payload_unpack(&packer, &stored, &out, &text, &err))
         pk_throw(&err, PK_NONE, NULL);
+    if (text.len == 0) /* erased from a pack */
+        PG_RETURN_NULL();
     return pk_text_datum(text);
 }
 

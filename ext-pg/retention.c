@@ -4,32 +4,23 @@
  *
  * The writer (worker.c) sweeps when it has nothing to write, a step a transaction. What is too old while nobody
  * calls, when there is no writer, waits for the next call or for pk_retention_run(), which has a worker of
- * its own make a whole pass: a function cannot commit between two steps.
+ * its own (pass.h) make a whole pass: a function cannot commit between two steps.
  *
  * A retention that the server's files give (pk.retention_logs) is written to the store, where all find it.
  */
 #include "pk_pg.h"
 
+#include "pass.h"
 #include "store_audit.h"
 #include "store_sweep.h"
 
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "libpq/pqsignal.h"
-#include "postmaster/bgworker.h"
-#include "storage/dsm.h"
-#include "storage/ipc.h"
-#include "tcop/tcopprot.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 /* What a pass leaves for who asked for it. */
-struct pass {
-    bool done;
+struct retention_pass {
+    struct pk_pass pass;
     struct pk_swept swept;
-    char why[256]; /* it is not done */
 };
 
 PGDLLEXPORT void pk_retention_main(Datum segment);
@@ -51,35 +42,27 @@ static bool adopt_settings(struct pk_store *store, struct pk_error *err)
     return true;
 }
 
-static bool sweep(struct pk_sweep *w, enum pk_sweep_then *then, struct pk_error *err)
-{
-    struct pk_home home;
+struct step {
+    struct pk_sweep *sweep;
+    enum pk_sweep_then then;
+};
 
-    if (!pk_home_find(&home))
-        return pk_fail(err, PK_NOT_FOUND, "the extension is not there");
-    struct pk_store *store = pk_store_spi(home, PK_WRITE);
-    bool ok = (w->stage > 0 || w->steps > 0 || adopt_settings(store, err)) &&
-              pk_store_sweep(store, w, pk_clock_us(), then, err);
-    (void)pk_store_spi_sqlstate(store); /* forgets what was thrown: the transaction is undone */
-    return ok;
+static bool sweep(void *ctx, struct pk_store *store, struct pk_error *err)
+{
+    struct step *st = ctx;
+    struct pk_sweep *w = st->sweep;
+
+    return (w->stage > 0 || w->steps > 0 || adopt_settings(store, err)) &&
+           pk_store_sweep(store, w, pk_clock_us(), &st->then, err);
 }
 
-/* In a transaction of its own. */
 static bool step(struct pk_sweep *w, enum pk_sweep_then *then, struct pk_error *err)
 {
+    struct step st = {w, *then};
     int64_t from_us = pk_clock_mono_us();
+    bool ok = pk_transact(PK_WRITE, sweep, &st, err);
 
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    bool ok = sweep(w, then, err);
-    if (ok) {
-        PopActiveSnapshot();
-        CommitTransactionCommand();
-    } else {
-        AbortCurrentTransaction();
-    }
-    pk_report_stat();
+    *then = st.then;
     pk_sweep_took(w, pk_clock_mono_us() - from_us);
     return ok;
 }
@@ -107,7 +90,7 @@ long pk_retention_turn(void)
 
 /* --- a whole pass ---------------------------------------------------------------------------- */
 
-static void run_pass(struct pass *p)
+static void run_pass(struct pk_pass *pass)
 {
     struct pk_sweep w = {0};
     enum pk_sweep_then then = PK_SWEEP_ON;
@@ -116,88 +99,28 @@ static void run_pass(struct pass *p)
     while (then != PK_SWEEP_OVER) {
         CHECK_FOR_INTERRUPTS();
         if (!step(&w, &then, &err)) {
-            strlcpy(p->why, err.msg, sizeof p->why);
+            strlcpy(pass->why, err.msg, sizeof pass->why);
             return;
         }
     }
-    p->swept = w.swept;
-    p->done = true;
+    ((struct retention_pass *)pass)->swept = w.swept;
+    pass->done = true;
 }
 
 void pk_retention_main(Datum handle)
 {
-    Oid database;
-
-    memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof database);
-    pk_worker_prepare(database);
-    pqsignal(SIGTERM, die); /* at once, whatever it waits for: a step can be undone */
-    CurrentResourceOwner = ResourceOwnerCreate(NULL, "pk retention");
-    dsm_segment *segment = dsm_attach(DatumGetUInt32(handle));
-    if (!segment)
-        proc_exit(0); /* who asked has gone */
-    pgstat_report_activity(STATE_RUNNING, "pk: deleting rows by their retention");
-    ResourceOwner owner = CurrentResourceOwner;
-    run_pass(dsm_segment_address(segment));
-    CurrentResourceOwner = owner;
-    dsm_detach(segment);
-    proc_exit(0);
-}
-
-static void start_pass(dsm_segment *segment, BackgroundWorkerHandle **worker)
-{
-    BackgroundWorker w = {
-        .bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-        .bgw_start_time = BgWorkerStart_RecoveryFinished,
-        .bgw_restart_time = BGW_NEVER_RESTART,
-        .bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment)),
-        .bgw_notify_pid = MyProcPid,
-    };
-
-    (void)snprintf(w.bgw_name, sizeof w.bgw_name, "pk retention for database %u", MyDatabaseId);
-    (void)snprintf(w.bgw_type, sizeof w.bgw_type, "pk retention");
-    (void)snprintf(w.bgw_library_name, sizeof w.bgw_library_name, PK_LIBRARY);
-    (void)snprintf(w.bgw_function_name, sizeof w.bgw_function_name, "pk_retention_main");
-    memcpy(w.bgw_extra, &MyDatabaseId, sizeof MyDatabaseId);
-    if (!RegisterDynamicBackgroundWorker(&w, worker))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-                        errmsg("no background worker is free to delete old rows"),
-                        errhint("Raise max_worker_processes, or try again later.")));
-}
-
-static void wait_for_pass(BackgroundWorkerHandle *worker)
-{
-    PG_TRY();
-    {
-        if (WaitForBackgroundWorkerShutdown(worker) == BGWH_POSTMASTER_DIED)
-            ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("the server has gone")));
-    }
-    PG_CATCH();
-    {
-        TerminateBackgroundWorker(worker); /* between two steps */
-        PG_RE_THROW();
-    }
-    PG_END_TRY();
+    pk_pass_main(handle, "pk: deleting rows by their retention", run_pass);
 }
 
 PK_FUNCTION(pk_sql_retention_run);
 Datum pk_sql_retention_run(PG_FUNCTION_ARGS)
 {
     struct pk_buf out = pk_buf_in(pk_arena_here(), PK_CONFIG_BYTES_MAX);
-    BackgroundWorkerHandle *worker;
+    dsm_segment *segment = pk_pass_new(sizeof(struct retention_pass));
+    const struct retention_pass *p = dsm_segment_address(segment);
 
-    if (RecoveryInProgress())
-        ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-                        errmsg("a standby deletes nothing of its own")));
-    dsm_segment *segment = dsm_create(sizeof(struct pass), 0);
-    struct pass *pass = dsm_segment_address(segment);
-    memset(pass, 0, sizeof *pass);
-    start_pass(segment, &worker);
-    wait_for_pass(worker);
-    if (!pass->done)
-        ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR),
-                        errmsg("old rows could not all be deleted: %s",
-                               pass->why[0] ? pass->why : "the worker was stopped")));
-    pk_swept_print(&pass->swept, &out);
+    pk_pass_make(segment, "retention", "pk_retention_main", "old rows could not all be deleted");
+    pk_swept_print(&p->swept, &out);
     dsm_detach(segment);
     return pk_jsonb_datum(pk_buf_str(&out));
 }

@@ -20,6 +20,7 @@
 #include "pk_pg.h"
 
 #include "asks.h"
+#include "pass.h"
 #include "store_group.h"
 
 #include "access/xact.h"
@@ -91,48 +92,49 @@ static enum outcome tell(struct pk_store *store, const struct pk_error *err)
     return outcome;
 }
 
-static enum outcome apply_entries(pk_str bytes, uint64 *count)
+struct batch {
+    pk_str bytes;
+    uint64 count; /* that were applied */
+    enum outcome outcome;
+};
+
+static enum outcome apply_entries(struct pk_store *store, struct batch *b, struct pk_error *err)
 {
-    struct pk_home home;
-    struct pk_error err;
     pk_str entry;
 
-    *count = 0;
-    if (!pk_home_find(&home))
-        return LATER;
-    struct pk_store *store = pk_store_spi(home, PK_APPLY);
     store->cache_max = (struct pk_cache_max){.bytes = (int64_t)pk_settings.cache_max_mb << 20,
                                              .entries = pk_settings.cache_max_entries};
     store->settling = group.settling;
     store->packing = group.packing;
-    if (!pk_store_group_begin(store, kept, &err))
-        return tell(store, &err);
+    if (!pk_store_group_begin(store, kept, err))
+        return tell(store, err);
     kept = false;
-    while (pk_entry_next(&bytes, &entry)) {
+    while (pk_entry_next(&b->bytes, &entry)) {
         CHECK_FOR_INTERRUPTS();
-        if (!pk_journal_apply(store, entry, &err))
-            return tell(store, &err);
-        (*count)++;
+        if (!pk_journal_apply(store, entry, err))
+            return tell(store, err);
+        b->count++;
     }
-    return pk_store_group_settle(store, &err) ? APPLIED : tell(store, &err);
+    return pk_store_group_settle(store, err) ? APPLIED : tell(store, err);
+}
+
+static bool apply_all(void *ctx, struct pk_store *store, struct pk_error *err)
+{
+    struct batch *b = ctx;
+
+    b->outcome = apply_entries(store, b, err);
+    return b->outcome == APPLIED;
 }
 
 /* One transaction: all of it, or nothing. */
 static enum outcome apply_batch(pk_str bytes, uint64 *count)
 {
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    enum outcome outcome = apply_entries(bytes, count);
-    if (outcome == APPLIED) {
-        PopActiveSnapshot();
-        CommitTransactionCommand();
-        kept = true;
-    } else {
-        AbortCurrentTransaction();
-    }
-    pk_report_stat();
-    return outcome;
+    struct batch b = {.bytes = bytes, .outcome = LATER}; /* when there is no extension yet */
+    struct pk_error err;
+
+    kept = pk_transact(PK_APPLY, apply_all, &b, &err) || kept;
+    *count = b.count;
+    return b.outcome;
 }
 
 /* Entry by entry, after the batch as a whole did not do. */
@@ -249,30 +251,19 @@ static bool drain_ring(void)
     return drained == NOTHING;
 }
 
-/* In a transaction of its own; a failure loses the counts and nothing else. */
-static void write_hits(void)
+static bool write_hits(void *ctx, struct pk_store *store, struct pk_error *err)
 {
-    struct pk_home home;
-    struct pk_error err;
-
-    SetCurrentStatementStartTimestamp();
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    struct pk_store *store = pk_home_find(&home) ? pk_store_spi(home, PK_WRITE) : NULL;
-    if (store && pk_hits_write(store, &err)) {
-        PopActiveSnapshot();
-        CommitTransactionCommand();
-    } else {
-        AbortCurrentTransaction();
-    }
+    return pk_hits_write(store, err);
 }
 
 static void settle_hits(bool now)
 {
     bool flushing = pk_ring_flushing();
 
-    if (pk_hits_due(now || flushing))
-        write_hits();
+    struct pk_error err;
+
+    if (pk_hits_due(now || flushing)) /* a failure loses the counts and nothing else */
+        (void)pk_transact(PK_WRITE, write_hits, NULL, &err);
     pk_asks_end_leases(now || flushing);
     if (!pk_hits_due(true))
         pk_ring_flushed();

@@ -242,10 +242,10 @@ void pk_fn_payload_text(sqlite3_context *ctx, int count, sqlite3_value **values)
         {sqlite3_value_blob(values[1]), (size_t)sqlite3_value_bytes(values[1])}};
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
     struct pk_buf out = pk_buf_in(&arena, PK_STREAM_BYTES_MAX);
-    if (pk_payload_unpack(&c->packer, &stored, &out, &text, &err))
-        sqlite3_result_text64(ctx, text.at ? text.at : "", text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-    else
+    if (!pk_payload_unpack(&c->packer, &stored, &out, &text, &err))
         sqlite3_result_error(ctx, err.msg, -1);
+    else if (text.len) /* it may have been erased from a pack */
+        sqlite3_result_text64(ctx, text.at, text.len, SQLITE_TRANSIENT, SQLITE_UTF8);
     pk_arena_free(&arena);
 }
 

@@ -52,6 +52,7 @@ pk_function pk_fn_enqueue, pk_fn_enqueue_query, pk_fn_job_status; /* fn_queue.c 
 pk_function pk_fn_cancel, pk_fn_retry, pk_fn_wait;
 
 pk_function pk_fn_retention_run; /* fn_retention.c */
+pk_function pk_fn_logs_erase;    /* fn_erase.c */
 
 pk_function pk_fn_price_import; /* fn_price.c */
 

@@ -73,6 +73,7 @@ static const struct {
     {"pk_feedback",      2, 4, DIRECT, pk_fn_feedback},
     {"pk_cache_purge",   0, 1, DIRECT, pk_fn_cache_purge},
     {"pk_retention_run", 0, 0, JSON,   pk_fn_retention_run},
+    {"pk_logs_erase",    1, 2, JSON,   pk_fn_logs_erase},
     {"pk_set",           2, 2, DIRECT, pk_fn_set},
     {"pk_get",           1, 1, DIRECT, pk_fn_get},
     {"pk_flush",         0, 0, DIRECT, pk_fn_flush},

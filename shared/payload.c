@@ -185,6 +185,18 @@ int64_t pk_pack_place(int64_t id, int index)
     return -(id * PK_PACK_TEXTS_MAX + index);
 }
 
+int64_t pk_pack_id(int64_t place)
+{
+    PK_ASSERT(place < 0);
+    return -place / PK_PACK_TEXTS_MAX;
+}
+
+int pk_pack_index(int64_t place)
+{
+    PK_ASSERT(place < 0);
+    return (int)(-place % PK_PACK_TEXTS_MAX);
+}
+
 /* Rows that follow each other mostly refer to the same pack. */
 static bool open_pack(struct pk_packer *with, pk_str bytes, struct pk_error *err)
 {
@@ -243,6 +255,28 @@ static bool unpack_one(struct pk_packer *with, const struct pk_stored *stored, s
     pk_buf_add(out, found);
     *text = out->failed ? PK_NONE : (pk_str){out->at + at, found.len};
     return !out->failed || no_memory(err);
+}
+
+bool pk_pack_without(struct pk_packer **with, pk_str bytes, const bool blank[PK_PACK_TEXTS_MAX],
+                     struct pk_pack *p, int *left, struct pk_error *err)
+{
+    struct pk_packer *w = packer(with);
+    pk_str text;
+
+    *left = 0;
+    if (!w)
+        return no_memory(err);
+    if (!open_pack(w, bytes, err))
+        return false;
+    for (pk_str rest = {w->texts, w->texts_len}; rest.len;) {
+        if (!take_text(&rest, &text) || p->count == PK_PACK_TEXTS_MAX)
+            return damaged(err);
+        int index = pk_pack_add(p, blank[p->count] ? PK_NONE : text);
+        if (index < 0)
+            return damaged(err);
+        *left += text.len > 0 && !blank[index];
+    }
+    return true;
 }
 
 /* --- any of them --------------------------------------------------------------------------- */

@@ -59,8 +59,14 @@ void pk_pack_empty(struct pk_pack *p);
 int pk_pack_add(struct pk_pack *p, pk_str text);
 /* All of them as they are to be stored; borrowed from `p` until it is emptied. */
 bool pk_pack_close(struct pk_pack *p, struct pk_payload *out, struct pk_error *err) PK_MUST_CHECK;
-/* The place of text number `index` in the payload `id`. */
+/* The place of text number `index` in the payload `id`, and back. */
 int64_t pk_pack_place(int64_t id, int index);
+int64_t pk_pack_id(int64_t place);
+int pk_pack_index(int64_t place);
+/* Puts the texts of a stored pack into `p`, which is empty, with nothing in place of those that `blank` marks; *left
+ * is how many still say something. */
+bool pk_pack_without(struct pk_packer **with, pk_str bytes, const bool blank[PK_PACK_TEXTS_MAX],
+                     struct pk_pack *p, int *left, struct pk_error *err) PK_MUST_CHECK;
 
 /* Tells whether a text is damaged; not against those who make one that looks whole. */
 uint32_t pk_payload_check(pk_str text);

@@ -101,6 +101,41 @@ static void damaged_packs_are_refused(void)
     pk_pack_free(pack);
 }
 
+static void texts_are_left_out_of_a_pack(void)
+{
+    static const char *const texts[] = {"one", "two", "", "four"};
+    static const bool rows[][PK_PACK_TEXTS_MAX] = {{false}, {true}, {false, true, false, true}};
+    static const int left[] = {3, 2, 1};
+    bool all[PK_PACK_TEXTS_MAX];
+    struct pk_pack *pack = pk_pack_new(), *rest = pk_pack_new();
+    struct pk_payload stored, without;
+    struct pk_packer *with = NULL;
+    int n;
+
+    for (size_t i = 0; i < PK_COUNT(texts); i++)
+        EXPECT(pk_pack_add(pack, pk_str_of(texts[i])) == (int)i);
+    EXPECT(pk_pack_close(pack, &stored, &err));
+    for (size_t row = 0; row < PK_COUNT(rows); row++) {
+        pk_pack_empty(rest);
+        EXPECT(pk_pack_without(&with, stored.bytes, rows[row], rest, &n, &err) && n == left[row]);
+        EXPECT(pk_pack_close(rest, &without, &err));
+        for (int i = 0; i < (int)PK_COUNT(texts); i++) {
+            int64_t place = pk_pack_place(7, i);
+
+            EXPECT(pk_pack_id(place) == 7 && pk_pack_index(place) == i);
+            EXPECT(pk_str_is(unpacked(NULL, &without, i), rows[row][i] ? "" : texts[i]));
+        }
+    }
+    memset(all, true, sizeof all);
+    pk_pack_empty(rest);
+    EXPECT(pk_pack_without(&with, stored.bytes, all, rest, &n, &err) && n == 0);
+    pk_pack_empty(rest);
+    EXPECT(!pk_pack_without(&with, PK_STR("no pack"), all, rest, &n, &err));
+    pk_packer_free(with);
+    pk_pack_free(pack);
+    pk_pack_free(rest);
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 1 << 24);
@@ -108,6 +143,7 @@ int main(void)
     RUN(one_packer_reads_packs_in_turn);
     RUN(a_full_pack_takes_no_more);
     RUN(damaged_packs_are_refused);
+    RUN(texts_are_left_out_of_a_pack);
     pk_arena_free(&arena);
     return test_end();
 }

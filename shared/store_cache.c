@@ -389,6 +389,17 @@ bool pk_store_cache_sweep(struct pk_store *s, int64_t now_us, int64_t before_us,
     return ok;
 }
 
+bool pk_store_cache_drop(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args,
+                         int arg_count, int64_t *count, struct pk_error *err)
+{
+    struct deleted *d = new_deleted(s, err);
+    bool ok = d && drop(d, stmt, args, arg_count, err);
+
+    *count = ok ? d->count : 0;
+    free(d);
+    return ok;
+}
+
 /* --- purging ---------------------------------------------------------------------------------- */
 
 struct purge {

@@ -40,6 +40,11 @@ bool pk_store_cache_trim(struct pk_store *s, int64_t now_us, struct pk_error *er
 bool pk_store_cache_sweep(struct pk_store *s, int64_t now_us, int64_t before_us, int64_t *count,
                           struct pk_error *err) PK_MUST_CHECK;
 
+/* Deletes entries that a statement returns the keys and bytes of, at most a thousand, in the caller's transaction;
+ * *count says how many. */
+bool pk_store_cache_drop(struct pk_store *s, enum pk_stmt stmt, const struct pk_value *args,
+                         int arg_count, int64_t *count, struct pk_error *err) PK_MUST_CHECK;
+
 /* Entries and bytes now. */
 bool pk_store_cache_size(struct pk_store *s, int64_t *entries, int64_t *bytes,
                          struct pk_error *err);

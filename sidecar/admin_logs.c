@@ -25,10 +25,10 @@ enum {
 
 /* --- what is asked for ------------------------------------------------------------------------ */
 
-/* "KEY=VALUE" lines as an object. */
-static bool add_metadata(struct pk_buf *out, pk_str lines, struct pk_error *err)
+bool pkd_logs_metadata(struct pk_buf *out, pk_str lines, struct pk_error *err)
 {
-    pk_buf_adds(out, ",\"metadata\":{");
+    pk_member_key(out, "metadata");
+    pk_buf_addc(out, '{');
     while (lines.len) {
         int end = pk_str_find(lines, '\n');
         pk_str line = pk_str_sub(lines, 0, end < 0 ? lines.len : (size_t)end);
@@ -80,7 +80,7 @@ static bool spell_filter(struct pkd_desk *d, char **words, int count, pk_str *ou
     }
     if (b.len == 1)
         pk_buf_adds(&b, "\"payloads\":null");
-    if (o->of_metadata && !add_metadata(&b, pk_str_of(o->of_metadata), err))
+    if (o->of_metadata && !pkd_logs_metadata(&b, pk_str_of(o->of_metadata), err))
         return false;
     pk_buf_addc(&b, '}');
     *out = pk_buf_str(&b);
@@ -459,6 +459,7 @@ const struct pkd_verb pkd_logs_verbs[] = {
     {"show",   "ID",                1, 1,               show,   "one call: what was asked and answered, its attempts, its feedback", "pkd logs show 01a21fbd-aa49-7f65-8322-c34e297eda8b"},
     {"tail",   "[FILTER=VALUE...]", 0, PKD_FILTER_ARGS, tail,   "the newest calls, and then each that ends, until it is interrupted", "pkd logs tail --provider openai"},
     {"export", "[FILTER=VALUE...]", 0, PKD_FILTER_ARGS, export, "every call, newest first, with --limit the newest; as a line of JSON each, or as CSV", "pkd logs export --since 30d --format csv > calls.csv"},
+    {"erase",  "[user=NAME] [api_key=NAME] [trace_id=ID]", 0, 3, pkd_logs_erase, "delete all calls of a person, named by --metadata, --trace or a word, and what is kept of them elsewhere; with --dry-run, only count them", "pkd logs erase --metadata _user=alice --dry-run"},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 /* clang-format on */

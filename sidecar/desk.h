@@ -37,6 +37,11 @@ bool pkd_desk_stdin(struct pkd_desk *d, pk_str *out, struct pk_error *err) PK_MU
 bool pkd_desk_file(struct pkd_desk *d, const char *path, size_t max, pk_str *out,
                    struct pk_error *err) PK_MUST_CHECK;
 
+/* "KEY=VALUE" lines as a member "metadata" of an object; admin_logs.c. */
+bool pkd_logs_metadata(struct pk_buf *out, pk_str lines, struct pk_error *err) PK_MUST_CHECK;
+/* A verb of `pkd logs`; admin_erase.c. */
+bool pkd_logs_erase(struct pkd_desk *d, char **words, int count, struct pk_error *err);
+
 /* Prints the rows of a statement without parameters: columns apart by tabs, or with --json a list of objects.
  * `names` are those of the columns, with blanks between; one that ends in "{}" holds JSON. */
 bool pkd_desk_list(struct pkd_desk *d, enum pk_stmt stmt, const char *names,

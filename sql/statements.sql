@@ -804,6 +804,116 @@ delete from pk_audit_item where id = any (array(
     select id from (select id, at_us from pk_audit_item where id > $1 order by id limit $3) o
     where at_us < $2)) returning id
 
+-- A person's calls (shared/store_erase.h). A part of the filter that is null asks for nothing.
+
+-- part: hers
+($3 is null or l.trace_id = $3) and ($4 is null or l.user_id = $4) and ($5 is null or l.api_key = $5)
+    and ($6 is null or @holds($6)@)
+
+-- name: erase_begin()
+-- What is deleted is overwritten in the file.
+pragma secure_delete = on
+
+-- name: erase_begin @postgres
+select 1
+
+-- name: erase_find(after uuid, upto uuid, trace_id text, user_id text, api_key text, metadata text)
+select l.id, l.request_id, l.response_id from pk_log l where l.id > $1 and l.id <= $2 and @hers@ order by l.id
+
+-- name: erase_uses(after uuid, upto uuid)
+select id, request_id, response_id from pk_log
+where id > $1 and id <= $2 and (request_id is not null or response_id is not null)
+
+-- name: erase_call(id uuid)
+select l.trace_id, l.started_us, l.duration_us, l.provider, l.model, l.cache_status, a.encoding, a.bytes, l.response_id
+from pk_log l left join pk_payload a on a.id = @payload(l.response_id)@ where l.id = $1
+
+-- name: erase_payload(id bigint)
+delete from pk_payload where id = $1 returning 1
+
+-- name: erase_pack_get(id bigint)
+select bytes from pk_payload where id = $1 and encoding = 2
+
+-- name: erase_pack_get @postgres
+with p as (select bytes from pk_payload where id = $1 and encoding = 2 for update) select bytes from p
+
+-- name: erase_pack_put(id bigint, bytes blob)
+update pk_payload set bytes = $2 where id = $1
+
+-- name: erase_cached(provider text, model text, from_us bigint, to_us bigint)
+select key, encoding, body from pk_cache_entry where created_us >= $3 and created_us <= $4
+    and coalesce(provider, '') = coalesce($1, '') and coalesce(model, '') = coalesce($2, '')
+order by created_us limit 1000
+
+-- name: erase_cache_entry(key blob)
+delete from pk_cache_entry where key = $1 returning key, bytes
+
+-- name: erase_feedback(trace_id text, id uuid, of_trace text, user_id text, api_key text, metadata text)
+-- On a trace that is the person's alone, by its first call: then each is counted once.
+delete from pk_feedback_item where trace_id = $1 and not exists (
+    select 1 from pk_log l where l.trace_id = pk_feedback_item.trace_id and (l.id < $2 or (@hers@) is not true))
+returning 1
+
+-- name: erase_feedback_upto(after uuid, rows bigint)
+select id from (select id from pk_feedback_item where id > $1 order by id limit $2) o order by id desc limit 1
+
+-- name: erase_feedback_find(after uuid, upto uuid, metadata text)
+select l.id from pk_feedback_item l where l.id > $1 and l.id <= $2 and @holds($3)@
+
+-- name: erase_feedback_item(id uuid)
+delete from pk_feedback_item where id = $1 returning 1
+
+-- name: erase_spans(log_id uuid)
+delete from pk_span where log_id = $1 returning 1
+
+-- name: erase_log(id uuid)
+delete from pk_log where id = $1 returning 1
+
+-- name: erase_columns(hour_us bigint)
+delete from pk_log_column where hour_us = $1
+
+-- name: erase_hour(hour_us bigint)
+delete from pk_log_hour where hour_us = $1
+
+-- part: not_so_any_more
+select h.hour_us from pk_log_hour h where h.hour_us >= $1 and h.hour_us <= $2
+    and h.calls <> (select count(*) from pk_log l where l.id >= h.from_id and l.id < h.upto_id)
+
+-- name: erase_old_columns(from_us bigint, to_us bigint)
+-- Somebody may have kept an hour as it was before.
+delete from pk_log_column where hour_us in (@not_so_any_more@)
+
+-- name: erase_old_hours(from_us bigint, to_us bigint)
+delete from pk_log_hour where hour_us in (@not_so_any_more@)
+
+-- name: erase_jobs(after uuid, rows bigint)
+select id, params, case when finished_us is null then 0 else 1 end from pk_job where id > $1 order by id limit $2
+
+-- name: erase_job_trace(job uuid, trace_id text)
+update pk_job_item set key = null, key_is_int = 0, input = null, content = null, response = null, error_message = null
+where job_id = $1 and trace_id = $2 and due_us is null
+    and coalesce(key, input, content, response, error_message) is not null
+returning 1
+
+-- name: erase_job_count(job uuid)
+select count(*) from pk_job_item where job_id = $1
+
+-- name: erase_job_items(job uuid, rows bigint)
+delete from pk_job_item where job_id = $1
+    and ord in (select ord from pk_job_item where job_id = $1 order by ord limit $2)
+returning 1
+
+-- name: erase_job_batches(job uuid)
+delete from pk_job_batch where job_id = $1
+
+-- name: erase_job(job uuid)
+delete from pk_job where id = $1 returning 1
+
+-- name: erase_limit_use(scope text, key text, subject text)
+delete from pk_limit_use where subject = $3
+    and limit_slug in (select slug from pk_limit where scope = $1 and ($2 is null or key = $2))
+returning 1
+
 -- name: audit_put(at_us bigint, actor text, verb text, object text, detail text)
 insert into pk_audit_item (at_us, actor, verb, object, detail)
 values ($1, $2, $3, $4, cast($5 as @json@))
