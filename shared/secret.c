@@ -376,7 +376,9 @@ static bool open_sealed(const struct pk_secrets *s, const struct pk_key *key, pk
     struct bound b;
 
     if (!s)
-        return pk_fail(err, PK_NO_KEY, "%.*s: there is no master key to open it with",
+        return pk_fail(err, PK_NO_KEY,
+                       "%.*s: there is no master key to open it with: no file, or one that is "
+                       "not this user's alone",
                        PK_FMT(key->slug));
     if (key->value.len <= NONCE_BYTES + TAG_BYTES ||
         key->value.len > NONCE_BYTES + PK_SECRET_BYTES_MAX + TAG_BYTES ||
