@@ -4,9 +4,11 @@
  */
 #include "limit.h"
 
+#include "iso.h"
 #include "record.h"
 #include "wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +30,62 @@ const char *pk_limit_counts_name(enum pk_limit_counts counts)
     return counts_names[counts];
 }
 
-const char *pk_limit_window_name(enum pk_limit_window window)
+/* Days since 1970 and the length, in one number. */
+enum {
+    DAYS_RADIX = PK_LW_DAYS_MAX + 1,
+    LAST_DAY = 2932896,
+    LW_MAX = PK_LW_DAYS + LAST_DAY * DAYS_RADIX
+};
+
+enum pk_limit_window pk_limit_days(int days, int64_t from_us)
 {
-    return window_names[window];
+    int64_t day = from_us / (s_per_day * us_per_s);
+
+    PK_ASSERT(days > 0 && days <= PK_LW_DAYS_MAX);
+    PK_ASSERT(day >= 0 && day < LAST_DAY);
+    return (enum pk_limit_window)(PK_LW_DAYS + day * DAYS_RADIX + days);
+}
+
+int pk_limit_days_of(enum pk_limit_window window)
+{
+    return window < PK_LW_DAYS ? 0 : (int)(window - PK_LW_DAYS) % DAYS_RADIX;
+}
+
+static int64_t first_day(enum pk_limit_window window)
+{
+    return (int)(window - PK_LW_DAYS) / DAYS_RADIX;
+}
+
+void pk_limit_window_print(enum pk_limit_window window, char text[PK_LW_TEXT])
+{
+    char date[PK_ISO_BYTES];
+
+    if (window < PK_LW_DAYS) {
+        (void)snprintf(text, PK_LW_TEXT, "%s", window_names[window]);
+        return;
+    }
+    pk_iso_print(first_day(window) * s_per_day * us_per_s, date);
+    (void)snprintf(text, PK_LW_TEXT, "%d days from %.10s", pk_limit_days_of(window), date);
+}
+
+/* "30 days from 2026-02-01" */
+static bool read_days(pk_str text, enum pk_limit_window *window)
+{
+    static const char words[] = " days from ";
+    int blank = pk_str_find(text, ' ');
+    pk_str rest = pk_str_sub(text, blank < 0 ? text.len : (size_t)blank, text.len);
+    int64_t days, from_us;
+
+    if (!pk_str_starts(rest, words) ||
+        !pk_str_int(pk_str_sub(text, 0, text.len - rest.len), &days) || days < 1 ||
+        days > PK_LW_DAYS_MAX)
+        return false;
+    pk_str date = pk_str_sub(rest, sizeof words - 1, rest.len);
+    if (date.len != 10 || !pk_iso_us(date, &from_us) || from_us < 0 ||
+        from_us / (s_per_day * us_per_s) >= LAST_DAY)
+        return false;
+    *window = pk_limit_days((int)days, from_us);
+    return true;
 }
 
 static int index_of(const char *const *names, size_t count, pk_str name)
@@ -62,7 +117,7 @@ bool pk_limit_window_of(pk_str name, enum pk_limit_window *window)
     int i = index_of(window_names, PK_COUNT(window_names), name);
 
     *window = i < 0 ? PK_LW_TOTAL : (enum pk_limit_window)i;
-    return i >= 0;
+    return i >= 0 || read_days(name, window);
 }
 
 void pk_limit_print(struct pk_buf *out, enum pk_limit_counts counts, enum pk_limit_window window,
@@ -77,10 +132,16 @@ void pk_limit_print(struct pk_buf *out, enum pk_limit_counts counts, enum pk_lim
         int letters = (int)strlen(counts_names[counts]) - (amount == 1); /* "1 request" */
         pk_buf_addf(out, "%lld %.*s", (long long)amount, letters, counts_names[counts]);
     }
+    int days = pk_limit_days_of(window);
+    char word[PK_LW_TEXT];
+
+    pk_limit_window_print(window, word);
     if (window == PK_LW_TOTAL)
         pk_buf_adds(out, " in all");
+    else if (days)
+        pk_buf_addf(out, " in %d day%s", days, days == 1 ? "" : "s");
     else
-        pk_buf_addf(out, " %s %s", window == PK_LW_HOUR ? "an" : "a", window_names[window]);
+        pk_buf_addf(out, " %s %s", window == PK_LW_HOUR ? "an" : "a", word);
 }
 
 /* --- windows ----------------------------------------------------------------------------- */
@@ -109,9 +170,19 @@ static int64_t seconds_of(enum pk_limit_window window)
     case PK_LW_DAY: return s_per_day;
     case PK_LW_WEEK: return 7 * s_per_day;
     case PK_LW_MONTH: return 30 * s_per_day; /* when it rolls */
-    case PK_LW_TOTAL: break;
+    case PK_LW_TOTAL:
+    case PK_LW_DAYS: break;
     }
     return 0;
+}
+
+static struct pk_slot days_slot(enum pk_limit_window window, int64_t now_us)
+{
+    int64_t day_us = s_per_day * us_per_s, today = now_us / day_us;
+    int64_t days = pk_limit_days_of(window), over = (today - first_day(window)) % days;
+    int64_t from = today - (over < 0 ? over + days : over);
+
+    return (struct pk_slot){from * day_us, (from + days) * day_us};
 }
 
 static struct pk_slot rolling_slot(int64_t window_us, int64_t now_us)
@@ -131,6 +202,8 @@ struct pk_slot pk_limit_slot(enum pk_limit_window window, bool rolling, int64_t 
     PK_ASSERT(now_us >= 0);
     if (window == PK_LW_TOTAL)
         return (struct pk_slot){0, INT64_MAX};
+    if (pk_limit_days_of(window))
+        return days_slot(window, now_us);
     if (rolling)
         return rolling_slot(length, now_us);
     if (window == PK_LW_MONTH)
@@ -152,7 +225,7 @@ static void wire_hold(struct pk_wire *w, struct pk_hold *h)
     pk_wire_str(w, &h->limit);
     pk_wire_str(w, &h->subject);
     pk_wire_small(w, &counts, PK_LC_COST);
-    pk_wire_small(w, &window, PK_LW_TOTAL);
+    pk_wire_small(w, &window, LW_MAX);
     h->counts = (enum pk_limit_counts)counts;
     h->window = (enum pk_limit_window)window;
     for (size_t i = 0; i < PK_COUNT(flags); i++)

@@ -52,7 +52,14 @@ enum pk_limit_window {
     PK_LW_WEEK,
     PK_LW_MONTH,
     PK_LW_TOTAL,
+    PK_LW_DAYS, /* this and all that follow: every so many days from some day on, as pk_limit_days() makes them */
 };
+enum { PK_LW_DAYS_MAX = 365, PK_LW_TEXT = 48 };
+
+/* The window of `days` days, 1 to PK_LW_DAYS_MAX, of which one begins with the day (UTC) of from_us. */
+enum pk_limit_window pk_limit_days(int days, int64_t from_us);
+/* How many days that are; 0: it is another window. */
+int pk_limit_days_of(enum pk_limit_window window);
 
 struct pk_limit {
     pk_str slug;
@@ -75,7 +82,8 @@ struct pk_limits {
 /* "virtual_key", "tokens", "minute": as the store spells them. */
 const char *pk_limit_scope_name(enum pk_limit_scope scope);
 const char *pk_limit_counts_name(enum pk_limit_counts counts);
-const char *pk_limit_window_name(enum pk_limit_window window);
+/* "minute", "30 days from 2026-02-01". */
+void pk_limit_window_print(enum pk_limit_window window, char text[PK_LW_TEXT]);
 /* False when there is no such word. */
 bool pk_limit_scope_of(pk_str name, enum pk_limit_scope *scope);
 bool pk_limit_counts_of(pk_str name, enum pk_limit_counts *counts);
@@ -105,11 +113,12 @@ struct pk_limit_list {
 };
 
 /* Portkey's rate_limits [{type, unit, value}] and usage_limits {credit_limit, type, alert_threshold,
- * periodic_reset}, or a list of them, as limits of `owner`, which is a virtual key or an API key. A
+ * periodic_reset or periodic_reset_days, next_usage_reset_at}, or a list of them, as limits of `owner`, which is a virtual key or an API key. A
  * rate counts in a rolling window, a budget by the calendar. `value` -1: none. */
 struct pk_limit_owner {
     enum pk_limit_scope scope;
     pk_str slug;
+    int64_t now_us; /* budgets of some days that say no date begin now */
 };
 bool pk_limit_read_rates(struct pk_arena *arena, const struct pk_json *doc, int value,
                          const struct pk_limit_owner *owner, struct pk_limit_list *list,
@@ -117,6 +126,16 @@ bool pk_limit_read_rates(struct pk_arena *arena, const struct pk_json *doc, int 
 bool pk_limit_read_budgets(struct pk_arena *arena, const struct pk_json *doc, int value,
                            const struct pk_limit_owner *owner, struct pk_limit_list *list,
                            struct pk_error *err) PK_MUST_CHECK;
+
+/* The window of a budget's periodic_reset ("daily", "weekly", "monthly"), periodic_reset_days and next_usage_reset_at,
+ * each a value of the document or -1; `total` when there is none. Errors begin with the member. */
+struct pk_limit_reset {
+    int word, days, next;
+    int64_t now_us;
+};
+bool pk_limit_read_reset(struct pk_arena *arena, const struct pk_json *doc,
+                         const struct pk_limit_reset *reset, enum pk_limit_window *window,
+                         struct pk_error *err) PK_MUST_CHECK;
 
 /* Takes the budgets, or else the rates, out of the list. */
 void pk_limits_drop(struct pk_limit_list *list, bool budgets);

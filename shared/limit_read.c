@@ -4,6 +4,10 @@
  */
 #include "limit.h"
 
+#include "iso.h"
+
+#include <stdio.h>
+
 #include <string.h>
 
 enum { USD_PLACES = 12, DIGITS_MAX = 40, EXPONENT_MAX = 30 };
@@ -195,12 +199,17 @@ static bool read_window(const struct reader *r, struct pk_limit *l)
 
     if (!pk_limit_window_of(pk_json_str(r->arena, r->doc, pk_json_get(r->doc, 0, "per")),
                             &l->window))
-        return pk_fail(r->err, PK_BAD_REQUEST,
-                       "%s.per: must be second, minute, hour, day, week, month or total", r->path);
+        return pk_fail(
+            r->err, PK_BAD_REQUEST,
+            "%s.per: must be second, minute, hour, day, week, month, total or \"N days from "
+            "2026-01-31\"",
+            r->path);
     if (rolling >= 0 && type != PK_JSON_TRUE && type != PK_JSON_FALSE)
         return pk_fail(r->err, PK_BAD_REQUEST, "%s.rolling: must be true or false", r->path);
     l->rolling = type == PK_JSON_TRUE;
     l->budget = is_budget(l);
+    if (l->rolling && pk_limit_days_of(l->window))
+        return pk_fail(r->err, PK_BAD_REQUEST, "%s.rolling: days from a date do not roll", r->path);
     return !(l->rolling && l->window == PK_LW_TOTAL) ||
            pk_fail(r->err, PK_BAD_REQUEST, "%s.rolling: \"total\" has no end to roll to", r->path);
 }
@@ -227,6 +236,76 @@ bool pk_limit_read(struct pk_arena *arena, pk_str slug, pk_str text, struct pk_l
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "limit: out of memory");
 }
 
+/* --- when a budget begins anew ------------------------------------------------------------ */
+
+static bool is_given(const struct pk_json *doc, int value)
+{
+    return value >= 0 && pk_json_type(doc, value) != PK_JSON_NULL;
+}
+
+static bool read_word(const struct pk_json *doc, int value, enum pk_limit_window *window,
+                      struct pk_error *err)
+{
+    static const char *const words[] = {"daily", "weekly", "monthly"};
+
+    for (size_t i = 0; i < PK_COUNT(words); i++) {
+        if (!pk_json_is(doc, value, words[i]))
+            continue;
+        *window = (enum pk_limit_window)(PK_LW_DAY + (int)i);
+        return true;
+    }
+    return pk_fail(err, PK_BAD_REQUEST, "periodic_reset: must be daily, weekly or monthly");
+}
+
+/* The day of next_usage_reset_at; as it is when there is none. */
+static bool read_next(struct pk_arena *arena, const struct pk_json *doc, int value, int64_t *at_us,
+                      struct pk_error *err)
+{
+    static const int64_t day_us = INT64_C(86400) * 1000000, last_us = INT64_C(4102444800) * 1000000;
+
+    return !is_given(doc, value) ||
+           (pk_iso_us(pk_json_str(arena, doc, value), at_us) && *at_us >= 0 && *at_us < last_us &&
+            *at_us % day_us == 0) ||
+           pk_fail(
+               err, PK_BAD_REQUEST,
+               "next_usage_reset_at: must be a midnight (UTC) before 2100: 2026-01-31T00:00:00Z");
+}
+
+bool pk_limit_read_reset(struct pk_arena *arena, const struct pk_json *doc,
+                         const struct pk_limit_reset *reset, enum pk_limit_window *window,
+                         struct pk_error *err)
+{
+    bool word = is_given(doc, reset->word), next = is_given(doc, reset->next);
+    int64_t days = 0, from_us = reset->now_us;
+
+    *window = PK_LW_TOTAL;
+    if ((word && !read_word(doc, reset->word, window, err)) ||
+        !read_next(arena, doc, reset->next, &from_us, err))
+        return false;
+    if (is_given(doc, reset->days)) {
+        if (!pk_json_int(doc, reset->days, &days) || days < 1 || days > PK_LW_DAYS_MAX)
+            return pk_fail(err, PK_BAD_REQUEST, "periodic_reset_days: must be 1..%d",
+                           PK_LW_DAYS_MAX);
+        if (word)
+            return pk_fail(err, PK_BAD_REQUEST,
+                           "periodic_reset_days: stands in the place of periodic_reset");
+    } else if (next && *window == PK_LW_WEEK) {
+        days = 7;
+    } else if (next && *window != PK_LW_DAY) {
+        bool first =
+            *window == PK_LW_MONTH && pk_limit_slot(PK_LW_MONTH, false, from_us).from_us == from_us;
+        return first ||
+               pk_fail(
+                   err, PK_BAD_REQUEST, "next_usage_reset_at: %s",
+                   word
+                       ? "a monthly budget begins anew with the month; periodic_reset_days does not"
+                       : "needs periodic_reset or periodic_reset_days");
+    }
+    if (days)
+        *window = pk_limit_days((int)days, from_us);
+    return true;
+}
+
 /* --- rate_limits, usage_limits ------------------------------------------------------------ */
 
 static bool add(const struct reader *r, const struct pk_limit_owner *owner, struct pk_limit *l,
@@ -234,13 +313,18 @@ static bool add(const struct reader *r, const struct pk_limit_owner *owner, stru
 {
     l->scope = owner->scope;
     l->value = owner->slug;
-    l->slug =
-        pk_copyf(r->arena, "%s:%.*s:%s:%s", pk_limit_scope_name(owner->scope), PK_FMT(owner->slug),
-                 pk_limit_counts_name(l->counts), pk_limit_window_name(l->window));
+    int days = pk_limit_days_of(l->window);
+    char per[PK_LW_TEXT];
+
+    pk_limit_window_print(l->window, per);
+    if (days) /* what was used counts on whatever day they are counted from */
+        (void)snprintf(per, sizeof per, "%ddays", days);
+    l->slug = pk_copyf(r->arena, "%s:%.*s:%s:%s", pk_limit_scope_name(owner->scope),
+                       PK_FMT(owner->slug), pk_limit_counts_name(l->counts), per);
     for (int i = 0; i < list->count; i++)
         if (pk_str_eq(list->rows[i].slug, l->slug))
             return pk_fail(r->err, PK_BAD_REQUEST, "%s: there is another limit of %s a %s", r->path,
-                           pk_limit_counts_name(l->counts), pk_limit_window_name(l->window));
+                           pk_limit_counts_name(l->counts), per);
     if (list->count == (int)PK_COUNT(list->rows))
         return pk_fail(r->err, PK_BAD_REQUEST, "%s: more than %d", r->path, PK_OWNED_MAX);
     list->rows[list->count++] = *l;
@@ -271,30 +355,19 @@ static bool read_rate(const struct reader *r, int value, const struct pk_limit_o
            add(r, owner, &l, list);
 }
 
-static bool read_reset(const struct reader *r, int value, struct pk_limit *l)
-{
-    static const char *const words[] = {"daily", "weekly", "monthly"};
-
-    l->window = PK_LW_TOTAL;
-    if (value < 0 || pk_json_type(r->doc, value) == PK_JSON_NULL)
-        return true;
-    for (size_t i = 0; i < PK_COUNT(words); i++) {
-        if (!pk_json_is(r->doc, value, words[i]))
-            continue;
-        l->window = (enum pk_limit_window)(PK_LW_DAY + (int)i);
-        return true;
-    }
-    return pk_fail(r->err, PK_BAD_REQUEST, "%s.periodic_reset: must be daily, weekly or monthly",
-                   r->path);
-}
-
 static bool read_budget(const struct reader *r, int value, const struct pk_limit_owner *owner,
                         struct pk_limit_list *list)
 {
-    static const char *const names[] = {"credit_limit", "type", "alert_threshold", "periodic_reset",
-                                        NULL};
+    static const char *const names[] = {
+        "credit_limit",        "type", "alert_threshold", "periodic_reset", "periodic_reset_days",
+        "next_usage_reset_at", NULL};
     struct pk_limit l = {.counts = PK_LC_COST, .budget = true};
     int type = pk_json_get(r->doc, value, "type");
+    const struct pk_limit_reset reset = {pk_json_get(r->doc, value, "periodic_reset"),
+                                         pk_json_get(r->doc, value, "periodic_reset_days"),
+                                         pk_json_get(r->doc, value, "next_usage_reset_at"),
+                                         owner->now_us};
+    struct pk_error why = {0};
 
     if (!is_object(r, value) || !known_members(r, value, names))
         return false;
@@ -302,10 +375,11 @@ static bool read_budget(const struct reader *r, int value, const struct pk_limit
         l.counts = PK_LC_TOKENS;
     else if (type >= 0 && !pk_json_is(r->doc, type, "cost"))
         return pk_fail(r->err, PK_BAD_REQUEST, "%s.type: must be cost or tokens", r->path);
+    if (!pk_limit_read_reset(r->arena, r->doc, &reset, &l.window, &why))
+        return pk_fail(r->err, why.code, "%s.%s", r->path, why.msg);
     return read_amount(r, "credit_limit", pk_json_get(r->doc, value, "credit_limit"), l.counts,
                        &l.amount) &&
            read_alert(r, pk_json_get(r->doc, value, "alert_threshold"), &l) &&
-           read_reset(r, pk_json_get(r->doc, value, "periodic_reset"), &l) &&
            add(r, owner, &l, list);
 }
 

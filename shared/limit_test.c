@@ -96,6 +96,55 @@ static void a_rolling_slot_counts_until_all_of_it_has_left(void)
     }
 }
 
+/* A budget of some days begins anew on its day, whatever is before or behind it. */
+static void days_are_counted_from_a_date(void)
+{
+    static const struct {
+        int days;
+        const char *first, *now, *from, *until, *text;
+    } cases[] = {
+        {30, "2026-02-01", "2026-02-01", "2026-02-01", "2026-03-03", "30 days from 2026-02-01"},
+        {30, "2026-02-01", "2026-03-02T23:59:59Z", "2026-02-01", "2026-03-03",
+         "30 days from 2026-02-01"},
+        {30, "2026-02-01", "2026-03-03", "2026-03-03", "2026-04-02", "30 days from 2026-02-01"},
+        {7, "2026-02-10", "2026-02-09T12:00:00Z", "2026-02-03", "2026-02-10",
+         "7 days from 2026-02-10"},
+        {1, "1970-01-01", "2026-02-09T12:00:00Z", "2026-02-09", "2026-02-10",
+         "1 days from 1970-01-01"},
+        {365, "2099-12-31", "2026-02-09", "2026-01-18", "2027-01-18", "365 days from 2099-12-31"},
+    };
+
+    for (size_t i = 0; i < PK_COUNT(cases); i++) {
+        enum pk_limit_window window = pk_limit_days(cases[i].days, us(cases[i].first)), read;
+        struct pk_slot s = pk_limit_slot(window, false, us(cases[i].now));
+        char text[PK_LW_TEXT];
+
+        pk_limit_window_print(window, text);
+        EXPECT(pk_limit_days_of(window) == cases[i].days && strcmp(text, cases[i].text) == 0);
+        EXPECT(pk_limit_window_of(pk_str_of(text), &read) && read == window);
+        if (!EXPECT(s.from_us == us(cases[i].from) && s.until_us == us(cases[i].until)))
+            printf("# %s %s\n", text, cases[i].now);
+    }
+}
+
+static void what_are_no_days_is_no_window(void)
+{
+    static const char *const texts[] = {"0 days from 2026-01-01",
+                                        "366 days from 2026-01-01",
+                                        "30 days from 2026-02-30",
+                                        "30 days from tomorrow",
+                                        "30 days",
+                                        " days from 2026-01-01",
+                                        "30 days from 2026-01-01 ",
+                                        "-1 days from 2026-01-01"};
+    enum pk_limit_window window;
+
+    for (size_t i = 0; i < PK_COUNT(texts); i++)
+        if (!EXPECT(!pk_limit_window_of(pk_str_of(texts[i]), &window)))
+            printf("# %s\n", texts[i]);
+    EXPECT(pk_limit_days_of(PK_LW_TOTAL) == 0 && pk_limit_days_of(PK_LW_SECOND) == 0);
+}
+
 /* --- documents --------------------------------------------------------------------------- */
 
 static bool reads(const char *text, struct pk_limit *l)
@@ -204,7 +253,7 @@ static void what_is_wrong_is_named(void)
 
 /* --- of a key ---------------------------------------------------------------------------- */
 
-static const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, {"k1", 2}};
+static const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, {"k1", 2}, 0};
 
 static bool read_owned(const char *text, struct pk_limit_list *list)
 {
@@ -398,6 +447,8 @@ int main(void)
     RUN(calendar_windows_begin_and_end_in_utc);
     RUN(every_day_of_the_calendar_is_in_one_month);
     RUN(the_total_has_one_slot_for_ever);
+    RUN(days_are_counted_from_a_date);
+    RUN(what_are_no_days_is_no_window);
     RUN(a_rolling_slot_counts_until_all_of_it_has_left);
     RUN(a_limit_says_what_it_counts_of_whom);
     RUN(dollars_are_exact);

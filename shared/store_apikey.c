@@ -172,7 +172,7 @@ static bool read_options(struct pk_arena *arena, const struct pk_change *change,
         {0},
     };
     struct reader r = {.arena = arena,
-                       .owner = {PK_LS_API_KEY, change->object},
+                       .owner = {PK_LS_API_KEY, change->object, change->at_us},
                        .now_us = change->at_us,
                        .err = err};
 
@@ -278,7 +278,7 @@ static bool put(struct pk_store *s, pk_str name, const struct options *o, const 
 static bool create(struct pk_store *s, struct pk_arena *arena, pk_str name, const struct options *o,
                    const struct fresh *f, int64_t now_us, struct pk_error *err)
 {
-    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name, 0};
     int64_t state;
 
     if (!state_of(s, name, &state, err))
@@ -358,7 +358,7 @@ static bool read_stored(void *ctx, const struct pk_value *v, int count)
 static bool put_changed(struct pk_store *s, struct pk_arena *arena, pk_str name,
                         const struct options *o, int64_t now_us, struct pk_error *err)
 {
-    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name, 0};
     char scopes[32];
 
     pk_scopes_print(o->scopes, scopes);
@@ -380,7 +380,7 @@ bool pk_store_api_key_update(struct pk_store *s, struct pk_arena *arena, pk_str 
                              pk_str options, int64_t now_us, struct pk_error *err)
 {
     const struct pk_change change = {now_us, "api_key_update", name, options};
-    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name, 0};
     const struct pk_value args[] = {pk_v_required(name)};
     struct options o = {0};
     struct stored row = {.arena = arena, .options = &o};
@@ -445,7 +445,7 @@ bool pk_store_api_key_revoke(struct pk_store *s, pk_str name, int64_t now_us, bo
 {
     const struct pk_value args[] = {pk_v_required(name), pk_v_int(now_us)};
     const struct pk_change change = {now_us, "api_key_revoke", name, PK_NONE};
-    const struct pk_limit_owner owner = {PK_LS_API_KEY, name};
+    const struct pk_limit_owner owner = {PK_LS_API_KEY, name, 0};
 
     *existed = false;
     if (!pk_slug_check(name, err) || !s->ops->begin(s, err))

@@ -225,7 +225,7 @@ static bool read_options(struct pk_arena *arena, const struct pk_key_change *wha
                          struct key_options *o, struct pk_error *err)
 {
     struct option_reader r = {.arena = arena,
-                              .owner = {PK_LS_VIRTUAL_KEY, what->slug},
+                              .owner = {PK_LS_VIRTUAL_KEY, what->slug, what->at_us},
                               .now_us = what->at_us,
                               .err = err};
 
@@ -308,7 +308,7 @@ bool pk_store_key_put(struct pk_store *s, struct pk_arena *arena, const struct p
     struct key_options o = {0};
     struct pk_virtual_key k = {.slug = slug};
     const struct pk_provider *p;
-    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug, 0};
 
     if (!pk_slug_check(slug, err) || !pk_store_provider_find(s, arena, provider, &p, err))
         return false;
@@ -346,7 +346,7 @@ static bool load_options(struct pk_store *s, const struct key_row *row, struct k
                          struct pk_error *err)
 {
     const struct pk_virtual_key *k = row->key;
-    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, k->slug};
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, k->slug, 0};
 
     *o = (struct key_options){.custom_host = k->custom_host,
                               .name = row->name,
@@ -378,7 +378,7 @@ static bool bind_secret(const struct pk_secrets *secrets, struct pk_arena *arena
 static bool update_key(struct pk_store *s, struct pk_arena *arena, const struct pk_virtual_key *k,
                        const struct key_options *o, int64_t now_us, struct pk_error *err)
 {
-    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, k->slug};
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, k->slug, 0};
 
     return put_key(s, k, o, now_us, err) &&
            pk_store_limits_own(s, arena, &owner, &o->limits, now_us, err);
@@ -506,7 +506,7 @@ bool pk_store_key_revoke(struct pk_store *s, pk_str slug, int64_t now_us, bool *
     *existed = false;
     if (!pk_slug_check(slug, err) || !s->ops->begin(s, err))
         return false;
-    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug};
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, slug, 0};
     bool ok = s->ops->exec(s, PK_SQL_key_revoke, args, PK_COUNT(args), pk_row_mark, existed, err) &&
               pk_store_limits_disown(s, &owner, err);
     const struct pk_change change = {now_us, "key_revoke", slug, PK_NONE};

@@ -65,6 +65,9 @@ bool pk_store_limits_load(struct pk_store *s, struct pk_arena *arena, struct pk_
 static bool put(struct pk_store *s, const struct pk_limit *l, bool owned, int64_t now_us,
                 struct pk_error *err)
 {
+    char per[PK_LW_TEXT];
+
+    pk_limit_window_print(l->window, per);
     const struct pk_value args[] = {
         pk_v_required(l->slug),
         pk_v_required(pk_str_of(pk_limit_scope_name(l->scope))),
@@ -72,7 +75,7 @@ static bool put(struct pk_store *s, const struct pk_limit *l, bool owned, int64_
         pk_v_text(l->value),
         pk_v_int(owned),
         pk_v_required(pk_str_of(pk_limit_counts_name(l->counts))),
-        pk_v_required(pk_str_of(pk_limit_window_name(l->window))),
+        pk_v_required(pk_str_of(per)),
         pk_v_int(l->rolling),
         pk_v_int(l->budget),
         pk_v_int(l->amount),

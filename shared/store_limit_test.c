@@ -317,7 +317,7 @@ static void a_limit_on_what_is_not_there_is_refused(void)
 
 static void the_limits_of_a_key_are_replaced_with_it(void)
 {
-    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, PK_STR("k")};
+    const struct pk_limit_owner owner = {PK_LS_VIRTUAL_KEY, PK_STR("k"), 0};
     struct pk_limit_list list = {.count = 2};
     struct pk_limits limits;
 

@@ -46,7 +46,9 @@ static bool read_held(void *ctx, const struct pk_value *v, int count)
     };
     if (!pk_limit_counts_of(v[1].s, &h->counts) || !pk_limit_window_of(v[2].s, &h->window))
         return true;
-    h->until_us = pkd_resets_us(h->window, v[8].i, v[7].i, c->now_us);
+    bool days = pk_limit_days_of(h->window) >
+                0; /* what was used before another date was set has another end */
+    h->until_us = pkd_resets_us(h->window, v[8].i, days ? 0 : v[7].i, c->now_us);
     c->held_count++;
     return true;
 }
@@ -99,12 +101,19 @@ static void print_budget(struct pk_buf *out, const struct pkd_held *h)
         print_amount(out, "alert_threshold", h, h->alert);
     if (resets_ever)
         pk_member_text(out, "periodic_reset", pk_str_of(resets[h->window]));
+    if (pk_limit_days_of(h->window)) {
+        pk_member_int(out, "periodic_reset_days", pk_limit_days_of(h->window));
+        pk_member_time(out, "next_usage_reset_at", h->until_us);
+    }
 }
 
 static void print_use(struct pk_buf *out, const struct pkd_held *h)
 {
+    char per[PK_LW_TEXT];
+
+    pk_limit_window_print(h->window, per);
     pk_member_text(out, "counts", pk_str_of(pk_limit_counts_name(h->counts)));
-    pk_member_text(out, "per", pk_str_of(pk_limit_window_name(h->window)));
+    pk_member_text(out, "per", pk_str_of(per));
     print_amount(out, "amount", h, h->amount);
     print_amount(out, "used", h, h->used);
     print_amount(out, "remaining", h, h->used < h->amount ? h->amount - h->used : 0);
@@ -167,7 +176,7 @@ void pkd_print_limits(struct pkd_control *c, pk_str slug, int64_t expires_us, bo
 
 bool pkd_control_reset(struct pkd_control *c)
 {
-    const struct pk_limit_owner owner = {c->is->limited, c->slug};
+    const struct pk_limit_owner owner = {c->is->limited, c->slug, 0};
     int value = pkd_control_at(c, "reset_usage");
     enum pk_json_type type = pk_json_type(&c->body, value);
     int64_t number = 0;

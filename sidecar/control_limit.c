@@ -204,7 +204,7 @@ static const struct {
     const char *word, *per;
 } periods[] = {{"weekly", "week"}, {"monthly", "month"}, {"daily", "day"}, {"rps", "second"},
                {"rpm", "minute"},  {"rph", "hour"},      {"rpd", "day"}};
-enum { RESETS = 2, RATES_FROM = 3 }; /* what a budget may be said to reset; a day's is only shown */
+enum { RATES_FROM = 3 }; /* before it those of a budget */
 
 #define METADATA "metadata."
 
@@ -259,6 +259,7 @@ static bool is_budget(const struct pkd_control *c)
 static void print_policy(struct pkd_control *c, const struct pk_value *v, bool whole)
 {
     bool budget = is_budget(c);
+    enum pk_limit_window window;
 
     pkd_print_ids(c, v[0].s);
     pk_member_text(c->out, "name", v[1].s.len ? v[1].s : v[0].s);
@@ -268,6 +269,11 @@ static void print_policy(struct pkd_control *c, const struct pk_value *v, bool w
     if (budget && v[9].type != PK_V_NULL)
         print_amount(c->out, "alert_threshold", v[5].s, v[9].i);
     pk_member_text(c->out, budget ? "periodic_reset" : "unit", period_word(v[6].s, budget));
+    if (pk_limit_window_of(v[6].s, &window) && pk_limit_days_of(window)) {
+        pk_member_int(c->out, "periodic_reset_days", pk_limit_days_of(window));
+        pk_member_time(c->out, "next_usage_reset_at",
+                       pk_limit_slot(window, false, c->now_us).until_us);
+    }
     pk_member_text(c->out, "status", PK_STR("active"));
     pk_member_time(c->out, "created_at", v[11].i);
     pk_member_time(c->out, "last_updated_at", v[12].i);
@@ -297,6 +303,8 @@ static const char *const usage_members[] = {"name",
                                             "credit_limit",
                                             "alert_threshold",
                                             "periodic_reset",
+                                            "periodic_reset_days",
+                                            "next_usage_reset_at",
                                             "reset_usage_for_value",
                                             "workspace_id",
                                             "organisation_id",
@@ -378,26 +386,38 @@ static bool take_whose(struct pkd_control *c, struct pk_buf *out)
     return true;
 }
 
+/* A budget that begins anew every so many days, or on a day of its own. */
+static bool take_reset(struct pkd_control *c, struct pk_buf *out)
+{
+    const struct pk_limit_reset reset = {pkd_control_at(c, "periodic_reset"),
+                                         pkd_control_at(c, "periodic_reset_days"),
+                                         pkd_control_at(c, "next_usage_reset_at"), c->now_us};
+    enum pk_limit_window window;
+    char per[PK_LW_TEXT];
+
+    if (!pk_limit_read_reset(c->arena, &c->body, &reset, &window, c->err))
+        return false;
+    pk_limit_window_print(window, per);
+    if (c->errand->method == PKD_POST || reset.word >= 0 || reset.days >= 0 || reset.next >= 0)
+        pk_member_text(out, "per", pk_copy(c->arena, pk_str_of(per)));
+    return true;
+}
+
 static bool take_period(struct pkd_control *c, struct pk_buf *out)
 {
-    const char *member = is_budget(c) ? "periodic_reset" : "unit";
     pk_str word;
 
-    if (!pkd_control_text(c, member, &word))
+    if (is_budget(c))
+        return take_reset(c, out);
+    if (!pkd_control_text(c, "unit", &word))
         return false;
-    for (size_t i = is_budget(c) ? 0 : RATES_FROM; i < (is_budget(c) ? RESETS : PK_COUNT(periods));
-         i++) {
+    for (size_t i = RATES_FROM; i < PK_COUNT(periods); i++) {
         if (!pk_str_is(word, periods[i].word))
             continue;
         pk_member_text(out, "per", pk_str_of(periods[i].per));
         return true;
     }
-    if (word.len)
-        return pk_fail(c->err, PK_BAD_REQUEST, "%s: must be %s", member,
-                       is_budget(c) ? "weekly or monthly" : "rps, rpm, rph or rpd");
-    if (is_budget(c) && (c->errand->method == PKD_POST || pkd_control_at(c, member) >= 0))
-        pk_member_text(out, "per", PK_STR("total"));
-    return true;
+    return word.len == 0 || pk_fail(c->err, PK_BAD_REQUEST, "unit: must be rps, rpm, rph or rpd");
 }
 
 /* What the limit itself does not say of what was put. */

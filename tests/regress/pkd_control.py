@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The control APIs of pkd, in Portkey's shapes:  pkd_control.py BUILD"""
+import datetime
 import json
 import os
 import shutil
@@ -698,6 +699,55 @@ def use_of_a_policy_is_told_and_forgotten_by_value():
     pkd.stop()
 
 
+def budgets_begin_anew_after_some_days():
+    pkd, api = start()
+    today = datetime.datetime.now(datetime.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def day(n):
+        return (today + datetime.timedelta(days=n)).strftime("%Y-%m-%dT00:00:00Z")
+
+    def budget(**more):
+        return {"credit_limit": 5, "type": "tokens", **more}
+
+    def ends(got):
+        return got["next_usage_reset_at"].replace(".000Z", "Z")
+    api.ok("POST", "/virtual-keys", key_body("k", usage_limits=budget(periodic_reset_days=10)))
+    got = api.ok("GET", "/virtual-keys/k")
+    expect(got["usage_limits"]["periodic_reset_days"] == 10 and ends(got["usage_limits"]) == day(10), got)
+    expect(got["usage"][0]["per"] == "10 days from " + day(0)[:10], got["usage"])
+    expect(until(lambda: api.chat("k")[0] == 412), "five tokens are too few")
+    api.ok("PUT", "/virtual-keys/k", {"usage_limits": budget(credit_limit=10**6, periodic_reset_days=10, next_usage_reset_at=day(3))})
+    expect(ends(api.ok("GET", "/virtual-keys/k")["usage_limits"]) == day(3))
+    expect(until(lambda: api.chat("k")[0] == 200))
+    expect(until(lambda: api.ok("GET", "/virtual-keys/k")["usage"][0]["used"] > 0))
+    expect(ends(api.ok("GET", "/virtual-keys/k")["usage_limits"]) == day(3))
+    made = api.ok("POST", "/api-keys", {"name": "adm", "scopes": ["admin"], "usage_limits": budget(periodic_reset="weekly", next_usage_reset_at=day(5))})
+    api = Api(pkd, made["key"])
+    got = api.ok("GET", "/api-keys/adm")["usage_limits"]
+    expect(got["periodic_reset_days"] == 7 and ends(got) == day(5), got)
+    one = api.ok("POST", "/policies/usage-limits", {**budget(periodic_reset_days=30, next_usage_reset_at=day(1)), "conditions": [], "group_by": []})["id"]
+    got = api.ok("GET", "/policies/usage-limits/" + one)
+    expect(got["periodic_reset_days"] == 30 and got["periodic_reset"] is None and ends(got) == day(1), got)
+    expect(pkd.rows(f"select per from pk_limit where slug = '{one}'") == [("30 days from " + day(1)[:10],)])
+    api.ok("PUT", "/policies/usage-limits/" + one, {"credit_limit": 9})
+    expect(api.ok("GET", "/policies/usage-limits/" + one)["periodic_reset_days"] == 30)
+    api.ok("PUT", "/policies/usage-limits/" + one, {"periodic_reset": "monthly"})
+    expect("periodic_reset_days" not in api.ok("GET", "/policies/usage-limits/" + one))
+    api.ok("POST", "/limits", {"name": "Mine", "counts": "tokens", "amount": 9, "per": "3 days from 2026-01-31"})
+    expect(api.ok("GET", "/limits/Mine")["per"] == "3 days from 2026-01-31")
+    for more, words in (({"periodic_reset_days": 0}, "periodic_reset_days: must be 1..365"), ({"periodic_reset_days": 366}, "must be 1..365"),
+                        ({"periodic_reset_days": 3, "periodic_reset": "weekly"}, "in the place of"),
+                        ({"next_usage_reset_at": day(1)}, "needs periodic_reset"),
+                        ({"periodic_reset": "weekly", "next_usage_reset_at": "2026-01-31T12:00:00Z"}, "must be a midnight"),
+                        ({"periodic_reset": "weekly", "next_usage_reset_at": "soon"}, "must be a midnight"),
+                        ({"periodic_reset": "monthly", "next_usage_reset_at": "2030-01-31T00:00:00Z"}, "with the month")):
+        api.refused(400, words, "POST", "/policies/usage-limits", {**budget(**more), "conditions": [], "group_by": []})
+        api.refused(400, words, "PUT", "/virtual-keys/k", {"usage_limits": budget(**more)})
+    for per in "3 days", "3 days from now", "0 days from 2026-01-31":
+        api.refused(400, "limit.per: must be", "POST", "/limits", {"name": "x", "counts": "tokens", "amount": 9, "per": per})
+    pkd.stop()
+
+
 def there_is_one_workspace():
     pkd, api = start()
     got = api.ok("GET", "/admin/workspaces")
@@ -813,7 +863,8 @@ CASES = [a_config_is_made_changed_and_deleted, what_others_name_is_not_deleted_f
          use_and_status_of_a_virtual_key_are_told, no_secret_leaves, an_api_key_is_made_changed_rotated_and_deleted,
          the_first_api_key_administers, the_last_key_that_administers_stays, what_is_no_api_key_is_refused, a_guardrail_is_made_changed_and_deleted,
          integrations_and_providers_are_virtual_keys, labels_and_collections_are_names, a_prompts_parameters_are_said_in_every_way, a_limit_is_made_changed_and_deleted,
-         policies_are_limits_in_portkeys_words, use_of_a_policy_is_told_and_forgotten_by_value, there_is_one_workspace,
+         policies_are_limits_in_portkeys_words, use_of_a_policy_is_told_and_forgotten_by_value, budgets_begin_anew_after_some_days,
+         there_is_one_workspace,
          what_is_elsewhere_says_where,
          every_endpoint_asks_for_a_key_of_its_scope]
 
