@@ -212,12 +212,36 @@ static int pin_search_path(const struct spi_store *t)
     return level;
 }
 
+/* The server's files may be newer than the extension of this database, or older. Looked at until it is right. */
+static void check_tables(struct spi_store *t)
+{
+    static bool right;
+    int there, here = pk_store_schema_version();
+    bool is_null;
+
+    if (right)
+        return;
+    execute(t, PK_SQL_schema_version, NULL, 0);
+    there = SPI_processed == 0 ? 0
+                               : (int)DatumGetInt64(SPI_getbinval(
+                                     SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    right = there == here;
+    if (!right)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("the tables of the extension pk are version %d, its library's are %d",
+                        there, here),
+                 errhint("%s", there < here ? "Run ALTER EXTENSION pk UPDATE."
+                                            : "Connect again, or install the newer files.")));
+}
+
 static void run(struct spi_store *t, enum pk_stmt stmt, const struct pk_value *args, int count,
                 pk_row_fn *on_row, void *ctx)
 {
     int level = pin_search_path(t);
 
     SPI_connect();
+    check_tables(t);
     execute(t, stmt, args, count);
     if (on_row && SPI_tuptable)
         hand_over(on_row, ctx);

@@ -115,6 +115,8 @@ struct pk_schema_versions {
 };
 bool pk_store_sqlite_look(const struct sqlite3_api_routines *api, const char *path,
                           struct pk_schema_versions *v, struct pk_error *err) PK_MUST_CHECK;
+/* The version of the tables that the statements are about. */
+int pk_store_schema_version(void);
 /* The day of the price list that this program comes with: 20261127. */
 int pk_store_prices_as_of(void);
 /* The connection, for reading relations through virtual tables. The views call

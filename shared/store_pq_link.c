@@ -223,7 +223,7 @@ static bool first_value(struct pk_pq *d, PGconn *c, const char *sql, const char 
     return ok;
 }
 
-static int newest_version(void)
+int pk_store_schema_version(void)
 {
     int newest = 1;
 
@@ -258,12 +258,13 @@ static bool set_up(struct pk_pq *d, PGconn *c, int64_t timeout_ms, struct pk_err
         !first_value(d, c, "select value from pk_meta where name = 'schema_version'", NULL,
                      no_extension, &version, err))
         return false;
-    if (version == newest_version())
+    if (version == pk_store_schema_version())
         return true;
     return pk_fail(err, PK_STORE,
                    "store %s: the extension's tables are version %lld, this program's are %d; %s",
-                   d->name, (long long)version, newest_version(),
-                   version < newest_version() ? "update the extension pk" : "update pkd");
+                   d->name, (long long)version, pk_store_schema_version(),
+                   version < pk_store_schema_version() ? "run ALTER EXTENSION pk UPDATE there"
+                                                       : "update pkd");
 }
 
 static void on_notice(void *ctx, const PGresult *r)

@@ -3,11 +3,13 @@
 #   awk -f build.awk -v what=statements statements.sql                   rows for an enum and its texts
 #   awk -f build.awk -v what=schema     schema.sql migrate/*.sql prices.csv models.csv   rows for the SQLite engine
 #   awk -f build.awk -v what=extension  schema.sql prices.csv models.csv a script for Postgres
+#   awk -f build.awk -v what=migrate    migrate/*.sql                    one that brings its tables up to date
+#   awk -f build.awk -v what=views      schema.sql prices.csv models.csv and what is made anew after that
 #
 # The SQL is written once. Words in @...@ stand for what the engines spell differently; @word(x)@ takes an
 # expression, in which there may be other words. `$n` becomes `?n` for SQLite, which numbers `$n` by appearance. A block
 # "-- part: name" of statements.sql is text that @name@ stands for further down, in heads too. A statement of the schema
-# that begins with @postgres is for that engine alone.
+# or a migration that begins with @postgres or @sqlite is for that engine alone.
 
 BEGIN {
     # types                sqlite                    postgres
@@ -142,9 +144,34 @@ function print_statements(    i) {
 
 # --- schema --------------------------------------------------------------------------------
 
+# Builds of one number may have differed a little: what is there already is left as it is.
+function finish_migration(text) {
+    sub(/^create table /, "&if not exists ", text)
+    sub(/^create index /, "&if not exists ", text)
+    sub(/^drop index /, "&if exists ", text)
+    sub(/ add column /, "&if not exists ", text)
+    if (version != begun) {
+        end_migration()
+        begun = version
+        print "do $$ begin\nif (select value from pk_meta where name = 'schema_version') < " version " then"
+    }
+    print "    " spell(text, 2) ";"
+}
+function end_migration() {
+    if (begun) print "    update pk_meta set value = " begun " where name = 'schema_version';\nend if;\nend $$;"
+}
 function finish_sql(text,    kind) {
     only_postgres = sub(/^@postgres /, "", text)
-    if (what == "extension") { print spell(text, 2) ";"; return }
+    only_sqlite = sub(/^@sqlite /, "", text)
+    if (what == "migrate") {
+        if (!only_sqlite) finish_migration(text)
+        return
+    }
+    if (what == "views" && text !~ /^create view/) return
+    if (what == "extension" || what == "views") {
+        if (!only_sqlite) print spell(text, 2) ";"
+        return
+    }
     if (only_postgres) return
     kind = version ? "MIGRATION" : text ~ /^create view/ ? "VIEW" : "TABLE"
     printf "SCHEMA(%s, %d, %s)\n", kind, version, c_string(spell(text, 1))
@@ -214,7 +241,7 @@ function finish_rows() {
     rows = ""
 }
 function print_list_sql(text) {
-    if (what == "extension") print text ";"
+    if (what == "extension" || what == "views") print text ";"
     else printf "SCHEMA(PRICES, %s, %s)\n", as_of, c_string(text)
 }
 
@@ -226,7 +253,7 @@ FNR == 1 {
         version = number + 0
         if (version < 2) die("migrations are named NNNN_what.sql, from 0002 on")
     }
-    if (what != "statements" && !opened++ && what != "extension")
+    if (what == "schema" && !opened++)
         print "/* Made by sql/build.awk from sql/schema.sql, sql/migrate/, sql/prices.csv and sql/models.csv. */"
 }
 FILENAME ~ /\.csv$/ {
@@ -269,5 +296,6 @@ END {
     if (failed) exit 1
     if (what == "statements") { finish_statement(); print_statements() }
     else finish_rows()
+    if (what == "migrate") end_migration()
     if (sql != "") die("a statement without its ';'")
 }

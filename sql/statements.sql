@@ -4,6 +4,9 @@
 -- PK_SQL_name. A second block of the same name marked @postgres is what Postgres runs instead.
 -- Columns come back in the order written here; shared/store.c counts on it.
 
+-- name: schema_version()
+select value from pk_meta where name = 'schema_version'
+
 -- name: epoch()
 select value from pk_meta where name = 'epoch'
 

@@ -3,18 +3,19 @@
 -- What each table is for is said in ../schema.sql.
 
 -- Numbers of payloads are never given twice, from now on.
-create table pk_payload_2 (
+@sqlite create table pk_payload_2 (
     id         @sequence@,
     hash       @blob@ not null unique,
     created_us bigint not null,
     encoding   smallint not null,
     bytes      @blob@ not null
 );
-insert into pk_payload_2 (id, hash, created_us, encoding, bytes)
+@sqlite insert into pk_payload_2 (id, hash, created_us, encoding, bytes)
     select id, hash, created_us, encoding, bytes from pk_payload;
-drop table pk_payload;
-alter table pk_payload_2 rename to pk_payload;
-create index pk_payload_created on pk_payload (created_us);
+@sqlite drop table pk_payload;
+@sqlite alter table pk_payload_2 rename to pk_payload;
+@sqlite create index pk_payload_created on pk_payload (created_us);
+@postgres create index pk_payload_created on pk_payload (created_us);
 
 alter table pk_span add column name text;
 alter table pk_span add column input_tokens bigint;
@@ -54,6 +55,7 @@ insert into pk_cache_entry_2 (key, created_us, expires_us, hits, last_hit_us, pr
         usage_source, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
         cache_write_1h_tokens, reasoning_tokens, cost_pusd, length(body) + 256, encoding, body
     from pk_cache_entry;
+@postgres alter extension pk drop table pk_cache_entry;
 drop table pk_cache_entry;
 alter table pk_cache_entry_2 rename to pk_cache_entry;
 create index pk_cache_entry_expires on pk_cache_entry (expires_us);

@@ -1,7 +1,7 @@
 -- 0008_exports.sql - exports of the log, and views that are new.
 
 create table pk_log_export (
-    id          blob primary key,
+    id          @uuid@ primary key,
     created_us  bigint not null,
     updated_us  bigint not null,
     status      text not null,
@@ -10,6 +10,6 @@ create table pk_log_export (
     filters     text not null,
     fields      text not null,
     total       bigint not null,
-    token       blob,
+    token       @blob@,
     token_us    bigint
 );

@@ -1,7 +1,7 @@
 -- 0010_jobs.sql - the queue.
 
 create table pk_job (
-    id           blob not null primary key,
+    id           @uuid@ not null primary key,
     created_us   bigint not null,
     finished_us  bigint,
     cancelled_us bigint,
@@ -16,7 +16,7 @@ create index pk_job_open on pk_job (id) where finished_us is null;
 create index pk_job_finished on pk_job (finished_us) where finished_us is not null;
 
 create table pk_job_item (
-    job_id        blob not null,
+    job_id        @uuid@ not null,
     ord           bigint not null,
     key           text,
     key_is_int    integer not null,
@@ -24,7 +24,7 @@ create table pk_job_item (
     input         text,
     state         text not null,
     due_us        bigint,
-    worker        blob,
+    worker        @blob@,
     tries         integer not null default 0,
     losses        integer not null default 0,
     content       text,

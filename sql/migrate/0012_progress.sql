@@ -1,7 +1,7 @@
 -- 0012_progress.sql - what batches in flight tell others.
 
 create table pk_progress (
-    id         blob not null primary key,
+    id         @uuid@ not null primary key,
     started_us bigint not null,
     updated_us bigint not null,
     kind       text not null,

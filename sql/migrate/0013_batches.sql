@@ -6,8 +6,8 @@ drop index pk_job_item_due;
 create index pk_job_item_ready on pk_job_item (batched, due_us) where due_us is not null;
 
 create table pk_job_batch (
-    id           blob not null primary key,
-    job_id       blob not null,
+    id           @uuid@ not null primary key,
+    job_id       @uuid@ not null,
     created_us   bigint not null,
     provider     text not null,
     target_path  text not null,
@@ -17,7 +17,7 @@ create table pk_job_batch (
     asks         integer not null,
     looks        integer not null,
     due_us       bigint,
-    worker       blob,
+    worker       @blob@,
     file_id      text,
     remote_id    text,
     cancelled    integer not null,

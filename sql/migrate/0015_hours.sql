@@ -2,9 +2,9 @@
 
 create table pk_log_hour (
     hour_us  bigint not null primary key,
-    from_id  blob not null,
-    upto_id  blob not null,
-    first_id blob not null,
+    from_id  @uuid@ not null,
+    upto_id  @uuid@ not null,
+    first_id @uuid@ not null,
     calls    bigint not null
 );
 create table pk_log_column (
@@ -12,6 +12,6 @@ create table pk_log_column (
     part     integer not null,
     what     integer not null,
     encoding smallint not null,
-    bytes    blob not null,
+    bytes    @blob@ not null,
     primary key (hour_us, part, what)
 );

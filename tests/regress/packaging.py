@@ -87,7 +87,7 @@ def the_postgres_extension_too():
     root = os.path.join(folder, "pg")
     make("install-pg", "DESTDIR=" + root)
     found = {os.path.basename(f) for f in files_below(root)}
-    expect({"pk.so", "pk.control", "pk--0.1.0.sql"} <= found, found)
+    expect({"pk.so", "pk.control", "pk--0.1.1.sql", "pk--0.1.0--0.1.1.sql"} <= found, found)
     make("uninstall-pg", "DESTDIR=" + root)
     expect(files_below(root) == set(), files_below(root))
 
