@@ -174,9 +174,9 @@ $(BUILD)/failing.so: tests/regress/failing.c
 unit: $(UNIT) $(BUILD)/failing.so
 .SECONDARY: $(UNIT:%=%.o)
 
-# Packages first, also with -j; then another make builds.
+# Packages first, also with -j; then another make builds, with all processors where nobody said with how many.
 check: deps
-	$(Q)$(MAKE) $(if $(V),,-s) --no-print-directory all unit
+	$(Q)$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(shell nproc 2>/dev/null),1)) $(if $(V),,-s) --no-print-directory all unit
 	BUILD=$(BUILD) PYTHON=$(PYTHON) PG_CONFIG=$(PG_CONFIG) tests/all $(BUILD)
 san:
 	$(MAKE) SAN=1 BUILD=build-san check-san
