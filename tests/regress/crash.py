@@ -29,7 +29,7 @@ class Load:
             t.start()
 
     def client(self, port, number):
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         for i in range(10 ** 6):
             if self.over:
                 break

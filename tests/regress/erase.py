@@ -223,7 +223,7 @@ def calls_are_made_meanwhile():
     mock, pkd = Mock(), Pkd()
     expect(chat(pkd, mock, "echo", "first", {"x-portkey-metadata": '{"_user": "bob"}'})[0] == 200)
     pkd.rows_within("select 1 from pk_log", lambda r: len(r) == 1)
-    db = sqlite3.connect(pkd.store, timeout=30)
+    db = sqlite3.connect(pkd.store, timeout=120)
     now_us = time.time_ns() // 1000 - 3600 * 10**6
     names = "id, started_us, duration_us, upstream_us, trace_id, operation, attempts, retries, fallback_index, stream, status, usage_source, cache_status, source, user_id, request_id"
     with db:
@@ -264,7 +264,7 @@ def columns_of_the_hours_go():
     expect(chat(pkd, mock, "echo", "x", {"x-portkey-metadata": '{"_user": "alice"}'})[0] == 200)
     pkd.rows_within("select 1 from pk_log", lambda r: len(r) == 1)
     hour = pkd.rows("select started_us / 3600000000 * 3600000000 from pk_log")[0][0]
-    db = sqlite3.connect(pkd.store, timeout=30)
+    db = sqlite3.connect(pkd.store, timeout=120)
     with db:
         for h in (hour, hour - 3600000000):
             db.execute("insert into pk_log_hour values (?, x'00', x'01', x'00', 1)", (h,))

@@ -23,7 +23,7 @@ class Mockd:
 
     def page(self, name, method="GET", body=None):
         """The JSON of one of its own pages, which tell what it was asked and change how it answers."""
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             c.request(method, "/__mock/" + name, body)
             return json.loads(c.getresponse().read() or b"null")

@@ -241,7 +241,7 @@ def limits_that_are_none_are_refused():
     for option, value in (("--cache-max-size", "much"), ("--cache-max-entries", "0")):
         out = subprocess.run([program("pkd"), "serve", "--listen", "127.0.0.1:0", option, value],
                              env={**os.environ, "PK_STORE": os.path.join(pkd.folder, "other.pkdb")},
-                             capture_output=True, timeout=30, check=False)
+                             capture_output=True, timeout=120, check=False)
         expect(out.returncode == 1 and option.encode() + b": must be" in out.stderr, out)
 
 

@@ -818,7 +818,7 @@ def every_endpoint_asks_for_a_key_of_its_scope():
 
 def admin_key(pkd, scope):
     done = subprocess.run([h.program("pkd"), "apikey", "create", "scope-" + scope, json.dumps({"scopes": [scope]}),
-                           "--store", pkd.store], capture_output=True, text=True, timeout=30, check=True)
+                           "--store", pkd.store], capture_output=True, text=True, timeout=120, check=True)
     return done.stdout.strip()
 
 
@@ -852,7 +852,7 @@ def a_new_store_gets_an_admin_key_before_anybody_is_served():
         with open(path, "w") as f:
             f.write(text)
         done = subprocess.run([h.program("pkd"), "serve", "--store", folder + "/s.pkdb", *wide],
-                              capture_output=True, text=True, timeout=30)
+                              capture_output=True, text=True, timeout=120)
         expect(done.returncode == 1 and "admin-key-file: no key is in" in done.stderr, done.stderr)
         expect(len(text) < 9 or text not in done.stderr)
     shutil.rmtree(folder)

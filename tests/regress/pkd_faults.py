@@ -162,7 +162,7 @@ def a_disk_fills_up():
     answers = sum(call(p, f"full {i} " + os.urandom(4000).hex())[0] == 200 for i in range(400))
     expect(answers == 400, f"{answers} of 400 answered")
     expect(until(lambda: metric(p, "pkd_log_pending") > 100), "there was room for all")
-    said = p.http("GET", "/v1/logs/export?source=http", timeout=30)[0]
+    said = p.http("GET", "/v1/logs/export?source=http", timeout=120)[0]
     expect(said in (200, 500, 503), said)
     os.unlink(filler)
     is_well(p)

@@ -16,7 +16,7 @@ import traceback
 from typing import NamedTuple
 
 from mockd import Mockd
-from patience import PATIENCE_S, SLOW, STORE_TIMEOUT, Promise, soon, until
+from patience import PATIENCE_S, SLOW, STORE_TIMEOUT, Promise, some_time, soon, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BUILD", "build")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -85,11 +85,11 @@ class Pkd:
             shutil.rmtree(self.folder)
         return code
 
-    def raw(self, timeout=10):
+    def raw(self, timeout=60):
         s = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         return s
 
-    def http(self, method, path, body=None, headers=None, timeout=30):
+    def http(self, method, path, body=None, headers=None, timeout=120):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         c.request(method, path, body, headers or {})
         r = c.getresponse()
@@ -135,7 +135,7 @@ def chat_body(model="fixed-600", text="hello", **more):
     return json.dumps({"model": model, "messages": [{"role": "user", "content": text}], **more})
 
 
-def chat(pkd, mock, model="fixed-600", text="hello", headers=None, cfg=None, timeout=30, **more):
+def chat(pkd, mock, model="fixed-600", text="hello", headers=None, cfg=None, timeout=120, **more):
     h = {"content-type": "application/json", "x-portkey-config": cfg or config(mock)}
     h.update(headers or {})
     return pkd.http("POST", "/v1/chat/completions", chat_body(model, text, **more), h, timeout)

@@ -70,7 +70,7 @@ def word():
 
 def admin(server, *words, stdin=None):
     return subprocess.run([program("pkd"), *words, "--store", server.store], input=stdin, text=True, check=True,
-                          capture_output=True, timeout=30).stdout.strip()
+                          capture_output=True, timeout=120).stdout.strip()
 
 
 def sql(server, statement):

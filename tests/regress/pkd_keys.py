@@ -15,7 +15,7 @@ mock = h.Mock()
 def admin(pkd, *words, stdin=None):
     """What `pkd` prints when it is called on the same store."""
     done = subprocess.run([h.program("pkd"), *words, "--store", pkd.store], input=stdin, text=True,
-                          capture_output=True, timeout=30)
+                          capture_output=True, timeout=120)
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     return done.stdout.strip()
@@ -186,7 +186,7 @@ def without_a_key_nobody_beyond_loopback_is_listened_to():
     pkd.process.wait(30)
     empty = Pkd()
     refused = subprocess.run([h.program("pkd"), "serve", "--store", empty.store, "--listen",
-                              "0.0.0.0:0"], capture_output=True, text=True, timeout=30)
+                              "0.0.0.0:0"], capture_output=True, text=True, timeout=120)
     expect(refused.returncode != 0 and "beyond loopback" in refused.stderr, refused.stderr)
     empty.stop()
     wide = Pkd("--listen", "0.0.0.0:0", folder=pkd.folder, tcp=False)

@@ -277,7 +277,7 @@ def days_of_calls():
         if i % 10 == 0:
             opinions.append((uuid7(at + 1000, i), at + 1000, f"days-{i % 500}", draw.randrange(-10, 11), draw.choice((1.0, 0.5)), None))
     opinions.append((uuid7(now, 1), now, "of-no-call", 3, 1.0, None))
-    db = sqlite3.connect(PKD.store, timeout=30)
+    db = sqlite3.connect(PKD.store, timeout=120)
     names = list(calls[0])
     db.executemany(f"insert into pk_log ({', '.join(names)}) values ({', '.join('?' * len(names))})",
                    [tuple(c.values()) for c in calls])

@@ -95,7 +95,7 @@ def exports_hold_every_call():
 def exports_of_many_pages_repeat_nothing():
     """More rows than a page holds: copies of one row, under other ids."""
     before = listed("--limit", "100")
-    db = sqlite3.connect(pkd.store, timeout=30)
+    db = sqlite3.connect(pkd.store, timeout=120)
     names = [r[1] for r in db.execute("pragma table_info(pk_log)") if r[1] != "id"]
     db.create_function("id_of", 1, lambda i: bytes.fromhex("018f000000007000") + i.to_bytes(8, "big"))
     db.execute(f"""with recursive n(i) as (select 1 union all select i + 1 from n where i < 2500)

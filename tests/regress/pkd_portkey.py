@@ -157,7 +157,7 @@ class Case:
 
 
 def ask(pkd, body, headers):
-    c = http.client.HTTPConnection("127.0.0.1", pkd.port, timeout=30)
+    c = http.client.HTTPConnection("127.0.0.1", pkd.port, timeout=120)
     c.request("POST", "/v1/chat/completions", body, headers)
     r = c.getresponse()
     try:

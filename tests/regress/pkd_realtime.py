@@ -382,7 +382,7 @@ def an_idle_session_is_ended():
 def admin(at, *words, stdin=None):
     """What `pkd` prints when it is called on the same store."""
     done = subprocess.run([program("pkd"), *words, "--store", at.store], input=stdin, text=True,
-                          capture_output=True, timeout=30)
+                          capture_output=True, timeout=120)
     expect(done.returncode == 0, done.stderr)
     return done.stdout.strip()
 

@@ -265,7 +265,7 @@ def without_a_word_nobody_takes_over():
     p = Pkd()
     with tempfile.TemporaryDirectory() as d:
         out = subprocess.run([program("pkd"), "serve", "--listen", "127.0.0.1:%d" % p.port, "--store", d + "/s.pkdb"],
-                             capture_output=True, text=True, timeout=30)
+                             capture_output=True, text=True, timeout=120)
         expect(out.returncode == 1 and "another program" in out.stderr, out)
     expect(p.stop() == 0)
 

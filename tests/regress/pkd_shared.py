@@ -113,7 +113,7 @@ class Node:
         expect(done.returncode == 0, done.stdout + done.stderr)
         return done.stdout
 
-    def open(self, timeout=30):
+    def open(self, timeout=120):
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
     def chat(self, cfg, text="hello", key=None, on=None, **headers):

@@ -51,7 +51,7 @@ authority = Authority()
 LIMIT = ["--head-timeout", "700", "--idle-timeout", "3000", "--write-timeout", "1000"]
 
 
-def secure(pkd, context=None, timeout=10):
+def secure(pkd, context=None, timeout=60):
     return (context or authority.trust()).wrap_socket(pkd.raw(timeout * SLOW), server_hostname="localhost")
 
 
@@ -60,10 +60,10 @@ def ask(s, body=None):
     return read_response(s.makefile("rb"))
 
 
-def with_tls(case):
+def with_tls(case, limit=LIMIT):
     """The case gets a pkd that speaks TLS, which must serve when it is over."""
     def with_pkd():
-        p = Pkd(*authority.options(), *LIMIT, "--core-dumps")
+        p = Pkd(*authority.options(), *limit, "--core-dumps")
         case(p)
         s = secure(p)
         status, _, body = ask(s)
@@ -72,6 +72,10 @@ def with_tls(case):
         expect(p.stop() == 0)
     with_pkd.__name__ = case.__name__
     return with_pkd
+
+
+def with_patient_tls(case):
+    return with_tls(case, ())
 
 
 @with_tls
@@ -101,7 +105,7 @@ def tls_is_spoken_as_of_1_2_with_http_1_1(p):
             pass
 
 
-@with_tls
+@with_patient_tls
 def large_bodies_and_streams_are_whole(p):
     s = secure(p, timeout=60)
     text = "word " * (1 << 20)
@@ -122,12 +126,12 @@ def large_bodies_and_streams_are_whole(p):
     s.close()
 
 
-@with_tls
+@with_patient_tls
 def many_streams_at_once_are_whole(p):
     results = []
 
     def one():
-        s = secure(p, timeout=30)
+        s = secure(p, timeout=120)
         s.sendall(chat_request(mock, chat_body("echo:words=20:tick=20", stream=True)))
         data = b""
         while not data.endswith(b"0\r\n\r\n"):
@@ -264,14 +268,14 @@ def bad_certificates_are_told():
                          (["--tls-cert", cert, "--tls-key", locked], "--tls-key: " + locked),
                          (["--tls-cert", cert, "--tls-key", authority.path("two.key")], "mismatch")):
         out = subprocess.run([program("pkd"), "serve", "--listen", "127.0.0.1:0", "--store", authority.path("s.pkdb"), *options],
-                             capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+                             capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
         expect(out.returncode == 1 and why in out.stderr, out.stderr)
 
 
 def its_health_is_asked_over_tls():
     p = Pkd(*authority.options())
     ask_health = lambda *more: subprocess.run([program("pkd"), "health", "--listen", "127.0.0.1:%d" % p.port, *more],
-                                              capture_output=True, text=True, timeout=30)
+                                              capture_output=True, text=True, timeout=120)
     out = ask_health(*authority.options())
     expect(out.returncode == 0 and "ok" in out.stdout, out)
     expect(ask_health().returncode == 1, "plain HTTP is served")

@@ -51,7 +51,7 @@ def fill(store):
 
 
 def counted(store, where="true"):
-    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)
+    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=120)
     try:
         return db.execute(f"select count(*) from pk_log where {where}").fetchone()[0]
     finally:
@@ -59,7 +59,7 @@ def counted(store, where="true"):
 
 
 def only_new(store):
-    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)
+    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=120)
     try:
         return db.execute("select (select count(*) from pk_log where trace_id = 'old'), "
                           "(select count(*) from pk_span s join pk_log l on l.id = s.log_id where trace_id = 'new'), "
@@ -76,7 +76,7 @@ def sizes(store):
 
 def given_back(store):
     """The file is as large as its pages are many, and few of them are free."""
-    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=30)
+    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=120)
     try:
         size, pages, free = (db.execute("pragma " + p).fetchone()[0] for p in ("page_size", "page_count", "freelist_count"))
         return os.path.getsize(store) == size * pages and free <= max(256, pages / 20)

@@ -320,7 +320,7 @@ def a_child_made_by_fork_begins_anew(folder):
     children = [context.Process(target=in_child, args=(queue, db, True)) for _ in range(3)]
     for c in children:
         c.start()
-    got = sorted(str(queue.get(timeout=30)) for _ in range(9))
+    got = sorted(str(queue.get(timeout=120)) for _ in range(9))
     for c in children:
         c.join(30)
         equal(c.exitcode, 0)
