@@ -104,15 +104,16 @@ static bool fail(struct parser *p, const char *problem)
     return false;
 }
 
+static bool blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static void skip_blanks(struct parser *p)
 {
-    while (p->at < p->text.len) {
-        char c = p->text.at[p->at];
-
-        if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
-            return;
+    while (p->at < p->text.len && (unsigned char)p->text.at[p->at] <= ' ' &&
+           blank(p->text.at[p->at]))
         p->at++;
-    }
 }
 
 static char peek(const struct parser *p)
@@ -120,22 +121,28 @@ static char peek(const struct parser *p)
     return p->at < p->text.len ? p->text.at[p->at] : 0;
 }
 
+static bool add_room(struct parser *p)
+{
+    struct pk_json *d = p->doc;
+    int cap = p->cap ? p->cap * 2 : NODES_FIRST;
+
+    if (cap > PK_JSON_NODES_MAX)
+        return fail(p, "too many values");
+    void *more = pk_alloc_grow(p->arena, d->nodes, (size_t)p->cap * sizeof *d->nodes,
+                               (size_t)cap * sizeof *d->nodes);
+    if (!more)
+        return fail(p, "out of memory");
+    d->nodes = more;
+    p->cap = cap;
+    return true;
+}
+
 static int add_node(struct parser *p, enum pk_json_type type, size_t start, size_t end)
 {
     struct pk_json *d = p->doc;
 
-    if (d->count == p->cap) {
-        int cap = p->cap ? p->cap * 2 : NODES_FIRST;
-
-        if (cap > PK_JSON_NODES_MAX)
-            return fail(p, "too many values"), -1;
-        void *more = pk_alloc_grow(p->arena, d->nodes, (size_t)p->cap * sizeof *d->nodes,
-                                   (size_t)cap * sizeof *d->nodes);
-        if (!more)
-            return fail(p, "out of memory"), -1;
-        d->nodes = more;
-        p->cap = cap;
-    }
+    if (d->count == p->cap && !add_room(p))
+        return -1;
     d->nodes[d->count] = (struct pk_json_node){
         .start = (uint32_t)start,
         .end = (uint32_t)end,
