@@ -118,8 +118,9 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
     c->span = -1;
     c->passed_bytes = -1;
     c->next.op = PK_OP_DONE;
-    c->collected = pk_buf_in(arena, PK_BODY_BYTES_MAX);
-    c->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
+    c->collected.arena = c->out.arena = arena;
+    c->collected.max = PK_BODY_BYTES_MAX;
+    c->out.max = PK_STREAM_BYTES_MAX;
     c->record.started_us = now_us;
     c->record.spans = spans;
     c->steer = steer;
@@ -179,7 +180,8 @@ static void end_early(struct pk_call *c, const struct pk_event *ev)
     c->state = ST_finish;
 }
 
-struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev)
+enum pk_op pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev,
+                        struct pk_next *next)
 {
     int op;
 
@@ -197,10 +199,10 @@ struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_
     do
         op = steps[c->state](c, ev);
     while (op == PK_CALL_AGAIN);
-    /* In this order: a copy of what is still on its way to memory has to wait for it. */
-    struct pk_next next = c->next;
-    next.op = c->next.op = (enum pk_op)op;
-    return next;
+    /* In this order: a copy of what was just written has to wait until it is. */
+    *next = c->next;
+    next->op = c->next.op = (enum pk_op)op;
+    return next->op;
 }
 
 const uint8_t *pk_call_cache_key(const struct pk_call *c)

@@ -140,9 +140,10 @@ struct pk_call *pk_call_new(struct pk_arena *arena, const struct pk_config *conf
                             const struct pk_facts *facts, const struct pk_request *req,
                             int64_t now_us, uint64_t seed, struct pk_error *err) PK_MUST_CHECK;
 
-/* `mono_us` is monotonic microseconds and never goes back; next.until_ms is in milliseconds of the
- * same clock. */
-struct pk_next pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev);
+/* `mono_us` is monotonic microseconds and never goes back; next->until_ms is in milliseconds of the
+ * same clock. Returns next->op. */
+enum pk_op pk_call_step(struct pk_call *c, int64_t mono_us, const struct pk_event *ev,
+                        struct pk_next *next);
 
 const uint8_t *pk_call_cache_key(const struct pk_call *c); /* at LOOKUP and SAVE */
 int64_t pk_call_max_age_s(const struct pk_call *c);        /* at LOOKUP, NEAR and SAVE */

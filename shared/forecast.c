@@ -83,10 +83,11 @@ static bool reach(struct pk_call *c, struct pk_arena *arena, struct pk_forecast_
                   bool *cached)
 {
     struct pk_event ev = {.kind = PK_EV_START};
+    struct pk_next next;
 
     *cached = false;
     for (int i = 0; i < STEPS_MAX; i++) {
-        switch (pk_call_step(c, (int64_t)i + 1, &ev).op) {
+        switch (pk_call_step(c, (int64_t)i + 1, &ev, &next)) {
         case PK_OP_LOOKUP:
             *cached = cache.has(cache.ctx, c, arena);
             if (*cached)

@@ -152,7 +152,7 @@ static void step(struct pk_task *t, struct pk_event *ev)
     ev->waited_us = t->waiting_us ? now_us - t->waiting_us : 0;
     t->waiting_us = 0;
     t->moved_ms = now_us / 1000;
-    t->next = pk_call_step(t->call, now_us, ev);
+    (void)pk_call_step(t->call, now_us, ev, &t->next);
     if (t->next.op != PK_OP_READ && t->next.idle_ms == 0)
         close_transfer(t);
 }

@@ -152,8 +152,7 @@ struct run {
 
 static bool step(struct pk_call *c, struct pk_next *next, int64_t *us, const struct pk_event *ev)
 {
-    *next = pk_call_step(c, *us += 1000, ev);
-    return next->op != PK_OP_DONE;
+    return pk_call_step(c, *us += 1000, ev, next) != PK_OP_DONE;
 }
 
 /* In the frames that it comes in; valid until the next. */

@@ -703,7 +703,7 @@ static bool play_line(struct play *p, const char *line)
             return false;
         if (ev.kind == PK_EV_WAKE || (ev.kind == PK_EV_FAIL && ev.error.code == PK_TIMEOUT))
             p->mono_us = give_up_ms(p) * 1000;
-        p->next = pk_call_step(p->call, p->mono_us, &ev);
+        (void)pk_call_step(p->call, p->mono_us, &ev, &p->next);
         return true;
     }
     if (line[0] == '=' && p->call && !show_list(p, line, got, sizeof got))

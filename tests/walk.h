@@ -408,7 +408,7 @@ static int live(struct walk *w, uint64_t seed)
     struct pk_next next = {.op = PK_OP_DONE};
     struct pk_event ev = {.kind = PK_EV_START};
     while (EXPECT(w->call) && EXPECT(steps < 10000)) {
-        next = pk_call_step(w->call, w->mono_us, &ev);
+        (void)pk_call_step(w->call, w->mono_us, &ev, &next);
         steps++;
         keep_promises(w, &next);
         if (next.op == PK_OP_DONE)

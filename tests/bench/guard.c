@@ -90,11 +90,12 @@ static void make_calls(const struct pk_config *config, pk_str body)
     for (int i = 0; i < CALLS; i++) {
         struct pk_arena arena;
         struct pk_error err = {0};
+        struct pk_next next;
 
         pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
         struct pk_call *c = pk_call_new(&arena, config, &facts, &req, 1, (uint64_t)i, &err);
-        PK_ASSERT(c && pk_call_step(c, 1, &start).op == PK_OP_SEND);
-        (void)pk_call_step(c, 1, &cancel);
+        PK_ASSERT(c && pk_call_step(c, 1, &start, &next) == PK_OP_SEND);
+        (void)pk_call_step(c, 1, &cancel, &next);
         pk_arena_free(&arena);
     }
 }
