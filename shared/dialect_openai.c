@@ -162,17 +162,28 @@ static void emit_parts(const struct pk_reader *r, int parts)
     }
 }
 
-/* Whether an object has a member, not null, beside those of a blank separated list. */
-static bool has_more(const struct pk_reader *r, int object, const char *const known[])
+/* A list of names with their lengths, for what is compared with every key of every event. */
+/* clang-format off */
+#define NAME(text) {text, sizeof text - 1}
+/* clang-format on */
+
+/* Whether a member is one of those that are known, or null. */
+static bool is_known(const struct pk_json *doc, int key, const pk_str *known)
+{
+    bool found = pk_json_type(doc, key + 1) == PK_JSON_NULL;
+
+    for (; known->len && !found; known++)
+        found = pk_json_equals(doc, key, *known);
+    return found;
+}
+
+/* Whether an object has a member, not null, beside those that are known. */
+static bool has_more(const struct pk_reader *r, int object, const pk_str *known)
 {
     if (pk_json_type(r->doc, object) != PK_JSON_OBJECT)
         return pk_json_type(r->doc, object) > PK_JSON_NULL;
     for (int k = pk_json_first(r->doc, object); k >= 0; k = pk_json_next(r->doc, object, k)) {
-        bool found = pk_json_type(r->doc, k + 1) == PK_JSON_NULL;
-
-        for (int i = 0; known[i] && !found; i++)
-            found = pk_json_is(r->doc, k, known[i]);
-        if (!found)
+        if (!is_known(r->doc, k, known))
             return true;
     }
     return false;
@@ -180,8 +191,8 @@ static bool has_more(const struct pk_reader *r, int object, const char *const kn
 
 static void emit_tool(const struct pk_reader *r, int call, int position)
 {
-    static const char *const known[] = {"index", "id", "type", "function", NULL};
-    static const char *const function_known[] = {"name", "arguments", NULL};
+    static const pk_str known[] = {NAME("index"), NAME("id"), NAME("type"), NAME("function"), {0}};
+    static const pk_str function_known[] = {NAME("name"), NAME("arguments"), {0}};
     struct pk_arena *arena = &r->s->scratch;
     int function = pk_json_get(r->doc, call, "function");
     int64_t index;
@@ -221,8 +232,13 @@ static bool emit_tools(const struct pk_reader *r, int calls, struct pk_error *er
 
 static bool emit_message(const struct pk_reader *r, int delta, struct pk_error *err)
 {
-    static const char *const known[] = {
-        "role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls", NULL};
+    static const pk_str known[] = {NAME("role"),
+                                   NAME("content"),
+                                   NAME("reasoning_content"),
+                                   NAME("reasoning"),
+                                   NAME("refusal"),
+                                   NAME("tool_calls"),
+                                   {0}};
     int content = pk_json_get(r->doc, delta, "content");
     int reasoning = pk_json_get(r->doc, delta, "reasoning_content");
     enum pk_json_type type = pk_json_type(r->doc, content);
@@ -243,7 +259,7 @@ static bool emit_message(const struct pk_reader *r, int delta, struct pk_error *
 /* Tokens and their odds; what has no place among them is only passed on. */
 static void emit_logprobs(const struct pk_reader *r, int logprobs)
 {
-    static const char *const known[] = {"content", NULL};
+    static const pk_str known[] = {NAME("content"), {0}};
     int content = pk_json_get(r->doc, logprobs, "content");
     pk_str list = pk_json_raw(r->doc, content);
 
@@ -258,15 +274,11 @@ static void emit_logprobs(const struct pk_reader *r, int logprobs)
 /* What a choice has beside OpenAI's own. */
 static void emit_members(const struct pk_reader *r, int choice)
 {
-    static const char *const known[] = {"index",    "delta",         "message",
-                                        "logprobs", "finish_reason", NULL};
+    static const pk_str known[] = {NAME("index"),    NAME("delta"),         NAME("message"),
+                                   NAME("logprobs"), NAME("finish_reason"), {0}};
 
     for (int k = pk_json_first(r->doc, choice); k >= 0; k = pk_json_next(r->doc, choice, k)) {
-        bool found = pk_json_type(r->doc, k + 1) == PK_JSON_NULL;
-
-        for (int i = 0; known[i] && !found; i++)
-            found = pk_json_is(r->doc, k, known[i]);
-        if (!found)
+        if (!is_known(r->doc, k, known))
             pk_read_emit_member(r, pk_json_str(&r->s->scratch, r->doc, k),
                                 pk_json_raw(r->doc, k + 1));
     }
@@ -356,15 +368,12 @@ static void emit_start(const struct pk_reader *r)
 /* What an event has beside OpenAI's own and stands for the whole answer: citations, a fingerprint. */
 static void keep_members(struct pk_stream *s, const struct pk_json *doc)
 {
-    static const char *const known[] = {"id",    "object", "created",     "model", "choices",
-                                        "usage", "x_groq", "obfuscation", NULL};
+    static const pk_str known[] = {NAME("id"),     NAME("object"),      NAME("created"),
+                                   NAME("model"),  NAME("choices"),     NAME("usage"),
+                                   NAME("x_groq"), NAME("obfuscation"), {0}};
 
     for (int k = pk_json_first(doc, 0); k >= 0; k = pk_json_next(doc, 0, k)) {
-        bool found = pk_json_type(doc, k + 1) == PK_JSON_NULL;
-
-        for (int i = 0; known[i] && !found; i++)
-            found = pk_json_is(doc, k, known[i]);
-        if (!found)
+        if (!is_known(doc, k, known))
             pk_stream_keep(s, pk_json_str(&s->scratch, doc, k), pk_json_raw(doc, k + 1));
     }
 }

@@ -31,7 +31,7 @@ void pk_read_emit_member(const struct pk_reader *r, pk_str name, pk_str json)
 bool pk_read_emit_error(const struct pk_reader *r, bool told)
 {
     struct pk_delta error = {.kind = PK_DELTA_ERROR};
-    struct pk_error unused = {0};
+    struct pk_error unused;
 
     if (told)
         pk_dialect_read_fault(&r->s->scratch, r->doc, &error.fault);
