@@ -23,6 +23,7 @@ enum {
     OUT_BYTES_MIN = 1024,      /* of a fresh output buffer */
     IDLE_BYTES_MAX = 16 << 10, /* the largest buffer that an idle connection keeps */
     PARTS_MAX = 4,
+    CHUNK_LINE_BYTES = 2 * sizeof(size_t) + 2,
     REQUESTS_MAX = 16,       /* answered in one go, so that others get their turn */
     TUNNEL_BYTES = 16 << 10, /* of the input of an upgraded connection */
 };
@@ -331,9 +332,23 @@ void pkd_conn_begin(struct pkd_conn *c, const struct pkd_head *head)
     append_text(c, c->chunked ? "transfer-encoding: chunked\r\n\r\n" : "\r\n");
 }
 
+/* The line before a chunk, which is its size; it ends where `line` does. */
+static struct iovec chunk_line(size_t size, char line[CHUNK_LINE_BYTES])
+{
+    size_t at = CHUNK_LINE_BYTES - 2;
+
+    line[at] = '\r';
+    line[at + 1] = '\n';
+    do {
+        line[--at] = "0123456789abcdef"[size % 16];
+        size /= 16;
+    } while (size);
+    return (struct iovec){line + at, CHUNK_LINE_BYTES - at};
+}
+
 bool pkd_conn_send(struct pkd_conn *c, pk_str bytes)
 {
-    char size[32];
+    char line[CHUNK_LINE_BYTES];
     char crlf[] = "\r\n";
     union {
         const char *in;
@@ -343,9 +358,9 @@ bool pkd_conn_send(struct pkd_conn *c, pk_str bytes)
     PK_ASSERT(c->state == PKD_CALL);
     if (bytes.len == 0)
         return !pending(c);
-    int len = c->chunked ? snprintf(size, sizeof size, "%zx\r\n", bytes.len) : 0;
-    struct iovec parts[] = {
-        {size, len > 0 ? (size_t)len : 0}, {at.out, bytes.len}, {crlf, c->chunked ? 2 : 0}};
+    struct iovec parts[] = {{line, 0}, {at.out, bytes.len}, {crlf, c->chunked ? 2 : 0}};
+    if (c->chunked)
+        parts[0] = chunk_line(bytes.len, line);
     put(c, parts, c->bodyless ? 0 : PK_COUNT(parts));
     if (!pending(c))
         drop(&c->out); /* it held the head; a stream may go on for long */
