@@ -41,7 +41,7 @@ void pkd_block_empty(struct pkd_block *b)
     for (int c = 0; c < PKD_COLUMNS; c++)
         b->words[c] = (struct pkd_names){.arena = &b->texts};
     for (int i = 0; i < b->member_count; i++)
-        b->members[i].there = false;
+        b->members[i].there = b->members[i].due = false;
 }
 
 int pkd_block_ask(struct pkd_block *b, pk_str name)

@@ -38,6 +38,7 @@ enum {
 struct pkd_member {
     pk_str name;
     bool there; /* the rest is of these calls */
+    bool due;   /* there must be a column of it */
     int64_t *of;
     struct pkd_names words;
 };

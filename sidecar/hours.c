@@ -247,7 +247,7 @@ static void find_damage(struct reading *r)
 
 static bool finish_part(struct reading *r)
 {
-    if (r->block.has && r->block.has != r->columns)
+    if (r->block.has && (r->block.has != r->columns || !pkd_members_whole(&r->block)))
         find_damage(r);
     r->seen += r->block.calls;
     if (!r->again && r->block.has && !(r->bare & bit_of(r, r->block.hour_us)))
@@ -277,7 +277,9 @@ static bool read_column(struct reading *r, const struct pk_value *v)
         return true;
     }
     if (v[2].i >= PKD_MEMBER_WHAT)
-        return pkd_members_read(&r->block, text, r->err);
+        return pkd_members_read(&r->block, v[2].i, text, r->err);
+    if (v[2].i == PKD_C_metadata)
+        return pkd_objects_read(&r->block, text, r->err);
     return v[2].i >= 0 && v[2].i < PKD_COLUMNS
                ? pkd_block_read(&r->block, (enum pkd_column)v[2].i, text, r->err)
                : pk_fail(r->err, PK_STORE, "log: a column of an hour is of a newer version");

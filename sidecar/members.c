@@ -314,13 +314,21 @@ static bool fill(struct split *s, int64_t *other, struct pkd_names *others)
     return !s->b->texts.failed;
 }
 
+static void print_number(struct pk_buf *out, uint64_t number)
+{
+    for (int i = 0; i < LEN_BYTES; i++)
+        pk_buf_addc(out, (char)(number >> (8 * i)));
+}
+
+static int64_t what_of(const struct split *s, int i)
+{
+    return pkd_member_what(s->names.at[s->kept[i].name]);
+}
+
 static bool print_member(struct split *s, const struct kept *k, struct pk_buf *out)
 {
-    pk_str name = s->names.at[k->name];
-
-    for (int i = 0; i < LEN_BYTES; i++)
-        pk_buf_addc(out, (char)(name.len >> (8 * i)));
-    pk_buf_add(out, name);
+    print_number(out, s->names.at[k->name].len);
+    pk_buf_add(out, s->names.at[k->name]);
     return pkd_words_print(s->b, k->of, &k->words, out);
 }
 
@@ -335,11 +343,13 @@ static bool split(struct split *s, pkd_column_fn *take, void *ctx)
         return false;
     for (int i = 0; i < s->count; i++) {
         pk_buf_reset(&out);
-        if (!print_member(s, &s->kept[i], &out) ||
-            !take(ctx, pkd_member_what(s->names.at[s->kept[i].name]), pk_buf_str(&out)))
+        if (!print_member(s, &s->kept[i], &out) || !take(ctx, what_of(s, i), pk_buf_str(&out)))
             return false;
     }
     pk_buf_reset(&out);
+    print_number(&out, (uint64_t)s->count);
+    for (int i = 0; i < s->count; i++)
+        print_number(&out, (uint64_t)what_of(s, i));
     return pkd_words_print(s->b, other, &others, &out) &&
            take(ctx, PKD_C_metadata, pk_buf_str(&out));
 }
@@ -354,19 +364,65 @@ bool pkd_members_print(struct pkd_block *b, pkd_column_fn *take, void *ctx)
     return ok;
 }
 
-bool pkd_members_read(struct pkd_block *b, pk_str text, struct pk_error *err)
+/* --- columns that are read ------------------------------------------------------------------ */
+
+static bool take_number(pk_str *text, uint32_t *number)
 {
-    size_t len = 0;
+    if (text->len < LEN_BYTES)
+        return false;
+    *number = 0;
+    for (int i = 0; i < LEN_BYTES; i++)
+        *number |= (uint32_t)(unsigned char)text->at[i] << (8 * i);
+    *text = pk_str_sub(*text, LEN_BYTES, text->len);
+    return true;
+}
 
-    for (size_t i = 0; i < LEN_BYTES && i < text.len; i++)
-        len |= (size_t)(unsigned char)text.at[i] << (8 * i);
-    if (text.len < LEN_BYTES || len > text.len - LEN_BYTES)
-        return pk_fail(err, PK_STORE, "log: a column of an hour is damaged");
-    pk_str name = pk_str_sub(text, LEN_BYTES, len);
+static bool damaged(struct pk_error *err)
+{
+    return pk_fail(err, PK_STORE, "log: a column of an hour is damaged");
+}
 
+/* Of the members with that number. */
+static void set_due(struct pkd_block *b, int64_t what, bool due)
+{
+    for (int i = 0; i < b->member_count; i++)
+        if (pkd_member_what(b->members[i].name) == what)
+            b->members[i].due = due;
+}
+
+bool pkd_objects_read(struct pkd_block *b, pk_str text, struct pk_error *err)
+{
+    uint32_t count, what;
+
+    if (!take_number(&text, &count) || count > PKD_MEMBER_COLUMNS)
+        return damaged(err);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!take_number(&text, &what))
+            return damaged(err);
+        set_due(b, what, true);
+    }
+    return pkd_block_read(b, PKD_C_metadata, text, err);
+}
+
+bool pkd_members_read(struct pkd_block *b, int64_t what, pk_str text, struct pk_error *err)
+{
+    uint32_t len;
+
+    if (!take_number(&text, &len) || len > text.len)
+        return damaged(err);
+    pk_str name = pk_str_sub(text, 0, len);
+
+    set_due(b, what, false); /* it is here, if of a name that has the same number */
     for (int i = 0; i < b->member_count; i++)
         if (pk_str_eq(b->members[i].name, name))
-            return pkd_member_read(b, &b->members[i], pk_str_sub(text, LEN_BYTES + len, text.len),
-                                   err);
+            return pkd_member_read(b, &b->members[i], pk_str_sub(text, len, text.len), err);
+    return true;
+}
+
+bool pkd_members_whole(const struct pkd_block *b)
+{
+    for (int i = 0; i < b->member_count; i++)
+        if (b->members[i].due)
+            return false;
     return true;
 }

@@ -10,6 +10,8 @@
  *   {"team":"a"}
  *   {"team":"b","request":"17"}
  *
+ * In front of these objects are the numbers of the members' columns, so that none can be lost unnoticed.
+ *
  * What clients call members is up to them: however many there are, a block has so many columns and no more, and what
  * is in none is read from the objects.
  */
@@ -51,7 +53,11 @@ bool pkd_members_find(struct pkd_block *b) PK_MUST_CHECK;
 typedef bool pkd_column_fn(void *ctx, int64_t what, pk_str text);
 bool pkd_members_print(struct pkd_block *b, pkd_column_fn *take, void *ctx) PK_MUST_CHECK;
 
-/* A column with that number: of one of the members that are asked for, or of none. */
-bool pkd_members_read(struct pkd_block *b, pk_str text, struct pk_error *err) PK_MUST_CHECK;
+/* The column `metadata`, which comes first, and others, of one of the members that are asked for, or of none. */
+bool pkd_objects_read(struct pkd_block *b, pk_str text, struct pk_error *err) PK_MUST_CHECK;
+bool pkd_members_read(struct pkd_block *b, int64_t what, pk_str text,
+                      struct pk_error *err) PK_MUST_CHECK;
+/* Whether all have been read that the block has. */
+bool pkd_members_whole(const struct pkd_block *b);
 
 #endif

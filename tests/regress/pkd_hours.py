@@ -277,6 +277,7 @@ def damaged_columns_are_made_again():
             ("it is gone", f"delete from pk_log_column where {column}{duration}"),
             ("of metadata", f"update pk_log_column set bytes = {store.bytes(bytes_of[rest][:-2] + 'ff77')} where {column}{rest}"),
             *(("of a member", f"update pk_log_column set bytes = {store.bytes('00' * 40)} where {column}{w}") for w in team),
+            *(("of a member: gone", f"delete from pk_log_column where {column}{w}") for w in team),
         )
         for path in "graphs/latency", "groups/metadata/team":
             right = ask(store.pkds[0], path, query)
