@@ -286,6 +286,7 @@ Datum pk_sql_health(PG_FUNCTION_ARGS)
     add_counter(&out, "put", facts.put);
     add_counter(&out, "written", facts.applied);
     add_counter(&out, "spooled", facts.spooled);
+    add_counter(&out, "held", facts.held);
     add_counter(&out, "dropped", facts.dropped);
     add_counter(&out, "worker_starts", facts.starts);
     add_counter(&out, "worker_starts_failed", facts.failed_starts);

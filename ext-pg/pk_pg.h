@@ -151,7 +151,7 @@ bool pk_ring_flush(int max_ms);
 struct pk_ring_facts {
     bool open;
     int worker_pid;
-    uint64 queued_bytes, put, applied, spooled, dropped, starts, failed_starts;
+    uint64 queued_bytes, put, applied, spooled, held, dropped, starts, failed_starts;
 };
 void pk_ring_facts(struct pk_ring_facts *facts);
 

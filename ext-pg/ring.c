@@ -14,11 +14,13 @@
  * Positions grow for ever and are taken modulo the size. An entry is its length in four bytes and its
  * bytes. The worker starts at the first put and ends when idle (worker.c). Rows that are queued when
  * the server crashes are lost, since shared memory is; a clean shutdown loses none: the worker drains,
- * and whatever finds no worker goes to the spool (spool.c), at the latest when its backend exits.
+ * and whatever finds no worker goes to the spool (spool.c), at the latest when its backend exits. What the spool has no
+ * room for either its backend holds (held.c).
  */
 #include "pk_pg.h"
 
 #include "asks.h"
+#include "held.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -32,7 +34,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define DIRECTORY_NAME "pk rings 3"
+#define DIRECTORY_NAME "pk rings 4"
 
 enum {
     DATABASES_MAX = 64,
@@ -65,6 +67,7 @@ struct ring {
     TimestampTz start_at, wait_at; /* not before: start a worker, wait for room */
     uint64 head, tail;
     uint64 put, applied, spooled, dropped, starts, failed_starts;
+    uint64 held; /* entries that backends have in their own memory */
     struct pk_asks asks;
     char bytes[RING_BYTES];
 };
@@ -318,26 +321,48 @@ static bool wait_for_room(pk_str entry, uint64 *position)
     return *position != 0;
 }
 
-static void count_spooled(bool kept)
+static void count(uint64 *counter, int64 change)
 {
     if (!ring)
         return;
     LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
-    ring->spooled += kept;
-    ring->dropped += !kept;
+    *counter += (uint64)change;
     LWLockRelease(&ring->lock);
 }
 
-static void spool(pk_str entry)
+bool pk_ring_spool(pk_str entry)
 {
-    bool kept = pk_backlog_put(MyDatabaseId, entry);
-
-    count_spooled(kept);
-    if (!kept)
-        ereport(LOG, (errmsg("pk: a log row or cache entry was lost: the queue is full and so is "
-                             "pk_spool, or it cannot be written")));
-    if (ring)
+    if (!pk_backlog_put(MyDatabaseId, entry))
+        return false;
+    if (ring) {
+        count(&ring->spooled, 1);
         pk_ring_hurry();
+    }
+    return true;
+}
+
+void pk_ring_lose(void)
+{
+    if (ring)
+        count(&ring->dropped, 1);
+    ereport(LOG, (errmsg("pk: a log row or cache entry was lost: the queue is full and so is "
+                         "pk_spool, or it cannot be written")));
+}
+
+void pk_ring_count_held(int64 change)
+{
+    if (ring)
+        count(&ring->held, change);
+}
+
+bool pk_ring_put_at_once(pk_str entry)
+{
+    bool start = false;
+    bool put = ring && entry.len <= ENTRY_BYTES_MAX && try_put(entry, &start) != 0;
+
+    if (start)
+        start_worker();
+    return put || pk_ring_spool(entry);
 }
 
 static bool may_wait(void)
@@ -351,15 +376,17 @@ uint64 pk_ring_put(pk_str entry)
     bool start = false;
 
     HOLD_INTERRUPTS();
-    if (entry.len <= ENTRY_BYTES_MAX && pk_ring_open())
+    (void)pk_ring_open();
+    pk_held_pass_on(false);
+    if (entry.len <= ENTRY_BYTES_MAX && ring && !pk_held_any())
         position = try_put(entry, &start);
     if (start)
         start_worker();
-    if (position == 0 && ring && entry.len <= ENTRY_BYTES_MAX && may_wait() &&
+    if (position == 0 && ring && entry.len <= ENTRY_BYTES_MAX && !pk_held_any() && may_wait() &&
         !wait_for_room(entry, &position))
         ring->wait_at = later(STUCK_MS);
     if (position == 0)
-        spool(entry);
+        pk_held_put(entry);
     RESUME_INTERRUPTS();
     return position;
 }
@@ -394,10 +421,14 @@ bool pk_ring_drained(uint64 position)
     return drained;
 }
 
-/* `all`: in the spool and the worker's memory too. */
-static bool settled(uint64 position, bool all)
+/* `all`: in the spool, the worker's memory and ours too. */
+static bool settled(uint64 *position, bool all)
 {
-    if (!pk_ring_drained(position))
+    if (all && pk_held_any()) {
+        pk_held_pass_on(false);
+        *position = pk_ring_head();
+    }
+    if (!pk_ring_drained(*position))
         return false;
     if (!all)
         return true;
@@ -405,7 +436,7 @@ static bool settled(uint64 position, bool all)
     bool held_back = ring->held_back || ring->leased;
     ring->flushing = held_back;
     LWLockRelease(&ring->lock);
-    return !held_back && !pk_backlog_exists(MyDatabaseId);
+    return !held_back && !pk_held_any() && !pk_backlog_exists(MyDatabaseId);
 }
 
 static bool wait_settled(uint64 position, bool all, int max_ms)
@@ -413,12 +444,12 @@ static bool wait_settled(uint64 position, bool all, int max_ms)
     TimestampTz until = later(max_ms);
 
     ConditionVariablePrepareToSleep(&ring->drained);
-    while (!settled(position, all) && GetCurrentTimestamp() < until && !RecoveryInProgress()) {
+    while (!settled(&position, all) && GetCurrentTimestamp() < until && !RecoveryInProgress()) {
         pk_ring_hurry();
         (void)ConditionVariableTimedSleep(&ring->drained, 20, PG_WAIT_EXTENSION);
     }
     ConditionVariableCancelSleep();
-    return settled(position, all);
+    return settled(&position, all);
 }
 
 bool pk_ring_wait(uint64 position, int max_ms)
@@ -451,6 +482,7 @@ void pk_ring_facts(struct pk_ring_facts *facts)
         .applied = ring->applied,
         .spooled = ring->spooled,
         .dropped = ring->dropped,
+        .held = ring->held,
         .starts = ring->starts,
         .failed_starts = ring->failed_starts,
     };
@@ -558,8 +590,8 @@ void pk_ring_flushed(void)
 
 /* --- the end of a backend ----------------------------------------------------------------- */
 
-/* Nobody is there to read: what is queued goes to the spool, so that no shutdown can lose it. Holds the
- * lock, so that no worker takes over in between. */
+/* Nobody is there to read: what is queued goes to the spool, so that no shutdown can lose it; what that does not take
+ * stays, for the next worker. Holds the lock, so that no worker takes over in between. */
 static void spool_all(void)
 {
     while (ring->tail < ring->head) {
@@ -571,14 +603,16 @@ static void spool_all(void)
         copy_out(ring->tail + sizeof len, entry, len);
         bool kept = pk_backlog_put(MyDatabaseId, (pk_str){entry, len});
         free(entry);
-        ring->spooled += kept;
-        ring->dropped += !kept;
+        if (!kept)
+            return;
+        ring->spooled++;
         ring->tail += sizeof len + len;
     }
 }
 
 static void at_exit(int code, Datum unused)
 {
+    pk_held_pass_on(true);
     LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
     bool worker = ring->worker_pid == MyProcPid;
     if (worker)

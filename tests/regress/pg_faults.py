@@ -141,6 +141,40 @@ def a_lock_on_the_log_table_does_not_stop_its_holder(pg, mock):
 
 
 @case
+def what_the_spool_does_not_take_is_held_in_memory(pg, mock):
+    folder = pg.data + "/pk_spool"
+    aside = folder + ".aside"
+    with fresh(pg, "held") as k, pg.connect("held") as other:
+        ask(k, mock)
+        flushed(k)
+        if os.path.exists(folder):
+            os.rename(folder, aside)
+        with open(folder, "w", encoding="utf-8"):
+            pass  # no folder: nothing can be spooled
+        try:
+            other.query("begin; lock table pk_log in access exclusive mode")
+            for i in range(50):  # 10 MB through a ring of 4
+                ask(k, mock, f"{i} " + os.urandom(50000).hex())
+            told = health(k)
+            expect(told["held"] > 5 and told["dropped"] == 0, told)
+            other.query("commit")
+            expect(flushed(k) == 51, health(k))
+            told = health(k)
+            expect(told["held"] == 0 and told["dropped"] == 0, told)
+            other.query("begin; lock table pk_log in access exclusive mode")
+            for i in range(80):  # 16 MB: more than both
+                ask(k, mock, f"{i} " + os.urandom(50000).hex())
+            told = health(k)
+            expect(told["held"] > 5 and told["dropped"] > 0, told)
+            other.query("commit")
+            expect(flushed(k) == 131 - health(k)["dropped"], health(k))
+        finally:
+            os.remove(folder)
+            if os.path.exists(aside):
+                os.rename(aside, folder)
+
+
+@case
 def without_a_worker_slot_rows_wait_and_arrive_later(pg, mock):
     with fresh(pg, "slots") as k:
         ask(k, mock)
