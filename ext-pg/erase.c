@@ -104,14 +104,14 @@ Datum pk_sql_logs_erase(PG_FUNCTION_ARGS)
     struct pk_erase_filter filter;
     struct pk_error err;
 
-    if (PG_ARGISNULL(0))
+    if (pk_args_null(fcinfo, 2))
         PG_RETURN_NULL();
     pk_str text = pk_arg_json(fcinfo, 0, false);
     if (!pk_erase_filter_read(pk_arena_here(), text, &filter, &err))
         pk_throw(&err, PK_NONE, NULL);
     dsm_segment *segment = pk_pass_new(sizeof(struct erase_pass));
     struct erase_pass *p = dsm_segment_address(segment);
-    p->dry = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+    p->dry = PG_GETARG_BOOL(1);
     p->filter_len = text.len;
     memcpy(p->filter, text.at, text.len);
     strlcpy(p->role, GetUserNameFromId(GetUserId(), false), sizeof p->role);

@@ -57,7 +57,7 @@ void pk_fn_logs_erase(sqlite3_context *ctx, int count, sqlite3_value **values)
     struct pk_arena arena;
     struct pk_error err;
 
-    if (pk_args_null(args, 1))
+    if (pk_args_null(args, count))
         return;
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CONFIG_BYTES_MAX);
     struct pk_buf out = pk_buf_in(&arena, PK_CONFIG_BYTES_MAX);

@@ -134,6 +134,7 @@ def sqlite_forgets_a_person():
             else:
                 raise AssertionError(text)
         expect(k.value("select pk_logs_erase(null)") is None)
+        expect(k.value("select pk_logs_erase('{\"user\": \"alice\"}', null)") is None)
         k.db.close()
         mock.stop()
 
@@ -287,6 +288,7 @@ def postgres_forgets_a_person():
         for text, why in BAD:
             expect_error("22023", lambda text=text: k.query(f"select pk_logs_erase('{text}')"), why)
         expect(k.value("select pk_logs_erase(null)") is None)
+        expect(k.value("select pk_logs_erase('{\"user\": \"alice\"}', null)") is None)
         with pg.connect(user="caller") as c:
             expect_error("42501", lambda: c.query(f"select pk_logs_erase({WHO})"))
         ask(k, config(mock), "once more", "alice")
