@@ -194,6 +194,8 @@ static bool read_field(struct option_reader *r, int value, enum pk_target_field 
                        name);
     if (!read_text(r, value, name, &o->fields.at[f]))
         return false;
+    if (pk_json_type(&r->doc, value) == PK_JSON_NULL)
+        return true; /* it is taken away */
     const char *wrong = pk_target_field_wrong(f, o->fields.at[f]);
     return !wrong || pk_fail(r->err, PK_BAD_REQUEST, "options.%s: %s", name, wrong);
 }

@@ -189,14 +189,64 @@ struct draft {
 
 static bool take_all(struct draft *d, int object, int depth);
 
-/* Azure's deployments: a virtual key is for one. */
+/* A member of one deployment, in either of its spellings; empty: it has none. */
+static pk_str deployment_text(struct draft *d, int object, const char *name, const char *longer)
+{
+    const struct pk_json *doc = &d->c->body;
+    pk_str text = PK_NONE;
+
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
+        pk_str member = pkd_snake(d->c->arena, pk_json_str(d->c->arena, doc, k));
+
+        if (pk_str_is(member, name) || pk_str_is(member, longer))
+            text = pk_json_str(d->c->arena, doc, k + 1);
+    }
+    return text;
+}
+
+/* Several deployments: the model of a call names one, so that they need no place of their own. */
+static bool take_deployments(struct draft *d, int list)
+{
+    const struct pk_json *doc = &d->c->body;
+    struct pk_buf version = pk_buf_in(d->c->arena, PK_SLUG_BYTES_MAX);
+    pk_str first = PK_NONE;
+
+    for (int v = pk_json_first(doc, list); v >= 0; v = pk_json_next(doc, list, v)) {
+        pk_str name = deployment_text(d, v, "deployment_name", "azure_deployment_name");
+        pk_str alias = deployment_text(d, v, "alias", "azure_model_slug");
+        pk_str api = deployment_text(d, v, "api_version", "azure_api_version");
+
+        if (name.len == 0)
+            return pk_fail(d->c->err, PK_BAD_REQUEST,
+                           "deploymentConfig: each has a deploymentName");
+        if (alias.len && !pk_str_eq(alias, name))
+            return pk_fail(d->c->err, PK_BAD_REQUEST,
+                           "deploymentConfig: \"%.*s\" cannot be called \"%.*s\" where there are "
+                           "several: the model of a call is the deployment's name; or make a "
+                           "virtual key for each",
+                           PK_FMT(pk_name_shown(name)), PK_FMT(pk_name_shown(alias)));
+        first = first.len ? first : api;
+        if (!pk_str_eq(first, api))
+            return pk_fail(d->c->err, PK_BAD_REQUEST,
+                           "deploymentConfig: all have one apiVersion; or make a virtual key for "
+                           "each");
+    }
+    pk_member_raw(&d->options, "deployment_id", PK_STR("null"));
+    pk_json_quote(&version, first);
+    if (first.len)
+        pk_member_raw(&d->options, "api_version", pk_buf_str(&version));
+    return !version.failed || pk_fail(d->c->err, PK_BAD_REQUEST, "apiVersion: is too long");
+}
+
+/* Azure's deployments. */
 static bool take_deployment(struct draft *d, int list, int depth)
 {
     const struct pk_json *doc = &d->c->body;
 
-    if (pk_json_type(doc, list) != PK_JSON_ARRAY || pk_json_count(doc, list) > 1)
-        return pk_fail(d->c->err, PK_BAD_REQUEST,
-                       "deploymentConfig: must be a list of one: a virtual key has one deployment");
+    if (pk_json_type(doc, list) != PK_JSON_ARRAY)
+        return pk_fail(d->c->err, PK_BAD_REQUEST, "deploymentConfig: must be a list");
+    if (pk_json_count(doc, list) > 1)
+        return take_deployments(d, list);
     int first = pk_json_first(doc, list);
     return first < 0 || take_all(d, first, depth + 1);
 }

@@ -217,6 +217,15 @@ def a_virtual_keys_provider_has_fields_in_every_spelling():
         api.ok("POST", "/virtual-keys", {**azure, "slug": name, **more})
         got = api.ok("GET", "/virtual-keys/" + name)["model_config"]
         expect(got == {"resource_name": "res", "deployment_id": "dep", "api_version": "2024-02-01"}, got)
+    several = [{"apiVersion": "2024-02-01", "deploymentName": n, "alias": n} for n in ("big", "small one")]
+    api.ok("PUT", "/virtual-keys/c", {"deploymentConfig": several})  # the model of a call names one
+    got = api.ok("GET", "/virtual-keys/c")["model_config"]
+    expect(got == {"resource_name": "res", "api_version": "2024-02-01"}, got)
+    api.ok("POST", "/virtual-keys", {**azure, "slug": "d", "custom_host": mock.base + "/anything", "deploymentConfig": several})
+    pkd.http("POST", "/v1/chat/completions", h.chat_body("small one"), {"content-type": "application/json", "x-portkey-virtual-key": "d"})
+    expect(mock.page("last")["path"].endswith("/deployments/small%20one/chat/completions?api-version=2024-02-01"), mock.page("last")["path"])
+    api.ok("PUT", "/virtual-keys/c", {"deploymentConfig": several[:1]})
+    expect(api.ok("GET", "/virtual-keys/c")["model_config"]["deployment_id"] == "big")
     api.ok("POST", "/virtual-keys", {"name": "aws", "provider": "bedrock", "awsRegion": "eu-west-1",
                                      "awsAccessKeyId": "AKIA" + SECRET, "awsSecretAccessKey": SECRET})
     got = api.ok("GET", "/virtual-keys/aws")
@@ -234,7 +243,10 @@ def a_virtual_keys_provider_has_fields_in_every_spelling():
             ({**key_body(), "usage_limits": {"credit_limit": 0}}, "usage_limits.credit_limit"),
             ({**key_body(), "expires_at": "soon"}, "expires_at"),
             ({**key_body(), "secret_mappings": [{}]}, "secret_mappings"),
-            ({**key_body(), "deploymentConfig": [{}, {}]}, "a list of one")):
+            ({**key_body(), "deploymentConfig": [{}, {}]}, "each has a deploymentName"),
+            ({**key_body(), "deploymentConfig": {}}, "must be a list"),
+            ({**key_body(), "deploymentConfig": [{"deploymentName": "a", "alias": "gpt"}, {"deploymentName": "b"}]}, "cannot be called"),
+            ({**key_body(), "deploymentConfig": [{"deploymentName": "a", "apiVersion": "1"}, {"deploymentName": "b", "apiVersion": "2"}]}, "one apiVersion")):
         api.refused(400, words, "POST", "/virtual-keys", body)
     api.refused(400, "provider: stays", "PUT", "/virtual-keys/env", {"provider": "anthropic"})
     pkd.stop()
