@@ -450,6 +450,20 @@ def openai_makes_images_sounds_files_and_batches():
 
 
 @case
+def azure_openai_asks_with_its_own_paths():
+    for base in PKD, PKD + "/v1":
+        for own, model in ({}, "gpt-4o"), ({"azure_deployment": "dep"}, "dep"):
+            client = openai.AzureOpenAI(azure_endpoint=base, api_version="2024-10-21", api_key=KEY,
+                                        default_headers=createHeaders(virtual_key="oai"), **own)
+            r = client.chat.completions.create(model="gpt-4o", messages=HELLO)
+            assert r.model == model and r.choices[0].message.content == "hello there", r
+            stream = client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True)
+            assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == "hello there"
+            assert client.embeddings.create(model="e", input="x").data[0].embedding
+            assert client.responses.create(model="m", input="hello there").output_text == "hello there"
+            assert client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"abc")).text
+
+@case
 def openai_reaches_any_path_by_the_proxy():
     client = of_openai(virtual_key="oai")
     sent = client.post("/anything/at/all", body={"a": 1}, cast_to=object, options={"params": {"q": "x"}})
