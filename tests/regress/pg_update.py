@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """ALTER EXTENSION pk UPDATE: a database of the first version becomes one of today, with what is in it."""
 import os
-import shutil
 import subprocess
 import sys
 
@@ -41,7 +40,8 @@ def first_version():
 
 
 def put_first_version(pg):
-    folder = os.path.join(pg.dir, "installed") + pg_temp.pg_config("sharedir") + "/extension"
+    installed = "" if os.environ.get("PK_PG_OWN") else os.path.join(pg.dir, "installed")
+    folder = installed + pg_temp.pg_config("sharedir") + "/extension"
     path = os.path.join(folder, "pk--0.1.0.sql")
     with open(path, "w", encoding="utf-8") as f:
         f.write(first_version())
