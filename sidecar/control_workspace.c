@@ -48,13 +48,16 @@ bool pkd_workspace_list(struct pkd_errand *e, struct pk_error *err)
 {
     int64_t rows = 100, page;
 
-    if (!pkd_query_check(e->arena, e->query, "name exact_name status page_size current_page",
+    if (!pkd_query_check(e->arena, e->query,
+                         "name exact_name status page_size current_page pageSize currentPage",
                          err) ||
         !pkd_query_page(e->arena, e->query, &rows, &page, err))
         return false;
     bool asked = is_asked_for(e);
+    pk_str other = pkd_query_value(e->arena, e->query, "currentPage"); /* Portkey's SDKs say so */
+    bool first = page == 0 && (other.len == 0 || pk_str_is(other, "0"));
     pk_buf_adds(&e->out, "{\"object\":\"list\",\"data\":[");
-    if (asked && page == 0) {
+    if (asked && first) {
         pk_buf_addc(&e->out, '{');
         print_workspace(&e->out, false);
         pk_buf_addc(&e->out, '}');
@@ -114,8 +117,8 @@ static bool list(struct pkd_control *c)
     pk_member_text(c->out, "id", PK_STR(ONE));
     pk_member_text(c->out, "name", PK_STR(NAME));
     pk_member_bool(c->out, "enabled", true);
-    pk_member_raw(c->out, "usage_limits", PK_STR("[]"));
-    pk_member_raw(c->out, "rate_limits", PK_STR("[]"));
+    pk_member_raw(c->out, "usage_limits", PK_STR("null"));
+    pk_member_raw(c->out, "rate_limits", PK_STR("null"));
     pk_buf_adds(c->out, "}]");
     pk_member_raw(c->out, "global_workspace_access",
                   PK_STR("{\"enabled\":true,\"usage_limits\":null,\"rate_limits\":null}"));

@@ -766,7 +766,7 @@ def there_is_one_workspace():
     expect(got["total"] == 1 and [w["id"] for w in got["data"]] == ["default"], got)
     one = api.ok("GET", "/admin/workspaces/default")
     expect({**got["data"][0], "users": []} == one and one["defaults"]["is_default"] == 1, one)
-    for query, count in ("name=def", 1), ("exact_name=Default", 1), ("exact_name=def", 0), ("status=archived", 0), ("current_page=1", 0):
+    for query, count in ("name=def", 1), ("exact_name=Default", 1), ("exact_name=def", 0), ("status=archived", 0), ("current_page=1", 0), ("pageSize=5&currentPage=0", 1), ("currentPage=1", 0):
         expect(len(api.ok("GET", "/admin/workspaces?" + query)["data"]) == count, query)
     api.refused(404, "there is one", "GET", "/admin/workspaces/other")
     for method, path in ("POST", ""), ("PUT", "/default"), ("DELETE", "/default"):
@@ -776,6 +776,7 @@ def there_is_one_workspace():
     api.refused(400, "prices of one's own", "PUT", "/integrations/i", {"pricing_adjustments": {"multiplier": {"input": 2}}})
     got = api.ok("GET", "/integrations/i/workspaces")
     expect(got["total"] == 1 and got["workspaces"][0]["enabled"] and got["global_workspace_access"]["enabled"], got)
+    expect(got["workspaces"][0]["usage_limits"] is None and got["workspaces"][0]["rate_limits"] is None, "as Portkey's SDK has it")
     for good in ({}, {"workspaces": [{"id": "default", "enabled": True}], "override_existing_workspace_access": True},
                  {"global_workspace_access": {"enabled": True, "usage_limits": []}}, {"workspaces": [], "global_workspace_access": None}):
         api.ok("PUT", "/integrations/i/workspaces", good)
