@@ -3,6 +3,8 @@ import json
 import time
 from decimal import Decimal
 
+from doors import until
+
 
 def ask(door, sql, *args):
     """One value from the store's views, through whichever engine holds it."""
@@ -17,6 +19,7 @@ def settled(door, limit, column="used"):
     door.function("pk_flush")
     if door.name == "http":
         time.sleep(0.15)  # what a daemon is told to write, it writes soon
+        until(lambda: Decimal(str(ask(door, "select reserved from pk_limits where slug = ?", limit) or 0)) == 0)
     return Decimal(str(ask(door, f"select {column} from pk_limits where slug = ?", limit) or 0))
 
 

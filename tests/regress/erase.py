@@ -253,9 +253,10 @@ def calls_are_made_meanwhile():
         stop.append(1)
         t.join()
     expect(gone["logs"] == 10000 and gone["payloads"] == 10000, gone)
-    left = pkd.rows_within("select count(*) from pk_log", lambda r: r == [(10001 + made[0],)], 5)
+    left = pkd.rows_within("select count(*) from pk_log", lambda r: r == [(10001 + made[0],)])
     expect(left == [(10001 + made[0],)], f"{left} {made}")
-    expect(made[0] > 0 and longest[0] < 5, f"{made[0]} calls, the longest {longest[0]} s")
+    print(f"# {made[0]} calls meanwhile, the longest {longest[0]:.3f} s", flush=True)
+    expect(made[0] > 0 and longest[0] < 15, f"{made[0]} calls, the longest {longest[0]} s")
     pkd.stop()
     mock.stop()
 
