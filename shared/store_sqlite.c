@@ -303,19 +303,6 @@ static bool run_kept(struct sqlite_store *s, sqlite3_stmt **kept, const char *sq
     return ok;
 }
 
-static bool begin(struct pk_store *store, struct pk_error *err)
-{
-    struct sqlite_store *s = (struct sqlite_store *)store;
-
-    if (s->depth == 0) {
-        if (!same_process(s, err) || !run_kept(s, &s->begin, "begin immediate", err))
-            return false;
-        s->undo = false;
-    }
-    s->depth++;
-    return true;
-}
-
 /* SQLite itself rolls back on some failures (a full disk): then there is nothing left to end. */
 static void undo(struct sqlite_store *s)
 {
@@ -324,6 +311,22 @@ static void undo(struct sqlite_store *s)
 
     if (!sqlite3_get_autocommit(s->db))
         (void)pragma(s, "rollback", NULL, &ignored);
+}
+
+static bool begin(struct pk_store *store, struct pk_error *err)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+
+    if (s->depth == 0) {
+        if (!same_process(s, err))
+            return false;
+        undo(s); /* what could not be undone when it ended: there was no memory for that */
+        if (!run_kept(s, &s->begin, "begin immediate", err))
+            return false;
+        s->undo = false;
+    }
+    s->depth++;
+    return true;
 }
 
 static bool end(struct pk_store *store, bool commit, struct pk_error *err)

@@ -556,6 +556,21 @@ static void a_failed_record_leaves_nothing_and_undoes_its_batch(void)
     pk_store_close(s);
 }
 
+/* As when there was no memory for its rollback. */
+static void a_transaction_that_was_left_open_is_undone_by_the_next(void)
+{
+    struct pk_store *s = test_store(":memory:");
+    struct pk_record r = record(1);
+
+    EXPECT(sqlite3_exec(pk_store_sqlite_db(s), "begin; delete from pk_price", NULL, NULL, NULL) ==
+           SQLITE_OK);
+    EXPECT(pk_store_record_add(s, &r, &err));
+    EXPECT(sqlite3_get_autocommit(pk_store_sqlite_db(s)));
+    EXPECT(test_says(s, "select count(*) > 0 from pk_price", "1"));
+    EXPECT(test_says(s, "select count(*) from pk_logs", "1"));
+    pk_store_close(s);
+}
+
 /* --- cache, feedback, epoch ------------------------------------------------------------ */
 
 static struct pk_cache_entry entry(pk_str body)
@@ -885,6 +900,7 @@ int main(int argc, char **argv)
         RUN(a_single_attempt_is_in_its_calls_row_and_reads_alike);
         RUN(a_step_that_the_row_does_not_tell_is_a_row_of_its_own);
         RUN(a_failed_record_leaves_nothing_and_undoes_its_batch);
+        RUN(a_transaction_that_was_left_open_is_undone_by_the_next);
         RUN(a_cached_answer_comes_back_whole_until_it_expires);
         RUN(a_hit_is_counted_with_its_record);
         RUN(feedback_is_checked_and_kept);

@@ -89,10 +89,16 @@ void pk_queue_empty(struct queue *q)
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
+/* Whether another try may succeed. Memory comes back. */
+static bool passes(const struct pk_error *err)
+{
+    return err->retryable || err->code == PK_NO_MEMORY;
+}
+
 /* Whether it is the store that refuses, rather than an entry. An engine may tell of a bad entry at the end. */
 static bool away(bool bad, const struct pk_error *err)
 {
-    return err->code == PK_STORE_DOWN || (!bad && err->retryable);
+    return err->code == PK_STORE_DOWN || (!bad && passes(err));
 }
 
 enum pk_wrote pk_writer_group(struct pk_writer *w, const struct queue *q, size_t from, size_t to,
@@ -108,7 +114,7 @@ enum pk_wrote pk_writer_group(struct pk_writer *w, const struct queue *q, size_t
     bad = bad || !pk_store_group_settle(w->store, err);
     w->kept = pk_store_group_end(w->store, !bad, err);
     if (!w->kept)
-        return away(bad, err) ? PK_AWAY : err->retryable ? PK_FAILED : PK_REFUSED;
+        return away(bad, err) ? PK_AWAY : passes(err) ? PK_FAILED : PK_REFUSED;
     (void)pthread_mutex_lock(&w->lock);
     w->written += count;
     (void)pthread_mutex_unlock(&w->lock);

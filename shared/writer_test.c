@@ -20,6 +20,7 @@ struct fake {
     atomic_int fail_begins; /* that many begins fail */
     atomic_int poison;      /* the row with this value is always refused */
     atomic_bool for_good;   /* and the error says that it always will be */
+    atomic_bool no_memory;  /* or that there is no memory for it */
     atomic_int slow_ms;     /* a commit takes this long */
     atomic_int old;         /* rows of feedback that may go */
 };
@@ -55,6 +56,8 @@ static bool fake_exec(struct pk_store *s, enum pk_stmt stmt, const struct pk_val
     if (stmt != PK_SQL_feedback_put)
         return pk_fail(err, PK_STORE, "unexpected statement %d", (int)stmt);
     if (count > 3 && fake.poison && args[3].i == fake.poison) {
+        if (fake.no_memory)
+            return pk_fail(err, PK_NO_MEMORY, "no memory");
         (void)pk_fail(err, PK_STORE, "poison");
         err->retryable = !fake.for_good;
         return false;
@@ -416,11 +419,12 @@ static void an_entry_that_will_never_do_is_parked(void)
     spool[strlen(spool) - 4] = 0;
 }
 
-static void an_entry_that_fails_for_now_does_not_hold_up_the_others(void)
+static void hold_up_none(bool no_memory)
 {
     struct pk_writer *w = start_with_spool(1 << 20);
 
     fake.poison = 7;
+    fake.no_memory = no_memory;
     for (int i = 1; i <= 10; i++)
         EXPECT(add(w, i, 0, 0, 1000));
     EXPECT(!pk_writer_flush(w, 700) && fake.rows == 9);
@@ -428,6 +432,16 @@ static void an_entry_that_fails_for_now_does_not_hold_up_the_others(void)
     EXPECT(pk_writer_flush(w, 30000) && fake.rows == 10);
     EXPECT(pk_writer_stats(w).dropped == 0);
     pk_writer_free(w);
+}
+
+static void an_entry_that_fails_for_now_does_not_hold_up_the_others(void)
+{
+    hold_up_none(false);
+}
+
+static void an_entry_that_there_is_no_memory_for_comes_later(void)
+{
+    hold_up_none(true);
 }
 
 static void nobody_waits_twice_for_a_store_that_hangs(void)
@@ -548,6 +562,7 @@ int main(void)
     RUN(what_a_process_left_the_next_one_writes);
     RUN(an_entry_that_will_never_do_is_parked);
     RUN(an_entry_that_fails_for_now_does_not_hold_up_the_others);
+    RUN(an_entry_that_there_is_no_memory_for_comes_later);
     RUN(nobody_waits_twice_for_a_store_that_hangs);
     RUN(what_the_spool_does_not_take_waits_in_memory);
     RUN(what_nothing_has_room_for_is_dropped_and_counted);
