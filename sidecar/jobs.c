@@ -12,14 +12,21 @@
 
 enum { PAGE_ROWS_DEFAULT = 100 };
 
-static bool take(struct pk_buf *out, const struct pkd_cell *cells, const struct pk_value *v,
+/* As far as it has been read. */
+struct listing {
+    struct pk_buf *out;
+    int64_t rows;
+};
+
+static bool take(struct listing *l, const struct pkd_cell *cells, const struct pk_value *v,
                  const char *object)
 {
-    pk_member_item(out);
-    pkd_cell_members(out, cells, v);
-    pk_member_text(out, "object", pk_str_of(object));
-    pk_buf_addc(out, '}');
-    return !out->failed;
+    l->rows++;
+    pk_member_item(l->out);
+    pkd_cell_members(l->out, cells, v);
+    pk_member_text(l->out, "object", pk_str_of(object));
+    pk_buf_addc(l->out, '}');
+    return !l->out->failed;
 }
 
 static bool take_job(void *ctx, const struct pk_value *v, int count)
@@ -73,20 +80,27 @@ struct pages {
 static bool list(struct pkd_errand *e, const struct pages *what, struct pk_error *err)
 {
     const struct pk_store_ops *ops = e->store->ops;
-    int64_t rows = PAGE_ROWS_DEFAULT, page, total = 0;
+    struct listing listing = {.out = &e->out};
+    int64_t size = PAGE_ROWS_DEFAULT, page, total = 0;
 
     if (!pkd_query_check(e->arena, e->query, "current_page page_size", err) ||
-        !pkd_query_page(e->arena, e->query, &rows, &page, err))
+        !pkd_query_page(e->arena, e->query, &size, &page, err))
         return false;
-    const struct pk_value args[] = {pk_v_int(rows), pk_v_int(page * rows)};
+    const int64_t skip = page * size;
+    const struct pk_value args[] = {pk_v_int(size), pk_v_int(skip)};
     pk_buf_adds(&e->out, "{\"object\":\"list\",\"data\":[");
-    if (!ops->exec(e->store, what->page, args, PK_COUNT(args), what->take, &e->out, err) ||
-        !ops->exec(e->store, what->count, NULL, 0, take_total, &total, err))
+    if (!ops->exec(e->store, what->page, args, PK_COUNT(args), what->take, &listing, err))
         return false;
+    /* The last page tells by itself. A count sees what has come and gone meanwhile. */
+    bool is_last = listing.rows < size && (listing.rows > 0 || skip == 0);
+    if (!is_last && !ops->exec(e->store, what->count, NULL, 0, take_total, &total, err))
+        return false;
+    if (is_last || (listing.rows > 0 && total < skip + listing.rows))
+        total = skip + listing.rows;
     pk_buf_addc(&e->out, ']');
     pk_member_int(&e->out, "total", total);
     pk_member_int(&e->out, "current_page", page);
-    pk_member_int(&e->out, "page_size", rows);
+    pk_member_int(&e->out, "page_size", size);
     pk_buf_addc(&e->out, '}');
     return true;
 }

@@ -336,6 +336,7 @@ def jobs_are_seen_over_http(door, provider):
         pages = [get(f"/jobs?page_size=1&current_page={n}") for n in range(3)]
         expect([[r["id"] for r in p["data"]] for p in pages] == [[newer], [job], []], pages)
         expect({(p["total"], p["page_size"]) for p in pages} == {(2, 1)}, pages)
+        expect(get("/jobs?current_page=9")["total"] == 2)
         expect("page_size: must be" in get("/jobs?page_size=0", 400)["error"]["message"])
         for nobody in "none", "01a2222d-2aeb-7f6f-9ab4-4fecf098ad90":
             expect("there is none called" in get("/jobs/" + nobody, 404)["error"]["message"])
