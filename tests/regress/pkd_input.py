@@ -250,7 +250,7 @@ def chunked_bodies_are_joined():
 def any_cut_of_the_bytes_reads_the_same():
     request = chat_request(mock, chat_body())
     for step in 1, 2, 3, 17, 100:
-        s = pkd.raw()
+        s = patient.raw(60)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for i in range(0, len(request), step):
             s.sendall(request[i:i + step])
