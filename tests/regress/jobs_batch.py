@@ -202,7 +202,9 @@ def what_fails_is_asked_again_and_parked(door, mock):
                    json.dumps({"model": "status-503", "pk": {"executor": "batch", "max_attempts": 2}}))
     with worker(door):
         expect(wait(door, job), door.job(job))
-    expect(door.job(job)["state"] == "failed" and mock.made() == 2, door.job(job), mock.made())
+    # Those that are back first may be in another batch than the rest.
+    made = mock.made()
+    expect(door.job(job)["state"] == "failed" and 2 <= made <= 4, door.job(job), made)
     rows = door.collect(job, "key, ok, error_code, retryable, http_status")
     expect(rows == [(k, 0, "provider_error", 1, 503) for k in (1, 2, 3)], rows)
     expect(mock.paid() == {} and int(logged(door, job)) == 6, logged(door, job))
@@ -211,7 +213,7 @@ def what_fails_is_asked_again_and_parked(door, mock):
     with worker(door):
         expect(wait(door, job), door.job(job))
     rows = door.collect(job, "key, ok, error_code, retryable, http_status")
-    expect(rows == [(k, 0, "provider_error", 0, 400) for k in (1, 2, 3)] and mock.made() == 3, rows)
+    expect(rows == [(k, 0, "provider_error", 0, 400) for k in (1, 2, 3)] and mock.made() == made + 1, rows)
 
 
 @both
