@@ -179,7 +179,10 @@ static int64_t seconds_of(enum pk_limit_window window)
 static struct pk_slot days_slot(enum pk_limit_window window, int64_t now_us)
 {
     int64_t day_us = s_per_day * us_per_s, today = now_us / day_us;
-    int64_t days = pk_limit_days_of(window), over = (today - first_day(window)) % days;
+    int64_t days = pk_limit_days_of(window);
+
+    PK_ASSERT(days > 0);
+    int64_t over = (today - first_day(window)) % days;
     int64_t from = today - (over < 0 ? over + days : over);
 
     return (struct pk_slot){from * day_us, (from + days) * day_us};
@@ -204,6 +207,7 @@ struct pk_slot pk_limit_slot(enum pk_limit_window window, bool rolling, int64_t 
         return (struct pk_slot){0, INT64_MAX};
     if (pk_limit_days_of(window))
         return days_slot(window, now_us);
+    PK_ASSERT(length >= us_per_s);
     if (rolling)
         return rolling_slot(length, now_us);
     if (window == PK_LW_MONTH)
