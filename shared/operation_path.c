@@ -6,16 +6,12 @@
 
 #include "url.h"
 
+/* As far as it can be. */
 static pk_str unescaped(struct pk_arena *arena, pk_str s)
 {
     struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
 
-    for (size_t i = 0; i < s.len;) {
-        char c;
-
-        i += pk_url_byte(s, i, &c);
-        pk_buf_addc(&out, c);
-    }
+    (void)pk_url_unescape(s, false, &out);
     return pk_buf_str(&out);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "url.h"
 
+#include "json.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -129,6 +131,22 @@ size_t pk_url_byte(pk_str s, size_t i, char *byte)
 
     *byte = (char)(low < 0 ? s.at[i] : high << 4 | low);
     return low < 0 ? 1 : 3;
+}
+
+bool pk_url_unescape(pk_str s, bool query, struct pk_buf *out)
+{
+    size_t from = out->len, bad;
+    bool whole = true;
+
+    for (size_t i = 0, spelled; i < s.len; i += spelled) {
+        char c;
+
+        spelled = pk_url_byte(s, i, &c);
+        whole = whole && !(spelled == 1 && c == '%');
+        pk_buf_addc(out, query && s.at[i] == '+' ? ' ' : c);
+    }
+    pk_str text = pk_buf_str(out);
+    return whole && !out->failed && pk_utf8_valid(pk_str_sub(text, from, text.len), &bad);
 }
 
 /* What may stand in a path or query; an escape must be whole. */

@@ -10,7 +10,7 @@
 #ifndef PK_URL_H
 #define PK_URL_H
 
-#include "base.h"
+#include "buf.h"
 
 struct pk_url {
     bool https;
@@ -37,6 +37,10 @@ bool pk_url_host_listed(pk_str list, pk_str host, int port);
 /* The byte at `i`, or the one that an escape there stands for (RFC 3986, 2.1); returns how many bytes spell it: 1 or 3.
  * A '%' that is spelled with 1 begins no escape. */
 size_t pk_url_byte(pk_str s, size_t i, char *byte);
+
+/* Appends what `s` spells with such escapes and, in a query, a '+' for a blank. False when an escape is not whole, it is
+ * no UTF-8, or `out` has no room; all but the last is there nevertheless. */
+bool pk_url_unescape(pk_str s, bool query, struct pk_buf *out);
 
 /* The first entry of such a list that is none of these; empty: there is no such. */
 pk_str pk_url_host_wrong(pk_str list);

@@ -317,11 +317,40 @@ static void an_escape_is_a_byte_when_it_is_whole(void)
     }
 }
 
+static void texts_are_told_from_what_is_no_text(void)
+{
+    static const struct {
+        const char *text, *path, *query;
+        bool good;
+    } cases[] = {
+        {"", "", "", true},         {"a+b", "a+b", "a b", true},     {"%2B%20", "+ ", "+ ", true},
+        {"%c3%bc", "ü", "ü", true}, {"%ff", "\xff", "\xff", false},  {"a%4", "a%4", "a%4", false},
+        {"%", "%", "%", false},     {"%zz+", "%zz+", "%zz ", false},
+    };
+    struct pk_arena arena;
+
+    pk_arena_init(&arena, pk_allocator_malloc(), 1 << 16);
+    for (size_t i = 0; i < PK_COUNT(cases); i++)
+        for (int query = 0; query < 2; query++) {
+            struct pk_buf out = pk_buf_in(&arena, 64);
+
+            pk_buf_addc(&out, '\xff'); /* what was there before does not matter */
+            if (!EXPECT(pk_url_unescape(pk_str_of(cases[i].text), query, &out) == cases[i].good &&
+                        pk_str_is(pk_str_sub(pk_buf_str(&out), 1, out.len),
+                                  query ? cases[i].query : cases[i].path)))
+                printf("#   %s\n", cases[i].text);
+        }
+    struct pk_buf small = pk_buf_in(&arena, 3);
+    EXPECT(!pk_url_unescape(PK_STR("abcd"), false, &small));
+    pk_arena_free(&arena);
+}
+
 int main(void)
 {
     RUN(plain_spellings_are_accepted);
     RUN(ambiguous_spellings_are_refused);
     RUN(long_spellings_are_refused);
+    RUN(texts_are_told_from_what_is_no_text);
     RUN(an_origin_is_scheme_host_and_port);
     RUN(loopback_is_told_by_spelling);
     RUN(a_host_matches_the_entries_of_a_list);

@@ -34,30 +34,18 @@ static bool has_version(pk_str query)
     return query.len > 0;
 }
 
-static pk_str unescaped(struct pk_arena *arena, pk_str s)
-{
-    struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
-
-    for (size_t i = 0; i < s.len;) {
-        char c;
-
-        i += pk_url_byte(s, i, &c);
-        pk_buf_addc(&out, c);
-    }
-    return pk_buf_str(&out);
-}
-
-/* `rest` is NAME/OPERATION, and becomes /OPERATION. */
+/* `rest` is /NAME/OPERATION, and becomes /OPERATION. */
 static bool read_deployment(struct pk_arena *arena, pk_str *rest, pk_str *deployment)
 {
+    struct pk_buf name = pk_buf_in(arena, PK_URL_BYTES_MAX);
     size_t len = 0;
 
     for (size_t i = 0; i < PK_COUNT(operations) && len == 0; i++)
         if (pk_str_ends(*rest, operations[i]))
             len = rest->len - strlen(operations[i]);
-    if (len == 0)
+    if (len < 2 || !pk_url_unescape(pk_str_sub(*rest, 1, len - 1), false, &name))
         return false;
-    *deployment = unescaped(arena, pk_str_sub(*rest, 0, len));
+    *deployment = pk_buf_str(&name);
     *rest = pk_str_sub(*rest, len, rest->len);
     return true;
 }
@@ -86,18 +74,18 @@ static pk_str read_query(struct pk_arena *arena, pk_str query, bool session)
 bool pkd_azure_read(struct pk_arena *arena, pk_str path, pk_str query, struct pkd_azure *a)
 {
     pk_str rest = path;
-    bool below = skip(&rest, "/v1/openai/");
+    bool below = skip(&rest, "/v1/openai");
 
     *a = (struct pkd_azure){0};
-    if (!below && !skip(&rest, "/openai/"))
+    if ((!below && !skip(&rest, "/openai")) || !pk_str_starts(rest, "/"))
         return false;
-    if (skip(&rest, "deployments/")) {
-        if (!read_deployment(arena, &rest, &a->deployment))
+    if (skip(&rest, "/deployments")) {
+        if (!pk_str_starts(rest, "/") || !read_deployment(arena, &rest, &a->deployment))
             return false;
-    } else if (!skip(&rest, "v1") || !pk_str_starts(rest, "/")) {
-        if (below && !has_version(query))
-            return false; /* a provider's path may begin so */
-        rest = pk_str_sub(path, below ? 10 : 7, path.len);
+    } else if (pk_str_starts(rest, "/v1/")) {
+        (void)skip(&rest, "/v1");
+    } else if (below && !has_version(query)) {
+        return false; /* a provider's path may begin so */
     }
     a->path = pk_copyf(arena, "/v1%.*s", PK_FMT(rest));
     a->query = read_query(arena, query, pk_str_is(rest, "/realtime"));

@@ -11,22 +11,12 @@
 
 enum { PAGE_ROWS_MAX = 1000, PAGES_MAX = 1000000, NAME_SHOWN_MAX = 64 };
 
-/* With %XX as the bytes that they mean, and in a query '+' as a blank. */
+/* Empty when it is not what a URL library would write. */
 static pk_str unescaped(struct pk_arena *arena, pk_str s, bool query)
 {
     struct pk_buf out = pk_buf_in(arena, PK_URL_BYTES_MAX);
-    size_t bad;
 
-    for (size_t i = 0, spelled; i < s.len; i += spelled) {
-        char c;
-
-        spelled = pk_url_byte(s, i, &c);
-        if (spelled == 1 && c == '%')
-            return PK_NONE;
-        pk_buf_addc(&out, query && s.at[i] == '+' ? ' ' : c);
-    }
-    pk_str text = pk_buf_str(&out);
-    return !out.failed && pk_utf8_valid(text, &bad) ? text : PK_NONE;
+    return pk_url_unescape(s, query, &out) ? pk_buf_str(&out) : PK_NONE;
 }
 
 /* What is before the first `c`; *rest is what is behind it. */

@@ -30,22 +30,6 @@ bool pkd_upgrade_check(const struct pkd_request *req, struct pk_error *err)
     return false;
 }
 
-/* False when it is not what a form or a URL library would write. */
-static bool unescape(pk_str s, struct pk_buf *out)
-{
-    size_t bad;
-
-    for (size_t i = 0, spelled; i < s.len; i += spelled) {
-        char c;
-
-        spelled = pk_url_byte(s, i, &c);
-        if (spelled == 1 && c == '%')
-            return false;
-        pk_buf_addc(out, s.at[i] == '+' ? ' ' : c);
-    }
-    return pk_utf8_valid(pk_buf_str(out), &bad);
-}
-
 static bool add_model(struct pk_arena *arena, pk_str value, struct pk_buf *body,
                       struct pk_error *err)
 {
@@ -53,7 +37,7 @@ static bool add_model(struct pk_arena *arena, pk_str value, struct pk_buf *body,
 
     if (body->len > 1)
         return pk_fail(err, PK_BAD_REQUEST, "model: is given more than once");
-    if (!unescape(value, &model) || model.failed)
+    if (!pk_url_unescape(value, true, &model))
         return pk_fail(err, PK_BAD_REQUEST, "model: must be UTF-8, and not that long");
     pk_buf_adds(body, "\"model\":");
     pk_json_quote(body, pk_buf_str(&model));

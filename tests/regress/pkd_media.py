@@ -282,7 +282,7 @@ def azures_paths_are_those_of_openai():
         status, h, answer = pkd.http("POST", f"{prefix}/v1/embeddings", '{"model": "m", "input": "x"}', headers())
         expect(status == 200 and row(h, "operation") == ("embeddings",), answer)
         expect(pkd.http("GET", f"{prefix}/models?api-version=x")[0] == 200)
-        for path in "/configs", "/virtual-keys", "/deployments/d/nothing", "/deployments//embeddings", "/healthz":
+        for path in "/configs", "/virtual-keys", "/deployments/d/nothing", "/deployments//embeddings", "/deployments/%ff/embeddings", "/deployments/%4/embeddings", "/healthz":
             status, _, answer = pkd.http("GET" if "dep" not in path else "POST", f"{prefix}{path}?api-version=x", "{}")
             expect(status == 404, (path, status, answer))
     status, _, answer = pkd.http("POST", "/v1/openai/anything", "{}", {**headers(), "content-type": "application/json"})
