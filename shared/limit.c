@@ -230,6 +230,7 @@ static void wire_hold(struct pk_wire *w, struct pk_hold *h)
     pk_wire_str(w, &h->subject);
     pk_wire_small(w, &counts, PK_LC_COST);
     pk_wire_small(w, &window, LW_MAX);
+    w->failed = w->failed || (window >= PK_LW_DAYS && (window - PK_LW_DAYS) % DAYS_RADIX == 0);
     h->counts = (enum pk_limit_counts)counts;
     h->window = (enum pk_limit_window)window;
     for (size_t i = 0; i < PK_COUNT(flags); i++)

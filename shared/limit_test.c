@@ -6,6 +6,7 @@
 
 #include "iso.h"
 #include "test.h"
+#include "wire.h"
 
 #include <string.h>
 
@@ -441,6 +442,27 @@ static void a_limit_is_printed_for_people(void)
     EXPECT(pk_str_is(pk_buf_str(&out), "1 request a day1 dollar a day"));
 }
 
+static bool passes(enum pk_limit_window window)
+{
+    struct pk_hold hold = {.limit = PK_STR("l"), .window = window}, again[PK_HOLDS_MAX];
+    struct pk_holds holds = {.rows = &hold, .count = 1}, read = {.rows = again};
+    struct pk_buf out = pk_buf_in(&arena, 1024);
+    struct pk_wire to = {.out = &out};
+
+    pk_holds_wire(&to, &holds);
+    struct pk_wire from = {.in = pk_buf_str(&out)};
+    pk_holds_wire(&from, &read);
+    return pk_wire_done(&from) && read.count == 1 && again[0].window == window;
+}
+
+static void a_hold_is_of_a_window_that_there_is(void)
+{
+    EXPECT(passes(PK_LW_SECOND) && passes(PK_LW_TOTAL));
+    EXPECT(passes(pk_limit_days(1, 0)) &&
+           passes(pk_limit_days(PK_LW_DAYS_MAX, us("2026-02-01T00:00:00Z"))));
+    EXPECT(!passes(PK_LW_DAYS) && !passes((enum pk_limit_window)(PK_LW_DAYS + PK_LW_DAYS_MAX + 1)));
+}
+
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), PK_CALL_BYTES_MAX);
@@ -459,6 +481,7 @@ int main(void)
     RUN(another_target_brings_its_own_and_keeps_the_calls);
     RUN(too_many_are_an_error_and_long_values_are_cut);
     RUN(a_limit_is_printed_for_people);
+    RUN(a_hold_is_of_a_window_that_there_is);
     pk_arena_free(&arena);
     return test_end();
 }
