@@ -45,16 +45,6 @@ void pk_memo_free(struct pk_memo *m)
     free(m);
 }
 
-static uint64_t hash_of(const struct pk_memo *m, pk_str question)
-{
-    uint8_t bytes[PK_SECRET_HASH_BYTES];
-    uint64_t hash;
-
-    pk_secret_hash(m->key, question, bytes);
-    memcpy(&hash, bytes, sizeof hash);
-    return hash;
-}
-
 /* The place of the question, or the empty one where it belongs. */
 static struct place *place_of(const struct pk_memo *m, uint64_t hash, pk_str question)
 {
@@ -70,7 +60,7 @@ const struct pk_value_kept *pk_memo_get(const struct pk_memo *m, pk_str question
 {
     if (m->count == 0)
         return NULL;
-    const struct place *p = place_of(m, hash_of(m, question), question);
+    const struct place *p = place_of(m, pk_secret_number(m->key, question), question);
     return p->question.at ? &p->value : NULL;
 }
 
@@ -117,7 +107,7 @@ void pk_memo_put(struct pk_memo *m, pk_str question, const struct pk_value_kept 
         forget(m);
     if (!make_room(m))
         return;
-    uint64_t hash = hash_of(m, question);
+    uint64_t hash = pk_secret_number(m->key, question);
     pk_str copy = pk_copy(&m->arena, question);
     struct pk_value_kept kept = {value->kind, pk_copy(&m->arena, value->bytes)};
     if (m->arena.failed) {

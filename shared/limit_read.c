@@ -7,7 +7,6 @@
 #include "iso.h"
 
 #include <stdio.h>
-
 #include <string.h>
 
 enum { USD_PLACES = 12, DIGITS_MAX = 40, EXPONENT_MAX = 30 };

@@ -422,6 +422,16 @@ void pk_secret_hash(const uint8_t key[PK_SECRET_HASH_BYTES], pk_str text,
     (void)crypto_shorthash_siphashx24(hash, (const unsigned char *)text.at, text.len, key);
 }
 
+uint64_t pk_secret_number(const uint8_t key[PK_SECRET_HASH_BYTES], pk_str text)
+{
+    uint8_t hash[PK_SECRET_HASH_BYTES];
+    uint64_t number;
+
+    pk_secret_hash(key, text, hash);
+    memcpy(&number, hash, sizeof number);
+    return number;
+}
+
 void pk_secret_random(void *bytes, size_t len)
 {
     PK_ASSERT(sodium_init() >= 0);

@@ -54,5 +54,7 @@ void pk_secret_random(void *bytes, size_t len);
 /* By which a text that holds a secret is known again: SipHash, which tells nothing to one who does not know the key. */
 void pk_secret_hash(const uint8_t key[PK_SECRET_HASH_BYTES], pk_str text,
                     uint8_t hash[PK_SECRET_HASH_BYTES]);
+/* A part of it, for tables of what clients choose. */
+uint64_t pk_secret_number(const uint8_t key[PK_SECRET_HASH_BYTES], pk_str text);
 
 #endif

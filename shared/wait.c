@@ -4,8 +4,9 @@
  */
 #include "wait.h"
 
+#include "xfer.h"
+
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -38,21 +39,13 @@ void pk_wait_learn(struct pk_wait *w, bool looked, int64_t us)
     }
 }
 
-static int64_t now_us(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
-}
-
 static int sleep_first(struct pk_wait *w, int epoll, struct epoll_event *events, int max,
                        int timeout_ms)
 {
-    int64_t begun = now_us();
+    int64_t begun = pk_clock_mono_us();
     int count = epoll_wait(epoll, events, max, timeout_ms);
 
-    pk_wait_learn(w, false, now_us() - begun);
+    pk_wait_learn(w, false, pk_clock_mono_us() - begun);
     return count;
 }
 
@@ -68,10 +61,10 @@ int pk_wait_epoll(struct pk_wait *w, int epoll, struct epoll_event *events, int 
     count = epoll_wait(epoll, events, max, 0);
     if (count != 0)
         return count;
-    begun = now_us();
+    begun = pk_clock_mono_us();
     while (count == 0 && us <= w->poll_us) {
         count = epoll_wait(epoll, events, max, 0);
-        us = now_us() - begun;
+        us = pk_clock_mono_us() - begun;
     }
     pk_wait_learn(w, true, us);
     return count != 0 ? count : epoll_wait(epoll, events, max, timeout_ms);

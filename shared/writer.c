@@ -25,14 +25,6 @@ enum {
     FIRST_SWEEP_MS = 1000,  /* after the start; a process that ends before sweeps once at its end */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static struct timespec at_ms(int64_t ms)
 {
     return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -196,7 +188,7 @@ static int64_t write_or_spool(struct pk_writer *w, size_t *from, size_t to)
         if (wrote == PK_REFUSED)
             break;
         if (round + 1 < rounds)
-            pause_until(w, now_ms() + ((int64_t)ROUND_PAUSE_MS << round));
+            pause_until(w, pk_clock_ms() + ((int64_t)ROUND_PAUSE_MS << round));
     }
     if (wrote == PK_AWAY && w->spool.path[0])
         pk_writer_away(w);
@@ -209,7 +201,7 @@ static int64_t write_or_spool(struct pk_writer *w, size_t *from, size_t to)
 /* Their callers wait, the entries' do not. Not for ever. */
 static void let_reservers_go_first(struct pk_writer *w)
 {
-    struct timespec until = at_ms(now_ms() + PK_WRITER_WINDOW_MS);
+    struct timespec until = at_ms(pk_clock_ms() + PK_WRITER_WINDOW_MS);
 
     (void)pthread_mutex_lock(&w->lock);
     while (w->reserving > 0)
@@ -281,7 +273,7 @@ static int64_t sweep(struct pk_writer *w)
 /* With the lock, which is released meanwhile: one step, if it is time. */
 static void sweep_if_due(struct pk_writer *w)
 {
-    if (now_ms() < w->sweep_at_ms)
+    if (pk_clock_ms() < w->sweep_at_ms)
         return;
     w->sweep_at_ms = INT64_MAX; /* pk_writer_sweep() may say otherwise while the step runs */
     (void)pthread_mutex_unlock(&w->lock);
@@ -296,12 +288,13 @@ static void end_leases_if_due(struct pk_writer *w)
 {
     bool every = w->end_leases;
 
-    if (!every && now_ms() < w->leases_at_ms)
+    if (!every && pk_clock_ms() < w->leases_at_ms)
         return;
     (void)pthread_mutex_unlock(&w->lock);
     pk_writer_end_leases(w, every);
     (void)pthread_mutex_lock(&w->lock);
-    w->leases_at_ms = pk_lease_any(&w->leases) ? now_ms() + PK_LEASE_IDLE_US / 1000 : INT64_MAX;
+    w->leases_at_ms =
+        pk_lease_any(&w->leases) ? pk_clock_ms() + PK_LEASE_IDLE_US / 1000 : INT64_MAX;
     if (every)
         w->end_leases = false;
     (void)pthread_cond_broadcast(&w->done);
@@ -318,7 +311,7 @@ static bool gather(struct pk_writer *w)
 
         if (w->stop)
             return false;
-        if (replay_ms <= now_ms())
+        if (replay_ms <= pk_clock_ms())
             return true;
         if (w->end_leases || pthread_cond_timedwait(&w->work, &w->lock, &next) != 0) {
             end_leases_if_due(w);
@@ -398,7 +391,7 @@ static bool wait_settled(struct pk_writer *w, int64_t target, int64_t wait_ms)
 {
     if (w->settled >= target)
         return true;
-    struct timespec until = at_ms(later(now_ms(), wait_ms));
+    struct timespec until = at_ms(later(pk_clock_ms(), wait_ms));
     while (w->settled < target) {
         w->urgent = true;
         (void)pthread_cond_signal(&w->work);
@@ -431,7 +424,7 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
     }
     w->store = store;
     pk_store_group_init(store);
-    w->sweep_at_ms = now_ms() + FIRST_SWEEP_MS;
+    w->sweep_at_ms = pk_clock_ms() + FIRST_SWEEP_MS;
     w->leases_at_ms = INT64_MAX;
     pk_turn_init(&w->turn);
     (void)pthread_mutex_init(&w->lock, NULL);
@@ -467,7 +460,7 @@ void pk_writer_free(struct pk_writer *w)
  * thread gets on, nobody does. */
 static bool wait_for_room(struct pk_writer *w, size_t len, int64_t wait_ms)
 {
-    int64_t now = now_ms(), until_ms = later(now, wait_ms);
+    int64_t now = pk_clock_ms(), until_ms = later(now, wait_ms);
     struct timespec until = at_ms(until_ms);
 
     while (!(fits(w, len) && fresh(w, now))) {
@@ -476,7 +469,7 @@ static bool wait_for_room(struct pk_writer *w, size_t len, int64_t wait_ms)
             return false;
         }
         (void)pthread_cond_timedwait(&w->done, &w->lock, &until);
-        now = now_ms();
+        now = pk_clock_ms();
     }
     return true;
 }
@@ -490,7 +483,7 @@ static int64_t enqueue(struct pk_writer *w, pk_str entry, uint64_t tag)
         return 0;
     w->added++;
     if (first)
-        w->filling.first_ms = now_ms();
+        w->filling.first_ms = pk_clock_ms();
     if (tag)
         w->tagged[tag % PK_WRITER_TAGS] = w->added;
     if (first || (small && w->filling.len >= WAKE_BYTES))
@@ -547,7 +540,7 @@ bool pk_writer_settle(struct pk_writer *w, uint64_t tag, int64_t wait_ms)
 /* Waits, with the lock, until no leases are left. */
 static bool wait_leases(struct pk_writer *w, int64_t wait_ms)
 {
-    struct timespec until = at_ms(later(now_ms(), wait_ms));
+    struct timespec until = at_ms(later(pk_clock_ms(), wait_ms));
 
     w->end_leases = w->end_leases || pk_lease_any(&w->leases);
     while (w->end_leases) {
@@ -561,7 +554,7 @@ static bool wait_leases(struct pk_writer *w, int64_t wait_ms)
 /* Waits, with the lock, until nothing is aside. */
 static bool wait_replayed(struct pk_writer *w, int64_t wait_ms)
 {
-    struct timespec until = at_ms(later(now_ms(), wait_ms));
+    struct timespec until = at_ms(later(pk_clock_ms(), wait_ms));
 
     while (w->spool_waits) {
         (void)pthread_cond_signal(&w->work);
@@ -614,7 +607,7 @@ void pk_writer_sweep(struct pk_writer *w)
 
 bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms)
 {
-    return pk_turn_take_until(&w->turn, later(now_ms(), wait_ms));
+    return pk_turn_take_until(&w->turn, later(pk_clock_ms(), wait_ms));
 }
 
 void pk_writer_let_go(struct pk_writer *w)

@@ -54,16 +54,6 @@ static int add_name(struct pkd_names *n, pk_str text, uint32_t hash)
     return n->arena->failed ? -1 : n->count++;
 }
 
-static uint32_t hash_of(const struct pkd_names *n, pk_str text)
-{
-    uint8_t bytes[PK_SECRET_HASH_BYTES];
-    uint32_t hash;
-
-    pk_secret_hash(n->key, text, bytes);
-    memcpy(&hash, bytes, sizeof hash);
-    return hash;
-}
-
 /* -1: it has none. */
 static int number_of(const struct pkd_names *n, pk_str text, uint32_t hash)
 {
@@ -77,7 +67,7 @@ static int number_of(const struct pkd_names *n, pk_str text, uint32_t hash)
 
 int pkd_names_find(const struct pkd_names *n, pk_str text)
 {
-    return n->slot_count ? number_of(n, text, hash_of(n, text)) : -1;
+    return n->slot_count ? number_of(n, text, (uint32_t)pk_secret_number(n->key, text)) : -1;
 }
 
 int pkd_names_number(struct pkd_names *n, pk_str text)
@@ -87,7 +77,7 @@ int pkd_names_number(struct pkd_names *n, pk_str text)
         if (!more_slots(n, SLOTS_MIN))
             return -1;
     }
-    uint32_t hash = hash_of(n, text);
+    uint32_t hash = (uint32_t)pk_secret_number(n->key, text);
     int number = number_of(n, text, hash);
 
     return number < 0 ? add_name(n, text, hash) : number;
