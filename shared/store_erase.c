@@ -30,25 +30,47 @@ static const int64_t us_per_s = 1000000, us_per_hour = 3600000000;
 
 /* --- the filter -------------------------------------------------------------------------------- */
 
+/* Who says two names of one kind means both, and no call has both. */
+static bool is_new(struct pk_arena *arena, const struct pk_json *doc, int key, pk_str out,
+                   struct pk_error *err)
+{
+    return out.len == 0 ||
+           pk_fail(err, PK_BAD_REQUEST, "%.*s: is given twice; erase one after the other",
+                   PK_FMT(pk_json_str(arena, doc, key)));
+}
+
 static bool read_text(struct pk_arena *arena, const struct pk_json *doc, int key, pk_str *out,
                       struct pk_error *err)
 {
+    if (!is_new(arena, doc, key, *out, err))
+        return false;
     *out = pk_json_str(arena, doc, key + 1);
     return (out->len > 0 && out->len <= PK_SLUG_BYTES_MAX) ||
            pk_fail(err, PK_BAD_REQUEST, "%.*s: must be a string of 1 to %d bytes",
                    PK_FMT(pk_json_str(arena, doc, key)), PK_SLUG_BYTES_MAX);
 }
 
-static bool read_metadata(struct pk_arena *arena, const struct pk_json *doc, int value, pk_str *out,
+static bool read_metadata(struct pk_arena *arena, const struct pk_json *doc, int key, pk_str *out,
                           struct pk_error *err)
 {
+    int value = key + 1;
+
+    if (!is_new(arena, doc, key, *out, err))
+        return false;
     *out = pk_json_raw(doc, value);
     if (pk_json_type(doc, value) != PK_JSON_OBJECT || pk_json_count(doc, value) == 0)
         return pk_fail(err, PK_BAD_REQUEST, "metadata: must be an object with a member or more");
-    for (int k = pk_json_first(doc, value); k >= 0; k = pk_json_next(doc, value, k))
+    for (int k = pk_json_first(doc, value); k >= 0; k = pk_json_next(doc, value, k)) {
+        pk_str name = pk_json_str(arena, doc, k);
+
         if (pk_json_type(doc, k + 1) != PK_JSON_STRING)
             return pk_fail(err, PK_BAD_REQUEST, "metadata.%.*s: must be a string",
-                           PK_FMT(pk_str_sub(pk_json_str(arena, doc, k), 0, 64)));
+                           PK_FMT(pk_str_sub(name, 0, 64)));
+        if (pk_json_member(doc, value, name) != k + 1) /* that is the last one */
+            return pk_fail(err, PK_BAD_REQUEST,
+                           "metadata.%.*s: is given twice; erase one after the other",
+                           PK_FMT(pk_str_sub(name, 0, 64)));
+    }
     return true;
 }
 
@@ -56,7 +78,7 @@ static bool read_member(struct pk_arena *arena, const struct pk_json *doc, int k
                         struct pk_erase_filter *f, struct pk_error *err)
 {
     if (pk_json_is(doc, key, "metadata"))
-        return read_metadata(arena, doc, key + 1, &f->metadata, err);
+        return read_metadata(arena, doc, key, &f->metadata, err);
     if (pk_json_is(doc, key, "user"))
         return read_text(arena, doc, key, &f->user_id, err);
     if (pk_json_is(doc, key, "trace_id"))

@@ -115,6 +115,9 @@ def all_that_is_of_a_person_goes(k, mock):
 BAD = [("{}", "filter: must be an object"), ('{"metadata": {}}', "metadata: must be"), ('{"name": "x"}', "name: there is no such"),
        ('{"metadata": {"a": 1}}', "metadata.a: must be a string"), ('{"user": ""}', "user: must be"), ("[]", "filter: must be"),
        ('{"user": "' + "x" * 5000 + '"}', "filter: must be of at most"), ('{"user": 7}', "user: must be a string")]
+# jsonb has lost the first of them before pk sees it.
+TWICE = [('{"user": "a", "user": "b"}', "user: is given twice"), ('{"metadata": {"a": "x", "a": "y"}}', "metadata.a: is given twice"),
+         ('{"metadata": {"a": "x"}, "metadata": {"b": "y"}}', "metadata: is given twice")]
 
 
 def files_say(store, word):
@@ -126,7 +129,7 @@ def sqlite_forgets_a_person():
         mock, k = Mock(), Sqlite(os.path.join(folder, "t.pkdb"))
         k.true = "1"
         all_that_is_of_a_person_goes(k, mock)
-        for text, why in BAD + [("nonsense", "filter: ")]:
+        for text, why in BAD + TWICE + [("nonsense", "filter: ")]:
             try:
                 k.query(f"select pk_logs_erase('{text}')")
             except sqlite3.OperationalError as e:
@@ -200,7 +203,8 @@ def the_command_says_what_it_needs():
     mock, pkd = Mock(), Pkd()
     for words, why in [([], "whose calls? say --metadata"), (["frob"], "frob: must be user=NAME"), (["model=x"], "model: there is no such filter"),
                        (["user=a", "--since", "1h"], "--since: all calls of a person"), (["--metadata", "x"], "--metadata: must be KEY=VALUE"),
-                       (["user=a", "--limit", "3"], "--limit: all calls")]:
+                       (["user=a", "--limit", "3"], "--limit: all calls"),
+                       (["user=a", "user=b"], "user: is given twice"), (["--trace", "x", "trace_id=y"], "trace_id: is given twice")]:
         said = pkd_erase(pkd, *words, status=1)
         expect(why in said, f"{words}: {said}")
     expect(pkd_erase(pkd, "user=nobody").split()[:2] == ["logs", "0"])
