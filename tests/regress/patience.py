@@ -26,6 +26,12 @@ def some_time(good, times=5):
     return any(good() for _ in range(times))
 
 
+def in_a_while(holds, leads_s=(2, 8, 32)):
+    """Whether it holds of a time that is soon to come, as the APIs have it. Of a later one, where the machine stood still
+    until that was past and what should come before it could not."""
+    return any(holds(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + lead * SLOW))) for lead in leads_s)
+
+
 def lateness(times=20):
     """Seconds by which a process that sleeps is woken too late here and now: what the machine adds to every answer."""
     late = []

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 
+from patience import in_a_while
 from pkd_harness import *
 
 mock = Mock()
@@ -412,10 +413,9 @@ def keys_and_configs_are_kept_from_the_shell():
     past = json.dumps({"expires_at": "2020-01-31T12:00:00Z"})
     code, _, err = pkd_command("key", "put", "old", "openai", past, *at, stdin="sk-old\n")
     expect(code == 1 and "expires_at: is in the past" in err, err)
-    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
-    expect(pkd_command("key", "put", "old", "openai", json.dumps({"expires_at": soon}), *at, stdin="sk-old\n")[0] == 0)
-    time.sleep(2)
-    expect("old\topenai\texpired" in pkd_command("key", "list", *at)[1])
+    expect(in_a_while(lambda soon: pkd_command("key", "put", "old", "openai", json.dumps({"expires_at": soon}), *at,
+                                               stdin="sk-old\n")[0] == 0))
+    expect(until(lambda: "old\topenai\texpired" in pkd_command("key", "list", *at)[1]))
     both = json.dumps({"strategy": {"mode": "fallback"}, "targets": [
         {"virtual_key": "old", "cache": {"mode": "simple"}}, {"virtual_key": "team-a"}]})
     expect(pkd_command("config", "put", "spare", *at, stdin=both)[0] == 0)
