@@ -281,25 +281,38 @@ static bool find_uses(const struct pk_erase_step *st, bool *done)
 
 /* --- cached answers ---------------------------------------------------------------------------- */
 
-/* A call as its row says it, and the answers that came into the cache when it ended. */
+/* A call as its row says it, and the answers that came into the cache meanwhile, the newest first. */
 struct gone {
     struct pk_erase_step *st;
     pk_str trace_id, provider, model, answer;
     int64_t started_us, ended_us;
     bool missed, failed;
+    struct pk_buf room; /* for one cached answer */
     uint8_t (*keys)[PK_CACHE_KEY_BYTES];
-    int key_count, same; /* same: the one with this very answer; -1: none */
+    int key_count, at_the_end, same; /* same: the one with this very answer; -1: none */
 };
 
-static bool unpack(struct gone *g, int64_t encoding, pk_str bytes, int64_t place, pk_str *text)
+static bool unpack_answer(struct gone *g, int64_t encoding, pk_str bytes, int64_t place)
 {
     struct pk_buf out = pk_buf_in(&g->st->arena, PK_STREAM_BYTES_MAX);
     const struct pk_stored stored = {.encoding = encoding, .place = place, .bytes = bytes};
 
-    if (!pk_payload_unpack(&g->st->store->packer, &stored, &out, text, g->st->err))
+    if (!pk_payload_unpack(&g->st->store->packer, &stored, &out, &g->answer, g->st->err))
         return false;
     if (out.len == 0)
-        *text = pk_copy(&g->st->arena, *text);
+        g->answer = pk_copy(&g->st->arena, g->answer);
+    return true;
+}
+
+static bool is_answer(struct gone *g, int64_t encoding, pk_str bytes, bool *same)
+{
+    const struct pk_stored stored = {.encoding = encoding, .bytes = bytes};
+    pk_str text;
+
+    pk_buf_reset(&g->room);
+    if (!pk_payload_unpack(&g->st->store->packer, &stored, &g->room, &text, g->st->err))
+        return false;
+    *same = pk_str_eq(text, g->answer);
     return true;
 }
 
@@ -317,25 +330,26 @@ static bool read_call(void *ctx, const struct pk_value *v, int count)
     g->missed = pk_str_is(v[5].s, "MISS") || pk_str_is(v[5].s, "SEMANTIC MISS") ||
                 pk_str_is(v[5].s, "REFRESH");
     if (g->missed && v[7].type == PK_V_BLOB)
-        g->failed = !unpack(g, v[6].i, v[7].s, v[8].i, &g->answer);
+        g->failed = !unpack_answer(g, v[6].i, v[7].s, v[8].i);
     return false;
 }
 
 static bool read_cached(void *ctx, const struct pk_value *v, int count)
 {
     struct gone *g = ctx;
-    pk_str text = PK_NONE;
+    bool same = false;
 
-    PK_ASSERT(count == 3 && g->key_count < CACHED_MAX && v[0].s.len == PK_CACHE_KEY_BYTES);
-    if (g->answer.len && !unpack(g, v[1].i, v[2].s, 0, &text)) {
+    PK_ASSERT(count == 4 && g->key_count < CACHED_MAX && v[0].s.len == PK_CACHE_KEY_BYTES);
+    if (g->answer.len && !is_answer(g, v[1].i, v[2].s, &same)) {
         g->failed = true;
         return false;
     }
     memcpy(g->keys[g->key_count], v[0].s.at, PK_CACHE_KEY_BYTES);
-    if (g->answer.len && pk_str_eq(text, g->answer))
+    if (same)
         g->same = g->key_count;
+    g->at_the_end += v[3].i >= g->ended_us - us_per_s;
     g->key_count++;
-    return g->same < 0;
+    return !same;
 }
 
 static bool drop_cached(struct gone *g, int i)
@@ -350,18 +364,18 @@ static bool drop_cached(struct gone *g, int i)
 }
 
 /* An entry does not say whose it is. It is made just before its call ends, and mostly has what the log has. When
- * none has, whatever was made then by this model goes: it can be asked again. */
+ * none has, whatever was made then by this model goes: it can be asked again. Between the two the machine may have
+ * stood still, and others may have held the store: so all of the call is looked at. */
 static bool drop_answers(struct gone *g)
 {
-    int64_t from_us = g->ended_us - us_per_s;
     const struct pk_value args[] = {pk_v_text(g->provider), pk_v_text(g->model),
-                                    pk_v_int(from_us < g->started_us ? g->started_us : from_us),
-                                    pk_v_int(g->ended_us + 1000)};
+                                    pk_v_int(g->started_us), pk_v_int(g->ended_us + 1000)};
     bool ok = true;
 
     if (!g->missed)
         return true;
     g->same = -1;
+    g->room = pk_buf_in(&g->st->arena, PK_STREAM_BYTES_MAX);
     g->keys = pk_alloc(&g->st->arena, (size_t)CACHED_MAX * PK_CACHE_KEY_BYTES);
     if (!g->keys)
         return pk_fail(g->st->err, PK_NO_MEMORY, "erase: out of memory");
@@ -371,7 +385,8 @@ static bool drop_answers(struct gone *g)
         return false;
     if (g->same >= 0)
         return drop_cached(g, g->same);
-    for (int i = 0; ok && i < g->key_count; i++)
+    int count = g->at_the_end ? g->at_the_end : g->key_count;
+    for (int i = 0; ok && i < count; i++)
         ok = drop_cached(g, i);
     return ok;
 }

@@ -844,9 +844,9 @@ with p as (select bytes from pk_payload where id = $1 and encoding = 2 for updat
 update pk_payload set bytes = $2 where id = $1
 
 -- name: erase_cached(provider text, model text, from_us bigint, to_us bigint)
-select key, encoding, body from pk_cache_entry where created_us >= $3 and created_us <= $4
+select key, encoding, body, created_us from pk_cache_entry where created_us >= $3 and created_us <= $4
     and coalesce(provider, '') = coalesce($1, '') and coalesce(model, '') = coalesce($2, '')
-order by created_us limit 1000
+order by created_us desc limit 1000
 
 -- name: erase_cache_entry(key blob)
 delete from pk_cache_entry where key = $1 returning key, bytes
