@@ -6,7 +6,6 @@
 
 #include "iso.h"
 #include "record.h"
-#include "wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +48,12 @@ enum pk_limit_window pk_limit_days(int days, int64_t from_us)
 int pk_limit_days_of(enum pk_limit_window window)
 {
     return window < PK_LW_DAYS ? 0 : (int)(window - PK_LW_DAYS) % DAYS_RADIX;
+}
+
+bool pk_limit_is_window(int64_t number)
+{
+    return number >= 0 && number <= LW_MAX &&
+           (number < PK_LW_DAYS || (number - PK_LW_DAYS) % DAYS_RADIX != 0);
 }
 
 static int64_t first_day(enum pk_limit_window window)
@@ -215,39 +220,6 @@ struct pk_slot pk_limit_slot(enum pk_limit_window window, bool rolling, int64_t 
                                 month_start(now_us / day_us, 1) * day_us};
     int64_t from = (now_us + shift) / length * length - shift;
     return (struct pk_slot){from, from + length};
-}
-
-/* --- bytes ------------------------------------------------------------------------------- */
-
-static void wire_hold(struct pk_wire *w, struct pk_hold *h)
-{
-    int64_t *const numbers[] = {&h->slot.from_us, &h->slot.until_us, &h->amount, &h->want,
-                                &h->used};
-    bool *const flags[] = {&h->rolling, &h->budget, &h->of_target, &h->applies, &h->leased};
-    int counts = (int)h->counts, window = (int)h->window;
-
-    pk_wire_str(w, &h->limit);
-    pk_wire_str(w, &h->subject);
-    pk_wire_small(w, &counts, PK_LC_COST);
-    pk_wire_small(w, &window, LW_MAX);
-    w->failed = w->failed || (window >= PK_LW_DAYS && (window - PK_LW_DAYS) % DAYS_RADIX == 0);
-    h->counts = (enum pk_limit_counts)counts;
-    h->window = (enum pk_limit_window)window;
-    for (size_t i = 0; i < PK_COUNT(flags); i++)
-        pk_wire_bool(w, flags[i]);
-    for (size_t i = 0; i < PK_COUNT(numbers); i++)
-        pk_wire_int(w, numbers[i]);
-    if (h->leased)
-        pk_wire_bytes(w, h->lease, sizeof h->lease);
-}
-
-void pk_holds_wire(struct pk_wire *w, struct pk_holds *holds)
-{
-    pk_wire_small(w, &holds->count, PK_HOLDS_MAX);
-    if (!w->out)
-        memset(holds->rows, 0, (size_t)holds->count * sizeof *holds->rows);
-    for (int i = 0; i < holds->count; i++)
-        wire_hold(w, &holds->rows[i]);
 }
 
 /* --- which limits apply ------------------------------------------------------------------ */

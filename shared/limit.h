@@ -60,6 +60,8 @@ enum { PK_LW_DAYS_MAX = 365, PK_LW_TEXT = 48 };
 enum pk_limit_window pk_limit_days(int days, int64_t from_us);
 /* How many days that are; 0: it is another window. */
 int pk_limit_days_of(enum pk_limit_window window);
+/* Whether there is such a window. */
+bool pk_limit_is_window(int64_t number);
 
 struct pk_limit {
     pk_str slug;
@@ -176,10 +178,6 @@ struct pk_holds {
     int count;
     struct pk_hold *rows;
 };
-
-/* Names the fields of all that there are (wire.h); holds->rows has room for PK_HOLDS_MAX when they are read. */
-struct pk_wire;
-void pk_holds_wire(struct pk_wire *w, struct pk_holds *holds);
 
 /* Marks in `holds` what applies to `caller`, adding what is not there yet (in `arena`), and nothing else as applying.
  * PK_TOO_LARGE when a call comes under more than PK_HOLDS_MAX. */

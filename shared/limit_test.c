@@ -5,8 +5,8 @@
 #include "limit.h"
 
 #include "iso.h"
+#include "record_wire.h"
 #include "test.h"
-#include "wire.h"
 
 #include <string.h>
 
@@ -447,12 +447,13 @@ static bool passes(enum pk_limit_window window)
     struct pk_hold hold = {.limit = PK_STR("l"), .window = window}, again[PK_HOLDS_MAX];
     struct pk_holds holds = {.rows = &hold, .count = 1}, read = {.rows = again};
     struct pk_buf out = pk_buf_in(&arena, 1024);
-    struct pk_wire to = {.out = &out};
+    struct pk_wire to = pk_wire_to(&out);
 
     pk_holds_wire(&to, &holds);
-    struct pk_wire from = {.in = pk_buf_str(&out)};
+    (void)pk_wire_end(&to);
+    struct pk_wire from = pk_wire_from(pk_buf_str(&out));
     pk_holds_wire(&from, &read);
-    return pk_wire_done(&from) && read.count == 1 && again[0].window == window;
+    return pk_wire_end(&from) && read.count == 1 && again[0].window == window;
 }
 
 static void a_hold_is_of_a_window_that_there_is(void)

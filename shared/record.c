@@ -2,11 +2,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-#include "record.h"
+#include "record_wire.h"
 
-#include "wire.h"
-
-#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -118,71 +115,33 @@ bool pk_uuid_parse(pk_str text, uint8_t id[PK_UUID_BYTES])
 
 /* --- bytes ----------------------------------------------------------------------------- */
 
-/* An enum as its number, checked against the last one when read. */
-static int choice(struct pk_wire *w, int value, int last)
-{
-    pk_wire_small(w, &value, last);
-    return value;
-}
-
-static void wire_strings(struct pk_wire *w, pk_str *const fields[], size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        pk_wire_str(w, fields[i]);
-}
-
-static void wire_ints(struct pk_wire *w, int64_t *const fields[], size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        pk_wire_int(w, fields[i]);
-}
-
-static void wire_span(struct pk_wire *w, struct pk_span *s)
+PK_FIELDS void wire_span(struct pk_wire *w, struct pk_span *s)
 {
     pk_str *const texts[] = {&s->name, &s->target_path, &s->provider, &s->model, &s->message};
     int64_t *const numbers[] = {&s->started_us,   &s->first_byte_us, &s->ended_us, &s->wait_ms,
                                 &s->input_tokens, &s->output_tokens, &s->cost_pusd};
 
-    s->kind = (enum pk_span_kind)choice(w, (int)s->kind, PK_SPAN_GUARDRAIL);
-    s->code = (enum pk_code)choice(w, (int)s->code, CODE_LAST);
+    s->kind = (enum pk_span_kind)pk_wire_choice(w, (int)s->kind, PK_SPAN_GUARDRAIL);
+    s->code = (enum pk_code)pk_wire_choice(w, (int)s->code, CODE_LAST);
     pk_wire_small(w, &s->status, HTTP_STATUS_MAX);
-    wire_strings(w, texts, PK_COUNT(texts));
-    wire_ints(w, numbers, PK_COUNT(numbers));
+    pk_wire_strs(w, texts, PK_COUNT(texts));
+    pk_wire_ints(w, numbers, PK_COUNT(numbers));
     pk_wire_bool(w, &s->used);
     pk_wire_bool(w, &s->cost_known);
 }
 
-void pk_usage_wire(struct pk_wire *w, struct pk_usage *u)
-{
-    int64_t *const counts[] = {&u->input,          &u->cache_read, &u->cache_write,
-                               &u->cache_write_1h, &u->output,     &u->reasoning};
-
-    u->source = (enum pk_usage_source)choice(w, (int)u->source, PK_USAGE_ESTIMATED);
-    wire_ints(w, counts, PK_COUNT(counts));
-}
-
-static void wire_outcome(struct pk_wire *w, struct pk_outcome *o)
+PK_FIELDS void wire_outcome(struct pk_wire *w, struct pk_outcome *o)
 {
     int64_t *const numbers[] = {&o->breaker.failures, &o->breaker.percentage, &o->breaker.minimum,
                                 &o->breaker.cooldown_ms, &o->at_us};
 
     pk_wire_str(w, &o->target_path);
-    wire_ints(w, numbers, PK_COUNT(numbers));
+    pk_wire_ints(w, numbers, PK_COUNT(numbers));
     pk_wire_small(w, &o->attempts, PK_ATTEMPTS_MAX);
     pk_wire_small(w, &o->failures, PK_ATTEMPTS_MAX);
 }
 
-void pk_feedback_wire(struct pk_wire *w, struct pk_feedback *f)
-{
-    pk_wire_bytes(w, f->id, sizeof f->id);
-    pk_wire_int(w, &f->at_us);
-    pk_wire_str(w, &f->trace_id);
-    pk_wire_int(w, &f->value);
-    pk_wire_bytes(w, &f->weight, sizeof f->weight);
-    pk_wire_str(w, &f->metadata);
-}
-
-static void wire_texts(struct pk_wire *w, struct pk_record *r)
+PK_FIELDS void wire_texts(struct pk_wire *w, struct pk_record *r)
 {
     pk_str *const texts[] = {
         &r->parent_span_id,    &r->span_name, &r->query_id,      &r->operation, &r->source,
@@ -192,24 +151,17 @@ static void wire_texts(struct pk_wire *w, struct pk_record *r)
         &r->guardrail_verdict, &r->dropped,   &r->cache_key,     &r->circuit,
     };
 
-    wire_strings(w, texts, PK_COUNT(texts));
-}
-
-/* Rows that are about to be read; those that are not need no time. */
-static void clear(const struct pk_wire *w, void *rows, size_t bytes)
-{
-    if (!w->out)
-        memset(rows, 0, bytes);
+    pk_wire_strs(w, texts, PK_COUNT(texts));
 }
 
 /* What no two calls have in common. */
-static void wire_front(struct pk_wire *w, struct pk_record *r)
+PK_FIELDS void wire_front(struct pk_wire *w, struct pk_record *r)
 {
     int version = VERSION;
 
     pk_wire_small(w, &version, VERSION);
     if (version != VERSION)
-        w->failed = true;
+        pk_wire_fail(w);
     pk_wire_bytes(w, r->id, sizeof r->id);
     pk_wire_int(w, &r->started_us);
     pk_wire_int(w, &r->ended_us);
@@ -217,13 +169,13 @@ static void wire_front(struct pk_wire *w, struct pk_record *r)
     pk_wire_str(w, &r->span_id);
 }
 
-static void wire_rest(struct pk_wire *w, struct pk_record *r)
+PK_FIELDS void wire_rest(struct pk_wire *w, struct pk_record *r)
 {
     int64_t *const numbers[] = {&r->first_token_us, &r->upstream_us, &r->cost_pusd,
                                 &r->cost_saved_pusd};
 
     wire_texts(w, r);
-    wire_ints(w, numbers, PK_COUNT(numbers));
+    pk_wire_ints(w, numbers, PK_COUNT(numbers));
     pk_wire_small(w, &r->attempts, PK_ATTEMPTS_MAX);
     pk_wire_small(w, &r->retries, PK_ATTEMPTS_MAX);
     pk_wire_small(w, &r->fallback_index, PK_NODES_MAX);
@@ -231,22 +183,23 @@ static void wire_rest(struct pk_wire *w, struct pk_record *r)
     pk_wire_bool(w, &r->retries_exhausted);
     pk_wire_bool(w, &r->stream);
     pk_wire_bool(w, &r->cost_known);
-    r->status = (enum pk_status)choice(w, (int)r->status, PK_ST_CANCELLED);
-    r->code = (enum pk_code)choice(w, (int)r->code, CODE_LAST);
-    r->cache_status = (enum pk_cache_status)choice(w, (int)r->cache_status, PK_CS_SEMANTIC_MISS);
+    r->status = (enum pk_status)pk_wire_choice(w, (int)r->status, PK_ST_CANCELLED);
+    r->code = (enum pk_code)pk_wire_choice(w, (int)r->code, CODE_LAST);
+    r->cache_status =
+        (enum pk_cache_status)pk_wire_choice(w, (int)r->cache_status, PK_CS_SEMANTIC_MISS);
     pk_wire_bytes(w, &r->cache_similarity, sizeof r->cache_similarity);
     pk_usage_wire(w, &r->usage);
     pk_wire_small(w, &r->span_count, PK_SPANS_MAX);
-    clear(w, r->spans, (size_t)r->span_count * sizeof *r->spans);
+    pk_wire_clear(w, r->spans, (size_t)r->span_count * sizeof *r->spans);
     for (int i = 0; i < r->span_count; i++)
         wire_span(w, &r->spans[i]);
     pk_wire_int(w, &r->circuit_version);
     pk_wire_small(w, &r->outcome_count, PK_ATTEMPTS_MAX);
-    clear(w, r->outcomes, (size_t)r->outcome_count * sizeof *r->outcomes);
+    pk_wire_clear(w, r->outcomes, (size_t)r->outcome_count * sizeof *r->outcomes);
     for (int i = 0; i < r->outcome_count; i++)
         wire_outcome(w, &r->outcomes[i]);
     pk_wire_small(w, &r->feedback_count, PK_FEEDBACK_MAX);
-    clear(w, r->feedback, (size_t)r->feedback_count * sizeof *r->feedback);
+    pk_wire_clear(w, r->feedback, (size_t)r->feedback_count * sizeof *r->feedback);
     for (int i = 0; i < r->feedback_count; i++)
         pk_feedback_wire(w, &r->feedback[i]);
     pk_holds_wire(w, &r->holds);
@@ -254,32 +207,34 @@ static void wire_rest(struct pk_wire *w, struct pk_record *r)
 
 void pk_record_encode(struct pk_record *r, struct pk_buf *out)
 {
-    struct pk_wire w = {.out = out};
+    struct pk_wire w = pk_wire_to(out);
 
     wire_front(&w, r);
     wire_rest(&w, r);
+    (void)pk_wire_end(&w);
 }
 
 void pk_record_encode_repeat(struct pk_record *r, pk_str rest, struct pk_buf *out)
 {
-    struct pk_wire w = {.out = out};
+    struct pk_wire w = pk_wire_to(out);
 
     wire_front(&w, r);
+    (void)pk_wire_end(&w);
     pk_buf_add(out, rest);
 }
 
 bool pk_record_decode_front(pk_str bytes, struct pk_record *r, pk_str *rest)
 {
-    struct pk_wire w = {.in = bytes};
+    struct pk_wire w = pk_wire_from(bytes);
 
     wire_front(&w, r);
-    *rest = w.in;
+    *rest = pk_wire_left(&w);
     return !w.failed;
 }
 
 bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *room)
 {
-    struct pk_wire w = {.in = bytes};
+    struct pk_wire w = pk_wire_from(bytes);
 
     *r = (struct pk_record){.holds.rows = room->holds,
                             .spans = room->spans,
@@ -287,7 +242,7 @@ bool pk_record_decode(pk_str bytes, struct pk_record *r, struct pk_record_room *
                             .feedback = room->feedback};
     wire_front(&w, r);
     wire_rest(&w, r);
-    return pk_wire_done(&w);
+    return pk_wire_end(&w);
 }
 
 void pk_usd_print(int64_t pusd, char out[32])

@@ -141,11 +141,6 @@ void pk_record_encode_repeat(struct pk_record *r, pk_str rest, struct pk_buf *ou
 /* Of *r only these are set. */
 bool pk_record_decode_front(pk_str bytes, struct pk_record *r, pk_str *rest) PK_MUST_CHECK;
 
-/* Name the fields of a usage and of feedback, for those who flatten one (wire.h). */
-struct pk_wire;
-void pk_usage_wire(struct pk_wire *w, struct pk_usage *u);
-void pk_feedback_wire(struct pk_wire *w, struct pk_feedback *f);
-
 /* "0.00042" : dollars, exactly, without trailing zeros. `out` holds 32 bytes. */
 void pk_usd_print(int64_t pusd, char out[32]);
 

@@ -150,6 +150,27 @@ static void a_usual_record_is_small(void)
     EXPECT(encoded(&r).len < 400);
 }
 
+static void a_buffer_that_is_too_small_fails(void)
+{
+    struct pk_record r = full_record(), back;
+    pk_str bytes = encoded(&r);
+
+    for (size_t max = 0; max < bytes.len; max++) {
+        struct pk_buf out = pk_buf_in(&arena, max);
+
+        pk_record_encode(&r, &out);
+        EXPECT(out.failed && out.len <= max);
+    }
+    for (size_t cap = 1; cap <= 2 * bytes.len; cap++) { /* one that has to grow, anywhere */
+        struct pk_buf out = pk_buf_in(&arena, 1 << 20);
+
+        (void)pk_buf_room(&out, cap);
+        pk_record_encode(&r, &out);
+        EXPECT(pk_str_eq(pk_buf_str(&out), bytes));
+        EXPECT(pk_record_decode(pk_buf_str(&out), &back, &room));
+    }
+}
+
 static void every_truncation_is_refused(void)
 {
     struct pk_record r = full_record(), back;
@@ -260,6 +281,7 @@ int main(void)
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
     RUN(a_record_reads_back_as_it_was_written);
     RUN(a_usual_record_is_small);
+    RUN(a_buffer_that_is_too_small_fails);
     RUN(every_truncation_is_refused);
     RUN(trailing_bytes_and_other_versions_are_refused);
     RUN(damaged_bytes_never_lead_astray);

@@ -4,7 +4,7 @@
  */
 #include "reserve.h"
 
-#include "wire.h"
+#include "record_wire.h"
 
 enum {
     CODE_LAST = -1
@@ -13,7 +13,7 @@ enum {
 #undef FAILURE
 };
 
-static void wire_error(struct pk_wire *w, struct pk_error *e)
+PK_FIELDS void wire_error(struct pk_wire *w, struct pk_error *e)
 {
     int code = (int)e->code;
 
@@ -25,7 +25,7 @@ static void wire_error(struct pk_wire *w, struct pk_error *e)
     e->msg[sizeof e->msg - 1] = 0;
 }
 
-static void wire(struct pk_wire *w, struct pk_reserve *r)
+PK_FIELDS void wire(struct pk_wire *w, struct pk_reserve *r)
 {
     int refused = r->refused + 1;
 
@@ -44,16 +44,17 @@ static void wire(struct pk_wire *w, struct pk_reserve *r)
 void pk_reserve_encode(const struct pk_reserve *r, struct pk_buf *out)
 {
     struct pk_reserve copy = *r;
-    struct pk_wire w = {.out = out};
+    struct pk_wire w = pk_wire_to(out);
 
     wire(&w, &copy);
+    (void)pk_wire_end(&w);
 }
 
 bool pk_reserve_decode(pk_str bytes, struct pk_reserve *r, struct pk_hold rows[PK_HOLDS_MAX])
 {
-    struct pk_wire w = {.in = bytes};
+    struct pk_wire w = pk_wire_from(bytes);
 
     *r = (struct pk_reserve){.refused = -1, .holds.rows = rows};
     wire(&w, r);
-    return pk_wire_done(&w);
+    return pk_wire_end(&w);
 }
