@@ -17,6 +17,7 @@ enum {
     FAR_STEP = 8,       /* puts between two trims of an engine that is far away */
     SIZE_ROWS_MAX = 64, /* then they are added up */
     PURGE_STEP = 1000,
+    PLAIN_MAX = 1024, /* bytes of a body: what compression would save is not worth a hit's time */
 };
 
 static const int64_t us_per_s = 1000000;
@@ -236,6 +237,13 @@ static bool put_entry(struct put *p, struct pk_error *err)
            (!written || add_size(s, before == 0, p->bytes - before, err));
 }
 
+static bool pack(struct put *p, struct pk_arena *scratch, struct pk_error *err)
+{
+    p->body = (struct pk_payload){PK_ENCODING_PLAIN, p->entry->body};
+    return p->entry->body.len <= PLAIN_MAX ||
+           pk_payload_pack(&p->store->packer, scratch, p->entry->body, &p->body, err);
+}
+
 /* Ends what ops->begin() began; whether it was `ok` and is kept. */
 static bool settle(struct pk_store *s, bool ok, struct pk_error *err)
 {
@@ -260,8 +268,7 @@ bool pk_store_cache_put(struct pk_store *s, const uint8_t key[PK_CACHE_KEY_BYTES
     if (!s->ops->begin(s, err))
         return false;
     pk_arena_init(&scratch, pk_allocator_malloc(), SCRATCH_BYTES_MAX);
-    bool ok =
-        pk_payload_pack(&s->packer, &scratch, entry->body, &p.body, err) && put_entry(&p, err);
+    bool ok = pack(&p, &scratch, err) && put_entry(&p, err);
     pk_arena_free(&scratch);
     return settle(s, ok, err);
 }
