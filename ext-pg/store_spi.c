@@ -216,11 +216,12 @@ static int pin_search_path(const struct spi_store *t)
 static void check_tables(struct spi_store *t)
 {
     static bool right;
-    int there, here = pk_store_schema_version();
     bool is_null;
+    int there, here;
 
     if (right)
         return;
+    here = pk_store_schema_version();
     execute(t, PK_SQL_schema_version, NULL, 0);
     there = SPI_processed == 0 ? 0
                                : (int)DatumGetInt64(SPI_getbinval(
