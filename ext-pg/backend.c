@@ -63,6 +63,11 @@ struct pk_resolver *pk_backend_resolver(void)
     return backend.resolver;
 }
 
+void pk_backend_hold(const struct pk_snapshot **place, const struct pk_snapshot *snapshot)
+{
+    pk_snapshot_hold(backend.resolver, place, snapshot);
+}
+
 struct pk_near *pk_backend_near(void)
 {
     if (!near)

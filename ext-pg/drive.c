@@ -328,8 +328,8 @@ static void forget(void *object)
         unlink_run(run);
         pk_loop_drop(run->backend->loop, &run->task);
     }
-    if (run->snapshot && !run->shares)
-        pk_snapshot_release(pk_backend_resolver(), run->snapshot);
+    if (!run->shares)
+        pk_backend_hold(&run->snapshot, NULL);
     if (run->fd_counted)
         ReleaseExternalFD();
 }
@@ -371,21 +371,40 @@ static void warn_of_literal_key(void)
     warned = true;
 }
 
+static const struct pk_snapshot *literal; /* the last that holds a key, in this transaction */
+
+static void at_end_of_transaction(XactEvent event, void *unused)
+{
+    if (!pk_found_bug)
+        pk_backend_hold(&literal, NULL);
+}
+
+/* The next row most often has the same config, which the resolver keeps only for who has it. */
+static void hold_literal(const struct pk_snapshot *snapshot)
+{
+    static bool registered;
+
+    if (!registered)
+        RegisterXactCallback(at_end_of_transaction, NULL);
+    registered = true;
+    pk_backend_hold(&literal, snapshot);
+}
+
 static void hide_what_config_says(const struct pk_config *config)
 {
     pk_str unused;
-    bool literal = pk_config_has_literal_key(config, &unused), hide = literal;
+    bool hide = pk_config_has_literal_key(config, &unused);
 
     for (int i = 0; i < config->target_count; i++)
         hide = hide || config->targets[i].privacy.payloads != PK_PAYLOADS_FULL;
     if (hide)
         pk_hide_statement();
-    if (literal)
-        warn_of_literal_key();
 }
 
 bool pk_run_find(struct pk_run *run, pk_str config, struct pk_error *err)
 {
+    pk_str unused;
+
     if (memmem(config.at, config.len, "\"api", 4)) /* api_key, apiKey: in case it is refused */
         pk_hide_statement();
     run->snapshot = pk_resolve(pk_backend_resolver(), run->store, config, pk_clock_us(), err);
@@ -393,6 +412,10 @@ bool pk_run_find(struct pk_run *run, pk_str config, struct pk_error *err)
     if (!run->snapshot)
         return false;
     hide_what_config_says(&run->snapshot->config);
+    if (pk_config_has_literal_key(&run->snapshot->config, &unused)) {
+        hold_literal(run->snapshot);
+        warn_of_literal_key();
+    }
     return true;
 }
 

@@ -211,6 +211,8 @@ struct pk_backend *pk_backend(bool needs_secrets);
 bool pk_backend_needs_secrets(const struct pk_config *config);
 /* Knows the embedder of the settings. Throws. */
 struct pk_resolver *pk_backend_resolver(void);
+/* pk_snapshot_hold(), of what this resolver gave. Does not throw. */
+void pk_backend_hold(const struct pk_snapshot **place, const struct pk_snapshot *snapshot);
 /* The memory for vectors of cached questions; NULL when there is none. */
 struct pk_near *pk_backend_near(void);
 /* The master key, for sealing; `create` makes the file. Throws. */

@@ -46,6 +46,7 @@ struct pk_conn *pk_conn_new(sqlite3 *db)
 
 static void close_store(struct pk_conn *c)
 {
+    pk_snapshot_hold(c->resolver, &c->literal, NULL);
     pk_resolver_free(c->resolver);
     pk_near_free(c->near);
     if (c->views != c->store)
@@ -70,6 +71,7 @@ static void close_transport(struct pk_conn *c)
 static void forget(struct pk_conn *c)
 {
     c->resolver = NULL;
+    c->literal = NULL;
     c->near = NULL;
     c->store = c->views = NULL;
     c->packer = NULL;

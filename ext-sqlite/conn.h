@@ -32,6 +32,7 @@ struct pk_conn {
     struct pk_writer
         *writer; /* shared by the process; NULL: the store is private to this connection */
     struct pk_resolver *resolver;
+    const struct pk_snapshot *literal; /* the last that holds a key, while statements run */
     struct pk_near *near; /* vectors of cached questions; NULL until one is looked for */
     struct pk_secrets *secrets;
     struct pk_xfer *xfer;

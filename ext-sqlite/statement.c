@@ -116,6 +116,16 @@ void pk_statement_called(struct pk_statement *s)
     pk_statement_note(hint);
 }
 
+/* --- the config ---------------------------------------------------------------------------- */
+
+void pk_statement_resolved(struct pk_statement *s, const struct pk_snapshot *snapshot)
+{
+    pk_str unused;
+
+    if (s && pk_config_has_literal_key(&snapshot->config, &unused))
+        pk_snapshot_hold(s->conn->resolver, &s->conn->literal, snapshot);
+}
+
 /* --- birth and death ----------------------------------------------------------------------- */
 
 void pk_statement_join(struct pk_conn *c)
@@ -129,7 +139,8 @@ void pk_statement_join(struct pk_conn *c)
 void pk_statement_leave(struct pk_conn *c)
 {
     PK_ASSERT(c->statements > 0);
-    c->statements--;
+    if (--c->statements == 0)
+        pk_snapshot_hold(c->resolver, &c->literal, NULL);
 }
 
 static void end(void *object)

@@ -25,6 +25,9 @@ bool pk_statement_recall(struct pk_statement *s, struct pk_arena *arena, const v
 void pk_statement_listen(struct pk_statement *s, struct pk_arena *arena);
 void pk_statement_keep(struct pk_statement *s, pk_str question, bool keep);
 
+/* What a config of its own key was resolved to stays for the next row, which most often has the same. */
+void pk_statement_resolved(struct pk_statement *s, const struct pk_snapshot *snapshot);
+
 /* A call was made for one row, and nothing else meanwhile. After many the user is told, once, what is faster. */
 void pk_statement_called(struct pk_statement *s);
 /* Tells SQLite's log, and whoever waits at a shell. */

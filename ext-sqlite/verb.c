@@ -76,6 +76,8 @@ static void ask(struct pk_query *q, sqlite3_context *ctx, struct pk_args args,
     struct pk_error err;
     bool ok = run(q, args, verb, &err);
 
+    if (q->snapshot)
+        pk_statement_resolved(s, q->snapshot);
     if (q->record && q->record->attempts > 0)
         pk_statement_called(s);
     pk_statement_listen(s, &q->arena);

@@ -7,7 +7,7 @@
  *
  * Entries are counted: the resolver holds one reference while it keeps an entry, each caller one until
  * it releases it. After a new epoch an entry is made anew when it is asked for; calls in progress go on with what they
- * have. The facts of an epoch, such as its price list, are shared by its entries in the same way. One thread at a
+ * have. One that holds a literal key is found as long as a caller has it. The facts of an epoch, such as its price list, are shared by its entries in the same way. One thread at a
  * time.
  *
  * While the store does not answer, what is known holds on: only a key that has expired ends an entry.
@@ -48,6 +48,7 @@ struct entry {
     int64_t until_us; /* when the first of its keys expires */
     int64_t renew_us; /* when a circuit closes, or figures are old */
     uint64_t used;    /* the resolver's clock when it was last asked for */
+    bool literal;     /* it holds a key: not kept for the resolver's own sake */
     int holds;
 };
 
@@ -97,6 +98,15 @@ static void forget(struct pk_resolver *r, int i)
 
     r->kept[i] = r->kept[--r->count];
     drop_entry(r, e);
+}
+
+static void forget_literal(struct pk_resolver *r, const struct entry *e)
+{
+    for (int i = 0; i < r->count; i++)
+        if (r->kept[i] == e) {
+            forget(r, i);
+            return;
+        }
 }
 
 static void forget_all(struct pk_resolver *r)
@@ -385,7 +395,8 @@ static void keep(struct pk_resolver *r, struct entry *e)
 {
     pk_str path;
 
-    if (e->reference.len > KEY_BYTES_MAX || pk_config_has_literal_key(&e->snapshot.config, &path))
+    e->literal = pk_config_has_literal_key(&e->snapshot.config, &path);
+    if (e->reference.len > KEY_BYTES_MAX || (e->literal && r->count == KEPT_MAX))
         return;
     if (r->count == KEPT_MAX)
         forget(r, oldest(r));
@@ -457,8 +468,24 @@ const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, 
 
 void pk_snapshot_release(struct pk_resolver *r, const struct pk_snapshot *snapshot)
 {
+    struct entry *e = (struct entry *)(uintptr_t)snapshot;
+
+    if (!e)
+        return;
+    if (e->literal && e->holds == 2) /* the other one may be the resolver's */
+        forget_literal(r, e);
+    drop_entry(r, e);
+}
+
+void pk_snapshot_hold(struct pk_resolver *r, const struct pk_snapshot **place,
+                      const struct pk_snapshot *snapshot)
+{
+    if (*place == snapshot)
+        return;
     if (snapshot)
-        drop_entry(r, (struct entry *)(uintptr_t)snapshot);
+        ((struct entry *)(uintptr_t)snapshot)->holds++;
+    pk_snapshot_release(r, *place);
+    *place = snapshot;
 }
 
 const struct pk_prices *pk_resolver_prices(struct pk_resolver *r, struct pk_store *s,

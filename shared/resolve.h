@@ -27,11 +27,14 @@ void pk_resolver_free(struct pk_resolver *r);
  * PK_EMBEDDER says. */
 bool pk_resolver_embedder(struct pk_resolver *r, pk_str embedder, struct pk_error *err);
 
-/* Names what was not found. Configs that hold a literal key are not kept. `now_us` decides whether a key
- * has expired. */
+/* Names what was not found. A config that holds a literal key is kept only as long as somebody has its snapshot.
+ * `now_us` decides whether a key has expired. */
 const struct pk_snapshot *pk_resolve(struct pk_resolver *r, struct pk_store *s, pk_str reference,
                                      int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
 void pk_snapshot_release(struct pk_resolver *r, const struct pk_snapshot *snapshot);
+/* Releases what *place has and puts `snapshot` there, unless it is there already; NULL is fine for both. */
+void pk_snapshot_hold(struct pk_resolver *r, const struct pk_snapshot **place,
+                      const struct pk_snapshot *snapshot);
 
 /* False: what a name that names nothing is told. */
 bool pk_resolve_unknown(pk_str reference, struct pk_error *err);

@@ -14,6 +14,21 @@ static struct pk_store *store;
 static struct pk_resolver *resolver;
 static const int64_t began_us = 1763725112123456;
 static int64_t now_us;
+static int blocks; /* that the resolver has, more or fewer than when this was set */
+
+static void *take(void *unused, size_t size)
+{
+    (void)unused;
+    blocks++;
+    return malloc(size);
+}
+
+static void give(void *unused, void *block)
+{
+    (void)unused;
+    blocks--;
+    free(block);
+}
 
 static void fresh(void)
 {
@@ -21,7 +36,7 @@ static void fresh(void)
     pk_resolver_free(resolver);
     pk_store_close(store);
     store = test_store(":memory:");
-    resolver = pk_resolver_new(pk_allocator_malloc());
+    resolver = pk_resolver_new((struct pk_allocator){.alloc = take, .free = give});
     (void)setenv("OPENAI_API_KEY", "sk-env", 1);
     (void)unsetenv("GROQ_API_KEY");
 }
@@ -361,10 +376,43 @@ static void a_rolled_back_change_is_forgotten(void)
 static void literal_keys_are_not_kept(void)
 {
     const char *reference = "{\"provider\":\"openai\",\"api_key\":\"sk-own\"}";
+    pk_str where;
 
     fresh();
-    const struct pk_snapshot *a = resolve(reference), *b = resolve(reference);
-    EXPECT(a && b && a != b);
+    const struct pk_snapshot *a = resolve(reference);
+    EXPECT(a && pk_config_has_literal_key(&a->config, &where));
+    blocks = 0;
+    pk_snapshot_release(resolver, a);
+    EXPECT(blocks < 0); /* it went at once */
+}
+
+static void a_literal_key_is_there_as_long_as_somebody_has_it(void)
+{
+    const char *reference = "{\"provider\":\"openai\",\"api_key\":\"sk-own\"}";
+    const struct pk_snapshot *held = NULL;
+
+    fresh();
+    const struct pk_snapshot *a = resolve(reference);
+    pk_snapshot_hold(resolver, &held, a);
+    pk_snapshot_hold(resolver, &held, a);
+    pk_snapshot_release(resolver, a);
+    const struct pk_snapshot *b = resolve(reference);
+    EXPECT(held == a && b == a);
+    pk_snapshot_release(resolver, b);
+    blocks = 0;
+    pk_snapshot_hold(resolver, &held, NULL);
+    EXPECT(!held && blocks < 0);
+}
+
+static void a_held_literal_key_follows_changes(void)
+{
+    const char *reference = "{\"provider\":\"openai\",\"api_key\":\"sk-own\"}";
+
+    fresh();
+    const struct pk_snapshot *a = resolve(reference);
+    EXPECT(put_config("c", "{\"provider\":\"openai\"}"));
+    const struct pk_snapshot *b = resolve(reference);
+    EXPECT(a && b && a != b && a->facts != b->facts);
     pk_snapshot_release(resolver, a);
     pk_snapshot_release(resolver, b);
 }
@@ -411,6 +459,8 @@ int main(void)
     RUN(a_change_is_seen_at_once_and_calls_in_progress_keep_theirs);
     RUN(a_rolled_back_change_is_forgotten);
     RUN(literal_keys_are_not_kept);
+    RUN(a_literal_key_is_there_as_long_as_somebody_has_it);
+    RUN(a_held_literal_key_follows_changes);
     RUN(only_so_many_are_kept);
     RUN(prices_are_there_without_a_config);
     pk_resolver_free(resolver);
