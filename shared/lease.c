@@ -139,10 +139,11 @@ static int calls_next(const struct pk_lease *last, int64_t now_us)
         return 0;
     if (last->planned_us == now_us) /* those that ask together share */
         return last->calls;
-    int calls = last->calls * 2;
+    bool busy = now_us - last->planned_us < PK_LEASE_BUSY_US;
+    int calls = last->calls * 2, max = busy ? PK_LEASE_BUSY_CALLS_MAX : PK_LEASE_CALLS_MAX;
     if (calls < CALLS_MIN)
         return CALLS_MIN;
-    return calls > PK_LEASE_CALLS_MAX ? PK_LEASE_CALLS_MAX : calls;
+    return calls > max ? max : calls;
 }
 
 static void plan(struct pk_leases *all, const struct pk_reserve *r, struct pk_hold *h,
@@ -163,7 +164,7 @@ static void plan(struct pk_leases *all, const struct pk_reserve *r, struct pk_ho
     l->calls = calls;
     l->asked_us = l->planned_us = now_us;
     l->again_us = again_us;
-    if (h->want > PK_LIMIT_AMOUNT_MAX / (PK_LEASE_CALLS_MAX * PK_LEASE_SHARE))
+    if (h->want > PK_LIMIT_AMOUNT_MAX / (PK_LEASE_BUSY_CALLS_MAX * PK_LEASE_SHARE))
         return;
     h->ahead = h->want * calls;
     memcpy(h->lease, l->id, sizeof h->lease);

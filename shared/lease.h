@@ -19,6 +19,8 @@
 enum {
     PK_LEASES_MAX = 64,
     PK_LEASE_CALLS_MAX = 256,       /* calls that are set aside for at once, */
+    PK_LEASE_BUSY_CALLS_MAX = 4096, /* or so many, when the last were used up within */
+    PK_LEASE_BUSY_US = 100 * 1000,  /* this time, */
     PK_LEASE_SHARE = 16,            /* where so many times that is left, */
     PK_LEASE_ROOM_CALLS = 1024,     /* and enough for so many calls */
     PK_LEASE_IDLE_US = 1000 * 1000, /* a lease that nobody takes from for so long is given back */

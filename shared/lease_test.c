@@ -73,11 +73,27 @@ static void those_who_come_often_get_more_and_more(void)
         EXPECT(take("", 10));
     EXPECT(!take("", 10));
     EXPECT(go("", 10, true) == 160 && go("", 10, true) == 320 && go("", 10, true) == 640);
-    for (int i = 0; i < 5; i++)
-        (void)go("", 10, true);
-    EXPECT(go("", 10, true) == (int64_t)10 * PK_LEASE_CALLS_MAX);
     now += second;
     EXPECT(go("", 10, true) == 0); /* it was quiet */
+}
+
+/* Asks so often, each time after so long; returns what the last is to set aside ahead. */
+static int64_t go_on(int times, int64_t every_us)
+{
+    int64_t ahead = 0;
+
+    for (int i = 0; i < times; i++, now += every_us)
+        ahead = go("", 10, true);
+    return ahead;
+}
+
+static void those_who_are_busy_get_most(void)
+{
+    begin();
+    EXPECT(go_on(12, PK_LEASE_BUSY_US) == (int64_t)10 * PK_LEASE_CALLS_MAX);
+    EXPECT(go_on(5, PK_LEASE_BUSY_US / 2) == (int64_t)10 * PK_LEASE_BUSY_CALLS_MAX);
+    now += PK_LEASE_BUSY_US;
+    EXPECT(go("", 10, true) == (int64_t)10 * PK_LEASE_CALLS_MAX);
 }
 
 static void those_who_come_together_get_one(void)
@@ -165,10 +181,9 @@ static void where_little_is_left_nothing_is_set_aside_for_a_while(void)
 static void large_leases_shrink_before_they_stop(void)
 {
     begin();
-    for (int i = 0; i < 10; i++)
-        (void)go("", 10, true);
-    EXPECT(go("", 10, false) == 2560);
-    EXPECT(go("", 10, true) == 640);
+    EXPECT(go_on(10, 1) == 20480);
+    EXPECT(go("", 10, false) == 40960);
+    EXPECT(go("", 10, true) == 10240);
 }
 
 static void what_nobody_takes_is_given_back(void)
@@ -246,6 +261,7 @@ int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
     RUN(those_who_come_often_get_more_and_more);
+    RUN(those_who_are_busy_get_most);
     RUN(those_who_come_together_get_one);
     RUN(what_is_taken_is_told);
     RUN(only_calls_of_the_same_terms_take);
