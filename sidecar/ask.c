@@ -61,12 +61,14 @@ static void note_steering(struct pkd_ask *ask, pk_str name, pk_str value)
 }
 
 /* Gateway keys look like provider keys to every SDK; theirs start with "pk-". */
-static void note_key(struct pkd_ask *ask, pk_str value)
+static void note_key(struct pkd_ask *ask, pk_str value, bool again)
 {
     pk_str bearer = without_prefix(value, "bearer ");
-    pk_str key = pk_str_trim(bearer.len ? bearer : value);
+    pk_str key = pk_str_trim(bearer.len ? bearer : value), caller = pk_http_gateway_key(value);
 
-    if (pk_http_gateway_key(value).len == 0 && key.len)
+    if (ask->caller.len == 0)
+        ask->caller = caller;
+    if (caller.len == 0 && key.len && (again || ask->key.len == 0))
         ask->key = key;
 }
 
@@ -90,7 +92,7 @@ static void make_readable(struct pk_arena *arena, pk_str *value)
         *value = pk_buf_str(&out);
 }
 
-void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask)
+static void scan(pk_str headers, struct pkd_ask *ask)
 {
     pk_str name, value;
 
@@ -103,12 +105,12 @@ void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask)
         if (ours.len)
             note_steering(ask, ours, value);
         else if (pk_str_is_nocase(name, "authorization"))
-            note_key(ask, value);
-        else if ((pk_str_is_nocase(name, "x-api-key") || pk_str_is_nocase(name, "api-key")) &&
-                 ask->key.len == 0)
-            note_key(ask, value);
-        else if (pk_str_is_nocase(name, "sec-websocket-protocol") && ask->key.len == 0)
-            note_key(ask, pk_http_offered_key(value));
+            note_key(ask, value, true);
+        else if (pk_str_is_nocase(name, "x-api-key") || pk_str_is_nocase(name, "api-key"))
+            note_key(ask, value, false);
+        else if (pk_str_is_nocase(name,
+                                  "sec-websocket-protocol")) /* a browser has no other place */
+            note_key(ask, pk_http_offered_key(value), false);
         else if (pk_str_is_nocase(name, "content-type")) {
             if (ask->content_type.len == 0)
                 ask->content_type = value;
@@ -121,6 +123,63 @@ void pkd_ask_read(struct pk_arena *arena, pk_str headers, struct pkd_ask *ask)
         else if (pk_str_is_nocase(name, "openai-project"))
             ask->project = value;
     }
+    if (ask->api_key.len)
+        ask->caller = pk_str_trim(ask->api_key);
+}
+
+/* --- heads that are known ------------------------------------------------------------------ */
+
+enum { STRINGS = sizeof(struct pkd_ask) / sizeof(pk_str) };
+_Static_assert(sizeof(struct pkd_ask) == STRINGS * sizeof(pk_str), "strings and nothing else");
+
+static pk_str *string(struct pkd_ask *ask, size_t i)
+{
+    return &((pk_str *)(void *)ask)[i];
+}
+
+static void recall(const struct pkd_asked_head *h, pk_str headers, struct pkd_ask *ask)
+{
+    *ask = (struct pkd_ask){0};
+    for (int i = 0; i < h->count; i++)
+        *string(ask, h->words[i].field) = (pk_str){headers.at + h->words[i].from, h->words[i].len};
+}
+
+/* One that says too much is left out. */
+static void remember(struct pkd_asked_head *h, uint64_t head, pk_str headers, struct pkd_ask *ask)
+{
+    h->head = 0;
+    h->count = 0;
+    for (size_t i = 0; i < STRINGS; i++) {
+        pk_str s = *string(ask, i);
+
+        if (!s.at)
+            continue;
+        if (h->count == PKD_ASK_WORDS)
+            return;
+        h->words[h->count].field = (uint32_t)i;
+        h->words[h->count].from = s.len ? (uint32_t)(s.at - headers.at) : 0;
+        h->words[h->count++].len = (uint32_t)s.len;
+    }
+    h->head = head;
+}
+
+void pkd_ask_scan(struct pkd_asks *known, const struct pkd_request *req, struct pkd_ask *ask)
+{
+    struct pkd_asked_head *h = &known->list[req->head % PKD_ASKS];
+
+    if (req->head && h->head == req->head) {
+        recall(h, req->headers, ask);
+        return;
+    }
+    scan(req->headers, ask);
+    if (req->head)
+        remember(h, req->head, req->headers, ask);
+}
+
+void pkd_ask_read(struct pk_arena *arena, struct pkd_asks *known, const struct pkd_request *req,
+                  struct pkd_ask *ask)
+{
+    pkd_ask_scan(known, req, ask);
     for (size_t i = 0; i < PK_COUNT(steering); i++)
         make_readable(arena, (pk_str *)(void *)((char *)ask + steering[i].at));
 }
@@ -373,13 +432,13 @@ static bool from_headers(struct pk_arena *arena, struct pk_store *store, const s
     return finish(&out, reference, err);
 }
 
-bool pkd_ask_names(struct pk_arena *arena, const struct pkd_request *req)
+bool pkd_ask_names(struct pk_arena *arena, struct pkd_asks *known, const struct pkd_request *req)
 {
     struct pk_error unused = {0};
     struct pkd_ask ask;
     struct pk_json doc;
 
-    pkd_ask_read(arena, req->headers, &ask);
+    pkd_ask_scan(known, req, &ask);
     if (ask.config.len || ask.virtual_key.len || ask.provider.len)
         return true;
     if (!pk_str_starts(req->body, "{") || !pk_json_parse(arena, req->body, "body", &doc, &unused))

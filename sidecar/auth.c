@@ -4,7 +4,6 @@
  */
 #include "auth.h"
 
-#include "http.h"
 #include "log.h"
 #include "store_apikey.h"
 #include "xfer.h"
@@ -93,34 +92,14 @@ bool pkd_auth_needed(struct pk_store *store, bool *needed, struct pk_error *err)
 
 /* --- a request's --------------------------------------------------------------------------- */
 
-/* The gateway's own headers before those that it shares with providers. */
-static pk_str key_of(pk_str headers)
-{
-    pk_str name, value, own = PK_NONE, shared = PK_NONE;
-
-    while (pk_http_next_header(&headers, &name, &value)) {
-        if (pk_str_is_nocase(name, "x-portkey-api-key") || pk_str_is_nocase(name, "x-pk-api-key"))
-            own = pk_str_trim(value);
-        else if (shared.len == 0 &&
-                 (pk_str_is_nocase(name, "authorization") || pk_str_is_nocase(name, "x-api-key") ||
-                  pk_str_is_nocase(name, "api-key")))
-            shared = pk_http_gateway_key(value);
-        else if (shared.len == 0 && pk_str_is_nocase(name, "sec-websocket-protocol"))
-            shared =
-                pk_http_gateway_key(pk_http_offered_key(value)); /* a browser has no other place */
-    }
-    return own.len ? own : shared;
-}
-
-bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str headers, unsigned scopes,
-              bool open, const struct pk_api_key **who, struct pk_error *err)
+bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str key, unsigned scopes, bool open,
+              const struct pk_api_key **who, struct pk_error *err)
 {
     *who = NULL;
     if (!refresh(k, store, err))
         return false;
     if (k->keys.count == 0 && open)
         return true;
-    pk_str key = key_of(headers);
     if (key.len == 0)
         return pk_fail(err, PK_UNAUTHORIZED,
                        "API key: one is needed, as x-portkey-api-key or Authorization: Bearer");

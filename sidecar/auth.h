@@ -27,11 +27,12 @@ void pkd_keyring_free(struct pkd_keyring *k);
 /* The keys may have changed: they are looked at with the next request. */
 void pkd_keyring_expire(struct pkd_keyring *k);
 
-/* Whether a request with these headers may do what needs one of `scopes`. *who is its key, NULL when none is
- * needed; valid until the next call. `open`: without keys everybody is let in. PK_UNAUTHORIZED,
- * PK_NO_PERMISSION; the store's error when it could not be read and the key is none of those that are known. */
-bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str headers, unsigned scopes,
-              bool open, const struct pk_api_key **who, struct pk_error *err) PK_MUST_CHECK;
+/* Whether a request that comes with this API key (ask.h; empty: with none) may do what needs one of `scopes`. *who is
+ * that key, NULL when none is needed; valid until the next call. `open`: without keys everybody is let in.
+ * PK_UNAUTHORIZED, PK_NO_PERMISSION; the store's error when it could not be read and the key is none of those that are
+ * known. */
+bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str key, unsigned scopes, bool open,
+              const struct pk_api_key **who, struct pk_error *err) PK_MUST_CHECK;
 
 /* Gives a call what its key says: the config, when it names none, and metadata. `prompt`: its prompt may name
  * one. PK_NO_PERMISSION when it names one and may not. NULL: nothing to give. */

@@ -411,7 +411,7 @@ static bool prepare(struct pkd_call *c, const struct pkd_request *req, pk_str pr
     struct pkd_ask ask;
     pk_str reference = prompt;
 
-    pkd_ask_read(&c->arena, req->headers, &ask);
+    pkd_ask_read(&c->arena, &t->asks, req, &ask);
     c->req.content_type = ask.content_type;
     c->arena.wipe = true; /* keys from headers and configs are copied into it */
     if (t->caller)

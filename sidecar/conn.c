@@ -486,6 +486,7 @@ static void dispatch(struct pkd_conn *c)
         .body = part_of(c, (struct pkd_span){m->head_len, m->body_len}),
         .local = c->local,
         .upgrade = m->parser.upgrade && m->parser.http_minor > 0,
+        .head = m->number,
     };
 
     c->keep = m->keep_alive;

@@ -161,14 +161,22 @@ static bool is_our_name(struct pkd_thread *t, pk_str host)
            (names && pk_url_host_listed(pk_str_of(names), url.host, url.port));
 }
 
+static bool knows_caller(struct pkd_thread *t, const struct pkd_request *req, unsigned scopes,
+                         struct pk_error *err)
+{
+    bool open = !t->app->beyond_loopback;
+    struct pkd_ask ask;
+
+    pkd_ask_scan(&t->asks, req, &ask);
+    return pkd_auth(&t->keyring, t->store, ask.caller, scopes, open, &t->caller, err);
+}
+
 /* Whether the request may do what needs one of `scopes`; t->caller is whose it is. */
 static bool may_enter(struct pkd_thread *t, const struct pkd_request *req, unsigned scopes,
                       struct pk_error *err)
 {
-    bool open = !t->app->beyond_loopback;
-
     t->caller = NULL;
-    if (scopes && !pkd_auth(&t->keyring, t->store, req->headers, scopes, open, &t->caller, err))
+    if (scopes && !knows_caller(t, req, scopes, err))
         return false;
     pk_store_act_as(t->store, t->caller ? "key" : "os", t->caller ? t->caller->name : t->app->user);
     if (t->caller || (!scopes && (t->app->beyond_loopback || t->app->options->metrics_open)))
@@ -338,7 +346,7 @@ static bool is_proxied(struct pkd_thread *t, const struct pkd_request *req)
     for (size_t i = 0; i < PK_COUNT(endpoints); i++)
         if (!endpoints[i].operation && matches(endpoints[i].path, req->path))
             return false;
-    return pkd_ask_names(&t->scratch, req) || (t->caller && t->caller->config.len);
+    return pkd_ask_names(&t->scratch, &t->asks, req) || (t->caller && t->caller->config.len);
 }
 
 /* Of Azure's paths those that models are asked by. */

@@ -297,9 +297,10 @@ static bool recall_at_once(struct pkd_message *m, struct pkd_heads *h, pk_str in
     return k && recall(m, h, k, len, hash);
 }
 
-static void remember(const struct pkd_message *m, struct pkd_heads *h, struct pkd_known_head *k,
+static void remember(struct pkd_message *m, struct pkd_heads *h, struct pkd_known_head *k,
                      const uint8_t *hash)
 {
+    m->number = ++h->numbered;
     h->last_len = m->head_len;
     memcpy(k->hash, hash, sizeof k->hash);
     k->message = *m;

@@ -44,12 +44,14 @@ struct pkd_message {
     bool keep_alive, expects_continue, complete;
     int refused; /* HTTP status; 0 = fine so far */
     const char *why;
+    uint64_t number; /* the same for heads that are alike in every byte; 0: it is not known */
 };
 
 /* What became of heads that were accepted lately. They are known by a keyed hash, for they hold credentials. */
 struct pkd_heads {
     uint8_t key[PK_SECRET_HASH_BYTES];
-    size_t last_len; /* of the one that came last; 0: none did */
+    size_t last_len;   /* of the one that came last; 0: none did */
+    uint64_t numbered; /* so far */
     struct pkd_known_head {
         uint8_t hash[PK_SECRET_HASH_BYTES];
         struct pkd_message message; /* head_len 0: none */

@@ -119,7 +119,7 @@ static bool render(struct pkd_thread *t, const struct pkd_request *http, struct 
     struct pk_prompt_use use;
     struct pkd_ask ask;
 
-    pkd_ask_read(arena, http->headers, &ask);
+    pkd_ask_read(arena, &t->asks, http, &ask);
     if (!pkd_auth_apply(t->caller, arena, true, &ask, err) ||
         !pkd_ask_request(arena, &ask, req, err) ||
         !begin(arena, pkd_prompt_ref(arena, http), http->body, &use, err))

@@ -49,6 +49,8 @@ struct pkd_request {
     pk_str body;
     bool local;   /* over the Unix socket */
     bool upgrade; /* it asks for another protocol, as HTTP/1.1 does */
+    /* Of one server, requests of the same number are alike in every byte but their bodies'; 0: nobody knows. */
+    uint64_t head;
 };
 
 struct pkd_server_host {

@@ -58,6 +58,7 @@ struct pkd_thread {
     struct pk_resolver *resolver;
     struct pkd_recall recall;
     struct pkd_keyring keyring;
+    struct pkd_asks asks;
     struct pkd_hot hot;
     const struct pk_api_key
         *caller; /* of the request that is being taken; NULL: no key is needed */
