@@ -199,6 +199,24 @@ def equal_heads_have_bodies_of_their_own():
         expect(read_response(s)[0] == 200)
 
 
+def heads_of_one_length_are_told_apart():
+    """More of them than are known at once, each several times, in lines of any order, and one with bytes of Latin-1."""
+    traces = [f"trace-{word()}" for _ in range(MANY)]
+    users = [f"user-{i:03}" if i else "user-\u00fc0" for i in range(MANY)]
+    heads = []
+    for i, (trace, user) in enumerate(zip(traces, users)):
+        lines = [("x-portkey-trace-id", trace), ("x-portkey-metadata", json.dumps({"_user": user}, ensure_ascii=False))]
+        plain = request("x", dict(lines[::-1] if i % 2 else lines), cfg=config(mock)).decode()
+        heads.append(plain.encode("latin-1"))
+    for order in heads, heads[::-1], [h for h in heads for _ in range(3)]:
+        answers = burst(pkd, *order)
+        expect([a[1].get("x-portkey-trace-id") for a in answers] == [traces[heads.index(h)] for h in order])
+    names = ",".join(f"'{t}'" for t in traces)
+    got = pkd.rows_within(f"select user_id, count(*) from pk_logs where trace_id in ({names}) group by 1 order by 1",
+                          lambda rows: sum(r[1] for r in rows) == 5 * MANY)
+    expect(got == sorted((u, 5) for u in users), got)
+
+
 def what_chance_or_a_guardrail_decides_is_decided_each_time():
     cfg = json.loads(config(mock))
     balanced = json.dumps({"strategy": {"mode": "loadbalance"}, "cache": {"mode": "simple"}, "targets": [cfg, cfg]})
@@ -322,7 +340,8 @@ def in_durable_mode_each_waits_for_its_row():
 pkd = Pkd()
 run(each_has_a_row_of_its_own, ids_that_are_given_stay, what_is_told_apart_by_a_header_is,
     streams_and_refreshes_are_told_apart, what_chance_or_a_guardrail_decides_is_decided_each_time,
-    they_are_counted, equal_heads_have_bodies_of_their_own, a_purge_is_seen,
+    they_are_counted, equal_heads_have_bodies_of_their_own,
+    heads_of_one_length_are_told_apart, a_purge_is_seen,
     an_entry_that_expires_is_given_no_more, a_new_answer_is_seen_at_once, a_changed_config_is_seen,
     a_revoked_key_is_refused, a_key_that_expires_is_refused, in_durable_mode_each_waits_for_its_row)
 expect(pkd.stop() == 0)
