@@ -63,6 +63,10 @@ typedef struct {
 
 #define PK_STR(literal) ((pk_str){(literal), sizeof(literal) - 1})
 #define PK_NONE         ((pk_str){NULL, 0})
+/* The same in a static table. */
+/* clang-format off */
+#define PK_NAME(literal) {(literal), sizeof(literal) - 1}
+/* clang-format on */
 
 /* For printf("%.*s", PK_FMT(s)). */
 #define PK_FMT(s) (int)(s).len, (s).at ? (s).at : ""

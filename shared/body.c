@@ -10,34 +10,28 @@
 
 enum { PARTS_DEPTH_MAX = 2 }; /* what a tool gave back (Anthropic) has parts of its own */
 
-/* With their lengths: each key of a request is compared with them. */
-#define NAME(text)                                                                                 \
-    {                                                                                              \
-        text, sizeof text - 1                                                                      \
-    }
 static const pk_str body_names[] = {
-    NAME("model"),
-    NAME("messages"),
-    NAME("input"),
-    NAME("prompt"),
-    NAME("documents"),
-    NAME("query"),
-    NAME("system"),
-    NAME("stream"),
-    NAME("stream_options"),
-    NAME("max_tokens"),
-    NAME("max_completion_tokens"),
-    NAME("n"),
-    NAME("tools"),
-    NAME("user"),
-    NAME("metadata"),
-    NAME("instructions"),
-    NAME("max_output_tokens"),
+    PK_NAME("model"),
+    PK_NAME("messages"),
+    PK_NAME("input"),
+    PK_NAME("prompt"),
+    PK_NAME("documents"),
+    PK_NAME("query"),
+    PK_NAME("system"),
+    PK_NAME("stream"),
+    PK_NAME("stream_options"),
+    PK_NAME("max_tokens"),
+    PK_NAME("max_completion_tokens"),
+    PK_NAME("n"),
+    PK_NAME("tools"),
+    PK_NAME("user"),
+    PK_NAME("metadata"),
+    PK_NAME("instructions"),
+    PK_NAME("max_output_tokens"),
     {0},
 };
-static const pk_str message_names[] = {NAME("role"), NAME("content"), {0}};
-static const pk_str part_names[] = {NAME("type"), NAME("text"), NAME("content"), {0}};
-#undef NAME
+static const pk_str message_names[] = {PK_NAME("role"), PK_NAME("content"), {0}};
+static const pk_str part_names[] = {PK_NAME("type"), PK_NAME("text"), PK_NAME("content"), {0}};
 
 /* The first of the names that an object has twice, or NULL. */
 static const char *repeated(const struct pk_json *doc, int object, const pk_str *names)
@@ -47,13 +41,12 @@ static const char *repeated(const struct pk_json *doc, int object, const pk_str 
     if (pk_json_type(doc, object) != PK_JSON_OBJECT)
         return NULL;
     for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
-        for (int i = 0; names[i].len; i++) {
-            if (!pk_json_equals(doc, k, names[i]))
-                continue;
-            if (seen & 1u << i)
-                return names[i].at;
+        int i = pk_json_which(doc, k, names);
+
+        if (i >= 0 && seen & 1u << i)
+            return names[i].at;
+        if (i >= 0)
             seen |= 1u << i;
-        }
     }
     return NULL;
 }

@@ -238,8 +238,9 @@ pk_str pk_call_user(const struct pk_call *c)
 
     if (user.len == 0)
         user = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, 0, "user"));
+    int metadata = user.len ? -1 : pk_json_get(&c->body, 0, "metadata");
     if (user.len == 0) /* as Anthropic spells it */
-        user = pk_json_str(c->arena, &c->body, pk_json_at(&c->body, "metadata.user_id"));
+        user = pk_json_str(c->arena, &c->body, pk_json_get(&c->body, metadata, "user_id"));
     return user;
 }
 

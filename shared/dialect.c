@@ -161,9 +161,12 @@ static bool adapt(struct pk_arena *arena, const struct pk_dialect_pair *pair, pk
 {
     const struct pk_provider *provider = pair->provider;
     struct pk_json doc;
-    struct changes c = {.arena = arena, .doc = &doc};
+    struct changes c; /* .edits are few of the many that there is room for */
     struct pk_buf spliced = pk_buf_in(arena, PK_BODY_BYTES_MAX);
 
+    c.arena = arena;
+    c.doc = &doc;
+    c.count = 0;
     if (!read_body(arena, pair, *body, &doc, err))
         return false;
     leave_out_rejected(&c, provider->rejects, dropped);

@@ -23,6 +23,17 @@ static int64_t first_of(int64_t a, int64_t b)
     return a ? a : b;
 }
 
+enum usage_name { U_PROMPT, U_COMPLETION, U_TOTAL, U_IN, U_OUT, U_HIT, U_CACHED, USAGE_NAMES };
+static const pk_str usage_names[USAGE_NAMES + 1] = {
+    [U_PROMPT] = PK_NAME("prompt_tokens"),
+    [U_COMPLETION] = PK_NAME("completion_tokens"),
+    [U_TOTAL] = PK_NAME("total_tokens"),
+    [U_IN] = PK_NAME("prompt_tokens_details"),
+    [U_OUT] = PK_NAME("completion_tokens_details"),
+    [U_HIT] = PK_NAME("prompt_cache_hit_tokens"),
+    [U_CACHED] = PK_NAME("cached_tokens"),
+};
+
 /* prompt_tokens includes what was read from the cache, completion_tokens what was thought. Where
  * the total is more than both, the rest was thought too (xAI, Gemini). Cache hits are spelled in
  * three ways: OpenAI's, DeepSeek's, Moonshot's. False when `usage` is no object. */
@@ -31,16 +42,16 @@ static bool read_usage(const struct pk_json *doc, int usage, struct pk_usage *u)
     *u = (struct pk_usage){0};
     if (pk_json_type(doc, usage) != PK_JSON_OBJECT) /* as in most events of a stream */
         return pk_json_type(doc, usage) <= PK_JSON_NULL;
-    int in = pk_json_get(doc, usage, "prompt_tokens_details");
-    int out = pk_json_get(doc, usage, "completion_tokens_details");
-    int64_t prompt = pk_dialect_count(doc, usage, "prompt_tokens");
-    int64_t completion = pk_dialect_count(doc, usage, "completion_tokens");
-    int64_t cached = first_of(pk_dialect_count(doc, in, "cached_tokens"),
-                              first_of(pk_dialect_count(doc, usage, "prompt_cache_hit_tokens"),
-                                       pk_dialect_count(doc, usage, "cached_tokens")));
-    int64_t written = pk_dialect_count(doc, in, "cache_write_tokens");
-    int64_t thought = pk_dialect_count(doc, out, "reasoning_tokens");
-    int64_t beyond = pk_dialect_count(doc, usage, "total_tokens") - prompt - completion;
+    int at[USAGE_NAMES];
+    pk_json_members(doc, usage, usage_names, at);
+    int64_t prompt = pk_dialect_count_of(doc, at[U_PROMPT]);
+    int64_t completion = pk_dialect_count_of(doc, at[U_COMPLETION]);
+    int64_t cached = first_of(
+        pk_dialect_count(doc, at[U_IN], "cached_tokens"),
+        first_of(pk_dialect_count_of(doc, at[U_HIT]), pk_dialect_count_of(doc, at[U_CACHED])));
+    int64_t written = pk_dialect_count(doc, at[U_IN], "cache_write_tokens");
+    int64_t thought = pk_dialect_count(doc, at[U_OUT], "reasoning_tokens");
+    int64_t beyond = pk_dialect_count_of(doc, at[U_TOTAL]) - prompt - completion;
 
     u->source = PK_USAGE_PROVIDER;
     u->cache_read = least(cached, prompt);
@@ -60,13 +71,10 @@ static bool is_failure(const struct pk_json *doc, int reason)
            pk_json_is(doc, reason, "insufficient_system_resource");
 }
 
-/* Whether a choice is a failure; its words, if it has some, or the reason. */
-static bool read_failure(struct pk_arena *arena, const struct pk_json *doc, int choice,
+/* Whether a choice is a failure, with its members `reason` and `error`; its words, if it has some, or the reason. */
+static bool read_failure(struct pk_arena *arena, const struct pk_json *doc, int reason, int error,
                          struct pk_fault *f)
 {
-    int reason = pk_json_get(doc, choice, "finish_reason");
-    int error = pk_json_get(doc, choice, "error");
-
     if (pk_json_count(doc, error) == 0 && !is_failure(doc, reason))
         return false;
     *f = (struct pk_fault){
@@ -86,37 +94,47 @@ static bool is_text(enum pk_json_type type)
     return type <= PK_JSON_NULL || type == PK_JSON_STRING;
 }
 
-static bool check_choice(const struct pk_json *doc, int choice, struct pk_error *err)
+static bool check_message(const struct pk_json *doc, int message, struct pk_error *err)
 {
-    int message = pk_json_get(doc, choice, "message");
-    enum pk_json_type content = pk_json_type(doc, pk_json_get(doc, message, "content"));
-    enum pk_json_type tools = pk_json_type(doc, pk_json_get(doc, message, "tool_calls"));
+    static const pk_str names[] = {PK_NAME("content"), PK_NAME("tool_calls"), {0}};
+    enum { CONTENT, TOOLS, NAMES };
+    int at[NAMES];
 
     if (pk_json_type(doc, message) != PK_JSON_OBJECT)
         return pk_fail(err, PK_BAD_ANSWER, "answer: choices hold no message");
+    pk_json_members(doc, message, names, at);
+    enum pk_json_type content = pk_json_type(doc, at[CONTENT]),
+                      tools = pk_json_type(doc, at[TOOLS]);
     if (!is_text(content) && content != PK_JSON_ARRAY)
         return pk_fail(err, PK_BAD_ANSWER, "answer: message.content is %s",
                        pk_json_type_name(content));
     if (tools > PK_JSON_NULL && tools != PK_JSON_ARRAY)
         return pk_fail(err, PK_BAD_ANSWER, "answer: message.tool_calls is %s",
                        pk_json_type_name(tools));
-    if (!is_text(pk_json_type(doc, pk_json_get(doc, choice, "finish_reason"))))
-        return pk_fail(err, PK_BAD_ANSWER, "answer: finish_reason is no text");
     return true;
 }
 
-static bool check_choices(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f,
-                          struct pk_error *err)
+/* a->finish_reason: of the first. */
+static bool check_choices(struct pk_arena *arena, const struct pk_json *doc, int choices,
+                          struct pk_answer *a, struct pk_error *err)
 {
-    int choices = pk_json_get(doc, 0, "choices");
+    static const pk_str names[] = {
+        PK_NAME("message"), PK_NAME("finish_reason"), PK_NAME("error"), {0}};
+    enum { MESSAGE, REASON, ERROR, NAMES };
+    int at[NAMES], first = pk_json_first(doc, choices);
 
-    if (pk_json_type(doc, choices) != PK_JSON_ARRAY || pk_json_count(doc, choices) == 0)
+    if (pk_json_type(doc, choices) != PK_JSON_ARRAY || first < 0)
         return pk_fail(err, PK_BAD_ANSWER, "answer: no list of choices in it");
-    for (int c = pk_json_first(doc, choices); c >= 0; c = pk_json_next(doc, choices, c)) {
-        if (read_failure(arena, doc, c, f))
+    for (int c = first; c >= 0; c = pk_json_next(doc, choices, c)) {
+        pk_json_members(doc, c, names, at);
+        if (read_failure(arena, doc, at[REASON], at[ERROR], &a->fault))
             return pk_fail(err, PK_UPSTREAM, "the provider answered with an error");
-        if (!check_choice(doc, c, err))
+        if (!check_message(doc, at[MESSAGE], err))
             return false;
+        if (!is_text(pk_json_type(doc, at[REASON])))
+            return pk_fail(err, PK_BAD_ANSWER, "answer: finish_reason is no text");
+        if (c == first)
+            a->finish_reason = pk_json_str(arena, doc, at[REASON]);
     }
     return true;
 }
@@ -124,16 +142,20 @@ static bool check_choices(struct pk_arena *arena, const struct pk_json *doc, str
 static bool answer(struct pk_arena *arena, const struct pk_json *doc, struct pk_answer *a,
                    struct pk_buf *out, struct pk_error *err)
 {
-    bool usage = read_usage(doc, pk_json_get(doc, 0, "usage"), &a->usage);
+    static const pk_str names[] = {
+        PK_NAME("id"), PK_NAME("model"), PK_NAME("choices"), PK_NAME("usage"), {0}};
+    enum { ID, MODEL, CHOICES, USAGE, NAMES };
+    int at[NAMES];
 
-    a->model = pk_json_str(arena, doc, pk_json_get(doc, 0, "model"));
+    pk_json_members(doc, 0, names, at);
+    bool usage = read_usage(doc, at[USAGE], &a->usage);
+    a->model = pk_json_str(arena, doc, at[MODEL]);
     if (!pk_dialect_no_error(arena, doc, &a->fault, err) ||
-        !check_choices(arena, doc, &a->fault, err))
+        !check_choices(arena, doc, at[CHOICES], a, err))
         return false; /* which is billed all the same */
     if (!usage)
         return pk_fail(err, PK_BAD_ANSWER, "answer: usage is no object");
-    a->id = pk_json_str(arena, doc, pk_json_get(doc, 0, "id"));
-    a->finish_reason = pk_json_str(arena, doc, pk_json_at(doc, "choices[0].finish_reason"));
+    a->id = pk_json_str(arena, doc, at[ID]);
     if (out)
         pk_buf_add(out, doc->text);
     return true;
@@ -162,19 +184,10 @@ static void emit_parts(const struct pk_reader *r, int parts)
     }
 }
 
-/* A list of names with their lengths, for what is compared with every key of every event. */
-/* clang-format off */
-#define NAME(text) {text, sizeof text - 1}
-/* clang-format on */
-
 /* Whether a member is one of those that are known, or null. */
 static bool is_known(const struct pk_json *doc, int key, const pk_str *known)
 {
-    bool found = pk_json_type(doc, key + 1) == PK_JSON_NULL;
-
-    for (; known->len && !found; known++)
-        found = pk_json_equals(doc, key, *known);
-    return found;
+    return pk_json_type(doc, key + 1) == PK_JSON_NULL || pk_json_which(doc, key, known) >= 0;
 }
 
 /* Whether an object has a member, not null, beside those that are known. */
@@ -191,8 +204,9 @@ static bool has_more(const struct pk_reader *r, int object, const pk_str *known)
 
 static void emit_tool(const struct pk_reader *r, int call, int position)
 {
-    static const pk_str known[] = {NAME("index"), NAME("id"), NAME("type"), NAME("function"), {0}};
-    static const pk_str function_known[] = {NAME("name"), NAME("arguments"), {0}};
+    static const pk_str known[] = {
+        PK_NAME("index"), PK_NAME("id"), PK_NAME("type"), PK_NAME("function"), {0}};
+    static const pk_str function_known[] = {PK_NAME("name"), PK_NAME("arguments"), {0}};
     struct pk_arena *arena = &r->s->scratch;
     int function = pk_json_get(r->doc, call, "function");
     int64_t index;
@@ -232,12 +246,12 @@ static bool emit_tools(const struct pk_reader *r, int calls, struct pk_error *er
 
 static bool emit_message(const struct pk_reader *r, int delta, struct pk_error *err)
 {
-    static const pk_str known[] = {NAME("role"),
-                                   NAME("content"),
-                                   NAME("reasoning_content"),
-                                   NAME("reasoning"),
-                                   NAME("refusal"),
-                                   NAME("tool_calls"),
+    static const pk_str known[] = {PK_NAME("role"),
+                                   PK_NAME("content"),
+                                   PK_NAME("reasoning_content"),
+                                   PK_NAME("reasoning"),
+                                   PK_NAME("refusal"),
+                                   PK_NAME("tool_calls"),
                                    {0}};
     int content = pk_json_get(r->doc, delta, "content");
     int reasoning = pk_json_get(r->doc, delta, "reasoning_content");
@@ -259,7 +273,7 @@ static bool emit_message(const struct pk_reader *r, int delta, struct pk_error *
 /* Tokens and their odds; what has no place among them is only passed on. */
 static void emit_logprobs(const struct pk_reader *r, int logprobs)
 {
-    static const pk_str known[] = {NAME("content"), {0}};
+    static const pk_str known[] = {PK_NAME("content"), {0}};
     int content = pk_json_get(r->doc, logprobs, "content");
     pk_str list = pk_json_raw(r->doc, content);
 
@@ -274,8 +288,9 @@ static void emit_logprobs(const struct pk_reader *r, int logprobs)
 /* What a choice has beside OpenAI's own. */
 static void emit_members(const struct pk_reader *r, int choice)
 {
-    static const pk_str known[] = {NAME("index"),    NAME("delta"),         NAME("message"),
-                                   NAME("logprobs"), NAME("finish_reason"), {0}};
+    static const pk_str known[] = {PK_NAME("index"),         PK_NAME("delta"),
+                                   PK_NAME("message"),       PK_NAME("logprobs"),
+                                   PK_NAME("finish_reason"), {0}};
 
     for (int k = pk_json_first(r->doc, choice); k >= 0; k = pk_json_next(r->doc, choice, k)) {
         if (!is_known(r->doc, k, known))
@@ -288,7 +303,8 @@ static bool emit_failure(const struct pk_reader *r, int choice)
 {
     struct pk_delta d = {.kind = PK_DELTA_ERROR, .choice = r->choice};
 
-    if (!read_failure(&r->s->scratch, r->doc, choice, &d.fault))
+    if (!read_failure(&r->s->scratch, r->doc, pk_json_get(r->doc, choice, "finish_reason"),
+                      pk_json_get(r->doc, choice, "error"), &d.fault))
         return false;
     r->emit(r->s, &d);
     return true;
@@ -368,9 +384,9 @@ static void emit_start(const struct pk_reader *r)
 /* What an event has beside OpenAI's own and stands for the whole answer: citations, a fingerprint. */
 static void keep_members(struct pk_stream *s, const struct pk_json *doc)
 {
-    static const pk_str known[] = {NAME("id"),     NAME("object"),      NAME("created"),
-                                   NAME("model"),  NAME("choices"),     NAME("usage"),
-                                   NAME("x_groq"), NAME("obfuscation"), {0}};
+    static const pk_str known[] = {PK_NAME("id"),     PK_NAME("object"),      PK_NAME("created"),
+                                   PK_NAME("model"),  PK_NAME("choices"),     PK_NAME("usage"),
+                                   PK_NAME("x_groq"), PK_NAME("obfuscation"), {0}};
 
     for (int k = pk_json_first(doc, 0); k >= 0; k = pk_json_next(doc, 0, k)) {
         if (!is_known(doc, k, known))

@@ -71,7 +71,11 @@ bool pk_dialect_has(const struct pk_json *doc, int object, const char *name)
 
 int64_t pk_dialect_count(const struct pk_json *doc, int object, const char *name)
 {
-    int value = pk_json_get(doc, object, name);
+    return pk_dialect_count_of(doc, pk_json_get(doc, object, name));
+}
+
+int64_t pk_dialect_count_of(const struct pk_json *doc, int value)
+{
     int64_t count;
     double number;
 
@@ -146,12 +150,18 @@ static pk_str words(struct pk_arena *arena, const struct pk_json *doc, int objec
 }
 
 /* MiniMax's own place for errors, which may come with status 200; 0 is none. */
+static bool is_base_error(const struct pk_json *doc, int base)
+{
+    int64_t code = 0;
+
+    return pk_json_int(doc, pk_json_get(doc, base, "status_code"), &code) && code;
+}
+
 static int base_error(const struct pk_json *doc)
 {
     int base = pk_json_get(doc, 0, "base_resp");
-    int64_t code = 0;
 
-    return pk_json_int(doc, pk_json_get(doc, base, "status_code"), &code) && code ? base : -1;
+    return is_base_error(doc, base) ? base : -1;
 }
 
 /* The object that an error's members stand in: `error`, or the first of Cloudflare's `errors`, or the whole. */
@@ -196,10 +206,14 @@ void pk_dialect_read_fault(struct pk_arena *arena, const struct pk_json *doc, st
 bool pk_dialect_no_error(struct pk_arena *arena, const struct pk_json *doc, struct pk_fault *f,
                          struct pk_error *err)
 {
-    int error = pk_json_get(doc, 0, "error");
-    bool empty = pk_json_type(doc, error) <= PK_JSON_FALSE || pk_json_raw(doc, error).len <= 2;
+    static const pk_str names[] = {PK_NAME("error"), PK_NAME("type"), PK_NAME("base_resp"), {0}};
+    enum { ERROR, TYPE, BASE, NAMES };
+    int at[NAMES];
 
-    if (empty && !pk_json_is(doc, pk_json_get(doc, 0, "type"), "error") && base_error(doc) < 0)
+    pk_json_members(doc, 0, names, at);
+    bool empty =
+        pk_json_type(doc, at[ERROR]) <= PK_JSON_FALSE || pk_json_raw(doc, at[ERROR]).len <= 2;
+    if (empty && !pk_json_is(doc, at[TYPE], "error") && !is_base_error(doc, at[BASE]))
         return true;
     pk_dialect_read_fault(arena, doc, f);
     return pk_fail(err, PK_UPSTREAM, "the provider answered with an error%s",

@@ -23,6 +23,7 @@ void pk_dialect_segment(struct pk_buf *out, pk_str text);
 bool pk_dialect_has(const struct pk_json *doc, int object, const char *name);
 /* A count of tokens; 0 for anything that is none. */
 int64_t pk_dialect_count(const struct pk_json *doc, int object, const char *name);
+int64_t pk_dialect_count_of(const struct pk_json *doc, int value);
 
 /* Adds a field's name to a blank separated list, once. */
 void pk_dialect_drop(struct pk_buf *dropped, pk_str name);

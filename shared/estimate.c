@@ -13,78 +13,96 @@ enum { ANSWERS_MAX = 128 };
 /* More than any model gives or takes: keeps products in range. */
 static const int64_t tokens_max = INT64_C(1) << 40;
 
-/* The types of message parts, in all dialects, whose size in tokens their bytes do not tell. */
-static bool is_attachment(const struct pk_json *doc, int object)
-{
-    static const char *const types[] = {"image_url",  "image",     "input_image", "input_audio",
-                                        "audio",      "video_url", "video",       "file",
-                                        "input_file", "document"};
-    int type = pk_json_get(doc, object, "type");
+/* The members that say, in all dialects, what of a request is more than its text. */
+enum telling { FILE_DATA, URL, IMAGE_URL, DATA, TYPE, CACHE_CONTROL };
+static const pk_str telling_names[] = {
+    [FILE_DATA] = PK_NAME("file_data"),
+    [URL] = PK_NAME("url"),
+    [IMAGE_URL] = PK_NAME("image_url"),
+    [DATA] = PK_NAME("data"),
+    [TYPE] = PK_NAME("type"),
+    [CACHE_CONTROL] = PK_NAME("cache_control"),
+    {0},
+};
 
-    for (size_t i = 0; type >= 0 && i < PK_COUNT(types); i++)
-        if (pk_json_is(doc, type, types[i]))
-            return true;
-    return false;
+/* The types of message parts whose size in tokens their bytes do not tell. */
+static bool is_attachment(const struct pk_json *doc, int type)
+{
+    static const pk_str types[] = {PK_NAME("image_url"),
+                                   PK_NAME("image"),
+                                   PK_NAME("input_image"),
+                                   PK_NAME("input_audio"),
+                                   PK_NAME("audio"),
+                                   PK_NAME("video_url"),
+                                   PK_NAME("video"),
+                                   PK_NAME("file"),
+                                   PK_NAME("input_file"),
+                                   PK_NAME("document"),
+                                   {0}};
+
+    return pk_json_type(doc, type) == PK_JSON_STRING && pk_json_which(doc, type, types) >= 0;
 }
 
-/* Whether the text of a member is encoded content: not read as text by the model. */
-static bool is_encoded(const struct pk_json *doc, int object, int key)
+/* Whether the text of a member with this name is encoded content: not read as text by the model. */
+static bool is_encoded(const struct pk_json *doc, int object, int value, int name)
 {
-    pk_str raw = pk_json_raw(doc, key + 1);
+    bool url = pk_str_starts(pk_json_raw(doc, value), "\"data:");
 
-    if (pk_json_type(doc, key + 1) != PK_JSON_STRING)
+    if (pk_json_type(doc, value) != PK_JSON_STRING)
         return false;
-    if (pk_str_starts(raw, "\"data:"))
-        return pk_json_is(doc, key, "url") || pk_json_is(doc, key, "image_url") ||
-               pk_json_is(doc, key, "file_data");
-    return (pk_json_is(doc, key, "data") &&
-            (pk_json_is(doc, pk_json_get(doc, object, "type"), "base64") ||
-             pk_json_get(doc, object, "format") >= 0)) ||
-           pk_json_is(doc, key, "file_data");
+    if (name == DATA)
+        return !url && (pk_json_is(doc, pk_json_get(doc, object, "type"), "base64") ||
+                        pk_json_get(doc, object, "format") >= 0);
+    return name == FILE_DATA || (url && (name == URL || name == IMAGE_URL));
 }
 
-/* What is attached: how many, and the bytes of their encoded content. */
+/* What is attached: how many, and the bytes of their encoded content; and whether some of it all is to be cached. */
 struct attached {
     int64_t count;
     size_t bytes;
+    bool cached;
 };
 
 static struct attached attached_to(const struct pk_json *doc)
 {
-    struct attached a = {0, 0};
+    struct attached a = {0};
 
     for (int i = 0; i < doc->count; i++) {
         if (doc->nodes[i].type != PK_JSON_OBJECT)
             continue;
-        a.count += is_attachment(doc, i);
-        for (int k = pk_json_first(doc, i); k >= 0; k = pk_json_next(doc, i, k))
-            if (is_encoded(doc, i, k))
+        for (int k = pk_json_first(doc, i); k >= 0; k = pk_json_next(doc, i, k)) {
+            int name = pk_json_which(doc, k, telling_names);
+
+            if (name == TYPE)
+                a.count += is_attachment(doc, k + 1);
+            else if (name == CACHE_CONTROL)
+                a.cached = true;
+            else if (name >= 0 && is_encoded(doc, i, k + 1, name))
                 a.bytes += pk_json_raw(doc, k + 1).len;
+        }
     }
     return a;
 }
 
-/* The largest of the members that limit the output; 0: there is none. */
-static int64_t output_limit(const struct pk_json *body)
-{
-    static const char *const names[] = {"max_completion_tokens", "max_tokens", "max_output_tokens"};
-    int64_t most = 0, n;
+/* The members that limit the output, and how many answers there are. */
+enum { LIMIT, LIMIT_OLD, LIMIT_RESPONSES, N, BEST_OF, OUTPUT_NAMES };
+static const pk_str output_names[OUTPUT_NAMES + 1] = {
+    [LIMIT] = PK_NAME("max_completion_tokens"),
+    [LIMIT_OLD] = PK_NAME("max_tokens"),
+    [LIMIT_RESPONSES] = PK_NAME("max_output_tokens"),
+    [N] = PK_NAME("n"),
+    [BEST_OF] = PK_NAME("best_of"),
+};
 
-    for (size_t i = 0; i < PK_COUNT(names); i++)
-        if (pk_json_int(body, pk_json_get(body, 0, names[i]), &n) && n > most)
+/* The largest of the numbers at `values`, or `most`. */
+static int64_t largest(const struct pk_json *doc, const int *values, int count, int64_t most)
+{
+    int64_t n;
+
+    for (int i = 0; i < count; i++)
+        if (pk_json_int(doc, values[i], &n) && n > most)
             most = n;
     return most;
-}
-
-static int64_t answers_of(const struct pk_json *body)
-{
-    static const char *const names[] = {"n", "best_of"};
-    int64_t most = 1, n;
-
-    for (size_t i = 0; i < PK_COUNT(names); i++)
-        if (pk_json_int(body, pk_json_get(body, 0, names[i]), &n) && n > most)
-            most = n;
-    return most > ANSWERS_MAX ? ANSWERS_MAX : most;
 }
 
 static int64_t capped(int64_t n)
@@ -95,15 +113,18 @@ static int64_t capped(int64_t n)
 struct pk_bound pk_estimate_bound(const struct pk_json *body, int64_t assumed)
 {
     struct attached a = attached_to(body);
-    int64_t output = capped(output_limit(body));
-    pk_str text = pk_json_raw(body, 0);
+    int at[OUTPUT_NAMES];
 
+    pk_json_members(body, 0, output_names, at);
+    int64_t output = capped(largest(body, at + LIMIT, N - LIMIT, 0)); /* 0: there is none */
+    int64_t answers = largest(body, at + N, OUTPUT_NAMES - N, 1);
     if (output == 0)
         output = assumed > 0 ? capped(assumed) : PK_OUTPUT_ASSUMED;
     return (struct pk_bound){
-        .input = capped((int64_t)(text.len - a.bytes) + a.count * PK_ATTACHMENT_TOKENS),
-        .output = output * answers_of(body),
-        .writes_cache = text.len && memmem(text.at, text.len, "cache_control", 13) != NULL,
+        .input =
+            capped((int64_t)(pk_json_raw(body, 0).len - a.bytes) + a.count * PK_ATTACHMENT_TOKENS),
+        .output = output * (answers > ANSWERS_MAX ? ANSWERS_MAX : answers),
+        .writes_cache = a.cached,
     };
 }
 
@@ -152,7 +173,7 @@ static bool *encoded_values(struct pk_arena *arena, const struct pk_json *doc)
         if (doc->nodes[i].type != PK_JSON_OBJECT)
             continue;
         for (int k = pk_json_first(doc, i); k >= 0; k = pk_json_next(doc, i, k))
-            encoded[k + 1] = is_encoded(doc, i, k);
+            encoded[k + 1] = is_encoded(doc, i, k + 1, pk_json_which(doc, k, telling_names));
     }
     return encoded;
 }

@@ -126,7 +126,7 @@ static const struct pk_price rows[] = {
     {.provider = {"p", 1}, .model = {"long", 4}, .input = 1, .output = 2},
     {.provider = {"p", 1}, .model = {"long", 4}, .input = 3, .output = 4, .above_tokens = 100},
 };
-static const struct pk_prices prices = {rows, PK_COUNT(rows)};
+static const struct pk_prices prices = {.rows = rows, .count = PK_COUNT(rows)};
 
 static int64_t cost(const char *model, int64_t input, int64_t output, bool writes)
 {

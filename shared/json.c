@@ -17,8 +17,7 @@
 struct parser {
     struct pk_arena *arena;
     struct pk_json *doc;
-    pk_str text;
-    size_t at;
+    const char *at, *end;
     int cap;
     int open[PK_JSON_DEPTH_MAX]; /* containers that are not closed yet, outermost first */
     int depth;
@@ -104,24 +103,30 @@ static bool fail(struct parser *p, const char *problem)
     return false;
 }
 
-static bool blank(char c)
+static inline char peek(const struct parser *p)
 {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    return p->at < p->end ? *p->at : 0;
 }
 
-static void skip_blanks(struct parser *p)
+/* The next character that is no blank; it stays where it is. Most texts have none. */
+static inline char peek_on(struct parser *p)
 {
-    while (p->at < p->text.len && (unsigned char)p->text.at[p->at] <= ' ' &&
-           blank(p->text.at[p->at]))
+    char c = peek(p);
+
+    while ((unsigned char)c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) {
         p->at++;
+        c = peek(p);
+    }
+    return c;
 }
 
-static char peek(const struct parser *p)
+static uint32_t offset(const struct parser *p, const char *at)
 {
-    return p->at < p->text.len ? p->text.at[p->at] : 0;
+    return (uint32_t)(at - p->doc->text.at);
 }
 
-static bool add_room(struct parser *p)
+/* Kept out of the way of every value, few of which need it. */
+static __attribute__((noinline)) bool add_room(struct parser *p)
 {
     struct pk_json *d = p->doc;
     int cap = p->cap ? p->cap * 2 : NODES_FIRST;
@@ -137,29 +142,30 @@ static bool add_room(struct parser *p)
     return true;
 }
 
-static int add_node(struct parser *p, enum pk_json_type type, size_t start, size_t end)
+/* A value from `start` to where the parser is. */
+static inline int add_node(struct parser *p, enum pk_json_type type, const char *start)
 {
     struct pk_json *d = p->doc;
 
     if (d->count == p->cap && !add_room(p))
         return -1;
     d->nodes[d->count] = (struct pk_json_node){
-        .start = (uint32_t)start,
-        .end = (uint32_t)end,
+        .start = offset(p, start),
+        .end = offset(p, p->at),
         .after = (uint32_t)d->count + 1,
         .type = (uint8_t)type,
     };
     return d->count++;
 }
 
-static int hex4(pk_str s, size_t at)
+static int hex4(const char *at, const char *end)
 {
     int n = 0;
 
-    if (at + 4 > s.len)
+    if (end - at < 4)
         return -1;
-    for (size_t i = at; i < at + 4; i++) {
-        int digit = pk_hex_digit(s.at[i]);
+    for (int i = 0; i < 4; i++) {
+        int digit = pk_hex_digit(at[i]);
 
         if (digit < 0)
             return -1;
@@ -171,7 +177,7 @@ static int hex4(pk_str s, size_t at)
 /* At the `u` of an escape. Moves behind it, and behind the second half of a pair. */
 static bool skip_unicode_escape(struct parser *p)
 {
-    int unit = hex4(p->text, p->at + 1);
+    int unit = hex4(p->at + 1, p->end);
 
     if (unit < 0)
         return fail(p, "\\u needs four hex digits");
@@ -180,10 +186,9 @@ static bool skip_unicode_escape(struct parser *p)
     p->at += 5;
     if (unit < 0xd800 || unit > 0xdfff)
         return true;
-    if (unit > 0xdbff || peek(p) != '\\' || p->at + 1 >= p->text.len ||
-        p->text.at[p->at + 1] != 'u')
+    if (unit > 0xdbff || p->end - p->at < 2 || p->at[0] != '\\' || p->at[1] != 'u')
         return fail(p, "lone surrogate");
-    unit = hex4(p->text, p->at + 2);
+    unit = hex4(p->at + 2, p->end);
     if (unit < 0xdc00 || unit > 0xdfff)
         return fail(p, "lone surrogate");
     p->at += 6;
@@ -246,31 +251,29 @@ size_t pk_json_plain_len(const unsigned char *s, size_t left)
     return n;
 }
 
-/* At the opening quote. Moves behind the closing one. */
-static bool skip_string(struct parser *p, bool *escaped)
+/* The rest of a string, from the first byte that is not plain: behind its closing quote. */
+static bool skip_special(struct parser *p, bool *escaped)
 {
-    const unsigned char *s = (const unsigned char *)p->text.at;
+    while (p->at < p->end) {
+        const unsigned char *s = (const unsigned char *)p->at;
+        size_t left = (size_t)(p->end - p->at), n = pk_json_plain_len(s, left);
 
-    *escaped = false;
-    p->at++;
-    while (p->at < p->text.len) {
-        p->at += pk_json_plain_len(s + p->at, p->text.len - p->at);
-        if (p->at == p->text.len)
+        p->at += n;
+        if (n == left)
             break;
-        unsigned char c = s[p->at];
-        if (c == '"') {
+        if (s[n] == '"') {
             p->at++;
             return true;
         }
-        if (c < ' ')
+        if (s[n] < ' ')
             return fail(p, "control character in a string");
-        if (c == '\\') {
+        if (s[n] == '\\') {
             *escaped = true;
             if (!skip_escape(p))
                 return false;
             continue;
         }
-        size_t n = pk_json_utf8_len(s + p->at, p->text.len - p->at);
+        n = pk_json_utf8_len(s + n, left - n);
         if (n == 0)
             return fail(p, "invalid UTF-8");
         p->at += n;
@@ -278,14 +281,18 @@ static bool skip_string(struct parser *p, bool *escaped)
     return fail(p, "unfinished string");
 }
 
-static bool add_string(struct parser *p)
+/* At the opening quote. */
+static inline bool add_string(struct parser *p)
 {
-    size_t start = p->at;
-    bool escaped;
+    const char *start = p->at++;
+    bool escaped = false;
 
-    if (!skip_string(p, &escaped))
+    p->at += pk_json_plain_len((const unsigned char *)p->at, (size_t)(p->end - p->at));
+    if (p->at < p->end && *p->at == '"') /* as most do */
+        p->at++;
+    else if (!skip_special(p, &escaped))
         return false;
-    int n = add_node(p, PK_JSON_STRING, start, p->at);
+    int n = add_node(p, PK_JSON_STRING, start);
     if (n >= 0)
         p->doc->nodes[n].escaped = escaped;
     return n >= 0;
@@ -293,16 +300,16 @@ static bool add_string(struct parser *p)
 
 static bool skip_digits(struct parser *p)
 {
-    size_t start = p->at;
+    const char *start = p->at;
 
-    while (peek(p) >= '0' && peek(p) <= '9')
+    while (p->at < p->end && *p->at >= '0' && *p->at <= '9')
         p->at++;
     return p->at > start;
 }
 
 static bool add_number(struct parser *p)
 {
-    size_t start = p->at;
+    const char *start = p->at;
 
     if (peek(p) == '-')
         p->at++;
@@ -322,24 +329,24 @@ static bool add_number(struct parser *p)
         if (!skip_digits(p))
             return fail(p, "digit expected");
     }
-    return add_node(p, PK_JSON_NUMBER, start, p->at) >= 0;
+    return add_node(p, PK_JSON_NUMBER, start) >= 0;
 }
 
-static bool add_word(struct parser *p, const char *word, enum pk_json_type type)
+static bool add_word(struct parser *p, const char *word, size_t len, enum pk_json_type type)
 {
-    size_t n = strlen(word);
+    const char *start = p->at;
 
-    if (!pk_str_starts(pk_str_sub(p->text, p->at, n), word))
+    if ((size_t)(p->end - start) < len || memcmp(start, word, len) != 0)
         return fail(p, "not a value");
-    p->at += n;
-    return add_node(p, type, p->at - n, p->at) >= 0;
+    p->at += len;
+    return add_node(p, type, start) >= 0;
 }
 
 static bool open_container(struct parser *p, enum pk_json_type type)
 {
     if (p->depth == PK_JSON_DEPTH_MAX)
         return fail(p, "nested too deep");
-    int n = add_node(p, type, p->at, p->at);
+    int n = add_node(p, type, p->at);
     if (n < 0)
         return false;
     p->at++;
@@ -352,33 +359,30 @@ static void close_container(struct parser *p)
     struct pk_json_node *n = &p->doc->nodes[p->open[--p->depth]];
 
     p->at++;
-    n->end = (uint32_t)p->at;
+    n->end = offset(p, p->at);
     n->after = (uint32_t)p->doc->count;
 }
 
 static bool add_value(struct parser *p)
 {
-    skip_blanks(p);
-    switch (peek(p)) {
+    switch (peek_on(p)) {
     case '{': return open_container(p, PK_JSON_OBJECT);
     case '[': return open_container(p, PK_JSON_ARRAY);
     case '"': return add_string(p);
-    case 't': return add_word(p, "true", PK_JSON_TRUE);
-    case 'f': return add_word(p, "false", PK_JSON_FALSE);
-    case 'n': return add_word(p, "null", PK_JSON_NULL);
-    default: return p->at < p->text.len ? add_number(p) : fail(p, "unexpected end");
+    case 't': return add_word(p, "true", 4, PK_JSON_TRUE);
+    case 'f': return add_word(p, "false", 5, PK_JSON_FALSE);
+    case 'n': return add_word(p, "null", 4, PK_JSON_NULL);
+    default: return p->at < p->end ? add_number(p) : fail(p, "unexpected end");
     }
 }
 
 static bool add_key(struct parser *p)
 {
-    skip_blanks(p);
-    if (peek(p) != '"')
+    if (peek_on(p) != '"')
         return fail(p, "member name expected");
     if (!add_string(p))
         return false;
-    skip_blanks(p);
-    if (peek(p) != ':')
+    if (peek_on(p) != ':')
         return fail(p, "':' expected");
     p->at++;
     return true;
@@ -389,15 +393,15 @@ static bool step(struct parser *p)
 {
     struct pk_json_node *n = &p->doc->nodes[p->open[p->depth - 1]];
     bool object = n->type == PK_JSON_OBJECT;
+    char c = peek_on(p);
 
-    skip_blanks(p);
-    if (peek(p) == (object ? '}' : ']')) {
+    if (c == (object ? '}' : ']')) {
         close_container(p);
         return true;
     }
     if (n->count > 0) {
-        if (peek(p) != ',')
-            return fail(p, p->at < p->text.len ? "',' or end expected" : "unexpected end");
+        if (c != ',')
+            return fail(p, p->at < p->end ? "',' or end expected" : "unexpected end");
         p->at++;
     }
     n->count++;
@@ -407,8 +411,14 @@ static bool step(struct parser *p)
 bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct pk_json *doc,
                    struct pk_error *err)
 {
-    struct parser p = {.arena = arena, .doc = doc, .text = text};
+    struct parser p; /* .open is filled as containers are */
 
+    p.arena = arena;
+    p.doc = doc;
+    p.at = text.at;
+    p.end = text.at + text.len;
+    p.cap = p.depth = 0;
+    p.problem = NULL;
     *doc = (struct pk_json){.text = text};
     if (text.len > PK_STREAM_BYTES_MAX)
         return pk_fail(err, PK_TOO_LARGE, "%s: larger than %d MiB", what,
@@ -417,15 +427,16 @@ bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct
     while (ok && p.depth > 0)
         ok = step(&p);
     if (ok) {
-        skip_blanks(&p);
-        ok = p.at == text.len || fail(&p, "text after the end");
+        (void)peek_on(&p);
+        ok = p.at == p.end || fail(&p, "text after the end");
     }
     if (ok)
         return true;
     *doc = (struct pk_json){.text = text};
     if (arena->failed)
         return pk_fail(err, PK_NO_MEMORY, "%s: out of memory", what);
-    return pk_fail(err, PK_BAD_JSON, "%s: not valid JSON at byte %zu: %s", what, p.at, p.problem);
+    return pk_fail(err, PK_BAD_JSON, "%s: not valid JSON at byte %zu: %s", what,
+                   (size_t)(p.at - text.at), p.problem);
 }
 
 bool pk_json_reuse(const struct pk_json *read, pk_str text, struct pk_json *doc)
@@ -488,17 +499,18 @@ static size_t unescape_one(pk_str s, size_t *at, char out[4])
         out[0] = to[strchr(from, c) - from];
         return 1;
     }
-    uint32_t point = (uint32_t)hex4(s, *at + 2);
+    uint32_t point = (uint32_t)hex4(s.at + *at + 2, s.at + s.len);
     *at += 6;
     if (point >= 0xd800 && point <= 0xdfff) {
-        point = 0x10000 + ((point - 0xd800) << 10) + ((uint32_t)hex4(s, *at + 2) - 0xdc00);
+        point = 0x10000 + ((point - 0xd800) << 10) +
+                ((uint32_t)hex4(s.at + *at + 2, s.at + s.len) - 0xdc00);
         *at += 6;
     }
     return put_utf8(out, point);
 }
 
 /* Most strings differ from a name in their length, or in the first letter. */
-static bool may_be(const struct pk_json *doc, const struct pk_json_node *string, pk_str name)
+static inline bool may_be(const struct pk_json *doc, const struct pk_json_node *string, pk_str name)
 {
     return string->escaped || (string->end - string->start == name.len + 2 &&
                                (name.len == 0 || doc->text.at[string->start + 1] == name.at[0]));
@@ -527,15 +539,40 @@ bool pk_json_string_is(const struct pk_json *doc, int string, pk_str name)
 
 int pk_json_member(const struct pk_json *doc, int object, pk_str name)
 {
-    const struct pk_json_node *nodes = doc->nodes;
-    int found = -1;
+    const struct pk_json_node *nodes = doc->nodes, *found = NULL;
 
     if (pk_json_type(doc, object) != PK_JSON_OBJECT)
         return -1;
-    for (uint32_t k = (uint32_t)object + 1; k < nodes[object].after; k = nodes[k + 1].after)
-        if (may_be(doc, &nodes[k], name) && pk_json_string_is(doc, (int)k, name))
-            found = (int)k + 1;
-    return found;
+    const struct pk_json_node *end = nodes + nodes[object].after;
+    for (const struct pk_json_node *k = nodes + object + 1; k < end; k = nodes + k[1].after)
+        if (may_be(doc, k, name) && pk_json_string_is(doc, (int)(k - nodes), name))
+            found = k + 1;
+    return found ? (int)(found - nodes) : -1;
+}
+
+int pk_json_which(const struct pk_json *doc, int string, const pk_str *names)
+{
+    const struct pk_json_node *n = &doc->nodes[string];
+    size_t len = n->end - n->start - 2;
+
+    for (int i = 0; names[i].len; i++)
+        if ((names[i].len == len || n->escaped) && pk_json_string_is(doc, string, names[i]))
+            return i;
+    return -1;
+}
+
+void pk_json_members(const struct pk_json *doc, int object, const pk_str *names, int *values)
+{
+    for (int i = 0; names[i].len; i++)
+        values[i] = -1;
+    if (pk_json_type(doc, object) != PK_JSON_OBJECT)
+        return;
+    for (int k = pk_json_first(doc, object); k >= 0; k = pk_json_next(doc, object, k)) {
+        int i = pk_json_which(doc, k, names);
+
+        if (i >= 0)
+            values[i] = k + 1;
+    }
 }
 
 int pk_json_item(const struct pk_json *doc, int array, int i)

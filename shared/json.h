@@ -61,6 +61,10 @@ static inline int pk_json_get(const struct pk_json *doc, int object, const char 
 {
     return pk_json_member(doc, object, pk_str_of(name));
 }
+/* Several at once, of a list of names with an empty one at its end: values[i] is that of names[i]. */
+void pk_json_members(const struct pk_json *doc, int object, const pk_str *names, int *values);
+/* Which of such a list a string is, escapes considered; -1: none. */
+int pk_json_which(const struct pk_json *doc, int string, const pk_str *names);
 int pk_json_item(const struct pk_json *doc, int array, int i);
 /* Follows "choices[0].message.content"; for short fixed paths. */
 int pk_json_at(const struct pk_json *doc, const char *path);

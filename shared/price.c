@@ -11,16 +11,12 @@
 
 enum { USD_PLACES = 12, DIGITS_MAX = 40, EXPONENT_MAX = 400 };
 
-/* Names are short, and most differ early. */
 static int compare(pk_str a, pk_str b)
 {
-    const unsigned char *x = (const unsigned char *)a.at, *y = (const unsigned char *)b.at;
     size_t both = a.len < b.len ? a.len : b.len;
+    int c = both ? memcmp(a.at, b.at, both) : 0;
 
-    for (size_t i = 0; i < both; i++)
-        if (x[i] != y[i])
-            return x[i] < y[i] ? -1 : 1;
-    return (a.len > b.len) - (a.len < b.len);
+    return c ? c : (a.len > b.len) - (a.len < b.len);
 }
 
 /* What rows are looked up by: the model is `stem` and then `end`, which is "*" for a prefix. */
@@ -35,6 +31,11 @@ static int stands(const struct pk_price *p, const struct name *n)
     if (c == 0)
         c = compare(pk_str_sub(p->model, 0, n->stem.len), n->stem);
     return c ? c : compare(pk_str_sub(p->model, n->stem.len, p->model.len), n->end);
+}
+
+static bool is_named(const struct pk_price *p, const struct name *n)
+{
+    return p->model.len == n->stem.len + n->end.len && stands(p, n) == 0;
 }
 
 static int in_order(const void *a, const void *b)
@@ -80,6 +81,59 @@ static int lower_bound(const struct pk_prices *prices, const struct name *n)
     return from;
 }
 
+/* --- the index ------------------------------------------------------------------------------ */
+
+static uint32_t hash_on(uint32_t hash, pk_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (unsigned char)s.at[i]) * 16777619u; /* FNV-1a */
+    return hash;
+}
+
+static size_t slot_of(const struct pk_prices *prices, const struct name *n)
+{
+    uint32_t hash = hash_on(hash_on(pk_str_fnv(n->provider), n->stem), n->end);
+
+    return (hash ^ hash >> 16) & (prices->slot_count - 1);
+}
+
+void pk_prices_index(struct pk_arena *arena, struct pk_prices *prices)
+{
+    size_t room = 2;
+
+    while (room < 2 * (size_t)prices->count) /* half of it is free at least: no search is long */
+        room *= 2;
+    int *slots = pk_alloc(arena, room * sizeof *slots);
+    if (!slots)
+        return;
+    memset(slots, -1, room * sizeof *slots);
+    prices->slot_count = room;
+    for (int i = 0; i < prices->count; i++) {
+        const struct name n = {prices->rows[i].provider, prices->rows[i].model, PK_NONE};
+        size_t at = slot_of(prices, &n);
+
+        if (i > 0 && is_named(&prices->rows[i - 1], &n))
+            continue;
+        while (slots[at] >= 0)
+            at = (at + 1) & (room - 1);
+        slots[at] = i;
+    }
+    prices->slots = slots;
+}
+
+/* The first row of that name, or any other where there is none. */
+static int first_row(const struct pk_prices *prices, const struct name *n)
+{
+    if (!prices->slots)
+        return lower_bound(prices, n);
+    size_t at = slot_of(prices, n);
+    while (prices->slots[at] >= 0 && !is_named(&prices->rows[prices->slots[at]], n))
+        at = (at + 1) & (prices->slot_count - 1);
+    return prices->slots[at] < 0 ? prices->count : prices->slots[at];
+}
+
+/* --- finding -------------------------------------------------------------------------------- */
+
 /* When the price of one name changed last: all its tiers of before are no longer in force, also those that
  * there are no successors of. */
 static int64_t since(const struct pk_price *rows, int count, int64_t at_us)
@@ -101,9 +155,9 @@ static const struct pk_price *row_of(const struct pk_prices *prices, const struc
 
     if (prices->count == 0)
         return NULL;
-    int first = lower_bound(prices, n);
+    int first = first_row(prices, n);
     const struct pk_price *rows = prices->rows + first;
-    while (first + count < prices->count && stands(&rows[count], n) == 0)
+    while (first + count < prices->count && is_named(&rows[count], n))
         count++;
     int64_t since_us = since(rows, count, at_us);
     for (int i = 0; i < count; i++)

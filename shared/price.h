@@ -26,10 +26,15 @@ struct pk_price {
 struct pk_prices {
     const struct pk_price *rows; /* as pk_price_sort() leaves them */
     int count;
+    const int *
+        slots; /* of pk_prices_index(): where the rows of a name begin, or -1; NULL: there is none */
+    size_t slot_count; /* a power of two */
 };
 
 /* By provider, then by model. */
 void pk_price_sort(struct pk_price *rows, int count);
+/* So that a name is found at once in a long list; it is searched for otherwise. */
+void pk_prices_index(struct pk_arena *arena, struct pk_prices *prices);
 
 /* The row in effect: exact model before the longest prefix; of those that are not older than its base tier in
  * effect the highest tier that input_tokens reaches; NULL when there is none. */

@@ -16,7 +16,7 @@ static const struct pk_price rows[] = {
     {{"b", 1}, {"model", 5}, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0, 4, -1, 6},
     {{"c", 1}, {"huge", 4}, INT64_MAX / 2, -1, -1, -1, 1, 1, 0, 0, 0, 0, 0, -1, -1, -1},
 };
-static const struct pk_prices prices = {rows, PK_COUNT(rows)};
+static const struct pk_prices prices = {.rows = rows, .count = PK_COUNT(rows)};
 
 static int64_t input_price(const char *provider, const char *model, int64_t tokens, int64_t at_us)
 {
@@ -47,12 +47,33 @@ static void a_sorted_list_is_found_whatever_its_order_was(void)
     for (size_t i = 0; i < PK_COUNT(rows); i++)
         shuffled[i] = rows[(i * 3 + 5) % PK_COUNT(rows)];
     pk_price_sort(shuffled, PK_COUNT(rows));
-    struct pk_prices sorted = {shuffled, PK_COUNT(rows)};
+    struct pk_prices sorted = {.rows = shuffled, .count = PK_COUNT(rows)};
     for (size_t i = 0; i < PK_COUNT(rows); i++) {
         const struct pk_price *p = pk_price_find(&sorted, rows[i].provider, rows[i].model,
                                                  rows[i].above_tokens + 1, rows[i].from_us);
         EXPECT(p && p->input == rows[i].input);
     }
+}
+
+static void an_index_finds_what_a_search_does(void)
+{
+    static const char *const models[] = {"model", "model-2", "mo", "mod", "x", "", "huge"};
+    static const char *const providers[] = {"a", "b", "c", "am", "x", ""};
+    struct pk_prices indexed = prices;
+    struct pk_arena arena;
+
+    pk_arena_init(&arena, pk_allocator_malloc(), 1 << 20);
+    pk_prices_index(&arena, &indexed);
+    EXPECT(indexed.slots);
+    for (size_t p = 0; p < PK_COUNT(providers); p++)
+        for (size_t m = 0; m < PK_COUNT(models); m++)
+            for (int64_t at_us = 100; at_us < 700; at_us += 500) {
+                pk_str provider = pk_str_of(providers[p]), model = pk_str_of(models[m]);
+
+                EXPECT(pk_price_find(&indexed, provider, model, 200001, at_us) ==
+                       pk_price_find(&prices, provider, model, 200001, at_us));
+            }
+    pk_arena_free(&arena);
 }
 
 static void a_long_context_tier_starts_above_its_threshold(void)
@@ -152,7 +173,7 @@ static void a_tier_without_a_successor_ends_with_its_base(void)
         {{"a", 1}, {"m", 1}, .input = 2, .above_tokens = 100, .from_us = 0},
         {{"a", 1}, {"m", 1}, .input = 3, .from_us = 50},
     };
-    const struct pk_prices list = {changed, PK_COUNT(changed)};
+    const struct pk_prices list = {.rows = changed, .count = PK_COUNT(changed)};
 
     EXPECT(pk_price_find(&list, PK_STR("a"), PK_STR("m"), 101, 49)->input == 2);
     EXPECT(pk_price_find(&list, PK_STR("a"), PK_STR("m"), 101, 50)->input == 3);
@@ -251,6 +272,7 @@ int main(void)
 {
     RUN(the_most_specific_price_in_effect_applies);
     RUN(a_sorted_list_is_found_whatever_its_order_was);
+    RUN(an_index_finds_what_a_search_does);
     RUN(a_long_context_tier_starts_above_its_threshold);
     RUN(buckets_add_up_at_their_own_prices);
     RUN(a_batch_has_prices_of_its_own_or_costs_half);

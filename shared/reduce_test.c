@@ -14,7 +14,7 @@ static const struct pk_price rows[] = {
     {.provider = {"openai", 6}, .model = {"big", 3}, .context_window = 100000},
     {.provider = {"openai", 6}, .model = {"small", 5}, .context_window = 1000},
 };
-static const struct pk_prices prices = {rows, PK_COUNT(rows)};
+static const struct pk_prices prices = {.rows = rows, .count = PK_COUNT(rows)};
 
 static struct pk_reduce *reduction(const char *config, const char *params, const pk_str *items,
                                    int count)

@@ -379,9 +379,8 @@ bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_
 
     if (!s->ops->exec(s, PK_SQL_prices, NULL, 0, read_price, &read, err))
         return false;
-    if (arena->failed)
-        return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
     pk_price_sort(read.rows, read.count);
-    *prices = (struct pk_prices){read.rows, read.count};
-    return true;
+    *prices = (struct pk_prices){.rows = read.rows, .count = read.count};
+    pk_prices_index(arena, prices);
+    return !arena->failed || pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
 }

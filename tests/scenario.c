@@ -720,8 +720,9 @@ static bool play_file(const char *path, bool torture)
 {
     FILE *f = fopen(path, "r");
     char line[8000];
-    struct play p = {
-        .mono_us = 5000000, .seed = 7, .facts = {.prices = {price_rows, PK_COUNT(price_rows)}}};
+    struct play p = {.mono_us = 5000000,
+                     .seed = 7,
+                     .facts = {.prices = {.rows = price_rows, .count = PK_COUNT(price_rows)}}};
     int number = 0;
     bool ok = f != NULL;
 
