@@ -28,13 +28,17 @@ enum {
     ENTRY_BYTES_MAX = 16 << 20, /* what one entry may hold */
     EMBEDDER_BYTES_MAX = 8 << 10,
     KNOWN_MAX = 16,
+    PRICED_MAX = 16, /* providers whose prices are read one by one */
 };
 
 static const int64_t figures_us = 30 * 1000000; /* how long figures are taken for new */
 
 struct moment {
     struct pk_arena arena;
-    struct pk_facts facts;
+    struct pk_facts facts;     /* the prices are those of the providers that were asked for */
+    pk_str priced[PRICED_MAX]; /* which these are */
+    int priced_count;
+    bool all_priced; /* or all */
     int holds;
 };
 
@@ -335,6 +339,44 @@ static bool fill(struct entry *e, struct pk_store *s, int64_t now_us, struct pk_
 
 /* --- keeping --------------------------------------------------------------------------- */
 
+static bool is_priced(const struct moment *m, pk_str provider)
+{
+    for (int i = 0; i < m->priced_count; i++)
+        if (pk_str_eq(m->priced[i], provider))
+            return true;
+    return m->all_priced;
+}
+
+/* No name: of all. */
+static bool load_prices(struct moment *m, struct pk_store *s, pk_str provider, struct pk_error *err)
+{
+    if (is_priced(m, provider))
+        return true;
+    if (m->priced_count == PRICED_MAX)
+        provider = PK_NONE;
+    if (!pk_store_prices_load(s, &m->arena, provider, &m->facts.prices, err))
+        return false;
+    if (provider.len)
+        m->priced[m->priced_count++] = pk_copy(&m->arena, provider);
+    else
+        m->all_priced = true;
+    return !m->arena.failed || pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
+}
+
+/* Of whoever a call of the config may pay. */
+static bool load_prices_of(struct moment *m, struct pk_store *s, const struct pk_config *config,
+                           struct pk_error *err)
+{
+    for (int i = 0; i < config->target_count; i++)
+        if (!load_prices(m, s, pk_str_of(config->targets[i].provider->name), err))
+            return false;
+    for (int i = 0; i < config->embedder_count; i++)
+        if (!load_prices(m, s, pk_str_of(config->embedders[i].target.provider->name), err))
+            return false;
+    return true;
+}
+
+/* One trip to another machine costs more than all prices. */
 static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
 {
     if (r->moment && r->moment->facts.epoch == r->epoch)
@@ -344,8 +386,8 @@ static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_erro
         return pk_fail(err, PK_NO_MEMORY, "prices: out of memory");
     *m = (struct moment){.holds = 1, .facts.epoch = r->epoch};
     pk_arena_init(&m->arena, r->from, ENTRY_BYTES_MAX);
-    if (!pk_store_prices_load(s, &m->arena, &m->facts.prices, err) ||
-        !pk_store_limits_load(s, &m->arena, &m->facts.limits, err)) {
+    if (!pk_store_limits_load(s, &m->arena, &m->facts.limits, err) ||
+        (s->remote && !load_prices(m, s, PK_NONE, err))) {
         drop_facts(r, m);
         return r->moment && err->code == PK_STORE_DOWN;
     }
@@ -371,7 +413,8 @@ static struct entry *make(struct pk_resolver *r, struct pk_store *s, pk_str refe
     e->arena.wipe = is_inline(reference); /* it may hold a key */
     e->reference = pk_copy(&e->arena, reference);
     e->embedder = default_embedder(r);
-    if (!fill(e, s, now_us, err) || !look_around(r, s, e, now_us, err) || !load_facts(r, s, err)) {
+    if (!fill(e, s, now_us, err) || !look_around(r, s, e, now_us, err) || !load_facts(r, s, err) ||
+        !load_prices_of(r->moment, s, &e->snapshot.config, err)) {
         drop_entry(r, e);
         return NULL;
     }
@@ -491,7 +534,8 @@ void pk_snapshot_hold(struct pk_resolver *r, const struct pk_snapshot **place,
 const struct pk_prices *pk_resolver_prices(struct pk_resolver *r, struct pk_store *s,
                                            struct pk_error *err)
 {
-    if (!(follow_epoch(r, s, err) || r->moment) || !load_facts(r, s, err))
+    if (!(follow_epoch(r, s, err) || r->moment) || !load_facts(r, s, err) ||
+        !load_prices(r->moment, s, PK_NONE, err))
         return NULL;
     return &r->moment->facts.prices;
 }

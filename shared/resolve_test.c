@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+#define CLAUDE "claude-sonnet-4-5-20250929"
+
 static struct pk_arena arena;
 static struct pk_error err;
 static struct pk_store *store;
@@ -217,6 +219,11 @@ static void a_key_is_sealed_rotated_and_revoked(void)
     (void)rmdir(folder);
 }
 
+static bool has_price(const struct pk_snapshot *s, const char *provider, const char *model)
+{
+    return pk_price_find(&s->facts->prices, pk_str_of(provider), pk_str_of(model), 10, now_us);
+}
+
 /* --- references ------------------------------------------------------------------------ */
 
 static void a_name_is_a_config_before_a_key_before_a_provider(void)
@@ -228,7 +235,7 @@ static void a_name_is_a_config_before_a_key_before_a_provider(void)
     EXPECT(s->config.targets[0].key.kind == PK_KEY_ENV);
     EXPECT(pk_str_is(s->config.targets[0].key.value, "OPENAI_API_KEY"));
     EXPECT(pk_str_is(s->config.targets[0].key.origin, s->config.targets[0].provider->base_url));
-    EXPECT(s->facts->prices.count > 100);
+    EXPECT(has_price(s, "openai", "gpt-4o"));
     pk_snapshot_release(resolver, s);
 
     EXPECT(put_key("openai", "anthropic", "env:K", ""));
@@ -349,7 +356,7 @@ static void a_change_is_seen_at_once_and_calls_in_progress_keep_theirs(void)
     EXPECT(before && after && before != after);
     EXPECT(pk_str_is(pk_str_of(before->config.targets[0].provider->name), "openai"));
     EXPECT(pk_str_is(pk_str_of(after->config.targets[0].provider->name), "anthropic"));
-    EXPECT(before->facts->prices.count == after->facts->prices.count);
+    EXPECT(has_price(before, "openai", "gpt-4o") && has_price(after, "anthropic", CLAUDE));
     pk_snapshot_release(resolver, before);
     pk_snapshot_release(resolver, after);
 }
@@ -437,8 +444,27 @@ static void prices_are_there_without_a_config(void)
 {
     fresh();
     const struct pk_prices *prices = pk_resolver_prices(resolver, store, &err);
-    EXPECT(prices && pk_price_find(prices, PK_STR("anthropic"),
-                                   PK_STR("claude-sonnet-4-5-20250929"), 10, now_us));
+    EXPECT(prices && pk_price_find(prices, PK_STR("anthropic"), PK_STR(CLAUDE), 10, now_us));
+}
+
+static void prices_are_those_of_whom_the_config_may_pay(void)
+{
+    fresh();
+    EXPECT(put_config(
+        "c", "{\"strategy\":{\"mode\":\"fallback\"},\"targets\":[{\"provider\":\"openai\"},"
+             "{\"provider\":\"google\"}],\"cache\":{\"mode\":\"semantic\","
+             "\"embedder\":{\"provider\":\"voyage\",\"model\":\"voyage-3\"}}}"));
+    const struct pk_snapshot *first = resolve("{\"provider\":\"anthropic\"}");
+    const struct pk_snapshot *s = resolve("c");
+    if (!EXPECT(first && s && first->facts == s->facts))
+        return;
+    EXPECT(has_price(s, "openai", "gpt-4o") && has_price(s, "google", "gemini-2.5-flash") &&
+           has_price(s, "voyage", "voyage-3") && has_price(first, "anthropic", CLAUDE));
+    EXPECT(!has_price(s, "mistral-ai", "mistral-large-latest"));
+    const struct pk_prices *all = pk_resolver_prices(resolver, store, &err);
+    EXPECT(all == &s->facts->prices && has_price(s, "mistral-ai", "mistral-large-latest"));
+    pk_snapshot_release(resolver, first);
+    pk_snapshot_release(resolver, s);
 }
 
 int main(void)
@@ -463,6 +489,7 @@ int main(void)
     RUN(a_held_literal_key_follows_changes);
     RUN(only_so_many_are_kept);
     RUN(prices_are_there_without_a_config);
+    RUN(prices_are_those_of_whom_the_config_may_pay);
     pk_resolver_free(resolver);
     pk_store_close(store);
     pk_arena_free(&arena);

@@ -342,16 +342,21 @@ static int64_t price_of(const struct pk_value *v)
     return v->type == PK_V_NULL ? -1 : v->i;
 }
 
-static bool read_price(void *ctx, const struct pk_value *v, int count)
+static bool add_price(struct price_read *read, const struct pk_price *p)
 {
-    struct price_read *read = ctx;
-
-    PK_ASSERT(count == 16);
     struct pk_price *rows = pk_alloc_row(read->arena, read->rows, read->count, sizeof *rows);
+
     if (!rows)
         return false;
     read->rows = rows;
-    read->rows[read->count++] = (struct pk_price){
+    read->rows[read->count++] = *p;
+    return true;
+}
+
+static bool read_price(void *ctx, const struct pk_value *v, int count)
+{
+    struct price_read *read = ctx;
+    const struct pk_price p = {
         .provider = pk_copy(read->arena, v[0].s),
         .model = pk_copy(read->arena, v[1].s),
         .above_tokens = v[2].i,
@@ -369,15 +374,22 @@ static bool read_price(void *ctx, const struct pk_value *v, int count)
         .cache_read_batch = price_of(&v[14]),
         .output_batch = price_of(&v[15]),
     };
-    return true;
+
+    PK_ASSERT(count == 16);
+    return add_price(read, &p);
 }
 
-bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_prices *prices,
-                          struct pk_error *err)
+bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, pk_str provider,
+                          struct pk_prices *prices, struct pk_error *err)
 {
+    const struct pk_value name = pk_v_text(provider);
+    const bool one = provider.len > 0;
     struct price_read read = {.arena = arena};
 
-    if (!s->ops->exec(s, PK_SQL_prices, NULL, 0, read_price, &read, err))
+    for (int i = 0; one && i < prices->count; i++)
+        (void)add_price(&read, &prices->rows[i]);
+    if (!s->ops->exec(s, one ? PK_SQL_prices_of : PK_SQL_prices, &name, one, read_price, &read,
+                      err))
         return false;
     pk_price_sort(read.rows, read.count);
     *prices = (struct pk_prices){.rows = read.rows, .count = read.count};

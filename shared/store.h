@@ -230,7 +230,8 @@ bool pk_store_target_bind(struct pk_store_binding *b, struct pk_target *t,
 bool pk_store_config_bind(struct pk_store *s, struct pk_arena *arena, struct pk_config *config,
                           int64_t now_us, int64_t *until_us, struct pk_error *err) PK_MUST_CHECK;
 
-bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, struct pk_prices *prices,
-                          struct pk_error *err) PK_MUST_CHECK;
+/* Adds the prices of a provider that *prices does not have yet; no name: puts those of all in their place. */
+bool pk_store_prices_load(struct pk_store *s, struct pk_arena *arena, pk_str provider,
+                          struct pk_prices *prices, struct pk_error *err) PK_MUST_CHECK;
 
 #endif

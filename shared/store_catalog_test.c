@@ -66,7 +66,7 @@ static int64_t input_price(const char *name, int64_t tokens, int64_t at_us)
 {
     struct pk_prices prices;
 
-    if (!EXPECT(pk_store_prices_load(s, &arena, &prices, &err)))
+    if (!EXPECT(pk_store_prices_load(s, &arena, PK_NONE, &prices, &err)))
         return -2;
     const struct pk_price *p =
         pk_price_find(&prices, PK_STR("openai"), pk_str_of(name), tokens, at_us);

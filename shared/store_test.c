@@ -664,12 +664,21 @@ static void feedback_is_checked_and_kept(void)
 static void the_price_list_that_pk_ships_is_loaded(void)
 {
     struct pk_store *s = test_store(":memory:");
-    struct pk_prices prices;
+    struct pk_prices prices = {0}, some = {0};
     struct pk_usage u = {PK_USAGE_PROVIDER, 1000000, 0, 0, 0, 1000000, 0};
     const char *why;
     int64_t pusd;
 
-    EXPECT(pk_store_prices_load(s, &arena, &prices, &err) && prices.count > 20);
+    EXPECT(pk_store_prices_load(s, &arena, PK_NONE, &prices, &err) && prices.count > 20);
+    EXPECT(pk_store_prices_load(s, &arena, PK_STR("openai"), &some, &err) &&
+           pk_store_prices_load(s, &arena, PK_STR("anthropic"), &some, &err));
+    EXPECT(some.count > 20 && some.count < prices.count);
+    EXPECT(pk_price_cost(&some, PK_STR("openai"), PK_STR("gpt-4o-mini-2024-07-18"), &u, now_us,
+                         &pusd, &why));
+    EXPECT(pk_price_cost(&some, PK_STR("anthropic"), PK_STR("claude-3-haiku-20240307"), &u, now_us,
+                         &pusd, &why));
+    EXPECT(!pk_price_cost(&some, PK_STR("google"), PK_STR("gemini-2.0-flash"), &u, now_us, &pusd,
+                          &why));
     EXPECT(pk_price_cost(&prices, PK_STR("openai"), PK_STR("gpt-4o-mini-2024-07-18"), &u, now_us,
                          &pusd, &why));
     EXPECT(pusd == 750000000000); /* 0.15 + 0.60 dollars */

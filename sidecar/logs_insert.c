@@ -256,7 +256,7 @@ static bool read_all(struct pkd_errand *e, const struct pk_json *doc, pk_str *en
 
     if (!it)
         return pk_fail(err, PK_NO_MEMORY, "logs: out of memory");
-    if (!pk_store_prices_load(e->store, e->arena, &prices, err))
+    if (!pk_store_prices_load(e->store, e->arena, PK_NONE, &prices, err))
         return false;
     for (int i = 0; i < count; i++) {
         char id[PK_UUID_TEXT + 1];

@@ -161,9 +161,9 @@ static pk_str model_of(struct pkd_errand *e)
 bool pkd_model_price(struct pkd_errand *e, struct pk_error *err)
 {
     pk_str provider = pkd_path_segment(e->arena, e->path, 3), model = model_of(e);
-    struct pk_prices prices;
+    struct pk_prices prices = {0};
 
-    if (!pk_store_prices_load(e->store, e->arena, &prices, err))
+    if (!pk_store_prices_load(e->store, e->arena, provider, &prices, err))
         return false;
     const struct pk_price *p = pk_price_find(&prices, provider, model, 0, pk_clock_us());
     if (!p)

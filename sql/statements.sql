@@ -927,6 +927,13 @@ select p.provider, p.model, p.above_tokens, p.from_us, p.to_us, p.input, p.cache
     coalesce(m.context_window, 0), p.input_batch, p.cache_read_batch, p.output_batch
 from pk_price p left join pk_model m on m.provider = p.provider and m.model = p.model
 
+-- name: prices_of(provider text)
+select p.provider, p.model, p.above_tokens, p.from_us, p.to_us, p.input, p.cache_read, p.cache_write,
+    p.cache_write_1h, p.output, p.reasoning, coalesce(m.max_output_tokens, 0),
+    coalesce(m.context_window, 0), p.input_batch, p.cache_read_batch, p.output_batch
+from pk_price p left join pk_model m on m.provider = p.provider and m.model = p.model
+where p.provider = $1
+
 -- name: price_lock()
 -- An import takes this before it looks at what there is; in SQLite the transaction is enough.
 select value from pk_meta where name = 'prices_as_of'
