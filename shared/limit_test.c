@@ -453,7 +453,7 @@ static bool passes(enum pk_limit_window window)
     (void)pk_wire_end(&to);
     struct pk_wire from = pk_wire_from(pk_buf_str(&out));
     pk_holds_wire(&from, &read);
-    return pk_wire_end(&from) && read.count == 1 && again[0].window == window;
+    return pk_wire_end(&from) && read.count == 1 && read.rows[0].window == window;
 }
 
 static void a_hold_is_of_a_window_that_there_is(void)

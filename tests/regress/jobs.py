@@ -17,6 +17,7 @@ from patience import until
 from pg_case import CASES, expect, run_cases
 from jobs_case import SLOW, PostgresDoor, Provider, SqliteDoor
 
+MORTAL = ("--job-lease", "1s")  # of a worker that is killed; another that stands still for a second loses what it has
 NOBODY = "01900000-0000-7000-8000-000000000000"
 
 
@@ -86,14 +87,19 @@ def a_job_is_seen_to_run_while_a_worker_has_items_of_it(door, provider):
     job = enqueue(door, provider, 30, "'slow 300 of ' || value")
     expect(door.rows(look, job) == [], "it waits")
     with door.worker("--jobs", "5"):
-        expect(until(lambda: any(int(r[3]) > 0 for r in door.rows(look, job))), door.rows(look, job))
-        row = door.rows(look, job)[0]
+        seen = []
+
+        def goes_on():
+            seen[:] = door.rows(look, job)
+            return any(int(r[3]) > 0 for r in seen)
+        expect(until(goes_on), seen)
+        row = seen[0]
         expect((row[0], int(row[2]), int(row[4])) == ("job", 30, 0) and row[1].startswith(("os:", "role:")), row)
         expect(1 <= int(row[5]) <= 30 - int(row[3]) and float(row[6]) > 0 and row[7] == row[8] and row[7] in (1, "t"), row)
         expect(wait(door, job), door.job(job))
     expect(door.rows(look, job) == [])
     job = enqueue(door, provider, 4, "'slow 60000 of ' || value")
-    worker = door.worker()  # with a lease of a second
+    worker = door.worker(*MORTAL)
     expect(until(lambda: door.rows(look, job)))
     worker.kill()
     expect(until(lambda: not door.rows(look, job)), door.rows(look, job))
@@ -136,7 +142,7 @@ def many_calls_are_in_flight_and_no_more_than_asked(door, provider):
 
 @both
 def a_large_job_does_not_hold_up_a_small_one(door, provider):
-    large = enqueue(door, provider, 400, "'slow 20 of ' || value")
+    large = enqueue(door, provider, 400, "'slow 200 of ' || value")
     with door.worker("--jobs", "4"):
         expect(until(lambda: sum(provider.asked.values()) >= 20), provider.asked)
         small = enqueue(door, provider, 8, "'small ' || value")
@@ -194,7 +200,7 @@ def a_job_of_which_nothing_came_has_failed(door, provider):
 
 @both
 def a_cancelled_job_asks_no_more(door, provider):
-    job = enqueue(door, provider, 200, "'slow 100 of ' || value")
+    job = enqueue(door, provider, 200, "'slow 300 of ' || value")
     with door.worker("--jobs", "4"):
         expect(until(lambda: sum(provider.asked.values()) >= 8), provider.asked)
         expect(door.one("select pk_cancel($1)", job) in (1, "t"))
@@ -204,7 +210,7 @@ def a_cancelled_job_asks_no_more(door, provider):
         expect(status["state"] == "cancelled" and status["done"] + status["cancelled"] == 200, status)
         expect(status["done"] == asked < 100, status, asked)  # what ran was kept
         expect(door.one("select pk_cancel($1)", job) in (0, "f"), "a second time")
-        time.sleep(0.5)
+        time.sleep(1)
         expect(sum(provider.asked.values()) == asked, "asked on")
     codes = {r[0] for r in door.collect(job, "error_code")}
     expect(codes == {None, "cancelled"}, codes)
@@ -307,7 +313,7 @@ def a_worker_that_is_stopped_gives_back_what_it_had(door, provider):
 
 @both
 def jobs_are_seen_over_http(door, provider):
-    job = enqueue(door, provider, 40, "'slow 50 of ' || value")
+    job = enqueue(door, provider, 40, "'slow 200 of ' || value")
     folder = tempfile.mkdtemp(prefix="queue")
 
     def get(path, status=200):
@@ -340,7 +346,7 @@ def jobs_are_seen_over_http(door, provider):
         expect("page_size: must be" in get("/jobs?page_size=0", 400)["error"]["message"])
         for nobody in "none", "01a2222d-2aeb-7f6f-9ab4-4fecf098ad90":
             expect("there is none called" in get("/jobs/" + nobody, 404)["error"]["message"])
-        slow, pages = [enqueue(door, provider, 2, "'slow 2500 of ' || value") for _ in range(2)], []
+        slow, pages = [enqueue(door, provider, 2, "'slow 5000 of ' || value") for _ in range(2)], []
 
         def both_run():
             pages[:] = [get(f"/jobs/running?page_size=1&current_page={n}") for n in range(3)]
@@ -354,15 +360,15 @@ def jobs_are_seen_over_http(door, provider):
 @both
 def ten_kills_and_every_row_is_paid_once(door, provider):
     """What is over is never asked again; what was with the provider at a kill may be, and is nothing else."""
-    count, in_flight = 300, 8
-    job = enqueue(door, provider, count, "'slow 30 of ' || value")
+    count, in_flight = 400, 8
+    job = enqueue(door, provider, count, "'slow 100 of ' || value")
     at_kill = set()
     for kill in range(10):
-        worker = door.worker("--jobs", str(in_flight))
+        worker = door.worker("--jobs", str(in_flight), *MORTAL)
         before = sum(provider.asked.values())
         expect(until(lambda: sum(provider.asked.values()) >= before + 15), "no progress", kill)
         worker.kill()
-        over = {f"slow 30 of {r[0]}" for r in door.collect(job)}
+        over = {f"slow 100 of {r[0]}" for r in door.collect(job)}
         with provider.lock:
             left = set(provider.asked) - over
         expect(len(left) <= in_flight * (kill + 1), kill, left)
@@ -380,14 +386,14 @@ def ten_kills_and_every_row_is_paid_once(door, provider):
 @both
 def what_a_job_says_was_paid_is_in_the_log_whenever_its_worker_dies(door, provider):
     """The row of an item's call is committed with it: looked at after each kill, before anything is mended."""
-    job = enqueue(door, provider, 600, "'slow 5 of ' || value", dedup=False)
+    job = enqueue(door, provider, 4000, "'slow 20 of ' || value", dedup=False)  # never all of them
     sums = ("select (select count(*) from pk_collect($1) c where c.ok and not exists (select 1 from pk_logs l "
             "where l.trace_id = c.trace_id)), (select count(*) from pk_collect($1) c where c.ok), "
             "(select count(*) from pk_logs l where l.query_id = $1), "
             "(select coalesce(round(sum(l.cost_usd) * 1000000), 0) from pk_logs l where l.query_id = $1), "
             "(select coalesce(round(j.cost_usd * 1000000), 0) from pk_jobs j where cast(j.id as text) = $1)")
     for kill in range(12):
-        worker = door.worker("--jobs", "16")
+        worker = door.worker("--jobs", "16", *MORTAL)
         before = sum(provider.asked.values())
         expect(until(lambda: sum(provider.asked.values()) >= before + 30), "no progress", kill)
         worker.kill()
@@ -412,15 +418,15 @@ def equal_rows_of_a_job_are_paid_once_whoever_works_it_off(door, provider):
 
 @both
 def equal_rows_survive_the_worker_that_had_one(door, provider):
-    job = enqueue(door, provider, 30, "case when value < 4 then 'always 400' else 'slow 500' end")
-    with door.worker("--jobs", "8") as worker:
-        expect(until(lambda: provider.asked["slow 500"] == 1), provider.asked)
+    job = enqueue(door, provider, 30, "case when value < 4 then 'always 400' else 'slow 3000' end")
+    with door.worker("--jobs", "8", *MORTAL) as worker:
+        expect(until(lambda: provider.asked["slow 3000"] == 1), provider.asked)
         worker.kill()
     with door.worker():
         expect(wait(door, job), door.job(job))
     status = door.job(job)
     expect((status["done"], status["failed"]) == (27, 3), status)
-    expect(provider.asked["slow 500"] == 2 and provider.asked["always 400"] <= 2, provider.asked)
+    expect(provider.asked["slow 3000"] == 2 and provider.asked["always 400"] <= 2, provider.asked)
 
 
 @both
@@ -549,21 +555,21 @@ def a_run_asks_again_for_what_may_succeed_now(door, provider):
 
 @postgres_only
 def a_run_that_is_killed_goes_on_from_its_last_commit(door, provider):
-    count, chunk = 120, 10
+    count, chunk = 200, 10
     committed = "select count(*) from answers"
     door.rows("create table answers (id int primary key, content text, ok boolean)")
     at_kill = set()
     for kill in range(10):
         session = door.connect()
         before = int(door.one(committed))
-        session.send(run_sql(provider, count, chunk, "'slow 40 of ' || value", concurrency=5))
+        session.send(run_sql(provider, count, chunk, "'slow 100 of ' || value", concurrency=5))
         expect(until(lambda: int(door.one(committed)) > before), kill)
         door.one("select pg_terminate_backend($1)", session.pid())
         expect(until(lambda: door.one("select count(*) from pg_stat_activity where pid = $1", session.pid()) == "0"))
-        have = {f"slow 40 of {r[0]}" for r in door.rows("select id from answers")}
+        have = {f"slow 100 of {r[0]}" for r in door.rows("select id from answers")}
         at_kill |= set(provider.asked) - have
         session.close()
-    door.rows(run_sql(provider, count, chunk, "'slow 40 of ' || value", concurrency=5))
+    door.rows(run_sql(provider, count, chunk, "'slow 100 of ' || value", concurrency=5))
     expect(int(door.one(committed)) == count)
     twice = {k for k, v in provider.asked.items() if v > 1}
     expect(len(provider.asked) == count and twice <= at_kill, "asked twice though committed", twice - at_kill)
@@ -575,7 +581,7 @@ def a_run_that_is_killed_goes_on_from_its_last_commit(door, provider):
 def a_run_survives_a_crash_of_the_server(door, provider):
     door.rows("create table answers (id int primary key, content text, ok boolean)")
     session = door.connect()
-    session.send(run_sql(provider, 60, 10, "'slow 40 of ' || value", concurrency=5))
+    session.send(run_sql(provider, 60, 10, "'slow 300 of ' || value", concurrency=5))
     expect(until(lambda: int(door.one("select count(*) from answers")) >= 20))
     os.kill(session.pid(), 9)
 
@@ -590,7 +596,7 @@ def a_run_survives_a_crash_of_the_server(door, provider):
     expect(until(is_back), "the server does not come back")
     have = int(door.one("select count(*) from answers"))
     expect(20 <= have < 60, have)
-    door.rows(run_sql(provider, 60, 10, "'slow 40 of ' || value", concurrency=5))
+    door.rows(run_sql(provider, 60, 10, "'slow 300 of ' || value", concurrency=5))
     twice = [k for k, v in provider.asked.items() if v > 1]
     expect(door.one("select count(*) from answers") == "60" and len(twice) <= 60 - have, twice)
 
@@ -636,10 +642,10 @@ def a_run_in_a_transaction_block_is_refused_in_plain_words(door, provider):
 @postgres_only
 def two_runs_at_once_do_not_pay_twice(door, provider):
     other = door.connect()
-    other.send(run_sql(provider, 30, 10, "'slow 100 of ' || value"))
+    other.send(run_sql(provider, 30, 10, "'slow 1000 of ' || value"))
     expect(until(lambda: provider.at_once > 0))
     door.rows("select 1")
-    expect("another pk_run() works on answers" in door.error(run_sql(provider, 30, 10, "'slow 100 of ' || value")))
+    expect("another pk_run() works on answers" in door.error(run_sql(provider, 30, 10, "'slow 1000 of ' || value")))
     other.finish()
     expect(len(provider.asked) == 30 and set(provider.asked.values()) == {1}, provider.asked)
     other.close()

@@ -71,7 +71,7 @@ def both(function):
 
 
 def worker(door, *more):
-    return door.worker("--batch-poll", "100", *more)
+    return door.worker("--batch-poll", "100", "--job-lease", "1s", *more)
 
 
 def wait(door, job, seconds=100):

@@ -159,7 +159,7 @@ class SqliteDoor:
         return self.rows(f"select {columns} from pk_collect(?)", job)
 
     def worker(self, *options):
-        return Worker(self.store, "--job-lease", "1s", *options)
+        return Worker(self.store, *options)
 
     def error(self, sql, *args):
         try:
@@ -222,7 +222,7 @@ class PostgresDoor:
             with open(os.path.join(self.pg.data, "pk_master.key"), "rb") as of, \
                     open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as to:
                 to.write(of.read())
-        return Worker(self.store, "--job-lease", "1000", *options, key=key)
+        return Worker(self.store, *options, key=key)
 
     def error(self, sql, *args):
         try:
