@@ -29,16 +29,16 @@ static pk_str question_of(struct pk_arena *arena, const void *what, struct pk_ar
 {
     struct pk_buf out = pk_buf_in(arena, PK_CALL_BYTES_MAX);
 
-    pk_buf_addf(&out, "%p", what);
+    pk_buf_add(&out, (pk_str){(const char *)&what, sizeof what});
     for (int i = 0; i < args.count; i++) {
         int type = sqlite3_value_type(args.at[i]);
         const char *text = type == SQLITE_BLOB ? sqlite3_value_blob(args.at[i])
                                                : (const char *)sqlite3_value_text(args.at[i]);
-        size_t len = (size_t)sqlite3_value_bytes(args.at[i]);
+        size_t front[] = {(size_t)type, (size_t)sqlite3_value_bytes(args.at[i])};
 
-        pk_buf_addf(&out, ",%d:%zu:", type, len);
+        pk_buf_add(&out, (pk_str){(const char *)front, sizeof front});
         if (text)
-            pk_buf_add(&out, (pk_str){text, len});
+            pk_buf_add(&out, (pk_str){text, front[1]});
     }
     return out.failed ? PK_NONE : pk_buf_str(&out);
 }
