@@ -66,6 +66,7 @@ extern struct pk_settings pk_settings;
 pk_str pk_arg_text(FunctionCallInfo fcinfo, int arg);
 pk_str pk_arg_json(FunctionCallInfo fcinfo, int arg, bool unquote);
 Datum pk_text_datum(pk_str s);
+/* jsonb.c; what lives on is in the current memory context. */
 Datum pk_jsonb_datum(pk_str s);
 /* An allocator over a memory context: returns NULL instead of throwing. */
 struct pk_allocator pk_allocator_in(MemoryContext context);

@@ -8,7 +8,6 @@
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -49,11 +48,6 @@ pk_str pk_arg_json(FunctionCallInfo fcinfo, int arg, bool unquote)
 Datum pk_text_datum(pk_str s)
 {
     return PointerGetDatum(cstring_to_text_with_len(s.at ? s.at : "", (int)s.len));
-}
-
-Datum pk_jsonb_datum(pk_str s)
-{
-    return DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(s.at ? s.at : "", s.len)));
 }
 
 /* palloc aligns to 8 bytes, the core needs 16: the pointer before the block says where it begins. */
@@ -111,6 +105,8 @@ bool pk_hid_statement(void)
 void pk_hide_statement(void)
 {
     hid_statement = true;
+    if (log_min_error_statement == PANIC)
+        return;
     (void)set_config_option("log_min_error_statement", "panic", PGC_SUSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
 }
