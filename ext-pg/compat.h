@@ -14,6 +14,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/relcache.h"
 
 #if PG_VERSION_NUM >= 140000
 #include "utils/wait_event.h"
@@ -66,6 +67,16 @@ static inline int pk_proc_number(const PGPROC *proc)
     return GetNumberFromPGProc(proc);
 #else
     return proc->pgprocno;
+#endif
+}
+
+/* The index of the table's primary key, or InvalidOid. */
+static inline Oid pk_primary_key(Relation table)
+{
+#if PG_VERSION_NUM >= 180000
+    return RelationGetPrimaryKeyIndex(table, false);
+#else
+    return RelationGetPrimaryKeyIndex(table);
 #endif
 }
 
