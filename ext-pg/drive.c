@@ -31,7 +31,6 @@ static int saved_next;
 
 static struct pk_run *runs; /* that the loop knows */
 static int due_count;       /* of them: most often none, or the one that is performed */
-static uint64 over_count;   /* of those that it knew */
 static bool performing;     /* what one of them needs */
 static uint64_t seed;
 
@@ -212,7 +211,10 @@ static void end(struct pk_run *run)
 {
     unlink_run(run);
     run->over = true;
-    over_count++;
+    if (run->ended) {
+        run->ended_next = *run->ended;
+        *run->ended = run;
+    }
     log_call(run);
 }
 
@@ -259,7 +261,7 @@ void pk_run_enter(struct pk_run *run)
     pk_loop_start(run->backend->loop, &run->task);
 }
 
-struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms)
+void pk_run_turn(struct pk_backend *b, int64_t until_ms)
 {
     struct pk_run *run = left_over();
     struct pk_task *t = run ? &run->task : pk_loop_next(b->loop);
@@ -267,7 +269,7 @@ struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms)
     if (!t) {
         if (until_ms > 0)
             pk_wait(b, Min(until_ms, pk_loop_deadline_ms(b->loop)));
-        return NULL;
+        return;
     }
     run = run_of(t);
     performing = true;
@@ -275,10 +277,8 @@ struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms)
     bool goes_on = perform(b, run);
     performing = false;
     set_due(run, false);
-    if (goes_on)
-        return NULL;
-    end(run);
-    return run;
+    if (!goes_on)
+        end(run);
 }
 
 void pk_run_abandon(struct pk_run *run)
@@ -306,11 +306,6 @@ void pk_run_abandon(struct pk_run *run)
 bool pk_run_any(void)
 {
     return runs != NULL;
-}
-
-uint64 pk_run_over_count(void)
-{
-    return over_count;
 }
 
 /* A session that is terminated in the middle of calls. */
@@ -481,7 +476,7 @@ void pk_drive(struct pk_run *run, pk_str config)
     PG_TRY();
     {
         while (!run->over)
-            (void)pk_run_turn(run->backend, INT64_MAX);
+            pk_run_turn(run->backend, INT64_MAX);
     }
     PG_CATCH();
     {

@@ -8,7 +8,7 @@
 #include "utils/memutils.h"
 
 struct pk_flight {
-    struct pk_run run; /* in `context` */
+    struct pk_run run; /* first: the session returns its address */
     MemoryContext context;
     struct pk_item *item;
     struct pk_flight *next, *prev;
@@ -56,6 +56,7 @@ static struct pk_flight *new_flight(struct pk_flights *f, struct pk_item *item)
     flight->run.arena = pk_arena_here();
     flight->run.shares = true;
     flight->run.backend = f->backend;
+    flight->run.ended = &f->ended;
     flight->next = f->first;
     if (f->first)
         f->first->prev = flight;
@@ -148,10 +149,11 @@ static void land(struct pk_flights *f, struct pk_flight *flight)
 /* Those that ended, perhaps while another call of the session was waited for. */
 static void land_all(struct pk_flights *f)
 {
-    for (struct pk_flight *flight = f->first, *next; flight; flight = next) {
-        next = flight->next;
-        if (flight->run.over)
-            land(f, flight);
+    while (f->ended) {
+        struct pk_flight *flight = (struct pk_flight *)f->ended;
+
+        f->ended = flight->run.ended_next;
+        land(f, flight);
     }
 }
 
@@ -163,11 +165,8 @@ void pk_flights_turn(struct pk_flights *f, bool wait)
         until_ms = f->running < f->fds ? pk_batch_wake_ms(f->batch) : INT64_MAX;
     if (wait && f->look_ms)
         until_ms = Min(until_ms, f->look_ms);
-    if (f->seen == pk_run_over_count())
-        (void)pk_run_turn(f->backend, until_ms);
-    if (f->seen == pk_run_over_count())
-        return;
-    f->seen = pk_run_over_count();
+    if (!f->ended)
+        pk_run_turn(f->backend, until_ms);
     land_all(f);
 }
 

@@ -27,9 +27,9 @@ struct pk_flights {
     int64_t look_ms; /* when it wants to look after something else; 0: never */
 
     struct pk_flight *first;
-    int running, most; /* now, and at most at a time */
-    uint64 seen;       /* calls of the session that were over when this was looked after last */
-    int fds;           /* external ones that are taken, one a call in flight */
+    int running, most;    /* now, and at most at a time */
+    struct pk_run *ended; /* of the flights: they can land */
+    int fds;              /* external ones that are taken, one a call in flight */
     bool warned;
 };
 

@@ -237,13 +237,14 @@ struct pk_run {
     struct pk_prompt_use use; /* pk_prompt, */
     struct pk_replay replay;  /* pk_replay: what the request is made from */
     struct pk_task task;
-    struct pk_buf body;         /* the answer */
-    bool shares;                /* its snapshot is another's to release */
-    bool live;                  /* the loop knows the task */
-    bool due;                   /* the task is given back, and not seen to yet */
-    bool over;                  /* at PK_OP_DONE, and logged */
-    bool fd_counted;            /* one external fd is taken for it */
-    struct pk_run *next, *prev; /* in the loop */
+    struct pk_buf body;                 /* the answer */
+    bool shares;                        /* its snapshot is another's to release */
+    bool live;                          /* the loop knows the task */
+    bool due;                           /* the task is given back, and not seen to yet */
+    bool over;                          /* at PK_OP_DONE, and logged: */
+    struct pk_run **ended, *ended_next; /* then it is listed here, unless that is NULL */
+    bool fd_counted;                    /* one external fd is taken for it */
+    struct pk_run *next, *prev;         /* in the loop */
 };
 
 /* Resolves `config`, performs run->request and puts the log row in the ring. Errors before the call
@@ -261,13 +262,11 @@ bool pk_run_prepare(struct pk_run *run, struct pk_error *err); /* the call of ru
 bool pk_run_count_fd(struct pk_run *run);                      /* false: there are too many */
 _Noreturn void pk_throw_too_many_files(void);
 void pk_run_enter(struct pk_run *run); /* needs run->backend */
-/* Does one thing that a call of this session needs, or waits for one until `until_ms` (monotonic; 0: not at all). The run
- * that is over now, whosever it is; NULL: none. */
-struct pk_run *pk_run_turn(struct pk_backend *b, int64_t until_ms);
+/* Does one thing that a call of this session needs, or waits for one until `until_ms` (monotonic; 0: not at all). */
+void pk_run_turn(struct pk_backend *b, int64_t until_ms);
 /* Ends it as cancelled, unless it is over: closes its connection and logs it. Does not throw. */
 void pk_run_abandon(struct pk_run *run);
-bool pk_run_any(void);          /* the loop knows one */
-uint64 pk_run_over_count(void); /* how many of this session have ended */
+bool pk_run_any(void); /* the loop knows one */
 
 /* What the settings and the session say of run->request; verb.c. */
 /* What the session says of a call, wherever that is made. */

@@ -143,6 +143,16 @@ static void log_call(struct pk_conn *c, struct pk_call *call, struct pk_arena *a
     (void)pk_conn_journal(c, &entry, 0, &unused);
 }
 
+static void end(struct pk_conn *c, struct pk_ride *r)
+{
+    r->over = true;
+    c->rides--;
+    if (!r->ended)
+        return;
+    r->ended_next = *r->ended;
+    *r->ended = r;
+}
+
 /* Performs what the machine asks of the host. */
 static void perform(struct pk_conn *c, struct pk_ride *r)
 {
@@ -156,8 +166,7 @@ static void perform(struct pk_conn *c, struct pk_ride *r)
     case PK_OP_SAVE: save(c, t, r->arena); break;
     case PK_OP_DONE:
         log_call(c, t->call, r->arena);
-        r->over = true;
-        c->rides--;
+        end(c, r);
         break;
     case PK_OP_SEND:
     case PK_OP_READ:
@@ -166,9 +175,9 @@ static void perform(struct pk_conn *c, struct pk_ride *r)
 }
 
 void pk_ride_start(struct pk_conn *c, struct pk_ride *r, struct pk_call *call,
-                   struct pk_arena *arena)
+                   struct pk_arena *arena, struct pk_ride **ended)
 {
-    *r = (struct pk_ride){.task = {.call = call}, .arena = arena};
+    *r = (struct pk_ride){.task = {.call = call}, .arena = arena, .ended = ended};
     r->out = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     c->rides++;
     pk_loop_start(c->loop, &r->task);
@@ -186,20 +195,19 @@ bool pk_ride_free_to_go(const struct pk_conn *c, struct pk_error *err)
            pk_fail(err, PK_BAD_REQUEST, "this connection is in the middle of another call");
 }
 
-struct pk_ride *pk_ride_turn(struct pk_conn *c, int64_t until_ms)
+void pk_ride_turn(struct pk_conn *c, int64_t until_ms)
 {
     struct pk_task *due = pk_loop_next(c->loop);
     struct pk_ride *r = (struct pk_ride *)(void *)due;
 
     if (!due) {
         wait_slice(c, until_ms);
-        return NULL;
+        return;
     }
     c->driving = true;
     pk_buf_add(&r->out, due->next.out);
     perform(c, r);
     c->driving = false;
-    return r->over ? r : NULL;
 }
 
 bool pk_ride_interrupted(struct pk_conn *c, struct pk_interrupt *p)
@@ -219,9 +227,9 @@ bool pk_drive(struct pk_conn *c, struct pk_call *call, struct pk_arena *arena, p
 
     if (!pk_ride_free_to_go(c, err))
         return false;
-    pk_ride_start(c, &ride, call, arena);
+    pk_ride_start(c, &ride, call, arena, NULL);
     while (!ride.over) {
-        (void)pk_ride_turn(c, INT64_MAX);
+        pk_ride_turn(c, INT64_MAX);
         if (!cancelled && pk_ride_interrupted(c, &interrupt)) {
             cancelled = true;
             pk_ride_cancel(c, &ride);

@@ -36,6 +36,7 @@ struct pk_many {
     pk_str prompt;         /* whose variables rows have; empty: none */
     char query_id[PK_UUID_TEXT + 1];
     struct flight *flights, *spares;
+    struct pk_ride *ended; /* of the flights: they can land */
     struct pk_item *given; /* what the caller looks at */
     struct pk_tell tell;
     bool cancelled, batched;
@@ -155,7 +156,7 @@ static void start(struct pk_many *m, struct pk_item *item)
     else
         (void)pk_fail(&err, PK_NO_MEMORY, "no memory for another call");
     if (call) {
-        pk_ride_start(c, &f->ride, call, &f->arena);
+        pk_ride_start(c, &f->ride, call, &f->arena, &m->ended);
         return;
     }
     pk_result_of_error(&item->arena, &err, &item->result);
@@ -187,10 +188,11 @@ static void land(struct pk_many *m, struct flight *f)
 /* Those that ended, perhaps while another call of the connection was waited for. */
 static void land_all(struct pk_many *m)
 {
-    for (struct flight *f = m->flights, *next; f; f = next) {
-        next = f->next;
-        if (f->ride.over)
-            land(m, f);
+    while (m->ended) {
+        struct flight *f = (struct flight *)(void *)m->ended;
+
+        m->ended = f->ride.ended_next;
+        land(m, f);
     }
 }
 
@@ -209,7 +211,7 @@ static void cancel(struct pk_many *m)
     for (struct flight *f = m->flights; f; f = f->next)
         pk_ride_cancel(m->conn, &f->ride);
     while (m->flights) {
-        (void)pk_ride_turn(m->conn, 0);
+        pk_ride_turn(m->conn, 0);
         land_all(m);
     }
 }
@@ -232,9 +234,8 @@ static bool turn(struct pk_many *m, struct pk_error *err)
         until_ms = 0; /* rows first, as long as there is room for them */
     }
     start_all(m);
-    struct pk_ride *over = pk_ride_turn(m->conn, until_ms);
-    if (over)
-        land_all(m);
+    pk_ride_turn(m->conn, until_ms);
+    land_all(m);
     pk_tell_turn(&m->tell, m->conn, m->snapshot->config.slug, m->batch);
     if (!pk_ride_interrupted(m->conn, &m->interrupt))
         return true;
