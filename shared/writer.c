@@ -19,10 +19,10 @@
 #include <time.h>
 
 enum {
-    KEEP_BYTES = 1 << 20,   /* a buffer that grew larger is given back when empty */
-    WAKE_BYTES = 256 << 10, /* this much waiting ends the window early */
-    ROUND_PAUSE_MS = 100,   /* between two tries at a transaction */
-    FIRST_SWEEP_MS = 1000,  /* after the start; a process that ends before sweeps once at its end */
+    KEEP_BYTES = 2 << 20,  /* a buffer that grew larger is given back when empty */
+    WAKE_BYTES = 1 << 20,  /* this much waiting ends the window early */
+    ROUND_PAUSE_MS = 100,  /* between two tries at a transaction */
+    FIRST_SWEEP_MS = 1000, /* after the start; a process that ends before sweeps once at its end */
 };
 
 static struct timespec at_ms(int64_t ms)

@@ -29,7 +29,7 @@ enum {
     PK_WRITER_BYTES_MAX = 16 << 20, /* entries that wait; a single larger one may wait alone */
     PK_WRITER_WINDOW_MS = 20,       /* entries gather this long before they are written */
     PK_WRITER_AGE_MS = 50,          /* pk_writer_add() waits while an older entry is not written */
-    PK_WRITER_GROUP_MAX = 256,      /* entries a transaction */
+    PK_WRITER_GROUP_MAX = 1024,     /* entries a transaction */
     PK_WRITER_ROUNDS_MAX = 3,       /* tries at one transaction */
 };
 
