@@ -61,6 +61,9 @@ struct pk_store_ops {
     /* After many changes: copies what is in the write-ahead log to where it belongs; *behind is how many pages
      * had to stay there because of readers. NULL likewise. */
     bool (*settle)(struct pk_store *s, int64_t *behind, struct pk_error *err);
+    /* From now on no commit does that by itself, which waits for the disk: the store's `logged` says when it is time
+     * for settle(). NULL likewise. */
+    void (*keep_log)(struct pk_store *s);
     /* How long a transaction waits for those of other processes from now on. NULL: that is not known. */
     void (*patience)(struct pk_store *s, int wait_ms);
     /* From now on a transaction that has ended is on disk. NULL: it always is. */
@@ -85,8 +88,9 @@ struct pk_store {
     struct pk_hits *hits;
     struct pk_repeats *repeats; /* store_repeat.h; NULL is fine */
     unsigned untrimmed;         /* store_cache.c */
-    bool unseen;                /* the records that are written now were never tried before */
-    int64_t cleaned_us;         /* store_hold.h */
+    int logged;  /* pages in the write-ahead log with the last commit, once keep_log() was called */
+    bool unseen; /* the records that are written now were never tried before */
+    int64_t cleaned_us; /* store_hold.h */
     bool
         remote; /* one writer does not hold up another: a process need not take turns with itself */
     /* Asked now and then while a statement runs: true ends that with PK_CANCELLED. NULL: it runs to its end. */

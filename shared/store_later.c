@@ -14,6 +14,7 @@ struct later {
     struct pk_store *real; /* NULL: not open */
     struct pk_opening how;
     int patience_ms; /* to tell it; 0: its own */
+    bool keeps_log;  /* likewise */
 };
 
 static struct pk_store *opened(struct pk_store *s, struct pk_error *err)
@@ -25,6 +26,8 @@ static struct pk_store *opened(struct pk_store *s, struct pk_error *err)
     l->real = l->how.open(l->how.ctx, err);
     if (l->real && l->patience_ms)
         l->real->ops->patience(l->real, l->patience_ms);
+    if (l->real && l->keeps_log)
+        l->real->ops->keep_log(l->real);
     return l->real;
 }
 
@@ -47,7 +50,10 @@ static bool end(struct pk_store *s, bool commit, struct pk_error *err)
 {
     struct pk_store *real = opened(s, err);
 
-    return real && real->ops->end(real, commit, err);
+    if (!real || !real->ops->end(real, commit, err))
+        return false;
+    s->logged = real->logged;
+    return true;
 }
 
 static void close_store(struct pk_store *s)
@@ -80,6 +86,15 @@ static bool settle(struct pk_store *s, int64_t *behind, struct pk_error *err)
     return real && real->ops->settle(real, behind, err);
 }
 
+static void keep_log(struct pk_store *s)
+{
+    struct later *l = (struct later *)s;
+
+    l->keeps_log = true;
+    if (l->real)
+        l->real->ops->keep_log(l->real);
+}
+
 static void patience(struct pk_store *s, int wait_ms)
 {
     struct later *l = (struct later *)s;
@@ -97,7 +112,7 @@ static bool durable(struct pk_store *s, struct pk_error *err)
 }
 
 static const struct pk_store_ops ops = {exec,   begin,  end,      close_store, predicate,
-                                        shrink, settle, patience, durable};
+                                        shrink, settle, keep_log, patience,    durable};
 
 struct pk_store *pk_store_later(const struct pk_opening *how, struct pk_error *err)
 {

@@ -61,8 +61,8 @@ static const char of_new_file[] = "pragma auto_vacuum = incremental";
 static const char *const after_wal[] = {
     "pragma foreign_keys = off",
     "pragma synchronous = normal",
-    "pragma cache_size = -2000",        /* KB */
-    "pragma wal_autocheckpoint = 4000", /* pages; hot index pages are copied back once for many */
+    "pragma cache_size = -2000",            /* KB */
+    "pragma wal_autocheckpoint = 6000",     /* pages; if nobody has come before (keep_log) */
     "pragma journal_size_limit = 33554432", /* what a long read has made of the log is cut off later */
 };
 
@@ -418,6 +418,24 @@ static bool settle(struct pk_store *store, int64_t *behind, struct pk_error *err
     return rc == SQLITE_OK || rc == SQLITE_BUSY || fail_sqlite(s, rc, err);
 }
 
+static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+    struct sqlite_store *s = ctx;
+
+    (void)db;
+    (void)name;
+    s->head.logged = pages;
+    return SQLITE_OK;
+}
+
+static void keep_log(struct pk_store *store)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    const sqlite3_api_routines *sqlite3_api = s->api;
+
+    (void)sqlite3_wal_hook(s->db, on_commit, s);
+}
+
 static bool predicate(struct pk_store *store, const struct pk_guard_query *q, int *truth,
                       struct pk_error *err)
 {
@@ -440,7 +458,7 @@ static bool durable(struct pk_store *store, struct pk_error *err)
 }
 
 static const struct pk_store_ops ops = {exec,   begin,  end,      close_store, predicate,
-                                        shrink, settle, patience, durable};
+                                        shrink, settle, keep_log, patience,    durable};
 
 /* --- schema ---------------------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@
 enum {
     KEEP_BYTES = 2 << 20,  /* a buffer that grew larger is given back when empty */
     WAKE_BYTES = 1 << 20,  /* this much waiting ends the window early */
+    LOG_PAGES = 4000,      /* of the store's log; hot index pages are copied back once for many */
     ROUND_PAUSE_MS = 100,  /* between two tries at a transaction */
     FIRST_SWEEP_MS = 1000, /* after the start; a process that ends before sweeps once at its end */
 };
@@ -232,6 +233,20 @@ static bool may_wait(struct pk_writer *w)
     return may;
 }
 
+/* Beside the transactions of others: it waits for the disk. A failure shows in the next transaction, or not at all. */
+static void copy_log(struct pk_writer *w)
+{
+    struct pk_error ignored;
+    int64_t behind;
+
+    if (w->store->logged < LOG_PAGES)
+        return;
+    pk_turn_take(&w->copying);
+    (void)w->store->ops->settle(w->store, &behind, &ignored);
+    pk_turn_give(&w->copying);
+    w->store->logged = 0;
+}
+
 static void write_all(struct pk_writer *w)
 {
     size_t from = 0;
@@ -250,6 +265,7 @@ static void write_all(struct pk_writer *w)
         } while (from < to && may_wait(w));
         settle(w, count, lost + count_of(&w->writing, from, to));
         from = to;
+        copy_log(w);
     }
 }
 
@@ -426,6 +442,9 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
     pk_store_group_init(store);
     w->sweep_at_ms = pk_clock_ms() + FIRST_SWEEP_MS;
     w->leases_at_ms = INT64_MAX;
+    if (store->ops->keep_log)
+        store->ops->keep_log(store);
+    pk_turn_init(&w->copying);
     pk_turn_init(&w->turn);
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_condattr_init(&attr);
@@ -453,6 +472,7 @@ void pk_writer_free(struct pk_writer *w)
     (void)pthread_cond_destroy(&w->done);
     (void)pthread_mutex_destroy(&w->lock);
     pk_turn_free(&w->turn);
+    pk_turn_free(&w->copying);
     dispose(w);
 }
 
@@ -607,12 +627,20 @@ void pk_writer_sweep(struct pk_writer *w)
 
 bool pk_writer_hold(struct pk_writer *w, int64_t wait_ms)
 {
-    return pk_turn_take_until(&w->turn, later(pk_clock_ms(), wait_ms));
+    int64_t until_ms = later(pk_clock_ms(), wait_ms);
+
+    if (!pk_turn_take_until(&w->copying, until_ms))
+        return false;
+    if (pk_turn_take_until(&w->turn, until_ms))
+        return true;
+    pk_turn_give(&w->copying);
+    return false;
 }
 
 void pk_writer_let_go(struct pk_writer *w)
 {
     pk_turn_give(&w->turn);
+    pk_turn_give(&w->copying);
 }
 
 void pk_writer_orphan(struct pk_writer *w)

@@ -35,7 +35,8 @@ struct pk_writer {
     struct pk_spool_reader *reading; /* likewise: what is replayed; NULL: nothing is */
     struct queue replaying;          /* likewise */
     pthread_t thread;
-    struct pk_turn turn; /* for a transaction, a reservation's too; taken before `lock` */
+    struct pk_turn copying; /* of the store's log to where it belongs; taken before `turn` */
+    struct pk_turn turn;    /* for a transaction, a reservation's too; taken before `lock` */
     pthread_mutex_t lock;
     pthread_cond_t work; /* entries wait, `urgent`, `stop` or `end_leases` was set */
     pthread_cond_t done; /* `settled` has grown, there is room, or nobody reserves any more */
