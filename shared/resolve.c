@@ -379,7 +379,7 @@ static bool load_prices_of(struct moment *m, struct pk_store *s, const struct pk
 /* One trip to another machine costs more than all prices. */
 static bool load_facts(struct pk_resolver *r, struct pk_store *s, struct pk_error *err)
 {
-    if (r->moment && r->moment->facts.epoch == r->epoch)
+    if (r->moment && r->moment->facts.epoch == r->epoch && !r->moment->arena.failed)
         return true;
     struct moment *m = r->from.alloc(r->from.ctx, sizeof *m);
     if (!m)
