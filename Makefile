@@ -37,7 +37,7 @@ INCLUDES := -Ishared -I$(BUILD)/gen
 override LDFLAGS += -Wl,-z,relro,-z,now -Wl,--gc-sections $(if $(SAN),-fsanitize=$(SANITIZE))
 PQ_CFLAGS := $(addprefix -I,$(shell $(PG_CONFIG) --includedir 2>/dev/null)) \
              $(shell pkg-config --cflags libpq 2>/dev/null)
-LIBS     := -lhttp_parser -lsodium -lzstd -lpcre2-8 -lcrypto -lpthread -ldl -lm
+LIBS     := -lhttp_parser -lsodium -lzstd -lpcre2-8 -lpthread -ldl -lm
 
 CORE_SRC := $(filter-out %_test.c,$(wildcard shared/*.c))
 CORE     := $(CORE_SRC:shared/%.c=$(BUILD)/shared/%.o)
@@ -112,7 +112,7 @@ $(BUILD)/sidecar/%.o: sidecar/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -c -o $@ $<
 $(BUILD)/pkd: $(PKD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpk.a
 	$(call say,CC $@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lssl -lcsv $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lcsv $(LIBS)
 
 $(BUILD)/mock/%.o: tests/mock/%.c | $(BUILD)/gen/needs-mock
 	@mkdir -p $(@D)
@@ -148,6 +148,7 @@ $(BUILD)/t/%.o: tests/%.c | $(GEN)
 	$(Q)$(CC) $(CFLAGS) $(INCLUDES) -Itests -c -o $@ $<
 $(BUILD)/t/%: $(BUILD)/t/%.o $(BUILD)/libpk.a
 	$(Q)$(CC) -o $@ $@.o $(BUILD)/libpk.a $(LDFLAGS) -lcjson -lsqlite3 $(LIBS)
+$(BUILD)/t/jwt_test $(BUILD)/t/token_test: LIBS += -lcrypto
 
 # The SQLite engine of a program that knows one migration more, and the tables of the first version.
 $(BUILD)/gen99/schema.inc: tests/migrate/0099_test.sql $(BUILD)/gen/schema.inc

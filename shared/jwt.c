@@ -8,6 +8,8 @@
  */
 #include "jwt.h"
 
+#include "crypto.h"
+
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -452,6 +454,8 @@ bool pk_jwt_verify(struct pk_arena *arena, pk_str token, pk_str jwks,
     bool ok;
 
     if (!split(arena, token, &t, err) || !read_header(arena, &t, rules, err))
+        return false;
+    if (!pk_crypto_open(err))
         return false;
     (void)ERR_set_mark();
     ok = verify_signature(arena, jwks, &t, err);

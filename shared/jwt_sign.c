@@ -4,6 +4,8 @@
  */
 #include "jwt.h"
 
+#include "crypto.h"
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -71,8 +73,10 @@ bool pk_jwt_sign(struct pk_arena *arena, pk_str key_id, pk_str pem, pk_str claim
     struct pk_buf out = pk_buf_in(arena, TOKEN_BYTES_MAX);
     unsigned char signature[SIGNATURE_BYTES_MAX];
     size_t len = sizeof signature;
-    EVP_PKEY *key = read_key(pem);
 
+    if (!pk_crypto_open(err))
+        return false;
+    EVP_PKEY *key = read_key(pem);
     print_signed(arena, key_id, claims, &out);
     bool ok = key && !out.failed && sign(key, pk_buf_str(&out), signature, &len);
     EVP_PKEY_free(key);

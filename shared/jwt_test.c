@@ -5,6 +5,7 @@
  * The vectors of RFC 7515 (A.2, A.3, A.4) and RFC 8037 (A.4) come from elsewhere; for the rest, keys are made and
  * tokens signed here.
  */
+#include "crypto.h"
 #include "jwt.h"
 #include "test.h"
 
@@ -430,7 +431,11 @@ static void memory_that_fails_is_an_error(void)
 
 int main(void)
 {
+    struct pk_error err;
+
     pk_arena_init(&arena, pk_allocator_malloc(), 64 << 20);
+    if (!EXPECT(pk_crypto_open(&err)))
+        return test_end();
     rsa = EVP_RSA_gen(2048);
     rsa_small = EVP_RSA_gen(1024);
     p256 = EVP_EC_gen("P-256");

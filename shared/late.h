@@ -16,6 +16,9 @@
 
 #include "base.h"
 
+#define PK_LATE_QUOTED(text)        #text
+#define PK_LATE_FILE(name, version) name ".so." PK_LATE_QUOTED(version)
+
 #define PK_LATE_MEMBER(returns, name, parameters, arguments) returns(*name) parameters;
 #define PK_LATE_NAME(returns, name, parameters, arguments)   #name,
 #define PK_LATE_FUNCTION(returns, name, parameters, arguments)                                     \

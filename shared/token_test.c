@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
+#include "crypto.h"
 #include "jwt.h"
 #include "test.h"
 #include "token.h"
@@ -216,6 +217,8 @@ static void failures_have_the_issuer_s_words(void)
 int main(void)
 {
     pk_arena_init(&arena, pk_allocator_malloc(), 16 << 20);
+    if (!EXPECT(pk_crypto_open(&err)))
+        return test_end();
     RUN(a_service_account_signs_for_its_own_endpoint);
     RUN(what_is_no_account_is_said);
     RUN(a_user_s_login_trades_its_refresh_token);

@@ -4,6 +4,8 @@
  */
 #include "tls.h"
 
+#include "tls_load.h"
+
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -96,8 +98,9 @@ static SSL_CTX *read_files(const struct pkd_tls *tls, struct pk_error *err)
 
 struct pkd_tls *pkd_tls_new(const char *cert, const char *key, struct pk_error *err)
 {
+    if (!pkd_tls_load(err))
+        return NULL;
     struct pkd_tls *tls = calloc(1, sizeof *tls);
-
     if (!tls) {
         (void)pk_fail(err, PK_NO_MEMORY, "no memory for TLS");
         return NULL;
@@ -154,6 +157,10 @@ struct ssl_st *pkd_tls_accept(struct pkd_tls *tls, int fd)
 
 struct ssl_st *pkd_tls_connect(int fd)
 {
+    struct pk_error unused;
+
+    if (!pkd_tls_load(&unused))
+        return NULL;
     SSL_CTX *c = SSL_CTX_new(TLS_client_method());
     SSL *ssl = c ? SSL_new(c) : NULL;
 
@@ -239,5 +246,6 @@ void pkd_tls_end(struct ssl_st *ssl)
 
 void pkd_tls_drop(struct ssl_st *ssl)
 {
-    SSL_free(ssl);
+    if (ssl) /* without one there may be no libssl either */
+        SSL_free(ssl);
 }

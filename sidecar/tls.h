@@ -25,7 +25,7 @@ void pkd_tls_free(struct pkd_tls *tls); /* NULL is fine; connections must be gon
 
 /* A connection that has just been accepted. NULL: no memory. */
 struct ssl_st *pkd_tls_accept(struct pkd_tls *tls, int fd) PK_MUST_CHECK;
-/* To a pkd on this machine, whoever it says it is. NULL: no memory. */
+/* To a pkd on this machine, whoever it says it is. NULL: no memory, or no libssl. */
 struct ssl_st *pkd_tls_connect(int fd) PK_MUST_CHECK;
 /* As recv() and sendmsg() on a non-blocking socket. A read that waits may have to go on when the socket is writable;
  * a write that was not taken must be tried again with the same bytes, and perhaps more. EPROTO: it is not TLS. */

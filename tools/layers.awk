@@ -3,7 +3,7 @@
 # A module may include its own header and modules of the same or a lower layer; a library's header only
 # where it is listed. A module is its file name up to the first '_'.
 BEGIN {
-    n = split("base,late" \
+    n = split("base,late,crypto" \
         " arena,vault,buf,wire,iso" \
         " json,member,sse,wsframe,eventstream,lines,framing,url,http,regex,traits" \
         " target,schema,pii,injection,jwt,mustache,body,form,jsontext" \
@@ -21,7 +21,7 @@ BEGIN {
     lib["sodium.h"] = "apikey batch forecast cachekey codec dialect job privacy secret payload sign xfer"
     lib["zstd.h"] = "payload"
     lib["pcre2.h"] = "regex"
-    lib["openssl/evp.h"] = "jwt"
+    lib["openssl/evp.h"] = "jwt crypto"
     lib["sqlite3.h"] = "host"
     lib["sqlite3ext.h"] = "store host"
     lib["postgres.h"] = "host"
@@ -30,7 +30,7 @@ BEGIN {
     lib["sys/epoll.h"] = "wait xfer host"
     lib["sys/socket.h"] = "xfer host"
     lib["csv.h"] = "host"
-    lib["pthread.h"] = "store turn xfer writer host"
+    lib["pthread.h"] = "crypto store turn xfer writer host"
 }
 FNR == 1 {
     module = FILENAME
