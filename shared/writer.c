@@ -21,7 +21,6 @@
 enum {
     KEEP_BYTES = 2 << 20,  /* a buffer that grew larger is given back when empty */
     WAKE_BYTES = 1 << 20,  /* this much waiting ends the window early */
-    LOG_PAGES = 4000,      /* of the store's log; hot index pages are copied back once for many */
     ROUND_PAUSE_MS = 100,  /* between two tries at a transaction */
     FIRST_SWEEP_MS = 1000, /* after the start; a process that ends before sweeps once at its end */
 };
@@ -233,20 +232,6 @@ static bool may_wait(struct pk_writer *w)
     return may;
 }
 
-/* Beside the transactions of others: it waits for the disk. A failure shows in the next transaction, or not at all. */
-static void copy_log(struct pk_writer *w)
-{
-    struct pk_error ignored;
-    int64_t behind;
-
-    if (w->store->logged < LOG_PAGES)
-        return;
-    pk_turn_take(&w->copying);
-    (void)w->store->ops->settle(w->store, &behind, &ignored);
-    pk_turn_give(&w->copying);
-    w->store->logged = 0;
-}
-
 static void write_all(struct pk_writer *w)
 {
     size_t from = 0;
@@ -265,7 +250,6 @@ static void write_all(struct pk_writer *w)
         } while (from < to && may_wait(w));
         settle(w, count, lost + count_of(&w->writing, from, to));
         from = to;
-        copy_log(w);
     }
 }
 
@@ -316,6 +300,23 @@ static void end_leases_if_due(struct pk_writer *w)
     (void)pthread_cond_broadcast(&w->done);
 }
 
+/* With the lock, which is released meanwhile: when nothing that came before waits, and beside the transactions of
+ * others, for it waits for the disk. A failure shows in the next transaction, or not at all. */
+static void copy_log_if_due(struct pk_writer *w)
+{
+    struct pk_error ignored;
+    int64_t behind;
+
+    if (w->store->logged < PK_WRITER_LOG_PAGES)
+        return;
+    (void)pthread_mutex_unlock(&w->lock);
+    pk_turn_take(&w->copying);
+    (void)w->store->ops->settle(w->store, &behind, &ignored);
+    pk_turn_give(&w->copying);
+    w->store->logged = 0;
+    (void)pthread_mutex_lock(&w->lock);
+}
+
 /* Waits, with the lock, until there is something to write and its window is over, or to replay; false when the
  * writer was stopped and nothing is left. */
 static bool gather(struct pk_writer *w)
@@ -360,6 +361,7 @@ static void *run(void *arg)
         (void)pthread_mutex_lock(&w->lock);
         pk_queue_empty(&w->writing);
         (void)pthread_cond_broadcast(&w->done);
+        copy_log_if_due(w);
         end_leases_if_due(w);
         sweep_if_due(w);
     }

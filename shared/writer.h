@@ -31,6 +31,8 @@ enum {
     PK_WRITER_AGE_MS = 50,          /* pk_writer_add() waits while an older entry is not written */
     PK_WRITER_GROUP_MAX = 1024,     /* entries a transaction */
     PK_WRITER_ROUNDS_MAX = 3,       /* tries at one transaction */
+    PK_WRITER_LOG_PAGES =
+        4000, /* of the store's log: hot index pages are copied back once for many */
 };
 
 struct pk_writer;

@@ -23,6 +23,10 @@ struct fake {
     atomic_bool no_memory;  /* or that there is no memory for it */
     atomic_int slow_ms;     /* a commit takes this long */
     atomic_int old;         /* rows of feedback that may go */
+    atomic_int pages;       /* in the log with the next commit */
+    atomic_bool copy_waits; /* copying it takes as long as this is set */
+    atomic_int copied, copying;
+    atomic_bool keeps_log;
 };
 
 static struct fake fake;
@@ -81,10 +85,10 @@ static bool fake_begin(struct pk_store *s, struct pk_error *err)
 
 static bool fake_end(struct pk_store *s, bool commit, struct pk_error *err)
 {
-    (void)s;
     (void)err;
     PK_ASSERT(fake.opened == 1);
     fake.opened--;
+    s->logged = fake.pages;
     if (fake.slow_ms)
         (void)usleep((unsigned)fake.slow_ms * 1000);
     if (commit) {
@@ -100,8 +104,32 @@ static void fake_close(struct pk_store *s)
     fake.closed++;
 }
 
-static const struct pk_store_ops fake_ops = {
-    .exec = fake_exec, .begin = fake_begin, .end = fake_end, .close = fake_close};
+static bool fake_settle(struct pk_store *s, int64_t *behind, struct pk_error *err)
+{
+    (void)s;
+    (void)err;
+    PK_ASSERT(fake.opened == 0);
+    *behind = 0;
+    fake.copying++;
+    while (fake.copy_waits)
+        (void)usleep(1000);
+    fake.copying--;
+    fake.copied++;
+    return true;
+}
+
+static void fake_keep_log(struct pk_store *s)
+{
+    (void)s;
+    fake.keeps_log = true;
+}
+
+static const struct pk_store_ops fake_ops = {.exec = fake_exec,
+                                             .begin = fake_begin,
+                                             .end = fake_end,
+                                             .close = fake_close,
+                                             .settle = fake_settle,
+                                             .keep_log = fake_keep_log};
 
 static struct pk_writer *start(void)
 {
@@ -279,6 +307,31 @@ static void adding_waits_for_a_thread_that_falls_behind(void)
     EXPECT(now_ms() - began >= 35);
     EXPECT(add(w, 3, 0, 0, 30000));
     EXPECT(now_ms() - began < 20000);
+    pk_writer_free(w);
+    EXPECT(fake.rows == 3);
+}
+
+static void a_long_log_is_copied_once_nobody_waits(void)
+{
+    struct pk_writer *w = start();
+
+    EXPECT(fake.keeps_log);
+    fake.pages = PK_WRITER_LOG_PAGES - 1;
+    EXPECT(add(w, 1, 0, 0, 0) && pk_writer_flush(w, 30000));
+    EXPECT(pk_writer_hold(w, 30000) && fake.copied == 0);
+    pk_writer_let_go(w);
+    fake.pages = PK_WRITER_LOG_PAGES;
+    fake.copy_waits = true;
+    EXPECT(add(w, 2, 0, 0, 0) && pk_writer_flush(w, 30000));
+    EXPECT(fake.copied == 0); /* who waits for an entry does not wait for that */
+    while (fake.copying == 0)
+        (void)usleep(1000);
+    EXPECT(!pk_writer_hold(w, 10)); /* but who forks does */
+    fake.pages = 0;
+    fake.copy_waits = false;
+    EXPECT(pk_writer_hold(w, 30000) && fake.copied == 1);
+    pk_writer_let_go(w);
+    EXPECT(add(w, 3, 0, 0, 0) && pk_writer_flush(w, 30000) && fake.copied == 1);
     pk_writer_free(w);
     EXPECT(fake.rows == 3);
 }
@@ -554,6 +607,7 @@ int main(void)
     RUN(a_bad_entry_does_not_take_the_others_with_it);
     RUN(a_full_queue_drops_and_counts);
     RUN(adding_waits_for_a_thread_that_falls_behind);
+    RUN(a_long_log_is_copied_once_nobody_waits);
     RUN(a_held_writer_writes_nothing_until_it_is_let_go);
     RUN(old_rows_go_while_nothing_waits);
     RUN(old_rows_go_while_entries_come);
