@@ -79,13 +79,18 @@ bool pk_load_log(struct pk_run *run, pk_str *config, struct pk_error *err)
 
 bool pk_give_chat(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
 {
-    return pk_reply_chat(run->arena, pk_call_record(run->task.call), pk_buf_str(&run->body), out,
-                         err);
+    struct pk_json doc;
+
+    return pk_reply_read(run->arena, pk_buf_str(&run->body), &doc, err) &&
+           pk_reply_chat(run->arena, pk_call_record(run->task.call), &doc, out, err);
 }
 
 bool pk_give_text(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)
 {
-    return pk_reply_text(run->arena, pk_buf_str(&run->body), out, is_null, err);
+    struct pk_json doc;
+
+    return pk_reply_read(run->arena, pk_buf_str(&run->body), &doc, err) &&
+           pk_reply_text(run->arena, &doc, out, is_null, err);
 }
 
 bool pk_give_vector(struct pk_run *run, pk_str *out, bool *is_null, struct pk_error *err)

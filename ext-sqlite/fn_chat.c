@@ -99,11 +99,13 @@ static bool use_log(struct pk_query *q, struct pk_error *err)
 
 static bool give_chat(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
+    struct pk_json doc;
     pk_str text;
 
     if (q->outcome.code != PK_OK)
         return pk_verb_failure(q, ctx, err);
-    if (!pk_reply_chat(&q->arena, q->record, q->body, &text, err))
+    if (!pk_reply_read(&q->arena, q->body, &doc, err) ||
+        !pk_reply_chat(&q->arena, q->record, &doc, &text, err))
         return false;
     pk_result_json(ctx, text);
     return true;
@@ -111,12 +113,14 @@ static bool give_chat(struct pk_query *q, sqlite3_context *ctx, struct pk_error 
 
 static bool give_text(struct pk_query *q, sqlite3_context *ctx, struct pk_error *err)
 {
+    struct pk_json doc;
     pk_str text;
     bool is_null;
 
     if (q->outcome.code != PK_OK)
         return pk_verb_failure(q, ctx, err);
-    if (!pk_reply_text(&q->arena, q->body, &text, &is_null, err))
+    if (!pk_reply_read(&q->arena, q->body, &doc, err) ||
+        !pk_reply_text(&q->arena, &doc, &text, &is_null, err))
         return false;
     if (!is_null)
         pk_result_text(ctx, text);

@@ -39,40 +39,33 @@ static void add_pk(struct pk_buf *out, const struct pk_record *r)
     pk_buf_addc(out, '}');
 }
 
-static bool parse_answer(struct pk_arena *arena, pk_str body, struct pk_json *doc,
-                         struct pk_error *err)
+bool pk_reply_read(struct pk_arena *arena, pk_str body, struct pk_json *doc, struct pk_error *err)
 {
     return pk_json_parse(arena, body, "answer", doc, err) &&
            (pk_json_type(doc, 0) == PK_JSON_OBJECT ||
             pk_fail(err, PK_BAD_ANSWER, "answer: not an object"));
 }
 
-bool pk_reply_chat(struct pk_arena *arena, const struct pk_record *r, pk_str body, pk_str *out,
-                   struct pk_error *err)
+bool pk_reply_chat(struct pk_arena *arena, const struct pk_record *r, const struct pk_json *doc,
+                   pk_str *out, struct pk_error *err)
 {
     struct pk_buf pk = pk_buf_in(arena, PK_HEADERS_BYTES_MAX);
     struct pk_buf text = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
-    struct pk_json doc;
 
-    if (!parse_answer(arena, body, &doc, err))
-        return false;
     add_pk(&pk, r);
     struct pk_json_edit edit = {PK_STR("pk"), pk_buf_str(&pk)};
-    pk_json_splice(&text, &doc, 0, &edit, 1);
+    pk_json_splice(&text, doc, 0, &edit, 1);
     *out = pk_buf_str(&text);
     return !(pk.failed || text.failed) || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
 }
 
-bool pk_reply_text(struct pk_arena *arena, pk_str body, pk_str *out, bool *is_null,
+bool pk_reply_text(struct pk_arena *arena, const struct pk_json *doc, pk_str *out, bool *is_null,
                    struct pk_error *err)
 {
-    struct pk_json doc;
+    int content = pk_json_at(doc, "choices[0].message.content");
 
-    if (!parse_answer(arena, body, &doc, err))
-        return false;
-    int content = pk_json_at(&doc, "choices[0].message.content");
-    *is_null = pk_json_type(&doc, content) != PK_JSON_STRING;
-    *out = pk_json_str(arena, &doc, content);
+    *is_null = pk_json_type(doc, content) != PK_JSON_STRING;
+    *out = pk_json_str(arena, doc, content);
     return !arena->failed || pk_fail(err, PK_NO_MEMORY, "answer: out of memory");
 }
 
@@ -83,7 +76,7 @@ bool pk_reply_vector(struct pk_arena *arena, pk_str request, pk_str body, float 
     int64_t wanted;
 
     if (!pk_json_parse(arena, request, "input", &asked, err) ||
-        !parse_answer(arena, body, &doc, err) ||
+        !pk_reply_read(arena, body, &doc, err) ||
         !pk_embed_floats(arena, &doc, pk_json_at(&doc, "data[0].embedding"), at, dims, err))
         return false;
     return !pk_json_int(&asked, pk_json_get(&asked, 0, "dimensions"), &wanted) || wanted == *dims ||
@@ -102,7 +95,7 @@ bool pk_reply_verdict(struct pk_arena *arena, pk_str body, pk_str *out, struct p
     struct pk_buf text = pk_buf_in(arena, PK_STREAM_BYTES_MAX);
     struct pk_json doc;
 
-    if (!parse_answer(arena, body, &doc, err))
+    if (!pk_reply_read(arena, body, &doc, err))
         return false;
     int result = pk_json_at(&doc, "results[0]");
     if (pk_json_type(&doc, result) != PK_JSON_OBJECT)
@@ -151,7 +144,7 @@ bool pk_reply_try(struct pk_arena *arena, const struct pk_record *r, const struc
     struct pk_json doc;
 
     if (e->code == PK_OK) {
-        if (!pk_reply_chat(arena, r, body, &answer, err) || !parse_answer(arena, body, &doc, err))
+        if (!pk_reply_read(arena, body, &doc, err) || !pk_reply_chat(arena, r, &doc, &answer, err))
             return false;
         int v = pk_json_get(&doc, 0, "usage");
         usage = v < 0 ? usage : pk_json_raw(&doc, v);

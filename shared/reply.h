@@ -7,13 +7,17 @@
 
 #include "call.h"
 
-/* The OpenAI-shaped answer `body` with a member "pk" {trace_id, provider, model, cost_usd, cache_status,
- * attempts, latency_ms} spliced in; for pk_chat. */
-bool pk_reply_chat(struct pk_arena *arena, const struct pk_record *r, pk_str body, pk_str *out,
+/* The OpenAI-shaped answer `body`, which *doc borrows: PK_BAD_ANSWER when it is no object. */
+bool pk_reply_read(struct pk_arena *arena, pk_str body, struct pk_json *doc,
                    struct pk_error *err) PK_MUST_CHECK;
 
+/* The answer with a member "pk" {trace_id, provider, model, cost_usd, cache_status,
+ * attempts, latency_ms} spliced in; for pk_chat. */
+bool pk_reply_chat(struct pk_arena *arena, const struct pk_record *r, const struct pk_json *doc,
+                   pk_str *out, struct pk_error *err) PK_MUST_CHECK;
+
 /* The text of choices[0].message.content; *is_null when there is none (a tool call). For pk_ask. */
-bool pk_reply_text(struct pk_arena *arena, pk_str body, pk_str *out, bool *is_null,
+bool pk_reply_text(struct pk_arena *arena, const struct pk_json *doc, pk_str *out, bool *is_null,
                    struct pk_error *err) PK_MUST_CHECK;
 
 /* The numbers of data[0].embedding; `request` is the body that was answered: PK_BAD_ANSWER when it asked for

@@ -12,10 +12,12 @@ static void take_answer(struct pk_arena *arena, const struct pk_record *r, pk_st
                         struct pk_result *out)
 {
     struct pk_error err = {0};
+    struct pk_json doc;
     bool is_null = true;
 
-    if (!pk_reply_chat(arena, r, body, &out->response, &err) ||
-        !pk_reply_text(arena, body, &out->content, &is_null, &err)) {
+    if (!pk_reply_read(arena, body, &doc, &err) ||
+        !pk_reply_chat(arena, r, &doc, &out->response, &err) ||
+        !pk_reply_text(arena, &doc, &out->content, &is_null, &err)) {
         pk_result_of_error(arena, &err, out);
         return;
     }
