@@ -11,10 +11,14 @@
 
 void pk_store_group_init(struct pk_store *s)
 {
-    s->settling = pk_settling_new();
-    s->packing = pk_packing_new();
-    s->hits = pk_hits_new();
-    s->repeats = pk_repeats_new();
+    if (!s->settling)
+        s->settling = pk_settling_new();
+    if (!s->packing)
+        s->packing = pk_packing_new();
+    if (!s->hits)
+        s->hits = pk_hits_new();
+    if (!s->repeats)
+        s->repeats = pk_repeats_new();
 }
 
 void pk_store_group_free(struct pk_store *s)

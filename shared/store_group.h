@@ -11,7 +11,7 @@
 
 #include "store.h"
 
-/* Without memory for it records are written one by one, as ever. */
+/* Once or more often; without memory for it records are written one by one, as ever. */
 void pk_store_group_init(struct pk_store *s);
 void pk_store_group_free(struct pk_store *s);
 

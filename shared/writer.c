@@ -99,6 +99,7 @@ enum pk_wrote pk_writer_group(struct pk_writer *w, const struct queue *q, size_t
     bool bad = false;
     int64_t count = 0;
 
+    pk_store_group_init(w->store); /* not before: a start would wait for so much memory */
     if (!pk_store_group_begin(w->store, w->kept, err))
         return PK_AWAY;
     for (; from < to && !bad; count++)
@@ -441,7 +442,6 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
         return NULL;
     }
     w->store = store;
-    pk_store_group_init(store);
     w->sweep_at_ms = pk_clock_ms() + FIRST_SWEEP_MS;
     w->leases_at_ms = INT64_MAX;
     if (store->ops->keep_log)

@@ -18,6 +18,7 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
 TICK = os.sysconf("SC_CLK_TCK")
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = str(CPUS[0]), str(CPUS[min(1, len(CPUS) - 1)])
+TASKSET = ["taskset", "-c", SERVER_CPU]  # what a command of a server begins with
 
 
 class Skip(Exception):

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from rig import BUILD, SERVER_CPU, Skip, free_port, program, wait_for
+from rig import BUILD, SERVER_CPU, TASKSET, Skip, free_port, program, wait_for
 
 # 1.15.2 with the server library that it was published for: with a newer one its streams break.
 GATEWAY = {"dependencies": {"@portkey-ai/gateway": "1.15.2"},
@@ -59,7 +59,7 @@ def store_key(store, upstream, limited=True, config=None):
 
 
 def pkd_command(listen="127.0.0.1:0"):
-    return ["taskset", "-c", SERVER_CPU, program("pkd"), "serve", "--listen", listen]
+    return [*TASKSET, program("pkd"), "serve", "--listen", listen]
 
 
 def pkd_env(folder):
@@ -125,8 +125,7 @@ def gateway_command(port):
     if not shutil.which("npm") or not shutil.which("node"):
         raise Skip("npm is not installed")
     folder = kept("@portkey-ai/gateway-" + GATEWAY["dependencies"]["@portkey-ai/gateway"], install_gateway)
-    return ["taskset", "-c", SERVER_CPU, "node",
-            folder + "/node_modules/@portkey-ai/gateway/build/start-server.js", f"--port={port}", "--headless"]
+    return [*TASKSET, "node", folder + "/node_modules/@portkey-ai/gateway/build/start-server.js", f"--port={port}", "--headless"]
 
 
 def gateway_headers(upstream):
@@ -156,7 +155,7 @@ def start_litellm(bench, upstream):
 """)
     env = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR",
            "LITELLM_MODE": "PRODUCTION"}
-    p = bench.spawn(["taskset", "-c", SERVER_CPU, folder + "/bin/litellm", "--config", conf, "--host",
+    p = bench.spawn([*TASKSET, folder + "/bin/litellm", "--config", conf, "--host",
                      "127.0.0.1", "--port", str(port), "--num_workers", "1", "--telemetry", "False"], env=env)
     wait_for(port, p, "LiteLLM", 60)
     return port, [p.pid], {"Authorization": "Bearer sk-any"}
