@@ -107,13 +107,14 @@ void pk_api_keys_sort(struct pk_api_keys *keys)
         qsort(keys->hashes, (size_t)keys->hash_count, sizeof *keys->hashes, in_order);
 }
 
-const struct pk_api_key *pk_api_keys_find(const struct pk_api_keys *keys, pk_str key,
-                                          int64_t now_us, struct pk_error *err)
+const struct pk_api_key *pk_api_keys_find(const struct pk_api_keys *keys,
+                                          const uint8_t hash[PK_API_KEY_HASH_BYTES], int64_t now_us,
+                                          struct pk_error *err)
 {
     struct pk_api_hash wanted = {.key = 0};
     const struct pk_api_hash *found = NULL;
 
-    pk_api_key_hash(key, wanted.hash);
+    memcpy(wanted.hash, hash, sizeof wanted.hash);
     if (keys->hash_count)
         found = bsearch(&wanted, keys->hashes, (size_t)keys->hash_count, sizeof wanted, in_order);
     if (!found || now_us >= found->until_us) {

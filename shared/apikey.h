@@ -57,8 +57,9 @@ bool pk_api_key_check(pk_str key, struct pk_error *err) PK_MUST_CHECK;
 void pk_api_key_hash(pk_str key, uint8_t out[PK_API_KEY_HASH_BYTES]);
 
 void pk_api_keys_sort(struct pk_api_keys *keys);
-/* NULL: PK_UNAUTHORIZED, when it is not known, revoked or expired. */
-const struct pk_api_key *pk_api_keys_find(const struct pk_api_keys *keys, pk_str key,
-                                          int64_t now_us, struct pk_error *err) PK_MUST_CHECK;
+/* The key with that hash. NULL: PK_UNAUTHORIZED, when it is not known, revoked or expired. */
+const struct pk_api_key *pk_api_keys_find(const struct pk_api_keys *keys,
+                                          const uint8_t hash[PK_API_KEY_HASH_BYTES], int64_t now_us,
+                                          struct pk_error *err) PK_MUST_CHECK;
 
 #endif

@@ -411,6 +411,38 @@ bool pk_secret_open(const struct pk_secrets *s, const struct pk_key *key, pk_str
     return pk_fail(err, PK_NO_KEY, "%.*s: unknown kind of key", PK_FMT(provider));
 }
 
+static void add_to_seal(struct pk_seal *s, pk_str part)
+{
+    memcpy(s->at + s->len, &part.len,
+           sizeof part.len); /* so that no two parts are one of another */
+    s->len += sizeof part.len;
+    if (part.len)
+        memcpy(s->at + s->len, part.at, part.len);
+    s->len += part.len;
+}
+
+void pk_secret_seal_of(const struct pk_key *key, pk_str provider, struct pk_seal *seal)
+{
+    const pk_str parts[] = {key->value, key->slug, provider, key->origin};
+    size_t size = 0;
+
+    seal->len = 0;
+    for (size_t i = 0; i < PK_COUNT(parts); i++) {
+        if (parts[i].len > PK_SEAL_BYTES)
+            return;
+        size += sizeof parts[i].len + parts[i].len;
+    }
+    if (key->kind != PK_KEY_SEALED || size > PK_SEAL_BYTES)
+        return;
+    for (size_t i = 0; i < PK_COUNT(parts); i++)
+        add_to_seal(seal, parts[i]);
+}
+
+bool pk_secret_same_seal(const struct pk_seal *a, const struct pk_seal *b)
+{
+    return a->len > 0 && a->len == b->len && memcmp(a->at, b->at, a->len) == 0;
+}
+
 void pk_secret_wipe(void *bytes, size_t len)
 {
     sodium_memzero(bytes, len);

@@ -49,6 +49,16 @@ bool pk_secret_open(const struct pk_secrets *s, const struct pk_key *key, pk_str
                     char *out, size_t *len, struct pk_error *err) PK_MUST_CHECK;
 void pk_secret_wipe(void *bytes, size_t len);
 
+/* All that decides what a sealed key opens to: two that are alike are the same secret. */
+enum { PK_SEAL_BYTES = 640 };
+struct pk_seal {
+    size_t len; /* 0: none */
+    unsigned char at[PK_SEAL_BYTES];
+};
+/* Without length for a key that is not sealed, or has much to it. */
+void pk_secret_seal_of(const struct pk_key *key, pk_str provider, struct pk_seal *seal);
+bool pk_secret_same_seal(const struct pk_seal *a, const struct pk_seal *b);
+
 /* Bytes from the system's generator. */
 void pk_secret_random(void *bytes, size_t len);
 /* By which a text that holds a secret is known again: SipHash, which tells nothing to one who does not know the key. */

@@ -31,7 +31,10 @@ static const struct pk_api_key *find(pk_str key, int64_t at_us)
     static struct pk_api_keys keys;
 
     EXPECT(pk_store_api_keys_load(s, &arena, &keys, &err));
-    return pk_api_keys_find(&keys, key, at_us, &err);
+    uint8_t hash[PK_API_KEY_HASH_BYTES];
+
+    pk_api_key_hash(key, hash);
+    return pk_api_keys_find(&keys, hash, at_us, &err);
 }
 
 static void a_key_is_random_and_told_once(void)

@@ -26,6 +26,7 @@ struct opening {
     struct pk_arena arena; /* in the vault */
     struct pk_json doc;    /* of a key in several parts */
     bool parts;
+    struct pk_seal seal;
     pk_str text;    /* the key as it is; empty: there is none */
     size_t written; /* at most, of x->opened */
     struct pk_error *err;
@@ -99,7 +100,11 @@ static bool open_key(struct opening *o)
         return true;
     if (is_unset(&o->target->key) && !key_fits(o->t, o->target, &unused))
         return true; /* it goes to another host, which may need none */
-    return key_fits(o->t, o->target, o->err) && open_into(o, &o->target->key, &o->text);
+    if (!key_fits(o->t, o->target, o->err))
+        return false;
+    pk_secret_seal_of(&o->target->key, pk_str_of(o->provider), &o->seal);
+    return pk_transfer_shared_key(o->t, &o->seal, &o->text) ||
+           open_into(o, &o->target->key, &o->text);
 }
 
 static bool fail(struct opening *o, const char *why)
@@ -358,6 +363,16 @@ static bool send_azure(struct opening *o)
 
 /* --- the whole ------------------------------------------------------------------------------------ */
 
+/* The key as it is, which others to the same place may need too. */
+static bool send_whole(struct opening *o)
+{
+    if (!send_key(o, o->text))
+        return false;
+    if (o->seal.len && o->t->key_len == o->text.len)
+        pk_transfer_share_key(o->t, &o->seal);
+    return true;
+}
+
 static bool authorize(struct opening *o)
 {
     enum pk_auth auth = pk_place_auth(o->target->provider);
@@ -372,7 +387,7 @@ static bool authorize(struct opening *o)
     if (auth != PK_AUTH_KEY && !o->parts && !read_parts(o))
         return false;
     switch (auth) {
-    case PK_AUTH_KEY: return send_key(o, o->text);
+    case PK_AUTH_KEY: return send_whole(o);
     case PK_AUTH_AWS: return send_aws(o);
     case PK_AUTH_GOOGLE: return send_google(o);
     case PK_AUTH_AZURE: return send_azure(o);
@@ -383,9 +398,17 @@ static bool authorize(struct opening *o)
 bool pk_transfer_authorize(struct pk_transfer *t, const struct pk_exchange *ex,
                            struct pk_error *err)
 {
-    struct opening o = {
-        .t = t, .ex = ex, .target = ex->target, .provider = ex->target->provider->name, .err = err};
+    struct opening o; /* but for the room in .seal */
 
+    o.t = t;
+    o.ex = ex;
+    o.target = ex->target;
+    o.provider = ex->target->provider->name;
+    o.parts = false;
+    o.seal.len = 0;
+    o.text = PK_NONE;
+    o.written = 0;
+    o.err = err;
     pk_arena_init(&o.arena, pk_vault_allocator(&t->x->vault), OPENED_BYTES_MAX);
     bool ok = authorize(&o);
     pk_secret_wipe(t->x->opened, o.written);

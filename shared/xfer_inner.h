@@ -77,6 +77,7 @@ struct pk_upstream {
     bool listed, loopback;
     bool dropped; /* no longer in the list: goes with its last user */
     int users;
+    struct pk_transfer *open;     /* whose sealed key is open; NULL: nobody's, as far as is known */
     char where[XFER_WHERE_BYTES]; /* "host" or "host:port", for messages */
 };
 
@@ -129,6 +130,7 @@ struct pk_transfer {
     struct curl_slist lines[XFER_LINES_MAX];
     int line_count;
     size_t key_from, key_len; /* the key in `text`; 0 = none is sent */
+    struct pk_seal seal;      /* that it was under, while to->open is this; it is all of it then */
 
     enum pk_part part;
     int status;
@@ -318,6 +320,10 @@ void pk_tokens_free(struct pk_xfer *x);
 
 /* Room in the vault for `size` bytes of the request's headers. */
 bool pk_transfer_room(struct pk_transfer *t, size_t size);
+/* *key: what is under that seal, if another request to the same place has it open. */
+bool pk_transfer_shared_key(const struct pk_transfer *t, const struct pk_seal *seal, pk_str *key);
+/* For others: the key of this one is all that was under that seal. */
+void pk_transfer_share_key(struct pk_transfer *t, const struct pk_seal *seal);
 void pk_transfer_wipe(struct pk_transfer *t);      /* the request's headers; keeps the room */
 void pk_transfer_drop_text(struct pk_transfer *t); /* wipes them and gives the room back */
 /* Asterisks for the key in the answer's bytes [from, len), and where it began before. */

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * A key is opened in the vault, and copied once, into the request's headers, which are in the vault
- * too. Curl puts the request together in memory of its own (xfer_memory.c). What a provider says is searched for the key, since errors and answers go to logs,
+ * too. While it is there, others that go to the same place take it from there instead of opening it again. Curl puts the request together in memory of its own (xfer_memory.c). What a provider says is searched for the key, since errors and answers go to logs,
  * and to people who may use a key without knowing it.
  */
 #include "xfer_inner.h"
@@ -29,19 +29,42 @@ bool pk_transfer_room(struct pk_transfer *t, size_t size)
     return b->at != NULL;
 }
 
+static void forget(struct pk_transfer *t)
+{
+    t->key_len = 0;
+    if (t->to && t->to->open == t)
+        t->to->open = NULL;
+}
+
 void pk_transfer_wipe(struct pk_transfer *t)
 {
+    forget(t);
     if (t->text.at)
         pk_secret_wipe(t->text.at, t->text.cap);
     t->text.len = 0;
-    t->key_len = 0;
 }
 
 void pk_transfer_drop_text(struct pk_transfer *t)
 {
+    forget(t);
     pk_vault_give(&t->x->vault, t->text.at, t->text.cap);
     t->text = (struct pk_bytes){0};
-    t->key_len = 0;
+}
+
+bool pk_transfer_shared_key(const struct pk_transfer *t, const struct pk_seal *seal, pk_str *key)
+{
+    const struct pk_transfer *other = t->to->open;
+
+    if (!other || !pk_secret_same_seal(&other->seal, seal))
+        return false;
+    *key = (pk_str){other->text.at + other->key_from, other->key_len};
+    return true;
+}
+
+void pk_transfer_share_key(struct pk_transfer *t, const struct pk_seal *seal)
+{
+    t->seal = *seal;
+    t->to->open = t;
 }
 
 static bool hidden(const struct pk_transfer *t)

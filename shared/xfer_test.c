@@ -742,6 +742,28 @@ static void a_bound_key_goes_to_its_origin_only(void)
     target.key = (struct pk_key){0};
 }
 
+/* While another request has it open too, and when that is gone: what a seal is not bound to gets nothing. */
+static void check_shared_key(void)
+{
+    static const char sent[] = "\r\nauthorization: Bearer sk-sealed\r\n";
+    struct pk_transfer *first = start(url_to("127.0.0.1", "/wait"), "", "{}", NULL);
+    struct outcome o = get(url_to("127.0.0.1", "/echo"));
+
+    EXPECT(first && strstr(o.body, sent));
+    for (int i = 0; i < 2; i++) {
+        provider.name = "other";
+        EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_STORE);
+        provider.name = "mock";
+        target.key.slug = PK_STR("l");
+        EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_STORE);
+        target.key.slug = PK_STR("k");
+        o = get(url_to("127.0.0.1", "/echo"));
+        EXPECT(strstr(o.body, sent));
+        if (i == 0)
+            pk_transfer_free(first);
+    }
+}
+
 static void a_sealed_key_is_opened_for_the_request(void)
 {
     char folder[] = "/tmp/pk-xfer-XXXXXX", path[64], origin[64];
@@ -760,9 +782,7 @@ static void a_sealed_key_is_opened_for_the_request(void)
     x = pk_xfer_new(&options, &err);
     struct outcome o = get(url_to("127.0.0.1", "/echo"));
     EXPECT(strstr(o.body, "\r\nauthorization: Bearer sk-sealed\r\n"));
-    provider.name = "other"; /* what the seal is not bound to */
-    EXPECT(!start(url_to("127.0.0.1", "/echo"), "", "{}", NULL) && err.code == PK_STORE);
-    provider.name = "mock";
+    check_shared_key();
     target.key = (struct pk_key){0};
     renew("");
     pk_secrets_free(secrets);

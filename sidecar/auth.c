@@ -32,8 +32,10 @@ void pkd_keyring_expire(struct pkd_keyring *k)
 
 static bool load(struct pkd_keyring *k, struct pk_store *store, int64_t epoch, struct pk_error *err)
 {
-    struct pkd_keyring fresh = {.epoch = epoch, .loaded = true};
+    struct pkd_keyring fresh = {.epoch = epoch, .hashes = k->hashes, .loaded = true};
 
+    if (!k->loaded)
+        pk_secret_random(fresh.hashes.seed, sizeof fresh.hashes.seed);
     pk_arena_init(&fresh.arena, pk_allocator_malloc(), KEYS_BYTES_MAX);
     if (!pk_store_api_keys_load(store, &fresh.arena, &fresh.keys, err)) {
         pk_arena_free(&fresh.arena);
@@ -92,6 +94,19 @@ bool pkd_auth_needed(struct pk_store *store, bool *needed, struct pk_error *err)
 
 /* --- a request's --------------------------------------------------------------------------- */
 
+static const uint8_t *hash_of(struct pkd_key_hashes *h, pk_str key)
+{
+    uint8_t by[PK_SECRET_HASH_BYTES];
+
+    pk_secret_hash(h->seed, key, by);
+    size_t i = by[0] % PKD_KEY_HASHES;
+    if (memcmp(h->list[i].by, by, sizeof by) != 0) {
+        memcpy(h->list[i].by, by, sizeof by);
+        pk_api_key_hash(key, h->list[i].hash);
+    }
+    return h->list[i].hash;
+}
+
 bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str key, unsigned scopes, bool open,
               const struct pk_api_key **who, struct pk_error *err)
 {
@@ -103,7 +118,7 @@ bool pkd_auth(struct pkd_keyring *k, struct pk_store *store, pk_str key, unsigne
     if (key.len == 0)
         return pk_fail(err, PK_UNAUTHORIZED,
                        "API key: one is needed, as x-portkey-api-key or Authorization: Bearer");
-    *who = pk_api_keys_find(&k->keys, key, pk_clock_us(), err);
+    *who = pk_api_keys_find(&k->keys, hash_of(&k->hashes, key), pk_clock_us(), err);
     if (!*who && err->code == PK_UNAUTHORIZED && k->trouble.code != PK_OK)
         *err = k->trouble; /* it may be new */
     if (!*who)

@@ -11,12 +11,24 @@
 
 #include "apikey.h"
 #include "ask.h"
+#include "secret.h"
 #include "store.h"
+
+enum { PKD_KEY_HASHES = 16 };
+
+/* Hashes of the keys that came lately, by a quicker hash of the same. */
+struct pkd_key_hashes {
+    uint8_t seed[PK_SECRET_HASH_BYTES];
+    struct {
+        uint8_t by[PK_SECRET_HASH_BYTES], hash[PK_API_KEY_HASH_BYTES];
+    } list[PKD_KEY_HASHES];
+};
 
 /* The keys of the store, as a thread knows them. Zeroed at first. */
 struct pkd_keyring {
     struct pk_arena arena;
     struct pk_api_keys keys;
+    struct pkd_key_hashes hashes;
     int64_t epoch;           /* of the store when they were loaded */
     int64_t look_ms;         /* when to look again whether they have changed */
     struct pk_error trouble; /* why they could not be read last; PK_OK: they could */
