@@ -20,6 +20,8 @@ char *pk_buf_room(struct pk_buf *b, size_t size)
         b->failed = true;
         return NULL;
     }
+    if (b->cap == 0 && need > cap) /* who knows how much it will be says so */
+        cap = need + (CAP_MIN - need % CAP_MIN) % CAP_MIN;
     while (cap < need)
         cap *= 2;
     if (cap > b->max)

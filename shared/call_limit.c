@@ -193,7 +193,7 @@ static struct pk_caller caller_of(const struct pk_call *c)
         .virtual_key = pk_call_target(c)->virtual_key,
         .api_key = c->req->api_key,
         .config = c->config->slug,
-        .user = pk_call_user(c),
+        .user = pk_limits_any(&c->facts->limits, PK_LS_USER) ? pk_call_user(c) : PK_NONE,
         .role = c->req->role,
         .metadata = c->req->metadata,
     };

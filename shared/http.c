@@ -7,46 +7,46 @@
 #include <ctype.h>
 #include <string.h>
 
-static const char *const framing[] = {
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "cookie",
-    "proxy-authorization",
-    "accept-encoding",
+static const pk_str framing[] = {
+    PK_NAME("host"),
+    PK_NAME("content-length"),
+    PK_NAME("transfer-encoding"),
+    PK_NAME("connection"),
+    PK_NAME("keep-alive"),
+    PK_NAME("te"),
+    PK_NAME("trailer"),
+    PK_NAME("upgrade"),
+    PK_NAME("expect"),
+    PK_NAME("cookie"),
+    PK_NAME("proxy-authorization"),
+    PK_NAME("accept-encoding"),
 };
 
-static const char *const credentials[] = {"authorization", "x-api-key", "api-key",
-                                          "x-goog-api-key"};
+static const pk_str credentials[] = {PK_NAME("authorization"), PK_NAME("x-api-key"),
+                                     PK_NAME("api-key"), PK_NAME("x-goog-api-key")};
 
 /* What a client may see of a provider's headers: whole names, and names that start so. */
-static const char *const relayed[] = {
-    "retry-after",
-    "retry-after-ms",
-    "x-ms-retry-after-ms",
-    "x-should-retry",
-    "request-id",
-    "x-request-id",
-    "x-amzn-requestid",
-    "apim-request-id",
-    "x-ms-request-id",
-    "x-ms-region",
-    "x-goog-request-id",
-    "x-generation-id",
-    "cf-ray",
-    "openai-processing-ms",
-    "openai-model",
-    "openai-version",
-    "x-envoy-upstream-service-time",
-    "x-inference-time",
-    "x-compute-time",
-    "x-groq-region",
+static const pk_str relayed[] = {
+    PK_NAME("retry-after"),
+    PK_NAME("retry-after-ms"),
+    PK_NAME("x-ms-retry-after-ms"),
+    PK_NAME("x-should-retry"),
+    PK_NAME("request-id"),
+    PK_NAME("x-request-id"),
+    PK_NAME("x-amzn-requestid"),
+    PK_NAME("apim-request-id"),
+    PK_NAME("x-ms-request-id"),
+    PK_NAME("x-ms-region"),
+    PK_NAME("x-goog-request-id"),
+    PK_NAME("x-generation-id"),
+    PK_NAME("cf-ray"),
+    PK_NAME("openai-processing-ms"),
+    PK_NAME("openai-model"),
+    PK_NAME("openai-version"),
+    PK_NAME("x-envoy-upstream-service-time"),
+    PK_NAME("x-inference-time"),
+    PK_NAME("x-compute-time"),
+    PK_NAME("x-groq-region"),
 };
 static const char *const relayed_prefixes[] = {"x-ratelimit-", "ratelimit-",
                                                "anthropic-ratelimit-"};
@@ -69,11 +69,9 @@ static pk_str between(const char *from, const char *to)
 /* A line that starts with a blank continues the one before (obsolete folding): nobody needs it. */
 static bool split(pk_str line, pk_str *name, pk_str *value)
 {
-    const char *end = line.at + line.len, *colon = line.at;
+    const char *end = line.at + line.len, *colon = memchr(line.at, ':', line.len);
 
-    while (colon < end && *colon != ':') /* names are short */
-        colon++;
-    if (colon == end || colon == line.at || blank(line.at[0]))
+    if (!colon || colon == line.at || blank(line.at[0]))
         return false;
     *name = between(line.at, colon);
     *value = between(colon + 1, end);
@@ -266,13 +264,10 @@ bool pk_http_valid_value(pk_str value)
     return true;
 }
 
-/* Lists are in lower case: most names differ from a header's in the first letter. */
-static bool is_listed(const char *const *names, size_t count, pk_str name)
+static bool is_listed(const pk_str *names, size_t count, pk_str name)
 {
-    int first = name.len ? tolower((unsigned char)name.at[0]) : 0;
-
     for (size_t i = 0; i < count; i++)
-        if (names[i][0] == first && pk_str_is_nocase(name, names[i]))
+        if (names[i].len == name.len && pk_str_eq_nocase(name, names[i]))
             return true;
     return false;
 }
@@ -305,25 +300,25 @@ bool pk_http_relayed(pk_str name)
 
 bool pk_http_passed(pk_str name)
 {
-    static const char *const names[] = {
-        "connection",
-        "keep-alive",
-        "transfer-encoding",
-        "trailer",
-        "upgrade",
-        "te",
-        "content-length",
-        "content-type",
-        "date",
-        "server",
-        "via",
-        "alt-svc",
-        "strict-transport-security",
-        "set-cookie",
-        "set-cookie2",
-        "clear-site-data",
-        "report-to",
-        "nel",
+    static const pk_str names[] = {
+        PK_NAME("connection"),
+        PK_NAME("keep-alive"),
+        PK_NAME("transfer-encoding"),
+        PK_NAME("trailer"),
+        PK_NAME("upgrade"),
+        PK_NAME("te"),
+        PK_NAME("content-length"),
+        PK_NAME("content-type"),
+        PK_NAME("date"),
+        PK_NAME("server"),
+        PK_NAME("via"),
+        PK_NAME("alt-svc"),
+        PK_NAME("strict-transport-security"),
+        PK_NAME("set-cookie"),
+        PK_NAME("set-cookie2"),
+        PK_NAME("clear-site-data"),
+        PK_NAME("report-to"),
+        PK_NAME("nel"),
     };
     static const char *const prefixes[] = {"proxy-", "x-portkey-", "x-pk-", "access-control-",
                                            "cross-origin-"};

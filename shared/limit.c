@@ -276,6 +276,13 @@ static int lower_bound(const struct pk_limits *limits, const struct place *p)
     return from;
 }
 
+bool pk_limits_any(const struct pk_limits *limits, enum pk_limit_scope scope)
+{
+    if (limits->count == 0 || limits->rows[limits->count - 1].scope < scope)
+        return false; /* they stand by scope */
+    return limits->rows[lower_bound(limits, &(struct place){.scope = scope})].scope == scope;
+}
+
 struct match {
     struct pk_arena *arena;
     const struct pk_limits *limits;
@@ -364,7 +371,7 @@ static bool take_both(struct match *m, enum pk_limit_scope scope, pk_str key, pk
 {
     const struct place exact = {scope, key, value}, each = {scope, key, PK_NONE};
 
-    if (value.len == 0)
+    if (value.len == 0 || !pk_limits_any(m->limits, scope))
         return true;
     return take(m, &exact, cut(value)) && take(m, &each, cut(value));
 }
@@ -385,18 +392,11 @@ static pk_str member_text(struct pk_arena *arena, const struct pk_json *doc, int
     return PK_NONE;
 }
 
-static bool any_of(const struct pk_limits *limits, enum pk_limit_scope scope)
-{
-    int i = lower_bound(limits, &(struct place){.scope = scope});
-
-    return i < limits->count && limits->rows[i].scope == scope;
-}
-
 static bool take_metadata(struct match *m, struct pk_arena *arena, pk_str metadata)
 {
     struct pk_json doc;
 
-    if (metadata.len == 0 || !any_of(m->limits, PK_LS_METADATA))
+    if (metadata.len == 0 || !pk_limits_any(m->limits, PK_LS_METADATA))
         return true;
     if (!pk_json_parse(arena, metadata, "metadata", &doc, m->err))
         return false;

@@ -146,6 +146,8 @@ void pk_limits_drop(struct pk_limit_list *list, bool budgets);
 
 /* By what they count. */
 void pk_limits_sort(struct pk_limit *rows, int count);
+/* Whether some are of that scope. */
+bool pk_limits_any(const struct pk_limits *limits, enum pk_limit_scope scope);
 
 /* Who makes a call; empty: nobody in particular. */
 struct pk_caller {
