@@ -201,21 +201,31 @@ static void spool_beside(struct pk_writer *w, const char *path)
         pk_writer_spool(w, spool, SPOOL_BYTES_MAX);
 }
 
+static struct pk_store *open_file(const void *ctx, struct pk_error *err)
+{
+    const struct shared_writer *s = ctx;
+
+    return pk_store_sqlite(sqlite3_api, s->path, err);
+}
+
+/* Its own store is opened with the first row: the first verb of a connection waits for one only. */
 static struct shared_writer *open_writer(const char *path, struct pk_error *err)
 {
     size_t size = strlen(path) + 1;
     struct shared_writer *s = calloc(1, sizeof *s + size);
-    struct pk_store *store = s ? pk_store_sqlite(sqlite3_api, path, err) : NULL;
 
+    if (!s) {
+        (void)pk_fail(err, PK_NO_MEMORY, "store: out of memory");
+        return NULL;
+    }
+    memcpy(s->path, path, size);
+    struct pk_store *store = pk_store_later(&(struct pk_opening){open_file, s}, err);
     if (store)
         s->writer = pk_writer_new(store, err);
-    if (s && s->writer) {
-        memcpy(s->path, path, size);
+    if (s->writer) {
         spool_beside(s->writer, path);
         return s;
     }
-    if (!s)
-        (void)pk_fail(err, PK_NO_MEMORY, "store: out of memory");
     free(s);
     return NULL;
 }
