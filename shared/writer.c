@@ -301,23 +301,6 @@ static void end_leases_if_due(struct pk_writer *w)
     (void)pthread_cond_broadcast(&w->done);
 }
 
-/* With the lock, which is released meanwhile: when nothing that came before waits, and beside the transactions of
- * others, for it waits for the disk. A failure shows in the next transaction, or not at all. */
-static void copy_log_if_due(struct pk_writer *w)
-{
-    struct pk_error ignored;
-    int64_t behind;
-
-    if (w->store->logged < PK_WRITER_LOG_PAGES)
-        return;
-    (void)pthread_mutex_unlock(&w->lock);
-    pk_turn_take(&w->copying);
-    (void)w->store->ops->settle(w->store, &behind, &ignored);
-    pk_turn_give(&w->copying);
-    w->store->logged = 0;
-    (void)pthread_mutex_lock(&w->lock);
-}
-
 /* Waits, with the lock, until there is something to write and its window is over, or to replay; false when the
  * writer was stopped and nothing is left. */
 static bool gather(struct pk_writer *w)
@@ -362,7 +345,7 @@ static void *run(void *arg)
         (void)pthread_mutex_lock(&w->lock);
         pk_queue_empty(&w->writing);
         (void)pthread_cond_broadcast(&w->done);
-        copy_log_if_due(w);
+        pk_writer_copy_if_due(w);
         end_leases_if_due(w);
         sweep_if_due(w);
     }
@@ -375,17 +358,17 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* The thread takes no signals: they are for the host's own threads. */
-static bool start(struct pk_writer *w)
+bool pk_writer_spawn(pthread_t *thread, const char *name, void *(*run_it)(void *),
+                     struct pk_writer *w)
 {
     sigset_t all, before;
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    int failed = pthread_create(&w->thread, NULL, run, w);
+    int failed = pthread_create(thread, NULL, run_it, w);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!failed)
-        (void)pthread_setname_np(w->thread, "pk-writer");
+        (void)pthread_setname_np(*thread, name);
     return !failed;
 }
 
@@ -424,6 +407,7 @@ static void dispose(struct pk_writer *w)
 {
     pk_store_group_free(w->store);
     pk_store_close(w->store);
+    pk_store_close(w->copier);
     pk_spool_close(w->reading, false);
     free(w->filling.at);
     free(w->writing.at);
@@ -454,7 +438,8 @@ struct pk_writer *pk_writer_new(struct pk_store *store, struct pk_error *err)
     (void)pthread_cond_init(&w->work, &attr);
     (void)pthread_cond_init(&w->done, &attr);
     (void)pthread_condattr_destroy(&attr);
-    if (start(w))
+    (void)pthread_cond_init(&w->copy_due, NULL);
+    if (pk_writer_spawn(&w->thread, "pk-writer", run, w))
         return w;
     dispose(w);
     (void)pk_fail(err, PK_NO_MEMORY, "cannot start the thread of the log writer");
@@ -470,6 +455,8 @@ void pk_writer_free(struct pk_writer *w)
     (void)pthread_cond_signal(&w->work);
     (void)pthread_mutex_unlock(&w->lock);
     (void)pthread_join(w->thread, NULL);
+    pk_writer_end_copier(w);
+    (void)pthread_cond_destroy(&w->copy_due);
     (void)pthread_cond_destroy(&w->work);
     (void)pthread_cond_destroy(&w->done);
     (void)pthread_mutex_destroy(&w->lock);

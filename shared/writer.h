@@ -31,8 +31,8 @@ enum {
     PK_WRITER_AGE_MS = 50,          /* pk_writer_add() waits while an older entry is not written */
     PK_WRITER_GROUP_MAX = 1024,     /* entries a transaction */
     PK_WRITER_ROUNDS_MAX = 3,       /* tries at one transaction */
-    PK_WRITER_LOG_PAGES =
-        4000, /* of the store's log: hot index pages are copied back once for many */
+    PK_WRITER_LOG_PAGES = 4000, /* of the store's log: hot pages are copied back once for many */
+    PK_WRITER_LOG_PAGES_MAX = 16000, /* the writer does what another is to do */
 };
 
 struct pk_writer;
@@ -54,6 +54,11 @@ void pk_writer_free(struct pk_writer *w);
 
 /* Where the spool is, before the first entry comes. What an earlier process left there is written. */
 void pk_writer_spool(struct pk_writer *w, const char *path, int64_t bytes_max);
+
+/* Has a thread of its own copy the store's log to where it belongs, so that no entry waits for the disk meanwhile. Takes
+ * `store`, which is another connection to the same, in any case. Once, before the first entry comes. */
+bool pk_writer_copier(struct pk_writer *w, struct pk_store *store,
+                      struct pk_error *err) PK_MUST_CHECK;
 
 /* From now on an entry is on disk when it is safe, and is written as soon as the thread can: those that come
  * meanwhile share a transaction. `on_settled` is called, by the thread and under a lock, whenever some have become

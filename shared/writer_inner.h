@@ -35,11 +35,14 @@ struct pk_writer {
     struct pk_spool_reader *reading; /* likewise: what is replayed; NULL: nothing is */
     struct queue replaying;          /* likewise */
     pthread_t thread;
+    struct pk_store *copier; /* of the thread that copies the log; NULL: there is none */
+    pthread_t copy_thread;
     struct pk_turn copying; /* of the store's log to where it belongs; taken before `turn` */
     struct pk_turn turn;    /* for a transaction, a reservation's too; taken before `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t work; /* entries wait, `urgent`, `stop` or `end_leases` was set */
-    pthread_cond_t done; /* `settled` has grown, there is room, or nobody reserves any more */
+    pthread_cond_t work;     /* entries wait, `urgent`, `stop` or `end_leases` was set */
+    pthread_cond_t copy_due; /* `copy` or `copy_stop` was set */
+    pthread_cond_t done;     /* `settled` has grown, there is room, or nobody reserves any more */
 
     /* under the lock, but for the bytes of `writing` */
     struct queue filling, writing;
@@ -54,6 +57,7 @@ struct pk_writer {
     int64_t written, spooled, parked;
     bool spool_waits; /* something is in the spool */
     bool stalled;     /* somebody waited for room in vain; until the thread gets on */
+    bool copy, copy_stop;
     bool durable;
     void (*on_settled)(void *ctx);
     void *settled_ctx;
@@ -93,6 +97,14 @@ void pk_writer_away(struct pk_writer *w);
 bool pk_writer_is_away(const struct pk_writer *w);
 /* Writes some of what is in the spool, if it is time. */
 void pk_writer_replay(struct pk_writer *w);
+
+/* Starts a thread, which takes no signals: they are for the host's own threads. */
+bool pk_writer_spawn(pthread_t *thread, const char *name, void *(*run_it)(void *),
+                     struct pk_writer *w);
+
+/* writer_copy.c: by the thread, with the lock, which may be released meanwhile. */
+void pk_writer_copy_if_due(struct pk_writer *w);
+void pk_writer_end_copier(struct pk_writer *w);
 
 /* Writes why the store refused. */
 void pk_writer_note(struct pk_writer *w, const struct pk_error *err);

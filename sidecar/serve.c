@@ -203,6 +203,15 @@ static struct pk_store *await_store(struct service *s, struct pk_error *err)
     return store;
 }
 
+/* A file has a log, which is copied back by somebody who may wait for the disk. */
+static bool start_copier(struct service *s, struct pk_error *err)
+{
+    if (s->app.home.pq)
+        return true;
+    struct pk_store *store = pkd_home_open_later(&s->app.home, s->app.home.timeout_ms, err);
+    return store && pk_writer_copier(s->app.writer, store, err);
+}
+
 /* The store, and the writer's own of it. A database is watched from here on. */
 static bool open_store(struct service *s, struct pk_error *err)
 {
@@ -214,7 +223,7 @@ static bool open_store(struct service *s, struct pk_error *err)
     struct pk_store *store = pkd_home_open_later(&s->app.home, s->app.home.timeout_ms, err);
     if (store)
         s->app.writer = pk_writer_new(store, err);
-    return s->app.writer && open_spool(s, err);
+    return s->app.writer && start_copier(s, err) && open_spool(s, err);
 }
 
 static bool open_shared(struct service *s, struct pk_error *err)

@@ -215,6 +215,8 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *
     pk_secret_random(&t->random, sizeof t->random);
     t->store = app->store ? app->store : pkd_home_open(&app->home, app->home.timeout_ms, err);
     app->store = NULL;
+    if (t->store && t->store->ops->keep_log)
+        t->store->ops->keep_log(t->store); /* who serves does not wait for the disk */
     if (t->store && open_meter(t, err) && open_server(t, err) && open_transport(t, err) &&
         listen_on(t, sockets, count, err) && watch(t, err))
         return t;
