@@ -380,13 +380,13 @@ bool pk_asks_leased(void)
 }
 
 struct ended {
-    const struct pk_leases *leases;
+    struct pk_leases *leases;
     int64_t now_us;
 };
 
 static bool give_back(void *ctx, struct pk_store *store, struct pk_error *err)
 {
-    const struct ended *e = ctx;
+    struct ended *e = ctx;
 
     return pk_store_leases_end(store, e->leases, e->now_us, err);
 }
@@ -401,6 +401,9 @@ void pk_asks_end_leases(bool every)
     LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
     pk_lease_end(&asks->leases, now_us, every, &ended);
     LWLockRelease(&asks->lock);
-    if (ended.count > 0) /* what it cannot give back expires */
-        (void)pk_transact(PK_WRITE, give_back, &e, &err);
+    if (ended.count == 0 || pk_transact(PK_WRITE, give_back, &e, &err))
+        return;
+    LWLockAcquire(&asks->lock, LW_EXCLUSIVE);
+    pk_lease_restore(&asks->leases, &ended);
+    LWLockRelease(&asks->lock);
 }

@@ -239,6 +239,21 @@ void pk_lease_end(struct pk_leases *all, int64_t now_us, bool every, struct pk_l
     all->count = kept;
 }
 
+void pk_lease_restore(struct pk_leases *all, const struct pk_leases *ended)
+{
+    for (int i = 0; i < ended->count; i++) {
+        const struct pk_lease *e = &ended->rows[i];
+        int at = 0;
+
+        while (at < all->count && memcmp(all->rows[at].id, e->id, sizeof e->id) != 0)
+            at++;
+        if (at < all->count)
+            all->rows[at].free += e->free;
+        else if (all->count < PK_LEASES_MAX) /* else it expires */
+            all->rows[all->count++] = *e;
+    }
+}
+
 bool pk_lease_any(const struct pk_leases *all)
 {
     for (int i = 0; i < all->count; i++)

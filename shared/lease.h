@@ -65,6 +65,9 @@ void pk_lease_keep(struct pk_leases *all, const struct pk_reserve *r, int64_t no
 /* Moves what nobody has taken from for a while to `ended`, or all: the store is to be told. */
 void pk_lease_end(struct pk_leases *all, int64_t now_us, bool every, struct pk_leases *ended);
 
+/* The store could not be told: they are as before, and end again in a while. */
+void pk_lease_restore(struct pk_leases *all, const struct pk_leases *ended);
+
 /* Whether any is left. */
 bool pk_lease_any(const struct pk_leases *all);
 

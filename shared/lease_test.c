@@ -212,6 +212,22 @@ static void all_are_given_back_when_asked_for(void)
     EXPECT(take("ann", 160));
 }
 
+static void what_the_store_does_not_take_back_ends_again(void)
+{
+    begin();
+    (void)go("ann", 10, true);
+    (void)go("ann", 10, true);
+    pk_lease_end(&all, now, true, &ended);
+    pk_lease_restore(&all, &ended);
+    EXPECT(all.count == 1 && take("ann", 10));
+    pk_lease_end(&all, now + PK_LEASE_IDLE_US, false, &ended);
+    EXPECT(all.count == 0 && ended.rows[0].free == 70);
+    pk_lease_restore(&all, &ended);
+    EXPECT(all.count == 1 && pk_lease_any(&all));
+    pk_lease_end(&all, now + PK_LEASE_IDLE_US, false, &ended);
+    EXPECT(ended.count == 1 && ended.rows[0].free == 70 && !pk_lease_any(&all));
+}
+
 static void a_new_slot_has_a_lease_of_its_own(void)
 {
     begin();
@@ -270,6 +286,7 @@ int main(void)
     RUN(large_leases_shrink_before_they_stop);
     RUN(what_nobody_takes_is_given_back);
     RUN(all_are_given_back_when_asked_for);
+    RUN(what_the_store_does_not_take_back_ends_again);
     RUN(a_new_slot_has_a_lease_of_its_own);
     RUN(there_is_place_for_those_in_use);
     RUN(long_names_are_not_kept);

@@ -34,8 +34,9 @@ void pk_settling_free(struct pk_settling *all);
 void pk_settling_forget(struct pk_settling *all); /* NULL is fine, here and below */
 bool pk_store_settle_end(struct pk_store *s, struct pk_error *err) PK_MUST_CHECK;
 
-/* Gives back what is free of leases that have ended, in one transaction. */
-bool pk_store_leases_end(struct pk_store *s, const struct pk_leases *ended, int64_t now_us,
+/* Gives back what is free of leases that have ended, in one transaction. What stays in *ended was not, and may be later:
+ * a commit of which nobody knows whether it was one is not tried again. */
+bool pk_store_leases_end(struct pk_store *s, struct pk_leases *ended, int64_t now_us,
                          struct pk_error *err) PK_MUST_CHECK;
 
 #endif

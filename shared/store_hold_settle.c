@@ -201,7 +201,7 @@ static bool end_all(struct pk_use *w, const struct pk_leases *ended)
     return true;
 }
 
-bool pk_store_leases_end(struct pk_store *s, const struct pk_leases *ended, int64_t now_us,
+bool pk_store_leases_end(struct pk_store *s, struct pk_leases *ended, int64_t now_us,
                          struct pk_error *err)
 {
     struct pk_use w = {s, now_us, -1, false, err};
@@ -211,8 +211,10 @@ bool pk_store_leases_end(struct pk_store *s, const struct pk_leases *ended, int6
         return true;
     if (!s->ops->begin(s, err))
         return false;
-    if (end_all(&w, ended))
-        return s->ops->end(s, true, err);
-    (void)s->ops->end(s, false, &ignored);
-    return false;
+    if (!end_all(&w, ended)) {
+        (void)s->ops->end(s, false, &ignored);
+        return false;
+    }
+    ended->count = 0;
+    return s->ops->end(s, true, err);
 }

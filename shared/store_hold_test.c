@@ -299,6 +299,28 @@ static void everything_adds_up_one_way_or_the_other(void)
         everything_adds_up(seed);
 }
 
+/* Another process is in the middle of a transaction, for longer than the writer waits. */
+static void a_lease_that_cannot_be_given_back_is_later(void)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/locked.pkdb", folder);
+    now = pk_clock_us();
+    begin(path, 1000000);
+    struct pk_store *own = test_store(path);
+    own->ops->patience(own, 10);
+    struct pk_writer *w = pk_writer_new(own, &err);
+    struct pk_reserve a = ask(1, 10), b = ask(2, 10), *each[] = {&a, &b};
+    for (int i = 0; i < 2; i++)
+        pk_writer_reserve(w, s, &each[i], 1, 1000);
+    EXPECT(b.holds.rows[0].leased && stands("0+100"));
+    EXPECT(s->ops->begin(s, &err));
+    EXPECT(pk_writer_flush(w, 30000) && pk_writer_stats(w).last_error[0]);
+    EXPECT(s->ops->end(s, true, &err) && stands("0+100"));
+    EXPECT(pk_writer_flush(w, 30000) && stands("0+20"));
+    pk_writer_free(w);
+}
+
 /* --- processes of several threads ---------------------------------------------------------- */
 
 struct caller {
@@ -423,6 +445,7 @@ int main(void)
     RUN(a_refusal_by_another_limit_takes_the_lease_back);
     RUN(a_batch_shares_too);
     RUN(everything_adds_up_one_way_or_the_other);
+    RUN(a_lease_that_cannot_be_given_back_is_later);
     RUN(many_processes_never_use_more_than_there_is);
     RUN(many_processes_use_all_that_they_want_where_there_is_enough);
     pk_store_close(s);

@@ -24,8 +24,12 @@ void pk_writer_end_leases(struct pk_writer *w, bool every)
     pk_turn_take(&w->turn);
     bool ok = pk_store_leases_end(w->store, &w->ended, now_us, &err);
     pk_turn_give(&w->turn);
-    if (!ok) /* they expire */
-        pk_writer_note(w, &err);
+    if (ok)
+        return;
+    pk_writer_note(w, &err);
+    (void)pthread_mutex_lock(&w->lock);
+    pk_lease_restore(&w->leases, &w->ended);
+    (void)pthread_mutex_unlock(&w->lock);
 }
 
 /* --- reserving --------------------------------------------------------------------------- */

@@ -218,6 +218,9 @@ def requests(config, race, port, count):
     return statuses
 
 
+said = []  # by every pkd, but that it was ready
+
+
 def start_pkd(path, threads):
     p = subprocess.Popen([BUILD + "/pkd", "serve", "--store", path, "--listen", "127.0.0.1:0",
                           "--threads", str(threads)], stderr=subprocess.PIPE, text=True)
@@ -227,7 +230,7 @@ def start_pkd(path, threads):
             port = int(line.split("addr=127.0.0.1:")[1].split()[0])
         if " ready" in line:
             break
-    threading.Thread(target=p.stderr.read, daemon=True).start()
+    threading.Thread(target=lambda: said.extend(p.stderr), daemon=True).start()
     return p, port
 
 
@@ -248,7 +251,7 @@ def pkd_race(pg, mock, name, daemons, threads):
             t.start()
         for t in loads:
             t.join()
-        expect(until(store.settled), store.rows())
+        expect(until(store.settled), results, store.rows(), *said)
     finally:
         for p, _ in started:
             p.terminate()
