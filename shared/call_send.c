@@ -263,7 +263,7 @@ static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
 {
     const struct pk_dialect_pair pair = {c->front, c->back, t->provider, c->req->headers, &c->body};
     bool proxied = c->operation == &pk_operation_proxy;
-    struct pk_target bare = *t;
+    struct pk_target bare;
     struct pk_place_call call = {.target = t,
                                  .back = c->back,
                                  .stream = c->stream,
@@ -272,9 +272,11 @@ static bool spell(struct pk_call *c, const struct pk_target *t, pk_str body)
                                  .model = c->record.request_model};
     pk_str *url = &c->exchange.url, *made = &c->exchange.body;
 
-    bare.url_path = PK_NONE;
-    if (proxied || !takes_params(c)) /* not below a model's place */
+    if (proxied || !takes_params(c)) { /* not below a model's place */
+        bare = *t;
+        bare.url_path = PK_NONE;
         call.target = t = &bare;
+    }
     if (c->form.parts && !make_form(c, &body))
         return false;
     call.body = body;

@@ -14,7 +14,7 @@ enum { ANSWERS_MAX = 128 };
 static const int64_t tokens_max = INT64_C(1) << 40;
 
 /* The members that say, in all dialects, what of a request is more than its text. */
-enum telling { FILE_DATA, URL, IMAGE_URL, DATA, TYPE, CACHE_CONTROL };
+enum telling { FILE_DATA, URL, IMAGE_URL, DATA, TYPE, CACHE_CONTROL, CACHE_POINT };
 static const pk_str telling_names[] = {
     [FILE_DATA] = PK_NAME("file_data"),
     [URL] = PK_NAME("url"),
@@ -22,6 +22,7 @@ static const pk_str telling_names[] = {
     [DATA] = PK_NAME("data"),
     [TYPE] = PK_NAME("type"),
     [CACHE_CONTROL] = PK_NAME("cache_control"),
+    [CACHE_POINT] = PK_NAME("cachePoint"), /* Bedrock's word for it */
     {0},
 };
 
@@ -75,7 +76,7 @@ static struct attached attached_to(const struct pk_json *doc)
 
             if (name == TYPE)
                 a.count += is_attachment(doc, k + 1);
-            else if (name == CACHE_CONTROL)
+            else if (name == CACHE_CONTROL || name == CACHE_POINT)
                 a.cached = true;
             else if (name >= 0 && is_encoded(doc, i, k + 1, name))
                 a.bytes += pk_json_raw(doc, k + 1).len;

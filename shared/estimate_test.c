@@ -62,6 +62,8 @@ static void the_input_is_at_most_its_bytes(void)
     EXPECT(bound(text, 0).input == (int64_t)strlen(text));
     EXPECT(!bound(text, 0).writes_cache);
     EXPECT(bound("{\"system\":[{\"cache_control\":{}}]}", 0).writes_cache);
+    EXPECT(bound("{\"system\":[{\"cachePoint\":{}}]}", 0).writes_cache);
+    EXPECT(!bound("{\"prompt\":\"what is cache_control\"}", 0).writes_cache);
 }
 
 /* One attachment, however it is spelled: its encoded bytes do not count. */

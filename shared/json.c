@@ -413,6 +413,8 @@ bool pk_json_parse(struct pk_arena *arena, pk_str text, const char *what, struct
 {
     struct parser p; /* .open is filled as containers are */
 
+    if (!text.at)
+        text = PK_STR("");
     p.arena = arena;
     p.doc = doc;
     p.at = text.at;
