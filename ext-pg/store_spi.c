@@ -39,7 +39,7 @@
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
-enum { ARGS_MAX = 112, COLUMNS_MAX = 64, FETCHED_MAX = 15 };
+enum { ARGS_MAX = 192, COLUMNS_MAX = 64, FETCHED_MAX = 15 };
 
 struct statement {
     const char *text, *types;

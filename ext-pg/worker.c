@@ -106,6 +106,7 @@ static enum outcome apply_entries(struct pk_store *store, struct batch *b, struc
                                              .entries = pk_settings.cache_max_entries};
     store->settling = group.settling;
     store->packing = group.packing;
+    store->rows = group.rows;
     if (!pk_store_group_begin(store, kept, err))
         return tell(store, err);
     kept = false;

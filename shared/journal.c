@@ -10,7 +10,7 @@
 #include "store_cache.h"
 #include "store_near.h"
 #include "store_progress.h"
-#include "store_repeat.h"
+#include "store_rows.h"
 
 #include <string.h>
 

@@ -8,8 +8,8 @@
 #include "store_hits.h"
 #include "store_hold.h"
 #include "store_payload.h"
-#include "store_repeat.h"
 #include "store_route.h"
+#include "store_rows.h"
 #include "store_value.h"
 
 #include <string.h>
@@ -68,6 +68,8 @@ static pk_str cleaned(struct record_write *w, pk_str s)
 {
     size_t bad;
 
+    if (s.len == 0)
+        return s;
     if (s.len > TEXT_BYTES_MAX) {
         s.len = TEXT_BYTES_MAX;
         while (s.len && ((unsigned char)s.at[s.len] & 0xc0) == 0x80)
@@ -138,23 +140,25 @@ static bool says_all(const struct pk_record *r)
              s->output_tokens == u->output + u->reasoning));
 }
 
-/* A hit without steps, that added to nothing but the hits; its texts are where they came. */
-static bool may_be_repeated(const struct record_write *w)
+/* A hit without steps, that added to nothing but the hits. */
+static bool may_be_repeated(const struct pk_record *r)
 {
-    const struct pk_record *r = w->r;
-
-    return w->store->repeats && w->rest.len && !w->copied && r->cache_key.len &&
-           r->span_count == 0 && r->holds.count == 0 && r->outcome_count == 0 &&
+    return r->cache_key.len && r->span_count == 0 && r->holds.count == 0 && r->outcome_count == 0 &&
            r->feedback_count == 0;
 }
 
+/* With others of its group, if its texts are where they came. */
 static bool put_row(struct record_write *w, const struct pk_value *args)
 {
-    if (!w->store->ops->exec(w->store, PK_SQL_log_put, args, PK_ROW_REST + PK_ROW_OWN, NULL, NULL,
-                             w->err))
+    struct pk_store *s = w->store;
+
+    if (!s->rows || w->copied || w->rest.len == 0)
+        return s->ops->exec(s, PK_SQL_log_put, args, PK_ROW_SHARED + PK_ROW_OWN, NULL, NULL,
+                            w->err);
+    if (!pk_store_rows_put(s, args, w->err))
         return false;
-    if (may_be_repeated(w))
-        pk_repeats_keep(w->store->repeats, w->rest, w->r, args);
+    if (may_be_repeated(w->r))
+        pk_log_rows_keep(s->rows, w->rest, w->r);
     return true;
 }
 
@@ -163,8 +167,7 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
     const struct pk_record *r = w->r;
     const struct pk_usage *u = &r->usage;
     const struct pk_span *s = says_all(r) ? &r->spans[0] : NULL;
-    const struct pk_value args[PK_ROW_REST + PK_ROW_OWN] = {
-        pk_v_int(r->upstream_us),
+    const struct pk_value args[PK_ROW_SHARED + PK_ROW_OWN] = {
         required(w, r->operation),
         clean(w, r->provider),
         clean(w, r->request_model),
@@ -179,24 +182,13 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
         pk_v_int_unless(r->http_status == 0, r->http_status),
         clean(w, r->finish_reason),
         words(pk_usage_source_name(u->source)),
-        pk_v_tokens(u, u->input),
-        pk_v_tokens(u, u->output),
-        pk_v_tokens(u, u->cache_read),
         pk_v_tokens(u, u->cache_write),
         pk_v_tokens(u, u->cache_write_1h),
-        pk_v_tokens(u, u->reasoning),
-        pk_v_int_unless(!r->cost_known, r->cost_pusd),
         pk_v_int(r->cost_saved_pusd),
         words(pk_cache_status_name(r->cache_status)),
         clean(w, r->virtual_key),
         clean(w, r->api_key),
-        clean(w, r->user_id),
-        pk_v_text(r->metadata),
-        payloads[0],
-        payloads[1],
         required(w, r->source),
-        since(r->started_us, r->first_token_us),
-        clean(w, r->parent_span_id),
         clean(w, r->span_name),
         error_type(r->code),
         clean(w, r->error_message),
@@ -206,14 +198,26 @@ static bool put_log(struct record_write *w, const struct pk_value payloads[2])
         clean(w, r->guardrail_verdict),
         clean(w, r->dropped),
         clean(w, r->query_id),
-        s ? pk_v_int(s->started_us - r->started_us) : pk_v_null(),
-        s ? pk_v_int(s->ended_us - s->started_us) : pk_v_null(),
-        s ? since(s->started_us, s->first_byte_us) : pk_v_null(),
         pk_v_uuid(r->id),
         pk_v_int(r->started_us),
         pk_v_int(r->ended_us - r->started_us),
         required(w, r->trace_id),
         clean(w, r->span_id),
+        pk_v_int(r->upstream_us),
+        since(r->started_us, r->first_token_us),
+        pk_v_tokens(u, u->input),
+        pk_v_tokens(u, u->output),
+        pk_v_tokens(u, u->cache_read),
+        pk_v_tokens(u, u->reasoning),
+        pk_v_int_unless(!r->cost_known, r->cost_pusd),
+        clean(w, r->user_id),
+        pk_v_text(r->metadata),
+        clean(w, r->parent_span_id),
+        payloads[0],
+        payloads[1],
+        s ? pk_v_int(s->started_us - r->started_us) : pk_v_null(),
+        s ? pk_v_int(s->ended_us - s->started_us) : pk_v_null(),
+        s ? since(s->started_us, s->first_byte_us) : pk_v_null(),
     };
 
     return put_row(w, args);
@@ -258,6 +262,8 @@ static bool put_once(struct record_write *w)
     int64_t known = 0;
 
     if (w->r->cache_key.len == 0 && w->r->holds.count == 0 && w->r->outcome_count == 0)
+        return true;
+    if (pk_log_rows_have(w->store->rows, w->r->id))
         return true;
     if (!w->store->unseen && !w->store->ops->exec(w->store, PK_SQL_log_find, id, PK_COUNT(id),
                                                   count_row, &known, w->err))

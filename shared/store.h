@@ -86,8 +86,8 @@ struct pk_store {
         *settling; /* store_group.h; whoever writes records in groups has all three */
     struct pk_packing *packing;
     struct pk_hits *hits;
-    struct pk_repeats *repeats; /* store_repeat.h; NULL is fine */
-    unsigned untrimmed;         /* store_cache.c */
+    struct pk_log_rows *rows; /* store_rows.h; NULL is fine */
+    unsigned untrimmed;       /* store_cache.c */
     int logged;  /* pages in the write-ahead log with the last commit, once keep_log() was called */
     bool unseen; /* the records that are written now were never tried before */
     int64_t cleaned_us; /* store_hold.h */

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * What adds up is written once, at its end: what calls settle of their limits (store_hold.h), hits of the cache
- * (store_hits.h), rows that repeat one (store_repeat.h), and texts (store_payload.h). A writer makes its store ready
+ * (store_hits.h), rows (store_rows.h), and texts (store_payload.h). A writer makes its store ready
  * for that once.
  */
 #ifndef PK_STORE_GROUP_H

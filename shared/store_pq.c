@@ -27,7 +27,7 @@
 #include <string.h>
 
 enum {
-    ARGS_MAX = 112,
+    ARGS_MAX = 192,
     COLUMNS_MAX = 64,
     OWED_MAX = 512,     /* results that may be outstanding */
     UUID_TEXT_LEN = 36, /* 8-4-4-4-12 */

@@ -24,7 +24,7 @@
 #define MEMORY ":memory:"
 
 enum {
-    PARAMETERS_MAX = 112, /* of a statement */
+    PARAMETERS_MAX = 192, /* of a statement */
     BITS = 64,
     BUSY_MS = 5000,
     BUSY_STEP_MS = 5,
@@ -165,15 +165,18 @@ static int bind(const sqlite3_api_routines *sqlite3_api, sqlite3_stmt *st, int i
 static int bind_all(struct sqlite_store *s, enum pk_stmt stmt, const struct pk_value *args,
                     int count)
 {
+    uint64_t *bound = s->bound[stmt];
+    sqlite3_stmt *st = s->stmts[stmt];
     int rc = SQLITE_OK;
 
     for (int i = 0; i < count && rc == SQLITE_OK; i++) {
-        uint64_t *bound = &s->bound[stmt][i / BITS], bit = (uint64_t)1 << i % BITS;
+        uint64_t bit = (uint64_t)1 << i % BITS;
 
-        if (args[i].type == PK_V_NULL && !(*bound & bit))
+        if (args[i].type == PK_V_NULL && !(bound[i / BITS] & bit))
             continue;
-        rc = bind(s->api, s->stmts[stmt], i + 1, &args[i]);
-        *bound = args[i].type == PK_V_NULL ? *bound & ~bit : *bound | bit;
+        rc = bind(s->api, st, i + 1, &args[i]);
+        bound[i / BITS] =
+            args[i].type == PK_V_NULL ? bound[i / BITS] & ~bit : bound[i / BITS] | bit;
     }
     return rc;
 }

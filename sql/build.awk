@@ -34,6 +34,7 @@ BEGIN {
     # null is a 0 when usage is known
     word["spare()"]      = "X"                     SUBSEP "nullif(X, 0)"
     word["spared()"]     = "l.X"                   SUBSEP "coalesce(l.X, 0 * l.input_tokens)"
+    word["insert_or_fail"] = "insert or fail"      SUBSEP "insert"      # SQLite need not be able to undo it alone
     word["payload()"]    = "case when X < 0 then (- X) / 1024 else X end" SUBSEP "case when X < 0 then (- X) / 1024 else X end" # shared/payload.h
     word["hex()"]        = "lower(hex(X))"         SUBSEP "encode(X, 'hex')"
     word["find()"]       = "instr(X)"              SUBSEP "strpos(X)"

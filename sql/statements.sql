@@ -185,49 +185,52 @@ insert into pk_payload (hash, created_us, encoding, bytes) values ($1, $2, 2, ''
 update pk_payload set created_us = $2, encoding = $3, bytes = $4 where id = $1
 
 -- part: log_types
-upstream_us bigint, operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, finish_reason text, usage_source text, input bigint, output bigint, cache_read bigint, cache_write bigint, cache_write_1h bigint, reasoning bigint, cost_pusd bigint, cost_saved_pusd bigint, cache_status text, virtual_key text, api_key text, user_id text, metadata text, request_id bigint, response_id bigint, source text
+operation text, provider text, request_model text, model text, config text, target_path text, attempts bigint, retries bigint, fallback_index bigint, stream bool, status text, http_status bigint, finish_reason text, usage_source text, cache_write bigint, cache_write_1h bigint, cost_saved_pusd bigint, cache_status text, virtual_key text, api_key text, source text, span_name text, error_type text, error_message text, cost_reason text, cache_similarity double, prompt text, guardrail_verdict text, dropped text, query_id text
 
 -- part: log_columns
-upstream_us, operation, provider, request_model, model, config, target_path, attempts, retries,
-    fallback_index, stream, status, http_status, finish_reason, usage_source, input_tokens,
-    output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
-    cost_pusd, cost_saved_pusd, cache_status, virtual_key, api_key, user_id, metadata, request_id,
-    response_id, source
+operation, provider, request_model, model, config, target_path, attempts, retries, fallback_index, stream,
+    status, http_status, finish_reason, usage_source, cache_write_tokens, cache_write_1h_tokens, cost_saved_pusd,
+    cache_status, virtual_key, api_key, source, span_name, error_type, error_message, cost_reason,
+    cache_similarity, prompt, guardrail_verdict, dropped, query_id
 
 -- part: log_values
-$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, @spare($18)@,
-    @spare($19)@, @spare($20)@, @spare($21)@, $22, @spare($23)@, $24, $25, $26, $27, cast($28 as
-    @json@), $29, $30, $31
-
--- part: log_rare_types
-ttft_us bigint, parent_span_id text, span_name text, error_type text, error_message text, cost_reason text, cache_similarity double, prompt text, guardrail_verdict text, dropped text, query_id text, span_us bigint, span_duration_us bigint, span_ttfb_us bigint
-
--- part: log_rare_columns
-ttft_us, parent_span_id, span_name, error_type, error_message, cost_reason, cache_similarity,
-    prompt, guardrail_verdict, dropped, query_id, span_us, span_duration_us, span_ttfb_us
-
--- part: log_rare_values
-$32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45
+$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, @spare($15)@, @spare($16)@, @spare($17)@, $18,
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30
 
 -- part: log_own_types
-id uuid, started_us bigint, duration_us bigint, trace_id text, span_id text
+id uuid, started_us bigint, duration_us bigint, trace_id text, span_id text, upstream_us bigint, ttft_us bigint, input bigint, output bigint, cache_read bigint, reasoning bigint, cost_pusd bigint, user_id text, metadata text, parent_span_id text, request_id bigint, response_id bigint, span_us bigint, span_duration_us bigint, span_ttfb_us bigint
 
 -- part: log_own_columns
-id, started_us, duration_us, trace_id, span_id
+id, started_us, duration_us, trace_id, span_id, upstream_us, ttft_us, input_tokens, output_tokens,
+    cache_read_tokens, reasoning_tokens, cost_pusd, user_id, metadata, parent_span_id, request_id, response_id,
+    span_us, span_duration_us, span_ttfb_us
 
--- name: log_put(@log_types@, @log_rare_types@, @log_own_types@)
-insert into pk_log (@log_columns@, @log_rare_columns@, @log_own_columns@)
-values (@log_values@, @log_rare_values@, $46, $47, $48, $49, $50)
+-- name: log_put(@log_types@, @log_own_types@)
+insert into pk_log (@log_columns@, @log_own_columns@)
+values (@log_values@,
+    $31, $32, $33, $34, $35, $36, $37, $38, $39, @spare($40)@, @spare($41)@, $42, $43, cast($44 as @json@), $45,
+    $46, $47, $48, $49, $50)
 on conflict (id) do nothing
 
--- name: log_repeat(@log_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@)
-insert into pk_log (@log_columns@, @log_own_columns@)
-select @log_values@, column1, column2, column3, column4, column5
-from (values ($32, $33, $34, $35, $36), ($37, $38, $39, $40, $41), ($42, $43, $44, $45, $46), ($47, $48, $49, $50, $51),
-    ($52, $53, $54, $55, $56), ($57, $58, $59, $60, $61), ($62, $63, $64, $65, $66), ($67, $68, $69, $70, $71),
-    ($72, $73, $74, $75, $76), ($77, $78, $79, $80, $81), ($82, $83, $84, $85, $86), ($87, $88, $89, $90, $91),
-    ($92, $93, $94, $95, $96), ($97, $98, $99, $100, $101), ($102, $103, $104, $105, $106), ($107, $108, $109, $110, $111)) own
-where true
+-- name: log_rows(@log_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@, @log_own_types@)
+-- Where it fails its transaction does.
+@insert_or_fail@ into pk_log (@log_columns@, @log_own_columns@)
+values (@log_values@, $31, $32, $33, $34, $35, $36, $37, $38, $39, @spare($40)@, @spare($41)@, $42, $43, cast($44 as @json@), $45,
+    $46, $47, $48, $49, $50),
+    (@log_values@, $51, $52, $53, $54, $55, $56, $57, $58, $59, @spare($60)@, @spare($61)@, $62, $63, cast($64 as @json@), $65,
+    $66, $67, $68, $69, $70),
+    (@log_values@, $71, $72, $73, $74, $75, $76, $77, $78, $79, @spare($80)@, @spare($81)@, $82, $83, cast($84 as @json@), $85,
+    $86, $87, $88, $89, $90),
+    (@log_values@, $91, $92, $93, $94, $95, $96, $97, $98, $99, @spare($100)@, @spare($101)@, $102, $103, cast($104 as @json@),
+    $105, $106, $107, $108, $109, $110),
+    (@log_values@, $111, $112, $113, $114, $115, $116, $117, $118, $119, @spare($120)@, @spare($121)@, $122, $123, cast($124 as
+    @json@), $125, $126, $127, $128, $129, $130),
+    (@log_values@, $131, $132, $133, $134, $135, $136, $137, $138, $139, @spare($140)@, @spare($141)@, $142, $143, cast($144 as
+    @json@), $145, $146, $147, $148, $149, $150),
+    (@log_values@, $151, $152, $153, $154, $155, $156, $157, $158, $159, @spare($160)@, @spare($161)@, $162, $163, cast($164 as
+    @json@), $165, $166, $167, $168, $169, $170),
+    (@log_values@, $171, $172, $173, $174, $175, $176, $177, $178, $179, @spare($180)@, @spare($181)@, $182, $183, cast($184 as
+    @json@), $185, $186, $187, $188, $189, $190)
 on conflict (id) do nothing
 
 -- name: log_request(id uuid)
