@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 
-from pkd_harness import Mock, Pkd, Skip, chat, end, expect, program, run, until
+from pkd_harness import SLOW, Mock, Pkd, Skip, chat, end, expect, program, run, until
 
 mock = Mock()
 host = mock.base[:-len("/v1")]
@@ -96,20 +96,21 @@ def the_anthropic_dialect_has_it_too():
 
 
 def equal_questions_that_wait_are_embedded_once():
+    slow = f"/d/{1000 * SLOW}"  # by when all of them are there
     for server in pkd, Pkd("--threads", "3"):
         w = word()
         expect(status_of(chat(server, mock, "echo", f"How do I paint {w}?", cfg=similar())) ==
                "SEMANTIC MISS")
         before = embeddings()
         got = together(30, lambda i: chat(server, mock, "echo", f"How can I paint {w}?",
-                                          cfg=similar("/d/300")))
+                                          cfg=similar(slow)))
         # The delay is the embedder's address, which its vectors belong to.
         states = sorted(status_of(g) for g in got)
         expect(states == ["HIT"] * 29 + ["SEMANTIC MISS"], states)
         expect(embeddings() == before + 1, embeddings() - before)
         before = embeddings()
         got = together(30, lambda i: chat(server, mock, "echo", f"How could I paint {w}?",
-                                          cfg=similar("/d/300")))
+                                          cfg=similar(slow)))
         expect([status_of(g) for g in got] == ["SEMANTIC HIT"] * 30, [status_of(g) for g in got])
         expect(embeddings() == before + 1, embeddings() - before)
         if server is not pkd:
