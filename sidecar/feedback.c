@@ -8,7 +8,7 @@
 #include "path.h"
 #include "store_value.h"
 
-enum { ITEMS_MAX = 1000, WRITE_WAIT_MS = 100 };
+enum { ITEMS_MAX = 1000, WRITE_WAIT_MS = 100, SETTLE_WAIT_MS = 1000 };
 
 /* A label ("thumbs_up") is metadata that has a name of its own; the metadata's own label wins. */
 static bool add_label(struct pk_arena *arena, pk_str label, struct pk_feedback *f,
@@ -174,7 +174,7 @@ bool pkd_feedback_change(struct pkd_errand *e, struct pk_error *err)
 
     if (!read_change(e, &f, &weighed, err) || !pk_feedback_check(e->arena, &f, err))
         return false;
-    (void)pk_writer_flush(e->app->writer, WRITE_WAIT_MS);
+    bool written = pk_writer_flush(e->app->writer, SETTLE_WAIT_MS);
     if (pk_uuid_parse(text, f.id)) {
         const struct pk_value args[] = {pk_v_blob(f.id, sizeof f.id), pk_v_int(f.value),
                                         weighed ? pk_v_real(f.weight) : pk_v_null(),
@@ -188,6 +188,8 @@ bool pkd_feedback_change(struct pkd_errand *e, struct pk_error *err)
                 "{\"status\":\"success\",\"message\":\"Feedback successfully updated\","
                 "\"feedback_ids\":[\"%.*s\"]}",
                 PK_FMT(text));
+    if (!found && !written)
+        return pk_fail(err, PK_STORE_DOWN, "feedback: what came before is not written yet");
     return found || pk_fail(err, PK_NOT_FOUND, "feedback: there is none called \"%.*s\"",
                             PK_FMT(pk_str_sub(text, 0, PK_SLUG_BYTES_MAX)));
 }

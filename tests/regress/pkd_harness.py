@@ -90,7 +90,7 @@ class Pkd:
         return s
 
     def http(self, method, path, body=None, headers=None, timeout=120):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout * SLOW)
         c.request(method, path, body, headers or {})
         r = c.getresponse()
         return r.status, r.headers, r.read()

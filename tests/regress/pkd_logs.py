@@ -669,6 +669,7 @@ def an_export_is_what_it_is_to_have():
 
 def feedback_is_changed_by_its_id():
     made = post("/v1/feedback", {"trace_id": "of nobody", "value": 3, "weight": 0.5, "metadata": {"a": 1}})["feedback_ids"][0]
+    expect(until(lambda: sql(f"select 1 from pk_feedback where id = '{made}'")))
     changed = post("/v1/feedback/" + made, {"value": -4}, method="PUT")
     expect(changed["feedback_ids"] == [made] and changed["status"] == "success", changed)
     row = sql(f"select value, weight, metadata from pk_feedback where id = '{made}'")
