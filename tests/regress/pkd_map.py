@@ -152,7 +152,7 @@ def a_terminal_sees_how_far_it_is():
     ours, theirs = pty.openpty()
     p = subprocess.Popen([program("pkd"), "map", f, "--config", inline(path="/d/100"), "--prompt", "{{body}}", "--concurrency",
                           "4", "--out", os.path.join(folder, "t2.out.csv"), *STORE], stderr=theirs, env=CLEAN)
-    p.wait(30)
+    p.wait(30 * SLOW)
     os.close(theirs)
     seen = os.read(ours, 65536).decode()
     os.close(ours)
@@ -161,7 +161,8 @@ def a_terminal_sees_how_far_it_is():
 
 def others_see_how_far_it_is():
     f = put("t3.csv", "body\n" + "".join(f"other {i}\n" for i in range(60)))
-    p = begin(f, "--config", inline(path="/d/150"), "--prompt", "{{body}}", "--concurrency", "4", "--out", os.path.join(folder, "t3.out.csv"))
+    p = begin(f, "--config", inline(path=f"/d/{300 * SLOW}"), "--prompt", "{{body}}", "--concurrency", "4", "--out",
+              os.path.join(folder, "t3.out.csv"))
     seen = []
 
     def look():
