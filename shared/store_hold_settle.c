@@ -117,7 +117,8 @@ static void total_of(const struct pk_hold *h, struct total *t)
         .subject_len = pk_str_sub(h->subject, 0, PK_SUBJECT_BYTES).len,
     };
     memcpy(t->lease, h->lease, sizeof t->lease);
-    memcpy(t->names, h->limit.at, t->limit_len);
+    if (t->limit_len) /* a damaged entry may have none */
+        memcpy(t->names, h->limit.at, t->limit_len);
     if (t->subject_len)
         memcpy(t->names + t->limit_len, h->subject.at, t->subject_len);
 }
