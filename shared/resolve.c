@@ -7,8 +7,8 @@
  *
  * Entries are counted: the resolver holds one reference while it keeps an entry, each caller one until
  * it releases it. After a new epoch an entry is made anew when it is asked for; calls in progress go on with what they
- * have. One that holds a literal key is found as long as a caller has it. The facts of an epoch, such as its price list, are shared by its entries in the same way. One thread at a
- * time.
+ * have. One that holds a literal key is found as long as a caller has it. The facts of an epoch, such as its price
+ * list, are shared by its entries in the same way. One thread at a time.
  *
  * While the store does not answer, what is known holds on: only a key that has expired ends an entry.
  */

@@ -2,9 +2,10 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  *
- * A key is opened in the vault, and copied once, into the request's headers, which are in the vault
- * too. While it is there, others that go to the same place take it from there instead of opening it again. Curl puts the request together in memory of its own (xfer_memory.c). What a provider says is searched for the key, since errors and answers go to logs,
- * and to people who may use a key without knowing it.
+ * A key is opened in the vault, and copied once, into the request's headers, which are in the vault too. While it is
+ * there, others that go to the same place take it from there instead of opening it again. Curl puts the request
+ * together in memory of its own (xfer_memory.c). What a provider says is searched for the key, since errors and
+ * answers go to logs, and to people who may use a key without knowing it.
  */
 #include "xfer_inner.h"
 
