@@ -13,6 +13,7 @@
 #include "pk_pg.h"
 
 #include "asks.h"
+#include "held.h"
 #include "verb.h"
 
 #include "access/xact.h"
@@ -186,7 +187,7 @@ static void log_call(struct pk_run *run)
 
     pk_journal_record(&entry, pk_call_logged(run->task.call));
     if (entry.failed)
-        ereport(LOG, (errmsg("pk: no memory to log a call")));
+        pk_ring_lose("out of memory");
     else
         (void)pk_ring_put(pk_buf_str(&entry));
 }

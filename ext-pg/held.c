@@ -13,6 +13,8 @@
 
 enum { HELD_BYTES_MAX = 8 << 20 };
 
+static const char no_room[] = "the queue is full and so is pk_spool, or it cannot be written";
+
 static struct held {
     struct held *next;
     size_t len;
@@ -62,7 +64,7 @@ void pk_held_pass_on(bool last_time)
         if (!put && !last_time)
             break;
         if (!put)
-            pk_ring_lose();
+            pk_ring_lose(no_room);
         drop_first();
     }
     RESUME_INTERRUPTS();
@@ -86,5 +88,5 @@ void pk_held_put(pk_str entry)
     if (hold(entry))
         pk_ring_count_held(1);
     else
-        pk_ring_lose();
+        pk_ring_lose(no_room);
 }

@@ -15,6 +15,6 @@ void pk_held_pass_on(bool last_time);
 bool pk_ring_put_at_once(pk_str entry); /* into the ring or else the spool */
 bool pk_ring_spool(pk_str entry);
 void pk_ring_count_held(int64 change);
-void pk_ring_lose(void); /* counts one that is lost, and says so */
+void pk_ring_lose(const char *why); /* counts one that is lost, and says so */
 
 #endif

@@ -341,12 +341,11 @@ bool pk_ring_spool(pk_str entry)
     return true;
 }
 
-void pk_ring_lose(void)
+void pk_ring_lose(const char *why)
 {
     if (ring)
         count(&ring->dropped, 1);
-    ereport(LOG, (errmsg("pk: a log row or cache entry was lost: the queue is full and so is "
-                         "pk_spool, or it cannot be written")));
+    ereport(LOG, (errmsg("pk: a log row or cache entry was lost: %s", why)));
 }
 
 void pk_ring_count_held(int64 change)

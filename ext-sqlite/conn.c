@@ -283,8 +283,11 @@ sqlite3 *pk_conn_views(struct pk_conn *c, struct pk_error *err)
 bool pk_conn_journal(struct pk_conn *c, const struct pk_buf *entry, uint64_t tag,
                      struct pk_error *err)
 {
-    if (entry->failed)
+    if (entry->failed) {
+        if (c->writer)
+            pk_writer_lose(c->writer);
         return pk_fail(err, PK_NO_MEMORY, "log: out of memory");
+    }
     if (!c->writer)
         return pk_journal_apply(c->store, pk_buf_str(entry), err);
     return pk_writer_add(c->writer, pk_buf_str(entry), tag, ADD_WAIT_MS) ||

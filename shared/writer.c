@@ -531,6 +531,13 @@ bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait
     return pk_writer_put(w, entry, tag, wait_ms) >= 0;
 }
 
+void pk_writer_lose(struct pk_writer *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->refused++;
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
 void pk_writer_offer(struct pk_writer *w, pk_str entry)
 {
     (void)pthread_mutex_lock(&w->lock);

@@ -78,7 +78,10 @@ enum pk_fate pk_writer_fate(struct pk_writer *w, int64_t number);
  * pk_writer_settle(): the first bytes of a cache key. */
 bool pk_writer_add(struct pk_writer *w, pk_str entry, uint64_t tag, int64_t wait_ms);
 
-/* The same, without waiting, of one that may be lost: one that finds no room is not set aside, nor counted. */
+/* There was no memory to make an entry: it counts as dropped. */
+void pk_writer_lose(struct pk_writer *w);
+
+/* As pk_writer_add(), without waiting, of one that may be lost: one that finds no room is not set aside, nor counted. */
 void pk_writer_offer(struct pk_writer *w, pk_str entry);
 
 /* Waits until the entries added under `tag` so far are in the store (or dropped); at once when there

@@ -361,6 +361,16 @@ static void entries_are_written_while_the_log_is_copied(void)
     EXPECT(fake.rows == 3 && fake.closed == 2);
 }
 
+static void what_there_is_no_memory_for_counts_as_dropped(void)
+{
+    struct pk_writer *w = start();
+
+    pk_writer_lose(w);
+    EXPECT(add(w, 1, 0, 0, 0) && pk_writer_flush(w, 30000));
+    EXPECT(pk_writer_stats(w).dropped == 1 && pk_writer_stats(w).written == 1);
+    pk_writer_free(w);
+}
+
 static void a_held_writer_writes_nothing_until_it_is_let_go(void)
 {
     struct pk_writer *w = start();
@@ -637,6 +647,7 @@ int main(void)
     RUN(adding_waits_for_a_thread_that_falls_behind);
     RUN(a_long_log_is_copied_once_nobody_waits);
     RUN(entries_are_written_while_the_log_is_copied);
+    RUN(what_there_is_no_memory_for_counts_as_dropped);
     RUN(a_held_writer_writes_nothing_until_it_is_let_go);
     RUN(old_rows_go_while_nothing_waits);
     RUN(old_rows_go_while_entries_come);

@@ -40,9 +40,12 @@ enum {
 /* As pk_writer_put(). */
 static int64_t hand_to_writer(struct pkd_thread *t, const struct pk_buf *entry, uint64_t tag)
 {
-    int64_t number =
-        entry->failed ? -1 : pk_writer_put(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS);
+    int64_t number = -1;
 
+    if (entry->failed)
+        pk_writer_lose(t->app->writer);
+    else
+        number = pk_writer_put(t->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS);
     if (number < 0)
         pkd_warn("entry_dropped why=%s", entry->failed ? "out of memory" : "the writer is full");
     return number;

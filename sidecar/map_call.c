@@ -21,7 +21,9 @@ static void hand_to_writer(struct pkd_map *m, const struct pk_buf *entry, const 
 
     if (key)
         memcpy(&tag, key, sizeof tag);
-    if (!entry->failed)
+    if (entry->failed)
+        pk_writer_lose(m->writer);
+    else
         (void)pk_writer_add(m->writer, pk_buf_str(entry), tag, LOG_WAIT_MS);
 }
 

@@ -27,6 +27,8 @@ static uint64_t tag_of(const uint8_t *key)
 
 static void hand_to_writer(struct pkd_worker *w, const struct pk_buf *entry, uint64_t tag)
 {
+    if (entry->failed)
+        pk_writer_lose(w->app->writer);
     if (entry->failed || pk_writer_put(w->app->writer, pk_buf_str(entry), tag, LOG_WAIT_MS) < 0)
         pkd_warn("entry_dropped why=%s", entry->failed ? "out of memory" : "the writer is full");
 }

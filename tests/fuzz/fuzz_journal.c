@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * Refused, or applied: then applying it again changes nothing, and the views can be read. A call that differs in its id
- * alone has a row that does.
+ * alone has a row that does, but for where its texts are: of those that are remembered, others may have taken the place.
  */
 #include "journal.h"
 #include "store_group.h"
@@ -64,7 +64,7 @@ static void write_two_together(pk_str entry)
         " source, provider, model, request_model, status, http_status, error_type, input_tokens,"
         " output_tokens, cost_pusd, cost_saved_pusd, cache_status, api_key, user_id, prompt, "
         "metadata,"
-        " request_id, response_id from pk_log)",
+        " request_id is null, response_id is null from pk_log)",
         "1"));
     PK_ASSERT(!pk_store_group_end(s, false, &err));
     free(other);
