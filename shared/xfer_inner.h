@@ -78,6 +78,7 @@ struct pk_upstream {
     bool dropped; /* no longer in the list: goes with its last user */
     int users;
     struct pk_transfer *open;     /* whose sealed key is open; NULL: nobody's, as far as is known */
+    struct pk_seal seal;          /* that it was under, all of it */
     char where[XFER_WHERE_BYTES]; /* "host" or "host:port", for messages */
 };
 
@@ -130,7 +131,6 @@ struct pk_transfer {
     struct curl_slist lines[XFER_LINES_MAX];
     int line_count;
     size_t key_from, key_len; /* the key in `text`; 0 = none is sent */
-    struct pk_seal seal;      /* that it was under, while to->open is this; it is all of it then */
 
     enum pk_part part;
     int status;

@@ -56,7 +56,7 @@ bool pk_transfer_shared_key(const struct pk_transfer *t, const struct pk_seal *s
 {
     const struct pk_transfer *other = t->to->open;
 
-    if (!other || !pk_secret_same_seal(&other->seal, seal))
+    if (!other || !pk_secret_same_seal(&t->to->seal, seal))
         return false;
     *key = (pk_str){other->text.at + other->key_from, other->key_len};
     return true;
@@ -64,7 +64,7 @@ bool pk_transfer_shared_key(const struct pk_transfer *t, const struct pk_seal *s
 
 void pk_transfer_share_key(struct pk_transfer *t, const struct pk_seal *seal)
 {
-    t->seal = *seal;
+    t->to->seal = *seal;
     t->to->open = t;
 }
 
