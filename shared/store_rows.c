@@ -93,6 +93,14 @@ bool pk_store_rows_end(struct pk_store *s, struct pk_error *err)
     return ok;
 }
 
+static uint64_t bits_of(double r)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &r, sizeof bits);
+    return bits;
+}
+
 static bool same(const struct pk_value *a, const struct pk_value *b)
 {
     if (a->type != b->type)
@@ -100,7 +108,7 @@ static bool same(const struct pk_value *a, const struct pk_value *b)
     switch (a->type) {
     case PK_V_NULL: return true;
     case PK_V_INT: return a->i == b->i;
-    case PK_V_REAL: return memcmp(&a->r, &b->r, sizeof a->r) == 0;
+    case PK_V_REAL: return bits_of(a->r) == bits_of(b->r);
     case PK_V_TEXT:
     case PK_V_BLOB: return pk_str_eq(a->s, b->s);
     }
