@@ -76,14 +76,7 @@
     F(void, OSSL_PARAM_BLD_free, (OSSL_PARAM_BLD * b), (b))                                        \
     F(void, OSSL_PARAM_free, (OSSL_PARAM * params), (params))
 
-static struct {
-    FUNCTIONS(PK_LATE_MEMBER) PROCEDURES(PK_LATE_MEMBER)
-} library;
-
-static const char *const names[] = {FUNCTIONS(PK_LATE_NAME) PROCEDURES(PK_LATE_NAME)};
-
-FUNCTIONS(PK_LATE_FUNCTION)
-PROCEDURES(PK_LATE_PROCEDURE)
+PK_LATE_LIBRARY(FUNCTIONS, PROCEDURES)
 
 static struct pk_error missing; /* why it is not there; PK_OK: it is */
 

@@ -6,10 +6,9 @@
  * it. A file that stands for such a library lists its functions, and defines each under its own name: whoever calls
  * them includes the library's header as ever. Until pk_late_open() has succeeded none of them may be called.
  *
- *     #define FUNCTIONS(F) F(CURL *, curl_easy_init, (void), ())
- *     static struct { FUNCTIONS(PK_LATE_MEMBER) } library;
- *     static const char *const names[] = {FUNCTIONS(PK_LATE_NAME)};
- *     FUNCTIONS(PK_LATE_FUNCTION)
+ *     #define FUNCTIONS(F)  F(CURL *, curl_easy_init, (void), ())
+ *     #define PROCEDURES(F) F(void, curl_easy_cleanup, (CURL * easy), (easy))
+ *     PK_LATE_LIBRARY(FUNCTIONS, PROCEDURES)
  */
 #ifndef PK_LATE_H
 #define PK_LATE_H
@@ -31,6 +30,14 @@
     {                                                                                              \
         library.name arguments;                                                                    \
     }
+
+/* All of that, of a library whose FUNCTIONS return something and whose PROCEDURES do not. */
+#define PK_LATE_LIBRARY(functions, procedures)                                                     \
+    static struct {                                                                                \
+        functions(PK_LATE_MEMBER) procedures(PK_LATE_MEMBER)                                       \
+    } library;                                                                                     \
+    static const char *const names[] = {functions(PK_LATE_NAME) procedures(PK_LATE_NAME)};         \
+    functions(PK_LATE_FUNCTION) procedures(PK_LATE_PROCEDURE)
 
 /* Opens `file` for the rest of the process and fills the table, of one pointer to a function for each name. One
  * thread at a time. False: the library, or one of its functions, is not there. */

@@ -57,14 +57,7 @@
     F(void, PQfreeCancel, (PGcancel * how), (how))                                                 \
     F(void, PQfreemem, (void *at), (at))
 
-static struct {
-    FUNCTIONS(PK_LATE_MEMBER) PROCEDURES(PK_LATE_MEMBER)
-} library;
-
-static const char *const names[] = {FUNCTIONS(PK_LATE_NAME) PROCEDURES(PK_LATE_NAME)};
-
-FUNCTIONS(PK_LATE_FUNCTION)
-PROCEDURES(PK_LATE_PROCEDURE)
+PK_LATE_LIBRARY(FUNCTIONS, PROCEDURES)
 
 bool pk_pq_load(struct pk_error *err)
 {

@@ -44,14 +44,7 @@
     F(void, SSL_set_connect_state, (SSL * s), (s))                                                 \
     F(void, SSL_free, (SSL * s), (s))
 
-static struct {
-    FUNCTIONS(PK_LATE_MEMBER) PROCEDURES(PK_LATE_MEMBER)
-} library;
-
-static const char *const names[] = {FUNCTIONS(PK_LATE_NAME) PROCEDURES(PK_LATE_NAME)};
-
-FUNCTIONS(PK_LATE_FUNCTION)
-PROCEDURES(PK_LATE_PROCEDURE)
+PK_LATE_LIBRARY(FUNCTIONS, PROCEDURES)
 
 bool pkd_tls_load(struct pk_error *err)
 {
