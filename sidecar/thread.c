@@ -212,6 +212,7 @@ struct pkd_thread *pkd_thread_new(struct pkd_app *app, const struct pkd_socket *
     }
     t->memory = pkd_blocks_allocator(t->blocks);
     pk_arena_init(&t->scratch, t->memory, PK_CALL_BYTES_MAX);
+    t->scratch.wipe = true; /* entries of hits have what was asked in them */
     pk_secret_random(&t->random, sizeof t->random);
     t->store = app->store ? app->store : pkd_home_open(&app->home, app->home.timeout_ms, err);
     app->store = NULL;
